@@ -1,0 +1,58 @@
+"""Chatterbox in notebooks: text to speech and voice conversion as parameterised Jupyter notebooks.
+
+    import chatter_nb as cn
+    speech = cn.generate_tts(cn.SpeakParams(text="Hello there."))
+
+Names load on first use, so that importing the package costs milliseconds and neither torch nor
+matplotlib.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "ChatterError": "errors",
+    "SpeakParams": "params",
+    "project_root": "params",
+    "Chunk": "text",
+    "read_audio": "audio",
+    "Stopwatch": "timing",
+    "get_or_load_tts_model": "models",
+    "unload": "models",
+    "loaded": "models",
+    "pick_device": "models",
+    "pick_engine": "models",
+    "Speech": "speak",
+    "generate_tts": "speak",
+    "process_one_chunk": "speak",
+    "estimate": "speak",
+    "load_speech": "speak",
+}
+_MODULES = (
+    "audio",
+    "batch",
+    "bench",
+    "join",
+    "models",
+    "params",
+    "show",
+    "speak",
+    "text",
+    "timing",
+)
+
+__all__ = [*_HOME, *_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,215 @@
+"""Audio at the edge: read, checked, resampled, encoded, written so that no half file is ever seen.
+
+Inside the package audio is mono float32, full scale 1.0. Everything that comes in passes
+`check_signal` once; inner functions trust it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import soundfile
+import soxr
+
+from chatter_nb.errors import InputError, OutputError
+
+Signal = np.ndarray[tuple[int], np.dtype[np.float32]]
+
+FORMATS = ("wav", "flac", "mp3", "opus")
+OPUS_RATES_HZ = (8000, 12_000, 16_000, 24_000, 48_000)
+
+_CONTAINERS: dict[str, dict[str, str]] = {
+    "flac": {"format": "FLAC", "subtype": "PCM_16"},
+    "mp3": {"format": "MP3", "subtype": "MPEG_LAYER_III"},
+    "opus": {"format": "OGG", "subtype": "OPUS"},
+}
+_WAV_SUBTYPES = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}
+_WAV_DTYPES = {16: "int16", 24: "int32", 32: "float32"}
+
+# A wav's sizes are 32-bit: 4 GiB, less a megabyte for its headers. Beyond, the file becomes RF64.
+WAV_LIMIT_BYTES = 2**32 - 2**20
+_COPY_FRAMES = 1 << 20
+# Free space below which a failed write is put down to a full disk: libsndfile reports no reason.
+_FULL_DISK_BYTES = 1 << 20
+
+
+def check_signal(signal: Any, *, where: str) -> Signal:
+    """`signal` as mono float32, shape (samples,). Raises `InputError` unless it is finite."""
+    array = np.asarray(signal)
+    if array.ndim != 1:
+        raise InputError(f"{where}: audio must be mono, shape (samples,), not {array.shape}")
+    if not np.issubdtype(array.dtype, np.floating):
+        raise InputError(f"{where}: audio must be floating point, not {array.dtype}")
+    bad = array.size - np.count_nonzero(np.isfinite(array))
+    if bad:
+        raise InputError(f"{where}: {bad} of {array.size} samples are NaN or infinite")
+    return array.astype(np.float32, copy=False)
+
+
+def read_audio(path: str | Path, *, sample_rate: int | None = None) -> tuple[Signal, int]:
+    """A recording as mono float32 and its rate in Hz; channels averaged, resampled if asked.
+
+    Raises `InputError` for a file that is missing, empty or no audio libsndfile can read.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"recording {path} does not exist")
+    try:
+        channels, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise InputError(
+            f"cannot read recording {path}: {error.error_string} "
+            f"(readable: {', '.join(soundfile.available_formats())})"
+        ) from error
+    if not len(channels):
+        raise InputError(f"recording {path} holds no sound (0 samples)")
+    mono = check_signal(channels.mean(axis=1), where=str(path))
+    if sample_rate and sample_rate != rate:
+        mono, rate = resample(mono, rate, sample_rate), sample_rate
+    return mono, rate
+
+
+def resample(signal: Signal, from_hz: int, to_hz: int) -> Signal:
+    """Band-limited resampling (soxr, HQ). Length scales by to_hz / from_hz."""
+    return soxr.resample(signal, from_hz, to_hz)
+
+
+class AudioWriter:
+    """Writes one mono signal to several formats at once, block by block, in flat memory.
+
+    Files grow under a temporary name beside their place; `commit` renames them all, leaving the
+    `with` block without it removes them. Raises `OutputError` when the place cannot be written
+    or is full.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        stem: str,
+        formats: Sequence[str],
+        *,
+        sample_rate: int,
+        wav_bits: int = 16,
+    ) -> None:
+        if "opus" in formats and sample_rate not in OPUS_RATES_HZ:
+            raise OutputError(f"opus has no {sample_rate} Hz: it takes {OPUS_RATES_HZ}")
+        self._folder = folder
+        self._sinks = []
+        self.samples = 0
+        self.peak = 0.0
+        try:
+            for format_name in formats:
+                path = folder / f"{stem}.{format_name}"
+                self._sinks.append(_Sink(path, format_name, sample_rate, wav_bits))
+        except OutputError:
+            self.abort()
+            raise
+
+    def write(self, block: Signal) -> None:
+        """Append samples to every file; beyond full scale they are clipped (see `peak`)."""
+        if not len(block):
+            return
+        self.samples += len(block)
+        self.peak = max(self.peak, float(np.abs(block).max()))
+        for sink in self._sinks:
+            sink.write(block)
+
+    def commit(self) -> list[Path]:
+        """Close every file, check that all the samples are in it, and move it to its place."""
+        for sink in self._sinks:
+            sink.close(self.samples)
+        for sink in self._sinks:
+            os.replace(sink.part, sink.path)
+        return [sink.path for sink in self._sinks]
+
+    def abort(self) -> None:
+        """Remove what was written."""
+        for sink in self._sinks:
+            sink.discard()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.abort()  # after `commit` there is nothing left under a temporary name
+
+
+class _Sink:
+    """One file under its temporary name. A wav that outgrows its format goes on as RF64."""
+
+    def __init__(self, path: Path, format_name: str, sample_rate: int, wav_bits: int) -> None:
+        self.path = path
+        self.part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        self._rate = sample_rate
+        self._wav_bits = wav_bits if format_name == "wav" else None
+        self._bytes = 0
+        container = _CONTAINERS.get(format_name) or self._wav("WAV")
+        self._file = self._open(self.part, container)
+
+    def write(self, block: Signal) -> None:
+        if self._wav_bits:
+            self._bytes += len(block) * self._wav_bits // 8
+            if self._bytes > WAV_LIMIT_BYTES and self._file.format == "WAV":
+                self._go_on_as_rf64()
+        try:
+            self._file.write(block)
+        except (soundfile.LibsndfileError, OSError, AssertionError) as error:
+            raise self._failure(error) from error
+
+    def close(self, samples: int) -> None:
+        try:
+            self._file.close()
+            found = soundfile.info(str(self.part)).frames
+        except (soundfile.LibsndfileError, OSError) as error:
+            raise self._failure(error) from error
+        if found != samples:
+            raise self._failure(f"{found} of {samples} samples arrived")
+
+    def discard(self) -> None:
+        self._file.close()
+        self.part.unlink(missing_ok=True)
+
+    def _wav(self, container: str) -> dict[str, str]:
+        return {"format": container, "subtype": _WAV_SUBTYPES[self._wav_bits or 16]}
+
+    def _open(self, path: Path, container: dict[str, str]) -> soundfile.SoundFile:
+        try:
+            return soundfile.SoundFile(path, "w", self._rate, 1, **container)
+        except (soundfile.LibsndfileError, OSError) as error:
+            raise self._failure(error) from error
+
+    def _go_on_as_rf64(self) -> None:
+        """Copy what is there into an RF64 file, sample for sample, and continue in it."""
+        self._file.close()
+        wav = self.part.with_suffix(".wav.part")
+        os.replace(self.part, wav)
+        self._file = self._open(self.part, self._wav("RF64"))
+        dtype = _WAV_DTYPES[self._wav_bits or 16]
+        try:
+            with soundfile.SoundFile(wav) as written:
+                for block in written.blocks(_COPY_FRAMES, dtype=dtype):
+                    self._file.write(block)
+        except (soundfile.LibsndfileError, OSError, AssertionError) as error:
+            raise self._failure(error) from error
+        finally:
+            wav.unlink(missing_ok=True)
+
+    def _failure(self, reason: object) -> OutputError:
+        folder = self.path.parent
+        free_bytes = shutil.disk_usage(folder).free if folder.is_dir() else 0
+        if folder.is_dir() and free_bytes < _FULL_DISK_BYTES:
+            return OutputError(
+                f"disk full while writing {self.path} ({free_bytes // 1024} kB free): make room "
+                "and run again; the finished chunks are kept"
+            )
+        return OutputError(f"cannot write {self.path}: {reason}")

@@ -1,0 +1,121 @@
+"""Notebooks run headless through Papermill, each into its run's folder.
+
+Parameters are validated before the first notebook starts; the executed notebook is renamed into
+place only after it has succeeded, so that its presence beside an ok run.json means "done".
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from chatter_nb.errors import ChatterError, InputError
+from chatter_nb.params import SpeakParams, project_root
+from chatter_nb.runs import NOTEBOOK, RunFolder
+from chatter_nb.speak import Speech, load_speech
+
+FAILED_NOTEBOOK = "notebook.failed.ipynb"
+
+
+class NotebookError(ChatterError):
+    """A notebook that did not run to its end; the message says where its pages lie."""
+
+
+@dataclass(frozen=True)
+class BatchRun:
+    """One parameter set of a batch and what became of it."""
+
+    params: SpeakParams
+    speech: Speech | None = None
+    error: str = ""
+
+
+def plan_batch(
+    files: Sequence[Path], *, overrides: Mapping[str, str], out: str = ""
+) -> list[SpeakParams]:
+    """Validate every parameter file; all problems in one `InputError`, before anything runs."""
+    extra = {**overrides, "interactive": "false"} | ({"outputs_dir": out} if out else {})
+    planned, problems = [], []
+    for file in files:
+        try:
+            planned.append(SpeakParams.from_file(file, extra))
+        except InputError as error:
+            problems.append(str(error))
+    names = [params.resolved_run_name() for params in planned]
+    problems += [
+        f"two runs would be named '{n}'" for n in sorted({n for n in names if names.count(n) > 1})
+    ]
+    if problems:
+        raise InputError("\n".join(problems))
+    return planned
+
+
+def run_batch(
+    notebook: Path, planned: Sequence[SpeakParams], *, done: Callable[[BatchRun], object]
+) -> list[BatchRun]:
+    """Run them one after the other; a failing one is recorded and the rest go on."""
+    runs = []
+    for params in planned:
+        try:
+            run = BatchRun(params, run_notebook(notebook, params))
+        except ChatterError as error:
+            run = BatchRun(params, error=str(error))
+        runs.append(run)
+        done(run)
+    return runs
+
+
+def run_notebook(notebook: Path, params: SpeakParams) -> Speech:
+    """Execute a notebook with one parameter set in a fresh kernel, into the run's folder.
+
+    Raises `NotebookError` if a cell fails, or if the notebook ends without a new and ok run.json (a
+    dead kernel leaves every cell looking complete); the pages are kept as `notebook.failed.ipynb`.
+    """
+    from papermill.exceptions import PapermillExecutionError
+
+    if not notebook.is_file():
+        raise InputError(f"notebook {notebook} does not exist")
+    folder = RunFolder(params.run_dir())
+    folder.make()
+    part = folder.path / f".{NOTEBOOK}.{os.getpid()}.part"
+    stamp = folder.stamp()
+    try:
+        _execute(notebook, part, params)
+        if folder.stamp() == stamp:
+            raise NotebookError(f"{notebook.name} ended without a run: did its kernel die?")
+        speech = load_speech(folder.path)
+        if speech.record.status != "ok":
+            raise NotebookError(f"{notebook.name} ended, but its run is {speech.record.status}")
+    except (PapermillExecutionError, NotebookError) as error:
+        pages = folder.path / FAILED_NOTEBOOK
+        if part.exists():
+            os.replace(part, pages)
+        raise NotebookError(f"{_reason(error)} (its pages: {pages})") from error
+    os.replace(part, folder.path / NOTEBOOK)
+    (folder.path / FAILED_NOTEBOOK).unlink(missing_ok=True)
+    return speech
+
+
+def _execute(notebook: Path, part: Path, params: SpeakParams) -> None:
+    import papermill
+
+    values = params.model_dump(mode="json") | {"run_name": params.resolved_run_name()}
+    set_values = {name: value for name, value in values.items() if value is not None}
+    source, target = (  # papermill treats paths as templates for str.format: double our braces
+        str(path).replace("{", "{{").replace("}", "}}") for path in (notebook.resolve(), part)
+    )
+    papermill.execute_notebook(
+        source,
+        target,
+        parameters=set_values,
+        cwd=str(project_root()),
+        progress_bar=False,
+        autosave_cell_every=0,
+    )
+
+
+def _reason(error: Exception) -> str:
+    name, value = getattr(error, "ename", None), getattr(error, "evalue", None)
+    return f"{name}: {value}" if name else str(error)

@@ -1,0 +1,130 @@
+"""Finished chunks on disk, by the hash of all that determines their samples.
+
+A killed run resumes from here, and an edit makes again only what it touched. Entries are written
+under a temporary name and renamed; a damaged one is reported and made again.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import time
+import zlib
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chatter_nb.audio import Signal
+from chatter_nb.errors import OutputError
+
+FOLDER = ".chunks"
+_ABANDONED_S = 24 * 3600  # a temporary file this old belongs to no run
+
+
+def chunk_seed(*, seed: int, text: str, occurrence: int, take: int) -> int:
+    """A chunk's own seed in [0, 2³²): from what it is, never from where it stands.
+
+    `occurrence` counts equal texts before it, so that a refrain is not sung twice alike.
+    """
+    return int(_digest([seed, text, occurrence, take], size=4), 16)
+
+
+def chunk_key(**determines: Any) -> str:
+    """The name of a chunk's samples: a hash over everything that determines them."""
+    return _digest(determines, size=16)
+
+
+def _digest(values: Any, *, size: int) -> str:
+    canonical = json.dumps(values, sort_keys=True, ensure_ascii=False)
+    return hashlib.blake2b(canonical.encode(), digest_size=size).hexdigest()
+
+
+class ChunkStore:
+    """`<outputs_dir>/.chunks/<key[:2]>/<key>.npy` (float32 mono) with `<key>.json` beside it."""
+
+    def __init__(self, outputs_dir: Path) -> None:
+        self.root = outputs_dir / FOLDER
+        self.damaged: list[str] = []
+
+    def has(self, key: str) -> bool:
+        """Whether a chunk is there, undamaged or not."""
+        return self._path(key).exists()
+
+    def get(self, key: str) -> tuple[Signal, dict[str, Any]] | None:
+        """A chunk and what is known of it; None if it is not there or damaged (see `damaged`)."""
+        path = self._path(key)
+        try:
+            about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+            with path.open("rb") as file:
+                audio = np.lib.format.read_array(file, allow_pickle=False)
+            if audio.dtype == np.float32 and zlib.crc32(audio.tobytes()) == about["crc32"]:
+                return audio, about
+        except FileNotFoundError:
+            if not path.exists():
+                return None  # never made, or its json came to disk without it
+        except (OSError, ValueError, EOFError, KeyError, TypeError):
+            pass  # not readable as a chunk: damaged, told below
+        self.damaged.append(key)
+        return None
+
+    def put(self, key: str, audio: Signal, about: Mapping[str, Any]) -> None:
+        """Keep a chunk. Raises `OutputError` if the disk does not take it."""
+        path = self._path(key)
+        entry = {**about, "samples": len(audio), "crc32": zlib.crc32(audio.tobytes())}
+        part = path.with_name(f".{key}.{os.getpid()}.part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with part.open("wb") as file:
+                np.save(file, audio, allow_pickle=False)
+            os.replace(part, path)
+            part.write_text(json.dumps(entry, ensure_ascii=False), encoding="utf-8")
+            os.replace(part, path.with_suffix(".json"))
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            cure = "disk full: make room and run again; the finished chunks are kept"
+            raise OutputError(
+                f"cannot keep a chunk in {self.root}: {cure if full else error}"
+            ) from error
+
+    def entries(self) -> Iterator[tuple[str, int, float]]:
+        """Key, bytes on disk and last use (unix seconds) of each chunk."""
+        for path in sorted(self.root.glob("??/*.npy")):
+            about = path.with_suffix(".json")
+            size = path.stat().st_size + (about.stat().st_size if about.exists() else 0)
+            yield path.stem, size, path.stat().st_mtime
+
+    def touch(self, key: str) -> None:
+        """Note that a chunk was used, for `prune`."""
+        os.utime(self._path(key))
+
+    def discard(self, key: str) -> None:
+        """Remove one chunk."""
+        self._path(key).unlink(missing_ok=True)
+        self._path(key).with_suffix(".json").unlink(missing_ok=True)
+
+    def prune(
+        self, *, older_than_s: float | None = None, keep: Collection[str] | None = None
+    ) -> tuple[int, int]:
+        """Remove chunks last used before `older_than_s` and, given `keep`, not in it.
+
+        Both conditions must hold when both are given. Returns (chunks, bytes) removed. Leftovers of
+        killed runs go too, when they are older than a day.
+        """
+        count = size = 0
+        for key, entry_bytes, used in list(self.entries()):
+            old = older_than_s is None or time.time() - used > older_than_s
+            if old and (keep is None or key not in keep):
+                self.discard(key)
+                count, size = count + 1, size + entry_bytes
+        for part in self.root.glob("??/.*.part"):
+            if time.time() - part.stat().st_mtime > _ABANDONED_S:
+                part.unlink()
+        return count, size
+
+    def _path(self, key: str) -> Path:
+        return self.root / key[:2] / f"{key}.npy"

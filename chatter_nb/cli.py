@@ -1,0 +1,241 @@
+"""The command line: `chatter-nb …`. Thin: every command calls one function and prints what it says.
+
+Exit codes: 0 done, 1 failed run, 2 bad input, 130 interrupted (run the same again to resume).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from chatter_nb import __version__
+from chatter_nb.errors import ChatterError, InputError
+from chatter_nb.params import SpeakParams, resolve_path
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Text to speech as parameterised notebooks, and without them.",
+)
+
+FileOption = Annotated[Path | None, typer.Option("-f", "--file", help="A YAML parameter file.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("-p", "--param", help="name=value, over the file's. May be given several times."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines, nothing else.")]
+
+
+@app.command()
+def speak(file: FileOption = None, param: SetOption = None, as_json: JsonOption = False) -> None:
+    """Speak a text: one run, no notebook."""
+    from chatter_nb.plan import plan_speech
+    from chatter_nb.show import progress_bar
+    from chatter_nb.speak import render_speech
+
+    params = _params(file, param)
+    plan = plan_speech(params)
+    if not as_json:
+        typer.echo(str(plan))
+    bar = progress_bar(len(plan.chunks)) if sys.stderr.isatty() or not as_json else None
+    with _stop_on_interrupt() as stopped:
+        speech = render_speech(plan, bar, stopped)
+    for warning in speech.record.warnings:
+        typer.echo(f"note: {warning}", err=True)
+    typer.echo(speech.record.model_dump_json(by_alias=True) if as_json else str(speech))
+
+
+@app.command()
+def batch(
+    notebook: Annotated[Path, typer.Argument(help="The notebook to run.")],
+    files: Annotated[list[Path], typer.Argument(metavar="PARAMS...", help="YAML files.")],
+    param: SetOption = None,
+    out: Annotated[str, typer.Option(help="Folder of the runs, over outputs_dir.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Run a notebook headless, once for each parameter file, each into its run's folder."""
+    from chatter_nb.batch import BatchRun, plan_batch, run_batch
+
+    def tell(run: BatchRun) -> None:
+        if not as_json:
+            result = str(run.speech) if run.speech else f"FAILED: {run.error}"
+            typer.echo(f"{run.params.resolved_run_name()}: {result}")
+
+    planned = plan_batch(files, overrides=_pairs(param), out=out)
+    runs = run_batch(notebook, planned, done=tell)
+    failed = [run for run in runs if run.error]
+    if as_json:
+        typer.echo(json.dumps([_batch_row(run) for run in runs], ensure_ascii=False))
+    else:
+        typer.echo(f"{len(runs) - len(failed)} done, {len(failed)} failed")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _batch_row(run: Any) -> dict[str, Any]:
+    name = run.params.resolved_run_name()
+    return {"run_name": name, "folder": str(run.params.run_dir()), "error": run.error or None}
+
+
+@app.command()
+def check(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="YAML files.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Check parameter files, and the texts they name, without speaking. Says every problem."""
+    from chatter_nb.plan import plan_speech
+
+    problems: dict[str, str | None] = {}
+    for file in files:
+        try:
+            plan_speech(SpeakParams.from_file(file))
+            problems[str(file)] = None
+        except ChatterError as error:
+            problems[str(file)] = str(error)
+    if as_json:
+        typer.echo(json.dumps(problems, ensure_ascii=False))
+    else:
+        for name, problem in problems.items():
+            typer.echo(f"{name}: {'ok' if problem is None else problem.removeprefix(f'{name}: ')}")
+    if any(problems.values()):
+        raise typer.Exit(2)
+
+
+@app.command()
+def doctor(as_json: JsonOption = False) -> None:
+    """Say what is installed, which engine and device a run would use, and what to install."""
+    from chatter_nb.doctor import examine
+
+    report = examine()
+    typer.echo(json.dumps(report.as_dict(), ensure_ascii=False) if as_json else str(report))
+    if not report.can_speak:
+        raise typer.Exit(1)
+
+
+@app.command()
+def clean(
+    older_than: Annotated[
+        str, typer.Option(help="Only chunks last used so long ago: 30d, 12h.")
+    ] = "",
+    unused: Annotated[
+        bool, typer.Option("--unused", help="Only chunks that no run needs.")
+    ] = False,
+    outputs_dir: Annotated[str, typer.Option(help="The folder of the runs.")] = "outputs",
+    as_json: JsonOption = False,
+) -> None:
+    """Prune the store of finished chunks. Without options it only says what is there."""
+    from chatter_nb.chunkstore import ChunkStore
+    from chatter_nb.runs import find_records
+
+    folder = resolve_path(outputs_dir)
+    store = ChunkStore(folder)
+    age_s = _seconds(older_than) if older_than else None
+    if age_s is None and not unused:
+        sizes = [size for _, size, _ in store.entries()]
+        told = {"chunks": len(sizes), "bytes": sum(sizes), "removed": 0}
+        said = (
+            f"{len(sizes)} chunks, {sum(sizes) / 1e6:.1f} MB in {store.root}; "
+            "to remove some: --unused, --older-than 30d"
+        )
+    else:
+        used = {c.key for _, record in find_records(folder) for c in record.chunks}
+        count, size = store.prune(older_than_s=age_s, keep=used if unused else None)
+        told = {"removed": count, "bytes": size}
+        said = f"removed {count} chunks, {size / 1e6:.1f} MB, from {store.root}"
+    typer.echo(json.dumps(told) if as_json else said)
+
+
+@app.command()
+def bench(
+    suite: Annotated[str, typer.Argument(help="Which workload: embedded.")],
+    repeats: Annotated[int, typer.Option(help="Timed rounds after the warm-up.")] = 5,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the record here.")] = None,
+) -> None:
+    """Time a workload as bare calls and as ours, in turn, and print both."""
+    from chatter_nb.bench import run_suite, table
+
+    record = run_suite(suite, repeats=repeats, progress=lambda told: typer.echo(told, err=True))
+    if json_file:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    typer.echo(table(record))
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point: errors become a sentence and an exit code; only bugs show a traceback."""
+    try:
+        app(standalone_mode=True)
+    except ChatterError as error:
+        typer.echo("\n".join([f"error: {error}", *getattr(error, "__notes__", [])]), err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("interrupted: what is finished is kept; run the same again to resume", err=True)
+        sys.exit(130)
+
+
+def _params(file: Path | None, pairs: list[str] | None) -> SpeakParams:
+    overrides = _pairs(pairs)
+    if file:
+        return SpeakParams.from_file(file, overrides)
+    return SpeakParams.create(SpeakParams.coerce(overrides), where="-p")
+
+
+def _pairs(texts: list[str] | None) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for text in texts or []:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise InputError(f"-p {text!r} must be name=value")
+        pairs[name.strip()] = value
+    return pairs
+
+
+def _seconds(text: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text.strip())
+    if not found:
+        raise InputError(
+            f"--older-than {text!r} must be a number and one of s m h d w, such as 30d"
+        )
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[found[2]]
+
+
+@contextmanager
+def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
+    """The first Ctrl-C asks for a stop after the chunk in hand, the second stops at once."""
+    asked = False
+
+    def ask(signal_number: int, frame: object) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        typer.echo("\nstopping after this chunk; Ctrl-C again stops at once", err=True)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""The errors a person can meet. Imports nothing.
+
+Every message names the value, the place and the valid choices or the cure, so that the reader can
+mend it without opening the code. `exit_code` is what the command line returns.
+"""
+
+
+class ChatterError(Exception):
+    """Base of every error this package raises on purpose; a run that failed."""
+
+    exit_code = 1
+
+
+class InputError(ChatterError):
+    """A text, a recording or a file that cannot be used as it is."""
+
+    exit_code = 2
+
+
+class ParamError(InputError):
+    """Parameters that do not hold: unknown, of the wrong type, out of range or at odds."""
+
+
+class OutputError(ChatterError):
+    """A place that cannot be written: read-only, missing or full."""
+
+    exit_code = 2
+
+
+class EngineError(ChatterError):
+    """An engine that cannot be loaded, or that failed on a chunk."""
+
+
+class Cancelled(ChatterError):
+    """The run was stopped on request; what was finished is kept and a new run resumes from it."""
+
+    exit_code = 130

@@ -1,0 +1,297 @@
+"""What a run is asked to do: one frozen object for YAML, notebook cell, form, HTTP and manifest.
+
+Also where relative paths start (`project_root`), since notebooks and command line must agree on it.
+Not here: anything that needs a model, or reads the text itself.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+
+from chatter_nb.errors import InputError, ParamError
+
+AudioFormat = Literal["wav", "flac", "mp3", "opus"]
+TtsEngineName = Literal[
+    "auto", "hibari", "chatterbox", "chatterbox-multilingual", "chatterbox-turbo"
+]
+
+# A run name becomes a folder: one path component, no leading dot, nothing a shell trips over.
+_RUN_NAME = re.compile(r"\w[\w .+-]{0,119}")
+
+
+def _check_run_name(value: str) -> str:
+    if value and (not _RUN_NAME.fullmatch(value) or value.endswith((".", " "))):
+        raise ValueError(
+            f"{value!r} cannot name a folder: use letters, digits, space and . + - _ "
+            "(no path; choose the place with outputs_dir)"
+        )
+    return value
+
+
+def _check_patterns(value: dict[str, str]) -> dict[str, str]:
+    for pattern in value:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
+    return value
+
+
+def _check_words(value: dict[str, str]) -> dict[str, str]:
+    if any(not word.strip() for word in value):
+        raise ValueError("a word to replace cannot be empty")
+    return value
+
+
+def _no_duplicates(value: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(value)) != len(value):
+        raise ValueError(f"a format is listed twice in {list(value)}")
+    return value
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+_Pause = Annotated[int, Field(ge=0, le=60_000, json_schema_extra={"unit": "ms"})]
+_Take = Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+class SpeakParams(BaseModel):
+    """Everything that decides what a text sounds like and where the result goes.
+
+    Frozen and strict: an unknown name, a wrong type, NaN or a value out of range is an error that
+    names it. `None` stands for the engine's own default.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    text: str = Field("", description="the text to speak")
+    text_file: str = Field("", description="a .txt or .md file, or a folder of them, to speak")
+    merge: bool = Field(True, description="a folder of texts becomes one output, or one each")
+    remove_references: bool = Field(False, description="drop [12] and superscript footnote numbers")
+    replacements: Annotated[dict[str, str], AfterValidator(_check_words)] = Field(
+        {}, description="whole words to say differently; a lower-case word matches any case"
+    )
+    regex_replacements: Annotated[dict[str, str], AfterValidator(_check_patterns)] = Field(
+        {}, description="regular expressions to replace, Python's syntax"
+    )
+    engine: TtsEngineName = Field("auto", description="what speaks; auto takes the best present")
+    language: str | None = Field(None, description="language code such as en", max_length=16)
+    voice: str = Field("", description="a voice by name, or a recording; empty: the engine's own")
+    seed: int = Field(0, ge=-1, lt=2**32, description="same seed, same audio; -1 draws one")
+    chunk_chars: int = Field(280, ge=20, le=2000, description="longest text spoken in one go")
+    sentence_pause_ms: _Pause = Field(250, description="silence between chunks of a paragraph")
+    paragraph_pause_ms: _Pause = Field(600, description="silence after a paragraph")
+    chapter_pause_ms: _Pause = Field(1500, description="silence after a chapter")
+    crossfade_ms: int = Field(
+        20, ge=0, le=1000, description="overlap where a sentence had to be cut"
+    )
+    exaggeration: float | None = Field(None, ge=0, le=2, description="emotional intensity")
+    cfg_weight: float | None = Field(None, ge=0, le=2, description="how closely to follow the text")
+    temperature: float | None = Field(None, gt=0, le=5, description="variation between takes")
+    min_p: float | None = Field(None, ge=0, le=1, description="drop tokens below this share of p")
+    top_p: float | None = Field(None, gt=0, le=1, description="keep tokens up to this total p")
+    top_k: int | None = Field(None, ge=1, le=10_000, description="keep the k likeliest tokens")
+    repetition_penalty: float | None = Field(None, ge=1, le=10, description="1 is none")
+    max_new_tokens: int | None = Field(None, ge=1, le=4096, description="25 tokens a second")
+    n_cfm_timesteps: int | None = Field(None, ge=1, le=100, description="steps from token to mel")
+    prompt_s: float | None = Field(None, gt=0, le=30, description="voice prompt used, seconds")
+    speed: float | None = Field(None, ge=0.5, le=2, description="pace; 1 is the voice's own")
+    formats: Annotated[
+        tuple[AudioFormat, ...], BeforeValidator(_as_tuple), AfterValidator(_no_duplicates)
+    ] = Field(("wav",), min_length=1, description="audio files to write")
+    wav_bits: Literal[16, 24, 32] = Field(16, description="wav sample width; 32 is float")
+    takes: dict[str, _Take] = Field({}, description="chunk key: take, to make a chunk again")
+    device: str = Field(
+        "auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="where models run"
+    )
+    precision: Literal["auto", "exact", "fast"] = Field("auto", description="exact or fast maths")
+    rows: int = Field(0, ge=0, le=1024, description="chunks decoded together; 0 is automatic")
+    checkpoint: str = Field("", description="a folder of model files instead of the hub's cache")
+    outputs_dir: str = Field("outputs", min_length=1, description="where run folders go")
+    run_name: Annotated[str, AfterValidator(_check_run_name)] = Field(
+        "", description="the run's folder; empty: named after the file or the text"
+    )
+    interactive: bool = Field(True, description="a person is watching; batches pass false")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.text and self.text_file:
+            raise ValueError(
+                f"text and text_file are both set (text_file={self.text_file!r}): keep one"
+            )
+        if not self.text_file and not self.text.strip():
+            raise ValueError("there is nothing to speak: set text or text_file")
+        return self
+
+    @classmethod
+    def create(cls, values: Mapping[str, Any], *, where: str = "parameters") -> Self:
+        """Validate a mapping; every problem in one `ParamError`, each with its cure."""
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            lines = [_explain(problem, cls) for problem in error.errors()]
+            raise ParamError(f"{where}: " + "\n  ".join(_heading(lines))) from None
+
+    @classmethod
+    def from_file(cls, path: str | Path, overrides: Mapping[str, str] | None = None) -> Self:
+        """Read a YAML file; `run_name` defaults to its stem. `overrides` are `-p` strings."""
+        values = read_yaml(path)
+        values.setdefault("run_name", Path(path).stem)
+        values.update(cls.coerce(overrides or {}))
+        return cls.create(values, where=str(path))
+
+    @classmethod
+    def coerce(cls, strings: Mapping[str, str]) -> dict[str, Any]:
+        """Turn `-p` strings into the fields' types: by the field, not by guessing as YAML does."""
+        return {name: _coerce(cls, name, value) for name, value in strings.items()}
+
+    @classmethod
+    def from_notebook(cls, namespace: Mapping[str, Any]) -> Self:
+        """Take the parameters cell's variables out of a notebook's `globals()`.
+
+        Papermill only warns of a name it does not know; here it is an error. A `text_file` that
+        Papermill injects replaces the cell's own sample `text`, and the other way round.
+        """
+        injected = _injected_names(namespace)
+        values = {name: namespace[name] for name in cls.model_fields if name in namespace}
+        values |= {name: namespace.get(name) for name in injected}
+        for given, other in (("text_file", "text"), ("text", "text_file")):
+            if given in injected and other not in injected:
+                values.pop(other, None)
+        return cls.create(values, where="the notebook's parameters")
+
+    def digest(self) -> str:
+        """A short hash of all that decides the result, for naming runs."""
+        values = self.model_dump(exclude={"outputs_dir", "run_name", "interactive"})
+        canonical = json.dumps(values, sort_keys=True, ensure_ascii=False)
+        return hashlib.blake2b(canonical.encode(), digest_size=3).hexdigest()
+
+    def resolved_run_name(self) -> str:
+        """`run_name`, else the text file's stem or the text's first words, and a short hash."""
+        if self.run_name:
+            return self.run_name
+        source = Path(self.text_file).stem if self.text_file else self.text
+        slug = "-".join(re.findall(r"\w+", source.lower()))[:32].strip("-_")
+        return f"{slug or 'speech'}-{self.digest()}"
+
+    def run_dir(self) -> Path:
+        """The run's folder, absolute."""
+        return resolve_path(self.outputs_dir) / self.resolved_run_name()
+
+
+def project_root(start: Path | None = None) -> Path:
+    """The nearest folder, from the working directory upwards, that holds params/ and notebooks/.
+
+    Relative paths in parameters start here; outside a project, at the working directory.
+    """
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / "params").is_dir() and (folder / "notebooks").is_dir():
+            return folder
+    return here
+
+
+def resolve_path(path: str | Path) -> Path:
+    """An absolute path: `~` opened, relative ones from `project_root()`."""
+    return project_root() / Path(path).expanduser()
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML that refuses a key given twice, where the plain loader silently keeps the last."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.MarkedYAMLError(
+                    problem=f"{key!r} is given twice", problem_mark=node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """A YAML file's mapping, or an `InputError` that names the file, the line and the fault."""
+    try:
+        values = yaml.load(Path(path).read_text(encoding="utf-8-sig"), Loader=_StrictLoader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read parameter file {path}: {error}") from error
+    except yaml.YAMLError as error:
+        raise ParamError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise ParamError(f"{path} must hold 'name: value' lines, not {type(values).__name__}")
+    return values
+
+
+def _coerce(cls: type[SpeakParams], name: str, value: str) -> Any:
+    field = cls.model_fields.get(name)
+    if field is None or field.annotation is str:
+        return value  # unknown names are reported by `create`, with the others
+    if value.strip().lower() in ("none", "null", "") and field.default is None:
+        return None
+    try:
+        if name == "formats":
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        if isinstance(field.default, dict):
+            return json.loads(value)
+        kind: Any = field.annotation
+        return TypeAdapter(kind).validate_python(_number(value), strict=False)
+    except (ValidationError, json.JSONDecodeError):
+        return value  # left as it is: `create` names the field, the value and what it should be
+
+
+def _number(value: str) -> Any:
+    return int(value) if re.fullmatch(r"[+-]?\d+", value.strip()) else value
+
+
+def _injected_names(namespace: Mapping[str, Any]) -> list[str]:
+    """Names assigned in the cell that Papermill injects, which it begins with `# Parameters`."""
+    names: list[str] = []
+    for source in namespace.get("In", []):
+        if source.startswith("# Parameters\n"):
+            statements = ast.parse(source).body
+            targets = [s.targets[0] for s in statements if isinstance(s, ast.Assign)]
+            names += [target.id for target in targets if isinstance(target, ast.Name)]
+    return names
+
+
+def _heading(lines: list[str]) -> list[str]:
+    return lines if len(lines) == 1 else [f"{len(lines)} problems", *lines]
+
+
+def _explain(problem: Any, cls: type[SpeakParams]) -> str:
+    """One line for one pydantic problem: name, value, what is valid."""
+    name = ".".join(str(part) for part in problem["loc"])
+    value = problem["input"]
+    if problem["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(name, cls.model_fields, n=1, cutoff=0.5)
+        hint = f"did you mean '{near[0]}'?" if near else "known: " + ", ".join(cls.model_fields)
+        return f"unknown parameter '{name}': {hint}"
+    if not name:  # a rule over several fields carries its own whole message
+        return problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "value_error":
+        return f"{name}: {problem['msg'].removeprefix('Value error, ')}"
+    told = problem["msg"].replace("Input should be", "should be")
+    if problem["type"] == "string_type":
+        told += "; put it in quotes"
+    return f"{name}: {told} (given {value!r}, {type(value).__name__})"

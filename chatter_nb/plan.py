@@ -1,0 +1,253 @@
+"""A run decided before it starts: engine and reason, texts, chunks with their seeds and keys.
+
+Everything that can be wrong with the input is found here, before a sample is made.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from chatter_nb.chunkstore import ChunkStore, chunk_key, chunk_seed
+from chatter_nb.engines.base import SpeechEngine, Voice, check_supported, knobs_of
+from chatter_nb.errors import InputError, ParamError
+from chatter_nb.models import Choice, get_or_load_tts_model, pick_device, pick_engine
+from chatter_nb.params import SpeakParams, resolve_path
+from chatter_nb.runs import RunFolder, RunRecord
+from chatter_nb.text import Chunk, clean, split_chunks
+from chatter_nb.textfiles import TextSource, merge_sources, read_sources
+from chatter_nb.timing import Stopwatch
+
+CHARS_PER_S = 15.0  # English reading pace; the demo text: 6,003 characters in 6 min 9 s
+_FILE_BYTES_PER_S = {"flac": 24_000, "mp3": 6_000, "opus": 6_000}  # of 24 kHz speech, roughly
+STORE_BYTES_PER_SAMPLE = 4
+
+
+@dataclass(frozen=True)
+class PlannedChunk:
+    """A chunk, and what fixes its samples. `take_of`: its key at take 0, if this is another."""
+
+    chunk: Chunk
+    seed: int
+    take: int
+    key: str
+    take_of: str | None
+
+
+@dataclass(frozen=True)
+class PlannedOutput:
+    """One audio signal to make: the chunks of a text, or of several merged."""
+
+    name: str
+    source: str
+    chunks: tuple[PlannedChunk, ...]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will cost. Rough: by characters and the engine's usual pace."""
+
+    audio_s: float
+    wall_s: float
+    disk_bytes: int
+
+    def __str__(self) -> str:
+        return (
+            f"about {_minutes(self.audio_s)} of audio, {_minutes(self.wall_s)} of work, "
+            f"{self.disk_bytes / 1e6:,.0f} MB on disk"
+        )
+
+
+@dataclass(frozen=True)
+class SpeechPlan:
+    """All that `render_speech` needs, and what to tell a person first (`str(plan)`)."""
+
+    params: SpeakParams
+    folder: RunFolder
+    store: ChunkStore
+    engine: SpeechEngine
+    engine_choice: Choice
+    device_choice: Choice
+    voice: Voice
+    seed: int
+    outputs: tuple[PlannedOutput, ...]
+    warnings: tuple[str, ...]
+    stages_s: dict[str, float]
+
+    @property
+    def chunks(self) -> list[PlannedChunk]:
+        return [planned for output in self.outputs for planned in output.chunks]
+
+    def estimate(self) -> Estimate:
+        """Audio, work and disk, leaving out the work on chunks that are kept already."""
+        chars = sum(len(planned.chunk.text) for planned in self.chunks)
+        new_chars = sum(
+            len(planned.chunk.text) for planned in self.chunks if not self.store.has(planned.key)
+        )
+        pauses_s = sum(planned.chunk.pause_ms for planned in self.chunks) / 1000
+        speed = self.params.speed or 1.0
+        audio_s, new_s = chars / CHARS_PER_S / speed, new_chars / CHARS_PER_S / speed
+        rate = self.engine.sample_rate
+        file_bytes_per_s = {"wav": rate * self.params.wav_bits // 8, **_FILE_BYTES_PER_S}
+        per_s = sum(file_bytes_per_s[name] for name in self.params.formats)
+        disk = (audio_s + pauses_s) * per_s + new_s * rate * STORE_BYTES_PER_SAMPLE
+        return Estimate(audio_s + pauses_s, new_s * self.engine.typical_rtf, round(disk))
+
+    def __str__(self) -> str:
+        texts = f"{len(self.outputs)} texts, " if len(self.outputs) > 1 else ""
+        lines = [
+            f"engine: {self.engine_choice}, voice {self.voice.name}, seed {self.seed}",
+            f"device: {self.device_choice}",
+            f"text: {texts}{len(self.chunks)} chunks; {self.estimate()}",
+            f"result: {self.folder.path}",
+        ]
+        return "\n".join([*lines, *(f"note: {warning}" for warning in self.warnings)])
+
+
+def plan_speech(params: SpeakParams) -> SpeechPlan:
+    """Settle everything about a run. Raises a `ChatterError` for whatever would stop it."""
+    watch = Stopwatch(("load", "voice"))
+    folder = RunFolder(params.run_dir())
+    choice, seed = _settle(params, folder.unfinished())
+    sources = _sources(params)
+    with watch.stage("load"):
+        engine = get_or_load_tts_model(choice.name, params.device, params.checkpoint)
+    check_supported(params, engine, choice.reason)
+    with watch.stage("voice"):
+        voice = engine.prepare_voice(params.voice)
+    outputs = tuple(_plan_output(source, params, engine, voice, seed) for source in sources)
+    _check_takes(params, outputs)
+    device = (
+        Choice("cpu", "its only device") if engine.device == "cpu" else pick_device(params.device)
+    )
+    return SpeechPlan(
+        params=params,
+        folder=folder,
+        store=ChunkStore(resolve_path(params.outputs_dir)),
+        engine=engine,
+        engine_choice=choice,
+        device_choice=device,
+        voice=voice,
+        seed=seed,
+        outputs=outputs,
+        warnings=tuple(source.note for source in sources if source.note),
+        stages_s=watch.stages_s,
+    )
+
+
+def _settle(params: SpeakParams, unfinished: RunRecord | None) -> tuple[Choice, int]:
+    """Engine and seed: as the unfinished run that this one resumes settled them, else anew."""
+    seed = secrets.randbelow(2**31) if params.seed < 0 else params.seed
+    if unfinished and params.seed < 0 and unfinished.params.get("seed") == params.seed:
+        seed = unfinished.seed
+    if unfinished and params.engine == unfinished.params.get("engine") == "auto":
+        name = unfinished.engine.name
+        return Choice(name, f"the run to resume had it: {unfinished.engine.reason}"), seed
+    return pick_engine(params.engine), seed
+
+
+def _sources(params: SpeakParams) -> list[TextSource]:
+    if not params.text_file:
+        return [TextSource("speech", params.text)]
+    path = resolve_path(params.text_file)
+    sources = read_sources(path)
+    if params.merge or not path.is_dir():
+        notes = "; ".join(source.note for source in sources if source.note)
+        return [TextSource("speech", merge_sources(sources), notes)]
+    names = Counter(source.name for source in sources)
+    twice = [name for name, count in names.items() if count > 1]
+    if twice:
+        raise InputError(f"{path} holds {twice[0]}.txt and {twice[0]}.md: one name, one output")
+    return sources
+
+
+def _plan_output(
+    source: TextSource, params: SpeakParams, engine: SpeechEngine, voice: Voice, seed: int
+) -> PlannedOutput:
+    language = params.language or engine.languages[0]
+    chunks = split_chunks(
+        clean(
+            source.text,
+            remove_references=params.remove_references,
+            replacements=params.replacements,
+            regex_replacements=params.regex_replacements,
+        ),
+        chunk_chars=params.chunk_chars,
+        sentence_pause_ms=params.sentence_pause_ms,
+        paragraph_pause_ms=params.paragraph_pause_ms,
+        chapter_pause_ms=params.chapter_pause_ms,
+        language=language,
+    )
+    if not any(chunk.speakable for chunk in chunks):
+        raise InputError(
+            f"there is nothing to speak in {source.name}: no letter and no digit is left"
+        )
+    engine.check_text(" ".join(chunk.spoken for chunk in chunks))
+    planned = _with_keys(chunks, params, engine, voice, seed, language)
+    return PlannedOutput(source.name, params.text_file or "text", tuple(planned))
+
+
+def _with_keys(
+    chunks: Sequence[Chunk],
+    params: SpeakParams,
+    engine: SpeechEngine,
+    voice: Voice,
+    seed: int,
+    language: str,
+) -> list[PlannedChunk]:
+    determines = {
+        "engine": engine.name,
+        "version": engine.version,
+        "checkpoint": params.checkpoint,
+        "voice": voice.content_hash,
+        "knobs": knobs_of(params),
+        "language": language,
+        "precision": engine.precision,
+        "rows": engine.rows if engine.precision == "fast" else None,
+    }
+    planned = []
+    seen: Counter[str] = Counter()
+    for chunk in chunks:
+        text, occurrence = chunk.spoken, seen[chunk.spoken]
+        seen[text] += 1
+        first = _at_take(0, text, occurrence, seed, determines)
+        take = params.takes.get(first.key, 0)
+        own = _at_take(take, text, occurrence, seed, determines) if take else first
+        planned.append(PlannedChunk(chunk, own.seed, take, own.key, first.key if take else None))
+    return planned
+
+
+class _Identity(NamedTuple):
+    seed: int
+    key: str
+
+
+def _at_take(
+    take: int, text: str, occurrence: int, run_seed: int, determines: dict[str, Any]
+) -> _Identity:
+    seed = chunk_seed(seed=run_seed, text=text, occurrence=occurrence, take=take)
+    return _Identity(seed, chunk_key(**determines, text=text, seed=seed, take=take))
+
+
+def _check_takes(params: SpeakParams, outputs: Sequence[PlannedOutput]) -> None:
+    known = {planned.take_of or planned.key for output in outputs for planned in output.chunks}
+    unknown = sorted(set(params.takes) - known)
+    if unknown:
+        raise ParamError(
+            f"takes names {', '.join(unknown)}, which is no chunk of this text with these "
+            "parameters; a chunk's key is in run.json (take_of, where it has one, else key)"
+        )
+
+
+def estimate(params: SpeakParams) -> Estimate:
+    """What a run of these parameters will cost, without running it."""
+    return plan_speech(params).estimate()
+
+
+def _minutes(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

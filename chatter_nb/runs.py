@@ -1,0 +1,214 @@
+"""A run's folder: what is in it, and the record that proves it.
+
+`run.json` is written last; while a run is under way `run.partial.json` holds what it settled on
+(its engine, its drawn seed), so that a killed run resumes as it began.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from chatter_nb.errors import OutputError
+
+Status = Literal["running", "ok", "failed", "cancelled"]
+
+RECORD = "run.json"
+PARTIAL = "run.partial.json"
+NOTEBOOK = "notebook.ipynb"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EngineRecord(_Record):
+    """Who spoke, and why."""
+
+    name: str
+    reason: str
+    version: str
+    device: str
+    device_reason: str
+    precision: str
+    rows: int
+
+
+class ChunkRecord(_Record):
+    """A chunk as it was made. Times are within its own output (see `OutputRecord`)."""
+
+    index: int
+    key: str
+    text: str
+    start_s: float
+    end_s: float
+    pause_ms: int
+    seed: int
+    take: int
+    take_of: str | None = None  # the key of its take 0, which `takes` goes by
+    attempts: int
+    cached: bool
+    split_from: int | None = None
+
+
+class OutputRecord(_Record):
+    """One joined signal: the whole run's, or one text file's of a folder that is not merged."""
+
+    name: str
+    source: str
+    first_chunk: int
+    chunks: int
+    audio_s: float
+    seams_samples: tuple[int, ...]
+
+
+class FileRecord(_Record):
+    """A file in the run's folder, by which it can be checked."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+class RunRecord(_Record):
+    """run.json, schema 1."""
+
+    schema_: Literal[1] = 1
+    kind: Literal["speak", "convert"]
+    status: Status
+    error: str | None = None
+    run_name: str
+    started: str
+    params: dict[str, Any]
+    engine: EngineRecord
+    seed: int
+    sample_rate: int
+    chunks: tuple[ChunkRecord, ...] = ()
+    outputs: tuple[OutputRecord, ...] = ()
+    seams_samples: tuple[int, ...] = ()
+    audio_s: float = 0.0
+    wall_s: float = 0.0
+    rtf: float | None = None
+    model_calls: int = 0
+    stages_s: dict[str, float] = {}
+    peak_rss_mb: float | None = None
+    peak_gpu_mb: float | None = None
+    files: tuple[FileRecord, ...] = ()
+    warnings: tuple[str, ...] = ()
+    versions: dict[str, str | None] = {}
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=lambda name: name.rstrip("_"),
+        populate_by_name=True,
+    )
+
+
+class RunFolder:
+    """`<outputs_dir>/<run_name>/`, made on first write."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def make(self) -> None:
+        """Make the folder and try that it can be written: before the work, not after it."""
+        trial = self.path / f".writable.{os.getpid()}"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            trial.touch()
+            trial.unlink()
+        except OSError as error:
+            raise OutputError(
+                f"cannot write to {self.path}: {error.strerror}; choose another outputs_dir"
+            ) from error
+
+    def record(self) -> RunRecord | None:
+        """The finished record, if there is a valid one."""
+        return _read(self.path / RECORD)
+
+    def unfinished(self) -> RunRecord | None:
+        """The record of a run to resume: killed in mid-run, failed or cancelled."""
+        partial = _read(self.path / PARTIAL)
+        if partial:
+            return partial
+        last = self.record()
+        return last if last and last.status != "ok" else None
+
+    def begin(self, record: RunRecord) -> None:
+        """Note what a run settled on before it starts."""
+        self._write(PARTIAL, record)
+
+    def end(self, record: RunRecord) -> None:
+        """Write run.json; audio of an earlier run that this one did not make goes first."""
+        earlier = self.record()
+        if earlier and record.status == "ok":
+            kept = {file.name for file in record.files}
+            for file in earlier.files:
+                if file.name not in kept:
+                    (self.path / file.name).unlink(missing_ok=True)
+        self._write(RECORD, record)
+        (self.path / PARTIAL).unlink(missing_ok=True)
+
+    def stamp(self) -> int:
+        """Changes whenever run.json is written; 0 without one."""
+        path = self.path / RECORD
+        return path.stat().st_mtime_ns if path.exists() else 0
+
+    def is_proved(self) -> bool:
+        """Whether run.json says ok and every file of it is there, with its size and hash."""
+        record = self.record()
+        if not record or record.status != "ok" or not record.files:
+            return False
+        paths = [self.path / file.name for file in record.files]
+        return all(path.is_file() for path in paths) and record.files == tuple(
+            map(file_record, paths)
+        )
+
+    def _write(self, name: str, record: RunRecord) -> None:
+        part = self.path / f".{name}.{os.getpid()}.part"
+        values = record.model_dump(mode="json", by_alias=True)
+        text = json.dumps(values, ensure_ascii=False, indent=1)
+        try:
+            part.write_text(text + "\n", encoding="utf-8")
+            os.replace(part, self.path / name)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            reason = "disk full: make room and run again" if full else error.strerror
+            raise OutputError(f"cannot write {self.path / name}: {reason}") from error
+
+
+def _read(path: Path) -> RunRecord | None:
+    try:
+        return RunRecord.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # not there, or not (any more) a record of ours
+        return None
+
+
+def file_record(path: Path) -> FileRecord:
+    """A file's name, size and SHA-256."""
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return FileRecord(name=path.name, bytes=path.stat().st_size, sha256=sha256)
+
+
+def utc_now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def find_records(outputs_dir: Path) -> Iterable[tuple[Path, RunRecord]]:
+    """Every readable run.json or run.partial.json under a folder of runs."""
+    for name in (RECORD, PARTIAL):
+        for path in sorted(outputs_dir.glob(f"**/{name}")):
+            record = _read(path)
+            if record:
+                yield path.parent, record

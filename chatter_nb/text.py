@@ -1,0 +1,240 @@
+"""Text in, chunks out: cleaned, split into sentences, packed, each with the pause that follows it.
+
+No character is ever lost: the chunks' texts, concatenated, are the cleaned text with its pause
+marks taken out and its whitespace collapsed. Reading files is `textfiles`' job.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+from sentencex import segment
+
+from chatter_nb.errors import InputError
+
+CHAPTER_BREAK = "\f"  # whitespace, so that it vanishes when whitespace is collapsed
+MAX_PAUSE_MS = 600_000
+
+# [pause 800ms], [pause 1.5 s]; the second pattern finds marks that were meant but are not valid.
+PAUSE_MARK = re.compile(r"\[pause\s+(\d+(?:\.\d+)?)\s*(ms|s)\]", re.IGNORECASE)
+_PAUSE_ATTEMPT = re.compile(r"\[pause[\s:=]*[\d.,+-]+[^\]\n]{0,20}\]", re.IGNORECASE)
+
+_TOKEN = re.compile(rf"(?P<mark>{PAUSE_MARK.pattern})|(?P<space>\s+)|[^\s\[]+|\[", re.IGNORECASE)
+_CHAPTER_HEADING = re.compile(r"(?:chapter\s+[\w-]+|prologue|epilogue)\b.{0,60}", re.IGNORECASE)
+
+# A place to cut an over-long sentence: after a clause mark and the space that follows it, after a
+# dash between words, or after the full-width marks, which no space follows.
+_CLAUSE_END = re.compile(r"[,;:.!?…][)\]”’\"']*\s|[)\]”]\s|[—–](?=\w)|[—–]\s|[，、；：。！？]")
+_SPACE = re.compile(r"\s")
+
+# [12], [1, 2], [3–5]: up to three digits, so that a year in brackets stays.
+_BRACKET_REFERENCE = re.compile(r"[^\S\n]*\[\d{1,3}(?:\s*[,–-]\s*\d{1,3})*\]")
+# Superscript digits after a word of three letters or more, or after closing punctuation: "m²",
+# "x²" and "10⁶" are powers, not footnotes.
+_SUPERSCRIPT_REFERENCE = re.compile(r"(?:(?<=[^\W\d_]{3})|(?<=[.,;:!?”’\")\]]))[⁰¹²³⁴-⁹]+")
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A piece of text spoken in one go, and the silence after it.
+
+    `text` keeps the space that joins it to the next chunk; `spoken` is what an engine gets.
+    """
+
+    index: int
+    text: str
+    pause_ms: int
+
+    @property
+    def spoken(self) -> str:
+        return self.text.strip()
+
+    @property
+    def speakable(self) -> bool:
+        """Whether there is anything to say: a letter or a digit. A lone "* * *" is a pause."""
+        return any(char.isalnum() for char in self.text)
+
+
+def clean(
+    text: str,
+    *,
+    remove_references: bool = False,
+    replacements: Mapping[str, str] | None = None,
+    regex_replacements: Mapping[str, str] | None = None,
+) -> str:
+    """NFC text with one kind of newline, and with what was asked to be removed or replaced.
+
+    Whole-word replacements happen in one pass, longest word first, so that none feeds another. A
+    lower-case word matches any case; a word with a capital matches only as it is written.
+    """
+    text = unicodedata.normalize("NFC", text.removeprefix("\ufeff"))
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    for pattern, replacement in (regex_replacements or {}).items():
+        try:
+            text = re.sub(pattern, replacement, text)
+        except (re.error, IndexError) as error:
+            raise InputError(
+                f"regex_replacements: {pattern!r} → {replacement!r}: {error}"
+            ) from error
+    if remove_references:
+        text = _SUPERSCRIPT_REFERENCE.sub("", _BRACKET_REFERENCE.sub("", text))
+    return _replace_words(text, replacements or {})
+
+
+def collapse(text: str) -> str:
+    """Text on one line: pause marks out, every run of whitespace one space."""
+    return " ".join(PAUSE_MARK.sub("", text).split())
+
+
+def split_chunks(
+    text: str,
+    *,
+    chunk_chars: int = 280,
+    sentence_pause_ms: int = 250,
+    paragraph_pause_ms: int = 600,
+    chapter_pause_ms: int = 1500,
+    language: str = "en",
+) -> list[Chunk]:
+    """Pack whole sentences into chunks of at most `chunk_chars` spoken characters.
+
+    Packing starts anew at each paragraph, so that an edit touches only its own. A sentence over the
+    limit is cut at clause marks, then at spaces; a word only if it alone is over the limit. Where a
+    sentence is cut the pause is 0: its parts are crossfaded. `[pause 800ms]` sets the silence at
+    its place, in the stead of any other; before the first word it gives a chunk without text.
+    Raises `InputError` for a mark that is not valid.
+    """
+    _check_marks(text)
+    line, pauses_ms = _flatten(text, paragraph_pause_ms, chapter_pause_ms)
+    edges = sorted({0, *pauses_ms, len(line)})
+    chunks = [Chunk(0, "", pauses_ms[0])] if pauses_ms.get(0) else []
+    for start, end in pairwise(edges):
+        packed = list(_pack(line[start:end], chunk_chars, language))
+        for part, whole in packed[:-1]:
+            chunks.append(Chunk(len(chunks), part, sentence_pause_ms if whole else 0))
+        chunks.append(Chunk(len(chunks), packed[-1][0], pauses_ms.get(end, 0)))
+    return chunks
+
+
+def _check_marks(text: str) -> None:
+    for found in _PAUSE_ATTEMPT.finditer(text):
+        mark = PAUSE_MARK.fullmatch(found[0])
+        if not mark:
+            raise InputError(
+                f"{found[0]!r} is not a pause mark: write [pause 800ms] or [pause 1.5s]"
+            )
+        if _mark_ms(mark[1], mark[2]) > MAX_PAUSE_MS:
+            raise InputError(f"{found[0]!r} is too long: at most {MAX_PAUSE_MS // 1000} s")
+
+
+def _mark_ms(number: str, unit: str) -> int:
+    return round(float(number) * (1000 if unit.lower() == "s" else 1))
+
+
+def _flatten(text: str, paragraph_ms: int, chapter_ms: int) -> tuple[str, dict[int, int]]:
+    """The collapsed line, and the silence in ms before each position of it where there is one."""
+    words: list[str] = []
+    breaks: dict[int, int] = {}  # position of a paragraph's first character: silence before it
+    marks: dict[int, int] = {}
+    length, space, gap_ms, mark_ms = 0, "", -1, -1
+    for token in _TOKEN.finditer(text):
+        if token["mark"]:
+            mark_ms = max(mark_ms, 0) + _mark_ms(token[2], token[3])
+        elif run := token["space"]:
+            space = " " if words else ""
+            gap_ms = max(gap_ms, _break_ms(run, paragraph_ms, chapter_ms))
+        else:
+            words.append(space + token[0])
+            length += len(space)
+            if gap_ms >= 0 and length:
+                breaks[length] = gap_ms
+            if mark_ms >= 0:
+                marks[length] = mark_ms
+            length += len(token[0])
+            space, gap_ms, mark_ms = "", -1, -1
+    line = "".join(words)
+    _lengthen_at_headings(line, breaks, chapter_ms)
+    return line, breaks | marks | ({length: mark_ms} if mark_ms >= 0 else {})
+
+
+def _break_ms(whitespace: str, paragraph_ms: int, chapter_ms: int) -> int:
+    if CHAPTER_BREAK in whitespace:
+        return chapter_ms
+    return paragraph_ms if whitespace.count("\n") > 1 or "\u2029" in whitespace else -1
+
+
+def _lengthen_at_headings(line: str, breaks: dict[int, int], chapter_ms: int) -> None:
+    edges = [*breaks, len(line)]
+    for start, end in pairwise(edges):
+        if _CHAPTER_HEADING.fullmatch(line[start:end].strip()):
+            breaks[start] = chapter_ms
+
+
+def _pack(text: str, limit: int, language: str) -> Iterator[tuple[str, bool]]:
+    """Greedily filled chunks of a paragraph, each with whether it ends where a sentence does."""
+    current = ""
+    for sentence in segment(language, text):
+        *parts, rest = _cut(sentence, limit)
+        if current and (parts or len((current + rest).rstrip()) > limit):
+            yield current, True
+            current = ""
+        for part in parts:
+            yield part, False
+        current += rest
+    yield current, True
+
+
+def _cut(sentence: str, limit: int) -> Iterator[str]:
+    while len(sentence.rstrip()) > limit:
+        at = _cut_position(sentence, limit)
+        yield sentence[:at]
+        sentence = sentence[at:]
+    yield sentence
+
+
+def _cut_position(sentence: str, limit: int) -> int:
+    """Where to cut, near to parts of equal length: very short ones are what engines say worst."""
+    target = len(sentence) / math.ceil(len(sentence) / limit)
+    reach = sentence[: limit + 1]
+    clauses = [m.end() for m in _CLAUSE_END.finditer(reach) if limit // 4 <= m.end()]
+    spaces = [m.end() for m in _SPACE.finditer(reach)]
+    for places in (clauses, spaces):
+        fitting = [at for at in places if len(reach[:at].rstrip()) <= limit and at < len(sentence)]
+        if fitting:
+            return min(fitting, key=lambda at: abs(at - target))
+    return _between_characters(sentence, limit)
+
+
+def _between_characters(text: str, at: int) -> int:
+    """The place at or before `at` that does not part a letter from its accents or an emoji."""
+    place = at
+    while place > 1 and (
+        unicodedata.category(text[place]) in ("Mn", "Mc", "Me")
+        or "\u200d" in (text[place], text[place - 1])
+    ):
+        place -= 1
+    return place if place > 1 else at
+
+
+def _replace_words(text: str, replacements: Mapping[str, str]) -> str:
+    for_exact = dict(replacements)
+    for_any_case = {word: new for word, new in for_exact.items() if word == word.lower()}
+    if not for_exact:
+        return text
+    # (?i:…) only around the lower-case words; longest first, so that "mr smith" wins over "mr".
+    words = sorted(for_exact, key=len, reverse=True)
+    either = "|".join(
+        f"(?i:{re.escape(word)})" if word in for_any_case else re.escape(word) for word in words
+    )
+    whole = re.compile(rf"(?<!\w)(?<!\w['’-])(?:{either})(?!\w)(?!['’-]\w)")
+
+    def new(found: re.Match[str]) -> str:
+        if found[0] in for_exact:
+            return for_exact[found[0]]
+        return for_any_case[found[0].lower()]
+
+    return whole.sub(new, text)

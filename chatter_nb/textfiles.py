@@ -1,0 +1,151 @@
+"""Text files: found in natural order, decoded, Markdown turned into plain text.
+
+Nothing is skipped in silence: a file that cannot be read is an error, and all of a folder's errors
+are reported together. What is done to the text afterwards is `text`'s job.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import charset_normalizer
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from chatter_nb.errors import InputError
+from chatter_nb.text import CHAPTER_BREAK
+
+SUFFIXES = (".txt", ".md")
+
+# Byte-order marks, longest first: UTF-32's begins with UTF-16's.
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+# Code pages of DOS and of the old Mac: almost nobody's files today, yet often the detector's guess
+# for a short text in the Western code page.
+_UNLIKELY_ENCODINGS = (  # noqa: SIM905  a list literal would take 36 lines
+    "mac_cyrillic mac_greek mac_iceland mac_latin2 mac_roman mac_turkish hp_roman8 ptcp154 kz1048 "
+    "cp037 cp273 cp424 cp437 cp500 cp720 cp737 cp775 cp850 cp852 cp855 cp857 cp858 cp860 cp861 "
+    "cp862 cp863 cp864 cp865 cp866 cp869 cp875 cp1006 cp1026 cp1125 cp1140"
+).split()
+_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a]")
+_TAG = re.compile(r"<!--.*?-->|</?[a-zA-Z][^>]*>", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class TextSource:
+    """A text and where it comes from. `note` tells the reader of a guess that was made."""
+
+    name: str
+    text: str
+    note: str = ""
+
+
+def read_sources(path: Path) -> list[TextSource]:
+    """The text of a file, or of every .txt and .md of a folder in natural order (2 before 10).
+
+    Raises `InputError` with every problem of every file.
+    """
+    files = _text_files(path)
+    sources, problems = [], []
+    for file in files:
+        try:
+            sources.append(_read_file(file))
+        except InputError as error:
+            problems.append(str(error))
+    if problems:
+        raise InputError("\n  ".join(problems))
+    return sources
+
+
+def merge_sources(sources: list[TextSource]) -> str:
+    """One text of several, with a chapter break between each two."""
+    return f"\n\n{CHAPTER_BREAK}\n\n".join(source.text for source in sources)
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Sort key that puts "part 2" before "part 10", whatever the case."""
+    parts = re.split(r"([0-9]+)", name.casefold())
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part]
+
+
+def _text_files(path: Path) -> list[Path]:
+    if not path.exists():
+        raise InputError(f"text file {path} does not exist")
+    if not path.is_dir():
+        return [path]
+    files = [file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file()]
+    files = [file for file in files if not file.name.startswith(".")]
+    if not files:
+        raise InputError(f"folder {path} holds no {' or '.join(SUFFIXES)} file")
+    return sorted(files, key=lambda file: natural_key(file.name))
+
+
+def _read_file(file: Path) -> TextSource:
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read text file {file}: {error.strerror}") from error
+    if not data:
+        raise InputError(f"text file {file} is empty (0 bytes)")
+    text, note = _decode(data, file)
+    if not any(char.isalnum() for char in text):
+        raise InputError(f"text file {file} holds nothing to speak: no letter and no digit")
+    if file.suffix.lower() == ".md":
+        text = markdown_to_text(text)
+    return TextSource(file.stem, text, note)
+
+
+def _decode(data: bytes, file: Path) -> tuple[str, str]:
+    named = next((encoding for mark, encoding in _MARKS if data.startswith(mark)), "utf-8")
+    note = ""
+    try:
+        text = data.decode(named)
+    except UnicodeDecodeError:
+        guess = None if b"\x00" in data else _guess(data)
+        if guess is None:
+            raise InputError(f"text file {file} is binary, not text: save it as UTF-8") from None
+        text = str(guess)
+        note = f"{file.name} is not UTF-8; read as {guess.encoding}: check its accents and quotes"
+    controls = len(_CONTROLS.findall(text))
+    if "\x00" in text or controls > len(text) / 20:
+        raise InputError(f"text file {file} is binary, not text: save it as UTF-8")
+    return text, note
+
+
+def _guess(data: bytes) -> charset_normalizer.CharsetMatch | None:
+    return charset_normalizer.from_bytes(data, cp_exclusion=_UNLIKELY_ENCODINGS).best()
+
+
+def markdown_to_text(markdown: str) -> str:
+    """What a reader would say of a Markdown text: no markup, no link targets, no word lost.
+
+    Headings of the first two levels begin a chapter.
+    """
+    blocks: list[str] = []
+    for token in MarkdownIt("commonmark").parse(markdown):
+        if token.type == "heading_open" and token.tag in ("h1", "h2") and blocks:
+            blocks.append(CHAPTER_BREAK)
+        elif token.type == "inline":
+            blocks.append(_inline_text(token))
+        elif token.type in ("fence", "code_block", "html_block"):
+            blocks.append(_TAG.sub(" ", token.content))
+    return "\n\n".join(blocks)
+
+
+def _inline_text(token: Token) -> str:
+    return "".join(
+        "\n"
+        if child.type in ("softbreak", "hardbreak")
+        else ""
+        if child.type == "html_inline"
+        else child.content
+        for child in token.children or []
+    )
