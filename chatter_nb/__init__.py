@@ -28,6 +28,8 @@ _HOME = {
     "generate_tts": "speak",
     "process_one_chunk": "speak",
     "estimate": "speak",
+    "plan_speech": "speak",
+    "render_speech": "speak",
     "load_speech": "speak",
 }
 _MODULES = (

@@ -31,6 +31,8 @@ _CONTAINERS: dict[str, dict[str, str]] = {
 }
 _WAV_SUBTYPES = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}
 _WAV_DTYPES = {16: "int16", 24: "int32", 32: "float32"}
+# Integer files get integers made here: libsndfile scales floats one way for wav, another for flac.
+_FULL_SCALE = {"PCM_16": 2**15, "PCM_24": 2**23}
 
 # A wav's sizes are 32-bit: 4 GiB, less a megabyte for its headers. Beyond, the file becomes RF64.
 WAV_LIMIT_BYTES = 2**32 - 2**20
@@ -46,10 +48,15 @@ def check_signal(signal: Any, *, where: str) -> Signal:
         raise InputError(f"{where}: audio must be mono, shape (samples,), not {array.shape}")
     if not np.issubdtype(array.dtype, np.floating):
         raise InputError(f"{where}: audio must be floating point, not {array.dtype}")
-    bad = array.size - np.count_nonzero(np.isfinite(array))
-    if bad:
+    if not np.isfinite(peak(array)):
+        bad = array.size - np.count_nonzero(np.isfinite(array))
         raise InputError(f"{where}: {bad} of {array.size} samples are NaN or infinite")
     return array.astype(np.float32, copy=False)
+
+
+def peak(signal: np.ndarray) -> float:
+    """The largest magnitude; 0 for no samples, NaN if any is. Makes no copy of the signal."""
+    return max(float(signal.max()), -float(signal.min())) if len(signal) else 0.0
 
 
 def read_audio(path: str | Path, *, sample_rate: int | None = None) -> tuple[Signal, int]:
@@ -115,7 +122,7 @@ class AudioWriter:
         if not len(block):
             return
         self.samples += len(block)
-        self.peak = max(self.peak, float(np.abs(block).max()))
+        self.peak = max(self.peak, peak(block))
         for sink in self._sinks:
             sink.write(block)
 
@@ -162,7 +169,7 @@ class _Sink:
             if self._bytes > WAV_LIMIT_BYTES and self._file.format == "WAV":
                 self._go_on_as_rf64()
         try:
-            self._file.write(block)
+            self._file.write(_quantise(block, self._file.subtype))
         except (soundfile.LibsndfileError, OSError, AssertionError) as error:
             raise self._failure(error) from error
 
@@ -213,3 +220,15 @@ class _Sink:
                 "and run again; the finished chunks are kept"
             )
         return OutputError(f"cannot write {self.path}: {reason}")
+
+
+def _quantise(block: Signal, subtype: str) -> np.ndarray:
+    """Samples as the file holds them: rounded to its integers, clipped at full scale."""
+    if subtype not in _FULL_SCALE:
+        return np.clip(block, -1, 1) if subtype != "FLOAT" else block
+    scale = _FULL_SCALE[subtype]
+    steps = block * np.float32(scale)
+    np.clip(np.rint(steps, out=steps), -scale, scale - 1, out=steps)
+    if subtype == "PCM_16":
+        return steps.astype(np.int16)
+    return steps.astype(np.int32) << 8  # soundfile takes 24 bits in the upper part of an int32

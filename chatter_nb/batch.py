@@ -79,7 +79,7 @@ def run_notebook(notebook: Path, params: SpeakParams) -> Speech:
         raise InputError(f"notebook {notebook} does not exist")
     folder = RunFolder(params.run_dir())
     folder.make()
-    part = folder.path / f".{NOTEBOOK}.{os.getpid()}.part"
+    part = folder.path / f".{os.getpid()}.part.{NOTEBOOK}"
     stamp = folder.stamp()
     try:
         _execute(notebook, part, params)
@@ -101,18 +101,21 @@ def run_notebook(notebook: Path, params: SpeakParams) -> Speech:
 def _execute(notebook: Path, part: Path, params: SpeakParams) -> None:
     import papermill
 
-    values = params.model_dump(mode="json") | {"run_name": params.resolved_run_name()}
-    set_values = {name: value for name, value in values.items() if value is not None}
+    # Only what was set: the notebook's own cell keeps the rest, as with plain Papermill.
+    values = params.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    values["run_name"] = params.resolved_run_name()
     source, target = (  # papermill treats paths as templates for str.format: double our braces
         str(path).replace("{", "{{").replace("}", "}}") for path in (notebook.resolve(), part)
     )
     papermill.execute_notebook(
         source,
         target,
-        parameters=set_values,
+        parameters=values,
         cwd=str(project_root()),
         progress_bar=False,
         autosave_cell_every=0,
+        # The kernel's socket is this machine's own: its warning of plain TCP would only frighten.
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],
     )
 
 

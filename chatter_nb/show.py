@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 EMBED_LIMIT_BYTES = 10_000_000
 PROGRESS_DELAY_S = 2
 MAX_ROWS = 40
-MAX_NUMBERS = 40
+MAX_NUMBERS = 55
 
 _MIME = {".wav": "audio/wav", ".flac": "audio/flac", ".mp3": "audio/mpeg", ".opus": "audio/ogg"}
 _SMALLEST_FIRST = (".mp3", ".opus", ".flac", ".wav")  # mp3 first: every browser plays it
@@ -176,10 +176,13 @@ def _draw_wave(
     seams_s = [s / rate for s in output.seams_samples if start_s <= s / rate <= end_s]
     ax.vlines(seams_s, -limit, limit, color=_SEAM, linewidth=0.6, alpha=0.8)
     inside = [c for c in _chunks_of(speech, output) if start_s <= c.start_s < end_s]
-    every = max(1, -(-len(inside) // MAX_NUMBERS))
-    for chunk in inside[::every]:
+    room_s = (end_s - start_s) / MAX_NUMBERS
+    free_from_s = start_s
+    for chunk in inside:
         middle_s = (chunk.start_s + min(chunk.end_s, end_s)) / 2
-        ax.text(middle_s, limit * 0.97, str(chunk.index), ha="center", va="top", fontsize=7)
+        if middle_s >= free_from_s:  # a number that would cover its neighbour is left out
+            ax.text(middle_s, limit * 0.97, str(chunk.index), ha="center", va="top", fontsize=7)
+            free_from_s = middle_s + room_s
     ax.set_xlim(start_s, end_s)
     ax.set_ylim(-limit, limit)
     ax.set_ylabel("amplitude\n(full scale 1)")
@@ -208,7 +211,7 @@ def _chunk_row(chunk: ChunkRecord) -> str:
     made = "kept" if chunk.cached else f"{chunk.attempts} call" if chunk.attempts else "pause only"
     cells = (
         str(chunk.index),
-        _clock(chunk.start_s),
+        f"{chunk.start_s // 60:.0f}:{chunk.start_s % 60:04.1f}",
         f"{chunk.end_s - chunk.start_s:.2f}",
         f"{chunk.pause_ms} ms",
         made + (f", take {chunk.take}" if chunk.take else ""),

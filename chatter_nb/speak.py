@@ -9,12 +9,13 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
-from chatter_nb.audio import AudioWriter, Signal, check_signal, read_audio
+from chatter_nb.audio import AudioWriter, Signal, peak, read_audio
 from chatter_nb.engines.base import ChunkInfo, ChunkRequest, knobs_of
 from chatter_nb.errors import Cancelled, ChatterError, EngineError, InputError, OutputError
 from chatter_nb.join import Joined, Joiner, trim_edges
@@ -364,8 +365,7 @@ _NOTHING: Signal = np.zeros(0, np.float32)
 
 def _checked(audio: Signal, text: str) -> Signal:
     """An engine's audio, if it holds any sound at all: silence for words would lose them."""
-    check_signal(audio, where=f"the engine's audio of {text[:60]!r}")
-    if np.abs(audio).max(initial=0.0) < _SILENCE_PEAK:
+    if peak(audio) < _SILENCE_PEAK:
         raise EngineError(f"the engine made only silence of {text[:60]!r}")
     return audio
 
@@ -383,6 +383,7 @@ def _end_badly(folder: RunFolder, record: RunRecord, error: BaseException) -> No
         error.add_note(f"and the failure could not be recorded: {second}")
 
 
+@cache
 def _versions() -> dict[str, str | None]:
     found: dict[str, str | None] = {"chatter_nb": _version("chatter_nb")}
     found["python"] = platform.python_version()

@@ -1,0 +1,55 @@
+# Everything is installed into .venv, from a bare clone, with only python3 and a network for packages.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
+
+.PHONY: help demo test test-fast lint format lab clean
+
+help:
+	@echo "make demo       install, then speak a chapter of a book through a notebook"
+	@echo "make lab        JupyterLab on the notebooks"
+	@echo "make test       install what the tests need, then run them all"
+	@echo "make test-fast  without the tests that take more than half a minute"
+	@echo "make lint       ruff on code and notebooks, mypy on the package"
+	@echo "make clean      remove .venv and caches; outputs stay"
+
+demo: $(VENV)/base.done
+	$(BIN)/chatter-nb batch notebooks/01_speak.ipynb params/demo.yaml
+
+lab: $(VENV)/base.done
+	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/01_speak.ipynb
+
+test: $(VENV)/test.done
+	$(BIN)/pytest
+
+test-fast: $(VENV)/test.done
+	$(BIN)/pytest -m "not slow"
+
+lint: $(VENV)/test.done
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/test.done
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+
+$(VENV)/uv.done:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "chatter_nb needs Python 3.11 or newer; run: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { echo "python3 cannot make a virtual environment; on Debian: apt install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@touch $@
+
+$(VENV)/base.done: $(VENV)/uv.done pyproject.toml constraints.txt
+	$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/test.done: $(VENV)/uv.done pyproject.toml constraints.txt
+	$(INSTALL) -e '.[test]'
+	@touch $@ $(VENV)/base.done
