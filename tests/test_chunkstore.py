@@ -1,0 +1,100 @@
+"""The chunk store: whole entries or none, damage noticed, seeds that follow the text."""
+
+import os
+import time
+
+import numpy as np
+import pytest
+
+from chatter_nb import chunkstore
+from chatter_nb.chunkstore import ChunkStore, chunk_key, chunk_seed
+from chatter_nb.errors import OutputError
+
+AUDIO = np.linspace(-1, 1, 1000, dtype=np.float32)
+KEY = chunk_key(text="a")
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = ChunkStore(tmp_path)
+    store.put(KEY, AUDIO, {"text": "a"})
+    return store
+
+
+def test_what_is_put_is_got(store):
+    audio, about = store.get(KEY)
+    assert np.array_equal(audio, AUDIO)
+    assert (about["text"], about["samples"]) == ("a", 1000)
+    assert store.get(chunk_key(text="b")) is None
+    assert store.damaged == []
+
+
+def test_entries_lie_where_the_interface_says(store, tmp_path):
+    folder = tmp_path / ".chunks" / KEY[:2]
+    assert sorted(p.name for p in folder.iterdir()) == [f"{KEY}.json", f"{KEY}.npy"]
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "text", "no json", "bad json"])
+def test_a_damaged_entry_is_noticed_and_made_again(store, damage):
+    """Whatever happened to it, it is never returned as sound, and can be replaced."""
+    path = store._path(KEY)
+    data = path.read_bytes()
+    if damage == "truncate":
+        path.write_bytes(data[:-100])
+    elif damage == "flip":
+        path.write_bytes(data[:-50] + bytes([data[-50] ^ 1]) + data[-49:])
+    elif damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "text":
+        path.write_bytes(b"PK not numpy")
+    elif damage == "no json":
+        path.with_suffix(".json").unlink()
+    else:
+        path.with_suffix(".json").write_text("[]")
+    assert store.get(KEY) is None
+    assert store.damaged == [KEY]
+    store.put(KEY, AUDIO, {})
+    assert np.array_equal(store.get(KEY)[0], AUDIO)
+
+
+def test_a_full_disk_is_told_and_leaves_no_half_entry(store, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(chunkstore.np, "save", full)
+    with pytest.raises(OutputError, match="disk full"):
+        store.put(chunk_key(text="b"), AUDIO, {})
+    assert len(list(store.root.glob("??/*"))) == 2
+    assert len(list(store.root.glob("??/.*"))) == 0
+
+
+def test_prune_goes_by_age_and_use(store):
+    other = chunk_key(text="b")
+    store.put(other, AUDIO, {})
+    month_s = 30 * 86400
+    os.utime(store._path(other), (time.time() - 2 * month_s,) * 2)
+    assert store.prune(older_than_s=month_s, keep={other}) == (0, 0)
+    assert store.prune(older_than_s=month_s)[0] == 1
+    assert [key for key, _, _ in store.entries()] == [KEY]
+    assert store.prune(keep=set())[0] == 1
+    assert list(store.entries()) == []
+
+
+def test_leftovers_of_killed_runs_go_after_a_day(store):
+    old, new = (store._path(KEY).with_name(f".{n}.part") for n in ("old", "new"))
+    for part in (old, new):
+        part.touch()
+    os.utime(old, (time.time() - 2 * 86400,) * 2)
+    store.prune(keep={KEY})
+    assert (old.exists(), new.exists()) == (False, True)
+
+
+def test_seeds_follow_the_text_and_its_occurrence():
+    """Never the index: the same text keeps its seed wherever it stands."""
+    base = {"seed": 1, "text": "a", "occurrence": 0, "take": 0}
+    seeds = {chunk_seed(**base)}
+    for change in ({"seed": 2}, {"text": "b"}, {"occurrence": 1}, {"take": 1}):
+        seeds.add(chunk_seed(**base | change))
+    assert len(seeds) == 5
+    assert chunk_seed(**base) == chunk_seed(**base)
+    assert all(0 <= seed < 2**32 for seed in seeds)

@@ -1,0 +1,74 @@
+"""The embedded voice, for real: it speaks, repeats itself exactly, and refuses what it would lose."""
+
+import numpy as np
+import pytest
+
+from chatter_nb.engines.base import ChunkRequest
+from chatter_nb.errors import EngineError, InputError, ParamError
+from chatter_nb.models import get_or_load_tts_model
+from chatter_nb.speak import process_one_chunk
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return get_or_load_tts_model("hibari")
+
+
+def say(engine, text, seed=0, **knobs):
+    request = ChunkRequest(0, text, seed, engine.prepare_voice(""), "en", knobs)
+    ((index, audio, info),) = engine.synthesize([request])
+    assert (index, info.attempts) == (0, 1)
+    return audio
+
+
+def test_same_seed_same_samples_and_the_global_generators_untouched(engine):
+    """Our code leaves numpy's global generator as it found it."""
+    before = np.random.get_state()[1].copy()  # noqa: NPY002  the global state is what is tested
+    first = say(engine, "The same words.", seed=5)
+    assert np.array_equal(first, say(engine, "The same words.", seed=5))
+    assert not np.array_equal(first, say(engine, "The same words.", seed=6))
+    assert np.array_equal(before, np.random.get_state()[1])  # noqa: NPY002
+
+
+def test_speed_changes_the_length(engine):
+    slow, fast = (len(say(engine, "How fast is this?", speed=s)) for s in (0.8, 1.6))
+    assert slow / fast == pytest.approx(2, rel=0.15)
+
+
+def test_one_chunk_without_a_run():
+    audio, rate = process_one_chunk("A single chunk.", engine="hibari", seed=3, speed=1.1)
+    assert rate == 24_000
+    assert 0.5 < len(audio) / rate < 3
+
+
+@pytest.mark.parametrize("text", ["Hello 你好 friend", "مرحبا", "नमस्ते"])
+def test_letters_it_would_leave_out_are_refused(engine, text):
+    """hibari passes over them in silence: text would be lost."""
+    with pytest.raises(InputError, match=r"would leave out .*chatterbox-multilingual"):
+        engine.check_text(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["Café, naïve, Ångström, ﬁne", "½ cup, x², 20 °C, “so” — … 🙂", "12"]
+)
+def test_letters_it_says_are_accepted(engine, text):
+    engine.check_text(text)
+
+
+def test_a_chunk_that_makes_no_sound_is_an_error(engine):
+    with pytest.raises(EngineError, match="no sound of"):
+        say(engine, "你好")
+
+
+def test_voices_are_by_name_and_a_recording_is_refused(engine):
+    with pytest.raises(ParamError, match=r"has no voice 'me\.wav'; it has: heart, .*cannot clone"):
+        engine.prepare_voice("me.wav")
+    assert engine.prepare_voice("heart") == engine.prepare_voice("")
+
+
+def test_a_voice_that_cannot_be_downloaded_is_told(engine, monkeypatch, tmp_path):
+    """The message names the file and where to put it by hand."""
+    monkeypatch.setenv("HIBARI_HOME", str(tmp_path))
+    monkeypatch.setattr("hibari.voices.BASE_URL", "http://127.0.0.1:9/")
+    with pytest.raises(EngineError, match=r"could not download .*by hand"):
+        engine.prepare_voice("emma")

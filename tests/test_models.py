@@ -1,0 +1,139 @@
+"""Models: loaded once, let go on request, chosen with a reason."""
+
+import sys
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from chatter_nb import models
+from chatter_nb.engines import base
+from chatter_nb.engines.base import EngineEntry
+from chatter_nb.errors import EngineError
+from chatter_nb.testing import ToneEngine
+
+TONE = EngineEntry("chatter_nb.testing", "ToneEngine", ("numpy",), "pip install tone")
+
+
+@pytest.fixture(autouse=True)
+def _own_models(monkeypatch):
+    monkeypatch.setattr(models, "_models", {})
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """A registered engine that counts how often it is loaded, slowly."""
+    made = []
+
+    def create(entry, **options):
+        made.append(options)
+        threading.Event().wait(0.05)
+        return ToneEngine()
+
+    monkeypatch.setattr(EngineEntry, "create", create)
+    return made
+
+
+def test_a_model_is_loaded_once_even_by_many_threads(counted):
+    got = []
+    load = lambda: got.append(models.get_or_load_tts_model("hibari"))  # noqa: E731
+    threads = [threading.Thread(target=load) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(counted) == 1
+    assert len({id(model) for model in got}) == 1
+
+
+def test_unload_lets_go_and_says_what(counted):
+    models.get_or_load_tts_model("hibari")
+    assert models.loaded() == {"hibari": "cpu"}
+    assert models.unload("other") == []
+    assert models.unload() == ["hibari"]
+    assert models.loaded() == {}
+    models.get_or_load_tts_model("hibari")
+    assert len(counted) == 2
+
+
+def test_another_place_for_a_loaded_model_is_an_error(counted):
+    models.get_or_load_tts_model("hibari")
+    with pytest.raises(
+        EngineError, match=r"loaded on cpu, not cpu from /x; call unload\('hibari'\)"
+    ):
+        models.get_or_load_tts_model("hibari", checkpoint="/x")
+
+
+def test_auto_takes_the_embedded_voice_and_says_why_not_a_better_one(monkeypatch):
+    """A better engine is passed over with its reason: not installed, or no GPU."""
+    monkeypatch.setitem(base.TTS_ENGINES, "hibari", base.TTS_ENGINES["hibari"])
+    hibari = base.TTS_ENGINES.pop("hibari")
+    absent = EngineEntry("x", "X", ("not_a_module",), "pip install x", needs_gpu=True)
+    monkeypatch.setitem(base.TTS_ENGINES, "chatterbox", absent)
+    base.TTS_ENGINES["hibari"] = hibari
+    choice = models.pick_engine("auto")
+    assert choice.name == "hibari"
+    assert choice.reason == "the embedded voice; not chatterbox: not_a_module is not installed"
+
+
+def fake_torch(cuda: bool):
+    cuda_module = SimpleNamespace(
+        is_available=lambda: cuda,
+        device_count=lambda: 2,
+        get_device_name=lambda index=0: f"GPU {index}",
+        empty_cache=lambda: None,
+    )
+    mps = SimpleNamespace(is_available=lambda: False)
+    return SimpleNamespace(cuda=cuda_module, backends=SimpleNamespace(mps=mps))
+
+
+@pytest.fixture
+def with_torch(monkeypatch):
+    def put(cuda: bool):
+        monkeypatch.setitem(sys.modules, "torch", fake_torch(cuda))
+        monkeypatch.setattr(models, "find_spec", lambda name: object())
+
+    return put
+
+
+def test_auto_takes_chatterbox_where_it_is_installed_and_a_gpu_is_present(monkeypatch, with_torch):
+    """The order of the registry is the order of preference."""
+    entries = {"chatterbox": EngineEntry("x", "X", ("numpy",), "", needs_gpu=True)}
+    monkeypatch.setattr(base, "TTS_ENGINES", entries | base.TTS_ENGINES)
+    with_torch(cuda=True)
+    assert models.pick_engine().name == "chatterbox"
+    with_torch(cuda=False)
+    choice = models.pick_engine()
+    assert (choice.name, choice.reason) == ("hibari", "the embedded voice; not chatterbox: no GPU")
+
+
+def test_devices_come_with_a_reason(with_torch):
+    with_torch(cuda=True)
+    assert str(models.pick_device()) == "cuda (GPU 0)"
+    assert str(models.pick_device("cuda:1")) == "cuda:1 (asked for: GPU 1)"
+    assert str(models.pick_device("cpu")) == "cpu (asked for)"
+    with pytest.raises(
+        EngineError, match=r"'cuda:7' is not there; there is: cuda, cuda:0, cuda:1, cpu"
+    ):
+        models.pick_device("cuda:7")
+    with_torch(cuda=False)
+    assert str(models.pick_device()) == "cpu (no CUDA, no MPS)"
+
+
+def test_without_torch_there_is_only_the_cpu(monkeypatch):
+    monkeypatch.setattr(models, "find_spec", lambda name: None)
+    assert str(models.pick_device()) == "cpu (torch is not installed)"
+    with pytest.raises(EngineError, match="'cuda' needs torch"):
+        models.pick_device("cuda")
+
+
+def test_an_engine_of_another_version_is_named():
+    with pytest.raises(EngineError, match="not part of this version; it has: hibari"):
+        models.pick_engine("chatterbox-turbo")
+
+
+def test_a_missing_package_comes_with_its_command():
+    entry = EngineEntry("x", "X", ("not_a_module",), "pip install thing")
+    with pytest.raises(EngineError, match="not_a_module is not installed.*pip install thing"):
+        entry.create()
+    assert isinstance(TONE.create(), ToneEngine)

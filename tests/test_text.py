@@ -1,0 +1,238 @@
+"""Text: nothing lost, nothing mangled. Each case of the predecessors' defects is here."""
+
+import re
+import unicodedata
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from chatter_nb.errors import InputError
+from chatter_nb.text import PAUSE_MARK, Chunk, clean, collapse, split_chunks
+
+# Words, marks and whitespace of many kinds, mixed with any characters at all.
+PIECES = st.one_of(
+    st.text(max_size=12),
+    st.sampled_from(
+        [
+            "Hello.",
+            "Then we left!",
+            "a",
+            "word,",
+            "—",
+            "…",
+            "“Quoted?”",
+            "J. R. R.",
+            "$3.50",
+            "5 p.m.",
+        ]
+    ),
+    st.sampled_from([" ", "\n", "\n\n", "\r\n\r\n", "\t", "\f", "\u2028", "\u2029", "\u00a0", ""]),
+    st.sampled_from(["[pause 1s]", "[PAUSE 250ms]", "[pause 0.5 s]", "[12]", "[", "]"]),
+    st.sampled_from(
+        ["e\u0301", "🧑\u200d🚀", "漢字。", "مرحبا", "x" * 60, "\x85", "\x1c", "\ufeff"]
+    ),
+)
+TEXTS = st.lists(PIECES, max_size=30).map("".join)
+
+
+def source_of(text: str) -> str:
+    """What must come out: NFC, marks out, whitespace collapsed. Written apart from the code."""
+    text = unicodedata.normalize("NFC", text.removeprefix("\ufeff"))
+    text = re.sub(r"\[pause\s+\d+(\.\d+)?\s*(ms|s)\]", "", text, flags=re.IGNORECASE)
+    return re.sub(r"\s+", " ", text).strip()
+
+
+@settings(max_examples=1500, deadline=None)
+@given(text=TEXTS, chunk_chars=st.integers(20, 300))
+@example(text="x" * 45 + " " + "y" * 20 + " z", chunk_chars=20)
+def test_chunks_concatenate_to_the_source(text, chunk_chars):
+    """With the removing options off, the chunks' texts are the NFC source, nothing lost."""
+    try:
+        chunks = split_chunks(clean(text), chunk_chars=chunk_chars)
+    except InputError:  # only a malformed or endless pause mark is refused
+        assert re.search(r"\[pause", text, re.IGNORECASE)
+        return
+    assert "".join(chunk.text for chunk in chunks) == source_of(text)
+    assert collapse(clean(text)) == source_of(text)
+    assert [chunk.index for chunk in chunks] == list(range(len(chunks)))
+
+
+@settings(max_examples=1500, deadline=None)
+@given(text=TEXTS, chunk_chars=st.integers(20, 300))
+def test_no_chunk_exceeds_the_limit(text, chunk_chars):
+    """A chunk's spoken text has at most `chunk_chars` characters."""
+    try:
+        chunks = split_chunks(clean(text), chunk_chars=chunk_chars)
+    except InputError:
+        return
+    assert all(len(chunk.spoken) <= chunk_chars for chunk in chunks)
+
+
+@settings(max_examples=800, deadline=None)
+@given(
+    words=st.lists(st.from_regex(r"[A-Za-z]{1,30}[.,;!?]?", fullmatch=True), max_size=80),
+    chunk_chars=st.integers(31, 120),
+)
+def test_no_word_is_cut_that_fits(words, chunk_chars):
+    """Chunks end at spaces as long as every word is shorter than the limit."""
+    chunks = split_chunks(" ".join(words), chunk_chars=chunk_chars)
+    assert all(chunk.text.endswith(" ") for chunk in chunks[:-1])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Version 2.5 is out.",
+        "It costs $3.50 today.",
+        "About 9,000 people came (1984).",
+        "They don't. We won't.",
+        "Take vitamin C. Then sleep.",
+        "We met at 5 p.m. Then we left.",
+        "J. R. R. Tolkien wrote it.",
+        "An album of drums, um, and more.",
+    ],
+)
+def test_figures_abbreviations_and_short_words_survive(text):
+    """The predecessors lost decimals, years, stops and letters in these."""
+    assert "".join(chunk.text for chunk in split_chunks(clean(text))) == text
+
+
+def test_sentence_boundaries_at_abbreviations():
+    """ "5 p.m. Then" is a boundary, "J. R. R. Tolkien" and "$3.50" are none."""
+    text = "It was 5 p.m. Then J. R. R. Tolkien paid $3.50 for it."
+    assert [c.spoken for c in split_chunks(text, chunk_chars=45)] == [
+        "It was 5 p.m.",
+        "Then J. R. R. Tolkien paid $3.50 for it.",
+    ]
+
+
+def test_nothing_is_dropped_around_an_over_long_sentence():
+    """The predecessors lost the sentences before one that was too long, and short ones."""
+    text = "Stop it! Go. And then, " + "and then, " * 80 + "the end. Ok."
+    chunks = split_chunks(text, chunk_chars=280)
+    assert "".join(c.text for c in chunks) == text
+    assert chunks[0].spoken == "Stop it! Go."
+    assert chunks[-1].spoken.endswith("Ok.")
+
+
+def test_a_sentence_of_just_the_limit_stays_whole():
+    """The limit counts what is spoken, not the space that joins it to the next chunk."""
+    sentence = "a" * 9 + " " + "b" * 9 + "."
+    assert [c.spoken for c in split_chunks(f"{sentence} {sentence}", chunk_chars=20)] == [
+        sentence,
+        sentence,
+    ]
+
+
+def test_long_sentences_are_cut_at_clause_marks_then_spaces():
+    """A clause mark is preferred to a space, a space to nothing; cut parts have no pause."""
+    clauses = "The first part is here; the second part follows without a mark to the very end"
+    chunks = split_chunks(clauses, chunk_chars=60)
+    assert chunks[0] == Chunk(0, "The first part is here; ", 0)
+    spaces = split_chunks("word " * 30, chunk_chars=50)
+    assert all(c.spoken.replace("word", "").strip() == "" and c.pause_ms == 0 for c in spaces)
+
+
+def test_a_word_longer_than_the_limit_is_cut_between_characters():
+    """An accent stays with its letter, an emoji made of several stays whole."""
+    word = "a" * 19 + "q\u0301" * 10
+    chunks = split_chunks(word, chunk_chars=20)
+    assert "".join(c.text for c in chunks) == word
+    assert not any(unicodedata.combining(c.text[0]) for c in chunks)
+
+
+def test_packing_starts_anew_at_each_paragraph():
+    """An edit in one paragraph leaves the other paragraphs' chunks as they were."""
+    paragraphs = [f"Sentence one of {i}. Sentence two of {i}. And three." for i in range(10)]
+    before = [c.text for c in split_chunks("\n\n".join(paragraphs), chunk_chars=40)]
+    paragraphs[0] = "A new beginning. " + paragraphs[0]
+    after = [c.text for c in split_chunks("\n\n".join(paragraphs), chunk_chars=40)]
+    first = before.index("Sentence one of 1. ")
+    assert before[first:] == after[after.index("Sentence one of 1. ") :]
+
+
+def pauses(text: str, **kwargs) -> list[tuple[str, int]]:
+    chunks = split_chunks(clean(text), chunk_chars=20, **kwargs)
+    return [(chunk.spoken, chunk.pause_ms) for chunk in chunks]
+
+
+def test_pauses_by_sentence_paragraph_and_chapter():
+    """Each kind of break has its own silence; the end of the text has none."""
+    text = "One sentence here. And another one.\n\nA paragraph.\n\nChapter Two\n\nThe end."
+    assert pauses(text, sentence_pause_ms=1, paragraph_pause_ms=2, chapter_pause_ms=3) == [
+        ("One sentence here.", 1),
+        ("And another one.", 2),
+        ("A paragraph.", 3),
+        ("Chapter Two", 2),
+        ("The end.", 0),
+    ]
+
+
+def test_a_pause_mark_sets_the_silence_at_its_place():
+    """Marks are exact, add up, win over a paragraph's pause, and work at both ends."""
+    text = "[pause 1s]Hello [pause 300ms] there.\n\n[pause 2s] [pause 0.5 s]\n\nBye.[pause 40ms]"
+    assert pauses(text) == [("", 1000), ("Hello", 300), ("there.", 2500), ("Bye.", 40)]
+
+
+@pytest.mark.parametrize("mark", ["[pause 800]", "[pause 2 sec]", "[pause: 1s]", "[pause -1s]"])
+def test_a_malformed_pause_mark_is_refused(mark):
+    """It would be read out otherwise; the message shows the right form."""
+    with pytest.raises(InputError, match=r"\[pause 800ms\]"):
+        split_chunks(f"Hello {mark} there.")
+
+
+def test_an_endless_pause_is_refused():
+    with pytest.raises(InputError, match="at most 600 s"):
+        split_chunks("Hello [pause 9999s] there.")
+
+
+def test_brackets_that_are_no_mark_stay():
+    """Only a mark with a figure is meant as one."""
+    assert split_chunks("He [pause] said [sic].")[0].text == "He [pause] said [sic]."
+
+
+def test_a_line_of_ornaments_is_a_pause_not_speech():
+    """ "* * *" has nothing to say; it keeps its place in the text."""
+    ornament = split_chunks("One.\n\n* * *\n\nTwo.")[1]
+    assert (ornament.text, ornament.speakable) == ("* * * ", False)
+
+
+def test_reference_numbers_are_removed_exactly():
+    """Footnotes go; years in brackets, powers and units stay."""
+    text = "So it was [12], they say [3–5].¹² An area of 5 m² or x² in [1984] holds³ [sic]."
+    assert clean(text, remove_references=True) == (
+        "So it was, they say. An area of 5 m² or x² in [1984] holds [sic]."
+    )
+    assert clean(text) == text
+
+
+def test_replacements_are_whole_words_in_one_pass():
+    """ "um" leaves "album" and "um-hum" alone; no replacement feeds another."""
+    rules = {
+        "um": "",
+        "cat": "dog",
+        "dog": "cat",
+        "Mr. Smith": "the man",
+        "Mr.": "Mister",
+        "US": "America",
+    }
+    assert (
+        clean("An album, um-hum, UM the cat and dog.", replacements=rules)
+        == "An album, um-hum,  the dog and cat."
+    )
+    assert clean("Mr. Smith of the US told us, Mr. B.", replacements=rules) == (
+        "the man of the America told us, Mister B."
+    )
+
+
+def test_regular_expressions_only_when_asked():
+    assert clean("a.c abc", replacements={"a.c": "X"}) == "X abc"
+    assert clean("a.c abc", regex_replacements={"a.c": "X"}) == "X X"
+    with pytest.raises(InputError, match="invalid group reference"):
+        clean("a", regex_replacements={"a": r"\1"})
+
+
+def test_pause_mark_pattern_is_what_the_docs_say():
+    assert PAUSE_MARK.fullmatch("[pause 800ms]")
+    assert PAUSE_MARK.fullmatch("[Pause 1.5 s]")

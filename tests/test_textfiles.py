@@ -1,0 +1,115 @@
+"""Text files: every file read or refused by name; encodings found; Markdown said as a reader would."""
+
+from pathlib import Path
+
+import pytest
+
+from chatter_nb.errors import InputError
+from chatter_nb.text import clean, split_chunks
+from chatter_nb.textfiles import markdown_to_text, merge_sources, natural_key, read_sources
+
+FRENCH = "Le café était fermé, dit-il; une façade naïve. " * 3
+
+
+def test_a_folder_is_read_in_natural_order(tmp_path):
+    """2 before 10, whatever the case, both suffixes, nothing hidden."""
+    for name in ("part 10.txt", "Part 2.md", "part 1.txt", ".hidden.txt", "notes.pdf"):
+        (tmp_path / name).write_text(f"This is {name}.")
+    assert [s.name for s in read_sources(tmp_path)] == ["part 1", "Part 2", "part 10"]
+
+
+def test_natural_key_orders_mixed_names():
+    names = ["b", "10", "9", "a10", "a9", "A1", "²"]
+    assert sorted(names, key=natural_key) == ["9", "10", "A1", "a9", "a10", "b", "²"]
+
+
+def test_merged_files_are_chapters(tmp_path):
+    """The chapter pause lies between files, and nothing of any is lost."""
+    (tmp_path / "1.txt").write_text("One.")
+    (tmp_path / "2.txt").write_text("Two.\n")
+    chunks = split_chunks(clean(merge_sources(read_sources(tmp_path))), chapter_pause_ms=9)
+    assert [(c.text, c.pause_ms) for c in chunks] == [("One. ", 9), ("Two.", 0)]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_unicode_encodings_need_no_guess(tmp_path, encoding):
+    """A byte-order mark is understood and does not reach the text."""
+    (tmp_path / "a.txt").write_bytes(FRENCH.encode(encoding))
+    (source,) = read_sources(tmp_path / "a.txt")
+    assert (source.text, source.note) == (FRENCH, "")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("cp1252", FRENCH),
+        ("cp1250", "Příliš žluťoučký kůň úpěl ďábelské ódy. " * 3),
+        ("cp1254", "Şimdi İstanbul'da güneş doğuyor, çocuklar ığdır. " * 3),
+        ("cp1251", "Привет, это проверка текста на русском языке. " * 3),
+        ("shift_jis", "これは日本語のテキストです。元気ですか。" * 3),
+        ("gb18030", "这是一个中文文本。你好吗？" * 3),
+    ],
+)
+def test_another_encoding_is_detected_and_reported(tmp_path, encoding, text):
+    (tmp_path / "a.txt").write_bytes(text.encode(encoding))
+    (source,) = read_sources(tmp_path / "a.txt")
+    assert source.text == text
+    assert "a.txt is not UTF-8; read as" in source.note
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"", "is empty"),
+        (b"  \n\t ", "nothing to speak"),
+        (b"?! ... --", "nothing to speak"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\xff\xfe", "is binary"),
+        (b"plain\x00text", "is binary"),
+    ],
+)
+def test_a_file_that_cannot_be_spoken_is_refused_by_name(tmp_path, data, told):
+    (tmp_path / "a.txt").write_bytes(data)
+    with pytest.raises(InputError, match=rf"a\.txt .*{told}|{told}.*a\.txt"):
+        read_sources(tmp_path / "a.txt")
+
+
+def test_every_bad_file_of_a_folder_is_named_at_once(tmp_path, monkeypatch):
+    """None is skipped in silence, an unreadable one neither."""
+    (tmp_path / "1.txt").write_bytes(b"")
+    (tmp_path / "2.txt").write_text("Fine.")
+    (tmp_path / "3.txt").write_text("Locked.")
+    read = Path.read_bytes
+
+    def locked(path):
+        if path.name == "3.txt":
+            raise PermissionError(13, "Permission denied")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", locked)
+    with pytest.raises(InputError, match=r"(?s)1\.txt is empty.*3\.txt: Permission denied"):
+        read_sources(tmp_path)
+
+
+def test_missing_places_are_named(tmp_path):
+    with pytest.raises(InputError, match=r"nowhere\.txt does not exist"):
+        read_sources(tmp_path / "nowhere.txt")
+    with pytest.raises(InputError, match=r"holds no \.txt or \.md file"):
+        read_sources(tmp_path)
+
+
+def test_markdown_is_read_as_a_reader_would():
+    """Markup and link targets go, every word and pause mark stays, headings begin chapters."""
+    text = markdown_to_text(
+        "# Title\n\nSome *em* [link](http://x.y) `code` [pause 1s].\n\n## Two\n\n- a\n- b\n\n"
+        "<b>bold</b> &amp; [12]\n\n```\nx = 1\n```\n"
+    )
+    assert text.split("\n\n") == [
+        "Title",
+        "Some em link code [pause 1s].",
+        "\f",
+        "Two",
+        "a",
+        "b",
+        "bold & [12]",
+        "x = 1\n",
+    ]
