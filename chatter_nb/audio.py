@@ -7,7 +7,6 @@ Inside the package audio is mono float32, full scale 1.0. Everything that comes 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +16,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from chatter_nb.disk import write_error
 from chatter_nb.errors import InputError, OutputError
 
 Signal = np.ndarray[tuple[int], np.dtype[np.float32]]
@@ -37,8 +37,6 @@ _FULL_SCALE = {"PCM_16": 2**15, "PCM_24": 2**23}
 # A wav's sizes are 32-bit: 4 GiB, less a megabyte for its headers. Beyond, the file becomes RF64.
 WAV_LIMIT_BYTES = 2**32 - 2**20
 _COPY_FRAMES = 1 << 20
-# Free space below which a failed write is put down to a full disk: libsndfile reports no reason.
-_FULL_DISK_BYTES = 1 << 20
 
 
 def check_signal(signal: Any, *, where: str) -> Signal:
@@ -171,16 +169,16 @@ class _Sink:
         try:
             self._file.write(_quantise(block, self._file.subtype))
         except (soundfile.LibsndfileError, OSError, AssertionError) as error:
-            raise self._failure(error) from error
+            raise write_error(self.path, error) from error
 
     def close(self, samples: int) -> None:
         try:
             self._file.close()
             found = soundfile.info(str(self.part)).frames
         except (soundfile.LibsndfileError, OSError) as error:
-            raise self._failure(error) from error
+            raise write_error(self.path, error) from error
         if found != samples:
-            raise self._failure(f"{found} of {samples} samples arrived")
+            raise write_error(self.path, f"{found} of {samples} samples arrived")
 
     def discard(self) -> None:
         self._file.close()
@@ -193,7 +191,7 @@ class _Sink:
         try:
             return soundfile.SoundFile(path, "w", self._rate, 1, **container)
         except (soundfile.LibsndfileError, OSError) as error:
-            raise self._failure(error) from error
+            raise write_error(self.path, error) from error
 
     def _go_on_as_rf64(self) -> None:
         """Copy what is there into an RF64 file, sample for sample, and continue in it."""
@@ -207,19 +205,9 @@ class _Sink:
                 for block in written.blocks(_COPY_FRAMES, dtype=dtype):
                     self._file.write(block)
         except (soundfile.LibsndfileError, OSError, AssertionError) as error:
-            raise self._failure(error) from error
+            raise write_error(self.path, error) from error
         finally:
             wav.unlink(missing_ok=True)
-
-    def _failure(self, reason: object) -> OutputError:
-        folder = self.path.parent
-        free_bytes = shutil.disk_usage(folder).free if folder.is_dir() else 0
-        if folder.is_dir() and free_bytes < _FULL_DISK_BYTES:
-            return OutputError(
-                f"disk full while writing {self.path} ({free_bytes // 1024} kB free): make room "
-                "and run again; the finished chunks are kept"
-            )
-        return OutputError(f"cannot write {self.path}: {reason}")
 
 
 def _quantise(block: Signal, subtype: str) -> np.ndarray:

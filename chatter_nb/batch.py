@@ -73,8 +73,10 @@ def run_notebook(notebook: Path, params: SpeakParams) -> Speech:
     Raises `NotebookError` if a cell fails, or if the notebook ends without a new and ok run.json (a
     dead kernel leaves every cell looking complete); the pages are kept as `notebook.failed.ipynb`.
     """
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
+    failures = (PapermillExecutionError, CellTimeoutError, DeadKernelError, NotebookError)
     if not notebook.is_file():
         raise InputError(f"notebook {notebook} does not exist")
     folder = RunFolder(params.run_dir())
@@ -88,11 +90,10 @@ def run_notebook(notebook: Path, params: SpeakParams) -> Speech:
         speech = load_speech(folder.path)
         if speech.record.status != "ok":
             raise NotebookError(f"{notebook.name} ended, but its run is {speech.record.status}")
-    except (PapermillExecutionError, NotebookError) as error:
-        pages = folder.path / FAILED_NOTEBOOK
-        if part.exists():
-            os.replace(part, pages)
-        raise NotebookError(f"{_reason(error)} (its pages: {pages})") from error
+    except failures as error:
+        os.replace(part, folder.path / FAILED_NOTEBOOK)
+        where = f"its pages: {folder.path / FAILED_NOTEBOOK}"
+        raise NotebookError(f"{_reason(error)} ({where})") from error
     os.replace(part, folder.path / NOTEBOOK)
     (folder.path / FAILED_NOTEBOOK).unlink(missing_ok=True)
     return speech

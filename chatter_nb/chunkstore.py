@@ -6,7 +6,6 @@ under a temporary name and renamed; a damaged one is reported and made again.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from chatter_nb.audio import Signal
-from chatter_nb.errors import OutputError
+from chatter_nb.disk import write_error
 
 FOLDER = ".chunks"
 _ABANDONED_S = 24 * 3600  # a temporary file this old belongs to no run
@@ -84,12 +83,9 @@ class ChunkStore:
             part.write_text(json.dumps(entry, ensure_ascii=False), encoding="utf-8")
             os.replace(part, path.with_suffix(".json"))
         except OSError as error:
+            told = write_error(path, error)
             part.unlink(missing_ok=True)
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            cure = "disk full: make room and run again; the finished chunks are kept"
-            raise OutputError(
-                f"cannot keep a chunk in {self.root}: {cure if full else error}"
-            ) from error
+            raise told from error
 
     def entries(self) -> Iterator[tuple[str, int, float]]:
         """Key, bytes on disk and last use (unix seconds) of each chunk."""

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -17,6 +16,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from chatter_nb.disk import write_error
 from chatter_nb.errors import OutputError
 
 Status = Literal["running", "ok", "failed", "cancelled"]
@@ -181,10 +181,9 @@ class RunFolder:
             part.write_text(text + "\n", encoding="utf-8")
             os.replace(part, self.path / name)
         except OSError as error:
+            told = write_error(self.path / name, error)
             part.unlink(missing_ok=True)
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            reason = "disk full: make room and run again" if full else error.strerror
-            raise OutputError(f"cannot write {self.path / name}: {reason}") from error
+            raise told from error
 
 
 def _read(path: Path) -> RunRecord | None:

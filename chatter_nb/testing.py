@@ -1,4 +1,4 @@
-"""Fakes with the real interface, imported only on request: for this project's tests and for yours."""
+"""Fakes with the real interface, imported only on request: for this project's tests and yours."""
 
 from __future__ import annotations
 

@@ -75,13 +75,20 @@ def real_time_factor(wall_s: float, audio_s: float) -> float:
 
 
 def peak_rss_mb() -> float | None:
-    """The most memory this process has held, in MB (10⁶ bytes); None where it is not told."""
+    """The most memory this process has held, in MB (10⁶ bytes); None where it is not told.
+
+    Linux's VmHWM: its `ru_maxrss` would also count what the *parent* held when it started us.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        (line,) = [s for s in status.read_text().splitlines() if s.startswith("VmHWM:")]
+        return int(line.split()[1]) * 1024 / 1e6
     try:
         import resource
     except ImportError:  # Windows
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak * (1 if sys.platform == "darwin" else 1024) / 1e6  # macOS counts bytes, Linux KiB
+    return peak * (1 if sys.platform == "darwin" else 1024) / 1e6  # macOS counts bytes, BSD KiB
 
 
 def append_record(path: Path, record: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The embedded voice, for real: it speaks, repeats itself exactly, and refuses what it would lose."""
+"""The embedded voice, for real: it speaks, repeats itself, and refuses what it would lose."""
 
 import numpy as np
 import pytest

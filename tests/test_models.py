@@ -134,6 +134,6 @@ def test_an_engine_of_another_version_is_named():
 
 def test_a_missing_package_comes_with_its_command():
     entry = EngineEntry("x", "X", ("not_a_module",), "pip install thing")
-    with pytest.raises(EngineError, match="not_a_module is not installed.*pip install thing"):
+    with pytest.raises(EngineError, match=r"not_a_module is not installed.*pip install thing"):
         entry.create()
     assert isinstance(TONE.create(), ToneEngine)

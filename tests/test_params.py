@@ -3,10 +3,10 @@
 import math
 
 import pytest
+from conftest import ROOT
 
 from chatter_nb.errors import InputError, ParamError
 from chatter_nb.params import SpeakParams, project_root, read_yaml, resolve_path
-from conftest import ROOT
 
 
 def test_unknown_parameter_names_the_nearest():

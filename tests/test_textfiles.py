@@ -1,4 +1,4 @@
-"""Text files: every file read or refused by name; encodings found; Markdown said as a reader would."""
+"""Text files: each read or refused by name; encodings found; Markdown said as by a reader."""
 
 from pathlib import Path
 

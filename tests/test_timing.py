@@ -1,5 +1,7 @@
 """Timing: stages that add up, and a rule that tells a slow-down from noise."""
 
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -62,6 +64,15 @@ def test_peak_memory_grows_with_an_array():
     before = peak_rss_mb()
     block = np.ones(int(before * 1e6 / 8) + 10_000_000)  # larger than all that was held before
     assert peak_rss_mb() > before + 50
+    del block
+
+
+def test_a_child_does_not_count_its_parents_memory():
+    """It would hide growth: a small child of a large parent would seem large from the start."""
+    block = np.ones(40_000_000)  # 320 MB in this process
+    code = "from chatter_nb.timing import peak_rss_mb; print(peak_rss_mb())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 200
     del block
 
 

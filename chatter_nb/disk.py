@@ -1,0 +1,30 @@
+"""A write that failed, explained: a full disk is told apart from everything else."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from pathlib import Path
+
+from chatter_nb.errors import OutputError
+
+# libsndfile and numpy report a full disk without an errno; so little free space is taken as one.
+_FULL_BELOW_BYTES = 1 << 20
+
+
+def write_error(path: Path, reason: object) -> OutputError:
+    """The error to raise when `path` could not be written; ask before removing leftovers."""
+    if _is_full(path, reason):
+        return OutputError(
+            f"disk full while writing {path}: make room and run the same again; "
+            "the finished chunks are kept"
+        )
+    told = getattr(reason, "strerror", None) or reason
+    return OutputError(f"cannot write {path}: {told}")
+
+
+def _is_full(path: Path, reason: object) -> bool:
+    if getattr(reason, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    folder = next(folder for folder in path.absolute().parents if folder.is_dir())
+    return shutil.disk_usage(folder).free < _FULL_BELOW_BYTES

@@ -1,0 +1,165 @@
+"""Notebooks: run by Papermill as a user would, hold no logic, and agree with the parameters."""
+
+import json
+import subprocess
+import sys
+
+import nbformat
+import pytest
+from conftest import ROOT
+from parameters_cell import parameters_cell
+
+from chatter_nb.batch import FAILED_NOTEBOOK, NotebookError, plan_batch, run_notebook
+from chatter_nb.errors import InputError
+from chatter_nb.params import SpeakParams
+from chatter_nb.runs import RunFolder
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def notebook(request):
+    return nbformat.read(request.param, as_version=4)
+
+
+def is_parameters(cell) -> bool:
+    return "parameters" in cell.metadata.get("tags", [])
+
+
+def test_notebooks_hold_no_logic_and_no_outputs(notebook):
+    """No `def`, at most 8 lines a cell, outputs stripped, one parameters cell."""
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert sum(map(is_parameters, code)) == 1
+    for cell in code:
+        assert cell.outputs == []
+        assert cell.execution_count is None
+        assert "def " not in cell.source
+        assert is_parameters(cell) or len(cell.source.splitlines()) <= 8
+
+
+def test_a_sentence_comes_before_every_cell_of_code(notebook):
+    for before, cell in zip(notebook.cells, notebook.cells[1:], strict=False):
+        assert cell.cell_type == "markdown" or before.cell_type == "markdown"
+
+
+def test_the_parameters_cell_is_the_parameters():
+    """Names, defaults and help of 01_speak are SpeakParams', in order."""
+    cells = nbformat.read(ROOT / "notebooks" / "01_speak.ipynb", as_version=4).cells
+    (cell,) = [cell for cell in cells if is_parameters(cell)]
+    assert cell.source == parameters_cell()
+
+
+def test_papermill_sees_every_parameter():
+    """Its inspection drops lines with a second `=` or a `#` in a string: none of ours."""
+    import papermill
+
+    found = papermill.inspect_notebook(str(ROOT / "notebooks" / "01_speak.ipynb"))
+    assert set(found) == set(SpeakParams.model_fields)
+    assert found["chunk_chars"]["help"] == "longest text spoken in one go"
+
+
+def test_the_check_notebooks_parameters_are_known():
+    cells = nbformat.read(ROOT / "notebooks" / "00_check.ipynb", as_version=4).cells
+    (cell,) = [cell for cell in cells if is_parameters(cell)]
+    names = [line.split(":")[0] for line in cell.source.splitlines()]
+    assert set(names) <= set(SpeakParams.model_fields)
+
+
+def papermill(*args: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "papermill", *map(str, args), "--no-progress-bar"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_plain_papermill_runs_every_notebook(path, tmp_path):
+    """As it stands, with the cell's own values."""
+    args = ("-p", "outputs_dir", tmp_path / "runs", "-p", "run_name", "run")
+    done = papermill(path, tmp_path / "out.ipynb", *args)
+    assert done.returncode == 0, done.stderr
+    assert RunFolder(tmp_path / "runs" / "run").is_proved()
+    outputs = str([c.get("outputs") for c in nbformat.read(tmp_path / "out.ipynb", 4).cells])
+    assert "<audio" in outputs
+    assert "image/png" in outputs
+
+
+def test_plain_papermill_takes_the_demo_file(tmp_path):
+    """`papermill … -f params/demo.yaml` works as well as ours."""
+    args = ("-f", ROOT / "params" / "demo.yaml", "-p", "outputs_dir", tmp_path)
+    done = papermill(ROOT / "notebooks" / "01_speak.ipynb", tmp_path / "out.ipynb", *args)
+    assert done.returncode == 0, done.stderr
+    found = {path.name for path in (tmp_path / "demo").iterdir()}
+    assert found == {"speech.wav", "speech.mp3", "run.json"}
+
+
+def test_plain_papermill_fails_on_an_unknown_parameter(tmp_path):
+    """Papermill itself only warns; the notebook's first cell refuses it."""
+    done = papermill(NOTEBOOKS[1], tmp_path / "out.ipynb", "-p", "sede", "3")
+    assert done.returncode != 0
+    assert "unknown parameter 'sede': did you mean 'seed'?" in done.stderr
+
+
+@pytest.fixture
+def params(tmp_path):
+    def make(**values):
+        values = {"text": "Hello there.", "run_name": "run", "interactive": False} | values
+        return SpeakParams.create(values | {"outputs_dir": str(tmp_path)})
+
+    return make
+
+
+def test_our_runner_puts_the_executed_notebook_in_the_runs_folder(params, tmp_path):
+    """Audio is linked, not embedded, and the pages come only after success."""
+    speech = run_notebook(ROOT / "notebooks" / "01_speak.ipynb", params())
+    assert {p.name for p in speech.folder.iterdir()} == {"speech.wav", "run.json", "notebook.ipynb"}
+    pages = (speech.folder / "notebook.ipynb").read_text()
+    assert 'src=\\"speech.wav\\"' in pages
+    assert "data:audio" not in pages
+
+
+def broken_notebook(tmp_path, source: str):
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    cells = [nbformat.v4.new_code_cell(source)]
+    path = tmp_path / "broken.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("1 / 0", "ZeroDivisionError"),
+        ("pass", "ended without a run"),
+        ("import os; os._exit(1)", "ernel"),
+    ],
+)
+def test_a_notebook_that_fails_or_dies_is_a_failure(params, tmp_path, source, told):
+    """Also one whose kernel dies, which Papermill alone reports as complete."""
+    with pytest.raises(NotebookError, match=told):
+        run_notebook(broken_notebook(tmp_path, source), params())
+    assert not (tmp_path / "run" / "notebook.ipynb").exists()
+    assert (tmp_path / "run" / FAILED_NOTEBOOK).exists()
+
+
+def test_a_batch_is_validated_as_a_whole_before_it_runs(tmp_path):
+    (tmp_path / "a.yaml").write_text("text: Hi.\nrun_name: same\n")
+    (tmp_path / "b.yaml").write_text("text: Ho.\nrun_name: same\n")
+    (tmp_path / "c.yaml").write_text("text: Ho.\nsped: 1\n")
+    files = [tmp_path / f"{name}.yaml" for name in "abc"]
+    with pytest.raises(InputError, match=r"(?s)did you mean 'speed'.*two runs .* 'same'"):
+        plan_batch(files, overrides={})
+
+
+def test_a_failing_run_does_not_stop_the_batch(cli, tmp_path):
+    """One line a run, the reason of the failure, exit code 1; the good run is complete."""
+    (tmp_path / "bad.yaml").write_text("text: 你好\nengine: hibari\n")
+    (tmp_path / "good.yaml").write_text("text: Hello.\n")
+    args = ("notebooks/00_check.ipynb", tmp_path / "bad.yaml", tmp_path / "good.yaml")
+    done = cli("batch", *args, "--out", tmp_path / "runs", "--json", check=1)
+    bad, good = json.loads(done.stdout)
+    assert "would leave out" in bad["error"]
+    assert good["error"] is None
+    assert (tmp_path / "runs" / "good" / "notebook.ipynb").exists()

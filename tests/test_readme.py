@@ -1,0 +1,101 @@
+"""README keeps its word: its commands run, its files exist, its Python works."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from chatter_nb.params import SpeakParams
+
+README = (ROOT / "README.md").read_text()
+PAGES = {name: (ROOT / name).read_text() for name in ("README.md", "CONTRIBUTING.md")}
+
+
+def blocks(language: str, page: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+
+
+COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
+MAKE = sorted(
+    {
+        target
+        for page in PAGES.values()
+        for block in blocks("sh", page)
+        for line in block.splitlines()
+        if line.startswith("make ")
+        for target in line.split("#")[0].split()[1:]
+    }
+)
+# The benchmark takes minutes; its suite has a test of its own.
+OTHERS = [c for c in COMMANDS if not c.startswith("make ") and " bench " not in c]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """A copy of what a user has, so that the commands' outputs land beside it."""
+    copy = tmp_path_factory.mktemp("project")
+    for name in ("notebooks", "params"):
+        shutil.copytree(ROOT / name, copy / name)
+    (copy / "outputs").mkdir()
+    return copy
+
+
+def run(command: list[str] | str, project: Path, **kwargs) -> subprocess.CompletedProcess:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        command,
+        cwd=project,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        **kwargs,
+    )
+
+
+def test_there_are_commands_to_run():
+    """Guards the pattern above: an empty list would test nothing."""
+    assert {"demo", "test", "lab", "lint"} <= set(MAKE)
+    assert len(OTHERS) >= 7
+
+
+@pytest.mark.parametrize("command", OTHERS)
+def test_a_command_of_the_readme_runs(command, project):
+    done = run(command, project, shell=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("target", MAKE)
+def test_a_make_target_of_the_pages_exists(target):
+    """Run for real by CI (`make demo` in a fresh clone, lint, test); here only that make knows it."""
+    done = run(["make", "--dry-run", target], ROOT)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_python_example_runs(project):
+    (code,) = blocks("python")
+    done = run([sys.executable, "-c", code], project)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_yaml_example_is_valid():
+    (example,) = blocks("yaml")
+    SpeakParams.create(yaml.safe_load(example))
+
+
+def test_every_file_that_is_named_exists():
+    named = re.findall(r"`((?:params|notebooks|chatter_nb|tests)/[\w./-]+\.\w+)`", README)
+    named += re.findall(r"\]\(([\w./]+\.md)\)", README)
+    assert len(named) > 8
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_every_preset_and_module_is_in_the_readme():
+    presets = {f"params/{path.name}" for path in (ROOT / "params").glob("*.yaml")}
+    modules = {path.name for path in (ROOT / "chatter_nb").glob("*.py") if "__" not in path.name}
+    assert sorted(name for name in presets | modules if name not in README) == []

@@ -1,0 +1,431 @@
+"""The pipeline: what is recorded is what is heard; nothing is made twice; what fails is kept."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import OZ, ROOT
+
+from chatter_nb.engines import base
+from chatter_nb.engines.base import EngineEntry
+from chatter_nb.errors import Cancelled, EngineError, InputError, OutputError, ParamError
+from chatter_nb.models import pick_engine
+from chatter_nb.params import SpeakParams
+from chatter_nb.plan import plan_speech
+from chatter_nb.runs import RunFolder
+from chatter_nb.speak import generate_tts, load_speech
+from chatter_nb.testing import ToneEngine, speaking_with
+from chatter_nb.text import split_chunks
+
+PARAGRAPHS = [
+    f"This is sentence one of part {i}. It is followed by another one. And a third ends it."
+    for i in range(10)
+]
+TEN = "\n\n".join(PARAGRAPHS)
+
+
+@pytest.fixture
+def hum(tmp_path):
+    """Run the pipeline on a fake engine; returns (speech, engine)."""
+
+    def run(text=TEN, *, engine=None, progress=None, cancelled=None, **values):
+        values = {"outputs_dir": str(tmp_path), "run_name": "run", "text": text} | values
+        with speaking_with(engine or ToneEngine()) as used:
+            return generate_tts(SpeakParams.create(values), progress, cancelled), used
+
+    return run
+
+
+def wav_bytes(folder: Path) -> bytes:
+    return (folder / "speech.wav").read_bytes()
+
+
+def test_the_record_proves_the_audio(speak):
+    """run.json: every field of the interface, the text whole, spans and checksums true."""
+    speech = speak(text="Hello there. [pause 500ms] All is well.\n\nBye.", formats=["wav", "flac"])
+    record = json.loads((speech.folder / "run.json").read_text())
+    fields = "schema kind status error run_name started params engine seed chunks seams_samples "
+    fields += "audio_s wall_s rtf model_calls stages_s peak_rss_mb peak_gpu_mb files versions"
+    assert set(fields.split()) <= set(record)
+    assert (record["schema"], record["kind"], record["status"]) == (1, "speak", "ok")
+    assert "".join(c["text"] for c in record["chunks"]) == "Hello there. All is well. Bye."
+    assert record["engine"]["name"] == "hibari"
+    assert record["engine"]["reason"]
+    assert RunFolder(speech.folder).is_proved()
+    samples, rate = speech.read()
+    assert len(samples) / rate == pytest.approx(record["audio_s"])
+    for chunk in record["chunks"]:
+        start, end = (round(chunk[key] * rate) for key in ("start_s", "end_s"))
+        assert np.abs(samples[start:end]).max() > 0.05
+        pause = samples[end : end + round(chunk["pause_ms"] * rate / 1000)]
+        assert np.abs(pause).max(initial=0) == 0
+    assert record["seams_samples"][0] == round(record["chunks"][0]["end_s"] * rate)
+
+
+def test_a_changed_file_proves_nothing(speak):
+    speech = speak(text="Hello.")
+    with speech.files[0].open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\x7f")
+    assert not RunFolder(speech.folder).is_proved()
+
+
+def test_same_seed_same_bytes_in_one_process(speak, tmp_path):
+    """Every format with that promise, from an empty store each time."""
+    formats = ["wav", "flac", "mp3"]
+    runs = [
+        speak(text=TEN, formats=formats, outputs_dir=str(tmp_path / name)) for name in ("a", "b")
+    ]
+    assert runs[1].record.model_calls == len(runs[1].record.chunks)
+    assert [f.sha256 for f in runs[0].record.files] == [f.sha256 for f in runs[1].record.files]
+    other = speak(text=TEN, formats=formats, seed=1)
+    assert other.record.files[0].sha256 != runs[0].record.files[0].sha256
+
+
+def test_same_seed_same_bytes_in_two_processes(speak, cli, tmp_path):
+    ours = speak(text=TEN, outputs_dir=str(tmp_path / "a"))
+    cli(
+        "speak",
+        "-p",
+        f"text={TEN}",
+        "-p",
+        f"outputs_dir={tmp_path / 'b'}",
+        "-p",
+        "run_name=run",
+        check=0,
+    )
+    assert wav_bytes(ours.folder) == wav_bytes(tmp_path / "b" / "run")
+
+
+def start_speaking(folder: Path) -> subprocess.Popen:
+    """Speak the demo text in a process; returns once a few chunks are finished."""
+    command = [sys.executable, "-m", "chatter_nb", "speak", "-p", f"text_file={OZ}"]
+    command += ["-p", f"outputs_dir={folder}", "-p", "run_name=oz"]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    until = time.monotonic() + 60
+    while len(list(folder.glob(".chunks/??/*.json"))) < 5:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < until
+        time.sleep(0.005)
+    return process
+
+
+def test_a_killed_run_resumes_to_the_same_bytes(speak, tmp_path):
+    """kill -9 in mid-run: no run.json, no audio in place; then the same bytes as never killed."""
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    process = start_speaking(killed)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (killed / "oz" / "run.json").exists()
+    assert not (killed / "oz" / "speech.wav").exists()
+    assert (killed / "oz" / "run.partial.json").exists()
+    resumed = speak(text_file=str(OZ), outputs_dir=str(killed), run_name="oz")
+    straight = speak(text_file=str(OZ), outputs_dir=str(whole), run_name="oz")
+    assert 5 <= len([c for c in resumed.record.chunks if c.cached]) < len(resumed.record.chunks)
+    assert wav_bytes(resumed.folder) == wav_bytes(straight.folder)
+    assert not (killed / "oz" / "run.partial.json").exists()
+
+
+def test_ctrl_c_stops_cleanly_and_resumes(speak, tmp_path):
+    """One SIGINT: exit code 130, run.json says cancelled, what was finished is used again."""
+    process = start_speaking(tmp_path)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, out
+    assert "run the same again to resume" in out
+    record = json.loads((tmp_path / "oz" / "run.json").read_text())
+    assert (record["status"], record["files"]) == ("cancelled", [])
+    resumed = speak(text_file=str(OZ), run_name="oz")
+    assert any(chunk.cached for chunk in resumed.record.chunks)
+    assert resumed.record.status == "ok"
+
+
+def test_an_edit_makes_again_only_its_own_paragraph(hum):
+    """A sentence put at the start of ten paragraphs: only the first one's chunks are made."""
+    hum(chunk_chars=40)
+    _, engine = hum("A new first sentence. " + TEN, chunk_chars=40)
+    first = split_chunks("A new first sentence. " + PARAGRAPHS[0], chunk_chars=40)
+    assert engine.spoken == [c.spoken for c in first if c.spoken in engine.spoken]
+    assert 1 <= len(engine.spoken) <= len(first)
+
+
+def test_an_edit_at_the_start_with_the_real_voice(speak):
+    """The same, counted on the embedded voice: one call for the first paragraph's one chunk."""
+    speak(text=TEN)
+    edited = speak(text="A new first sentence. " + TEN)
+    assert edited.record.model_calls == 1
+    assert [c.index for c in edited.record.chunks if not c.cached] == [0]
+
+
+def test_a_paragraph_added_at_the_end_makes_only_its_own_chunks(hum):
+    """The space that now follows the last chunk is not part of what is spoken."""
+    hum()
+    _, engine = hum(TEN + "\n\nOne more.")
+    assert engine.spoken == ["One more."]
+
+
+def test_pauses_and_formats_cost_no_model_call(hum):
+    hum()
+    speech, engine = hum(paragraph_pause_ms=50, crossfade_ms=5, formats=["flac"])
+    assert (engine.spoken, speech.record.model_calls) == ([], 0)
+
+
+def test_equal_texts_get_their_own_seeds_and_all_are_made(hum):
+    """A refrain is spoken anew each time, from its occurrence, not its place."""
+    speech, engine = hum("La la la.\n\nSomething else.\n\nLa la la.")
+    first, _, third = speech.record.chunks
+    assert first.seed != third.seed
+    assert len(engine.spoken) == 3
+    again, engine = hum("Something else.\n\nLa la la.\n\nLa la la.")
+    assert engine.spoken == []
+    assert [c.seed for c in again.record.chunks[1:]] == [first.seed, third.seed]
+
+
+def test_a_take_makes_one_chunk_again(hum):
+    """`takes` goes by the key of take 0, which the record keeps as take_of."""
+    before, _ = hum()
+    key = before.record.chunks[3].key
+    speech, engine = hum(takes={key: 2})
+    chunk = speech.record.chunks[3]
+    assert (chunk.take, chunk.take_of, len(engine.spoken)) == (2, key, 1)
+    assert chunk.key != key
+    back, engine = hum()
+    assert (engine.spoken, back.record.chunks[3].key) == ([], key)
+    with pytest.raises(ParamError, match=r"takes names ffff, which is no chunk"):
+        hum(takes={"ffff": 1})
+
+
+def test_chunks_that_finish_out_of_order_are_joined_in_order(hum, tmp_path):
+    straight, _ = hum()
+    backwards = ToneEngine(order=lambda requests: requests[::-1])
+    mixed, _ = hum(engine=backwards, outputs_dir=str(tmp_path / "other"))
+    assert wav_bytes(straight.folder) == wav_bytes(mixed.folder)
+
+
+def test_a_failing_chunk_fails_the_run_and_keeps_the_others(hum, tmp_path):
+    """Nothing is zero-filled; the record says failed and why; the next run makes only the rest."""
+    with pytest.raises(EngineError, match="told to fail at chunk 6"):
+        hum(engine=ToneEngine(fail_at=6))
+    record = load_speech(tmp_path / "run").record
+    assert (record.status, record.files) == ("failed", ())
+    assert record.error == "the tone engine was told to fail at chunk 6"
+    assert not (tmp_path / "run" / "speech.wav").exists()
+    speech, engine = hum()
+    assert (speech.record.status, len(engine.spoken)) == ("ok", 4)
+
+
+def test_silence_for_words_is_an_error(hum, monkeypatch):
+    monkeypatch.setattr(ToneEngine, "_hum", lambda self, request: np.zeros(2400, np.float32))
+    with pytest.raises(EngineError, match="only silence of 'This is sentence"):
+        hum()
+
+
+def test_cancelling_stops_after_the_chunk_in_hand(hum, tmp_path):
+    seen = []
+    with pytest.raises(Cancelled, match="after 3 of 10 chunks"):
+        hum(progress=seen.append, cancelled=lambda: len(seen) == 3)
+    assert load_speech(tmp_path / "run").record.status == "cancelled"
+    _, engine = hum()
+    assert len(engine.spoken) == 7
+
+
+def test_progress_tells_every_chunk(hum):
+    seen = []
+    speech, _ = hum(progress=seen.append)
+    assert [p.done for p in seen] == list(range(1, 11))
+    assert {p.total for p in seen} == {10}
+    assert seen[-1].audio_s == pytest.approx(speech.audio_s)
+
+
+def test_a_damaged_chunk_is_made_again_and_told(hum, tmp_path):
+    before, _ = hum()
+    key = before.record.chunks[2].key
+    (tmp_path / ".chunks" / key[:2] / f"{key}.npy").write_bytes(b"junk")
+    speech, engine = hum()
+    assert engine.spoken == [PARAGRAPHS[2]]
+    assert speech.record.warnings == (f"kept chunk {key} was damaged and is made again",)
+    assert speech.record.files == before.record.files
+
+
+def test_a_folder_becomes_one_output_or_one_each(hum, tmp_path):
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    for name in ("10 last.txt", "2 second.txt", "1 first.txt"):
+        (texts / name).write_text(f"This is {name}")
+    merged, _ = hum("", text_file=str(texts), chapter_pause_ms=700)
+    assert [c.text for c in merged.record.chunks] == [
+        "This is 1 first.txt ",
+        "This is 2 second.txt ",
+        "This is 10 last.txt",
+    ]
+    assert [c.pause_ms for c in merged.record.chunks] == [700, 700, 0]
+    each, engine = hum("", text_file=str(texts), merge=False)
+    assert [p.name for p in each.files] == ["1 first.wav", "2 second.wav", "10 last.wav"]
+    assert [o.first_chunk for o in each.record.outputs] == [0, 1, 2]
+    assert engine.spoken == []
+    assert not (each.folder / "speech.wav").exists(), "the merged file is no longer of this run"
+
+
+def test_two_texts_of_one_name_are_refused(hum, tmp_path):
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    (texts / "a.txt").write_text("One.")
+    (texts / "a.md").write_text("Two.")
+    with pytest.raises(InputError, match=r"a\.txt and a\.md"):
+        hum("", text_file=str(texts), merge=False)
+
+
+def test_a_drawn_seed_is_recorded_and_a_resume_keeps_it(hum, tmp_path):
+    """-1 draws a seed; a run that did not finish goes on with the one it drew."""
+    with pytest.raises(EngineError):
+        hum(seed=-1, engine=ToneEngine(fail_at=5))
+    drawn = load_speech(tmp_path / "run").record.seed
+    resumed, engine = hum(seed=-1)
+    assert (resumed.record.seed, len(engine.spoken)) == (drawn, 5)
+    assert resumed.record.params["seed"] == -1
+    fresh, _ = hum(seed=-1)
+    assert fresh.record.seed != drawn
+
+
+def test_a_resume_keeps_the_engine_that_auto_became(hum, tmp_path, monkeypatch):
+    """A better engine that appears in between does not take over half a book."""
+    with pytest.raises(EngineError):
+        hum(engine=ToneEngine(fail_at=5))
+    better = EngineEntry("chatter_nb.testing", "ToneEngine", ("numpy",), "")
+    monkeypatch.setattr(base, "TTS_ENGINES", {"chatterbox": better} | base.TTS_ENGINES)
+    assert pick_engine().name == "chatterbox"
+    resumed, engine = hum()
+    assert resumed.record.engine.name == "hibari"
+    assert resumed.record.engine.reason.startswith("the run to resume had it: the embedded voice")
+    assert len(engine.spoken) == 5
+
+
+def test_what_an_engine_does_not_take_is_named_with_the_engine(speak):
+    with pytest.raises(
+        ParamError, match=r"'hibari' \(asked for\) does not take exaggeration, rows;"
+    ):
+        speak(text="Hi.", exaggeration=0.5, rows=4)
+    with pytest.raises(ParamError, match="does not speak language 'fr'; it speaks: en"):
+        speak(text="Hi.", language="fr")
+    with pytest.raises(EngineError, match=r"cpu only|needs torch|not there"):
+        speak(text="Hi.", device="cuda")
+
+
+def test_an_ornament_is_silence_and_no_model_call(hum):
+    speech, engine = hum("One.\n\n* * *\n\nTwo.", paragraph_pause_ms=100)
+    assert engine.spoken == ["One.", "Two."]
+    assert [c.start_s == c.end_s for c in speech.record.chunks] == [False, True, False]
+
+
+def test_the_plan_tells_engine_reason_time_and_disk(tmp_path):
+    plan = plan_speech(SpeakParams.create({"text": TEN * 300, "outputs_dir": str(tmp_path)}))
+    told = str(plan)
+    assert "engine: hibari (" in told
+    assert " h of audio" in told
+    assert "MB on disk" in told
+    estimate = plan.estimate()
+    assert 0 < estimate.wall_s < estimate.audio_s
+    assert estimate.disk_bytes > 100e6
+
+
+def test_the_estimate_is_near_the_truth(speak, tmp_path):
+    params = SpeakParams.create(
+        {"text_file": str(OZ), "outputs_dir": str(tmp_path), "run_name": "x"}
+    )
+    estimate = plan_speech(params).estimate()
+    speech = speak(text_file=str(OZ), run_name="x")
+    assert estimate.audio_s == pytest.approx(speech.audio_s, rel=0.25)
+    on_disk = sum(p.stat().st_size for p in tmp_path.rglob("*") if p.is_file())
+    assert estimate.disk_bytes == pytest.approx(on_disk, rel=0.3)
+    assert plan_speech(params).estimate().wall_s == 0
+
+
+def test_audio_is_speech_in_level_and_silence(speak):
+    """Listening by measuring: no clipping, a sane level, no dead stretch longer than its pause."""
+    speech = speak(text_file=str(OZ))
+    samples, rate = speech.read()
+    assert 0.1 < np.abs(samples).max() < 1.0
+    rms_db = 20 * np.log10(np.sqrt(np.mean(samples**2)))
+    assert -35 < rms_db < -12
+    frames = np.abs(samples[: len(samples) // 240 * 240]).reshape(-1, 240).max(axis=1) < 1e-3
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], frames.astype(int), [0]])))
+    longest_s = (edges[1::2] - edges[::2]).max() * 240 / rate
+    assert longest_s < 0.6 + 2 * 0.03 + 0.25
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root to mount a tmpfs")
+def test_a_disk_that_fills_up_for_real(hum, tmp_path):
+    """A 300 kB disk: a clear error, exit code 2, no half file in place; with room, it resumes."""
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(small)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting a tmpfs is not allowed here")
+    try:
+        with pytest.raises(OutputError, match="disk full") as caught:
+            hum(outputs_dir=str(small))
+        assert caught.value.exit_code == 2
+        assert not list(small.rglob("speech.wav"))
+        subprocess.run(["mount", "-o", "remount,size=50m", str(small)], check=True)
+        speech, engine = hum(outputs_dir=str(small))
+        assert 0 < len(engine.spoken) < 10
+        assert speech.record.status == "ok"
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+def test_a_writer_that_fails_leaves_the_earlier_audio(hum, tmp_path, monkeypatch):
+    """The disk fills while the file is written: the old file stays, nothing half is in place."""
+    speech, _ = hum()
+    before = wav_bytes(speech.folder)
+
+    def full(self, block):
+        raise soundfile.LibsndfileError(2)
+
+    monkeypatch.setattr(soundfile.SoundFile, "write", full)
+    monkeypatch.setattr(
+        "chatter_nb.disk.shutil.disk_usage", lambda path: type("Usage", (), {"free": 0})
+    )
+    with pytest.raises(OutputError, match="disk full while writing"):
+        hum(seed=4)
+    assert wav_bytes(speech.folder) == before
+    assert not list(speech.folder.glob(".*.part"))
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_work(tmp_path):
+    (tmp_path / "file").write_text("")
+    engine = ToneEngine()
+    with speaking_with(engine), pytest.raises(OutputError, match=r"cannot write to .*outputs_dir"):
+        generate_tts(
+            SpeakParams.create({"text": "Hi.", "outputs_dir": str(tmp_path / "file" / "x")})
+        )
+    assert engine.spoken == []
+
+
+def test_importing_costs_little_and_no_torch():
+    """`import chatter_nb`: under 0.3 s by -X importtime, neither torch nor matplotlib."""
+    code = "import sys, chatter_nb; print({'torch', 'matplotlib', 'numpy'} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "set()"
+    (line,) = [x for x in done.stderr.splitlines() if x.split("|")[-1].strip() == "chatter_nb"]
+    assert int(line.split("|")[1]) < 300_000
+
+
+def test_importing_the_pipeline_brings_neither_torch_nor_matplotlib():
+    code = (
+        "import sys, chatter_nb.speak, chatter_nb.show, chatter_nb.cli; "
+        "print({'torch', 'matplotlib', 'IPython', 'papermill', 'scipy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
