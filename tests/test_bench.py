@@ -1,4 +1,4 @@
-"""The benchmark's machinery, on a fake: what it compares is equal, and its record is as promised."""
+"""The benchmark: what it compares is equal, and its record is as promised."""
 
 from chatter_nb import bench
 

@@ -48,6 +48,7 @@ def project(tmp_path_factory) -> Path:
 
 def run(command: list[str] | str, project: Path, **kwargs) -> subprocess.CompletedProcess:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    kwargs |= {"env": {**os.environ, "PATH": path}, "capture_output": True, "text": True}
     return subprocess.run(
         command,
         cwd=project,
@@ -72,7 +73,7 @@ def test_a_command_of_the_readme_runs(command, project):
 
 @pytest.mark.parametrize("target", MAKE)
 def test_a_make_target_of_the_pages_exists(target):
-    """Run for real by CI (`make demo` in a fresh clone, lint, test); here only that make knows it."""
+    """CI runs demo (in a fresh clone), lint and test for real; here: make knows the target."""
     done = run(["make", "--dry-run", target], ROOT)
     assert done.returncode == 0, done.stderr
 
