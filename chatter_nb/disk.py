@@ -26,5 +26,10 @@ def write_error(path: Path, reason: object) -> OutputError:
 def _is_full(path: Path, reason: object) -> bool:
     if getattr(reason, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         return True
-    folder = next(folder for folder in path.absolute().parents if folder.is_dir())
-    return shutil.disk_usage(folder).free < _FULL_BELOW_BYTES
+    return free_disk_bytes(path) < _FULL_BELOW_BYTES
+
+
+def free_disk_bytes(path: Path) -> int:
+    """Room on the disk that `path` is on, or will be on once it is made."""
+    there = next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
+    return shutil.disk_usage(there).free

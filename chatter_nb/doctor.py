@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import shutil
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from importlib.util import find_spec
@@ -14,10 +13,11 @@ import soundfile
 
 from chatter_nb import __version__
 from chatter_nb.audio import FORMATS
+from chatter_nb.disk import free_disk_bytes
 from chatter_nb.engines.base import TTS_ENGINES
 from chatter_nb.errors import EngineError
 from chatter_nb.models import pick_device, pick_engine
-from chatter_nb.params import project_root, resolve_path
+from chatter_nb.params import resolve_path
 
 PACKAGES = ("papermill", "jupyterlab", "ipywidgets", "numpy", "soundfile", "hibari-tts", "torch")
 INSTALL_BASE = "pip install -e ."
@@ -68,7 +68,7 @@ def examine() -> Report:
     if find_spec("ipykernel") is None:
         missing.append(("ipykernel, which runs notebooks", INSTALL_BASE))
     outputs = resolve_path("outputs")
-    free_bytes = shutil.disk_usage(outputs if outputs.is_dir() else project_root()).free
+    free_bytes = free_disk_bytes(outputs)
     if free_bytes < _LOW_DISK_BYTES:
         missing.append((f"disk: {free_bytes / 1e9:.1f} GB free", "chatter-nb clean --unused"))
     try:

@@ -65,7 +65,7 @@ def pick_engine(engine: str = "auto") -> Choice:
     if engine != "auto":
         base.tts_entry(engine)
         return Choice(engine, "asked for")
-    passed_over: list[str] = []
+    passed_over = [f"not {name}: not part of this version" for name in base.absent_engines()]
     for name, entry in base.TTS_ENGINES.items():
         lacks = _lacks(entry)
         if not lacks:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from chatter_nb.chunkstore import ChunkStore, chunk_key, chunk_seed
+from chatter_nb.disk import free_disk_bytes
 from chatter_nb.engines.base import SpeechEngine, Voice, check_supported, knobs_of
 from chatter_nb.errors import InputError, ParamError
 from chatter_nb.models import Choice, get_or_load_tts_model, pick_device, pick_engine
@@ -98,13 +99,18 @@ class SpeechPlan:
 
     def __str__(self) -> str:
         texts = f"{len(self.outputs)} texts, " if len(self.outputs) > 1 else ""
+        estimate = self.estimate()
         lines = [
             f"engine: {self.engine_choice}, voice {self.voice.name}, seed {self.seed}",
             f"device: {self.device_choice}",
-            f"text: {texts}{len(self.chunks)} chunks; {self.estimate()}",
+            f"text: {texts}{len(self.chunks)} chunks; {estimate}",
             f"result: {self.folder.path}",
         ]
-        return "\n".join([*lines, *(f"note: {warning}" for warning in self.warnings)])
+        notes = list(self.warnings)
+        free_bytes = free_disk_bytes(self.folder.path)
+        if estimate.disk_bytes > free_bytes:
+            notes.append(f"only {free_bytes / 1e6:,.0f} MB are free there: the disk may fill up")
+        return "\n".join([*lines, *(f"note: {note}" for note in notes)])
 
 
 def plan_speech(params: SpeakParams) -> SpeechPlan:

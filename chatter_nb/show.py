@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 # Embedded audio makes a notebook heavy and slow to save; beyond this it is linked instead.
 EMBED_LIMIT_BYTES = 10_000_000
 PROGRESS_DELAY_S = 2
+READ_SAMPLES = 1 << 18
 MAX_ROWS = 40
+MAX_WAVES = 8
 MAX_NUMBERS = 55
 
 _MIME = {".wav": "audio/wav", ".flac": "audio/flac", ".mp3": "audio/mpeg", ".opus": "audio/ogg"}
@@ -106,11 +108,12 @@ def chunk_table(speech: Speech, *, max_rows: int = MAX_ROWS) -> HTML:
 
 def waveform(speech: Speech, *, start_s: float = 0.0, end_s: float | None = None) -> Figure:
     """The signal with its seams and chunk numbers, a row an output; or a stretch of the first."""
-    outputs = speech.record.outputs[:1] if start_s or end_s else speech.record.outputs[:8]
+    outputs = speech.record.outputs[: 1 if start_s or end_s else MAX_WAVES]
     with _figure(len(outputs), height_in=1.9) as (figure, axes):
         for ax, output in zip(axes, outputs, strict=True):
             _draw_wave(ax, speech, output, start_s, min(end_s or output.audio_s, output.audio_s))
-        axes[-1].set_xlabel("time (s)")
+        left_out = len(speech.record.outputs) - len(outputs)
+        axes[-1].set_xlabel(f"time (s){f'; {left_out} more outputs not drawn' if left_out else ''}")
     return figure
 
 
@@ -152,18 +155,34 @@ def envelope(
     path: Path, *, start_s: float = 0.0, end_s: float | None = None, bins: int = 1600
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Times (s), lowest and highest sample of each of at most `bins` stretches, in flat memory."""
-    with soundfile.SoundFile(path) as file:
+    with _StraightOn(path) as file:
         rate = file.samplerate
         first = min(round(start_s * rate), file.frames)
         last = file.frames if end_s is None else min(round(end_s * rate), file.frames)
         step = max(1, -(-(last - first) // bins))
-        file.seek(first)
-        count = -(-(last - first) // step)
-        low, high = np.zeros(count, np.float32), np.zeros(count, np.float32)
-        for index in range(count):
-            block = file.read(min(step, last - first - index * step), dtype="float32")
-            low[index], high[index] = block.min(initial=0), block.max(initial=0)
-    return (first + (np.arange(count) + 0.5) * step) / rate, low, high
+        if first:
+            file.seek(first)
+        block = step * max(1, READ_SAMPLES // step)
+        parts = [
+            _extremes(file.read(min(block, last - start), dtype="float32"), step)
+            for start in range(first, last, block)
+        ]
+    low, high = np.concatenate([np.zeros((2, 0), np.float32), *parts], axis=1)
+    return (first + (np.arange(len(low)) + 0.5) * step) / rate, low, high
+
+
+class _StraightOn(soundfile.SoundFile):
+    """A file read from front to back. soundfile seeks after every read of a seekable file, at which
+    libsndfile's mp3 decoder loses its place and prints an error."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+def _extremes(samples: np.ndarray, step: int) -> np.ndarray:
+    """Lowest and highest sample of each stretch of `step`, shape (2, stretches)."""
+    starts = np.arange(0, len(samples), step)
+    return np.stack([np.minimum.reduceat(samples, starts), np.maximum.reduceat(samples, starts)])
 
 
 def _draw_wave(

@@ -69,6 +69,12 @@ def test_the_envelope_finds_the_extremes_of_every_stretch(hum):
     assert np.all((part_s > 0.05) & (part_s < 0.1))
 
 
+def test_an_mp3_is_drawn_without_a_word_from_its_decoder(hum, capfd):
+    """Small reads made libsndfile's decoder print hundreds of errors into the notebook."""
+    show.waveform(hum("A longer text to be drawn. " * 300, formats=["mp3"]))
+    assert capfd.readouterr().err == ""
+
+
 def test_stages_add_up_to_the_wall(hum):
     speech = hum("Hello there.")
     (ax,) = show.stages(speech).axes

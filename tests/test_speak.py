@@ -337,6 +337,12 @@ def test_the_plan_tells_engine_reason_time_and_disk(tmp_path):
     assert estimate.disk_bytes > 100e6
 
 
+def test_the_plan_warns_of_a_disk_that_is_too_small(tmp_path, monkeypatch):
+    monkeypatch.setattr("chatter_nb.disk.shutil.disk_usage", lambda p: type("U", (), {"free": 2e6}))
+    plan = plan_speech(SpeakParams.create({"text": TEN * 300, "outputs_dir": str(tmp_path)}))
+    assert "note: only 2 MB are free there" in str(plan)
+
+
 def test_the_estimate_is_near_the_truth(speak, tmp_path):
     params = SpeakParams.create(
         {"text_file": str(OZ), "outputs_dir": str(tmp_path), "run_name": "x"}

@@ -123,6 +123,15 @@ TTS_ENGINES: dict[str, EngineEntry] = {
 }
 
 
+# What a user may expect to speak, in order of preference; named in the reason if it is not here.
+EXPECTED = ("chatterbox",)
+
+
+def absent_engines() -> list[str]:
+    """Expected engines that this version does not have."""
+    return [name for name in EXPECTED if name not in TTS_ENGINES]
+
+
 def tts_entry(name: str) -> EngineEntry:
     """The registry's entry, or an `EngineError` that lists what there is."""
     if name not in TTS_ENGINES:
