@@ -144,14 +144,21 @@ class SpeakParams(BaseModel):
             raise ValueError("there is nothing to speak: set text or text_file")
         return self
 
+    def __init__(self, **values: Any) -> None:
+        """Raises `ParamError` with every problem, each with its cure."""
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            lines = [_explain(problem, type(self)) for problem in error.errors()]
+            raise ParamError("\n  ".join(_heading(lines))) from None
+
     @classmethod
     def create(cls, values: Mapping[str, Any], *, where: str = "parameters") -> Self:
-        """Validate a mapping; every problem in one `ParamError`, each with its cure."""
+        """Validate a mapping; an error begins with `where` it came from."""
         try:
-            return cls.model_validate(dict(values))
-        except ValidationError as error:
-            lines = [_explain(problem, cls) for problem in error.errors()]
-            raise ParamError(f"{where}: " + "\n  ".join(_heading(lines))) from None
+            return cls(**values)
+        except ParamError as error:
+            raise ParamError(f"{where}: {error}") from None
 
     @classmethod
     def from_file(cls, path: str | Path, overrides: Mapping[str, str] | None = None) -> Self:

@@ -21,6 +21,11 @@ def test_every_problem_is_reported_at_once():
         SpeakParams.create({"text": "a", "seed": "x", "chunk_chars": 1, "speed": 9, "sped": 1})
 
 
+def test_the_constructor_raises_the_same_error():
+    with pytest.raises(ParamError, match="speed: should be less than or equal to 2"):
+        SpeakParams(text="Hi.", speed=9)
+
+
 @pytest.mark.parametrize(
     ("values", "told"),
     [
