@@ -49,14 +49,7 @@ def project(tmp_path_factory) -> Path:
 def run(command: list[str] | str, project: Path, **kwargs) -> subprocess.CompletedProcess:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     kwargs |= {"env": {**os.environ, "PATH": path}, "capture_output": True, "text": True}
-    return subprocess.run(
-        command,
-        cwd=project,
-        env={**os.environ, "PATH": path},
-        capture_output=True,
-        text=True,
-        **kwargs,
-    )
+    return subprocess.run(command, cwd=project, **kwargs)
 
 
 def test_there_are_commands_to_run():
