@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 _HOME = {
     "ChatterError": "errors",
     "SpeakParams": "params",
-    "project_root": "params",
+    "project_root": "project",
     "Chunk": "text",
     "read_audio": "audio",
     "Stopwatch": "timing",

@@ -16,7 +16,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from chatter_nb.disk import write_error
+from chatter_nb.disk import part_path, write_error
 from chatter_nb.errors import InputError, OutputError
 
 Signal = np.ndarray[tuple[int], np.dtype[np.float32]]
@@ -87,9 +87,9 @@ def resample(signal: Signal, from_hz: int, to_hz: int) -> Signal:
 class AudioWriter:
     """Writes one mono signal to several formats at once, block by block, in flat memory.
 
-    Files grow under a temporary name beside their place; `commit` renames them all, leaving the
-    `with` block without it removes them. Raises `OutputError` when the place cannot be written
-    or is full.
+    Files grow under a temporary name beside their place; `finish` closes them, `commit` renames
+    them all, leaving the `with` block without it removes them. Raises `OutputError` when the
+    place cannot be written or is full.
     """
 
     def __init__(
@@ -103,7 +103,6 @@ class AudioWriter:
     ) -> None:
         if "opus" in formats and sample_rate not in OPUS_RATES_HZ:
             raise OutputError(f"opus has no {sample_rate} Hz: it takes {OPUS_RATES_HZ}")
-        self._folder = folder
         self._sinks = []
         self.samples = 0
         self.peak = 0.0
@@ -124,12 +123,22 @@ class AudioWriter:
         for sink in self._sinks:
             sink.write(block)
 
-    def commit(self) -> list[Path]:
-        """Close every file, check that all the samples are in it, and move it to its place."""
+    def finish(self) -> list[tuple[Path, str]]:
+        """Close every file and check that all the samples are in it.
+
+        Returns where each is until `commit`, and the name that it will have.
+        """
         for sink in self._sinks:
             sink.close(self.samples)
+        return [(sink.part, sink.path.name) for sink in self._sinks]
+
+    def commit(self) -> list[Path]:
+        """Move the finished files to their places."""
         for sink in self._sinks:
-            os.replace(sink.part, sink.path)
+            try:
+                os.replace(sink.part, sink.path)
+            except OSError as error:
+                raise write_error(sink.path, error) from error
         return [sink.path for sink in self._sinks]
 
     def abort(self) -> None:
@@ -154,7 +163,7 @@ class _Sink:
 
     def __init__(self, path: Path, format_name: str, sample_rate: int, wav_bits: int) -> None:
         self.path = path
-        self.part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        self.part = part_path(path)
         self._rate = sample_rate
         self._wav_bits = wav_bits if format_name == "wav" else None
         self._bytes = 0
@@ -196,11 +205,11 @@ class _Sink:
     def _go_on_as_rf64(self) -> None:
         """Copy what is there into an RF64 file, sample for sample, and continue in it."""
         self._file.close()
-        wav = self.part.with_suffix(".wav.part")
+        wav = part_path(self.path)
         os.replace(self.part, wav)
-        self._file = self._open(self.part, self._wav("RF64"))
         dtype = _WAV_DTYPES[self._wav_bits or 16]
         try:
+            self._file = self._open(self.part, self._wav("RF64"))
             with soundfile.SoundFile(wav) as written:
                 for block in written.blocks(_COPY_FRAMES, dtype=dtype):
                     self._file.write(block)

@@ -7,12 +7,15 @@ place only after it has succeeded, so that its presence beside an ok run.json me
 from __future__ import annotations
 
 import os
+import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from chatter_nb.errors import ChatterError, InputError
-from chatter_nb.params import SpeakParams, project_root
+from chatter_nb.params import SpeakParams
+from chatter_nb.project import project_root
 from chatter_nb.runs import NOTEBOOK, RunFolder
 from chatter_nb.speak import Speech, load_speech
 
@@ -33,58 +36,73 @@ class BatchRun:
 
 
 def plan_batch(
-    files: Sequence[Path], *, overrides: Mapping[str, str], out: str = ""
+    notebook: Path, files: Sequence[Path], *, overrides: Mapping[str, str], out: str = ""
 ) -> list[SpeakParams]:
-    """Validate every parameter file; all problems in one `InputError`, before anything runs."""
+    """Check the notebook and every parameter file; all problems at once, before anything runs."""
     extra = {**overrides, "interactive": "false"} | ({"outputs_dir": out} if out else {})
-    planned, problems = [], []
+    planned, problems = [], _notebook_problems(notebook)
     for file in files:
         try:
             planned.append(SpeakParams.from_file(file, extra))
         except InputError as error:
             problems.append(str(error))
-    names = [params.resolved_run_name() for params in planned]
-    problems += [
-        f"two runs would be named '{n}'" for n in sorted({n for n in names if names.count(n) > 1})
-    ]
+    names = Counter(params.resolved_run_name() for params in planned)
+    problems += [f"{count} runs would be named '{n}'" for n, count in names.items() if count > 1]
     if problems:
         raise InputError("\n".join(problems))
     return planned
 
 
+def _notebook_problems(notebook: Path) -> list[str]:
+    import nbformat
+
+    if not notebook.is_file():
+        return [f"notebook {notebook} does not exist"]
+    try:
+        nbformat.read(notebook, as_version=4)
+    except Exception as error:  # nbformat raises whatever its JSON and schema readers do
+        return [f"{notebook} is not a notebook: {error}"]
+    return []
+
+
 def run_batch(
-    notebook: Path, planned: Sequence[SpeakParams], *, done: Callable[[BatchRun], object]
+    notebook: Path,
+    planned: Sequence[SpeakParams],
+    *,
+    done: Callable[[BatchRun], object],
+    echo: bool = False,
 ) -> list[BatchRun]:
     """Run them one after the other; a failing one is recorded and the rest go on."""
     runs = []
     for params in planned:
         try:
-            run = BatchRun(params, run_notebook(notebook, params))
-        except ChatterError as error:
-            run = BatchRun(params, error=str(error))
+            run = BatchRun(params, run_notebook(notebook, params, echo=echo))
+        except Exception as error:  # whatever stops this run must not stop the others
+            told = str(error) if isinstance(error, ChatterError) else repr(error)
+            run = BatchRun(params, error=told)
         runs.append(run)
         done(run)
     return runs
 
 
-def run_notebook(notebook: Path, params: SpeakParams) -> Speech:
+def run_notebook(notebook: Path, params: SpeakParams, *, echo: bool = False) -> Speech:
     """Execute a notebook with one parameter set in a fresh kernel, into the run's folder.
 
-    Raises `NotebookError` if a cell fails, or if the notebook ends without a new and ok run.json (a
-    dead kernel leaves every cell looking complete); the pages are kept as `notebook.failed.ipynb`.
+    `echo` shows what its cells print, as they run. Raises `NotebookError` if a cell fails, or if
+    the notebook ends without a new and ok run.json (a dead kernel leaves every cell looking
+    complete); the pages are kept as `notebook.failed.ipynb`.
     """
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
     failures = (PapermillExecutionError, CellTimeoutError, DeadKernelError, NotebookError)
-    if not notebook.is_file():
-        raise InputError(f"notebook {notebook} does not exist")
     folder = RunFolder(params.run_dir())
-    folder.make()
+    with folder.locked():  # makes it, or says why it cannot be written
+        (folder.path / NOTEBOOK).unlink(missing_ok=True)  # no pages of an earlier run beside this
     part = folder.path / f".{os.getpid()}.part.{NOTEBOOK}"
     stamp = folder.stamp()
     try:
-        _execute(notebook, part, params)
+        _execute(notebook, part, params, echo=echo)
         if folder.stamp() == stamp:
             raise NotebookError(f"{notebook.name} ended without a run: did its kernel die?")
         speech = load_speech(folder.path)
@@ -94,12 +112,15 @@ def run_notebook(notebook: Path, params: SpeakParams) -> Speech:
         os.replace(part, folder.path / FAILED_NOTEBOOK)
         where = f"its pages: {folder.path / FAILED_NOTEBOOK}"
         raise NotebookError(f"{_reason(error)} ({where})") from error
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
     os.replace(part, folder.path / NOTEBOOK)
     (folder.path / FAILED_NOTEBOOK).unlink(missing_ok=True)
     return speech
 
 
-def _execute(notebook: Path, part: Path, params: SpeakParams) -> None:
+def _execute(notebook: Path, part: Path, params: SpeakParams, *, echo: bool) -> None:
     import papermill
 
     # Only what was set: the notebook's own cell keeps the rest, as with plain Papermill.
@@ -115,6 +136,8 @@ def _execute(notebook: Path, part: Path, params: SpeakParams) -> None:
         cwd=str(project_root()),
         progress_bar=False,
         autosave_cell_every=0,
+        stdout_file=sys.stdout if echo else None,
+        stderr_file=sys.stderr if echo else None,
         # The kernel's socket is this machine's own: its warning of plain TCP would only frighten.
         extra_arguments=["--IPKernelApp.log_level=ERROR"],
     )

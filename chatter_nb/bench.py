@@ -19,8 +19,9 @@ import numpy as np
 
 from chatter_nb.audio import read_audio
 from chatter_nb.errors import InputError
-from chatter_nb.params import SpeakParams, resolve_path
+from chatter_nb.params import SpeakParams
 from chatter_nb.plan import SpeechPlan, plan_speech
+from chatter_nb.project import resolve_path
 from chatter_nb.speak import render_speech
 
 FORMAT_REPEATS = 3  # opus takes longer to encode than the text to speak

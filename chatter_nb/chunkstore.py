@@ -12,16 +12,17 @@ import os
 import time
 import zlib
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from chatter_nb.audio import Signal
-from chatter_nb.disk import write_error
+from chatter_nb.disk import part_path, write_error
 
 FOLDER = ".chunks"
-_ABANDONED_S = 24 * 3600  # a temporary file this old belongs to no run
+ABANDONED_S = 24 * 3600  # a temporary file this old belongs to no run
 
 
 def chunk_seed(*, seed: int, text: str, occurrence: int, take: int) -> int:
@@ -53,35 +54,39 @@ class ChunkStore:
         """Whether a chunk is there, undamaged or not."""
         return self._path(key).exists()
 
-    def get(self, key: str) -> tuple[Signal, dict[str, Any]] | None:
+    def get(self, key: str, *, verify: bool = True) -> tuple[Signal, dict[str, Any]] | None:
         """A chunk and what is known of it; None if it is not there or damaged (see `damaged`)."""
         path = self._path(key)
+        if not path.exists():
+            return None
         try:
             about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
             with path.open("rb") as file:
                 audio = np.lib.format.read_array(file, allow_pickle=False)
-            if audio.dtype == np.float32 and zlib.crc32(audio.tobytes()) == about["crc32"]:
+            sound = audio.dtype == np.float32 and audio.shape == (about["samples"],)
+            if sound and (not verify or zlib.crc32(audio.tobytes()) == about["crc32"]):
                 return audio, about
-        except FileNotFoundError:
-            if not path.exists():
-                return None  # never made, or its json came to disk without it
-        except (OSError, ValueError, EOFError, KeyError, TypeError):
-            pass  # not readable as a chunk: damaged, told below
+        except Exception:  # a damaged file can make numpy raise nearly anything
+            self.damaged.append(key)
+            return None
         self.damaged.append(key)
         return None
 
     def put(self, key: str, audio: Signal, about: Mapping[str, Any]) -> None:
-        """Keep a chunk. Raises `OutputError` if the disk does not take it."""
+        """Keep a chunk. Raises `OutputError` if the disk does not take it.
+
+        The samples are renamed into place last: where they are, the entry is whole.
+        """
         path = self._path(key)
         entry = {**about, "samples": len(audio), "crc32": zlib.crc32(audio.tobytes())}
-        part = path.with_name(f".{key}.{os.getpid()}.part")
+        part = part_path(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_text(json.dumps(entry, ensure_ascii=False), encoding="utf-8")
+            os.replace(part, path.with_suffix(".json"))
             with part.open("wb") as file:
                 np.save(file, audio, allow_pickle=False)
             os.replace(part, path)
-            part.write_text(json.dumps(entry, ensure_ascii=False), encoding="utf-8")
-            os.replace(part, path.with_suffix(".json"))
         except OSError as error:
             told = write_error(path, error)
             part.unlink(missing_ok=True)
@@ -95,8 +100,9 @@ class ChunkStore:
             yield path.stem, size, path.stat().st_mtime
 
     def touch(self, key: str) -> None:
-        """Note that a chunk was used, for `prune`."""
-        os.utime(self._path(key))
+        """Note that a chunk was used, for `prune`; in another user's store that is theirs to do."""
+        with suppress(PermissionError):
+            os.utime(self._path(key))
 
     def discard(self, key: str) -> None:
         """Remove one chunk."""
@@ -118,7 +124,7 @@ class ChunkStore:
                 self.discard(key)
                 count, size = count + 1, size + entry_bytes
         for part in self.root.glob("??/.*.part"):
-            if time.time() - part.stat().st_mtime > _ABANDONED_S:
+            if time.time() - part.stat().st_mtime > ABANDONED_S:
                 part.unlink()
         return count, size
 

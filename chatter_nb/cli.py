@@ -18,7 +18,10 @@ import typer
 
 from chatter_nb import __version__
 from chatter_nb.errors import ChatterError, InputError
-from chatter_nb.params import SpeakParams, resolve_path
+from chatter_nb.params import SpeakParams
+from chatter_nb.project import resolve_path
+
+INTERRUPTED = 130
 
 app = typer.Typer(
     add_completion=False,
@@ -67,11 +70,11 @@ def batch(
 
     def tell(run: BatchRun) -> None:
         if not as_json:
-            result = str(run.speech) if run.speech else f"FAILED: {run.error}"
-            typer.echo(f"{run.params.resolved_run_name()}: {result}")
+            result = f"done, {run.params.run_dir()}" if run.speech else f"FAILED: {run.error}"
+            typer.echo(f"{run.params.resolved_run_name()}: {result}\n")
 
-    planned = plan_batch(files, overrides=_pairs(param), out=out)
-    runs = run_batch(notebook, planned, done=tell)
+    planned = plan_batch(notebook, files, overrides=_pairs(param), out=out)
+    runs = run_batch(notebook, planned, done=tell, echo=not as_json)
     failed = [run for run in runs if run.error]
     if as_json:
         typer.echo(json.dumps([_batch_row(run) for run in runs], ensure_ascii=False))
@@ -83,7 +86,9 @@ def batch(
 
 def _batch_row(run: Any) -> dict[str, Any]:
     name = run.params.resolved_run_name()
-    return {"run_name": name, "folder": str(run.params.run_dir()), "error": run.error or None}
+    files = [str(path) for path in run.speech.files] if run.speech else []
+    folder = str(run.params.run_dir())
+    return {"run_name": name, "folder": folder, "files": files, "error": run.error or None}
 
 
 @app.command()
@@ -92,20 +97,14 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Check parameter files, and the texts they name, without speaking. Says every problem."""
-    from chatter_nb.plan import plan_speech
+    from chatter_nb.plan import check_file
 
-    problems: dict[str, str | None] = {}
-    for file in files:
-        try:
-            plan_speech(SpeakParams.from_file(file))
-            problems[str(file)] = None
-        except ChatterError as error:
-            problems[str(file)] = str(error)
+    problems = {str(file): check_file(file) for file in files}
     if as_json:
         typer.echo(json.dumps(problems, ensure_ascii=False))
     else:
-        for name, problem in problems.items():
-            typer.echo(f"{name}: {'ok' if problem is None else problem.removeprefix(f'{name}: ')}")
+        for name, found in problems.items():
+            typer.echo("\n  ".join([f"{name}: ", *found]) if found else f"{name}: ok")
     if any(problems.values()):
         raise typer.Exit(2)
 
@@ -133,8 +132,8 @@ def clean(
     as_json: JsonOption = False,
 ) -> None:
     """Prune the store of finished chunks. Without options it only says what is there."""
-    from chatter_nb.chunkstore import ChunkStore
-    from chatter_nb.runs import find_records
+    from chatter_nb.chunkstore import ABANDONED_S, ChunkStore
+    from chatter_nb.runs import find_records, remove_leftovers
 
     folder = resolve_path(outputs_dir)
     store = ChunkStore(folder)
@@ -147,8 +146,9 @@ def clean(
             "to remove some: --unused, --older-than 30d"
         )
     else:
-        used = {c.key for _, record in find_records(folder) for c in record.chunks}
+        used = {key for _, record in find_records(folder) for key in record.chunk_keys()}
         count, size = store.prune(older_than_s=age_s, keep=used if unused else None)
+        size += remove_leftovers(folder, older_than_s=ABANDONED_S)
         told = {"removed": count, "bytes": size}
         said = f"removed {count} chunks, {size / 1e6:.1f} MB, from {store.root}"
     typer.echo(json.dumps(told) if as_json else said)
@@ -183,13 +183,14 @@ def _version(
 def main() -> None:
     """Entry point: errors become a sentence and an exit code; only bugs show a traceback."""
     try:
-        app(standalone_mode=True)
+        app()
     except ChatterError as error:
         typer.echo("\n".join([f"error: {error}", *getattr(error, "__notes__", [])]), err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("interrupted: what is finished is kept; run the same again to resume", err=True)
-        sys.exit(130)
+    except SystemExit as leaving:
+        if leaving.code == INTERRUPTED:  # typer takes the KeyboardInterrupt and says nothing
+            typer.echo("interrupted: what is finished is kept; run the same to resume", err=True)
+        raise
 
 
 def _params(file: Path | None, pairs: list[str] | None) -> SpeakParams:
@@ -205,6 +206,8 @@ def _pairs(texts: list[str] | None) -> dict[str, str]:
         name, equals, value = text.partition("=")
         if not equals:
             raise InputError(f"-p {text!r} must be name=value")
+        if name.strip() in pairs:
+            raise InputError(f"-p {name.strip()} is given twice")
         pairs[name.strip()] = value
     return pairs
 
@@ -235,7 +238,3 @@ def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
         yield lambda: asked
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,8 +1,9 @@
-"""A write that failed, explained: a full disk is told apart from everything else."""
+"""Writing to disk: temporary names, free room, and a failed write explained."""
 
 from __future__ import annotations
 
 import errno
+import secrets
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,14 @@ from chatter_nb.errors import OutputError
 
 # libsndfile and numpy report a full disk without an errno; so little free space is taken as one.
 _FULL_BELOW_BYTES = 1 << 20
+
+
+PART_SUFFIX = ".part"
+
+
+def part_path(path: Path) -> Path:
+    """A temporary name beside `path`, hidden, and shared with no other process on any machine."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART_SUFFIX}")
 
 
 def write_error(path: Path, reason: object) -> OutputError:

@@ -17,10 +17,24 @@ from chatter_nb.disk import free_disk_bytes
 from chatter_nb.engines.base import TTS_ENGINES
 from chatter_nb.errors import EngineError
 from chatter_nb.models import pick_device, pick_engine
-from chatter_nb.params import resolve_path
+from chatter_nb.project import resolve_path
 
-PACKAGES = ("papermill", "jupyterlab", "ipywidgets", "numpy", "soundfile", "hibari-tts", "torch")
-INSTALL_BASE = "pip install -e ."
+PACKAGES = (
+    "papermill",
+    "jupyterlab",
+    "ipywidgets",
+    "numpy",
+    "soundfile",
+    "hibari-tts",
+    "torch",
+    "chatterbox-tts",
+)
+INSTALL_BASE = "pip install -c constraints.txt -e ."
+# Without --no-deps its own pins would take torch and numpy back by years.
+INSTALL_CHATTERBOX = (
+    "pip install -c constraints.txt -e '.[chatterbox]' && "
+    "pip install --no-deps chatterbox-tts==0.1.7"
+)
 _LOW_DISK_BYTES = 1e9
 _CONTAINERS = {"wav": "WAV", "flac": "FLAC", "mp3": "MP3", "opus": "OGG"}
 
@@ -65,6 +79,9 @@ def examine() -> Report:
     formats = tuple(f for f in FORMATS if _CONTAINERS[f] in soundfile.available_formats())
     if len(formats) < len(FORMATS):
         missing.append(("a libsndfile that writes mp3 and opus", "pip install -U soundfile"))
+    if find_spec("chatterbox") is None:
+        what = "chatterbox-tts (for the Chatterbox engines, which this version does not have yet)"
+        missing.append((what, INSTALL_CHATTERBOX))
     if find_spec("ipykernel") is None:
         missing.append(("ipykernel, which runs notebooks", INSTALL_BASE))
     outputs = resolve_path("outputs")

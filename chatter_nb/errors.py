@@ -27,8 +27,12 @@ class OutputError(ChatterError):
     exit_code = 2
 
 
+class UnavailableError(InputError):
+    """An engine or a device that was asked for and is not here."""
+
+
 class EngineError(ChatterError):
-    """An engine that cannot be loaded, or that failed on a chunk."""
+    """An engine that failed to load, or on a chunk."""
 
 
 class Cancelled(ChatterError):

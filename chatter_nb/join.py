@@ -115,6 +115,11 @@ class Joiner:
         """The chunk that is waited for."""
         return len(self._spans)
 
+    @property
+    def samples(self) -> int:
+        """What is joined so far, pauses included."""
+        return self._position
+
     def add(self, index: int, signal: Signal, *, pause_ms: float) -> None:
         """Take chunk `index`. An empty signal takes no time but its pause."""
         if index < self.next_index or index in self._early:

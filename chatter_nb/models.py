@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from chatter_nb.engines import base
-from chatter_nb.errors import EngineError
+from chatter_nb.errors import EngineError, UnavailableError
 
 _models: dict[str, tuple[tuple[str, str], Any]] = {}  # engine name: ((device, checkpoint), engine)
 _lock = threading.RLock()
@@ -30,13 +30,19 @@ class Choice:
         return f"{self.name} ({self.reason})"
 
 
-def pick_device(device: str = "auto") -> Choice:
-    """The device to run models on. Raises `EngineError` for one that is not there."""
+def pick_device(device: str = "auto", *, engine: str = "") -> Choice:
+    """The device to run models on. Raises `UnavailableError` for one that is not there."""
+    if engine and base.tts_entry(engine).cpu_only:
+        if device not in ("auto", "cpu"):
+            raise UnavailableError(f"engine '{engine}' runs on the cpu only, not on '{device}'")
+        return Choice("cpu", f"{engine} runs on the cpu")
     if device == "cpu":
         return Choice("cpu", "asked for")
     if find_spec("torch") is None:
         if device != "auto":
-            raise EngineError(f"device '{device}' needs torch, which is not installed; use cpu")
+            raise UnavailableError(
+                f"device '{device}' needs torch, which is not installed; use cpu"
+            )
         return Choice("cpu", "torch is not installed")
     return _pick_torch_device(device)
 
@@ -56,7 +62,8 @@ def _pick_torch_device(device: str) -> Choice:
     if device == "auto":
         return Choice(*next(iter(there.items()))) if there else Choice("cpu", "no CUDA, no MPS")
     if device not in there:
-        raise EngineError(f"device '{device}' is not there; there is: {', '.join([*there, 'cpu'])}")
+        known = ", ".join([*there, "cpu"])
+        raise UnavailableError(f"device '{device}' is not there; there is: {known}")
     return Choice(device, f"asked for: {there[device]}")
 
 
@@ -72,7 +79,7 @@ def pick_engine(engine: str = "auto") -> Choice:
             default = "the embedded voice" if name == "hibari" else "the best present"
             return Choice(name, "; ".join([default, *passed_over]))
         passed_over.append(f"not {name}: {lacks}")
-    raise EngineError("no engine can speak here: " + "; ".join(passed_over))
+    raise UnavailableError("no engine can speak here: " + "; ".join(passed_over))
 
 
 def _lacks(entry: base.EngineEntry) -> str:
@@ -89,14 +96,11 @@ def get_or_load_tts_model(engine: str = "auto", device: str = "auto", checkpoint
     Raises `EngineError` if it is loaded already for another device or checkpoint: `unload` first.
     """
     name = pick_engine(engine).name
-    entry = base.tts_entry(name)
-    where = (
-        "cpu" if name == "hibari" and device == "auto" else pick_device(device).name,
-        checkpoint,
-    )
+    where = (pick_device(device, engine=name).name, checkpoint)
     with _lock:
         if name not in _models:
-            _models[name] = (where, entry.create(device=where[0], checkpoint=checkpoint))
+            model = base.tts_entry(name).engine_class()(device=where[0], checkpoint=checkpoint)
+            _models[name] = (where, model)
         held, model = _models[name]
         if held != where:
             raise EngineError(

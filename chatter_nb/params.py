@@ -1,12 +1,10 @@
 """What a run is asked to do: one frozen object for YAML, notebook cell, form, HTTP and manifest.
 
-Also where relative paths start (`project_root`), since notebooks and command line must agree on it.
 Not here: anything that needs a model, or reads the text itself.
 """
 
 from __future__ import annotations
 
-import ast
 import difflib
 import hashlib
 import json
@@ -15,7 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -27,7 +24,9 @@ from pydantic import (
     model_validator,
 )
 
-from chatter_nb.errors import InputError, ParamError
+from chatter_nb.cells import cell_names
+from chatter_nb.errors import ParamError
+from chatter_nb.project import read_yaml, resolve_path
 
 AudioFormat = Literal["wav", "flac", "mp3", "opus"]
 TtsEngineName = Literal[
@@ -35,6 +34,7 @@ TtsEngineName = Literal[
 ]
 
 # A run name becomes a folder: one path component, no leading dot, nothing a shell trips over.
+MAX_NAME_BYTES = 200
 _RUN_NAME = re.compile(r"\w[\w .+-]{0,119}")
 
 
@@ -44,6 +44,8 @@ def _check_run_name(value: str) -> str:
             f"{value!r} cannot name a folder: use letters, digits, space and . + - _ "
             "(no path; choose the place with outputs_dir)"
         )
+    if len(value.encode()) > MAX_NAME_BYTES:
+        raise ValueError(f"{value!r} is too long for a folder: at most {MAX_NAME_BYTES} bytes")
     return value
 
 
@@ -68,11 +70,29 @@ def _no_duplicates(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _check_utf8(value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError("holds bytes that are not UTF-8 text") from None
+    return value
+
+
 def _as_tuple(value: Any) -> Any:
+    """A list, or "wav, mp3" as people write it."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.strip("[]").split(",") if part.strip())
     return tuple(value) if isinstance(value, list) else value
 
 
+def _check_device(value: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
+        raise ValueError(f"{value!r} is no device: use auto, cpu, mps, cuda or cuda:0")
+    return value
+
+
 _Pause = Annotated[int, Field(ge=0, le=60_000, json_schema_extra={"unit": "ms"})]
+_Text = Annotated[str, AfterValidator(_check_utf8)]
 _Take = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
@@ -85,8 +105,8 @@ class SpeakParams(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    text: str = Field("", description="the text to speak")
-    text_file: str = Field("", description="a .txt or .md file, or a folder of them, to speak")
+    text: _Text = Field("", description="the text to speak")
+    text_file: _Text = Field("", description="a .txt or .md file, or a folder of them, to speak")
     merge: bool = Field(True, description="a folder of texts becomes one output, or one each")
     remove_references: bool = Field(False, description="drop [12] and superscript footnote numbers")
     replacements: Annotated[dict[str, str], AfterValidator(_check_words)] = Field(
@@ -103,9 +123,7 @@ class SpeakParams(BaseModel):
     sentence_pause_ms: _Pause = Field(250, description="silence between chunks of a paragraph")
     paragraph_pause_ms: _Pause = Field(600, description="silence after a paragraph")
     chapter_pause_ms: _Pause = Field(1500, description="silence after a chapter")
-    crossfade_ms: int = Field(
-        20, ge=0, le=1000, description="overlap where a sentence had to be cut"
-    )
+    crossfade_ms: int = Field(20, ge=0, le=60, description="overlap where a sentence had to be cut")
     exaggeration: float | None = Field(None, ge=0, le=2, description="emotional intensity")
     cfg_weight: float | None = Field(None, ge=0, le=2, description="how closely to follow the text")
     temperature: float | None = Field(None, gt=0, le=5, description="variation between takes")
@@ -122,8 +140,8 @@ class SpeakParams(BaseModel):
     ] = Field(("wav",), min_length=1, description="audio files to write")
     wav_bits: Literal[16, 24, 32] = Field(16, description="wav sample width; 32 is float")
     takes: dict[str, _Take] = Field({}, description="chunk key: take, to make a chunk again")
-    device: str = Field(
-        "auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="where models run"
+    device: Annotated[str, AfterValidator(_check_device)] = Field(
+        "auto", description="where models run"
     )
     precision: Literal["auto", "exact", "fast"] = Field("auto", description="exact or fast maths")
     rows: int = Field(0, ge=0, le=1024, description="chunks decoded together; 0 is automatic")
@@ -136,20 +154,19 @@ class SpeakParams(BaseModel):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if self.text and self.text_file:
-            raise ValueError(
-                f"text and text_file are both set (text_file={self.text_file!r}): keep one"
-            )
-        if not self.text_file and not self.text.strip():
-            raise ValueError("there is nothing to speak: set text or text_file")
+        if problem := _source_problem(self.text, self.text_file):
+            raise ValueError(problem)
         return self
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, /, **values: Any) -> None:
         """Raises `ParamError` with every problem, each with its cure."""
         try:
             super().__init__(**values)
         except ValidationError as error:
             lines = [_explain(problem, type(self)) for problem in error.errors()]
+            source = _source_problem(values.get("text"), values.get("text_file"))
+            if source and source not in lines:  # pydantic asks for it only when all else is well
+                lines.append(source)
             raise ParamError("\n  ".join(_heading(lines))) from None
 
     @classmethod
@@ -163,7 +180,8 @@ class SpeakParams(BaseModel):
     @classmethod
     def from_file(cls, path: str | Path, overrides: Mapping[str, str] | None = None) -> Self:
         """Read a YAML file; `run_name` defaults to its stem. `overrides` are `-p` strings."""
-        values = read_yaml(path)
+        found = path if Path(path).exists() else resolve_path(path)
+        values = read_yaml(found)
         values.setdefault("run_name", Path(path).stem)
         values.update(cls.coerce(overrides or {}))
         return cls.create(values, where=str(path))
@@ -177,12 +195,13 @@ class SpeakParams(BaseModel):
     def from_notebook(cls, namespace: Mapping[str, Any]) -> Self:
         """Take the parameters cell's variables out of a notebook's `globals()`.
 
-        Papermill only warns of a name it does not know; here it is an error. A `text_file` that
-        Papermill injects replaces the cell's own sample `text`, and the other way round.
+        A misspelt name is an error, in the cell as well as from Papermill, which itself only warns.
+        A `text_file` that Papermill injects replaces the cell's sample `text`, and the other way
+        round.
         """
-        injected = _injected_names(namespace)
+        named, injected = cell_names(namespace.get("In", []), set(cls.model_fields))
         values = {name: namespace[name] for name in cls.model_fields if name in namespace}
-        values |= {name: namespace.get(name) for name in injected}
+        values |= {name: namespace.get(name) for name in named}
         for given, other in (("text_file", "text"), ("text", "text_file")):
             if given in injected and other not in injected:
                 values.pop(other, None)
@@ -207,58 +226,13 @@ class SpeakParams(BaseModel):
         return resolve_path(self.outputs_dir) / self.resolved_run_name()
 
 
-def project_root(start: Path | None = None) -> Path:
-    """The nearest folder, from the working directory upwards, that holds params/ and notebooks/.
-
-    Relative paths in parameters start here; outside a project, at the working directory.
-    """
-    here = (start or Path.cwd()).resolve()
-    for folder in (here, *here.parents):
-        if (folder / "params").is_dir() and (folder / "notebooks").is_dir():
-            return folder
-    return here
-
-
-def resolve_path(path: str | Path) -> Path:
-    """An absolute path: `~` opened, relative ones from `project_root()`."""
-    return project_root() / Path(path).expanduser()
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML that refuses a key given twice, where the plain loader silently keeps the last."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.MarkedYAMLError(
-                    problem=f"{key!r} is given twice", problem_mark=node.start_mark
-                )
-        return super().construct_mapping(node, deep)
-
-
-def read_yaml(path: str | Path) -> dict[str, Any]:
-    """A YAML file's mapping, or an `InputError` that names the file, the line and the fault."""
-    try:
-        values = yaml.load(Path(path).read_text(encoding="utf-8-sig"), Loader=_StrictLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read parameter file {path}: {error}") from error
-    except yaml.YAMLError as error:
-        raise ParamError(f"{path} is not valid YAML: {error}") from error
-    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise ParamError(f"{path} must hold 'name: value' lines, not {type(values).__name__}")
-    return values
-
-
 def _coerce(cls: type[SpeakParams], name: str, value: str) -> Any:
     field = cls.model_fields.get(name)
-    if field is None or field.annotation is str:
+    if field is None or field.annotation is str or name == "formats":
         return value  # unknown names are reported by `create`, with the others
     if value.strip().lower() in ("none", "null", "") and field.default is None:
         return None
     try:
-        if name == "formats":
-            return tuple(part.strip() for part in value.split(",") if part.strip())
         if isinstance(field.default, dict):
             return json.loads(value)
         kind: Any = field.annotation
@@ -271,15 +245,13 @@ def _number(value: str) -> Any:
     return int(value) if re.fullmatch(r"[+-]?\d+", value.strip()) else value
 
 
-def _injected_names(namespace: Mapping[str, Any]) -> list[str]:
-    """Names assigned in the cell that Papermill injects, which it begins with `# Parameters`."""
-    names: list[str] = []
-    for source in namespace.get("In", []):
-        if source.startswith("# Parameters\n"):
-            statements = ast.parse(source).body
-            targets = [s.targets[0] for s in statements if isinstance(s, ast.Assign)]
-            names += [target.id for target in targets if isinstance(target, ast.Name)]
-    return names
+def _source_problem(text: Any, text_file: Any) -> str:
+    """What is wrong with where the text comes from, if anything."""
+    if text and text_file:
+        return f"text and text_file are both set (text_file={text_file!r}): keep one"
+    if not text_file and (not text or (isinstance(text, str) and not text.strip())):
+        return "there is nothing to speak: set text or text_file"
+    return ""
 
 
 def _heading(lines: list[str]) -> list[str]:
@@ -301,4 +273,6 @@ def _explain(problem: Any, cls: type[SpeakParams]) -> str:
     told = problem["msg"].replace("Input should be", "should be")
     if problem["type"] == "string_type":
         told += "; put it in quotes"
+    if problem["type"] == "dict_type":
+        told += '; write {"name": "value"}'
     return f"{name}: {told} (given {value!r}, {type(value).__name__})"

@@ -7,21 +7,25 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from chatter_nb.chunkstore import ChunkStore, chunk_key, chunk_seed
 from chatter_nb.disk import free_disk_bytes
-from chatter_nb.engines.base import SpeechEngine, Voice, check_supported, knobs_of
-from chatter_nb.errors import InputError, ParamError
+from chatter_nb.engines.base import SpeechEngine, Voice, check_supported, knobs_of, tts_entry
+from chatter_nb.errors import ChatterError, InputError, ParamError
 from chatter_nb.models import Choice, get_or_load_tts_model, pick_device, pick_engine
-from chatter_nb.params import SpeakParams, resolve_path
+from chatter_nb.params import SpeakParams
+from chatter_nb.project import read_yaml, resolve_path
 from chatter_nb.runs import RunFolder, RunRecord
 from chatter_nb.text import Chunk, clean, split_chunks
 from chatter_nb.textfiles import TextSource, merge_sources, read_sources
 from chatter_nb.timing import Stopwatch
 
+MERGED = "speech"  # the name of the one output of a text, or of a folder that is merged
 CHARS_PER_S = 15.0  # English reading pace; the demo text: 6,003 characters in 6 min 9 s
 _FILE_BYTES_PER_S = {"flac": 24_000, "mp3": 6_000, "opus": 6_000}  # of 24 kHz speech, roughly
 STORE_BYTES_PER_SAMPLE = 4
@@ -77,6 +81,7 @@ class SpeechPlan:
     outputs: tuple[PlannedOutput, ...]
     warnings: tuple[str, ...]
     stages_s: dict[str, float]
+    planning_s: float
 
     @property
     def chunks(self) -> list[PlannedChunk]:
@@ -98,12 +103,13 @@ class SpeechPlan:
         return Estimate(audio_s + pauses_s, new_s * self.engine.typical_rtf, round(disk))
 
     def __str__(self) -> str:
+        chunks = _count(len(self.chunks), "chunk")
         texts = f"{len(self.outputs)} texts, " if len(self.outputs) > 1 else ""
         estimate = self.estimate()
         lines = [
             f"engine: {self.engine_choice}, voice {self.voice.name}, seed {self.seed}",
             f"device: {self.device_choice}",
-            f"text: {texts}{len(self.chunks)} chunks; {estimate}",
+            f"text: {texts}{chunks}; {estimate}",
             f"result: {self.folder.path}",
         ]
         notes = list(self.warnings)
@@ -114,21 +120,27 @@ class SpeechPlan:
 
 
 def plan_speech(params: SpeakParams) -> SpeechPlan:
-    """Settle everything about a run. Raises a `ChatterError` for whatever would stop it."""
-    watch = Stopwatch(("load", "voice"))
+    """Settle everything about a run. Raises `InputError` with all that would stop it."""
+    watch = Stopwatch(("load", "voice", "text"))
     folder = RunFolder(params.run_dir())
     choice, seed = _settle(params, folder.unfinished())
-    sources = _sources(params)
+    problems = _Problems()
+    with watch.stage("load"):
+        engine_class = tts_entry(choice.name).engine_class()
+    device = problems.of(lambda: pick_device(params.device, engine=choice.name))
+    problems.of(lambda: check_supported(params, engine_class, choice.reason))
+    with watch.stage("text"):
+        sources = problems.of(lambda: _sources(params))
+    problems.raise_any()
     with watch.stage("load"):
         engine = get_or_load_tts_model(choice.name, params.device, params.checkpoint)
-    check_supported(params, engine, choice.reason)
     with watch.stage("voice"):
-        voice = engine.prepare_voice(params.voice)
-    outputs = tuple(_plan_output(source, params, engine, voice, seed) for source in sources)
+        voice = problems.of(lambda: engine.prepare_voice(params.voice))
+    with watch.stage("text"):
+        chunked = [problems.of(partial(_chunks, source, params, engine)) for source in sources]
+        problems.raise_any()
+        outputs = tuple(_plan_output(one, params, engine, voice, seed) for one in chunked)
     _check_takes(params, outputs)
-    device = (
-        Choice("cpu", "its only device") if engine.device == "cpu" else pick_device(params.device)
-    )
     return SpeechPlan(
         params=params,
         folder=folder,
@@ -139,30 +151,80 @@ def plan_speech(params: SpeakParams) -> SpeechPlan:
         voice=voice,
         seed=seed,
         outputs=outputs,
-        warnings=tuple(source.note for source in sources if source.note),
+        warnings=tuple(note for one in chunked for note in one.notes),
         stages_s=watch.stages_s,
+        planning_s=watch.wall_s,
     )
 
 
+def check_file(path: str | Path) -> list[str]:
+    """Every problem of a parameter file and of the text it names; none if a run could start."""
+    try:
+        params = SpeakParams.from_file(path)
+    except ChatterError as error:
+        return [str(error), *_problems_of_text(path)]
+    try:
+        plan_speech(params)
+    except ChatterError as error:
+        return [str(error)]
+    return []
+
+
+def _problems_of_text(path: str | Path) -> list[str]:
+    """The text's own problems, when the parameters are so wrong that no plan got to it."""
+    problems = _Problems()
+    text_file = problems.of(lambda: read_yaml(path).get("text_file"))
+    if not problems.found and text_file and isinstance(text_file, str):
+        problems.of(lambda: read_sources(resolve_path(text_file)))
+        return problems.found
+    return []
+
+
+class _Problems:
+    """Collects what several steps have to say, so that a person hears all of it at once."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def of(self, step: Callable[[], Any]) -> Any:
+        """The step's result, or None if it found bad input."""
+        try:
+            return step()
+        except InputError as error:
+            self.found.append(str(error))
+            return None
+
+    def raise_any(self) -> None:
+        if self.found:
+            raise ParamError("\n".join(self.found))
+
+
 def _settle(params: SpeakParams, unfinished: RunRecord | None) -> tuple[Choice, int]:
-    """Engine and seed: as the unfinished run that this one resumes settled them, else anew."""
-    seed = secrets.randbelow(2**31) if params.seed < 0 else params.seed
-    if unfinished and params.seed < 0 and unfinished.params.get("seed") == params.seed:
-        seed = unfinished.seed
-    if unfinished and params.engine == unfinished.params.get("engine") == "auto":
-        name = unfinished.engine.name
-        return Choice(name, f"the run to resume had it: {unfinished.engine.reason}"), seed
-    return pick_engine(params.engine), seed
+    """Engine and seed: as the unfinished run of the same request settled them, else anew."""
+    asked = ("text", "text_file", "engine", "seed")
+    resumes = unfinished is not None and all(
+        unfinished.params.get(name) == getattr(params, name) for name in asked
+    )
+    if unfinished is None or not resumes:
+        drawn = secrets.randbelow(2**31) if params.seed < 0 else params.seed
+        return pick_engine(params.engine), drawn
+    if params.engine != "auto":
+        return pick_engine(params.engine), unfinished.seed
+    reason = unfinished.engine.reason.removeprefix(_RESUMED)
+    return Choice(unfinished.engine.name, _RESUMED + reason), unfinished.seed
+
+
+_RESUMED = "the run to resume had it: "
 
 
 def _sources(params: SpeakParams) -> list[TextSource]:
     if not params.text_file:
-        return [TextSource("speech", params.text)]
+        return [TextSource(MERGED, params.text)]
     path = resolve_path(params.text_file)
     sources = read_sources(path)
     if params.merge or not path.is_dir():
         notes = "; ".join(source.note for source in sources if source.note)
-        return [TextSource("speech", merge_sources(sources), notes)]
+        return [TextSource(MERGED, merge_sources(sources), params.text_file, notes)]
     names = Counter(source.name for source in sources)
     twice = [name for name, count in names.items() if count > 1]
     if twice:
@@ -170,30 +232,42 @@ def _sources(params: SpeakParams) -> list[TextSource]:
     return sources
 
 
-def _plan_output(
-    source: TextSource, params: SpeakParams, engine: SpeechEngine, voice: Voice, seed: int
-) -> PlannedOutput:
-    language = params.language or engine.languages[0]
-    chunks = split_chunks(
-        clean(
-            source.text,
-            remove_references=params.remove_references,
-            replacements=params.replacements,
-            regex_replacements=params.regex_replacements,
-        ),
-        chunk_chars=params.chunk_chars,
-        sentence_pause_ms=params.sentence_pause_ms,
-        paragraph_pause_ms=params.paragraph_pause_ms,
-        chapter_pause_ms=params.chapter_pause_ms,
-        language=language,
-    )
-    if not any(chunk.speakable for chunk in chunks):
-        raise InputError(
-            f"there is nothing to speak in {source.name}: no letter and no digit is left"
+@dataclass(frozen=True)
+class _Chunked:
+    source: TextSource
+    chunks: list[Chunk]
+    notes: tuple[str, ...]
+
+
+def _chunks(source: TextSource, params: SpeakParams, engine: SpeechEngine) -> _Chunked:
+    """A text's chunks; an `InputError` begins with where the text comes from."""
+    try:
+        chunks = split_chunks(
+            clean(
+                source.text,
+                remove_references=params.remove_references,
+                replacements=params.replacements,
+                regex_replacements=params.regex_replacements,
+            ),
+            chunk_chars=params.chunk_chars,
+            sentence_pause_ms=params.sentence_pause_ms,
+            paragraph_pause_ms=params.paragraph_pause_ms,
+            chapter_pause_ms=params.chapter_pause_ms,
+            language=params.language or engine.languages[0],
         )
-    engine.check_text(" ".join(chunk.spoken for chunk in chunks))
-    planned = _with_keys(chunks, params, engine, voice, seed, language)
-    return PlannedOutput(source.name, params.text_file or "text", tuple(planned))
+        if not any(chunk.speakable for chunk in chunks):
+            raise InputError("there is nothing to speak: no letter and no digit is left")
+        notes = engine.check_text(" ".join(chunk.spoken for chunk in chunks))
+    except InputError as error:
+        raise InputError(f"{source.origin}: {error}") from error
+    return _Chunked(source, chunks, tuple(filter(None, [source.note, *notes])))
+
+
+def _plan_output(
+    chunked: _Chunked, params: SpeakParams, engine: SpeechEngine, voice: Voice, seed: int
+) -> PlannedOutput:
+    planned = _with_keys(chunked.chunks, params, engine, voice, seed)
+    return PlannedOutput(chunked.source.name, chunked.source.origin, tuple(planned))
 
 
 def _with_keys(
@@ -202,7 +276,6 @@ def _with_keys(
     engine: SpeechEngine,
     voice: Voice,
     seed: int,
-    language: str,
 ) -> list[PlannedChunk]:
     determines = {
         "engine": engine.name,
@@ -210,7 +283,7 @@ def _with_keys(
         "checkpoint": params.checkpoint,
         "voice": voice.content_hash,
         "knobs": knobs_of(params),
-        "language": language,
+        "language": params.language or engine.languages[0],
         "precision": engine.precision,
         "rows": engine.rows if engine.precision == "fast" else None,
     }
@@ -251,6 +324,10 @@ def _check_takes(params: SpeakParams, outputs: Sequence[PlannedOutput]) -> None:
 def estimate(params: SpeakParams) -> Estimate:
     """What a run of these parameters will cost, without running it."""
     return plan_speech(params).estimate()
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _minutes(seconds: float) -> str:

@@ -9,18 +9,22 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict
 
-from chatter_nb.disk import write_error
+from chatter_nb.disk import PART_SUFFIX, part_path, write_error
 from chatter_nb.errors import OutputError
 
 Status = Literal["running", "ok", "failed", "cancelled"]
 
+LOCKS = ".locks"
 RECORD = "run.json"
 PARTIAL = "run.partial.json"
 NOTEBOOK = "notebook.ipynb"
@@ -103,7 +107,14 @@ class RunRecord(_Record):
     peak_gpu_mb: float | None = None
     files: tuple[FileRecord, ...] = ()
     warnings: tuple[str, ...] = ()
+    planned_keys: tuple[str, ...] = ()  # of a run that is not ok: the chunks its resume will use
+    stale_files: tuple[str, ...] = ()  # … and audio of earlier runs that is still in the folder
     versions: dict[str, str | None] = {}
+
+    def chunk_keys(self) -> set[str]:
+        """The kept chunks that this run, or its resume, is made of."""
+        made = {key for chunk in self.chunks for key in (chunk.key, chunk.take_of) if key}
+        return made | set(self.planned_keys)
 
     model_config = ConfigDict(
         frozen=True,
@@ -114,22 +125,41 @@ class RunRecord(_Record):
 
 
 class RunFolder:
-    """`<outputs_dir>/<run_name>/`, made on first write."""
+    """`<outputs_dir>/<run_name>/`: made, locked, begun and ended by one run at a time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._stale: tuple[str, ...] = ()
 
-    def make(self) -> None:
-        """Make the folder and try that it can be written: before the work, not after it."""
-        trial = self.path / f".writable.{os.getpid()}"
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Make the folder and hold it alone, or raise `OutputError`: before the work, not after it.
+
+        The lock goes with its process, however that ends. What a killed run left half written is
+        removed.
+        """
+        lock = FileLock(self.path.parent / LOCKS / f"{self.path.name}.lock", timeout=0)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            Path(lock.lock_file).parent.mkdir(exist_ok=True)
+            lock.acquire()
+            for part in self.path.glob(f".*{PART_SUFFIX}"):
+                part.unlink()
+            trial = part_path(self.path / "writable")
             trial.touch()
             trial.unlink()
+        except Timeout:
+            raise OutputError(
+                f"another run is writing to {self.path}: wait for it, or choose another run_name"
+            ) from None
         except OSError as error:
             raise OutputError(
                 f"cannot write to {self.path}: {error.strerror}; choose another outputs_dir"
             ) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def record(self) -> RunRecord | None:
         """The finished record, if there is a valid one."""
@@ -137,31 +167,32 @@ class RunFolder:
 
     def unfinished(self) -> RunRecord | None:
         """The record of a run to resume: killed in mid-run, failed or cancelled."""
-        partial = _read(self.path / PARTIAL)
-        if partial:
+        partial, last = _read(self.path / PARTIAL), self.record()
+        if partial and not (last and last.started == partial.started):
             return partial
-        last = self.record()
         return last if last and last.status != "ok" else None
 
     def begin(self, record: RunRecord) -> None:
-        """Note what a run settled on before it starts."""
-        self._write(PARTIAL, record)
+        """Note what a run settled on before it starts, and which earlier audio it may replace."""
+        earlier = [found for found in (self.record(), _read(self.path / PARTIAL)) if found]
+        names = {file.name for found in earlier for file in found.files}
+        names.update(name for found in earlier for name in found.stale_files)
+        self._stale = tuple(sorted(names))
+        self._write(PARTIAL, record.model_copy(update={"stale_files": self._stale}))
+
+    def retire(self) -> None:
+        """Take an earlier run.json away: from here on, it would prove audio that is replaced."""
+        (self.path / RECORD).unlink(missing_ok=True)
 
     def end(self, record: RunRecord) -> None:
-        """Write run.json; audio of an earlier run that this one did not make goes first."""
-        earlier = self.record()
-        if earlier and record.status == "ok":
-            kept = {file.name for file in record.files}
-            for file in earlier.files:
-                if file.name not in kept:
-                    (self.path / file.name).unlink(missing_ok=True)
+        """Write run.json. After an ok run, audio that an earlier one left here is removed."""
+        if record.status == "ok":
+            for name in set(self._stale) - {file.name for file in record.files}:
+                (self.path / name).unlink(missing_ok=True)
+        else:
+            record = record.model_copy(update={"stale_files": self._stale})
         self._write(RECORD, record)
         (self.path / PARTIAL).unlink(missing_ok=True)
-
-    def stamp(self) -> int:
-        """Changes whenever run.json is written; 0 without one."""
-        path = self.path / RECORD
-        return path.stat().st_mtime_ns if path.exists() else 0
 
     def is_proved(self) -> bool:
         """Whether run.json says ok and every file of it is there, with its size and hash."""
@@ -173,8 +204,13 @@ class RunFolder:
             map(file_record, paths)
         )
 
+    def stamp(self) -> int:
+        """Changes whenever run.json is written; 0 without one."""
+        path = self.path / RECORD
+        return path.stat().st_mtime_ns if path.exists() else 0
+
     def _write(self, name: str, record: RunRecord) -> None:
-        part = self.path / f".{name}.{os.getpid()}.part"
+        part = part_path(self.path / name)
         values = record.model_dump(mode="json", by_alias=True)
         text = json.dumps(values, ensure_ascii=False, indent=1)
         try:
@@ -193,15 +229,26 @@ def _read(path: Path) -> RunRecord | None:
         return None
 
 
-def file_record(path: Path) -> FileRecord:
-    """A file's name, size and SHA-256."""
+def file_record(path: Path, name: str = "") -> FileRecord:
+    """A file's name (or the one that it will have), size and SHA-256."""
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return FileRecord(name=path.name, bytes=path.stat().st_size, sha256=sha256)
+    return FileRecord(name=name or path.name, bytes=path.stat().st_size, sha256=sha256)
 
 
 def utc_now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def remove_leftovers(outputs_dir: Path, *, older_than_s: float) -> int:
+    """Remove what killed runs left half written in their folders; returns the bytes freed."""
+    freed = 0
+    for part in outputs_dir.glob(f"*/.*{PART_SUFFIX}*"):
+        about = part.stat()
+        if time.time() - about.st_mtime > older_than_s:
+            part.unlink()
+            freed += about.st_size
+    return freed
 
 
 def find_records(outputs_dir: Path) -> Iterable[tuple[Path, RunRecord]]:

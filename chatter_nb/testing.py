@@ -45,8 +45,8 @@ class ToneEngine:
     def prepare_voice(self, voice: str) -> Voice:
         return Voice(voice or "tone", "tone")
 
-    def check_text(self, text: str) -> None:
-        pass
+    def check_text(self, text: str) -> list[str]:
+        return []
 
     def synthesize(
         self, requests: Sequence[ChunkRequest]

@@ -22,21 +22,34 @@ MAX_PAUSE_MS = 600_000
 
 # [pause 800ms], [pause 1.5 s]; the second pattern finds marks that were meant but are not valid.
 PAUSE_MARK = re.compile(r"\[pause\s+(\d+(?:\.\d+)?)\s*(ms|s)\]", re.IGNORECASE)
-_PAUSE_ATTEMPT = re.compile(r"\[pause[\s:=]*[\d.,+-]+[^\]\n]{0,20}\]", re.IGNORECASE)
+_PAUSE_ATTEMPT = re.compile(r"\[\s*pause\b[^\]\n]{0,30}\]", re.IGNORECASE)
 
 _TOKEN = re.compile(rf"(?P<mark>{PAUSE_MARK.pattern})|(?P<space>\s+)|[^\s\[]+|\[", re.IGNORECASE)
-_CHAPTER_HEADING = re.compile(r"(?:chapter\s+[\w-]+|prologue|epilogue)\b.{0,60}", re.IGNORECASE)
+# A heading: "Chapter Two", "CHAPTER IV. The Return", "Chapter 3 The End of It", but not a sentence.
+_CHAPTER_HEADING = re.compile(
+    r"(?:(?i:chapter)\s+[\w-]+|(?i:prologue|epilogue))\b"
+    r"(?:\.|[.:—–-]*\s.{1,60}(?<![.!?,;”\"]))?"
+)
+_SMALL_WORDS = ("a", "an", "and", "at", "by", "for", "from", "in", "of", "on", "or", "the", "to")
 
-# A place to cut an over-long sentence: after a clause mark and the space that follows it, after a
-# dash between words, or after the full-width marks, which no space follows.
-_CLAUSE_END = re.compile(r"[,;:.!?…][)\]”’\"']*\s|[)\]”]\s|[—–](?=\w)|[—–]\s|[，、；：。！？]")
+# Lines that are paragraphs of their own without blank lines around them: ornaments such as
+# "* * *", and a heading at the start of a paragraph.
+_ORNAMENT_LINE = re.compile(r"^[^\S\n]*(?:[*_~=#•·—–-][^\S\n]*){3,}$", re.MULTILINE)
+_HEADING_LINE = re.compile(r"(?:\A|(?<=\n\n))(?:Chapter|CHAPTER) [^\n]+(?=\n(?!\n))")
+
+# A place to cut an over-long sentence: after a clause mark and the space that follows it, after an
+# em dash between words, or after the full-width marks, which no space follows. Not after a full
+# stop: where it ends a sentence that is cut already, elsewhere it belongs to "Mr. Smith".
+_CLAUSE_END = re.compile(
+    r"[,;:!?…][)\]”’\"']*\s|[)\]”]\s|[—–]\s|(?<=[^\W\d_])—(?=[^\W\d_])|[，、；：。！？]"
+)
 _SPACE = re.compile(r"\s")
 
 # [12], [1, 2], [3–5]: up to three digits, so that a year in brackets stays.
 _BRACKET_REFERENCE = re.compile(r"[^\S\n]*\[\d{1,3}(?:\s*[,–-]\s*\d{1,3})*\]")
 # Superscript digits after a word of three letters or more, or after closing punctuation: "m²",
-# "x²" and "10⁶" are powers, not footnotes.
-_SUPERSCRIPT_REFERENCE = re.compile(r"(?:(?<=[^\W\d_]{3})|(?<=[.,;:!?”’\")\]]))[⁰¹²³⁴-⁹]+")
+# "x²", "(a+b)²" and "10⁶" are powers, not footnotes, and so is "sin²x".
+_SUPERSCRIPT_REFERENCE = re.compile(r"(?:(?<=[^\W\d_]{3})|(?<=[.,;:!?”’\"]))[⁰¹²³⁴-⁹]+(?!\w)")
 
 
 @dataclass(frozen=True)
@@ -74,6 +87,8 @@ def clean(
     """
     text = unicodedata.normalize("NFC", text.removeprefix("\ufeff"))
     text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = _ORNAMENT_LINE.sub(r"\n\g<0>\n", text)
+    text = _HEADING_LINE.sub(_apart_if_heading, text)
     for pattern, replacement in (regex_replacements or {}).items():
         try:
             text = re.sub(pattern, replacement, text)
@@ -84,11 +99,6 @@ def clean(
     if remove_references:
         text = _SUPERSCRIPT_REFERENCE.sub("", _BRACKET_REFERENCE.sub("", text))
     return _replace_words(text, replacements or {})
-
-
-def collapse(text: str) -> str:
-    """Text on one line: pause marks out, every run of whitespace one space."""
-    return " ".join(PAUSE_MARK.sub("", text).split())
 
 
 def split_chunks(
@@ -170,7 +180,7 @@ def _break_ms(whitespace: str, paragraph_ms: int, chapter_ms: int) -> int:
 def _lengthen_at_headings(line: str, breaks: dict[int, int], chapter_ms: int) -> None:
     edges = [*breaks, len(line)]
     for start, end in pairwise(edges):
-        if _CHAPTER_HEADING.fullmatch(line[start:end].strip()):
+        if _is_heading(line[start:end].strip()):
             breaks[start] = chapter_ms
 
 
@@ -220,21 +230,27 @@ def _between_characters(text: str, at: int) -> int:
     return place if place > 1 else at
 
 
+def _apart_if_heading(line: re.Match[str]) -> str:
+    return f"{line[0]}\n" if _is_heading(line[0].strip()) else line[0]
+
+
+def _is_heading(paragraph: str) -> bool:
+    """Whether it is of a heading's form, its title in capitals as titles are."""
+    title = re.findall(r"\w+", paragraph)[2:]
+    return bool(_CHAPTER_HEADING.fullmatch(paragraph)) and all(
+        not word[0].islower() or word in _SMALL_WORDS for word in title
+    )
+
+
 def _replace_words(text: str, replacements: Mapping[str, str]) -> str:
-    for_exact = dict(replacements)
-    for_any_case = {word: new for word, new in for_exact.items() if word == word.lower()}
-    if not for_exact:
+    if not replacements:
         return text
-    # (?i:…) only around the lower-case words; longest first, so that "mr smith" wins over "mr".
-    words = sorted(for_exact, key=len, reverse=True)
+    # Longest first, so that "mr smith" wins over "mr"; a group a word tells which one was found.
+    rules = sorted(replacements.items(), key=lambda rule: len(rule[0]), reverse=True)
+    words = [unicodedata.normalize("NFC", word) for word, _ in rules]
     either = "|".join(
-        f"(?i:{re.escape(word)})" if word in for_any_case else re.escape(word) for word in words
+        f"((?i:{re.escape(word)}))" if word == word.lower() else f"({re.escape(word)})"
+        for word in words
     )
     whole = re.compile(rf"(?<!\w)(?<!\w['’-])(?:{either})(?!\w)(?!['’-]\w)")
-
-    def new(found: re.Match[str]) -> str:
-        if found[0] in for_exact:
-            return for_exact[found[0]]
-        return for_any_case[found[0].lower()]
-
-    return whole.sub(new, text)
+    return whole.sub(lambda found: rules[(found.lastindex or 1) - 1][1], text)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,15 +37,57 @@ _UNLIKELY_ENCODINGS = (  # noqa: SIM905  a list literal would take 36 lines
     "cp862 cp863 cp864 cp865 cp866 cp869 cp875 cp1006 cp1026 cp1125 cp1140"
 ).split()
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a]")
-_TAG = re.compile(r"<!--.*?-->|</?[a-zA-Z][^>]*>", re.DOTALL)
+_INLINE_ELEMENTS = frozenset(  # what HTML's text-level elements are called
+    [
+        "a",
+        "abbr",
+        "b",
+        "bdi",
+        "bdo",
+        "big",
+        "br",
+        "cite",
+        "code",
+        "data",
+        "del",
+        "dfn",
+        "em",
+        "font",
+        "i",
+        "img",
+        "ins",
+        "kbd",
+        "mark",
+        "q",
+        "s",
+        "samp",
+        "small",
+        "span",
+        "strike",
+        "strong",
+        "sub",
+        "sup",
+        "time",
+        "tt",
+        "u",
+        "var",
+        "wbr",
+    ]
+)
+_FRONT_MATTER = re.compile(r"\A---[ \t]*\n.*?\n---[ \t]*\n", re.DOTALL)
+# "[note]: something" and footnotes "[^1]: …" are text; "[name]: http://…" names a link's target.
+_NO_LINK_TARGET = re.compile(r"^ {0,3}\[(?=\^|[^\]\n]+\]:(?!\s*\S*[/#@:.]\S))", re.MULTILINE)
+# A tag, not "a <b and c> d": attributes have values.
+_TAG = re.compile(r"<!--.*?-->|</?([a-zA-Z][a-zA-Z0-9]*)(?:\s+[\w:-]+\s*=[^<>]*)?\s*/?>", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class TextSource:
-    """A text and where it comes from. `note` tells the reader of a guess that was made."""
+    """A text, the name of its output, and where it comes from. `note` tells of a guess made."""
 
     name: str
     text: str
+    origin: str = "text"
     note: str = ""
 
 
@@ -53,7 +96,10 @@ def read_sources(path: Path) -> list[TextSource]:
 
     Raises `InputError` with every problem of every file.
     """
-    files = _text_files(path)
+    try:
+        files = _text_files(path)
+    except OSError as error:
+        raise InputError(f"cannot read text file {str(path)[:200]}: {error.strerror}") from error
     sources, problems = [], []
     for file in files:
         try:
@@ -100,7 +146,7 @@ def _read_file(file: Path) -> TextSource:
         raise InputError(f"text file {file} holds nothing to speak: no letter and no digit")
     if file.suffix.lower() == ".md":
         text = markdown_to_text(text)
-    return TextSource(file.stem, text, note)
+    return TextSource(file.stem, text, str(file), note)
 
 
 def _decode(data: bytes, file: Path) -> tuple[str, str]:
@@ -137,25 +183,48 @@ def _guess(data: bytes) -> charset_normalizer.CharsetMatch | None:
 def markdown_to_text(markdown: str) -> str:
     """What a reader would say of a Markdown text: no markup, no link targets, no word lost.
 
-    Headings of the first two levels begin a chapter.
+    Headings of the first two levels begin a chapter; numbers of lists and footnotes stay; a table's
+    row is a paragraph; front matter (settings between two lines of dashes at the top) is left out.
     """
+    source = _NO_LINK_TARGET.sub(r"\\[", _FRONT_MATTER.sub("", markdown))
     blocks: list[str] = []
-    for token in MarkdownIt("commonmark").parse(markdown):
+    number = ""
+    cells: list[str] | None = None
+    for token in MarkdownIt("commonmark").enable("table").parse(source):
         if token.type == "heading_open" and token.tag in ("h1", "h2") and blocks:
             blocks.append(CHAPTER_BREAK)
-        elif token.type == "inline":
-            blocks.append(_inline_text(token))
-        elif token.type in ("fence", "code_block", "html_block"):
-            blocks.append(_TAG.sub(" ", token.content))
+        elif token.type == "list_item_open":
+            number = f"{token.info}{token.markup} " if token.info else ""
+        elif token.type == "tr_open":
+            cells = []
+        elif token.type == "tr_close" and cells is not None:
+            blocks.append(", ".join(cells))
+            cells = None
+        elif token.type in _SPOKEN_BLOCKS:
+            (blocks if cells is None else cells).append(number + _SPOKEN_BLOCKS[token.type](token))
+            number = ""
     return "\n\n".join(blocks)
 
 
 def _inline_text(token: Token) -> str:
-    return "".join(
-        "\n"
-        if child.type in ("softbreak", "hardbreak")
-        else ""
-        if child.type == "html_inline"
-        else child.content
-        for child in token.children or []
-    )
+    return "".join(map(_child_text, token.children or []))
+
+
+def _child_text(child: Token) -> str:
+    if child.type in ("softbreak", "hardbreak"):
+        return "\n"
+    if child.type == "html_inline":  # <br> is a break, <b> is markup, <String> is what is written
+        tag = _TAG.fullmatch(child.content)
+        name = (tag[1] or "").lower() if tag else None
+        if name is None or (name and name not in _INLINE_ELEMENTS):
+            return child.content
+        return "\n" if name == "br" else ""
+    return child.content
+
+
+_SPOKEN_BLOCKS: dict[str, Callable[[Token], str]] = {
+    "inline": _inline_text,
+    "fence": lambda token: token.content,
+    "code_block": lambda token: token.content,
+    "html_block": lambda token: _TAG.sub(" ", token.content),
+}

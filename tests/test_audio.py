@@ -19,6 +19,7 @@ def write(folder, signal, formats, **kwargs):
     with AudioWriter(folder, "a", formats, sample_rate=RATE, **kwargs) as writer:
         for start in range(0, len(signal), 1000):
             writer.write(signal[start : start + 1000])
+        writer.finish()
         return writer.commit()
 
 
@@ -48,9 +49,19 @@ def test_lossy_formats_keep_rate_length_and_sound(tmp_path, name):
 def test_over_full_scale_is_clipped_and_told(tmp_path):
     with AudioWriter(tmp_path, "a", ["wav"], sample_rate=RATE) as writer:
         writer.write(np.array([2.0, -2.0, 0.5], np.float32))
+        writer.finish()
         writer.commit()
     assert writer.peak == 2.0
     assert read_audio(tmp_path / "a.wav")[0] == pytest.approx([1.0, -1.0, 0.5], abs=1e-4)
+
+
+def test_a_folder_in_the_files_place_is_told(tmp_path):
+    (tmp_path / "a.wav").mkdir()
+    with AudioWriter(tmp_path, "a", ["wav"], sample_rate=RATE) as writer:
+        writer.write(tone())
+        writer.finish()
+        with pytest.raises(OutputError, match=r"cannot write .*a\.wav: Is a directory"):
+            writer.commit()
 
 
 def test_nothing_is_in_place_before_commit_and_nothing_left_without(tmp_path):
@@ -78,6 +89,7 @@ def test_a_wav_past_four_gigabytes_is_whole(tmp_path):
         for _ in range(151):
             writer.write(hour)
         writer.write(tone(1.0, hz=880))
+        writer.finish()
         (path,) = writer.commit()
     info = soundfile.info(path)
     assert (info.format, info.frames) == ("RF64", 151 * len(hour) + RATE)
@@ -102,7 +114,7 @@ def test_samples_that_do_not_arrive_are_an_error(tmp_path, monkeypatch):
     writer.write(tone())
     writer.samples += 1
     with pytest.raises(OutputError, match="24000 of 24001 samples"), writer:
-        writer.commit()
+        writer.finish()
     assert list(tmp_path.iterdir()) == []
 
 

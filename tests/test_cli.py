@@ -22,15 +22,21 @@ GOOD = ("-p", "text=Hello there.")
         ([*GOOD, "-p", "temperature=nan"], "temperature: should be a finite number"),
         ([*GOOD, "-p", "run_name=../away"], "cannot name a folder"),
         ([*GOOD, "-p", "exaggeration=0.7", "-p", "engine=hibari"], "does not take exaggeration"),
+        ([*GOOD, "-p", "seed=1", "-p", "seed=2"], "seed is given twice"),
+        ([*GOOD, "-p", "device=cuda", "-p", "engine=hibari"], "runs on the cpu only"),
+        ([*GOOD, "-p", "engine=chatterbox"], "is not part of this version"),
+        ([*GOOD, "-p", "checkpoint=/x", "-p", "engine=hibari"], "does not take checkpoint"),
+        ([*GOOD, "--nonsense"], "No such option"),
         ([*GOOD, "-p", "speed"], "must be name=value"),
         ([*GOOD, "-p", "outputs_dir=/proc/nowhere"], "cannot write to /proc/nowhere"),
-        (["-f", "none.yaml"], "cannot read parameter file none.yaml"),
+        (["-f", "none.yaml"], "cannot read parameter file"),
         ([], "there is nothing to speak"),
     ],
 )
 def test_bad_input_is_a_sentence_and_exit_code_2(cli, tmp_path, args, told):
     """No traceback, nothing written."""
-    done = cli("speak", "-p", f"outputs_dir={tmp_path}", *args, check=2)
+    place = [] if "outputs_dir" in str(args) else ["-p", f"outputs_dir={tmp_path}"]
+    done = cli("speak", *place, *args, check=2)
     assert told in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
@@ -59,7 +65,8 @@ def test_speak_prints_who_speaks_and_why_then_where_the_result_is(cli, tmp_path)
     done = cli("speak", *GOOD, "-p", f"outputs_dir={tmp_path}", "-p", "run_name=run", check=0)
     assert "engine: hibari (the embedded voice" in done.stdout
     assert "device: cpu" in done.stdout
-    assert str(tmp_path / "run" / "speech.wav") in done.stdout
+    assert "not chatterbox" in done.stdout
+    assert f"{tmp_path / 'run'}: speech.wav, run.json" in done.stdout
 
 
 def test_json_is_the_record_and_nothing_else(cli, tmp_path):
@@ -92,7 +99,27 @@ def test_check_says_every_problem_of_every_file(cli, tmp_path):
     assert "did you mean 'speed'?" in done.stdout
     assert "nowhere.txt does not exist" in done.stdout
     found = json.loads(cli("check", *files, "--json", check=2).stdout)
-    assert [found[str(file)] is None for file in files] == [True, False, False]
+    assert [found[str(file)] == [] for file in files] == [True, False, False]
+
+
+def test_check_says_all_that_is_wrong_with_one_file(cli, tmp_path):
+    """Parameters, engine, voice and text, each of which would stop a run."""
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("text_file: nowhere.txt\nseed: x\nspeed: 9\n")
+    out = cli("check", bad, check=2).stdout
+    assert [told in out for told in ("seed:", "speed:", "nowhere.txt does not exist")] == [True] * 3
+    bad.write_text("text_file: nowhere.txt\nengine: hibari\nlanguage: fr\nexaggeration: 0.5\n")
+    out = cli("check", bad, check=2).stdout
+    for told in ("language 'fr'", "does not take exaggeration", "nowhere.txt does not exist"):
+        assert out.count(told) == 1
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    (texts / "1.txt").write_text("One [pause 5] two.")
+    (texts / "2.txt").write_text("你好")
+    bad.write_text(f"text_file: {texts}\nmerge: false\nvoice: bob\n")
+    out = cli("check", bad, check=2).stdout
+    for told in ("no voice 'bob'", "1.txt: '[pause 5]' is not", "2.txt: engine 'hibari' would"):
+        assert told in out
 
 
 def test_every_preset_passes_check(cli):

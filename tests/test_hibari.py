@@ -1,5 +1,7 @@
 """The embedded voice, for real: it speaks, repeats itself, and refuses what it would lose."""
 
+import random
+
 import numpy as np
 import pytest
 
@@ -22,11 +24,13 @@ def say(engine, text, seed=0, **knobs):
 
 
 def test_same_seed_same_samples_and_the_global_generators_untouched(engine):
-    """Our code leaves numpy's global generator as it found it."""
+    """Our code leaves Python's and numpy's global generators as it found them."""
     before = np.random.get_state()[1].copy()  # noqa: NPY002  the global state is what is tested
+    python_before = random.getstate()
     first = say(engine, "The same words.", seed=5)
     assert np.array_equal(first, say(engine, "The same words.", seed=5))
     assert not np.array_equal(first, say(engine, "The same words.", seed=6))
+    assert random.getstate() == python_before
     assert np.array_equal(before, np.random.get_state()[1])  # noqa: NPY002
 
 
@@ -41,10 +45,10 @@ def test_one_chunk_without_a_run():
     assert 0.5 < len(audio) / rate < 3
 
 
-@pytest.mark.parametrize("text", ["Hello 你好 friend", "مرحبا", "नमस्ते"])
+@pytest.mark.parametrize("text", ["Hello 你好 friend", "مرحبا", "नमस्ते", "Привет"])
 def test_letters_it_would_leave_out_are_refused(engine, text):
     """hibari passes over them in silence: text would be lost."""
-    with pytest.raises(InputError, match=r"would leave out .*chatterbox-multilingual"):
+    with pytest.raises(InputError, match=r"would leave out or spell .*chatterbox-multilingual"):
         engine.check_text(text)
 
 
@@ -53,6 +57,30 @@ def test_letters_it_would_leave_out_are_refused(engine, text):
 )
 def test_letters_it_says_are_accepted(engine, text):
     engine.check_text(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("It is 5 € a piece.", ["hibari passes over €"]),
+        ("So x ≥ 5 and ∞ and 🙂.", ["hibari passes over ∞ ≥ 🙂"]),
+        ("About 10⁶ of them.", ["hibari reads the power in '10⁶' as digits"]),
+        ("It is €5, $3.50, 2 + 2 = 4, 20 °C.", []),
+    ],
+)
+def test_symbols_it_passes_over_are_noted(engine, text, told):
+    """A symbol is told by its making no difference to what is said where it stands."""
+    notes = engine.check_text(text)
+    assert [note.split(": ")[0] for note in notes] == told
+
+
+def test_one_chunk_refuses_what_the_engine_does_not_take():
+    with pytest.raises(ParamError, match="does not take exaggeration"):
+        process_one_chunk("Hi.", engine="hibari", exaggeration=0.5)
+    with pytest.raises(ParamError, match="chunk_chars: no engine knob"):
+        process_one_chunk("Hi.", chunk_chars=50)
+    with pytest.raises(ParamError, match="seed: should be a valid integer"):
+        process_one_chunk("Hi.", seed="x")
 
 
 def test_a_chunk_that_makes_no_sound_is_an_error(engine):

@@ -9,7 +9,7 @@ import pytest
 from chatter_nb import models
 from chatter_nb.engines import base
 from chatter_nb.engines.base import EngineEntry
-from chatter_nb.errors import EngineError
+from chatter_nb.errors import EngineError, UnavailableError
 from chatter_nb.testing import ToneEngine
 
 TONE = EngineEntry("chatter_nb.testing", "ToneEngine", ("numpy",), "pip install tone")
@@ -25,12 +25,12 @@ def counted(monkeypatch):
     """A registered engine that counts how often it is loaded, slowly."""
     made = []
 
-    def create(entry, **options):
+    def load(**options):
         made.append(options)
         threading.Event().wait(0.05)
         return ToneEngine()
 
-    monkeypatch.setattr(EngineEntry, "create", create)
+    monkeypatch.setattr(EngineEntry, "engine_class", lambda entry: load)
     return made
 
 
@@ -113,7 +113,7 @@ def test_devices_come_with_a_reason(with_torch):
     assert str(models.pick_device("cuda:1")) == "cuda:1 (asked for: GPU 1)"
     assert str(models.pick_device("cpu")) == "cpu (asked for)"
     with pytest.raises(
-        EngineError, match=r"'cuda:7' is not there; there is: cuda, cuda:0, cuda:1, cpu"
+        UnavailableError, match=r"'cuda:7' is not there; there is: cuda, cuda:0, cuda:1, cpu"
     ):
         models.pick_device("cuda:7")
     with_torch(cuda=False)
@@ -123,17 +123,23 @@ def test_devices_come_with_a_reason(with_torch):
 def test_without_torch_there_is_only_the_cpu(monkeypatch):
     monkeypatch.setattr(models, "find_spec", lambda name: None)
     assert str(models.pick_device()) == "cpu (torch is not installed)"
-    with pytest.raises(EngineError, match="'cuda' needs torch"):
+    with pytest.raises(UnavailableError, match="'cuda' needs torch"):
         models.pick_device("cuda")
 
 
+def test_the_embedded_voice_stays_on_the_cpu():
+    assert str(models.pick_device(engine="hibari")) == "cpu (hibari runs on the cpu)"
+    with pytest.raises(UnavailableError, match="'hibari' runs on the cpu only, not on 'cuda'"):
+        models.pick_device("cuda", engine="hibari")
+
+
 def test_an_engine_of_another_version_is_named():
-    with pytest.raises(EngineError, match="not part of this version; it has: hibari"):
+    with pytest.raises(UnavailableError, match="not part of this version; it has: hibari"):
         models.pick_engine("chatterbox-turbo")
 
 
 def test_a_missing_package_comes_with_its_command():
     entry = EngineEntry("x", "X", ("not_a_module",), "pip install thing")
-    with pytest.raises(EngineError, match=r"not_a_module is not installed.*pip install thing"):
-        entry.create()
-    assert isinstance(TONE.create(), ToneEngine)
+    with pytest.raises(UnavailableError, match=r"not_a_module is not installed.*pip install thing"):
+        entry.engine_class()
+    assert TONE.engine_class() is ToneEngine

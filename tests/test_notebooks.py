@@ -114,7 +114,8 @@ def params(tmp_path):
 def test_our_runner_puts_the_executed_notebook_in_the_runs_folder(params, tmp_path):
     """Audio is linked, not embedded, and the pages come only after success."""
     speech = run_notebook(ROOT / "notebooks" / "01_speak.ipynb", params())
-    assert {p.name for p in speech.folder.iterdir()} == {"speech.wav", "run.json", "notebook.ipynb"}
+    found = {path.name for path in speech.folder.iterdir()}
+    assert found == {"speech.wav", "run.json", "notebook.ipynb"}
     pages = (speech.folder / "notebook.ipynb").read_text()
     assert 'src=\\"speech.wav\\"' in pages
     assert "data:audio" not in pages
@@ -149,8 +150,18 @@ def test_a_batch_is_validated_as_a_whole_before_it_runs(tmp_path):
     (tmp_path / "b.yaml").write_text("text: Ho.\nrun_name: same\n")
     (tmp_path / "c.yaml").write_text("text: Ho.\nsped: 1\n")
     files = [tmp_path / f"{name}.yaml" for name in "abc"]
-    with pytest.raises(InputError, match=r"(?s)did you mean 'speed'.*two runs .* 'same'"):
-        plan_batch(files, overrides={})
+    told = r"(?s)README\.md is not a notebook.*did you mean 'speed'.*2 runs .* 'same'"
+    with pytest.raises(InputError, match=told):
+        plan_batch(ROOT / "README.md", files, overrides={})
+
+
+def test_pages_of_an_earlier_run_do_not_stay_beside_a_failed_one(params, tmp_path):
+    """notebook.ipynb beside an ok run.json means done: here the second notebook fails."""
+    run_notebook(ROOT / "notebooks" / "00_check.ipynb", params())
+    assert (tmp_path / "run" / "notebook.ipynb").exists()
+    with pytest.raises(NotebookError):
+        run_notebook(broken_notebook(tmp_path, "1 / 0"), params())
+    assert not (tmp_path / "run" / "notebook.ipynb").exists()
 
 
 def test_a_failing_run_does_not_stop_the_batch(cli, tmp_path):
@@ -158,6 +169,7 @@ def test_a_failing_run_does_not_stop_the_batch(cli, tmp_path):
     (tmp_path / "bad.yaml").write_text("text: 你好\nengine: hibari\n")
     (tmp_path / "good.yaml").write_text("text: Hello.\n")
     args = ("notebooks/00_check.ipynb", tmp_path / "bad.yaml", tmp_path / "good.yaml")
+    assert "does not exist" in cli("batch", "nowhere.ipynb", args[1], check=2).stderr
     done = cli("batch", *args, "--out", tmp_path / "runs", "--json", check=1)
     bad, good = json.loads(done.stdout)
     assert "would leave out" in bad["error"]

@@ -6,7 +6,8 @@ import pytest
 from conftest import ROOT
 
 from chatter_nb.errors import InputError, ParamError
-from chatter_nb.params import SpeakParams, project_root, read_yaml, resolve_path
+from chatter_nb.params import SpeakParams
+from chatter_nb.project import project_root, read_yaml, resolve_path
 
 
 def test_unknown_parameter_names_the_nearest():
@@ -42,14 +43,18 @@ def test_the_constructor_raises_the_same_error():
         ({"formats": ["wav", "wav"]}, "twice"),
         ({"formats": ["ogg"]}, "'wav', 'flac', 'mp3' or 'opus'"),
         ({"engine": "espeak"}, "'auto', 'hibari'"),
-        ({"device": "gpu"}, "pattern"),
+        ({"device": "gpu"}, "is no device: use auto, cpu, mps, cuda or cuda:0"),
         ({"run_name": "../x"}, "cannot name a folder"),
         ({"run_name": "a/b"}, "cannot name a folder"),
         ({"run_name": ".hidden"}, "cannot name a folder"),
         ({"regex_replacements": {"(": ""}}, "not a regular expression"),
         ({"replacements": {" ": "x"}}, "cannot be empty"),
         ({"text_file": "a.txt"}, "both set"),
+        ({"text": "a\udcff"}, "not UTF-8"),
+        ({"run_name": "漢" * 80}, "too long for a folder"),
+        ({"self": 1}, "unknown parameter 'self'"),
         ({"text": "  \n"}, "nothing to speak"),
+        ({"text": "", "seed": "x"}, r"(?s)2 problems.*seed.*nothing to speak"),
         ({"text": ""}, "nothing to speak"),
     ],
 )
@@ -81,6 +86,23 @@ def test_a_run_without_a_name_gets_one_from_its_text():
     assert one.resolved_run_name().startswith("hello-big-world-")
     assert one.resolved_run_name() != two.resolved_run_name()
     assert SpeakParams.create({"text": "漢字"}).resolved_run_name().startswith("漢字-")
+
+
+def test_a_misspelt_name_in_the_notebooks_own_cell_is_an_error():
+    """Also where the rest of the cell is right; a scratch variable elsewhere is none."""
+    own = "text: str = 'a'\nseed: int = 0\nspeed = None\nsede: int = 7\n"
+    scratch = "x = 3\n"
+    cell = {"text": "a", "seed": 0, "speed": None, "sede": 7, "x": 3, "In": ["", own, scratch]}
+    with pytest.raises(ParamError, match="unknown parameter 'sede'"):
+        SpeakParams.from_notebook(cell)
+
+
+def test_the_notebooks_own_cell_run_again_by_hand_wins():
+    """What was injected before it no longer counts."""
+    own = "text: str = 'new'\ntext_file: str = ''\nseed: int = 0\n"
+    injected = "# Parameters\ntext_file = 'a.txt'\n"
+    values = {"text": "new", "text_file": "", "seed": 0, "In": [own, injected, "%magic\n", own]}
+    assert SpeakParams.from_notebook(values).text == "new"
 
 
 @pytest.mark.parametrize(

@@ -149,13 +149,28 @@ def test_ctrl_c_stops_cleanly_and_resumes(speak, tmp_path):
     assert resumed.record.status == "ok"
 
 
+def test_ctrl_c_before_the_first_chunk_says_so_too(tmp_path):
+    """While the plan is made: 130 and a sentence, no traceback."""
+    code = (
+        "import chatter_nb.plan as plan, os, signal, time\n"
+        "plan.read_sources = lambda path: (os.kill(os.getpid(), signal.SIGINT), time.sleep(5))\n"
+        "from chatter_nb.cli import main\nmain()"
+    )
+    args = ["speak", "-p", f"text_file={OZ}", "-p", f"outputs_dir={tmp_path}"]
+    done = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True)
+    assert done.returncode == 130, done.stderr
+    assert "interrupted: what is finished is kept" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_an_edit_makes_again_only_its_own_paragraph(hum):
     """A sentence put at the start of ten paragraphs: only the first one's chunks are made."""
-    hum(chunk_chars=40)
-    _, engine = hum("A new first sentence. " + TEN, chunk_chars=40)
+    before, _ = hum(chunk_chars=40)
+    after, engine = hum("A new first sentence. " + TEN, chunk_chars=40)
     first = split_chunks("A new first sentence. " + PARAGRAPHS[0], chunk_chars=40)
-    assert engine.spoken == [c.spoken for c in first if c.spoken in engine.spoken]
-    assert 1 <= len(engine.spoken) <= len(first)
+    new = {chunk.spoken for chunk in first} - {chunk.text.strip() for chunk in before.record.chunks}
+    assert sorted(engine.spoken) == sorted(new)
+    assert [c.index for c in after.record.chunks if not c.cached] == list(range(len(new)))
 
 
 def test_an_edit_at_the_start_with_the_real_voice(speak):
@@ -240,10 +255,105 @@ def test_cancelling_stops_after_the_chunk_in_hand(hum, tmp_path):
 
 def test_progress_tells_every_chunk(hum):
     seen = []
-    speech, _ = hum(progress=seen.append)
-    assert [p.done for p in seen] == list(range(1, 11))
-    assert {p.total for p in seen} == {10}
+    speech, _ = hum(TEN + " " + "and then " * 60, progress=seen.append)
+    total = len(speech.record.chunks)
+    assert [p.done for p in seen] == list(range(1, total + 1))
+    assert {p.total for p in seen} == {total}
     assert seen[-1].audio_s == pytest.approx(speech.audio_s)
+    assert 0 in [c.pause_ms for c in speech.record.chunks[:-1]], "no overlap, no proof"
+
+
+def test_a_resume_survives_clean_unused(hum, cli, tmp_path):
+    """The chunks of a run that was stopped are in use: its resume needs them."""
+    with pytest.raises(EngineError):
+        hum(engine=ToneEngine(fail_at=6))
+    cli("clean", "--unused", "--outputs-dir", tmp_path, check=0)
+    _, engine = hum()
+    assert len(engine.spoken) == 4
+
+
+def test_a_killed_runs_chunks_survive_clean_unused(cli, tmp_path):
+    process = start_speaking(tmp_path)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    kept = len(list(tmp_path.glob(".chunks/??/*.npy")))
+    cli("clean", "--unused", "--outputs-dir", tmp_path, check=0)
+    assert len(list(tmp_path.glob(".chunks/??/*.npy"))) == kept >= 5
+
+
+def test_leftovers_of_a_killed_run_go_with_the_next(hum, tmp_path):
+    """Half-written audio of a book is gigabytes: the next run of that name removes it."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".speech.wav.abcd.part").write_bytes(b"half")
+    speech, _ = hum()
+    assert sorted(path.name for path in speech.folder.iterdir()) == ["run.json", "speech.wav"]
+
+
+def test_run_json_never_proves_replaced_audio(hum, monkeypatch):
+    """Killed between the audio's rename and run.json's: no run.json is there to say ok."""
+    before, _ = hum()
+
+    def killed(folder, record):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunFolder, "end", killed)
+    with pytest.raises(KeyboardInterrupt):
+        hum(seed=3)
+    monkeypatch.undo()
+    assert RunFolder(before.folder).record() is None
+    assert wav_bytes(before.folder)
+    speech, engine = hum(seed=3)
+    assert (RunFolder(speech.folder).is_proved(), engine.spoken) == (True, [])
+
+
+def test_no_output_of_several_is_in_place_before_all_are_made(hum, tmp_path):
+    """A failure in the second text leaves the first one's earlier audio as it was."""
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    (texts / "1.txt").write_text("One.")
+    (texts / "2.txt").write_text("Two.\n\nAnd more.")
+    before, _ = hum("", text_file=str(texts), merge=False)
+    audio = (before.folder / "1.wav").read_bytes()
+    with pytest.raises(EngineError):
+        hum("", text_file=str(texts), merge=False, seed=5, engine=ToneEngine(fail_at=1))
+    assert (before.folder / "1.wav").read_bytes() == audio
+
+
+def test_audio_that_is_not_of_the_run_goes_even_after_a_failure_in_between(hum):
+    """wav and flac, then a failure, then wav alone: no flac of the first run is left."""
+    hum(formats=["wav", "flac"])
+    with pytest.raises(EngineError):
+        hum(seed=2, engine=ToneEngine(fail_at=3))
+    speech, _ = hum(seed=2)
+    assert sorted(path.name for path in speech.folder.iterdir()) == ["run.json", "speech.wav"]
+
+
+def test_two_runs_do_not_write_one_folder(hum, tmp_path):
+    """The second is refused while the first is under way; another name is free."""
+    told = []
+
+    def intrude(progress):
+        if progress.done == 2:
+            with pytest.raises(OutputError, match="another run is writing to") as caught:
+                hum(seed=9)
+            told.append(caught.value.exit_code)
+            hum("Elsewhere.", run_name="other")
+
+    speech, _ = hum(progress=intrude)
+    assert told == [2]
+    assert RunFolder(speech.folder).is_proved()
+
+
+def test_each_output_tells_its_own_chunks_origin(hum, tmp_path):
+    """Two files of the same text: made once, kept once, each with its file as source."""
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    for name in ("1.txt", "2.txt"):
+        (texts / name).write_text("The same.")
+    speech, engine = hum("", text_file=str(texts), merge=False)
+    assert engine.spoken == ["The same."]
+    assert [(c.cached, c.attempts) for c in speech.record.chunks] == [(False, 1), (True, 0)]
+    assert [o.source for o in speech.record.outputs] == [str(texts / n) for n in ("1.txt", "2.txt")]
 
 
 def test_a_damaged_chunk_is_made_again_and_told(hum, tmp_path):
@@ -284,6 +394,13 @@ def test_two_texts_of_one_name_are_refused(hum, tmp_path):
         hum("", text_file=str(texts), merge=False)
 
 
+def test_another_text_does_not_inherit_a_drawn_seed(hum):
+    with pytest.raises(EngineError):
+        hum(seed=-1, engine=ToneEngine(fail_at=5))
+    drawn = hum(seed=-1)[0].record.seed
+    assert hum("Another text.", seed=-1)[0].record.seed != drawn
+
+
 def test_a_drawn_seed_is_recorded_and_a_resume_keeps_it(hum, tmp_path):
     """-1 draws a seed; a run that did not finish goes on with the one it drew."""
     with pytest.raises(EngineError):
@@ -316,7 +433,7 @@ def test_what_an_engine_does_not_take_is_named_with_the_engine(speak):
         speak(text="Hi.", exaggeration=0.5, rows=4)
     with pytest.raises(ParamError, match="does not speak language 'fr'; it speaks: en"):
         speak(text="Hi.", language="fr")
-    with pytest.raises(EngineError, match=r"cpu only|needs torch|not there"):
+    with pytest.raises(ParamError, match="'hibari' runs on the cpu only, not on 'cuda'"):
         speak(text="Hi.", device="cuda")
 
 

@@ -90,6 +90,11 @@ def test_every_bad_file_of_a_folder_is_named_at_once(tmp_path, monkeypatch):
         read_sources(tmp_path)
 
 
+def test_a_text_given_as_a_file_name_is_told_not_thrown(tmp_path):
+    with pytest.raises(InputError, match=r"cannot read text file .* a long.*too long"):
+        read_sources(tmp_path.parent / ("It was a long text " * 30))
+
+
 def test_missing_places_are_named(tmp_path):
     with pytest.raises(InputError, match=r"nowhere\.txt does not exist"):
         read_sources(tmp_path / "nowhere.txt")
@@ -113,3 +118,24 @@ def test_markdown_is_read_as_a_reader_would():
         "bold & [12]",
         "x = 1\n",
     ]
+
+
+@pytest.mark.parametrize(
+    ("markdown", "read"),
+    [
+        ("```\nvector<int> x; if (a <b && c> d)\n```", "vector<int> x; if (a <b && c> d)"),
+        ("Use List<String> here", "Use List<String> here"),
+        ("a <b and c> d", "a <b and c> d"),
+        ("one<br>two <i class='x'>three</i>", "one two three"),
+        ("1984. It was a bright day.", "1984. It was a bright day."),
+        ("2. Second\n3. Third", "2. Second 3. Third"),
+        ("[note]: important", "[note]: important"),
+        ("See [x].\n\n[x]: http://a.b/c", "See x."),
+        ("Text[^1].\n\n[^1]: Foot.", "Text[^1]. [^1]: Foot."),
+        ("---\ntitle: X\n---\nHello", "Hello"),
+        ("| a | b |\n|---|---|\n| 1 | 2 |", "a, b 1, 2"),
+    ],
+)
+def test_markdown_loses_no_word(markdown, read):
+    """Only markup, link targets and front matter are left out."""
+    assert " ".join(markdown_to_text(markdown).split()) == read

@@ -11,7 +11,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
-from chatter_nb.errors import EngineError, ParamError
+from chatter_nb.errors import ParamError, UnavailableError
 
 if TYPE_CHECKING:
     from chatter_nb.audio import Signal
@@ -82,8 +82,11 @@ class SpeechEngine(Protocol):
         """The voice by name or from a recording; empty for the engine's own."""
         ...
 
-    def check_text(self, text: str) -> None:
-        """Raise `InputError`, naming the characters, for text it would leave out."""
+    def check_text(self, text: str) -> list[str]:
+        """Raise `InputError`, naming the characters, for letters it would leave out.
+
+        Returns notes on symbols that it passes over, for the person and the record.
+        """
         ...
 
     def synthesize(
@@ -102,23 +105,29 @@ class EngineEntry:
     requires: tuple[str, ...]
     install: str
     needs_gpu: bool = False
+    cpu_only: bool = False
 
     def missing(self) -> list[str]:
         return [name for name in self.requires if find_spec(name) is None]
 
-    def create(self, **options: Any) -> Any:
+    def engine_class(self) -> Any:
+        """The class, not loaded as a model. Raises `UnavailableError` with the install command."""
         missing = self.missing()
         if missing:
-            raise EngineError(
+            raise UnavailableError(
                 f"{', '.join(missing)} is not installed; install it with: {self.install}"
             )
-        return getattr(import_module(self.module), self.class_name)(**options)
+        return getattr(import_module(self.module), self.class_name)
 
 
 # In order of preference: `auto` takes the first whose needs are met.
 TTS_ENGINES: dict[str, EngineEntry] = {
     "hibari": EngineEntry(
-        "chatter_nb.engines.hibari", "HibariEngine", ("hibari",), "pip install hibari-tts"
+        "chatter_nb.engines.hibari",
+        "HibariEngine",
+        ("hibari",),
+        "pip install hibari-tts",
+        cpu_only=True,
     ),
 }
 
@@ -133,9 +142,9 @@ def absent_engines() -> list[str]:
 
 
 def tts_entry(name: str) -> EngineEntry:
-    """The registry's entry, or an `EngineError` that lists what there is."""
+    """The registry's entry, or an `UnavailableError` that lists what there is."""
     if name not in TTS_ENGINES:
-        raise EngineError(
+        raise UnavailableError(
             f"engine '{name}' is not part of this version; it has: {', '.join(TTS_ENGINES)}"
         )
     return TTS_ENGINES[name]
@@ -147,23 +156,24 @@ def knobs_of(params: SpeakParams) -> dict[str, float | int]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def check_supported(params: SpeakParams, engine: SpeechEngine, reason: str) -> None:
-    """Refuse what the engine does not take, all of it at once, unless left at its default."""
-    refused = [name for name in knobs_of(params) if name not in engine.takes]
-    if params.rows > 1 and "rows" not in engine.takes:
-        refused.append("rows")
-    if params.precision == "fast" and "precision" not in engine.takes:
-        refused.append("precision")
-    if params.checkpoint and "checkpoint" not in engine.takes:
-        refused.append("checkpoint")
+def check_supported(params: SpeakParams, engine: Any, reason: str) -> None:
+    """Refuse, all at once, what was set and an engine (or its class) does not take."""
+    given = [*knobs_of(params)]
+    given += ["rows"] * (params.rows > 1) + ["precision"] * (params.precision == "fast")
+    given += ["checkpoint"] * bool(params.checkpoint)
+    refused = [name for name in given if name not in engine.takes]
+    who = f"engine '{engine.name}' ({reason})"
+    problems = []
     if refused:
         taken = ", ".join(sorted(engine.takes)) or "none"
-        raise ParamError(
-            f"engine '{engine.name}' ({reason}) does not take {', '.join(refused)}; "
-            f"it takes: {taken}. Leave them out or choose another engine"
+        problems.append(
+            f"{who} does not take {', '.join(refused)}; it takes: {taken}. "
+            "Leave them out or choose another engine"
         )
     if params.language and params.language not in engine.languages:
-        raise ParamError(
-            f"engine '{engine.name}' ({reason}) does not speak language '{params.language}'; "
+        problems.append(
+            f"{who} does not speak language '{params.language}'; "
             f"it speaks: {', '.join(engine.languages)}"
         )
+    if problems:
+        raise ParamError("\n".join(problems))

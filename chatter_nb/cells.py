@@ -1,0 +1,36 @@
+"""What a notebook's parameters cells assigned, read from the source of the cells that ran."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+
+
+def cell_names(sources: Sequence[str], fields: set[str]) -> tuple[set[str], set[str]]:
+    """Names assigned in the parameters cells that ran, and those that Papermill injected last.
+
+    Papermill begins its cell with `# Parameters`; the notebook's own is known by what it assigns.
+    Run again by hand, the notebook's own cell counts anew.
+    """
+    named: set[str] = set()
+    injected: set[str] = set()
+    for source in sources:
+        names = _assigned(source)
+        if source.startswith("# Parameters\n"):
+            injected |= names
+        elif len(names & fields) > max(2, len(names) / 2):
+            injected.clear()
+        else:
+            continue
+        named |= names
+    return named, injected
+
+
+def _assigned(source: str) -> set[str]:
+    try:
+        statements = ast.parse(source).body
+    except SyntaxError:  # a cell with magics: no parameters cell
+        return set()
+    plain = [target for s in statements if isinstance(s, ast.Assign) for target in s.targets]
+    targets = plain + [s.target for s in statements if isinstance(s, ast.AnnAssign)]
+    return {target.id for target in targets if isinstance(target, ast.Name)}

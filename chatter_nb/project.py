@@ -1,0 +1,54 @@
+"""Where a project's relative paths start, and how its YAML files are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from chatter_nb.errors import InputError, ParamError
+
+
+def project_root(start: Path | None = None) -> Path:
+    """The nearest folder, from the working directory upwards, that holds params/ and notebooks/.
+
+    Relative paths in parameters start here; outside a project, at the working directory.
+    """
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / "params").is_dir() and (folder / "notebooks").is_dir():
+            return folder
+    return here
+
+
+def resolve_path(path: str | Path) -> Path:
+    """An absolute path: `~` opened, relative ones from `project_root()`."""
+    return project_root() / Path(path).expanduser()
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML that refuses a key given twice, where the plain loader silently keeps the last."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.MarkedYAMLError(
+                    problem=f"{key!r} is given twice", problem_mark=node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """A YAML file's mapping, or an `InputError` that names the file, the line and the fault."""
+    try:
+        values = yaml.load(Path(path).read_text(encoding="utf-8-sig"), Loader=_StrictLoader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read parameter file {path}: {error}") from error
+    except yaml.YAMLError as error:
+        raise ParamError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        held = "nothing" if values is None else f"a {type(values).__name__} that is no such mapping"
+        raise ParamError(f"{path} must hold 'name: value' lines; it holds {held}")
+    return values
