@@ -28,6 +28,7 @@ from chatter_nb.timing import Stopwatch
 MERGED = "speech"  # the name of the one output of a text, or of a folder that is merged
 CHARS_PER_S = 15.0  # English reading pace; the demo text: 6,003 characters in 6 min 9 s
 _FILE_BYTES_PER_S = {"flac": 24_000, "mp3": 6_000, "opus": 6_000}  # of 24 kHz speech, roughly
+_ENCODING_RTF = {"mp3": 0.009, "opus": 0.04}  # measured by `bench embedded`; wav and flac: nothing
 STORE_BYTES_PER_SAMPLE = 4
 
 
@@ -100,7 +101,9 @@ class SpeechPlan:
         file_bytes_per_s = {"wav": rate * self.params.wav_bits // 8, **_FILE_BYTES_PER_S}
         per_s = sum(file_bytes_per_s[name] for name in self.params.formats)
         disk = (audio_s + pauses_s) * per_s + new_s * rate * STORE_BYTES_PER_SAMPLE
-        return Estimate(audio_s + pauses_s, new_s * self.engine.typical_rtf, round(disk))
+        encoding_rtf = sum(_ENCODING_RTF.get(name, 0.0) for name in self.params.formats)
+        work_s = new_s * self.engine.typical_rtf + (audio_s + pauses_s) * encoding_rtf
+        return Estimate(audio_s + pauses_s, work_s, round(disk))
 
     def __str__(self) -> str:
         chunks = _count(len(self.chunks), "chunk")
@@ -206,12 +209,17 @@ def _settle(params: SpeakParams, unfinished: RunRecord | None) -> tuple[Choice, 
         unfinished.params.get(name) == getattr(params, name) for name in asked
     )
     if unfinished is None or not resumes:
-        drawn = secrets.randbelow(2**31) if params.seed < 0 else params.seed
-        return pick_engine(params.engine), drawn
+        seed = draw_seed() if params.seed < 0 else params.seed
+        return pick_engine(params.engine), seed
     if params.engine != "auto":
         return pick_engine(params.engine), unfinished.seed
     reason = unfinished.engine.reason.removeprefix(_RESUMED)
     return Choice(unfinished.engine.name, _RESUMED + reason), unfinished.seed
+
+
+def draw_seed() -> int:
+    """A seed from the system's own source, leaving every generator as it is."""
+    return secrets.randbelow(2**31)
 
 
 _RESUMED = "the run to resume had it: "

@@ -16,7 +16,7 @@ from chatter_nb.engines.base import KNOBS, check_supported
 from chatter_nb.errors import Cancelled, InputError, OutputError, ParamError
 from chatter_nb.models import get_or_load_tts_model, pick_engine
 from chatter_nb.params import SpeakParams
-from chatter_nb.plan import Estimate, SpeechPlan, estimate, plan_speech
+from chatter_nb.plan import Estimate, SpeechPlan, draw_seed, estimate, plan_speech
 from chatter_nb.render import Progress, Run, checked, request_for
 from chatter_nb.runs import RECORD, RunFolder, RunRecord
 
@@ -129,7 +129,8 @@ def process_one_chunk(
     model = get_or_load_tts_model(choice.name)
     check_supported(params, model, choice.reason)
     model.check_text(text)
-    request = request_for(0, text, params.seed, model.prepare_voice(voice), model, params)
+    own_seed = draw_seed() if params.seed < 0 else params.seed
+    request = request_for(0, text, own_seed, model.prepare_voice(voice), model, params)
     ((_, audio, _),) = model.synthesize([request])
     return checked(audio, text), model.sample_rate
 

@@ -43,6 +43,8 @@ def test_one_chunk_without_a_run():
     audio, rate = process_one_chunk("A single chunk.", engine="hibari", seed=3, speed=1.1)
     assert rate == 24_000
     assert 0.5 < len(audio) / rate < 3
+    drawn, _ = process_one_chunk("A single chunk.", engine="hibari", seed=-1, speed=1.1)
+    assert len(drawn) == len(audio)
 
 
 @pytest.mark.parametrize("text", ["Hello 你好 friend", "مرحبا", "नमस्ते", "Привет"])

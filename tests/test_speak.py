@@ -470,6 +470,8 @@ def test_the_estimate_is_near_the_truth(speak, tmp_path):
     on_disk = sum(p.stat().st_size for p in tmp_path.rglob("*") if p.is_file())
     assert estimate.disk_bytes == pytest.approx(on_disk, rel=0.3)
     assert plan_speech(params).estimate().wall_s == 0
+    opus = params.model_copy(update={"formats": ("wav", "opus")})
+    assert plan_speech(opus).estimate().wall_s > 5
 
 
 def test_audio_is_speech_in_level_and_silence(speak):
