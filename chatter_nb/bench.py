@@ -22,7 +22,7 @@ from chatter_nb.errors import InputError
 from chatter_nb.params import SpeakParams
 from chatter_nb.plan import SpeechPlan, plan_speech
 from chatter_nb.project import resolve_path
-from chatter_nb.speak import render_speech
+from chatter_nb.speak import generate_tts, render_speech
 
 FORMAT_REPEATS = 3  # opus takes longer to encode than the text to speak
 DEMO_TEXT = "params/texts/oz_the_cyclone.txt"
@@ -76,7 +76,7 @@ def _embedded(repeats: int, progress: Callable[[str], object]) -> list[Result]:
             bare_audio[:] = _bare_hibari(speaker, plan)
 
         def ours() -> None:
-            render_speech(plan)
+            generate_tts(plan.params)
 
         def forget() -> None:
             for key, _, _ in list(plan.store.entries()):

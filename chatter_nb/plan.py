@@ -106,7 +106,7 @@ class SpeechPlan:
         return Estimate(audio_s + pauses_s, work_s, round(disk))
 
     def __str__(self) -> str:
-        chunks = _count(len(self.chunks), "chunk")
+        chunks = count(len(self.chunks), "chunk")
         texts = f"{len(self.outputs)} texts, " if len(self.outputs) > 1 else ""
         estimate = self.estimate()
         lines = [
@@ -334,11 +334,12 @@ def estimate(params: SpeakParams) -> Estimate:
     return plan_speech(params).estimate()
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
+    """ "1 chunk", "2 chunks"."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _minutes(seconds: float) -> str:
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return f"{seconds:.0f} s" if seconds >= 1 else "under 1 s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import soundfile
 
+from chatter_nb.plan import count
 from chatter_nb.runs import ChunkRecord, OutputRecord
 from chatter_nb.speak import Progress, Speech
 
@@ -208,7 +209,8 @@ def _draw_wave(
     longest_s = max((c.end_s - c.start_s for c in inside), default=0)
     name = "" if output.name == "speech" else f"{output.name}: "
     ax.set_title(
-        f"{name}{len(inside)} chunks, {len(seams_s)} seams (orange) in {_clock(end_s - start_s)}; "
+        f"{name}{count(len(inside), 'chunk')}, {count(len(seams_s), 'seam')} (orange) "
+        f"in {_clock(end_s - start_s)}; "
         f"the longest chunk lasts {longest_s:.1f} s"
     )
 
