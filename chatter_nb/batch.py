@@ -99,7 +99,9 @@ def run_notebook(notebook: Path, params: SpeakParams, *, echo: bool = False) -> 
     folder = RunFolder(params.run_dir())
     with folder.locked():  # makes it, or says why it cannot be written
         (folder.path / NOTEBOOK).unlink(missing_ok=True)  # no pages of an earlier run beside this
-    part = folder.path / f".{os.getpid()}.part.{NOTEBOOK}"
+    part = (
+        folder.path / f".part.{NOTEBOOK}"
+    )  # always the same: what a killed batch left is replaced
     stamp = folder.stamp()
     try:
         _execute(notebook, part, params, echo=echo)

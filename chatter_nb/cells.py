@@ -20,6 +20,7 @@ def cell_names(sources: Sequence[str], fields: set[str]) -> tuple[set[str], set[
             injected |= names
         elif len(names & fields) > max(2, len(names) / 2):
             injected.clear()
+            named.clear()
         else:
             continue
         named |= names

@@ -96,18 +96,22 @@ class ChunkStore:
         """Key, bytes on disk and last use (unix seconds) of each chunk."""
         for path in sorted(self.root.glob("??/*.npy")):
             about = path.with_suffix(".json")
-            size = path.stat().st_size + (about.stat().st_size if about.exists() else 0)
-            yield path.stem, size, path.stat().st_mtime
+            with suppress(FileNotFoundError):  # another process pruned it meanwhile
+                size = path.stat().st_size + about.stat().st_size
+                yield path.stem, size, path.stat().st_mtime
 
     def touch(self, key: str) -> None:
-        """Note that a chunk was used, for `prune`; in another user's store that is theirs to do."""
-        with suppress(PermissionError):
+        """Note that a chunk was used, for `prune`; a store that cannot be written stays as is."""
+        with suppress(OSError):
             os.utime(self._path(key))
 
     def discard(self, key: str) -> None:
-        """Remove one chunk."""
-        self._path(key).unlink(missing_ok=True)
-        self._path(key).with_suffix(".json").unlink(missing_ok=True)
+        """Remove one chunk. Raises `OutputError` where the store cannot be written."""
+        try:
+            self._path(key).unlink(missing_ok=True)
+            self._path(key).with_suffix(".json").unlink(missing_ok=True)
+        except OSError as error:
+            raise write_error(self._path(key), error) from error
 
     def prune(
         self, *, older_than_s: float | None = None, keep: Collection[str] | None = None
@@ -124,8 +128,9 @@ class ChunkStore:
                 self.discard(key)
                 count, size = count + 1, size + entry_bytes
         for part in self.root.glob("??/.*.part"):
-            if time.time() - part.stat().st_mtime > ABANDONED_S:
-                part.unlink()
+            with suppress(FileNotFoundError):
+                if time.time() - part.stat().st_mtime > ABANDONED_S:
+                    part.unlink()
         return count, size
 
     def _path(self, key: str) -> Path:

@@ -146,8 +146,9 @@ def clean(
             "to remove some: --unused, --older-than 30d"
         )
     else:
-        used = {key for _, record in find_records(folder) for key in record.chunk_keys()}
-        count, size = store.prune(older_than_s=age_s, keep=used if unused else None)
+        records = [record for _, record in find_records(folder) if unused or record.status != "ok"]
+        needed = {key for record in records for key in record.chunk_keys()}
+        count, size = store.prune(older_than_s=age_s, keep=needed)
         size += remove_leftovers(folder, older_than_s=ABANDONED_S)
         told = {"removed": count, "bytes": size}
         said = f"removed {count} chunks, {size / 1e6:.1f} MB, from {store.root}"

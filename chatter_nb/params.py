@@ -75,6 +75,8 @@ def _check_utf8(value: str) -> str:
         value.encode()
     except UnicodeEncodeError:
         raise ValueError("holds bytes that are not UTF-8 text") from None
+    if "\0" in value:
+        raise ValueError("holds a NUL character")
     return value
 
 
@@ -117,7 +119,7 @@ class SpeakParams(BaseModel):
     )
     engine: TtsEngineName = Field("auto", description="what speaks; auto takes the best present")
     language: str | None = Field(None, description="language code such as en", max_length=16)
-    voice: str = Field("", description="a voice by name, or a recording; empty: the engine's own")
+    voice: _Text = Field("", description="a voice by name, or a recording; empty: the engine's own")
     seed: int = Field(0, ge=-1, lt=2**32, description="same seed, same audio; -1 draws one")
     chunk_chars: int = Field(280, ge=20, le=2000, description="longest text spoken in one go")
     sentence_pause_ms: _Pause = Field(250, description="silence between chunks of a paragraph")
@@ -145,8 +147,8 @@ class SpeakParams(BaseModel):
     )
     precision: Literal["auto", "exact", "fast"] = Field("auto", description="exact or fast maths")
     rows: int = Field(0, ge=0, le=1024, description="chunks decoded together; 0 is automatic")
-    checkpoint: str = Field("", description="a folder of model files instead of the hub's cache")
-    outputs_dir: str = Field("outputs", min_length=1, description="where run folders go")
+    checkpoint: _Text = Field("", description="a folder of model files instead of the hub's cache")
+    outputs_dir: _Text = Field("outputs", min_length=1, description="where run folders go")
     run_name: Annotated[str, AfterValidator(_check_run_name)] = Field(
         "", description="the run's folder; empty: named after the file or the text"
     )

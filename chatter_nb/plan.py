@@ -325,7 +325,8 @@ def _check_takes(params: SpeakParams, outputs: Sequence[PlannedOutput]) -> None:
     if unknown:
         raise ParamError(
             f"takes names {', '.join(unknown)}, which is no chunk of this text with these "
-            "parameters; a chunk's key is in run.json (take_of, where it has one, else key)"
+            "parameters; a chunk's key is in run.json (take_of, where it has one, else key), and "
+            "holds for that run's seed: if it was drawn, set seed to it"
         )
 
 

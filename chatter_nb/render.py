@@ -134,7 +134,10 @@ class Run:
         store, kept, missing = self._plan.store, set(), []
         with self._watch.stage("store"):
             for position, planned in enumerate(output.chunks):
-                if not planned.chunk.speakable or store.get(planned.key) is not None:
+                if not planned.chunk.speakable:
+                    kept.add(position)
+                elif store.get(planned.key) is not None:
+                    store.touch(planned.key)  # now, so that no `clean` takes it before its turn
                     kept.add(position)
                 else:
                     missing.append(position)
@@ -156,7 +159,6 @@ class Run:
         found = self._plan.store.get(planned.key, verify=False)  # it was, when it was looked up
         if found is None:
             raise ChatterError(f"kept chunk {planned.key} vanished during the run: run again")
-        self._plan.store.touch(planned.key)
         return found[0]
 
     def _keep(self, planned: PlannedChunk, audio: Signal, info: ChunkInfo) -> None:

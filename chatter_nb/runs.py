@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -185,13 +185,20 @@ class RunFolder:
         (self.path / RECORD).unlink(missing_ok=True)
 
     def end(self, record: RunRecord) -> None:
-        """Write run.json. After an ok run, audio that an earlier one left here is removed."""
+        """Write run.json. After an ok run, audio that an earlier one left here is removed.
+
+        A run that ends badly over a complete one leaves that as it was, proof and all, and says
+        how it ended in run.partial.json.
+        """
+        if record.status != "ok":
+            record = record.model_copy(update={"stale_files": self._stale})
+            earlier = self.record()
+            if earlier and earlier.status == "ok":
+                return self._write(PARTIAL, record)
+        self._write(RECORD, record)
         if record.status == "ok":
             for name in set(self._stale) - {file.name for file in record.files}:
                 (self.path / name).unlink(missing_ok=True)
-        else:
-            record = record.model_copy(update={"stale_files": self._stale})
-        self._write(RECORD, record)
         (self.path / PARTIAL).unlink(missing_ok=True)
 
     def is_proved(self) -> bool:
@@ -244,10 +251,11 @@ def remove_leftovers(outputs_dir: Path, *, older_than_s: float) -> int:
     """Remove what killed runs left half written in their folders; returns the bytes freed."""
     freed = 0
     for part in outputs_dir.glob(f"*/.*{PART_SUFFIX}*"):
-        about = part.stat()
-        if time.time() - about.st_mtime > older_than_s:
-            part.unlink()
-            freed += about.st_size
+        with suppress(FileNotFoundError):  # its run ended meanwhile
+            about = part.stat()
+            if time.time() - about.st_mtime > older_than_s:
+                part.unlink()
+                freed += about.st_size
     return freed
 
 

@@ -43,6 +43,8 @@ _HEADING_LINE = re.compile(r"(?:\A|(?<=\n\n))(?:Chapter|CHAPTER) [^\n]+(?=\n(?!\
 _CLAUSE_END = re.compile(
     r"[,;:!?…][)\]”’\"']*\s|[)\]”]\s|[—–]\s|(?<=[^\W\d_])—(?=[^\W\d_])|[，、；：。！？]"
 )
+# Soft hyphen, grapheme joiner, zero-width space, word joiner, byte-order mark: layout, not speech.
+_INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u034f\u200b\u2060\ufeff"))
 _SPACE = re.compile(r"\s")
 
 # [12], [1, 2], [3–5]: up to three digits, so that a year in brackets stays.
@@ -65,7 +67,7 @@ class Chunk:
 
     @property
     def spoken(self) -> str:
-        return self.text.strip()
+        return self.text.translate(_INVISIBLE).strip()
 
     @property
     def speakable(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,46 +37,20 @@ _UNLIKELY_ENCODINGS = (  # noqa: SIM905  a list literal would take 36 lines
     "cp862 cp863 cp864 cp865 cp866 cp869 cp875 cp1006 cp1026 cp1125 cp1140"
 ).split()
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a]")
-_INLINE_ELEMENTS = frozenset(  # what HTML's text-level elements are called
-    [
-        "a",
-        "abbr",
-        "b",
-        "bdi",
-        "bdo",
-        "big",
-        "br",
-        "cite",
-        "code",
-        "data",
-        "del",
-        "dfn",
-        "em",
-        "font",
-        "i",
-        "img",
-        "ins",
-        "kbd",
-        "mark",
-        "q",
-        "s",
-        "samp",
-        "small",
-        "span",
-        "strike",
-        "strong",
-        "sub",
-        "sup",
-        "time",
-        "tt",
-        "u",
-        "var",
-        "wbr",
-    ]
+_VOID = frozenset({"br", "img", "wbr"})  # HTML elements that have no closing tag
+# Settings, a "name: value" first, then only such lines, their continuations, lists and comments.
+_FRONT_MATTER = re.compile(
+    r"\A---[ \t]*\n[\w-]+:.*\n(?:(?:[\w-]+:|[ \t]+\S|- |#).*\n|[ \t]*\n)*?---[ \t]*\n"
 )
-_FRONT_MATTER = re.compile(r"\A---[ \t]*\n.*?\n---[ \t]*\n", re.DOTALL)
-# "[note]: something" and footnotes "[^1]: …" are text; "[name]: http://…" names a link's target.
-_NO_LINK_TARGET = re.compile(r"^ {0,3}\[(?=\^|[^\]\n]+\]:(?!\s*\S*[/#@:.]\S))", re.MULTILINE)
+_TABLE_RULE = re.compile(
+    r"^[ \t]*\|?(?:[ \t]*:?-{3,}:?[ \t]*\|)+(?:[ \t]*:?-{3,}:?)?[ \t]*$", re.MULTILINE
+)
+_TABLE_ROW = re.compile(r"^[ \t]*\|(.+)\|[ \t]*$", re.MULTILINE)
+# "[name]: http://…" names a link's target; "[note]: something" and footnotes "[^1]: …" are text.
+_NOT_A_TARGET = re.compile(
+    r"^ {0,3}\[(?=\^|[^\]\n]+\]:(?!\s*(?:[a-z][a-z0-9+.-]*://|mailto:|www\.|[/#<.])))",
+    re.MULTILINE | re.IGNORECASE,
+)
 # A tag, not "a <b and c> d": attributes have values.
 _TAG = re.compile(r"<!--.*?-->|</?([a-zA-Z][a-zA-Z0-9]*)(?:\s+[\w:-]+\s*=[^<>]*)?\s*/?>", re.DOTALL)
 
@@ -154,16 +128,30 @@ def _decode(data: bytes, file: Path) -> tuple[str, str]:
     note = ""
     try:
         text = data.decode(named)
-    except UnicodeDecodeError:
-        guess = None if b"\x00" in data else _guess(data)
-        if guess is None:
-            raise InputError(f"text file {file} is binary, not text: save it as UTF-8") from None
-        text = str(guess)
-        note = f"{file.name} is not UTF-8; read as {guess.encoding}: check its accents and quotes"
+    except UnicodeDecodeError as error:
+        text, note = _decode_otherwise(data, file, error.start)
     controls = len(_CONTROLS.findall(text))
     if "\x00" in text or controls > len(text) / 20:
         raise InputError(f"text file {file} is binary, not text: save it as UTF-8")
     return text, note
+
+
+def _decode_otherwise(data: bytes, file: Path, first_bad: int) -> tuple[str, str]:
+    """UTF-8 with a few stray bytes, or another encoding altogether; always with a note."""
+    mostly = data.decode("utf-8", errors="surrogateescape")
+    stray = [char for char in mostly if "\udc80" <= char <= "\udcff"]
+    foreign = sum(char > "\x7f" for char in mostly) - len(stray)
+    if foreign >= 3 * len(stray):  # text in another encoding hardly ever forms UTF-8's sequences
+        for char in set(stray):
+            byte = bytes([ord(char) - 0xDC00])
+            mostly = mostly.replace(char, byte.decode("cp1252", errors="replace"))
+        where = f"the first at byte {first_bad}"
+        return mostly, f"{file.name}: {len(stray)} bytes are not UTF-8, {where}; read as cp1252"
+    guess = None if b"\x00" in data else _guess(data)
+    if guess is None:
+        raise InputError(f"text file {file} is binary, not text: save it as UTF-8")
+    told = f"{file.name} is not UTF-8; read as {guess.encoding}: check its accents and quotes"
+    return str(guess), told
 
 
 def _guess(data: bytes) -> charset_normalizer.CharsetMatch | None:
@@ -186,45 +174,56 @@ def markdown_to_text(markdown: str) -> str:
     Headings of the first two levels begin a chapter; numbers of lists and footnotes stay; a table's
     row is a paragraph; front matter (settings between two lines of dashes at the top) is left out.
     """
-    source = _NO_LINK_TARGET.sub(r"\\[", _FRONT_MATTER.sub("", markdown))
+    source = _FRONT_MATTER.sub("", markdown.replace("\r\n", "\n").replace("\r", "\n"))
+    source = _TABLE_ROW.sub(_row_text, _TABLE_RULE.sub("", source))
     blocks: list[str] = []
     number = ""
-    cells: list[str] | None = None
-    for token in MarkdownIt("commonmark").enable("table").parse(source):
+    for token in MarkdownIt("commonmark").parse(_NOT_A_TARGET.sub(r"\\[", source)):
         if token.type == "heading_open" and token.tag in ("h1", "h2") and blocks:
             blocks.append(CHAPTER_BREAK)
-        elif token.type == "list_item_open":
-            number = f"{token.info}{token.markup} " if token.info else ""
-        elif token.type == "tr_open":
-            cells = []
-        elif token.type == "tr_close" and cells is not None:
-            blocks.append(", ".join(cells))
-            cells = None
+        elif token.type == "list_item_open" and token.info:
+            number += f"{token.info}{token.markup} "
         elif token.type in _SPOKEN_BLOCKS:
-            (blocks if cells is None else cells).append(number + _SPOKEN_BLOCKS[token.type](token))
+            blocks.append(number + _SPOKEN_BLOCKS[token.type](token))
+            number = ""
+        elif token.type == "list_item_close" and number:  # an item that is only its number
+            blocks.append(number.strip())
             number = ""
     return "\n\n".join(blocks)
 
 
+def _row_text(row: re.Match[str]) -> str:
+    return "\n" + ", ".join(cell.strip() for cell in row[1].split("|")) + "\n"
+
+
 def _inline_text(token: Token) -> str:
-    return "".join(map(_child_text, token.children or []))
+    children = token.children or []
+    tags = [_TAG.fullmatch(child.content) for child in children if child.type == "html_inline"]
+    closed = {tag[1].lower() for tag in tags if tag and tag[0].startswith("</")}
+    opened = {tag[1].lower() for tag in tags if tag and tag[1] and not tag[0].startswith("</")}
+    return "".join(_child_text(child, markup=(closed & opened) | _VOID) for child in children)
 
 
-def _child_text(child: Token) -> str:
+def _child_text(child: Token, *, markup: Set[str]) -> str:
     if child.type in ("softbreak", "hardbreak"):
         return "\n"
-    if child.type == "html_inline":  # <br> is a break, <b> is markup, <String> is what is written
+    if child.type == "html_inline":  # <br> is a break, <b>…</b> markup, <String> what is written
         tag = _TAG.fullmatch(child.content)
-        name = (tag[1] or "").lower() if tag else None
-        if name is None or (name and name not in _INLINE_ELEMENTS):
+        if tag is None or (tag[1] and tag[1].lower() not in markup):
             return child.content
-        return "\n" if name == "br" else ""
+        return "\n" if (tag[1] or "").lower() == "br" else ""
     return child.content
+
+
+def _fence_text(token: Token) -> str:
+    """The code, and before it an opening line of several words: prose, not a language's name."""
+    words = token.info.strip()
+    return f"{words}\n{token.content}" if " " in words and "=" not in words else token.content
 
 
 _SPOKEN_BLOCKS: dict[str, Callable[[Token], str]] = {
     "inline": _inline_text,
-    "fence": lambda token: token.content,
+    "fence": _fence_text,
     "code_block": lambda token: token.content,
     "html_block": lambda token: _TAG.sub(" ", token.content),
 }

@@ -86,6 +86,24 @@ def test_prune_goes_by_age_and_use(store):
     assert list(store.entries()) == []
 
 
+def test_a_chunk_that_goes_while_the_store_is_listed_is_passed_over(store, monkeypatch):
+    """Two `clean` at once, or a run beside one."""
+    gone = store.root / "ab" / "abcd.npy"
+    monkeypatch.setattr(type(gone), "glob", lambda self, pattern: [gone, store._path(KEY)])
+    assert [key for key, _, _ in store.entries()] == [KEY]
+
+
+def test_a_store_that_cannot_be_written_can_be_read(store, monkeypatch):
+    def read_only(*args, **kwargs):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(os, "utime", read_only)
+    store.touch(KEY)
+    monkeypatch.setattr(type(store.root), "unlink", read_only)
+    with pytest.raises(OutputError, match="Read-only file system"):
+        store.discard(KEY)
+
+
 def test_leftovers_of_killed_runs_go_after_a_day(store):
     old, new = (store._path(KEY).with_name(f".{n}.part") for n in ("old", "new"))
     for part in (old, new):

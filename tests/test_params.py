@@ -51,6 +51,7 @@ def test_the_constructor_raises_the_same_error():
         ({"replacements": {" ": "x"}}, "cannot be empty"),
         ({"text_file": "a.txt"}, "both set"),
         ({"text": "a\udcff"}, "not UTF-8"),
+        ({"outputs_dir": "a\0b"}, "NUL"),
         ({"run_name": "漢" * 80}, "too long for a folder"),
         ({"self": 1}, "unknown parameter 'self'"),
         ({"text": "  \n"}, "nothing to speak"),
@@ -103,6 +104,13 @@ def test_the_notebooks_own_cell_run_again_by_hand_wins():
     injected = "# Parameters\ntext_file = 'a.txt'\n"
     values = {"text": "new", "text_file": "", "seed": 0, "In": [own, injected, "%magic\n", own]}
     assert SpeakParams.from_notebook(values).text == "new"
+
+
+def test_a_misspelt_name_can_be_mended_without_a_new_kernel():
+    wrong = "text: str = 'a'\nseed: int = 0\nspeed = None\nsede: int = 7\n"
+    right = wrong.replace("sede", "seed")
+    values = {"text": "a", "seed": 7, "speed": None, "sede": 7, "In": [wrong, right]}
+    assert SpeakParams.from_notebook(values).seed == 7
 
 
 @pytest.mark.parametrize(

@@ -289,6 +289,28 @@ def test_leftovers_of_a_killed_run_go_with_the_next(hum, tmp_path):
     assert sorted(path.name for path in speech.folder.iterdir()) == ["run.json", "speech.wav"]
 
 
+def test_a_run_that_ends_badly_over_a_complete_one_leaves_it_proved(hum):
+    """The earlier audio and its proof stay; run.partial.json says how the new run ended."""
+    before, _ = hum()
+    with pytest.raises(EngineError):
+        hum(seed=3, engine=ToneEngine(fail_at=3))
+    folder = RunFolder(before.folder)
+    assert folder.is_proved()
+    assert (folder.record(), folder.unfinished().status) == (before.record, "failed")
+    speech, engine = hum(seed=3)
+    assert (folder.record(), len(engine.spoken)) == (speech.record, 7)
+    assert folder.unfinished() is None
+
+
+def test_clean_does_not_take_what_a_stopped_run_needs_however_old(hum, cli, tmp_path):
+    with pytest.raises(EngineError):
+        hum(engine=ToneEngine(fail_at=6))
+    for chunk in tmp_path.glob(".chunks/??/*.npy"):
+        os.utime(chunk, (0, 0))
+    cli("clean", "--older-than", "1d", "--outputs-dir", tmp_path, check=0)
+    assert len(hum()[1].spoken) == 4
+
+
 def test_run_json_never_proves_replaced_audio(hum, monkeypatch):
     """Killed between the audio's rename and run.json's: no run.json is there to say ok."""
     before, _ = hum()

@@ -79,6 +79,13 @@ def test_no_word_is_cut_that_fits(words, chunk_chars):
     assert all(chunk.text.endswith(" ") for chunk in chunks[:-1])
 
 
+def test_invisible_characters_are_kept_but_not_spoken():
+    """A soft hyphen would be read as "so F T"."""
+    (chunk,) = split_chunks("so\u00adft can\u200bnot \ufeffM\u034fr")
+    assert chunk.text == "so\u00adft can\u200bnot \ufeffM\u034fr"
+    assert chunk.spoken == "soft cannot Mr"
+
+
 @pytest.mark.parametrize(
     "text",
     [

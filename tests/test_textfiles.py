@@ -57,6 +57,14 @@ def test_another_encoding_is_detected_and_reported(tmp_path, encoding, text):
     assert "a.txt is not UTF-8; read as" in source.note
 
 
+def test_a_stray_byte_does_not_garble_a_utf8_text(tmp_path):
+    """One Windows apostrophe in a text of UTF-8: only that byte is read otherwise, and told."""
+    (tmp_path / "a.txt").write_bytes("naïve — “quoted” ".encode() * 5 + b"it\x92s")
+    (source,) = read_sources(tmp_path / "a.txt")
+    assert source.text.endswith("naïve — “quoted” it’s")
+    assert source.note == "a.txt: 1 bytes are not UTF-8, the first at byte 122; read as cp1252"
+
+
 @pytest.mark.parametrize(
     ("data", "told"),
     [
@@ -133,6 +141,16 @@ def test_markdown_is_read_as_a_reader_would():
         ("See [x].\n\n[x]: http://a.b/c", "See x."),
         ("Text[^1].\n\n[^1]: Foot.", "Text[^1]. [^1]: Foot."),
         ("---\ntitle: X\n---\nHello", "Hello"),
+        ("---\r\ntitle: X\r\ntags:\r\n  - a\r\n---\r\nHello", "Hello"),
+        ("---\n\nIt was a dark night.\n\n---\n\nThen day.", "It was a dark night. Then day."),
+        ("He was born in\n\n1986.\n", "He was born in 1986."),
+        ("1. - foo\n2. - bar", "1. foo 2. bar"),
+        ("[Time]: 12:30", "[Time]: 12:30"),
+        ("[Bob]: No...yes", "[Bob]: No...yes"),
+        ("~~~ Then he left", "Then he left"),
+        ("```python\nx\n```", "x"),
+        ("Use <code> and <i> tags", "Use <code> and <i> tags"),
+        ("| a | b |\n|---|---|\n| 1 | 2 | three |", "a, b 1, 2, three"),
         ("| a | b |\n|---|---|\n| 1 | 2 |", "a, b 1, 2"),
     ],
 )

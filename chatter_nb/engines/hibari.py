@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import lru_cache
 from importlib.metadata import version
 
 from hibari import Hibari, dsp
@@ -18,6 +19,9 @@ from hibari.voices import DEFAULT, VOICES
 from chatter_nb.audio import Signal, check_signal
 from chatter_nb.engines.base import ChunkInfo, ChunkRequest, Voice
 from chatter_nb.errors import EngineError, InputError, ParamError
+
+# A symbol that was said in so many places is taken to be said in the others of a long text.
+CONTEXTS_A_SYMBOL = 400
 
 
 class HibariEngine:
@@ -41,7 +45,7 @@ class HibariEngine:
         self._speakers = {DEFAULT: Hibari(DEFAULT)}
         # Lexicon and tagger load on first use (about 0.6 s): do it here, as part of loading.
         self._speakers[DEFAULT].phonemize("ready")
-        self._phonemes = cache(self._speakers[DEFAULT].phonemize)
+        self._phonemes = lru_cache(CONTEXTS_A_SYMBOL)(self._speakers[DEFAULT].phonemize)
 
     def prepare_voice(self, voice: str) -> Voice:
         """One of hibari's voices; all but the embedded one are downloaded on first use (8 MB)."""
@@ -64,6 +68,7 @@ class HibariEngine:
         Returns a note on symbols it does not say where they stand ("5 €", "x ≥ 5", emoji) and on
         powers it misreads ("10⁶").
         """
+        text = _plain(text)
         foreign = {char for char in text if char.isalnum() and not char.isascii()}
         lost = sorted(char for char in foreign if not self._says_letter(char))
         if lost:
@@ -72,12 +77,12 @@ class HibariEngine:
                 f"({len(lost)} kinds of letter) in {_around(text, lost[0])!r}: it speaks English. "
                 "Replace them (replacements) or choose engine: chatterbox-multilingual"
             )
-        words = text.split()
-        pairs = zip(["", *words], words, strict=False)
-        unsaid = sorted({c for before, word in pairs for c in self._unsaid(before, word)})
+        unsaid = self._unsaid_symbols(text.split())
         notes = []
         if unsaid:
-            notes.append(f"hibari passes over {' '.join(unsaid)}: to hear them, use replacements")
+            notes.append(
+                f"hibari passes over {' '.join(sorted(unsaid))}: to hear them, use replacements"
+            )
         if power := _POWER.search(text):
             notes.append(f"hibari reads the power in {power[0]!r} as digits: use replacements")
         return notes
@@ -87,25 +92,33 @@ class HibariEngine:
     ) -> Iterator[tuple[int, Signal, ChunkInfo]]:
         for request in requests:
             speaker = self._speakers[request.voice.name]
-            audio = speaker(request.text, seed=request.seed, **request.knobs)
+            audio = speaker(_plain(request.text), seed=request.seed, **request.knobs)
             if not len(audio):
                 raise EngineError(f"hibari made no sound of {_shorten(request.text)!r}")
             where = f"hibari, chunk {request.index}"
             yield request.index, check_signal(audio, where=where), ChunkInfo()
 
     def _says_letter(self, char: str) -> bool:
+        if char in _MICRO or unicodedata.category(char) == "Lm":  # ˈ ː ʰ: marks, not letters
+            return True
         latin = "LATIN" in unicodedata.name(unicodedata.normalize("NFKC", char)[0], "")
         return latin or (char.isnumeric() and any(map(str.strip, self._phonemes(char))))
 
-    def _unsaid(self, before: str, word: str) -> list[str]:
-        """Symbols of a word that make no difference to how it is said."""
-        symbols = {char for char in word if unicodedata.category(char) in _SYMBOLS}
-        context = word if any(map(str.isalnum, word)) else f"{before} {word}"
-        return [
-            char
-            for char in symbols
-            if self._sounds(context) == self._sounds(context.replace(char, " "))
-        ]
+    def _unsaid_symbols(self, words: list[str]) -> set[str]:
+        """Symbols that somewhere make no difference to how their word is said."""
+        unsaid: set[str] = set()
+        tried: Counter[str] = Counter()
+        for before, word in zip(["", *words], words, strict=False):
+            symbols = {c for c in word if c in _MICRO or unicodedata.category(c) in _SYMBOLS}
+            context = word if any(map(str.isalnum, word)) else f"{before} {word}"
+            for char in symbols - unsaid:
+                tried[char] += 1
+                without = context.replace(char, " ")
+                if tried[char] < CONTEXTS_A_SYMBOL and (
+                    self._sounds(context) == self._sounds(without)
+                ):
+                    unsaid.add(char)
+        return unsaid
 
     def _sounds(self, text: str) -> list[str]:
         return [char for part in self._phonemes(text) for char in part if char.isalpha()]
@@ -113,7 +126,19 @@ class HibariEngine:
 
 # Currency, mathematical and other symbols (emoji among them): meant to be said, unlike marks.
 _SYMBOLS = ("Sc", "Sm", "So")
+_MICRO = "\u00b5\u03bc"  # the sign and the letter: "5 µm"
 _POWER = re.compile(r"\w*\d[⁰¹²³⁴-⁹]+")
+
+
+_APOSTROPHES = str.maketrans("\u02bc\u02bb\u02b9\u2032", "''''")
+
+
+def _plain(text: str) -> str:
+    """Text as hibari knows it: plain apostrophes, Roman numerals in ordinary letters."""
+    return "".join(
+        unicodedata.normalize("NFKC", char) if unicodedata.category(char) == "Nl" else char
+        for char in text.translate(_APOSTROPHES)
+    )
 
 
 def _around(text: str, char: str) -> str:
