@@ -168,7 +168,8 @@ class RunFolder:
     def unfinished(self) -> RunRecord | None:
         """The record of a run to resume: killed in mid-run, failed or cancelled."""
         partial, last = _read(self.path / PARTIAL), self.record()
-        if partial and not (last and last.started == partial.started):
+        ended = last is not None and partial is not None and last.started == partial.started
+        if partial and not (ended and partial.status == "running"):  # killed after run.json came
             return partial
         return last if last and last.status != "ok" else None
 
