@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from chatter_nb.chunkstore import ChunkStore, chunk_key, chunk_seed
+from chatter_nb.chunkstore import ChunkStore
 from chatter_nb.disk import free_disk_bytes
-from chatter_nb.engines.base import SpeechEngine, Voice, check_supported, knobs_of, tts_entry
+from chatter_nb.engines.base import SpeechEngine, Voice, check_supported, tts_entry
 from chatter_nb.errors import ChatterError, InputError, ParamError
+from chatter_nb.identity import PlannedChunk, check_takes, identify
 from chatter_nb.models import Choice, get_or_load_tts_model, pick_device, pick_engine
 from chatter_nb.params import SpeakParams
 from chatter_nb.project import read_yaml, resolve_path
@@ -30,17 +31,6 @@ CHARS_PER_S = 15.0  # English reading pace; the demo text: 6,003 characters in 6
 _FILE_BYTES_PER_S = {"flac": 24_000, "mp3": 6_000, "opus": 6_000}  # of 24 kHz speech, roughly
 _ENCODING_RTF = {"mp3": 0.009, "opus": 0.04}  # measured by `bench embedded`; wav and flac: nothing
 STORE_BYTES_PER_SAMPLE = 4
-
-
-@dataclass(frozen=True)
-class PlannedChunk:
-    """A chunk, and what fixes its samples. `take_of`: its key at take 0, if this is another."""
-
-    chunk: Chunk
-    seed: int
-    take: int
-    key: str
-    take_of: str | None
 
 
 @dataclass(frozen=True)
@@ -143,7 +133,7 @@ def plan_speech(params: SpeakParams) -> SpeechPlan:
         chunked = [problems.of(partial(_chunks, source, params, engine)) for source in sources]
         problems.raise_any()
         outputs = tuple(_plan_output(one, params, engine, voice, seed) for one in chunked)
-    _check_takes(params, outputs)
+    check_takes(params, (planned for output in outputs for planned in output.chunks))
     return SpeechPlan(
         params=params,
         folder=folder,
@@ -274,60 +264,8 @@ def _chunks(source: TextSource, params: SpeakParams, engine: SpeechEngine) -> _C
 def _plan_output(
     chunked: _Chunked, params: SpeakParams, engine: SpeechEngine, voice: Voice, seed: int
 ) -> PlannedOutput:
-    planned = _with_keys(chunked.chunks, params, engine, voice, seed)
+    planned = identify(chunked.chunks, params, engine, voice, seed)
     return PlannedOutput(chunked.source.name, chunked.source.origin, tuple(planned))
-
-
-def _with_keys(
-    chunks: Sequence[Chunk],
-    params: SpeakParams,
-    engine: SpeechEngine,
-    voice: Voice,
-    seed: int,
-) -> list[PlannedChunk]:
-    determines = {
-        "engine": engine.name,
-        "version": engine.version,
-        "checkpoint": params.checkpoint,
-        "voice": voice.content_hash,
-        "knobs": knobs_of(params),
-        "language": params.language or engine.languages[0],
-        "precision": engine.precision,
-        "rows": engine.rows if engine.precision == "fast" else None,
-    }
-    planned = []
-    seen: Counter[str] = Counter()
-    for chunk in chunks:
-        text, occurrence = chunk.spoken, seen[chunk.spoken]
-        seen[text] += 1
-        first = _at_take(0, text, occurrence, seed, determines)
-        take = params.takes.get(first.key, 0)
-        own = _at_take(take, text, occurrence, seed, determines) if take else first
-        planned.append(PlannedChunk(chunk, own.seed, take, own.key, first.key if take else None))
-    return planned
-
-
-class _Identity(NamedTuple):
-    seed: int
-    key: str
-
-
-def _at_take(
-    take: int, text: str, occurrence: int, run_seed: int, determines: dict[str, Any]
-) -> _Identity:
-    seed = chunk_seed(seed=run_seed, text=text, occurrence=occurrence, take=take)
-    return _Identity(seed, chunk_key(**determines, text=text, seed=seed, take=take))
-
-
-def _check_takes(params: SpeakParams, outputs: Sequence[PlannedOutput]) -> None:
-    known = {planned.take_of or planned.key for output in outputs for planned in output.chunks}
-    unknown = sorted(set(params.takes) - known)
-    if unknown:
-        raise ParamError(
-            f"takes names {', '.join(unknown)}, which is no chunk of this text with these "
-            "parameters; a chunk's key is in run.json (take_of, where it has one, else key), and "
-            "holds for that run's seed: if it was drawn, set seed to it"
-        )
 
 
 def estimate(params: SpeakParams) -> Estimate:

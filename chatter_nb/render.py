@@ -17,9 +17,10 @@ import numpy as np
 from chatter_nb.audio import AudioWriter, Signal, peak
 from chatter_nb.engines.base import ChunkInfo, ChunkRequest, SpeechEngine, Voice, knobs_of
 from chatter_nb.errors import Cancelled, ChatterError, EngineError
+from chatter_nb.identity import PlannedChunk
 from chatter_nb.join import Joined, Joiner, trim_edges
 from chatter_nb.params import SpeakParams
-from chatter_nb.plan import PlannedChunk, PlannedOutput, SpeechPlan
+from chatter_nb.plan import PlannedOutput, SpeechPlan
 from chatter_nb.runs import (
     ChunkRecord,
     EngineRecord,
