@@ -38,7 +38,7 @@ class HibariEngine:
     device = "cpu"
     precision = "exact"
     rows = 1
-    typical_rtf = 0.012  # 2 cores of a server CPU: 4.3 s for 6 min of audio
+    typical_rtf = 0.01  # 2-core server CPU, `bench embedded`: about 3 s for 347 s of audio
 
     def __init__(self, *, device: str = "cpu", checkpoint: str = "") -> None:
         self.version = f"{version('hibari-tts')}+{dsp.FFT_BACKEND}"
