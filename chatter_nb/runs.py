@@ -85,6 +85,13 @@ class FileRecord(_Record):
 class RunRecord(_Record):
     """run.json, schema 1."""
 
+    model_config = ConfigDict(  # `schema` is a name of pydantic's own: the field has a `_`
+        frozen=True,
+        extra="forbid",
+        alias_generator=lambda name: name.rstrip("_"),
+        populate_by_name=True,
+    )
+
     schema_: Literal[1] = 1
     kind: Literal["speak", "convert"]
     status: Status
@@ -115,13 +122,6 @@ class RunRecord(_Record):
         """The kept chunks that this run, or its resume, is made of."""
         made = {key for chunk in self.chunks for key in (chunk.key, chunk.take_of) if key}
         return made | set(self.planned_keys)
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        alias_generator=lambda name: name.rstrip("_"),
-        populate_by_name=True,
-    )
 
 
 class RunFolder:

@@ -5,6 +5,8 @@ import json
 import pytest
 from conftest import ROOT
 
+from chatter_nb.doctor import examine
+
 GOOD = ("-p", "text=Hello there.")
 
 
@@ -133,6 +135,15 @@ def test_doctor_says_what_is_here(cli):
     report = json.loads(cli("doctor", "--json", check=0).stdout)
     assert report["formats"] == ["wav", "flac", "mp3", "opus"]
     assert report["can_speak"] is True
+
+
+def test_doctor_gives_the_command_for_what_is_missing(monkeypatch):
+    """Chatterbox goes in without its own pins, whatever this machine has."""
+    monkeypatch.setattr("chatter_nb.doctor.find_spec", lambda name: None)
+    missing = dict(examine().missing)
+    (command,) = [cure for what, cure in missing.items() if what.startswith("chatterbox-tts")]
+    assert "pip install --no-deps chatterbox-tts==" in command
+    assert missing["ipykernel, which runs notebooks"] == "pip install -c constraints.txt -e ."
 
 
 def test_clean_prunes_only_what_is_asked(cli, tmp_path):
