@@ -3,19 +3,25 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
+# Its own pins would take torch and numpy back by years; the extra [chatterbox] has what it needs.
+INSTALL_CHATTERBOX = $(INSTALL) --no-deps chatterbox-tts
 
-.PHONY: help demo test test-fast lint format lab clean
+.PHONY: help demo chatterbox test test-fast lint format lab clean
 
 help:
-	@echo "make demo       install, then speak a chapter of a book through a notebook"
-	@echo "make lab        JupyterLab on the notebooks"
-	@echo "make test       install what the tests need, then run them all"
-	@echo "make test-fast  without the tests that take more than half a minute"
-	@echo "make lint       ruff on code and notebooks, mypy on the package"
-	@echo "make clean      remove .venv and caches; outputs stay"
+	@echo "make demo        install, then speak a chapter of a book through a notebook"
+	@echo "make chatterbox  add Chatterbox to that (with torch about 5 GB), and say what is here"
+	@echo "make lab         JupyterLab on the notebooks"
+	@echo "make test        install what the tests need, then run them all"
+	@echo "make test-fast   without the tests that take more than half a minute"
+	@echo "make lint        ruff on code and notebooks, mypy on the package"
+	@echo "make clean       remove .venv and caches; outputs stay"
 
 demo: $(VENV)/base.done
 	$(BIN)/chatter-nb batch notebooks/01_speak.ipynb params/demo.yaml
+
+chatterbox: $(VENV)/chatterbox.done
+	$(BIN)/chatter-nb doctor
 
 lab: $(VENV)/base.done
 	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/01_speak.ipynb
@@ -50,6 +56,12 @@ $(VENV)/base.done: $(VENV)/uv.done pyproject.toml constraints.txt
 	$(INSTALL) -e .
 	@touch $@
 
-$(VENV)/test.done: $(VENV)/uv.done pyproject.toml constraints.txt
-	$(INSTALL) -e '.[test]'
+$(VENV)/chatterbox.done: $(VENV)/uv.done pyproject.toml constraints.txt
+	$(INSTALL) -e '.[chatterbox]'
+	$(INSTALL_CHATTERBOX)
 	@touch $@ $(VENV)/base.done
+
+$(VENV)/test.done: $(VENV)/uv.done pyproject.toml constraints.txt
+	$(INSTALL) -e '.[test,chatterbox]'
+	$(INSTALL_CHATTERBOX)
+	@touch $@ $(VENV)/base.done $(VENV)/chatterbox.done

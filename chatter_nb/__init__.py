@@ -15,27 +15,33 @@ __version__ = "0.1.0"
 _HOME = {
     "ChatterError": "errors",
     "SpeakParams": "params",
+    "ConvertParams": "params",
     "project_root": "project",
     "Chunk": "text",
     "read_audio": "audio",
     "Stopwatch": "timing",
     "get_or_load_tts_model": "models",
+    "get_or_load_vc_model": "models",
     "unload": "models",
     "loaded": "models",
     "pick_device": "models",
     "pick_engine": "models",
-    "Speech": "speak",
+    "Speech": "speech",
     "generate_tts": "speak",
     "process_one_chunk": "speak",
     "estimate": "speak",
     "plan_speech": "speak",
     "render_speech": "speak",
-    "load_speech": "speak",
+    "load_speech": "speech",
+    "convert_voice": "convert",
+    "plan_conversion": "convert",
+    "render_conversion": "convert",
 }
 _MODULES = (
     "audio",
     "batch",
     "bench",
+    "convert",
     "join",
     "models",
     "params",
@@ -43,6 +49,7 @@ _MODULES = (
     "speak",
     "text",
     "timing",
+    "voices",
 )
 
 __all__ = [*_HOME, *_MODULES]

@@ -7,7 +7,10 @@ Inside the package audio is mono float32, full scale 1.0. Everything that comes 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -37,6 +40,8 @@ _FULL_SCALE = {"PCM_16": 2**15, "PCM_24": 2**23}
 # A wav's sizes are 32-bit: 4 GiB, less a megabyte for its headers. Beyond, the file becomes RF64.
 WAV_LIMIT_BYTES = 2**32 - 2**20
 _COPY_FRAMES = 1 << 20
+WHOLE_S = 600  # up to so long a recording is resampled whole, sample for sample as upstream does
+_CUT_OFF = re.compile(r"data : \d+ \(should be \d+\)")  # libsndfile's log of a short wav
 
 
 def check_signal(signal: Any, *, where: str) -> Signal:
@@ -57,31 +62,106 @@ def peak(signal: np.ndarray) -> float:
     return max(float(signal.max()), -float(signal.min())) if len(signal) else 0.0
 
 
+@dataclass(frozen=True)
+class Inspected:
+    """What a recording holds, read through once. `samples` at `sample_rate`, in each channel."""
+
+    samples: int
+    sample_rate: int
+    channels: int
+    peak: float
+
+    @property
+    def duration_s(self) -> float:
+        return self.samples / self.sample_rate
+
+
+def inspect_audio(path: str | Path) -> Inspected:
+    """Read a recording through, in flat memory; raises as `read_audio` does."""
+    with _opened(path) as file:
+        found = [(len(block), peak(block)) for block in _mono_blocks(file, path)]
+        samples = sum(length for length, _ in found)
+        return Inspected(samples, file.samplerate, file.channels, max(top for _, top in found))
+
+
 def read_audio(path: str | Path, *, sample_rate: int | None = None) -> tuple[Signal, int]:
     """A recording as mono float32 and its rate in Hz; channels averaged, resampled if asked.
 
-    Raises `InputError` for a file that is missing, empty or no audio libsndfile can read.
+    Needs memory for the mono signal only, not for its channels, nor, where it is long, for its
+    own rate. Raises `InputError` for a file that is missing, empty, cut off, holds NaN or
+    infinities, or is no audio libsndfile can read.
     """
+    with _opened(path) as file:
+        rate = file.samplerate
+        blocks = _mono_blocks(file, path)
+        if sample_rate in (None, rate):
+            return np.concatenate(list(blocks)), rate
+        assert sample_rate is not None
+        if file.frames <= WHOLE_S * rate:
+            return resample(np.concatenate(list(blocks)), rate, sample_rate), sample_rate
+        return _resampled_on_the_way(blocks, rate, sample_rate), sample_rate
+
+
+def resample(signal: Signal, from_hz: int, to_hz: int) -> Signal:
+    """Band-limited resampling (soxr, HQ), length ceil(n · to_hz / from_hz): librosa's own."""
+    return _of_length(
+        soxr.resample(signal, from_hz, to_hz), resampled_length(len(signal), from_hz, to_hz)
+    )
+
+
+def resampled_length(samples: int, from_hz: int, to_hz: int) -> int:
+    """How many samples `resample` makes of so many."""
+    return -(-samples * to_hz // from_hz)
+
+
+def _resampled_on_the_way(blocks: Iterator[Signal], from_hz: int, to_hz: int) -> Signal:
+    stream = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32")
+    samples, made = 0, []
+    for block in blocks:
+        samples += len(block)
+        made.append(stream.resample_chunk(block))
+    made.append(stream.resample_chunk(np.zeros(0, np.float32), last=True))
+    return _of_length(np.concatenate(made), resampled_length(samples, from_hz, to_hz))
+
+
+def _of_length(signal: Signal, samples: int) -> Signal:
+    return np.pad(signal[:samples], (0, max(0, samples - len(signal))))
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[StraightOn]:
     if not Path(path).is_file():
         raise InputError(f"recording {path} does not exist")
     try:
-        channels, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        with StraightOn(path) as file:
+            if _CUT_OFF.search(file.extra_info):
+                raise InputError(
+                    f"recording {path} is cut off: its header promises more than its "
+                    f"{file.frames / file.samplerate:.1f} s; copy it again"
+                )
+            yield file
     except soundfile.LibsndfileError as error:
         raise InputError(
             f"cannot read recording {path}: {error.error_string} "
             f"(readable: {', '.join(soundfile.available_formats())})"
         ) from error
-    if not len(channels):
+
+
+def _mono_blocks(file: StraightOn, path: str | Path) -> Iterator[Signal]:
+    read = 0
+    while len(channels := file.read(_COPY_FRAMES, dtype="float32", always_2d=True)):
+        read += len(channels)
+        yield check_signal(channels.mean(axis=1), where=str(path))
+    if not read:
         raise InputError(f"recording {path} holds no sound (0 samples)")
-    mono = check_signal(channels.mean(axis=1), where=str(path))
-    if sample_rate and sample_rate != rate:
-        mono, rate = resample(mono, rate, sample_rate), sample_rate
-    return mono, rate
 
 
-def resample(signal: Signal, from_hz: int, to_hz: int) -> Signal:
-    """Band-limited resampling (soxr, HQ). Length scales by to_hz / from_hz."""
-    return soxr.resample(signal, from_hz, to_hz)
+class StraightOn(soundfile.SoundFile):
+    """A file read from front to back. soundfile seeks after every read of a seekable file, at which
+    libsndfile's mp3 decoder loses its place and prints an error."""
+
+    def seekable(self) -> bool:
+        return False
 
 
 class AudioWriter:

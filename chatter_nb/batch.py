@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chatter_nb.errors import ChatterError, InputError
-from chatter_nb.params import SpeakParams
+from chatter_nb.params import AnyParams, read_params
 from chatter_nb.project import project_root
 from chatter_nb.runs import NOTEBOOK, RunFolder
-from chatter_nb.speak import Speech, load_speech
+from chatter_nb.speech import Speech, load_speech
 
 FAILED_NOTEBOOK = "notebook.failed.ipynb"
 
@@ -30,20 +30,20 @@ class NotebookError(ChatterError):
 class BatchRun:
     """One parameter set of a batch and what became of it."""
 
-    params: SpeakParams
+    params: AnyParams
     speech: Speech | None = None
     error: str = ""
 
 
 def plan_batch(
     notebook: Path, files: Sequence[Path], *, overrides: Mapping[str, str], out: str = ""
-) -> list[SpeakParams]:
+) -> list[AnyParams]:
     """Check the notebook and every parameter file; all problems at once, before anything runs."""
     extra = {**overrides, "interactive": "false"} | ({"outputs_dir": out} if out else {})
     planned, problems = [], _notebook_problems(notebook)
     for file in files:
         try:
-            planned.append(SpeakParams.from_file(file, extra))
+            planned.append(read_params(file, extra))
         except InputError as error:
             problems.append(str(error))
     names = Counter(params.resolved_run_name() for params in planned)
@@ -67,7 +67,7 @@ def _notebook_problems(notebook: Path) -> list[str]:
 
 def run_batch(
     notebook: Path,
-    planned: Sequence[SpeakParams],
+    planned: Sequence[AnyParams],
     *,
     done: Callable[[BatchRun], object],
     echo: bool = False,
@@ -85,7 +85,7 @@ def run_batch(
     return runs
 
 
-def run_notebook(notebook: Path, params: SpeakParams, *, echo: bool = False) -> Speech:
+def run_notebook(notebook: Path, params: AnyParams, *, echo: bool = False) -> Speech:
     """Execute a notebook with one parameter set in a fresh kernel, into the run's folder.
 
     `echo` shows what its cells print, as they run. Raises `NotebookError` if a cell fails, or if
@@ -122,7 +122,7 @@ def run_notebook(notebook: Path, params: SpeakParams, *, echo: bool = False) -> 
     return speech
 
 
-def _execute(notebook: Path, part: Path, params: SpeakParams, *, echo: bool) -> None:
+def _execute(notebook: Path, part: Path, params: AnyParams, *, echo: bool) -> None:
     import papermill
 
     # Only what was set: the notebook's own cell keeps the rest, as with plain Papermill.

@@ -12,14 +12,19 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from chatter_nb import __version__
 from chatter_nb.errors import ChatterError, InputError
-from chatter_nb.params import SpeakParams
+from chatter_nb.params import ConvertParams, SpeakParams
 from chatter_nb.project import resolve_path
+
+if TYPE_CHECKING:
+    from chatter_nb.speech import Speech
+
+Params = TypeVar("Params", SpeakParams, ConvertParams)
 
 INTERRUPTED = 130
 
@@ -27,7 +32,7 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Text to speech as parameterised notebooks, and without them.",
+    help="Text to speech and voice conversion as parameterised notebooks, and without them.",
 )
 
 FileOption = Annotated[Path | None, typer.Option("-f", "--file", help="A YAML parameter file.")]
@@ -45,16 +50,62 @@ def speak(file: FileOption = None, param: SetOption = None, as_json: JsonOption 
     from chatter_nb.show import progress_bar
     from chatter_nb.speak import render_speech
 
-    params = _params(file, param)
-    plan = plan_speech(params)
+    plan = plan_speech(_params(SpeakParams, file, param))
     if not as_json:
         typer.echo(str(plan))
     bar = progress_bar(len(plan.chunks)) if sys.stderr.isatty() or not as_json else None
-    with _stop_on_interrupt() as stopped:
-        speech = render_speech(plan, bar, stopped)
+    with _stop_on_interrupt("chunk") as stopped:
+        _tell(render_speech(plan, bar, stopped), as_json)
+
+
+@app.command()
+def convert(file: FileOption = None, param: SetOption = None, as_json: JsonOption = False) -> None:
+    """Convert a recording, or a folder of them, into another voice."""
+    from chatter_nb.convert import plan_conversion, render_conversion
+    from chatter_nb.show import progress_bar
+
+    plan = plan_conversion(_params(ConvertParams, file, param))
+    if not as_json:
+        typer.echo(str(plan))
+    watched = sys.stderr.isatty() or not as_json
+    bar = progress_bar(len(plan.windows), unit="window") if watched else None
+    with _stop_on_interrupt("window") as stopped:
+        _tell(render_conversion(plan, bar, stopped), as_json)
+
+
+def _tell(speech: Speech, as_json: bool) -> None:
     for warning in speech.record.warnings:
         typer.echo(f"note: {warning}", err=True)
     typer.echo(speech.record.model_dump_json(by_alias=True) if as_json else str(speech))
+
+
+@app.command()
+def voices(
+    folder: Annotated[str, typer.Option("--dir", help="A folder of recordings.")] = "",
+    outputs_dir: Annotated[str, typer.Option(help="Whose voices/ to list.")] = "outputs",
+    as_json: JsonOption = False,
+) -> None:
+    """List the voices that `voice` and `target` can name, with what is doubtful about each."""
+    from chatter_nb.voices import FOLDER, survey
+
+    place = resolve_path(folder) if folder else resolve_path(outputs_dir) / FOLDER
+    found = survey(place)
+    if as_json:
+        return typer.echo(json.dumps([voice.as_dict() for voice in found], ensure_ascii=False))
+    for voice in found:
+        typer.echo(str(voice))
+    if not found:
+        typer.echo(f"no voices in {place}: put recordings of 6 to 15 s there, named as you like")
+
+
+@app.command()
+def fetch(
+    model: Annotated[str, typer.Argument(help="Which model: chatterbox, chatterbox-turbo, …")],
+) -> None:
+    """Download a model's files ahead of time (1 to 3 GB), or say that they are here."""
+    from chatter_nb.checkpoints import fetch
+
+    typer.echo(f"{model}: {fetch(model)}")
 
 
 @app.command()
@@ -97,15 +148,17 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Check parameter files, and the texts they name, without speaking. Says every problem."""
-    from chatter_nb.plan import check_file
+    from chatter_nb.check import check_file
 
-    problems = {str(file): check_file(file) for file in files}
+    findings = {str(file): check_file(file) for file in files}
     if as_json:
+        problems = {name: found.problems for name, found in findings.items()}
         typer.echo(json.dumps(problems, ensure_ascii=False))
     else:
-        for name, found in problems.items():
-            typer.echo("\n  ".join([f"{name}: ", *found]) if found else f"{name}: ok")
-    if any(problems.values()):
+        for name, found in findings.items():
+            verdict = "" if found.problems else "ok"
+            typer.echo("\n  ".join([f"{name}: {verdict}", *found.problems, *found.notes]))
+    if any(found.problems for found in findings.values()):
         raise typer.Exit(2)
 
 
@@ -194,11 +247,11 @@ def main() -> None:
         raise
 
 
-def _params(file: Path | None, pairs: list[str] | None) -> SpeakParams:
+def _params(kind: type[Params], file: Path | None, pairs: list[str] | None) -> Params:
     overrides = _pairs(pairs)
     if file:
-        return SpeakParams.from_file(file, overrides)
-    return SpeakParams.create(SpeakParams.coerce(overrides), where="-p")
+        return kind.from_file(file, overrides)
+    return kind.create(kind.coerce(overrides), where="-p")
 
 
 def _pairs(texts: list[str] | None) -> dict[str, str]:
@@ -223,7 +276,7 @@ def _seconds(text: str) -> float:
 
 
 @contextmanager
-def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
+def _stop_on_interrupt(unit: str) -> Iterator[Callable[[], bool]]:
     """The first Ctrl-C asks for a stop after the chunk in hand, the second stops at once."""
     asked = False
 
@@ -232,7 +285,7 @@ def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
         if asked:
             raise KeyboardInterrupt
         asked = True
-        typer.echo("\nstopping after this chunk; Ctrl-C again stops at once", err=True)
+        typer.echo(f"\nstopping after this {unit}; Ctrl-C again stops at once", err=True)
 
     before = signal.signal(signal.SIGINT, ask)
     try:

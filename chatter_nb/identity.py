@@ -36,7 +36,6 @@ def identify(
     determines = {
         "engine": engine.name,
         "version": engine.version,
-        "checkpoint": params.checkpoint,
         "voice": voice.content_hash,
         "knobs": knobs_of(params),
         "language": params.language or engine.languages[0],

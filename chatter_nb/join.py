@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from chatter_nb.errors import ChatterError
 
@@ -22,6 +23,11 @@ TRIM_GUARD_MS = 30.0  # kept around speech, so that a soft "f" or a dying vowel 
 TRIM_FRAME_MS = 5.0
 EDGE_FADE_MS = 3.0  # against the click of a wave cut off its zero
 SILENCE_BLOCK_S = 10
+JOIN_AGREES = 0.6  # steady vowels made twice score 0.8 and more, unrelated hiss under 0.3
+JOIN_FAINT_POWER = 1e-3  # of the loudest segment: 30 dB below it, agreement is worth half
+JOIN_PARTS = 5  # of a segment, whose power is compared
+JOIN_UNSTEADY_COST = 0.4  # a shift is heard least where the sound is steady
+JOIN_LAG_COST = 0.02  # at the largest lag: decides only between places that agree alike
 
 
 @dataclass(frozen=True)
@@ -53,15 +59,26 @@ def trim_edges(
     Silence is every 5 ms frame whose peak lies more than `-floor_db` dB under the signal's peak. A
     signal of nothing but silence comes back empty.
     """
+    start, end = find_edges(signal, sample_rate=sample_rate, floor_db=floor_db, guard_ms=guard_ms)
+    return _fade_edges(signal[start:end], round(sample_rate * EDGE_FADE_MS / 1000))
+
+
+def find_edges(
+    signal: Signal,
+    *,
+    sample_rate: int,
+    floor_db: float = TRIM_FLOOR_DB,
+    guard_ms: float = TRIM_GUARD_MS,
+) -> tuple[int, int]:
+    """Where sound begins and ends, in samples, the guard included; (0, 0) if there is none."""
     frame = max(1, round(sample_rate * TRIM_FRAME_MS / 1000))
     peaks = np.abs(np.pad(signal, (0, -len(signal) % frame))).reshape(-1, frame).max(axis=1)
     loud = np.flatnonzero(peaks > peaks.max(initial=0.0) * 10 ** (floor_db / 20))
     if not len(loud):
-        return signal[:0]
+        return 0, 0
     guard = round(sample_rate * guard_ms / 1000)
-    start = max(0, loud[0] * frame - guard)
-    end = min(len(signal), (loud[-1] + 1) * frame + guard)
-    return _fade_edges(signal[start:end], round(sample_rate * EDGE_FADE_MS / 1000))
+    start = max(0, int(loud[0]) * frame - guard)
+    return start, min(len(signal), (int(loud[-1]) + 1) * frame + guard)
 
 
 def _fade_edges(signal: Signal, fade_samples: int) -> Signal:
@@ -90,18 +107,78 @@ def crossfade(tail: Signal, head: Signal) -> Signal:
     return ((tail * np.cos(angle) + head * np.sin(angle)) / scale).astype(np.float32)
 
 
+def best_join(
+    tail: Signal, head: Signal, *, lags_samples: int, segment_samples: int, places: int = 400
+) -> tuple[int, int]:
+    """Where, and by how much shifted, two renderings of one stretch agree best.
+
+    `tail`, shape (n,), is the earlier rendering; `head`, shape (n + 2 * lags_samples,), the later
+    one with as many samples more at both ends. Returns (position, lag), |lag| <= lags_samples: the
+    crossfade is best centred on `tail[position]`, laid over `head[lags_samples + lag + position]`.
+
+    Segments at up to so many `places`, evenly spread, are compared at every lag. The score
+    2ab / (a² + b²) is 1 for equal segments and falls with a difference in shape as in level;
+    segments far below the stretch's level score little, and so do unsteady ones.
+    Where none agrees, the quietest segment is taken, unshifted.
+    """
+    segment = min(segment_samples, len(tail))
+    if segment < JOIN_PARTS:
+        return len(tail) // 2, 0
+    starts = np.unique(np.linspace(0, len(tail) - segment, places).astype(int))
+    tails = sliding_window_view(tail, segment)[starts]
+    heads = sliding_window_view(head, segment + 2 * lags_samples)[starts]
+    tail_power = np.mean(tails.astype(np.float64) ** 2, axis=1)
+    head_power = _sliding_power(head, segment)[starts[:, None] + np.arange(2 * lags_samples + 1)]
+    power = tail_power[:, None] + head_power
+    faint = JOIN_FAINT_POWER * power.max() + np.finfo(np.float64).tiny
+    score = 2 * _correlate(heads, tails) / segment / (power + faint)
+    score -= JOIN_UNSTEADY_COST * _unsteadiness(tails)[:, None]
+    score -= JOIN_LAG_COST * np.abs(np.arange(-lags_samples, lags_samples + 1)) / (lags_samples + 1)
+    place, lag = np.unravel_index(int(np.argmax(score)), score.shape)
+    if score[place, lag] < JOIN_AGREES:
+        place, lag = np.argmin(power[:, lags_samples]), np.intp(lags_samples)
+    return int(starts[place]) + segment // 2, int(lag) - lags_samples
+
+
+def _unsteadiness(segments: np.ndarray) -> np.ndarray:
+    """Spread over mean of the power in a segment's parts: 0 for a steady sound, 2 for a click."""
+    parts = [(part**2).mean(axis=1) for part in np.array_split(segments, JOIN_PARTS, axis=1)]
+    return np.std(parts, axis=0) / np.maximum(np.mean(parts, axis=0), np.finfo(np.float32).tiny)
+
+
+def _sliding_power(signal: Signal, samples: int) -> np.ndarray:
+    """Mean square of every stretch of so many samples; shape (len(signal) - samples + 1,)."""
+    sums = np.concatenate([[0.0], np.cumsum(signal.astype(np.float64) ** 2)])
+    return np.maximum(sums[samples:] - sums[:-samples], 0) / samples
+
+
+def _correlate(longer: np.ndarray, shorter: np.ndarray) -> np.ndarray:
+    """Dot products of each row of `shorter` with its row of `longer`, at every offset."""
+    size = longer.shape[1]
+    points = 1 << (size - 1).bit_length()  # no wrap-around: offsets end where `shorter` still fits
+    spectrum = np.fft.rfft(longer, points) * np.conj(np.fft.rfft(shorter, points))
+    return np.fft.irfft(spectrum, points)[:, : size - shorter.shape[1] + 1]
+
+
 class Joiner:
     """Joins chunks in their order, however they arrive, and passes samples on as it goes.
 
     `write` receives mono float32 blocks. After a chunk with `pause_ms` 0 the next one overlaps it
     by `crossfade_ms`; otherwise silence of that length follows. A seam is the sample where a chunk
-    ends and its pause begins, or the middle of an overlap.
+    ends and its pause begins, or the middle of an overlap. `chunk_end` is called when a chunk and
+    its pause are written, but for what is held back for an overlap.
     """
 
     def __init__(
-        self, write: Callable[[Signal], object], *, sample_rate: int, crossfade_ms: float = 20
+        self,
+        write: Callable[[Signal], object],
+        *,
+        sample_rate: int,
+        crossfade_ms: float = 20,
+        chunk_end: Callable[[], object] = lambda: None,
     ) -> None:
         self._write = write
+        self._chunk_end = chunk_end
         self._rate = sample_rate
         self._overlap = round(sample_rate * crossfade_ms / 1000)
         self._early: dict[int, tuple[Signal, float]] = {}
@@ -153,6 +230,7 @@ class Joiner:
         self._position = start + len(signal)
         self._hold_back(signal, 0 if pause_ms else self._overlap)
         self._pause(round(self._rate * pause_ms / 1000))
+        self._chunk_end()
 
     def _hold_back(self, signal: Signal, samples: int) -> None:
         kept = min(samples, len(signal) // 2)

@@ -5,9 +5,12 @@ Also the two choices that depend on the machine, each answered with its reason.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import sys
 import threading
+import weakref
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -15,8 +18,12 @@ from typing import Any
 from chatter_nb.engines import base
 from chatter_nb.errors import EngineError, UnavailableError
 
-_models: dict[str, tuple[tuple[str, str], Any]] = {}  # engine name: ((device, checkpoint), engine)
+_Place = tuple[str, str]  # device, checkpoint
+_models: dict[str, tuple[_Place, Any]] = {}  # by name; a converter's is "convert/…"
+_shared: weakref.WeakValueDictionary[Hashable, Any] = weakref.WeakValueDictionary()
 _lock = threading.RLock()
+
+CONVERT = "convert/"  # before the names of converters: `chatterbox` both speaks and converts
 
 
 @dataclass(frozen=True)
@@ -30,9 +37,9 @@ class Choice:
         return f"{self.name} ({self.reason})"
 
 
-def pick_device(device: str = "auto", *, engine: str = "") -> Choice:
+def pick_device(device: str = "auto", *, engine: str = "", convert: bool = False) -> Choice:
     """The device to run models on. Raises `UnavailableError` for one that is not there."""
-    if engine and base.tts_entry(engine).cpu_only:
+    if engine and base.entry(engine, convert=convert).cpu_only:
         if device not in ("auto", "cpu"):
             raise UnavailableError(f"engine '{engine}' runs on the cpu only, not on '{device}'")
         return Choice("cpu", f"{engine} runs on the cpu")
@@ -67,19 +74,21 @@ def _pick_torch_device(device: str) -> Choice:
     return Choice(device, f"asked for: {there[device]}")
 
 
-def pick_engine(engine: str = "auto") -> Choice:
-    """The engine that speaks: the one asked for, or the best whose needs this machine meets."""
+def pick_engine(engine: str = "auto", *, convert: bool = False) -> Choice:
+    """The engine that speaks or converts: the one asked for, or the best that can run here."""
     if engine != "auto":
-        base.tts_entry(engine)
+        base.entry(engine, convert=convert)
         return Choice(engine, "asked for")
-    passed_over = [f"not {name}: not part of this version" for name in base.absent_engines()]
-    for name, entry in base.TTS_ENGINES.items():
+    passed_over: list[str] = []
+    for name, entry in base.registry(convert=convert).items():
         lacks = _lacks(entry)
         if not lacks:
-            default = "the embedded voice" if name == "hibari" else "the best present"
-            return Choice(name, "; ".join([default, *passed_over]))
+            default = f"the embedded {'converter' if convert else 'voice'}"
+            return Choice(
+                name, "; ".join(["the best there is" if entry.needs_gpu else default, *passed_over])
+            )
         passed_over.append(f"not {name}: {lacks}")
-    raise UnavailableError("no engine can speak here: " + "; ".join(passed_over))
+    raise UnavailableError("no engine can run here: " + "; ".join(passed_over))
 
 
 def _lacks(entry: base.EngineEntry) -> str:
@@ -93,41 +102,82 @@ def _lacks(entry: base.EngineEntry) -> str:
 def get_or_load_tts_model(engine: str = "auto", device: str = "auto", checkpoint: str = "") -> Any:
     """The speech engine, loaded on first use and kept for the life of the process.
 
-    Raises `EngineError` if it is loaded already for another device or checkpoint: `unload` first.
+    `checkpoint` is a folder of model files; without it they come from the hub's cache, or are
+    fetched. Raises `EngineError` if it is loaded already for another device or checkpoint:
+    `unload` first.
     """
-    name = pick_engine(engine).name
-    where = (pick_device(device, engine=name).name, checkpoint)
+    return _get_or_load(engine, device, checkpoint, convert=False)
+
+
+def get_or_load_vc_model(engine: str = "auto", device: str = "auto", checkpoint: str = "") -> Any:
+    """The voice-conversion engine, likewise; Chatterbox' shares the speech engine's S3Gen."""
+    return _get_or_load(engine, device, checkpoint, convert=True)
+
+
+def _get_or_load(engine: str, device: str, checkpoint: str, *, convert: bool) -> Any:
+    name = pick_engine(engine, convert=convert).name
+    where = (pick_device(device, engine=name, convert=convert).name, checkpoint)
+    key = f"{CONVERT}{name}" if convert else name
     with _lock:
-        if name not in _models:
-            model = base.tts_entry(name).engine_class()(device=where[0], checkpoint=checkpoint)
-            _models[name] = (where, model)
-        held, model = _models[name]
+        if key not in _models:
+            engine_class = base.entry(name, convert=convert).engine_class()
+            _models[key] = (where, engine_class(device=where[0], checkpoint=checkpoint))
+        held, model = _models[key]
         if held != where:
             raise EngineError(
-                f"engine '{name}' is loaded on {_place(held)}, not {_place(where)}; "
-                f"call unload('{name}') first"
+                f"engine '{name}' is loaded on {_told(held)}, not {_told(where)}; "
+                f"call unload('{key}') first"
             )
         return model
 
 
-def _place(where: tuple[str, str]) -> str:
+def shared(key: Hashable, load: Callable[[], Any]) -> Any:
+    """A part that several models use, in memory once, and for as long as one of them is."""
+    with _lock:
+        part = _shared.get(key)
+        if part is None:
+            part = _shared[key] = load()
+        return part
+
+
+def _told(where: _Place) -> str:
     return f"{where[0]} from {where[1]}" if where[1] else where[0]
 
 
 def loaded() -> dict[str, str]:
     """What is in memory: engine name → where."""
     with _lock:
-        return {name: _place(where) for name, (where, _) in _models.items()}
+        return {name: _told(where) for name, (where, _) in _models.items()}
 
 
 def unload(name: str | None = None) -> list[str]:
-    """Let go of one model, or of all, and give the memory back. Returns the names let go."""
+    """Let go of one model, or of all, and give the memory back. Returns the names let go.
+
+    A name lets go of the engine that speaks and of the one that converts.
+    """
     with _lock:
-        gone = [key for key in _models if name in (None, key)]
+        gone = [key for key in _models if name in (None, key, key.removeprefix(CONVERT))]
         for key in gone:
             del _models[key]
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()
+    if sys.platform == "linux":
+        _return_heap()
     return gone
+
+
+def _return_heap() -> None:
+    """glibc keeps freed memory for itself unless it is asked; other libraries give it back."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim:
+        trim(0)
+
+
+def peak_gpu_mb() -> float | None:
+    """The most GPU memory that tensors have held, in MB (10⁶ bytes); None without CUDA."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available() or not torch.cuda.is_initialized():
+        return None
+    return torch.cuda.max_memory_allocated() / 1e6

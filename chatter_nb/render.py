@@ -5,37 +5,35 @@ Plain calls, one chunk at a time, to disk; `speak` decides when to start and wha
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import cache
-from importlib import metadata
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from chatter_nb.audio import AudioWriter, Signal, peak
-from chatter_nb.engines.base import ChunkInfo, ChunkRequest, SpeechEngine, Voice, knobs_of
+from chatter_nb.engines.base import (
+    ChunkInfo,
+    ChunkPart,
+    ChunkRequest,
+    SpeechEngine,
+    Voice,
+    knobs_of,
+)
 from chatter_nb.errors import Cancelled, ChatterError, EngineError
+from chatter_nb.execution import run_record
 from chatter_nb.identity import PlannedChunk
-from chatter_nb.join import Joined, Joiner, trim_edges
+from chatter_nb.join import Joined, Joiner, find_edges, trim_edges
 from chatter_nb.params import SpeakParams
 from chatter_nb.plan import PlannedOutput, SpeechPlan
-from chatter_nb.runs import (
-    ChunkRecord,
-    EngineRecord,
-    FileRecord,
-    OutputRecord,
-    RunRecord,
-    Status,
-    file_record,
-    utc_now,
-)
-from chatter_nb.timing import Stopwatch, peak_rss_mb, real_time_factor
+from chatter_nb.runs import ChunkRecord, FileRecord, OutputRecord, RunRecord, Status, utc_now
+from chatter_nb.sink import Sink
+from chatter_nb.timing import Stopwatch
 
 STAGES = ("load", "voice", "text", "tokens", "synthesis", "watermark", "store", "join", "write")
 _SILENCE_PEAK = 1e-4  # -80 dB: no engine speaks this softly
-_VERSIONED = ("numpy", "torch", "chatterbox-tts", "papermill")
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ class Run:
         self._started = utc_now()
         self._watch = Stopwatch(STAGES)
         self._warnings = list(plan.warnings)
-        self._made: dict[int, ChunkInfo] = {}  # by position in the output that is being made
+        self._made: dict[int, _Made] = {}  # by position in the output that is being made
         self._done = 0
         self._total = len(plan.chunks)
         self._earlier_samples = 0  # of outputs that are finished
@@ -73,38 +71,33 @@ class Run:
         self._files: list[FileRecord] = []
 
     def make(self, output: PlannedOutput, unfinished: ExitStack) -> AudioWriter:
-        """Make, join and write one output; its files are finished, but not yet in their places.
-
-        `unfinished` takes them away again unless they are committed.
-        """
+        """Make, join and write one output; see `execution.Work`."""
         plan, rate = self._plan, self._plan.engine.sample_rate
-        writer = AudioWriter(
+        sink = Sink(
             plan.folder.path,
             output.name,
-            plan.params.formats,
+            plan.params,
+            self._watch,
+            unfinished,
             sample_rate=rate,
-            wav_bits=plan.params.wav_bits,
+            watermarked=plan.engine.watermarked,
         )
-        unfinished.enter_context(writer)
-
-        def write(block: Signal) -> None:
-            with self._watch.stage("write"):
-                writer.write(block)
-
         self._made = {}
-        joiner = Joiner(write, sample_rate=rate, crossfade_ms=plan.params.crossfade_ms)
+        joiner = Joiner(
+            sink.write,
+            sample_rate=rate,
+            crossfade_ms=plan.params.crossfade_ms,
+            chunk_end=sink.chunk_end,
+        )
         for position, audio in self._finished(output, joiner):
             self._join(joiner, position, output.chunks[position], audio)
         with self._watch.stage("join"):
             joined = joiner.finish(len(output.chunks))
-        with self._watch.stage("write"):
-            self._files += [file_record(part, name) for part, name in writer.finish()]
-        if writer.peak > 1:
-            self._warnings.append(
-                f"{output.name}: peaks reach {20 * np.log10(writer.peak):+.1f} dB and were clipped"
-            )
+        files, warnings = sink.finish()
+        self._files += files
+        self._warnings += warnings
         self._note(output, joined)
-        return writer
+        return sink.writer
 
     def _finished(self, output: PlannedOutput, joiner: Joiner) -> Iterator[tuple[int, Signal]]:
         """Each chunk's audio: kept ones as their turn comes, the rest as the engine makes them."""
@@ -125,8 +118,8 @@ class Run:
         for position, audio, info in self._watch.each(
             "synthesis", plan.engine.synthesize(requests)
         ):
-            self._made[position] = info
             self._keep(output.chunks[position], audio, info)
+            self._made[position] = self._made_of(info, audio)
             yield position, audio
             yield from self._kept_in_turn(output, joiner, kept)
 
@@ -153,19 +146,36 @@ class Run:
         while (position := joiner.next_index) in kept:
             planned = output.chunks[position]
             with self._watch.stage("store"):
-                audio = self._from_store(planned) if planned.chunk.speakable else _NOTHING
+                audio = self._from_store(position, planned)
             yield position, audio
 
-    def _from_store(self, planned: PlannedChunk) -> Signal:
+    def _from_store(self, position: int, planned: PlannedChunk) -> Signal:
+        if not planned.chunk.speakable:
+            return _NOTHING
         found = self._plan.store.get(planned.key, verify=False)  # it was, when it was looked up
         if found is None:
             raise ChatterError(f"kept chunk {planned.key} vanished during the run: run again")
-        return found[0]
+        audio, about = found
+        parts = tuple(ChunkPart(**part) for part in about.get("parts", ()))
+        self._made[position] = self._made_of(ChunkInfo(attempts=0, parts=parts), audio)
+        return audio
+
+    def _made_of(self, info: ChunkInfo, audio: Signal) -> _Made:
+        start, _ = find_edges(audio, sample_rate=self._plan.engine.sample_rate)
+        return _Made(info, start if info.parts else 0)
 
     def _keep(self, planned: PlannedChunk, audio: Signal, info: ChunkInfo) -> None:
         self._model_calls += info.attempts
+        for stage, seconds in info.stages_s.items():
+            self._watch.move(seconds, source="synthesis", to=stage)
         checked(audio, planned.chunk.spoken)
         about = {"text": planned.chunk.spoken, "seed": planned.seed, "take": planned.take}
+        if info.parts:
+            about["parts"] = [asdict(part) for part in info.parts]
+            self._warnings.append(
+                f"a chunk reached the token limit and was made again in {len(info.parts)} parts: "
+                f"{planned.chunk.spoken[:60]!r}"
+            )
         with self._watch.stage("store"):
             self._plan.store.put(planned.key, audio, about)
 
@@ -186,74 +196,48 @@ class Run:
     def _note(self, output: PlannedOutput, joined: Joined) -> None:
         rate, first = self._plan.engine.sample_rate, len(self._chunks)
         for position, (planned, span) in enumerate(zip(output.chunks, joined.spans, strict=True)):
-            info = self._made.get(position)
-            self._chunks.append(
-                ChunkRecord(
-                    index=first + position,
-                    key=planned.key,
-                    text=planned.chunk.text,
-                    start_s=span.start_samples / rate,
-                    end_s=span.end_samples / rate,
-                    pause_ms=planned.chunk.pause_ms,
-                    seed=planned.seed,
-                    take=planned.take,
-                    take_of=planned.take_of,
-                    attempts=info.attempts if info else 0,
-                    cached=info is None and planned.chunk.speakable,
-                    split_from=info.split_from if info else None,
-                )
+            made = self._made.get(position, _Made(ChunkInfo(attempts=0), 0))
+            whole = ChunkRecord(
+                index=len(self._chunks),
+                key=planned.key,
+                text=planned.chunk.text,
+                start_s=span.start_samples / rate,
+                end_s=span.end_samples / rate,
+                pause_ms=planned.chunk.pause_ms,
+                seed=planned.seed,
+                take=planned.take,
+                take_of=planned.take_of,
+                attempts=made.info.attempts,
+                cached=not made.info.attempts and planned.chunk.speakable,
             )
+            self._chunks += in_parts(whole, made.info.parts, made.trimmed_samples, rate)
         self._earlier_samples += joined.samples
         self._outputs.append(
             OutputRecord(
                 name=output.name,
                 source=output.source,
                 first_chunk=first,
-                chunks=len(output.chunks),
+                chunks=len(self._chunks) - first,
                 audio_s=joined.samples / rate,
                 seams_samples=joined.seams_samples,
             )
         )
 
-    def record(self, status: Status, error: BaseException | None = None) -> RunRecord:
+    def record(self, status: Status, error: str | None = None) -> RunRecord:
         """The run as it stands."""
-        plan = self._plan
-        stages_s = self._watch.stages_s | plan.stages_s
-        wall_s = self._watch.wall_s + plan.planning_s
-        ok = status == "ok"
-        audio_s = sum(output.audio_s for output in self._outputs)
-        return RunRecord(
-            kind="speak",
-            status=status,
-            error=_describe(error) if error else None,
-            run_name=plan.params.resolved_run_name(),
+        return run_record(
+            "speak",
+            status,
+            error,
+            self._plan,
+            self._watch,
             started=self._started,
-            params=plan.params.model_dump(mode="json"),
-            engine=EngineRecord(
-                name=plan.engine.name,
-                reason=plan.engine_choice.reason,
-                version=plan.engine.version,
-                device=plan.engine.device,
-                device_reason=plan.device_choice.reason,
-                precision=plan.engine.precision,
-                rows=plan.engine.rows,
-            ),
-            seed=plan.seed,
-            sample_rate=plan.engine.sample_rate,
-            chunks=tuple(self._chunks),
-            outputs=tuple(self._outputs),
-            # Of several outputs each has its own seams: positions in different files are no list.
-            seams_samples=self._outputs[0].seams_samples if len(self._outputs) == 1 else (),
-            audio_s=audio_s,
-            wall_s=wall_s,
-            rtf=real_time_factor(wall_s, audio_s) if audio_s else None,
+            outputs=self._outputs,
+            files=self._files,
+            warnings=self._warnings,
             model_calls=self._model_calls,
-            stages_s=stages_s,
-            peak_rss_mb=peak_rss_mb(),
-            files=tuple(self._files) if ok else (),
-            warnings=tuple(self._warnings),
-            planned_keys=() if ok else tuple(planned.key for planned in plan.chunks),
-            versions=_versions(),
+            planned_keys=[planned.key for planned in self._plan.chunks],
+            chunks=tuple(self._chunks),
         )
 
 
@@ -262,6 +246,13 @@ def request_for(
 ) -> ChunkRequest:
     language = params.language or engine.languages[0]
     return ChunkRequest(index, text, seed, voice, language, knobs_of(params))
+
+
+class _Made(NamedTuple):
+    """A chunk's info, and how many samples are trimmed off its front."""
+
+    info: ChunkInfo
+    trimmed_samples: int
 
 
 _NOTHING: Signal = np.zeros(0, np.float32)
@@ -274,21 +265,40 @@ def checked(audio: Signal, text: str) -> Signal:
     return audio
 
 
-def _describe(error: BaseException) -> str:
-    if isinstance(error, ChatterError):
-        return str(error)
-    return f"{type(error).__name__}: {error}".removesuffix(": ")
+def in_parts(
+    chunk: ChunkRecord, parts: Sequence[ChunkPart], trimmed_samples: int, rate: int
+) -> list[ChunkRecord]:
+    """A chunk's record, or one for each part that it had to be split into.
+
+    Parts carry the first one's index in `split_from`, their texts add up to the chunk's.
+    `trimmed_samples` were cut off the front of the audio that the parts' places refer to.
+    """
+    if not parts:
+        return [chunk]
+    texts = _spread(chunk.text, [part.text for part in parts])
+    records = []
+    for number, (part, text) in enumerate(zip(parts, texts, strict=True)):
+        last = number == len(parts) - 1
+        start_s = chunk.start_s + max(0, part.start_samples - trimmed_samples) / rate
+        end_s = chunk.start_s + max(0, part.end_samples - trimmed_samples) / rate
+        changes: dict[str, Any] = {
+            "index": chunk.index + number,
+            "text": text,
+            "start_s": min(start_s, chunk.end_s),
+            "end_s": chunk.end_s if last else min(end_s, chunk.end_s),
+            "pause_ms": chunk.pause_ms if last else 0,
+            "attempts": 0 if number else chunk.attempts,
+            "split_from": chunk.index,
+        }
+        records.append(chunk.model_copy(update=changes))
+    return records
 
 
-@cache
-def _versions() -> dict[str, str | None]:
-    found: dict[str, str | None] = {"chatter_nb": _version("chatter_nb")}
-    found["python"] = platform.python_version()
-    return found | {name: _version(name) for name in _VERSIONED}
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
+def _spread(text: str, spoken: Sequence[str]) -> list[str]:
+    """Cut `text` where its spoken parts end; it may hold layout characters that they lack."""
+    ends, at = [], 0
+    for part in spoken[:-1]:
+        for char in part:
+            at = text.index(char, at) + 1
+        ends.append(at)
+    return [text[a:b] for a, b in pairwise([0, *ends, len(text)])]

@@ -63,8 +63,21 @@ class ChunkRecord(_Record):
     split_from: int | None = None
 
 
+class WindowRecord(_Record):
+    """A window of a conversion, overlaps included. Times are within its own output."""
+
+    index: int
+    key: str
+    start_s: float
+    end_s: float
+    cached: bool
+
+
 class OutputRecord(_Record):
-    """One joined signal: the whole run's, or one text file's of a folder that is not merged."""
+    """One joined signal: the whole run's, or one file's of a folder that is not merged.
+
+    `first_chunk` and `chunks` count windows where the run is a conversion.
+    """
 
     name: str
     source: str
@@ -103,6 +116,7 @@ class RunRecord(_Record):
     seed: int
     sample_rate: int
     chunks: tuple[ChunkRecord, ...] = ()
+    windows: tuple[WindowRecord, ...] = ()
     outputs: tuple[OutputRecord, ...] = ()
     seams_samples: tuple[int, ...] = ()
     audio_s: float = 0.0
@@ -121,7 +135,7 @@ class RunRecord(_Record):
     def chunk_keys(self) -> set[str]:
         """The kept chunks that this run, or its resume, is made of."""
         made = {key for chunk in self.chunks for key in (chunk.key, chunk.take_of) if key}
-        return made | set(self.planned_keys)
+        return made | {window.key for window in self.windows} | set(self.planned_keys)
 
 
 class RunFolder:

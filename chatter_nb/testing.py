@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +13,7 @@ from chatter_nb import models
 from chatter_nb.audio import Signal
 from chatter_nb.engines.base import ChunkInfo, ChunkRequest, Voice
 from chatter_nb.errors import EngineError
+from chatter_nb.voices import Library
 
 SECONDS_A_CHAR = 0.005
 
@@ -31,6 +34,8 @@ class ToneEngine:
     precision = "exact"
     rows = 1
     typical_rtf = 0.001
+    watermarked = False
+    min_voice_s = None
 
     def __init__(
         self,
@@ -42,10 +47,10 @@ class ToneEngine:
         self._order = order
         self._fail_at = fail_at
 
-    def prepare_voice(self, voice: str) -> Voice:
+    def prepare_voice(self, voice: str, library: Library) -> Voice:
         return Voice(voice or "tone", "tone")
 
-    def check_text(self, text: str) -> list[str]:
+    def check_text(self, text: str, language: str) -> list[str]:
         return []
 
     def synthesize(
@@ -74,3 +79,25 @@ def speaking_with(engine: ToneEngine) -> Iterator[ToneEngine]:
     finally:
         models._models.clear()
         models._models.update(before)
+
+
+def make_checkpoint(folder: Path | str, model: str = "chatterbox", **options: Any) -> Path:
+    """Write a small Chatterbox checkpoint of random weights: see `random_checkpoints`.
+
+    Imported on the first call: PyTorch and the upstream package are optional.
+    """
+    from chatter_nb import random_checkpoints
+
+    return random_checkpoints.make_checkpoint(folder, model, **options)
+
+
+class NoWatermark:
+    """PerTh's interface without its mark, to compare samples with upstream's."""
+
+    def apply_watermark(self, signal: np.ndarray, sample_rate: int, **_: Any) -> np.ndarray:
+        return signal
+
+    def get_watermark(
+        self, wm_signal: np.ndarray, sample_rate: int, round: bool = True, **_: Any
+    ) -> np.ndarray:
+        return np.zeros(1, np.float32)

@@ -9,7 +9,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +57,11 @@ class Stopwatch:
             self.stages_s[name] = self.stages_s.get(name, 0.0) + now_s - self._since_s
         self._since_s = now_s
 
+    def move(self, seconds: float, *, source: str, to: str) -> None:
+        """Count seconds that were credited to one stage towards another, which knows better."""
+        self.stages_s[source] -= seconds
+        self.stages_s[to] = self.stages_s.get(to, 0.0) + seconds
+
     def each(self, name: str, items: Iterable[T]) -> Iterator[T]:
         """Pass `items` on, counting the time that it takes to produce each of them."""
         iterator = iter(items)
@@ -67,6 +72,12 @@ class Stopwatch:
                 except StopIteration:
                     return
             yield item
+
+
+def added(*stages_s: Mapping[str, float]) -> dict[str, float]:
+    """Seconds by stage, of several watches together."""
+    names = dict.fromkeys(name for one in stages_s for name in one)
+    return {name: sum(one.get(name, 0.0) for one in stages_s) for name in names}
 
 
 def real_time_factor(wall_s: float, audio_s: float) -> float:

@@ -49,3 +49,45 @@ def cli(tmp_path):
         return done
 
     return run
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """Folders of tiny random Chatterbox checkpoints by model, made when first asked for."""
+    pytest.importorskip("chatterbox", reason="needs chatterbox-tts")
+    import torch
+
+    torch.set_num_threads(1)  # models so small lose more by handing work over than they gain
+    from chatter_nb.random_checkpoints import make_checkpoint
+
+    root, made = tmp_path_factory.mktemp("checkpoints"), {}
+
+    def folder(model: str = "chatterbox") -> Path:
+        if model not in made:
+            made[model] = make_checkpoint(root / model, model, "tiny")
+        return made[model]
+
+    return folder
+
+
+@pytest.fixture
+def own_models(monkeypatch):
+    """No model from another test, and none left for the next."""
+    from chatter_nb import models
+
+    monkeypatch.setattr(models, "_models", {})
+    return models
+
+
+@pytest.fixture(scope="session")
+def second_voice(tmp_path_factory) -> Path:
+    """A recording that is not the presets' target: hibari, a quarter higher."""
+    import soundfile
+    import soxr
+    from hibari import Hibari
+
+    path = tmp_path_factory.mktemp("voices") / "second.wav"
+    speech = Hibari()("The river ran high that spring, and nobody crossed it before May.", seed=5)
+    higher = soxr.resample(speech, 24_000, 19_200)
+    soundfile.write(path, [*higher, *higher[: 24_000 * 2]], 24_000)
+    return path

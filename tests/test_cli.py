@@ -5,7 +5,7 @@ import json
 import pytest
 from conftest import ROOT
 
-from chatter_nb.doctor import examine
+from chatter_nb.project import read_yaml
 
 GOOD = ("-p", "text=Hello there.")
 
@@ -26,7 +26,7 @@ GOOD = ("-p", "text=Hello there.")
         ([*GOOD, "-p", "exaggeration=0.7", "-p", "engine=hibari"], "does not take exaggeration"),
         ([*GOOD, "-p", "seed=1", "-p", "seed=2"], "seed is given twice"),
         ([*GOOD, "-p", "device=cuda", "-p", "engine=hibari"], "runs on the cpu only"),
-        ([*GOOD, "-p", "engine=chatterbox"], "is not part of this version"),
+        ([*GOOD, "-p", "engine=chatterbox"], "is not on this machine and cannot be fetched"),
         ([*GOOD, "-p", "checkpoint=/x", "-p", "engine=hibari"], "does not take checkpoint"),
         ([*GOOD, "--nonsense"], "No such option"),
         ([*GOOD, "-p", "speed"], "must be name=value"),
@@ -124,26 +124,12 @@ def test_check_says_all_that_is_wrong_with_one_file(cli, tmp_path):
         assert told in out
 
 
-def test_every_preset_passes_check(cli):
-    cli("check", *sorted((ROOT / "params").glob("*.yaml")), check=0)
-
-
-def test_doctor_says_what_is_here(cli):
-    done = cli("doctor", check=0)
-    assert "engine auto    hibari (" in done.stdout
-    assert "ready to speak" in done.stdout
-    report = json.loads(cli("doctor", "--json", check=0).stdout)
-    assert report["formats"] == ["wav", "flac", "mp3", "opus"]
-    assert report["can_speak"] is True
-
-
-def test_doctor_gives_the_command_for_what_is_missing(monkeypatch):
-    """Chatterbox goes in without its own pins, whatever this machine has."""
-    monkeypatch.setattr("chatter_nb.doctor.find_spec", lambda name: None)
-    missing = dict(examine().missing)
-    (command,) = [cure for what, cure in missing.items() if what.startswith("chatterbox-tts")]
-    assert "pip install --no-deps chatterbox-tts==" in command
-    assert missing["ipykernel, which runs notebooks"] == "pip install -c constraints.txt -e ."
+def test_every_preset_of_the_embedded_voice_passes_check(cli):
+    """Those of Chatterbox need its package; `test_params` validates all, conversions too."""
+    presets = {file: read_yaml(file) for file in sorted((ROOT / "params").glob("*.yaml"))}
+    embedded = [f for f, p in presets.items() if "source" not in p and "engine" not in p]
+    assert len(embedded) >= 6
+    cli("check", *embedded, check=0)
 
 
 def test_clean_prunes_only_what_is_asked(cli, tmp_path):

@@ -1,6 +1,7 @@
 """The embedded voice, for real: it speaks, repeats itself, and refuses what it would lose."""
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,9 @@ from chatter_nb.engines.base import ChunkRequest
 from chatter_nb.errors import EngineError, InputError, ParamError
 from chatter_nb.models import get_or_load_tts_model
 from chatter_nb.speak import process_one_chunk
+from chatter_nb.voices import Library
+
+LIBRARY = Library(Path("voices"), Path("voices"))  # none of hibari's is in it
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +21,7 @@ def engine():
 
 
 def say(engine, text, seed=0, **knobs):
-    request = ChunkRequest(0, text, seed, engine.prepare_voice(""), "en", knobs)
+    request = ChunkRequest(0, text, seed, engine.prepare_voice("", LIBRARY), "en", knobs)
     ((index, audio, info),) = engine.synthesize([request])
     assert (index, info.attempts) == (0, 1)
     return audio
@@ -51,7 +55,7 @@ def test_one_chunk_without_a_run():
 def test_letters_it_would_leave_out_are_refused(engine, text):
     """hibari passes over them in silence: text would be lost."""
     with pytest.raises(InputError, match=r"would leave out or spell .*chatterbox-multilingual"):
-        engine.check_text(text)
+        engine.check_text(text, "en")
 
 
 @pytest.mark.parametrize(
@@ -59,7 +63,7 @@ def test_letters_it_would_leave_out_are_refused(engine, text):
     ["Café, naïve, Ångström, ﬁne", "½ cup, x², 20 °C, “so” — …", "Donʼt, Hawaiʻi, 5 µm, Ⅷ", "12"],
 )
 def test_letters_it_says_are_accepted(engine, text):
-    engine.check_text(text)
+    engine.check_text(text, "en")
 
 
 @pytest.mark.parametrize(
@@ -73,7 +77,7 @@ def test_letters_it_says_are_accepted(engine, text):
 )
 def test_symbols_it_passes_over_are_noted(engine, text, told):
     """A symbol is told by its making no difference to what is said where it stands."""
-    notes = engine.check_text(text)
+    notes = engine.check_text(text, "en")
     assert [note.split(": ")[0] for note in notes] == told
 
 
@@ -93,8 +97,8 @@ def test_a_chunk_that_makes_no_sound_is_an_error(engine):
 
 def test_voices_are_by_name_and_a_recording_is_refused(engine):
     with pytest.raises(ParamError, match=r"has no voice 'me\.wav'; it has: heart, .*cannot clone"):
-        engine.prepare_voice("me.wav")
-    assert engine.prepare_voice("heart") == engine.prepare_voice("")
+        engine.prepare_voice("me.wav", LIBRARY)
+    assert engine.prepare_voice("heart", LIBRARY) == engine.prepare_voice("", LIBRARY)
 
 
 def test_a_voice_that_cannot_be_downloaded_is_told(engine, monkeypatch, tmp_path):
@@ -102,4 +106,4 @@ def test_a_voice_that_cannot_be_downloaded_is_told(engine, monkeypatch, tmp_path
     monkeypatch.setenv("HIBARI_HOME", str(tmp_path))
     monkeypatch.setattr("hibari.voices.BASE_URL", "http://127.0.0.1:9/")
     with pytest.raises(EngineError, match=r"could not download .*by hand"):
-        engine.prepare_voice("emma")
+        engine.prepare_voice("emma", LIBRARY)

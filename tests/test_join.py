@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatter_nb.errors import ChatterError
-from chatter_nb.join import Joiner, crossfade, trim_edges
+from chatter_nb.join import Joiner, best_join, crossfade, trim_edges
 
 RATE = 1000
 
@@ -127,3 +127,56 @@ def test_edges_are_trimmed_to_the_guard():
 def test_silence_trims_to_nothing():
     assert len(trim_edges(np.zeros(1000, np.float32), sample_rate=24_000)) == 0
     assert len(trim_edges(np.zeros(0, np.float32), sample_rate=24_000)) == 0
+
+
+def noise(samples, seed=0):
+    return np.random.default_rng(seed).standard_normal(samples).astype(np.float32)
+
+
+def search(tail, head, lags=50):
+    return best_join(tail, head, lags_samples=lags, segment_samples=200)
+
+
+@pytest.mark.parametrize("shift", [-50, -7, 0, 50])
+def test_a_shift_between_two_renderings_is_found(shift):
+    """Equal but for a shift within the lags: the lag is that shift, to the sample."""
+    sound = noise(3000)
+    tail, head = sound[1000:2000], sound[950 - shift : 2050 - shift]
+    position, lag = search(tail, head)
+    assert lag == shift
+    assert np.array_equal(tail[position:][:50], head[50 + lag + position :][:50])
+
+
+def test_the_join_is_where_two_renderings_agree():
+    """Unrelated noise but for one stretch of 400 samples: the segment lies in it."""
+    tail, head = noise(4000, 1), noise(4100, 2)
+    head[50 + 2000 + 20 : 50 + 2400 + 20] = tail[2000:2400]
+    position, lag = search(tail, head)
+    assert 2100 <= position <= 2300
+    assert lag == 20
+
+
+def test_agreement_in_shape_is_not_enough():
+    """Of two places of equal shape, the one of equal level is taken."""
+    tail, head = noise(4000, 1), noise(4100, 2)
+    head[50 + 500 : 50 + 900] = 0.3 * tail[500:900]
+    head[50 + 3000 : 50 + 3400] = tail[3000:3400]
+    assert 3100 <= search(tail, head)[0] <= 3300
+
+
+def test_where_nothing_agrees_the_join_is_quiet_and_unshifted():
+    tail, head = noise(4000, 1), noise(4100, 2)
+    tail[1500:1900] *= 0.05
+    head[1550:1950] *= 0.05
+    position, lag = search(tail, head)
+    assert 1600 <= position <= 1800
+    assert lag == 0
+
+
+@pytest.mark.parametrize("samples", [0, 1, 3, 150, 200])
+def test_a_short_overlap_is_joined_within_it(samples):
+    """Shorter than a segment, silent or not there at all: still a place in it."""
+    for tail in (noise(samples), np.zeros(samples, np.float32)):
+        position, lag = search(tail, np.pad(tail, 50))
+        assert 0 <= position <= samples
+        assert lag == 0

@@ -66,11 +66,8 @@ def test_another_place_for_a_loaded_model_is_an_error(counted):
 
 def test_auto_takes_the_embedded_voice_and_says_why_not_a_better_one(monkeypatch):
     """A better engine is passed over with its reason: not installed, or no GPU."""
-    monkeypatch.setitem(base.TTS_ENGINES, "hibari", base.TTS_ENGINES["hibari"])
-    hibari = base.TTS_ENGINES.pop("hibari")
     absent = EngineEntry("x", "X", ("not_a_module",), "pip install x", needs_gpu=True)
     monkeypatch.setitem(base.TTS_ENGINES, "chatterbox", absent)
-    base.TTS_ENGINES["hibari"] = hibari
     choice = models.pick_engine("auto")
     assert choice.name == "hibari"
     assert choice.reason == "the embedded voice; not chatterbox: not_a_module is not installed"
@@ -98,8 +95,8 @@ def with_torch(monkeypatch):
 
 def test_auto_takes_chatterbox_where_it_is_installed_and_a_gpu_is_present(monkeypatch, with_torch):
     """The order of the registry is the order of preference."""
-    entries = {"chatterbox": EngineEntry("x", "X", ("numpy",), "", needs_gpu=True)}
-    monkeypatch.setattr(base, "TTS_ENGINES", entries | base.TTS_ENGINES)
+    there = EngineEntry("x", "X", ("numpy",), "", needs_gpu=True)
+    monkeypatch.setitem(base.TTS_ENGINES, "chatterbox", there)
     with_torch(cuda=True)
     assert models.pick_engine().name == "chatterbox"
     with_torch(cuda=False)
@@ -133,9 +130,41 @@ def test_the_embedded_voice_stays_on_the_cpu():
         models.pick_device("cuda", engine="hibari")
 
 
-def test_an_engine_of_another_version_is_named():
-    with pytest.raises(UnavailableError, match="not part of this version; it has: hibari"):
-        models.pick_engine("chatterbox-turbo")
+def test_an_unknown_engine_comes_with_those_there_are():
+    with pytest.raises(UnavailableError, match="no engine 'x' speaks; there are: chatterbox, hib"):
+        models.pick_engine("x")
+    with pytest.raises(UnavailableError, match="no engine 'hibari' converts; there are: .*world"):
+        models.pick_engine("hibari", convert=True)
+
+
+def test_a_shared_part_is_in_memory_once_and_as_long_as_it_is_used():
+    made = []
+
+    def load():
+        made.append(ToneEngine())
+        return made.pop()
+
+    first = models.shared("part", load)
+    assert models.shared("part", load) is first
+    del first
+    assert "part" not in models._shared
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_unload_gives_the_memory_back_to_the_system(monkeypatch):
+    """Small pieces, which the allocator keeps for itself unless it is asked."""
+    import numpy as np
+
+    before = resident_mb()
+    models._models["big"] = (("cpu", ""), [np.ones(2500, np.float32) for _ in range(20_000)])
+    assert resident_mb() - before > 150
+    models.unload("big")
+    assert resident_mb() - before < 30
+
+
+def resident_mb() -> float:
+    (line,) = [s for s in open("/proc/self/status").read().splitlines() if s.startswith("VmRSS")]
+    return int(line.split()[1]) / 1024
 
 
 def test_a_missing_package_comes_with_its_command():

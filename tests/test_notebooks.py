@@ -11,10 +11,15 @@ from parameters_cell import parameters_cell
 
 from chatter_nb.batch import FAILED_NOTEBOOK, NotebookError, plan_batch, run_notebook
 from chatter_nb.errors import InputError
-from chatter_nb.params import SpeakParams
+from chatter_nb.params import ConvertParams, SpeakParams
 from chatter_nb.runs import RunFolder
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+SPEAK, CONVERT = ROOT / "notebooks" / "01_speak.ipynb", ROOT / "notebooks" / "02_convert.ipynb"
+CLASSES = [(SPEAK, SpeakParams), (CONVERT, ConvertParams)]
+RECORDING = "params/recordings/target.flac"
+OTHER_RECORDING = "params/recordings/reading.flac"
+of_both = pytest.mark.parametrize(("path", "cls"), CLASSES, ids=("01_speak", "02_convert"))
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -42,20 +47,23 @@ def test_a_sentence_comes_before_every_cell_of_code(notebook):
         assert cell.cell_type == "markdown" or before.cell_type == "markdown"
 
 
-def test_the_parameters_cell_is_the_parameters():
-    """Names, defaults and help of 01_speak are SpeakParams', in order."""
-    cells = nbformat.read(ROOT / "notebooks" / "01_speak.ipynb", as_version=4).cells
+@of_both
+def test_the_parameters_cell_is_the_parameters(path, cls):
+    """Names, defaults and help are those of the class of parameters, in order."""
+    cells = nbformat.read(path, as_version=4).cells
     (cell,) = [cell for cell in cells if is_parameters(cell)]
-    assert cell.source == parameters_cell()
+    assert cell.source == parameters_cell(cls)
 
 
-def test_papermill_sees_every_parameter():
+@of_both
+def test_papermill_sees_every_parameter(path, cls):
     """Its inspection drops lines with a second `=` or a `#` in a string: none of ours."""
     import papermill
 
-    found = papermill.inspect_notebook(str(ROOT / "notebooks" / "01_speak.ipynb"))
-    assert set(found) == set(SpeakParams.model_fields)
-    assert found["chunk_chars"]["help"] == "longest text spoken in one go"
+    found = papermill.inspect_notebook(str(path))
+    assert set(found) == set(cls.model_fields)
+    helps = {name: field.description or "" for name, field in cls.model_fields.items()}
+    assert {name: found[name]["help"] for name in found} == helps
 
 
 def test_the_check_notebooks_parameters_are_known():
@@ -89,7 +97,7 @@ def test_plain_papermill_runs_every_notebook(path, tmp_path):
 def test_plain_papermill_takes_the_demo_file(tmp_path):
     """`papermill … -f params/demo.yaml` works as well as ours."""
     args = ("-f", ROOT / "params" / "demo.yaml", "-p", "outputs_dir", tmp_path)
-    done = papermill(ROOT / "notebooks" / "01_speak.ipynb", tmp_path / "out.ipynb", *args)
+    done = papermill(SPEAK, tmp_path / "out.ipynb", *args)
     assert done.returncode == 0, done.stderr
     found = {path.name for path in (tmp_path / "demo").iterdir()}
     assert found == {"speech.wav", "speech.mp3", "run.json"}
@@ -97,7 +105,7 @@ def test_plain_papermill_takes_the_demo_file(tmp_path):
 
 def test_plain_papermill_fails_on_an_unknown_parameter(tmp_path):
     """Papermill itself only warns; the notebook's first cell refuses it."""
-    done = papermill(NOTEBOOKS[1], tmp_path / "out.ipynb", "-p", "sede", "3")
+    done = papermill(SPEAK, tmp_path / "out.ipynb", "-p", "sede", "3")
     assert done.returncode != 0
     assert "unknown parameter 'sede': did you mean 'seed'?" in done.stderr
 
@@ -113,12 +121,56 @@ def params(tmp_path):
 
 def test_our_runner_puts_the_executed_notebook_in_the_runs_folder(params, tmp_path):
     """Audio is linked, not embedded, and the pages come only after success."""
-    speech = run_notebook(ROOT / "notebooks" / "01_speak.ipynb", params())
+    speech = run_notebook(SPEAK, params())
     found = {path.name for path in speech.folder.iterdir()}
     assert found == {"speech.wav", "run.json", "notebook.ipynb"}
     pages = (speech.folder / "notebook.ipynb").read_text()
     assert 'src=\\"speech.wav\\"' in pages
     assert "data:audio" not in pages
+
+
+@pytest.fixture
+def convert_params(tmp_path):
+    def make(**values):
+        values = {"source": RECORDING, "target": OTHER_RECORDING, "run_name": "run"} | values
+        return ConvertParams.create(values | {"interactive": False, "outputs_dir": str(tmp_path)})
+
+    return make
+
+
+def test_our_runner_runs_a_conversion(convert_params):
+    """Source, target and result are linked, and every figure is there."""
+    speech = run_notebook(CONVERT, convert_params(window_s=5.0))
+    found = {path.name for path in speech.folder.iterdir()}
+    assert found == {"converted.wav", "run.json", "notebook.ipynb"}
+    pages = (speech.folder / "notebook.ipynb").read_text()
+    for name in ("target.flac", "reading.flac", "converted.wav"):
+        assert f'{name}\\" type=' in pages
+    assert "data:audio" not in pages
+    assert pages.count("image/png") == 4
+    assert "3 windows" in pages
+
+
+@pytest.mark.slow
+def test_plain_papermill_converts_on_chatterbox(tiny, tmp_path):
+    """With a checkpoint of random weights."""
+    args = {"engine": "chatterbox", "checkpoint": tiny(), "source": RECORDING, "window_s": 6.0}
+    args |= {"outputs_dir": tmp_path, "run_name": "run", "interactive": False}
+    given = [part for name, value in args.items() for part in ("-p", name, value)]
+    done = papermill(CONVERT, tmp_path / "out.ipynb", *given)
+    assert done.returncode == 0, done.stderr
+    assert RunFolder(tmp_path / "run").is_proved()
+    assert RunFolder(tmp_path / "run").record().engine.name == "chatterbox"
+    assert (tmp_path / "out.ipynb").read_text().count("image/png") == 4
+
+
+@pytest.mark.slow
+def test_01_speak_runs_on_chatterbox_with_a_recording_as_voice(tiny, params):
+    """With a checkpoint of random weights; the voice can be heard before the work."""
+    asked = {"engine": "chatterbox", "checkpoint": str(tiny()), "voice": RECORDING}
+    speech = run_notebook(SPEAK, params(**asked))
+    assert speech.record.engine.name == "chatterbox"
+    assert "voice: target.flac, 11.2 s" in (speech.folder / "notebook.ipynb").read_text()
 
 
 def broken_notebook(tmp_path, source: str):

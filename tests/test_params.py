@@ -1,13 +1,21 @@
 """Parameters: one truth, strict, with errors that say the cure."""
 
 import math
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
 
 from chatter_nb.errors import InputError, ParamError
-from chatter_nb.params import SpeakParams
+from chatter_nb.params import ConvertParams, SpeakParams
 from chatter_nb.project import project_root, read_yaml, resolve_path
+from chatter_nb.strict import StrictParams
+
+BOTH = pytest.mark.parametrize(
+    ("cls", "least"),
+    [(SpeakParams, {"text": "Hi."}), (ConvertParams, {"source": "a.wav"})],
+    ids=["speak", "convert"],
+)
 
 
 def test_unknown_parameter_names_the_nearest():
@@ -155,9 +163,155 @@ def test_paths_start_at_the_project_from_anywhere_in_it(monkeypatch, tmp_path):
     assert project_root() == tmp_path
 
 
+@BOTH
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"sede": 1}, "unknown parameter 'sede': did you mean 'seed'"),
+        ({"seed": 2**32}, "seed: should be less than 4294967296"),
+        ({"seed": True}, "valid integer"),
+        ({"formats": ["wav", "wav"]}, "twice"),
+        ({"formats": []}, "at least 1"),
+        ({"wav_bits": 8}, "should be 16, 24 or 32"),
+        ({"device": "gpu"}, "is no device"),
+        ({"precision": "best"}, "'auto', 'exact' or 'fast'"),
+        ({"n_cfm_timesteps": 0}, "greater than or equal to 1"),
+        ({"prompt_s": math.nan}, "finite number"),
+        ({"prompt_s": 31.0}, "less than or equal to 30"),
+        ({"voices_dir": "a\0b"}, "NUL"),
+        ({"checkpoint": 7}, "put it in quotes"),
+        ({"outputs_dir": ""}, "at least 1 character"),
+        ({"run_name": "../x"}, "cannot name a folder"),
+        ({"interactive": "yes"}, "valid boolean"),
+    ],
+)
+def test_every_kind_of_run_is_equally_strict(cls, least, values, told):
+    with pytest.raises(ParamError, match=told):
+        cls.create(least | values)
+
+
+@BOTH
+def test_parameters_cannot_be_changed_after_they_were_checked(cls, least):
+    params = cls.create(least)
+    with pytest.raises(ValueError, match="frozen"):
+        params.seed = 1
+
+
+@BOTH
+def test_where_a_result_goes_is_not_part_of_what_it_is(cls, least):
+    """The digest tells knobs apart, and nothing else."""
+    digest = cls.create(least).digest()
+    moved = {"outputs_dir": "x", "run_name": "y", "interactive": False}
+    assert cls.create(least | moved).digest() == digest
+    assert cls.create(least | {"voices_dir": "x"}).digest() != digest
+    assert cls.create(least | {"seed": 1}).digest() != digest
+
+
+@BOTH
+def test_every_field_has_a_help_text_and_a_default(cls, least):
+    """The parameters cell is written from them; Papermill's inspection drops a second `=`."""
+    for field in cls.model_fields.values():
+        assert field.description
+        assert not field.is_required()
+        assert not set("=#") & set(field.description)
+
+
+def test_fields_of_the_same_name_say_the_same():
+    """But for the name, that tells what an unnamed run is named after, and what engines do."""
+    shared = SpeakParams.model_fields.keys() & ConvertParams.model_fields.keys()
+    for name in shared - {"engine", "run_name"}:
+        speak, convert = SpeakParams.model_fields[name], ConvertParams.model_fields[name]
+        assert (speak.description, speak.default) == (convert.description, convert.default)
+        assert (speak.annotation, speak.metadata) == (convert.annotation, convert.metadata)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"source": " "}, "nothing to convert: set source"),
+        ({"source": 3}, "put it in quotes"),
+        ({"source": "a\udcff"}, "not UTF-8"),
+        ({"source": "", "seed": "x"}, r"(?s)2 problems.*seed.*nothing to convert"),
+        ({"text": "Hi."}, "unknown parameter 'text'"),
+        ({"engine": "hibari"}, "'auto', 'world' or 'chatterbox'"),
+        ({"window_s": 3.9}, "window_s: should be greater than or equal to 4"),
+        ({"window_s": 121}, "less than or equal to 120"),
+        ({"window_s": math.nan}, "finite number"),
+        ({"overlap_s": 0.1}, "greater than or equal to 0.2"),
+        ({"overlap_s": 5.1}, "less than or equal to 5"),
+        (
+            {"window_s": 8.0, "overlap_s": 4.5},
+            "overlap_s 4.5 is more than half of window_s 8: use an overlap_s of at most 4, or a",
+        ),
+        ({"window_s": 4, "overlap_s": 3, "target": 1}, r"(?s)2 problems.*target.*more than half"),
+    ],
+)
+def test_a_bad_conversion_is_refused_with_its_reason(values, told):
+    with pytest.raises(ParamError, match=told):
+        ConvertParams.create({"source": "a.wav"} | values)
+
+
+def test_an_overlap_of_half_the_window_is_allowed():
+    """Two neighbours may share all of a window between them, three may not."""
+    params = ConvertParams(source="a.wav", window_s=8, overlap_s=4)
+    assert (params.window_s, params.overlap_s) == (8.0, 4.0)
+
+
+def test_a_conversions_command_line_strings_are_read_by_the_fields_type():
+    strings = {"source": "007", "window_s": "20", "overlap_s": "0.5", "prompt_s": "none"}
+    strings |= {"formats": "flac,mp3", "seed": "-1", "interactive": "false"}
+    params = ConvertParams.create(ConvertParams.coerce(strings))
+    assert (params.source, params.window_s, params.overlap_s) == ("007", 20.0, 0.5)
+    assert (params.prompt_s, params.formats) == (None, ("flac", "mp3"))
+    assert (params.seed, params.interactive) == (-1, False)
+    with pytest.raises(ParamError, match="window_s: should be a valid number"):
+        ConvertParams.create(ConvertParams.coerce({"source": "a", "window_s": "long"}))
+
+
+def test_a_conversions_file_names_the_run_and_the_place_of_an_error(tmp_path):
+    file = tmp_path / "dub.yaml"
+    file.write_text("source: talk.wav\noverlap_s: 0.5\n")
+    assert ConvertParams.from_file(file).run_name == "dub"
+    assert ConvertParams.from_file(file, {"overlap_s": "2"}).overlap_s == 2.0
+    with pytest.raises(ParamError, match=r"dub\.yaml: overlap_s 5 is more than half of window_s 4"):
+        ConvertParams.from_file(file, {"overlap_s": "5", "window_s": "4"})
+
+
+def test_a_conversion_without_a_name_gets_one_from_its_source():
+    """A folder or a file, wherever it is; a name without letters still names a folder."""
+    one = ConvertParams(source="/far/My Talk.flac").resolved_run_name()
+    two = ConvertParams(source="/far/My Talk.flac", target="joe").resolved_run_name()
+    assert one.startswith("my-talk-")
+    assert one != two
+    assert ConvertParams(source="talks/").resolved_run_name().startswith("talks-")
+    assert ConvertParams(source="--.wav").resolved_run_name().startswith("converted-")
+    params = ConvertParams(source="a.wav", run_name="dub", outputs_dir="x")
+    assert params.run_dir() == resolve_path("x") / "dub"
+
+
+def test_a_conversions_notebook_variables_become_parameters():
+    """What Papermill injects wins over the cell's samples; a misspelt name is an error."""
+    own = 'source: str = "a.wav"\ntarget: str = "b.wav"\nwindow_s: float = 30.0\n'
+    injected = '# Parameters\nsource = "c.wav"\n'
+    values = {"source": "c.wav", "target": "b.wav", "window_s": 30.0, "In": ["", own, injected]}
+    params = ConvertParams.from_notebook(values)
+    assert (params.source, params.target) == ("c.wav", "b.wav")
+    wrong = values | {"windows": 9, "In": ["", own, "# Parameters\nwindows = 9\n"]}
+    with pytest.raises(ParamError, match="unknown parameter 'windows': did you mean 'window_s'"):
+        ConvertParams.from_notebook(wrong)
+
+
+def kind_of(file: Path) -> type[StrictParams]:
+    """Conversions name a `source`."""
+    return ConvertParams if "source" in read_yaml(file) else SpeakParams
+
+
 @pytest.mark.parametrize("file", sorted((ROOT / "params").glob("*.yaml")), ids=lambda f: f.name)
 def test_every_preset_is_valid(file):
-    """Every YAML in params/ validates, is named after its run, and its text exists."""
-    params = SpeakParams.from_file(file)
+    """Every YAML in params/ validates, is named after its run, and says what it is for; the files
+    it names exist."""
+    params = kind_of(file).from_file(file)
     assert params.run_name == file.stem
-    assert not params.text_file or resolve_path(params.text_file).exists()
+    assert file.read_text().startswith("# ")
+    named = [getattr(params, name, "") for name in ("text_file", "source", "target")]
+    assert [path for path in named if path and not resolve_path(path).exists()] == []

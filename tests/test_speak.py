@@ -440,7 +440,7 @@ def test_a_resume_keeps_the_engine_that_auto_became(hum, tmp_path, monkeypatch):
     with pytest.raises(EngineError):
         hum(engine=ToneEngine(fail_at=5))
     better = EngineEntry("chatter_nb.testing", "ToneEngine", ("numpy",), "")
-    monkeypatch.setattr(base, "TTS_ENGINES", {"chatterbox": better} | base.TTS_ENGINES)
+    monkeypatch.setattr(base, "TTS_ENGINES", base.TTS_ENGINES | {"chatterbox": better})
     assert pick_engine().name == "chatterbox"
     resumed, engine = hum()
     assert resumed.record.engine.name == "hibari"

@@ -5,7 +5,8 @@ Engines are synchronous: plain calls, no threads. Importing this module imports 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
@@ -15,7 +16,9 @@ from chatter_nb.errors import ParamError, UnavailableError
 
 if TYPE_CHECKING:
     from chatter_nb.audio import Signal
-    from chatter_nb.params import SpeakParams
+    from chatter_nb.params import ConvertParams, SpeakParams
+    from chatter_nb.voices import Library
+    from chatter_nb.windows import Window
 
 # Parameters that only some engines take; None is the engine's own default.
 KNOBS = (
@@ -35,11 +38,15 @@ KNOBS = (
 
 @dataclass(frozen=True)
 class Voice:
-    """A voice ready to speak. `content_hash` names what it sounds like, whatever its name."""
+    """A voice ready to speak. `content_hash` names what it sounds like, whatever its name.
+
+    `notes` tell a person what is doubtful about its recording.
+    """
 
     name: str
     content_hash: str
     data: Any = field(default=None, repr=False, compare=False)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,17 +62,32 @@ class ChunkRequest:
 
 
 @dataclass(frozen=True)
+class ChunkPart:
+    """A part of a chunk that had to be split: its text, and its place in the chunk's audio."""
+
+    text: str
+    start_samples: int
+    end_samples: int
+
+
+@dataclass(frozen=True)
 class ChunkInfo:
-    """How a chunk was made: calls to the model, and which chunk it was split from, if any."""
+    """How a chunk was made: calls to the model, its parts if it had to be split.
+
+    `stages_s`: seconds of it that belong to stages other than synthesis.
+    """
 
     attempts: int = 1
-    split_from: int | None = None
+    parts: tuple[ChunkPart, ...] = ()
+    stages_s: Mapping[str, float] = field(default_factory=dict)
 
 
 class SpeechEngine(Protocol):
     """Text to speech. `takes` are the names in `KNOBS` it accepts.
 
-    `typical_rtf` is seconds of work a second of audio, for estimates before a run.
+    `typical_rtf` is seconds of work a second of audio, for estimates before a run. `watermarked`
+    engines' audio gets a PerTh watermark on its way to the file. `min_voice_s` is the shortest
+    recording that it clones a voice from; None if it clones none.
     """
 
     name: str
@@ -77,12 +99,14 @@ class SpeechEngine(Protocol):
     precision: str
     rows: int
     typical_rtf: float
+    watermarked: bool
+    min_voice_s: float | None
 
-    def prepare_voice(self, voice: str) -> Voice:
+    def prepare_voice(self, voice: str, library: Library) -> Voice:
         """The voice by name or from a recording; empty for the engine's own."""
         ...
 
-    def check_text(self, text: str) -> list[str]:
+    def check_text(self, text: str, language: str) -> list[str]:
         """Raise `InputError`, naming the characters, for letters it would leave out.
 
         Returns notes on symbols that it passes over, for the person and the record.
@@ -93,6 +117,68 @@ class SpeechEngine(Protocol):
         self, requests: Sequence[ChunkRequest]
     ) -> Iterator[tuple[int, Signal, ChunkInfo]]:
         """Yield (index, mono float32 audio, info) as chunks finish, in any order."""
+        ...
+
+
+class WindowJoiner(Protocol):
+    """Joins a conversion's windows, given in their order, and passes audio on as it goes."""
+
+    @property
+    def samples(self) -> int:
+        """What has been passed on so far."""
+        ...
+
+    def add(self, window: Window, made: Signal) -> None:
+        """Take what `Conversion.convert` made of a window."""
+        ...
+
+    def finish(self) -> tuple[int, ...]:
+        """Pass on the rest. Returns the seams, in output samples: the middle of each overlap."""
+        ...
+
+
+class Conversion(Protocol):
+    """One recording on its way into another voice. Its `steps` are of `windows.STEP_S`."""
+
+    steps: int
+
+    def convert(self, window: Window) -> Signal:
+        """Make one window; shape (n,), n the engine's own. The same arguments, the same values."""
+        ...
+
+    def joiner(self, write: Callable[[Signal], object]) -> WindowJoiner:
+        """A joiner that passes audio at the engine's `sample_rate` to `write`."""
+        ...
+
+
+class ConvertEngine(Protocol):
+    """Voice conversion: the words and timing of a source in the voice of a target.
+
+    `source_rate` (Hz) is what it wants its sources in. `takes` are the knobs it accepts.
+    """
+
+    name: str
+    version: str
+    sample_rate: int
+    source_rate: int
+    takes: frozenset[str]
+    device: str
+    precision: str
+    typical_rtf: float
+    watermarked: bool
+
+    def prepare_voice(self, voice: str, library: Library) -> Voice:
+        """The target from a name in the library or a recording; empty for the engine's own."""
+        ...
+
+    def steps(self, samples: int) -> int:
+        """How many steps a source of so many samples (at `source_rate`) has."""
+        ...
+
+    def begin(
+        self, source: Signal, voice: Voice, *, seed: int, knobs: Mapping[str, float | int]
+    ) -> Conversion:
+        """Look at a whole recording once (mono, at `source_rate`), before its windows are made."""
         ...
 
 
@@ -117,11 +203,31 @@ class EngineEntry:
             raise UnavailableError(
                 f"{', '.join(missing)} is not installed; install it with: {self.install}"
             )
-        return getattr(import_module(self.module), self.class_name)
+        with warnings.catch_warnings():  # what other packages say of each other at import
+            warnings.simplefilter("ignore")
+            return getattr(import_module(self.module), self.class_name)
+
+
+# `pip` alone would follow chatterbox-tts' own pins, which take torch and numpy back by years.
+INSTALL_CHATTERBOX = (
+    "pip install -c constraints.txt -e '.[chatterbox]' && "
+    "pip install --no-deps chatterbox-tts==0.1.7"
+)
+
+
+def _chatterbox(class_name: str, module: str = "chatterbox") -> EngineEntry:
+    return EngineEntry(
+        f"chatter_nb.engines.{module}",
+        class_name,
+        ("torch", "torchaudio", "chatterbox"),
+        INSTALL_CHATTERBOX,
+        needs_gpu=True,
+    )
 
 
 # In order of preference: `auto` takes the first whose needs are met.
 TTS_ENGINES: dict[str, EngineEntry] = {
+    "chatterbox": _chatterbox("ChatterboxEngine"),
     "hibari": EngineEntry(
         "chatter_nb.engines.hibari",
         "HibariEngine",
@@ -129,37 +235,47 @@ TTS_ENGINES: dict[str, EngineEntry] = {
         "pip install hibari-tts",
         cpu_only=True,
     ),
+    "chatterbox-multilingual": _chatterbox("MultilingualEngine"),
+    "chatterbox-turbo": _chatterbox("TurboEngine"),
+}
+
+VC_ENGINES: dict[str, EngineEntry] = {
+    "chatterbox": _chatterbox("ChatterboxConverter", "chatterbox_vc"),
+    "world": EngineEntry(
+        "chatter_nb.engines.world",
+        "WorldConverter",
+        ("pyworld",),
+        "pip install pyworld-prebuilt",
+        cpu_only=True,
+    ),
 }
 
 
-# What a user may expect to speak, in order of preference; named in the reason if it is not here.
-EXPECTED = ("chatterbox",)
+def registry(*, convert: bool = False) -> dict[str, EngineEntry]:
+    """The engines that speak, or those that convert."""
+    return VC_ENGINES if convert else TTS_ENGINES
 
 
-def absent_engines() -> list[str]:
-    """Expected engines that this version does not have."""
-    return [name for name in EXPECTED if name not in TTS_ENGINES]
-
-
-def tts_entry(name: str) -> EngineEntry:
+def entry(name: str, *, convert: bool = False) -> EngineEntry:
     """The registry's entry, or an `UnavailableError` that lists what there is."""
-    if name not in TTS_ENGINES:
-        raise UnavailableError(
-            f"engine '{name}' is not part of this version; it has: {', '.join(TTS_ENGINES)}"
-        )
-    return TTS_ENGINES[name]
+    entries = registry(convert=convert)
+    if name not in entries:
+        doing = "converts" if convert else "speaks"
+        raise UnavailableError(f"no engine '{name}' {doing}; there are: {', '.join(entries)}")
+    return entries[name]
 
 
-def knobs_of(params: SpeakParams) -> dict[str, float | int]:
+def knobs_of(params: SpeakParams | ConvertParams) -> dict[str, float | int]:
     """The engine knobs that were set, by name."""
-    values = {name: getattr(params, name) for name in KNOBS}
+    values = {name: getattr(params, name, None) for name in KNOBS}
     return {name: value for name, value in values.items() if value is not None}
 
 
-def check_supported(params: SpeakParams, engine: Any, reason: str) -> None:
+def check_supported(params: SpeakParams | ConvertParams, engine: Any, reason: str) -> None:
     """Refuse, all at once, what was set and an engine (or its class) does not take."""
     given = [*knobs_of(params)]
-    given += ["rows"] * (params.rows > 1) + ["precision"] * (params.precision == "fast")
+    given += ["rows"] * (getattr(params, "rows", 0) > 1)
+    given += ["precision"] * (params.precision == "fast")
     given += ["checkpoint"] * bool(params.checkpoint)
     refused = [name for name in given if name not in engine.takes]
     who = f"engine '{engine.name}' ({reason})"
@@ -170,10 +286,10 @@ def check_supported(params: SpeakParams, engine: Any, reason: str) -> None:
             f"{who} does not take {', '.join(refused)}; it takes: {taken}. "
             "Leave them out or choose another engine"
         )
-    if params.language and params.language not in engine.languages:
+    language = getattr(params, "language", None)
+    if language and language not in engine.languages:
         problems.append(
-            f"{who} does not speak language '{params.language}'; "
-            f"it speaks: {', '.join(engine.languages)}"
+            f"{who} does not speak language '{language}'; it speaks: {', '.join(engine.languages)}"
         )
     if problems:
         raise ParamError("\n".join(problems))

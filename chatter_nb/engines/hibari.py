@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from hibari import Hibari, dsp
 from hibari.voices import DEFAULT, VOICES
@@ -19,6 +20,9 @@ from hibari.voices import DEFAULT, VOICES
 from chatter_nb.audio import Signal, check_signal
 from chatter_nb.engines.base import ChunkInfo, ChunkRequest, Voice
 from chatter_nb.errors import EngineError, InputError, ParamError
+
+if TYPE_CHECKING:
+    from chatter_nb.voices import Library
 
 # A symbol that was said in so many places is taken to be said in the others of a long text.
 CONTEXTS_A_SYMBOL = 400
@@ -38,6 +42,8 @@ class HibariEngine:
     device = "cpu"
     precision = "exact"
     rows = 1
+    watermarked = False
+    min_voice_s = None
     typical_rtf = 0.01  # 2-core server CPU, `bench embedded`: about 3 s for 347 s of audio
 
     def __init__(self, *, device: str = "cpu", checkpoint: str = "") -> None:
@@ -47,7 +53,7 @@ class HibariEngine:
         self._speakers[DEFAULT].phonemize("ready")
         self._phonemes = lru_cache(CONTEXTS_A_SYMBOL)(self._speakers[DEFAULT].phonemize)
 
-    def prepare_voice(self, voice: str) -> Voice:
+    def prepare_voice(self, voice: str, library: Library) -> Voice:
         """One of hibari's voices; all but the embedded one are downloaded on first use (8 MB)."""
         name = voice or DEFAULT
         if name not in VOICES:
@@ -62,7 +68,7 @@ class HibariEngine:
                 raise EngineError(str(error)) from error
         return Voice(name, VOICES[name]["sha256"])
 
-    def check_text(self, text: str) -> list[str]:
+    def check_text(self, text: str, language: str) -> list[str]:
         """Refuse letters and digits that hibari passes over in silence or spells, such as 你 or Ж.
 
         Returns a note on symbols it does not say where they stand ("5 €", "x ≥ 5", emoji) and on

@@ -1,0 +1,152 @@
+"""The files of each model: in a folder, in the hub's cache, or fetched; what is missing is listed.
+
+Not here: what is in them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from chatter_nb.errors import InputError, UnavailableError
+from chatter_nb.project import resolve_path
+
+PACKAGE = "chatterbox-tts"
+_REPO = "ResembleAI/chatterbox"
+_SAMPLES, _SAMPLE_BYTES = 256, 1 << 16
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """Where a model's files come from, which it cannot do without, and which it can."""
+
+    repo: str
+    needed: tuple[str, ...]
+    optional: tuple[str, ...] = ("conds.pt",)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.needed + self.optional
+
+
+MODELS = {
+    "chatterbox": ModelFiles(
+        _REPO, ("ve.safetensors", "t3_cfg.safetensors", "s3gen.safetensors", "tokenizer.json")
+    ),
+    "chatterbox-multilingual": ModelFiles(
+        _REPO,
+        (
+            "ve.pt",
+            "t3_mtl23ls_v2.safetensors",
+            "s3gen.pt",
+            "grapheme_mtl_merged_expanded_v1.json",
+        ),
+        ("conds.pt", "Cangjie5_TC.json"),
+    ),
+    "chatterbox-turbo": ModelFiles(
+        "ResembleAI/chatterbox-turbo",
+        (
+            "ve.safetensors",
+            "t3_turbo_v1.safetensors",
+            "s3gen_meanflow.safetensors",
+            "vocab.json",
+            "merges.txt",
+            "tokenizer_config.json",
+        ),
+        ("conds.pt", "added_tokens.json", "special_tokens_map.json", "tokenizer.json"),
+    ),
+    "chatterbox-vc": ModelFiles(_REPO, ("s3gen.safetensors",)),
+}
+
+
+def locate(model: str, checkpoint: str = "") -> Path:
+    """The folder with a model's files: `checkpoint`, else the hub's cache, filled if need be.
+
+    Raises `InputError` that lists the missing files and says where to put them.
+    """
+    if not checkpoint:
+        return cached(model) or fetch(model)
+    folder = resolve_path(checkpoint)
+    if not folder.is_dir():
+        raise InputError(f"checkpoint '{checkpoint}' is not a folder; give one that holds {model}")
+    missing = _missing(model, folder)
+    if missing:
+        raise InputError(
+            f"checkpoint {folder} lacks {', '.join(missing)} of {model}: put them there "
+            f"(they are in {MODELS[model].repo} on the Hugging Face hub)"
+        )
+    return folder
+
+
+def cached(model: str) -> Path | None:
+    """The hub cache's folder of a model, if every needed file has arrived; asks no network."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(MODELS[model].repo, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+    return None if _missing(model, folder) else folder
+
+
+def fetch(model: str) -> Path:
+    """Download a model's files into the hub's cache, with progress; finished ones are kept.
+
+    A file appears there under its name only when it is whole. Raises `UnavailableError` without a
+    network, naming what is missing and where it belongs.
+    """
+    from huggingface_hub import constants, snapshot_download
+
+    if model not in MODELS:
+        raise InputError(f"no model '{model}'; there are: {', '.join(MODELS)}")
+    files = MODELS[model]
+    try:
+        folder = Path(snapshot_download(files.repo, allow_patterns=list(files.names)))
+    except Exception as error:  # the hub's client raises its own, its HTTP library's and OSError
+        raise UnavailableError(
+            f"{model} is not on this machine and cannot be fetched "
+            f"({type(error).__name__}: {_first_line(error)}).\n"
+            f"Missing: {', '.join(files.needed)}\n"
+            f"With a network: chatter-nb fetch {model} (from {files.repo}). Without one: copy the "
+            "files into a folder and set checkpoint to it, or copy the whole cache of a machine "
+            f"that has them to {constants.HF_HUB_CACHE}. Or choose the embedded engine: it needs "
+            "no files"
+        ) from error
+    missing = _missing(model, folder)
+    if missing:
+        raise UnavailableError(f"{files.repo} on the hub has no {', '.join(missing)} for {model}")
+    return folder
+
+
+def identity(folder: Path, names: tuple[str, ...]) -> str:
+    """A short hash of files' contents, wherever they lie.
+
+    Of a large file its size and 256 evenly spaced pieces of 64 kB are taken: reading gigabytes
+    whole would take longer than loading them.
+    """
+    digest = hashlib.blake2b(digest_size=6)
+    for name in names:
+        path = folder / name
+        if path.exists():
+            digest.update(f"{name} {path.stat().st_size} ".encode())
+            _add_samples(digest, path)
+    return digest.hexdigest()
+
+
+def _add_samples(digest: hashlib.blake2b, path: Path) -> None:
+    size = path.stat().st_size
+    step = max(_SAMPLE_BYTES, size // _SAMPLES)
+    with path.open("rb") as file:
+        for start in range(0, size, step):
+            file.seek(start)
+            digest.update(file.read(_SAMPLE_BYTES))
+
+
+def _missing(model: str, folder: Path) -> list[str]:
+    return [name for name in MODELS[model].needed if not (folder / name).is_file()]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [""])[0]

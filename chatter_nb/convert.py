@@ -1,0 +1,238 @@
+"""One conversion run: recordings to the same words in another voice, and the record that proves it.
+
+`convert_voice` is the whole of it; `plan_conversion` then `render_conversion` are its halves.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from chatter_nb.audio import inspect_audio, resampled_length
+from chatter_nb.chunkstore import ChunkStore, chunk_key
+from chatter_nb.conversion import Conversions, PlannedRecording, PlannedWindow
+from chatter_nb.engines.base import ConvertEngine, Voice, check_supported, entry, knobs_of
+from chatter_nb.errors import InputError
+from chatter_nb.execution import carry_out
+from chatter_nb.models import Choice, get_or_load_vc_model, pick_device
+from chatter_nb.params import ConvertParams
+from chatter_nb.planning import (
+    Estimate,
+    Problems,
+    cost_notes,
+    count,
+    encoding_rtf,
+    file_bytes_per_s,
+    library_of,
+    settle,
+)
+from chatter_nb.project import resolve_path
+from chatter_nb.render import Progress
+from chatter_nb.runs import RunFolder
+from chatter_nb.speech import Speech
+from chatter_nb.textfiles import natural_key
+from chatter_nb.timing import Stopwatch
+from chatter_nb.voices import SUFFIXES, content_hash
+from chatter_nb.windows import plan_windows
+
+CONVERTED = "converted"  # the name of the one output of a single recording
+MIN_SOURCE_S = 0.2
+SILENT_PEAK = 1e-4  # -80 dB
+KEPT_BYTES_PER_S = 100_000  # of a window in the store; world's audio, Chatterbox' mel is less
+
+
+@dataclass(frozen=True)
+class ConversionPlan:
+    """All that `render_conversion` needs, and what to tell a person first (`str(plan)`)."""
+
+    params: ConvertParams
+    folder: RunFolder
+    store: ChunkStore
+    engine: ConvertEngine
+    engine_choice: Choice
+    device_choice: Choice
+    voice: Voice
+    seed: int
+    outputs: tuple[PlannedRecording, ...]
+    warnings: tuple[str, ...]
+    stages_s: dict[str, float]
+    planning_s: float
+
+    @property
+    def windows(self) -> list[PlannedWindow]:
+        return [planned for output in self.outputs for planned in output.windows]
+
+    def estimate(self) -> Estimate:
+        """Audio, work and disk, leaving out the windows that are kept already."""
+        audio_s, new_s = sum(one.duration_s for one in self.outputs), self._new_s()
+        disk = audio_s * file_bytes_per_s(self.params, self.engine.sample_rate)
+        work_s = new_s * self.engine.typical_rtf + audio_s * encoding_rtf(self.params)
+        return Estimate(audio_s, work_s, round(disk + new_s * KEPT_BYTES_PER_S))
+
+    def _new_s(self) -> float:
+        new = [one.window for one in self.windows if not self.store.has(one.key)]
+        return sum(window.end_s - window.start_s for window in new)
+
+    def __str__(self) -> str:
+        sources = f"{len(self.outputs)} recordings, " if len(self.outputs) > 1 else ""
+        estimate = self.estimate()
+        lines = [
+            f"engine: {self.engine_choice}, voice {self.voice.name}, seed {self.seed}",
+            f"device: {self.device_choice}",
+            f"source: {sources}{count(len(self.windows), 'window')}; {estimate}",
+            f"result: {self.folder.path}",
+        ]
+        notes = [*cost_notes(self.engine, self._new_s()), *self.warnings]
+        notes += estimate.notes(self.folder)
+        return "\n".join([*lines, *(f"note: {note}" for note in notes)])
+
+
+def convert_voice(
+    params: ConvertParams,
+    progress: Callable[[Progress], object] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Speech:
+    """Convert into `outputs_dir/run_name`; finished windows of an earlier run are used again.
+
+    Raises `InputError` before any work for recordings that cannot be converted, `EngineError` with
+    its position where a window fails, and `Cancelled` after the window in hand once `cancelled()`
+    is true. What is finished is kept, and `run.json` says what happened.
+    """
+    return render_conversion(plan_conversion(params), progress, cancelled)
+
+
+def render_conversion(
+    plan: ConversionPlan,
+    progress: Callable[[Progress], object] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Speech:
+    """Carry out a plan; see `convert_voice`."""
+    with plan.folder.locked():
+        run = Conversions(plan, progress or (lambda _: None), cancelled or (lambda: False))
+        record = carry_out(plan.folder, plan.outputs, run)
+    return Speech(plan.folder.path, record)
+
+
+def plan_conversion(params: ConvertParams) -> ConversionPlan:
+    """Settle everything about a run. Raises `InputError` with all that would stop it."""
+    watch = Stopwatch(("load", "voice", "read"))
+    folder = RunFolder(params.run_dir())
+    choice, seed = settle(params, folder.unfinished(), source=("source",), convert=True)
+    problems = Problems()
+    with watch.stage("load"):
+        engine_class = entry(choice.name, convert=True).engine_class()
+    device = problems.of(lambda: pick_device(params.device, engine=choice.name, convert=True))
+    problems.of(lambda: check_supported(params, engine_class, choice.reason))
+    with watch.stage("read"):
+        sources, notes = read_sources(params, problems)
+    problems.raise_any()
+    with watch.stage("load"):
+        engine = get_or_load_vc_model(choice.name, params.device, params.checkpoint)
+    with watch.stage("voice"):
+        voice = engine.prepare_voice(params.target, library_of(params))
+    outputs = tuple(_planned(source, params, engine, voice, seed) for source in sources)
+    return ConversionPlan(
+        params=params,
+        folder=folder,
+        store=ChunkStore(resolve_path(params.outputs_dir)),
+        engine=engine,
+        engine_choice=choice,
+        device_choice=device,
+        voice=voice,
+        seed=seed,
+        outputs=outputs,
+        warnings=(*voice.notes, *notes),
+        stages_s=watch.stages_s,
+        planning_s=watch.wall_s,
+    )
+
+
+@dataclass(frozen=True)
+class Source:
+    """A recording that has been read through and found usable."""
+
+    name: str
+    path: Path
+    content_hash: str
+    samples: int
+    sample_rate: int
+
+    @property
+    def duration_s(self) -> float:
+        return self.samples / self.sample_rate
+
+
+def read_sources(params: ConvertParams, problems: Problems) -> tuple[list[Source], list[str]]:
+    """The recordings to convert, in natural order, and notes; all their problems are collected."""
+    path = resolve_path(params.source)
+    if not path.exists():
+        problems.found.append(f"source {path} does not exist")
+        return [], []
+    if not path.is_dir():
+        found = problems.of(lambda: _inspected(path, CONVERTED))
+        return [found] if found else [], []
+    files = [file for file in path.iterdir() if file.is_file() and not file.name.startswith(".")]
+    ours = sorted(
+        (file for file in files if file.suffix.lower() in SUFFIXES),
+        key=lambda file: natural_key(file.name),
+    )
+    others = sorted(file.name for file in set(files) - set(ours))
+    notes = [f"{path}: passed over {', '.join(others)}: no recordings"] if others else []
+    if not ours:
+        problems.found.append(f"folder {path} holds no recording ({' '.join(SUFFIXES)})")
+    twice = [name for name, times in Counter(file.stem for file in ours).items() if times > 1]
+    if twice:
+        problems.found.append(f"{path} holds two recordings named {twice[0]}: one name, one output")
+    found = [problems.of(partial(_inspected, file, file.stem)) for file in ours]
+    return [source for source in found if source], notes
+
+
+def _inspected(path: Path, name: str) -> Source:
+    found = inspect_audio(path)
+    if found.duration_s < MIN_SOURCE_S:
+        raise InputError(f"recording {path} is {found.duration_s:.2f} s: at least {MIN_SOURCE_S} s")
+    if found.peak < SILENT_PEAK:
+        raise InputError(f"recording {path} is all silence: there is nothing to convert")
+    return Source(name, path, content_hash(path), found.samples, found.sample_rate)
+
+
+def _planned(
+    source: Source, params: ConvertParams, engine: ConvertEngine, voice: Voice, seed: int
+) -> PlannedRecording:
+    steps = engine.steps(resampled_length(source.samples, source.sample_rate, engine.source_rate))
+    windows = plan_windows(steps, window_s=params.window_s, overlap_s=params.overlap_s)
+    determines = {
+        "kind": "convert",
+        "engine": engine.name,
+        "version": engine.version,
+        "voice": voice.content_hash,
+        "knobs": knobs_of(params),
+        "precision": engine.precision,
+        "source": source.content_hash,
+        "steps": steps,
+        "seed": seed,
+    }
+    return PlannedRecording(
+        name=source.name,
+        path=source.path,
+        duration_s=source.duration_s,
+        steps=steps,
+        windows=tuple(
+            PlannedWindow(
+                window, chunk_key(**determines, window=[window.start, window.end, window.overlap])
+            )
+            for window in windows
+        ),
+    )
+
+
+def check_conversion(params: ConvertParams) -> list[str]:
+    """Every problem of a conversion's input that needs no model to be found."""
+    problems = Problems()
+    problems.of(lambda: read_sources(params, problems))
+    if params.target:
+        problems.of(lambda: library_of(params).find(params.target))
+    return problems.found

@@ -1,0 +1,263 @@
+"""Chatterbox' speech: English, Multilingual and Turbo, over upstream's modules.
+
+One chunk at a time, the samples upstream's `generate` makes of the same seed, voice and knobs. The
+voice is an argument, never a state; the watermark comes later, in blocks (see `watermark`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from chatterbox import mtl_tts, tts, tts_turbo
+from chatterbox.models.s3gen import S3GEN_SR
+from chatterbox.models.s3gen.const import S3GEN_SIL
+from chatterbox.models.t3.modules.t3_config import T3Config
+from chatterbox.models.tokenizers import EnTokenizer
+from torch import Tensor
+from transformers import AutoTokenizer
+
+from chatter_nb.audio import Signal, check_signal
+from chatter_nb.checkpoints import MODELS, PACKAGE, identity, locate
+from chatter_nb.engines.alphabet import Alphabet
+from chatter_nb.engines.base import ChunkInfo, ChunkRequest, Voice
+from chatter_nb.engines.conditionals import Conditionals, VoiceShelf, encode_for_speech
+from chatter_nb.engines.device import memory_told, quiet_upstream, seeded
+from chatter_nb.engines.loading import (
+    load_s3gen,
+    load_t3,
+    load_voice_encoder,
+    readable,
+    turbo_config,
+)
+from chatter_nb.engines.multilingual import GraphemeTokenizer, helper_notes
+from chatter_nb.engines.splitting import say_or_split
+from chatter_nb.engines.t3 import Decoded, decode_llama, decode_turbo
+from chatter_nb.errors import EngineError
+from chatter_nb.voices import MIN_S
+
+if TYPE_CHECKING:
+    from chatter_nb.voices import Library, Recording
+
+MAX_NEW_TOKENS = 1000  # upstream's, 40 s
+_SILENT_END = (S3GEN_SIL,) * 3  # Turbo's
+_COMMON = ("temperature", "top_p", "repetition_penalty", "max_new_tokens")
+_OTHERS = ("n_cfm_timesteps", "prompt_s", "checkpoint")
+# Seconds of work a second of speech: 2-core CPU, `bench` of random full weights; 30 tokens/s of
+# upstream on any GPU (facts); a Mac lies between.
+_RTF = {"cpu": 15.0, "mps": 4.0, "cuda": 1.2}
+
+
+class ChatterboxEngine:
+    """The English model. `SpeechEngine` over upstream's T3, S3Gen and voice encoder.
+
+    `device` is a torch device that is there; `checkpoint` a folder, or empty for the hub's cache.
+    """
+
+    name = "chatterbox"
+    sample_rate = S3GEN_SR
+    languages: tuple[str, ...] = ("en",)
+    takes = frozenset({"exaggeration", "cfg_weight", "min_p", *_COMMON, *_OTHERS})
+    precision = "exact"
+    rows = 1
+    watermarked = True
+    defaults: ClassVar[dict[str, float]] = {
+        "exaggeration": 0.5,
+        "cfg_weight": 0.5,
+        "temperature": 0.8,
+        "min_p": 0.05,
+        "top_p": 1.0,
+        "repetition_penalty": 1.2,
+        "max_new_tokens": MAX_NEW_TOKENS,
+    }
+    t3_file = "t3_cfg.safetensors"
+    s3gen_file = "s3gen.safetensors"
+    voice_encoder_file = "ve.safetensors"
+    meanflow = False
+    min_voice_s: float | None = MIN_S
+    encoder_prompt_s = 6.0  # upstream's ENC_COND_LEN
+
+    def __init__(self, *, device: str = "cpu", checkpoint: str = "") -> None:
+        folder = self._folder = locate(self.name, checkpoint)
+        self.device = device
+        self.typical_rtf = _RTF[device.partition(":")[0]]
+        self.version = f"{version(PACKAGE)}+{identity(folder, MODELS[self.name].needed)}"
+        self._load_tokenizer()
+        self._voice_encoder = load_voice_encoder(folder, self.voice_encoder_file, device)
+        self._s3gen = load_s3gen(folder, self.s3gen_file, device, meanflow=self.meanflow)
+        self._t3 = load_t3(folder, self.t3_file, device, self._config())
+        self._voices = VoiceShelf(folder, self.version, self._encode, min_s=self.min_voice_s or 0)
+
+    def prepare_voice(self, voice: str, library: Library) -> Voice:
+        """A voice of the library or of a recording; empty for the checkpoint's own."""
+        return self._voices.voice(voice, library)
+
+    def check_text(self, text: str, language: str) -> list[str]:
+        """Refuse letters that the model has no token for; note the symbols it passes over."""
+        return self._alphabet.check(self._normalised(text, language), who=self.name)
+
+    def synthesize(
+        self, requests: Sequence[ChunkRequest]
+    ) -> Iterator[tuple[int, Signal, ChunkInfo]]:
+        for request in requests:
+            audio, info = self._speak(request)
+            yield request.index, audio, info
+
+    def _speak(self, request: ChunkRequest) -> tuple[Signal, ChunkInfo]:
+        tokens_s = 0.0
+
+        def say(text: str, seed: int) -> Signal | None:
+            nonlocal tokens_s
+            with seeded(seed), quiet_upstream(), memory_told("one chunk", _SMALLER):
+                start_s = time.perf_counter()
+                decoded = self._decode(text, request)
+                tokens_s += time.perf_counter() - start_s
+                usable = decoded.ended and len(decoded.tokens) > 0
+                audio = self._wave(decoded.tokens, request) if usable else None
+            return audio
+
+        audio, info = say_or_split(
+            request.text, request.seed, say, sample_rate=S3GEN_SR, language=request.language
+        )
+        return audio, replace(info, stages_s={"tokens": tokens_s})
+
+    def _decode(self, text: str, request: ChunkRequest) -> Decoded:
+        knobs = self.defaults | {k: v for k, v in request.knobs.items() if k in self.defaults}
+        exaggeration = knobs.pop("exaggeration", 0.0)
+        cond = request.voice.data.for_t3(exaggeration, self.device)
+        tokens = self._text_tokens(text, request.language).to(self.device)
+        longest = self._t3.hp.max_text_tokens
+        if tokens.shape[1] > longest:
+            raise EngineError(
+                f"{text[:60]!r}… is {tokens.shape[1]} text tokens long, the model takes {longest}: "
+                "choose a smaller chunk_chars"
+            )
+        return self._tokens_of(cond, tokens, knobs)
+
+    def _tokens_of(self, cond: Any, tokens: Tensor, knobs: dict[str, Any]) -> Decoded:
+        return decode_llama(self._t3, cond, tokens, **knobs)
+
+    def _wave(self, tokens: Tensor, request: ChunkRequest) -> Signal:
+        with torch.inference_mode():
+            wave, _ = self._s3gen.inference(
+                speech_tokens=tokens,
+                ref_dict=request.voice.data.for_s3gen(self.device, request.knobs.get("prompt_s")),
+                n_cfm_timesteps=request.knobs.get("n_cfm_timesteps"),
+            )
+        audio = wave.squeeze(0).cpu().numpy()
+        return check_signal(audio, where=f"{self.name}, chunk {request.index}")
+
+    def _encode(self, recording: Recording) -> Conditionals:
+        return encode_for_speech(
+            recording,
+            self._s3gen,
+            self._voice_encoder,
+            self.device,
+            prompt_tokens=self._t3.hp.speech_cond_prompt_len,
+            prompt_s=self.encoder_prompt_s,
+        )
+
+    def _config(self) -> T3Config:
+        return T3Config.english_only()
+
+    def _load_tokenizer(self) -> None:
+        path = self._folder / "tokenizer.json"
+        with readable(path):
+            self._tokenizer = EnTokenizer(str(path))
+        self._alphabet = Alphabet(self._tokenizer.tokenizer)
+
+    def _normalised(self, text: str, language: str) -> str:
+        return tts.punc_norm(text)
+
+    def _text_tokens(self, text: str, language: str) -> Tensor:
+        text = self._alphabet.known(self._normalised(text, language))
+        return self._tokenizer.text_to_tokens(text)
+
+
+class MultilingualEngine(ChatterboxEngine):
+    """23 languages; `language` names one of them."""
+
+    name = "chatterbox-multilingual"
+    languages = ("en", *sorted(set(mtl_tts.SUPPORTED_LANGUAGES) - {"en"}))
+    defaults: ClassVar = {**ChatterboxEngine.defaults, "repetition_penalty": 2.0}
+    t3_file = "t3_mtl23ls_v2.safetensors"
+    s3gen_file = "s3gen.pt"
+    voice_encoder_file = "ve.pt"
+
+    def check_text(self, text: str, language: str) -> list[str]:
+        return helper_notes(language) + super().check_text(text, language)
+
+    def _config(self) -> T3Config:
+        return T3Config.multilingual()
+
+    def _load_tokenizer(self) -> None:
+        path = self._folder / "grapheme_mtl_merged_expanded_v1.json"
+        with readable(path):
+            self._tokenizer = GraphemeTokenizer(path)
+        self._alphabet = Alphabet(self._tokenizer.tokenizer)
+
+    def _normalised(self, text: str, language: str) -> str:
+        return self._tokenizer.normalised(mtl_tts.punc_norm(text), language)
+
+    def _text_tokens(self, text: str, language: str) -> Tensor:
+        text = self._alphabet.known(self._normalised(text, language))
+        return self._tokenizer.tokens_of(text, language)
+
+
+class TurboEngine(ChatterboxEngine):
+    """The fast English model: no guidance, tags such as [laugh], two decoder steps."""
+
+    name = "chatterbox-turbo"
+    takes = frozenset({"top_k", *_COMMON, *_OTHERS})
+    defaults: ClassVar = {
+        "temperature": 0.8,
+        "top_k": 1000,
+        "top_p": 0.95,
+        "repetition_penalty": 1.2,
+        "max_new_tokens": MAX_NEW_TOKENS,
+    }
+    t3_file = "t3_turbo_v1.safetensors"
+    s3gen_file = "s3gen_meanflow.safetensors"
+    meanflow = True
+    min_voice_s = 5.0 + 1 / S3GEN_SR  # more than five
+    encoder_prompt_s = 15.0
+
+    def check_text(self, text: str, language: str) -> list[str]:
+        """Its tokens are bytes: no text is foreign to them, though it was taught English."""
+        return []
+
+    def _tokens_of(self, cond: Any, tokens: Tensor, knobs: dict[str, Any]) -> Decoded:
+        return decode_turbo(self._t3, cond, tokens, **knobs)
+
+    def _wave(self, tokens: Tensor, request: ChunkRequest) -> Signal:
+        end = torch.tensor(_SILENT_END, device=tokens.device)
+        return super()._wave(torch.cat([tokens, end]), request)
+
+    def _encode(self, recording: Recording) -> Conditionals:
+        return encode_for_speech(
+            recording,
+            self._s3gen,
+            self._voice_encoder,
+            self.device,
+            prompt_tokens=self._t3.hp.speech_cond_prompt_len,
+            prompt_s=self.encoder_prompt_s,
+            normalise=True,
+        )
+
+    def _config(self) -> T3Config:
+        return turbo_config()
+
+    def _load_tokenizer(self) -> None:
+        with readable(self._folder / "vocab.json"):
+            self._tokenizer = AutoTokenizer.from_pretrained(self._folder)
+
+    def _text_tokens(self, text: str, language: str) -> Tensor:
+        ids = self._tokenizer(tts_turbo.punc_norm(text), return_tensors="pt").input_ids
+        return ids
+
+
+_SMALLER = "choose a smaller chunk_chars, a shorter prompt_s, or device: cpu"

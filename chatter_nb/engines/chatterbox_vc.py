@@ -1,0 +1,168 @@
+"""Chatterbox' voice conversion: the words and timing of a recording in a target's voice.
+
+The whole recording is tokenised once; windows of tokens become mel with context on both sides and
+noise that belongs to absolute frames, are joined as mel, and vocoded without a seam.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from chatterbox.models.s3gen import S3GEN_SR
+from chatterbox.models.s3tokenizer import S3_HOP, S3_SR
+from torch import Tensor
+
+from chatter_nb.audio import Signal, check_signal
+from chatter_nb.checkpoints import MODELS, PACKAGE, identity, locate
+from chatter_nb.engines.base import Voice
+from chatter_nb.engines.conditionals import Conditionals, VoiceShelf, encode_for_s3gen
+from chatter_nb.engines.device import RandomState, memory_told, quiet_upstream, seeded
+from chatter_nb.engines.loading import load_s3gen
+from chatter_nb.engines.s3gen import (
+    FLOW_STEPS,
+    MELS_PER_TOKEN,
+    SAMPLES_PER_MEL,
+    SpeechTokens,
+    Vocoder,
+    mel_of,
+    token_count,
+)
+from chatter_nb.voices import MIN_S
+from chatter_nb.windows import STEPS_PER_S, Window
+
+if TYPE_CHECKING:
+    from chatter_nb.voices import Library, Recording
+
+MELS = 80
+LEFT_CONTEXT_STEPS = 2 * STEPS_PER_S
+RIGHT_CONTEXT_STEPS = STEPS_PER_S // 2 + 3  # half a second, and the encoder's look-ahead
+# 2-core CPU with random full weights; a GPU needs a thirtieth of real time.
+_RTF = {"cpu": 3.0, "mps": 0.5, "cuda": 0.05}
+
+
+class ChatterboxConverter:
+    """`ConvertEngine` over upstream's S3Gen, the one the English speech engine uses."""
+
+    name = "chatterbox"
+    sample_rate = S3GEN_SR
+    source_rate = S3_SR
+    takes = frozenset({"n_cfm_timesteps", "prompt_s", "checkpoint"})
+    precision = "exact"
+    watermarked = True
+
+    def __init__(self, *, device: str = "cpu", checkpoint: str = "") -> None:
+        folder = locate("chatterbox-vc", checkpoint)
+        self.device = device
+        self.typical_rtf = _RTF[device.partition(":")[0]]
+        self.version = f"{version(PACKAGE)}+{identity(folder, MODELS['chatterbox-vc'].needed)}"
+        self._s3gen = load_s3gen(folder, "s3gen.safetensors", device)
+        self._voices = VoiceShelf(folder, f"vc {self.version}", self._encode, min_s=MIN_S)
+
+    def prepare_voice(self, voice: str, library: Library) -> Voice:
+        """The target's prompt; empty for the checkpoint's own voice."""
+        return self._voices.voice(voice, library)
+
+    def steps(self, samples: int) -> int:
+        """A token a step; the last one may be partly silence."""
+        return token_count(samples // S3_HOP)
+
+    def begin(
+        self, source: Signal, voice: Voice, *, seed: int, knobs: Mapping[str, float | int]
+    ) -> _Conversion:
+        prompt = voice.data.for_s3gen(self.device, knobs.get("prompt_s"))
+        flow_steps = int(knobs.get("n_cfm_timesteps", FLOW_STEPS))
+        return _Conversion(self._s3gen, source, prompt, seed, flow_steps, self.device)
+
+    def _encode(self, recording: Recording) -> Conditionals:
+        return Conditionals(None, encode_for_s3gen(recording, self._s3gen, self.device))
+
+
+class _Conversion:
+    def __init__(
+        self,
+        s3gen: Any,
+        source: Signal,
+        prompt: dict[str, Any],
+        seed: int,
+        flow_steps: int,
+        device: str,
+    ) -> None:
+        self._s3gen, self._prompt, self._flow_steps = s3gen, prompt, flow_steps
+        with torch.inference_mode():
+            self._tokens = SpeechTokens(s3gen.tokenizer, torch.from_numpy(source).to(device))
+        self.steps = self._tokens.count
+        self._prompt_mels = MELS_PER_TOKEN * prompt["prompt_token"].shape[-1]
+        frames = self._prompt_mels + MELS_PER_TOKEN * self.steps
+        with seeded(seed):
+            self._noise = torch.randn(1, MELS, frames, device=device)
+            self._then = RandomState()  # upstream's vocoder draws on after the flow's noise
+
+    def convert(self, window: Window) -> Signal:
+        """The window's mel, frame after frame: shape (2 · steps · 80,)."""
+        start = max(0, window.start - LEFT_CONTEXT_STEPS)
+        end = min(self.steps, window.end + RIGHT_CONTEXT_STEPS)
+        with seeded(0), quiet_upstream(), torch.inference_mode(), memory_told(_WINDOW, _SMALLER):
+            mel = mel_of(
+                self._s3gen,
+                self._tokens.between(start, end),
+                dict(self._prompt),
+                self._noise_of(start, end),
+                flow_steps=self._flow_steps,
+            )
+        frames = mel[:, _mels(window.start - start) : _mels(window.end - start)]
+        made = frames.T.contiguous().cpu().numpy().reshape(-1)
+        return check_signal(made, where=f"window at {window.start_s:.1f} s")
+
+    def _noise_of(self, start: int, end: int) -> Tensor:
+        own = self._noise[:, :, self._prompt_mels :][:, :, _mels(start) : _mels(end)]
+        return torch.cat([self._noise[:, :, : self._prompt_mels], own], dim=2)
+
+    def joiner(self, write: Callable[[Signal], object]) -> _MelJoiner:
+        return _MelJoiner(self._s3gen, self._then, write)
+
+
+class _MelJoiner:
+    """Joins windows as mel, fading one into the next over their overlap, and vocodes on the way."""
+
+    def __init__(self, s3gen: Any, random: RandomState, write: Callable[[Signal], object]) -> None:
+        self.samples = 0
+        self._sink = write
+        self._random = random
+        self._device = s3gen.device
+        self._vocoder = Vocoder(s3gen, self._count)
+        self._tail = np.zeros((0, MELS), np.float32)
+        self._seams: list[int] = []
+
+    def add(self, window: Window, made: Signal) -> None:
+        mel = made.reshape(-1, MELS)
+        shared = len(self._tail)
+        if shared:
+            weight = ((np.arange(shared) + 0.5) / shared).astype(np.float32)[:, None]
+            mel = np.concatenate([(1 - weight) * self._tail + weight * mel[:shared], mel[shared:]])
+            self._seams.append(
+                _mels(window.start) * SAMPLES_PER_MEL + shared * SAMPLES_PER_MEL // 2
+            )
+        keep = 0 if window.last else _mels(window.overlap)
+        self._tail = mel[len(mel) - keep :]
+        frames = torch.from_numpy(mel[: len(mel) - keep].T.copy()).to(self._device)
+        with self._random.resumed(), torch.inference_mode(), memory_told(_WINDOW, _SMALLER):
+            self._vocoder.add(frames, last=window.last)
+
+    def finish(self) -> tuple[int, ...]:
+        return tuple(self._seams)
+
+    def _count(self, block: Signal) -> None:
+        self.samples += len(block)
+        self._sink(block)
+
+
+def _mels(steps: int) -> int:
+    return steps * MELS_PER_TOKEN
+
+
+_WINDOW = "one window"
+_SMALLER = "choose a smaller window_s, a shorter prompt_s, or device: cpu"

@@ -1,0 +1,105 @@
+"""What every call into a torch model needs around it: its own randomness, quiet, told memory."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+import torch
+
+from chatter_nb.errors import EngineError
+
+
+class RandomState:
+    """Torch's global generators as they are now, to be gone on from later."""
+
+    def __init__(self) -> None:
+        self._state = _states()
+
+    @contextmanager
+    def resumed(self) -> Iterator[None]:
+        """Go on from this state inside, remember where that led; outside, all is as it was."""
+        before = _states()
+        _set_states(self._state)
+        try:
+            yield
+        finally:
+            self._state = _states()
+            _set_states(before)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Torch's global generators seeded inside, and as they were outside.
+
+    Upstream draws from them; a generator of our own cannot be passed.
+    """
+    before = _states()
+    torch.manual_seed(seed)
+    try:
+        yield
+    finally:
+        _set_states(before)
+
+
+def _states() -> dict[str, Any]:
+    found: dict[str, Any] = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        found["cuda"] = torch.cuda.get_rng_state_all()
+    if torch.backends.mps.is_available():
+        found["mps"] = torch.mps.get_rng_state()
+    return found
+
+
+def _set_states(states: dict[str, Any]) -> None:
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states:
+        torch.cuda.set_rng_state_all(states["cuda"])
+    if "mps" in states:
+        torch.mps.set_rng_state(states["mps"])
+
+
+@contextmanager
+def quiet_upstream() -> Iterator[None]:
+    """Upstream without its progress bar a chunk, its prints and its warnings."""
+    from chatterbox.models.s3gen import flow_matching
+    from chatterbox.models.t3 import t3
+
+    loggers = [logging.getLogger(name) for name in ("chatterbox", "transformers", "root")]
+    levels = [logger.level for logger in loggers]
+    with contextlib.ExitStack() as patches:
+        patches.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")  # of what newer torch and diffusers will remove
+        for module in (t3, flow_matching):
+            patches.enter_context(mock.patch.object(module, "tqdm", _no_bar))
+        patches.enter_context(mock.patch.object(flow_matching, "print", _no_print, create=True))
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+def _no_bar(items: Iterable[Any], **_: Any) -> Iterable[Any]:
+    return items
+
+
+def _no_print(*_: Any) -> None:
+    """In the place of upstream's `print`."""
+
+
+@contextmanager
+def memory_told(what: str, cure: str) -> Iterator[None]:
+    """An `EngineError` with the cure where the GPU's memory runs out."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        torch.cuda.empty_cache()
+        raise EngineError(f"the GPU's memory is too small for {what}: {cure}") from error

@@ -1,0 +1,318 @@
+"""The embedded conversion: WORLD, a vocoder that takes speech apart into pitch, timbre and breath.
+
+It moves a source's pitch and broad timbre towards those of a target, on any CPU and much faster
+than real time. It is not a clone: accent, intonation and the detail of a voice stay the source's,
+and the vocoder's own buzz is added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyworld
+
+from chatter_nb.audio import Signal, resample
+from chatter_nb.engines.base import Voice
+from chatter_nb.errors import InputError, ParamError
+from chatter_nb.join import best_join, crossfade
+from chatter_nb.windows import STEPS_PER_S, Window
+
+if TYPE_CHECKING:
+    from chatter_nb.voices import Library
+
+RATE_HZ = 24_000
+STEP_SAMPLES = RATE_HZ // STEPS_PER_S
+FRAME_MS = 5.0
+FFT_SIZE = 1024  # the least that resolves WORLD's lowest pitch, 71 Hz, at this rate
+BIN_HZ = RATE_HZ / FFT_SIZE
+
+# A window's array: its own samples, with room at both ends to shift it by a pitch period.
+MARGIN_SAMPLES = round(RATE_HZ * 0.008)
+CONTEXT_SAMPLES = RATE_HZ // 2  # heard beyond that, so that the pitch track has settled
+FADE_SAMPLES = round(RATE_HZ * 0.020)
+COMPARED_SAMPLES = round(RATE_HZ * 0.065)  # some pulses even of a low voice
+
+SOURCE_S, SOURCE_EXCERPTS = 60, 12
+TARGET_S, TARGET_EXCERPTS = 30, 1
+MIN_TARGET_S = 1.0
+MIN_VOICED_FRAMES = 20  # 0.1 s: below, a pitch is chance
+
+PITCH_HZ = (60.0, 700.0)
+MAX_PITCH_SHIFT = 1.25 * np.log(2)  # in log f0: 1.25 octaves, from a low voice to a child's
+PITCH_RANGE_RATIO = (0.5, 2.0)
+WARPS = np.exp(np.linspace(np.log(0.85), np.log(1.18), 34))  # vocal tracts differ by as much
+WARP_BAND_HZ = (200.0, 5000.0)  # the formants; below lies the pitch, above the consonants
+WARP_COST_DB = 1.0  # for a warp by a factor e: between warps that fit alike, the lesser
+SMOOTH_HZ = 600.0  # broader than a formant: tone colour, not vowels
+MAX_COLOUR_DB = 9.0
+
+_DB = 10 / np.log(10)  # log power to dB
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a speaker measures: mean and spread of log f0 (f0 in Hz), mean log power spectrum.
+
+    `voiced` counts the frames it was measured on; with 0, the figures mean nothing.
+    """
+
+    voiced: int
+    log_f0_mean: float
+    log_f0_std: float
+    envelope: np.ndarray
+
+
+class WorldConverter:
+    """`ConvertEngine` over `pyworld`. Nothing is drawn by chance: a seed changes nothing."""
+
+    name = "world"
+    sample_rate = RATE_HZ
+    source_rate = RATE_HZ
+    takes: frozenset[str] = frozenset()
+    device = "cpu"
+    precision = "exact"
+    watermarked = False
+    typical_rtf = 0.1  # 2-core server CPU: 0.08, and 2 s to measure a long source
+
+    def __init__(self, *, device: str = "cpu", checkpoint: str = "") -> None:
+        self.version = _pyworld_version()
+
+    def prepare_voice(self, voice: str, library: Library) -> Voice:
+        """Measure a target recording; a second is enough, 10 s are better."""
+        if not voice:
+            raise ParamError(
+                "engine 'world' has no voice of its own: it needs a target recording, "
+                "by its name in the library or its path (voice)"
+            )
+        recording = library.recording(voice, min_s=MIN_TARGET_S)
+        signal = resample(recording.signal, recording.sample_rate, RATE_HZ)
+        profile = measure(_excerpts(signal, TARGET_S, TARGET_EXCERPTS))
+        if not profile.voiced:
+            raise InputError(
+                f"voice {recording.path.name}: no voiced speech found in its first {TARGET_S} s; "
+                "give a recording of one person speaking"
+            )
+        return Voice(recording.name, recording.content_hash, profile, recording.notes)
+
+    def steps(self, samples: int) -> int:
+        return -(-samples // STEP_SAMPLES)
+
+    def begin(
+        self, source: Signal, voice: Voice, *, seed: int, knobs: Mapping[str, float | int]
+    ) -> WorldConversion:
+        own = measure(_excerpts(source, SOURCE_S, SOURCE_EXCERPTS))
+        return WorldConversion(source, self.steps(len(source)), Change.between(own, voice.data))
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is done to every frame of a recording, whichever window it is in.
+
+    log f0 becomes `centre + stretch * (log f0 - own_centre)`; the spectrum is stretched along
+    frequency by `warp` and multiplied by `exp(colour)`, its power kept.
+    """
+
+    own_centre: float
+    centre: float
+    stretch: float
+    warp: float
+    colour: np.ndarray
+
+    @classmethod
+    def between(cls, own: Profile, target: Profile) -> Change:
+        """From one speaker to another, within bounds; a source without voice stays as it is."""
+        if not own.voiced:
+            return cls(0.0, 0.0, 1.0, 1.0, np.zeros(FFT_SIZE // 2 + 1))
+        shift = np.clip(target.log_f0_mean - own.log_f0_mean, -MAX_PITCH_SHIFT, MAX_PITCH_SHIFT)
+        stretch = np.clip(target.log_f0_std / max(own.log_f0_std, 1e-3), *PITCH_RANGE_RATIO)
+        warp = _likeliest_warp(own.envelope, target.envelope)
+        colour = _smooth(target.envelope - _stretch(own.envelope, warp))
+        bound = MAX_COLOUR_DB / _DB
+        return cls(
+            own.log_f0_mean,
+            own.log_f0_mean + float(shift),
+            float(stretch),
+            warp,
+            np.clip(colour - np.mean(colour), -bound, bound),
+        )
+
+    def pitch(self, f0: np.ndarray) -> np.ndarray:
+        """f0 in Hz, 0 where unvoiced, shape (frames,)."""
+        moved = np.zeros_like(f0)
+        voiced = f0 > 0
+        log_f0 = self.centre + self.stretch * (np.log(f0[voiced]) - self.own_centre)
+        moved[voiced] = np.clip(np.exp(log_f0), *PITCH_HZ)
+        return moved
+
+    def spectrum(self, power: np.ndarray) -> np.ndarray:
+        """Power spectra, shape (frames, bins), each as strong as before."""
+        changed = np.exp(_stretch(np.log(power), self.warp) + self.colour)
+        changed *= power.sum(axis=1, keepdims=True) / changed.sum(axis=1, keepdims=True)
+        return changed
+
+
+class WorldConversion:
+    """A source on its way to a target. Windows are made alone, each from its own stretch."""
+
+    def __init__(self, source: Signal, steps: int, change: Change) -> None:
+        self.steps = steps
+        self._source = source
+        self._change = change
+
+    def convert(self, window: Window) -> Signal:
+        """The window's samples, with `MARGIN_SAMPLES` more before and after them."""
+        start, end = window.start * STEP_SAMPLES, window.end * STEP_SAMPLES
+        heard = _slice(self._source, start - CONTEXT_SAMPLES, end + CONTEXT_SAMPLES)
+        made = self._resynthesise(heard.astype(np.float64))
+        first = CONTEXT_SAMPLES - MARGIN_SAMPLES
+        return made[first : first + end - start + 2 * MARGIN_SAMPLES].astype(np.float32)
+
+    def joiner(self, write: Callable[[Signal], object]) -> AlignedJoiner:
+        return AlignedJoiner(write)
+
+    def _resynthesise(self, signal: np.ndarray) -> np.ndarray:
+        f0, times, power = _analyse(signal)
+        breath = pyworld.d4c(signal, f0, times, RATE_HZ, fft_size=FFT_SIZE)
+        return pyworld.synthesize(
+            self._change.pitch(f0),
+            self._change.spectrum(power),
+            _stretch(breath, self._change.warp),
+            RATE_HZ,
+            FRAME_MS,
+        )
+
+
+class AlignedJoiner:
+    """`WindowJoiner` in audio: each window is shifted by up to 8 ms to meet the one before.
+
+    A vocoder's pulses start anew with each window, so that two renderings of one vowel are alike
+    but for a part of a pitch period. A window's shift is against its own place, so that shifts
+    never add up. Holds an overlap's samples, no more.
+    """
+
+    def __init__(self, write: Callable[[Signal], object]) -> None:
+        self._write = write
+        self._held = np.zeros(0, np.float32)  # what follows the samples passed on
+        self._seams: list[int] = []
+        self.samples = 0
+
+    def add(self, window: Window, made: Signal) -> None:
+        start, end = window.start * STEP_SAMPLES, window.end * STEP_SAMPLES
+        overlap = window.overlap * STEP_SAMPLES
+        if window.index:
+            self._meet(made, start, overlap)
+        else:
+            self._held = made[MARGIN_SAMPLES : MARGIN_SAMPLES + end]
+        self._pass_on(end if window.last else end - overlap)
+
+    def finish(self) -> tuple[int, ...]:
+        self._pass_on(self.samples + len(self._held))
+        return tuple(self._seams)
+
+    def _meet(self, made: Signal, start: int, overlap: int) -> None:
+        """Replace what is held from the best place in the overlap on."""
+        done = self.samples - start  # of the overlap: beyond 0 only if windows are half overlap
+        tail, head = self._held, made[done : overlap + 2 * MARGIN_SAMPLES]
+        place, lag = best_join(
+            tail,
+            head,
+            lags_samples=MARGIN_SAMPLES,
+            segment_samples=COMPARED_SAMPLES,
+        )
+        fade = min(FADE_SAMPLES, 2 * place, 2 * (len(tail) - place))
+        first, last = place - fade // 2, place + fade // 2
+        moved = made[done + MARGIN_SAMPLES + lag :]
+        self._seams.append(self.samples + place)
+        mixed = crossfade(tail[first:last], moved[first:last])
+        length = len(made) - 2 * MARGIN_SAMPLES - done
+        self._held = np.concatenate([tail[:first], mixed, moved[last:length]])
+
+    def _pass_on(self, end: int) -> None:
+        count = max(0, end - self.samples)
+        self._write(self._held[:count])
+        self._held = self._held[count:].copy()  # a view would keep the whole window alive
+        self.samples += count
+
+
+def measure(excerpts: list[Signal]) -> Profile:
+    """The speaker's profile over the voiced frames of all excerpts."""
+    pitches, spectra = [], []
+    for excerpt in excerpts:
+        f0, _, power = _analyse(excerpt.astype(np.float64))
+        pitches.append(np.log(f0[f0 > 0]))
+        spectra.append(np.log(power[f0 > 0]))
+    log_f0, log_power = np.concatenate(pitches), np.concatenate(spectra)
+    if len(log_f0) < MIN_VOICED_FRAMES:
+        return Profile(0, 0.0, 0.0, np.zeros(FFT_SIZE // 2 + 1))
+    return Profile(
+        len(log_f0), float(np.mean(log_f0)), float(np.std(log_f0)), log_power.mean(axis=0)
+    )
+
+
+def _analyse(signal: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """f0 in Hz (0: unvoiced), the frames' times in s, power spectra of shape (frames, bins).
+
+    DIO and StoneMask take a tenth of Harvest's time.
+    """
+    rough, times = pyworld.dio(signal, RATE_HZ, frame_period=FRAME_MS)
+    f0 = pyworld.stonemask(signal, rough, times, RATE_HZ)
+    power = pyworld.cheaptrick(signal, f0, times, RATE_HZ, fft_size=FFT_SIZE)
+    return f0, times, power
+
+
+def _excerpts(signal: Signal, total_s: int, count: int) -> list[Signal]:
+    """At most `total_s` of a signal: all of it, or `count` evenly spaced pieces."""
+    if len(signal) <= total_s * RATE_HZ:
+        return [_slice(signal, 0, max(len(signal), FFT_SIZE))]
+    length = total_s * RATE_HZ // count
+    starts = np.linspace(0, len(signal) - length, count).astype(int)
+    return [signal[start : start + length] for start in starts]
+
+
+def _slice(signal: Signal, start: int, end: int) -> Signal:
+    """`signal[start:end]` with silence where it has no samples."""
+    inside = signal[max(start, 0) : max(end, 0)]
+    before = max(0, -start)
+    return np.pad(inside, (before, end - start - before - len(inside)))
+
+
+def _stretch(spectrum: np.ndarray, warp: float) -> np.ndarray:
+    """What was at bin k comes to bin k * warp; shape (..., bins). The top bin goes on."""
+    bins = spectrum.shape[-1]
+    place = np.minimum(np.arange(bins) / warp, bins - 1)
+    below = np.minimum(place.astype(int), bins - 2)
+    share = place - below
+    lower, upper = (np.take(spectrum, at, axis=-1) for at in (below, below + 1))
+    return lower + (upper - lower) * share
+
+
+def _smooth(spectrum: np.ndarray) -> np.ndarray:
+    """A log spectrum, shape (bins,), without detail finer than `SMOOTH_HZ`."""
+    half = round(SMOOTH_HZ / BIN_HZ)
+    kernel = np.hanning(2 * half + 1)
+    return np.convolve(np.pad(spectrum, half, mode="edge"), kernel / kernel.sum(), mode="valid")
+
+
+def _likeliest_warp(own: np.ndarray, target: np.ndarray) -> float:
+    """The warp that makes one mean log spectrum most like another, tilt and level aside."""
+    band = slice(*(round(hz / BIN_HZ) for hz in WARP_BAND_HZ))
+    position = np.linspace(-1, 1, band.stop - band.start)
+
+    def unlikeness(warp: float) -> float:
+        difference = (_stretch(own, warp) - target)[band]
+        difference = difference - np.polyval(np.polyfit(position, difference, 1), position)
+        return float(np.std(difference)) * _DB + WARP_COST_DB * abs(float(np.log(warp)))
+
+    return float(min(WARPS, key=unlikeness))
+
+
+def _pyworld_version() -> str:
+    """`pyworld-prebuilt` is the same package as `pyworld`, built for more machines."""
+    try:
+        return version("pyworld-prebuilt")
+    except PackageNotFoundError:
+        return version("pyworld")

@@ -1,0 +1,63 @@
+"""A finished run, for notebooks and callers: its folder, its record, its samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from chatter_nb.audio import Signal, read_audio
+from chatter_nb.errors import InputError
+from chatter_nb.runs import RECORD, RunFolder, RunRecord
+
+
+@dataclass(frozen=True)
+class Speech:
+    """A finished run: its folder and its record."""
+
+    folder: Path
+    record: RunRecord
+
+    @property
+    def files(self) -> list[Path]:
+        """The audio files, one a format and output."""
+        return [self.folder / file.name for file in self.record.files]
+
+    @property
+    def audio_s(self) -> float:
+        return self.record.audio_s
+
+    @property
+    def rtf(self) -> float | None:
+        return self.record.rtf
+
+    def read(self, name: str = "") -> tuple[Signal, int]:
+        """The samples and rate (Hz) of a file of this run, by default its first."""
+        return read_audio(self.folder / (name or self.record.files[0].name))
+
+    def __str__(self) -> str:
+        record = self.record
+        pace = f", {1 / record.rtf:.1f} × real time" if record.rtf else ""
+        names = ", ".join([*(path.name for path in self.files), RECORD])
+        return (
+            f"{record.engine.name} {self._did()} {record.audio_s:.1f} s of audio in "
+            f"{record.wall_s:.1f} s{pace}; {self._made_anew()}\n{self.folder}: {names}"
+        )
+
+    def _did(self) -> str:
+        return "converted" if self.record.kind == "convert" else "spoke"
+
+    def _made_anew(self) -> str:
+        record = self.record
+        if record.kind == "convert":
+            made = sum(not window.cached for window in record.windows)
+            return f"{made} of {len(record.windows)} windows made anew"
+        made = sum(chunk.attempts > 0 for chunk in record.chunks)
+        return f"{made} of {len(record.chunks)} chunks made anew"
+
+
+def load_speech(folder: str | Path) -> Speech:
+    """A finished run, from its folder. Raises `InputError` if it holds no run.json."""
+    record = RunFolder(Path(folder)).record()
+    if record is None:
+        raise InputError(f"{folder} holds no readable run.json")
+    return Speech(Path(folder), record)

@@ -1,0 +1,250 @@
+"""What all parameter objects share: frozen, strict, and errors that name the value and the cure.
+
+Also the types of fields that several of them have. Not here: any one kind of run's own fields and
+rules (`params`), or anything that needs a model.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+
+from chatter_nb.cells import cell_names
+from chatter_nb.errors import ParamError
+from chatter_nb.project import read_yaml, resolve_path
+
+AudioFormat = Literal["wav", "flac", "mp3", "opus"]
+
+# A run name becomes a folder: one path component, no leading dot, nothing a shell trips over.
+MAX_NAME_BYTES = 200
+_RUN_NAME = re.compile(r"\w[\w .+-]{0,119}")
+# Where a result goes, not what it is.
+_NOT_DIGESTED = {"outputs_dir", "run_name", "interactive"}
+
+
+def _check_run_name(value: str) -> str:
+    if value and (not _RUN_NAME.fullmatch(value) or value.endswith((".", " "))):
+        raise ValueError(
+            f"{value!r} cannot name a folder: use letters, digits, space and . + - _ "
+            "(no path; choose the place with outputs_dir)"
+        )
+    if len(value.encode()) > MAX_NAME_BYTES:
+        raise ValueError(f"{value!r} is too long for a folder: at most {MAX_NAME_BYTES} bytes")
+    return value
+
+
+def _no_duplicates(value: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(value)) != len(value):
+        raise ValueError(f"a format is listed twice in {list(value)}")
+    return value
+
+
+def _check_utf8(value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError("holds bytes that are not UTF-8 text") from None
+    if "\0" in value:
+        raise ValueError("holds a NUL character")
+    return value
+
+
+def _as_tuple(value: Any) -> Any:
+    """A list, or "wav, mp3" as people write it."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.strip("[]").split(",") if part.strip())
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _check_device(value: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
+        raise ValueError(f"{value!r} is no device: use auto, cpu, mps, cuda or cuda:0")
+    return value
+
+
+# The fields that several kinds of run have, each with its range and its help. They are types, not
+# fields of the base class, so that each kind puts them where they read best.
+Text = Annotated[str, AfterValidator(_check_utf8)]
+VoicesDir = Annotated[
+    Text, Field(description="where voices are found by name; empty: voices/ under outputs_dir")
+]
+Seed = Annotated[int, Field(ge=-1, lt=2**32, description="same seed, same audio; -1 draws one")]
+CfmSteps = Annotated[int, Field(ge=1, le=100)]
+PromptSeconds = Annotated[float, Field(gt=0, le=30)]
+Formats = Annotated[
+    tuple[AudioFormat, ...],
+    Field(min_length=1, description="audio files to write"),
+    BeforeValidator(_as_tuple),
+    AfterValidator(_no_duplicates),
+]
+WavBits = Annotated[Literal[16, 24, 32], Field(description="wav sample width; 32 is float")]
+Device = Annotated[str, AfterValidator(_check_device), Field(description="where models run")]
+Precision = Annotated[Literal["auto", "exact", "fast"], Field(description="exact or fast maths")]
+Checkpoint = Annotated[
+    Text, Field(description="a folder of model files instead of the hub's cache")
+]
+OutputsDir = Annotated[
+    str, Field(min_length=1, description="where run folders go"), AfterValidator(_check_utf8)
+]
+RunName = Annotated[str, AfterValidator(_check_run_name)]
+Interactive = Annotated[bool, Field(description="a person is watching; batches pass false")]
+
+
+class StrictParams(BaseModel):
+    """The base of every kind of run's parameters.
+
+    Frozen and strict: an unknown name, a wrong type, NaN or a value out of range is an error that
+    names it. `None` stands for the engine's own default.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    # Pairs (given, other): where Papermill injects `given`, the cell's sample of `other` yields.
+    _replaces: ClassVar[tuple[tuple[str, str], ...]] = ()
+    _unnamed: ClassVar[str] = "run"  # begins the name of a run whose source has no letters
+
+    if TYPE_CHECKING:  # every kind of run has these, at a place of its own
+        outputs_dir: str
+        run_name: str
+
+    @classmethod
+    def _rules(cls, values: Mapping[str, Any]) -> Iterator[str]:
+        """What is wrong with fields together, each a whole message. Values may be of any type."""
+        yield from ()
+
+    def _named_after(self) -> str:
+        """The words that name a run without a name."""
+        return ""
+
+    @model_validator(mode="after")
+    def _keeps_rules(self) -> Self:
+        for problem in self._rules(dict(self)):
+            raise ValueError(problem)  # `__init__` adds the others
+        return self
+
+    def __init__(self, /, **values: Any) -> None:
+        """Raises `ParamError` with every problem, each with its cure."""
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            lines = [_explain(problem, type(self)) for problem in error.errors()]
+            # pydantic asks for the rules only when all else is well
+            defaults = {name: field.default for name, field in type(self).model_fields.items()}
+            lines += [line for line in self._rules(defaults | values) if line not in lines]
+            raise ParamError("\n  ".join(_heading(lines))) from None
+
+    @classmethod
+    def create(cls, values: Mapping[str, Any], *, where: str = "parameters") -> Self:
+        """Validate a mapping; an error begins with `where` it came from."""
+        try:
+            return cls(**values)
+        except ParamError as error:
+            raise ParamError(f"{where}: {error}") from None
+
+    @classmethod
+    def from_file(cls, path: str | Path, overrides: Mapping[str, str] | None = None) -> Self:
+        """Read a YAML file; `run_name` defaults to its stem. `overrides` are `-p` strings."""
+        values = read_file(path)
+        values.setdefault("run_name", Path(path).stem)
+        values.update(cls.coerce(overrides or {}))
+        return cls.create(values, where=str(path))
+
+    @classmethod
+    def coerce(cls, strings: Mapping[str, str]) -> dict[str, Any]:
+        """Turn `-p` strings into the fields' types: by the field, not by guessing as YAML does."""
+        return {name: _coerce(cls, name, value) for name, value in strings.items()}
+
+    @classmethod
+    def from_notebook(cls, namespace: Mapping[str, Any]) -> Self:
+        """Take the parameters cell's variables out of a notebook's `globals()`.
+
+        A misspelt name is an error, in the cell as well as from Papermill, which itself only warns.
+        """
+        named, injected = cell_names(namespace.get("In", []), set(cls.model_fields))
+        values = {name: namespace[name] for name in cls.model_fields if name in namespace}
+        values |= {name: namespace.get(name) for name in named}
+        for given, other in cls._replaces:
+            if given in injected and other not in injected:
+                values.pop(other, None)
+        return cls.create(values, where="the notebook's parameters")
+
+    def digest(self) -> str:
+        """A short hash of all that decides the result, for naming runs."""
+        values = self.model_dump(exclude=_NOT_DIGESTED)
+        canonical = json.dumps(values, sort_keys=True, ensure_ascii=False)
+        return hashlib.blake2b(canonical.encode(), digest_size=3).hexdigest()
+
+    def resolved_run_name(self) -> str:
+        """`run_name`, else the first words of what it is made from, and a short hash."""
+        if self.run_name:
+            return self.run_name
+        slug = "-".join(re.findall(r"\w+", self._named_after().lower()))[:32].strip("-_")
+        return f"{slug or self._unnamed}-{self.digest()}"
+
+    def run_dir(self) -> Path:
+        """The run's folder, absolute."""
+        return resolve_path(self.outputs_dir) / self.resolved_run_name()
+
+
+def read_file(path: str | Path) -> dict[str, Any]:
+    """A YAML file's mapping: from the working directory, else from the project root."""
+    return read_yaml(path if Path(path).exists() else resolve_path(path))
+
+
+def _coerce(cls: type[StrictParams], name: str, value: str) -> Any:
+    field = cls.model_fields.get(name)
+    if field is None or field.annotation is str or name == "formats":
+        return value  # unknown names are reported by `create`, with the others
+    if value.strip().lower() in ("none", "null", "") and field.default is None:
+        return None
+    try:
+        if isinstance(field.default, dict):
+            return json.loads(value)
+        kind: Any = field.annotation
+        return TypeAdapter(kind).validate_python(_number(value), strict=False)
+    except (ValidationError, json.JSONDecodeError):
+        return value  # left as it is: `create` names the field, the value and what it should be
+
+
+def _number(value: str) -> Any:
+    return int(value) if re.fullmatch(r"[+-]?\d+", value.strip()) else value
+
+
+def _heading(lines: list[str]) -> list[str]:
+    return lines if len(lines) == 1 else [f"{len(lines)} problems", *lines]
+
+
+def _explain(problem: Any, cls: type[StrictParams]) -> str:
+    """One line for one pydantic problem: name, value, what is valid."""
+    name = ".".join(str(part) for part in problem["loc"])
+    value = problem["input"]
+    if problem["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(name, cls.model_fields, n=1, cutoff=0.5)
+        hint = f"did you mean '{near[0]}'?" if near else "known: " + ", ".join(cls.model_fields)
+        return f"unknown parameter '{name}': {hint}"
+    if not name:  # a rule over several fields carries its own whole message
+        return problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "value_error":
+        return f"{name}: {problem['msg'].removeprefix('Value error, ')}"
+    told = problem["msg"].replace("Input should be", "should be")
+    if problem["type"] == "string_type":
+        told += "; put it in quotes"
+    if problem["type"] == "dict_type":
+        told += '; write {"name": "value"}'
+    return f"{name}: {told} (given {value!r}, {type(value).__name__})"
