@@ -45,7 +45,7 @@ def check_file(path: str | Path) -> Findings:
     if isinstance(params, SpeakParams):
         problems.found += check_speech(params, engine_class)
     else:
-        problems.found += check_conversion(params)
+        problems.found += check_conversion(params, engine_class)
     return Findings(problems.found, [f"on this machine: {note}" for note in notes.found])
 
 

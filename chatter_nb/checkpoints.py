@@ -6,6 +6,7 @@ Not here: what is in them.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,7 +98,7 @@ def fetch(model: str) -> Path:
     A file appears there under its name only when it is whole. Raises `UnavailableError` without a
     network, naming what is missing and where it belongs.
     """
-    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub import snapshot_download
 
     if model not in MODELS:
         raise InputError(f"no model '{model}'; there are: {', '.join(MODELS)}")
@@ -105,19 +106,24 @@ def fetch(model: str) -> Path:
     try:
         folder = Path(snapshot_download(files.repo, allow_patterns=list(files.names)))
     except Exception as error:  # the hub's client raises its own, its HTTP library's and OSError
-        raise UnavailableError(
-            f"{model} is not on this machine and cannot be fetched "
-            f"({type(error).__name__}: {_first_line(error)}).\n"
-            f"Missing: {', '.join(files.needed)}\n"
-            f"With a network: chatter-nb fetch {model} (from {files.repo}). Without one: copy the "
-            "files into a folder and set checkpoint to it, or copy the whole cache of a machine "
-            f"that has them to {constants.HF_HUB_CACHE}. Or choose the embedded engine: it needs "
-            "no files"
-        ) from error
-    missing = _missing(model, folder)
-    if missing:
-        raise UnavailableError(f"{files.repo} on the hub has no {', '.join(missing)} for {model}")
+        reason = f"{type(error).__name__}: {_first_line(error)}"
+        raise _cannot_fetch(model, files.needed, reason) from error
+    if missing := _missing(model, folder):  # offline the client is content with what it has
+        raise _cannot_fetch(model, missing, f"{files.repo} did not give them")
     return folder
+
+
+def _cannot_fetch(model: str, missing: Sequence[str], reason: str) -> UnavailableError:
+    from huggingface_hub import constants
+
+    return UnavailableError(
+        f"{model} is not on this machine and cannot be fetched ({reason}).\n"
+        f"Missing: {', '.join(missing)}\n"
+        f"With a network: chatter-nb fetch {model} (from {MODELS[model].repo}). Without one: copy "
+        "the files into a folder and set checkpoint to it, or copy the whole cache of a machine "
+        f"that has them to {constants.HF_HUB_CACHE}. Or choose the embedded engine: it needs no "
+        "files"
+    )
 
 
 def identity(folder: Path, names: tuple[str, ...]) -> str:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chatter_nb.audio import AudioWriter, Signal, read_audio
+from chatter_nb.audio import Signal, read_audio
 from chatter_nb.engines.base import Conversion, knobs_of
-from chatter_nb.errors import Cancelled, ChatterError, EngineError
+from chatter_nb.errors import Cancelled, ChatterError, EngineError, OutOfMemory
 from chatter_nb.execution import run_record
+from chatter_nb.planning import count
 from chatter_nb.render import Progress
 from chatter_nb.runs import FileRecord, OutputRecord, RunRecord, Status, WindowRecord, utc_now
 from chatter_nb.sink import Sink
 from chatter_nb.timing import Stopwatch
 from chatter_nb.windows import Window
+from chatter_nb.writer import AudioWriter
 
 if TYPE_CHECKING:
     from chatter_nb.convert import ConversionPlan
@@ -58,6 +61,8 @@ class Conversions:
         self._started = utc_now()
         self._watch = Stopwatch(STAGES)
         self._warnings = list(plan.warnings)
+        self._rows = plan.params.rows or plan.engine.rows
+        self._ahead: set[int] = set()  # windows of this output that this run has made
         self._done = 0
         self._joined_s = 0.0
         self._model_calls = 0
@@ -80,8 +85,9 @@ class Conversions:
         conversion = self._begin(output)
         joiner = conversion.joiner(sink.write)
         first = len(self._windows)
-        for planned in output.windows:
-            made = self._made(output, conversion, planned)
+        self._ahead.clear()
+        for position, planned in enumerate(output.windows):
+            made = self._made(output, conversion, position)
             with self._watch.stage("join"):
                 joiner.add(planned.window, made)
             self._tell(output, planned, joiner.samples)
@@ -119,35 +125,71 @@ class Conversions:
             )
         return conversion
 
-    def _made(
-        self, output: PlannedRecording, conversion: Conversion, planned: PlannedWindow
-    ) -> Signal:
+    def _made(self, output: PlannedRecording, conversion: Conversion, position: int) -> Signal:
+        """A window's result: kept, made already with an earlier one, or made now."""
+        planned = output.windows[position]
+        kept = self._kept(planned.key)
+        cached = kept is not None and position not in self._ahead
+        self._note(planned.window, planned.key, cached=cached)
+        if kept is None:
+            self._make_together(output, conversion, position)
+            kept = self._kept(planned.key)
+        if kept is None:
+            raise ChatterError(f"kept window {planned.key} vanished during the run: run again")
+        return kept
+
+    def _kept(self, key: str) -> Signal | None:
         store = self._plan.store
         with self._watch.stage("store"):
-            found = store.get(planned.key)
+            found = store.get(key)
             if store.damaged:
-                self._warnings.append(f"kept window {planned.key} was damaged and is made again")
+                self._warnings.append(f"kept window {key} was damaged and is made again")
                 store.damaged.clear()
             if found:
-                store.touch(planned.key)
-        self._note(planned.window, planned.key, cached=found is not None)
-        if found:
-            return found[0]
-        made = self._convert(output, conversion, planned.window)
-        about = {"source": output.path.name, "start_s": planned.window.start_s}
-        with self._watch.stage("store"):
-            store.put(planned.key, made, about)
-        return made
+                store.touch(key)
+        return found[0] if found else None
 
-    def _convert(self, output: PlannedRecording, conversion: Conversion, window: Window) -> Signal:
+    def _make_together(
+        self, output: PlannedRecording, conversion: Conversion, position: int
+    ) -> None:
+        """Make a window, and with it those after it that are missing too and of its shape."""
+        missing = [
+            at
+            for at in range(position, len(output.windows))
+            if at == position or not self._plan.store.has(output.windows[at].key)
+        ]
+        shape = conversion.shape(output.windows[position].window)
+        together = list(
+            takewhile(lambda at: conversion.shape(output.windows[at].window) == shape, missing)
+        )[: self._rows]
+        try:
+            made = self._convert(output, conversion, together)
+        except OutOfMemory as error:
+            if len(together) == 1:
+                raise
+            self._rows = len(together) // 2
+            self._warnings.append(f"{error}; went on with {count(self._rows, 'row')}")
+            return self._make_together(output, conversion, position)
+        for at, signal in zip(together, made, strict=True):
+            self._ahead.add(at)
+            window = output.windows[at]
+            about = {"source": output.path.name, "start_s": window.window.start_s}
+            with self._watch.stage("store"):
+                self._plan.store.put(window.key, signal, about)
+
+    def _convert(
+        self, output: PlannedRecording, conversion: Conversion, positions: Sequence[int]
+    ) -> list[Signal]:
         self._model_calls += 1
+        windows = [output.windows[at].window for at in positions]
+        which = " to ".join(str(at + 1) for at in dict.fromkeys([positions[0], positions[-1]]))
         where = (
-            f"{output.path.name}, window {window.index + 1} of {len(output.windows)} "
-            f"({window.start_s:.1f} to {window.end_s:.1f} s)"
+            f"{output.path.name}, window {which} of {len(output.windows)} "
+            f"({windows[0].start_s:.1f} to {windows[-1].end_s:.1f} s)"
         )
         try:
             with self._watch.stage("synthesis"):
-                return conversion.convert(window)
+                return conversion.convert(windows)
         except ChatterError as error:
             raise type(error)(f"{where}: {error}; the finished windows are kept") from error
         except Exception as error:  # whatever a model raises, a person must know where

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from chatter_nb.audio import inspect_audio, resampled_length
 from chatter_nb.chunkstore import ChunkStore, chunk_key
@@ -22,6 +23,7 @@ from chatter_nb.params import ConvertParams
 from chatter_nb.planning import (
     Estimate,
     Problems,
+    check_voice,
     cost_notes,
     count,
     encoding_rtf,
@@ -120,14 +122,16 @@ def plan_conversion(params: ConvertParams) -> ConversionPlan:
     """Settle everything about a run. Raises `InputError` with all that would stop it."""
     watch = Stopwatch(("load", "voice", "read"))
     folder = RunFolder(params.run_dir())
-    choice, seed = settle(params, folder.unfinished(), source=("source",), convert=True)
     problems = Problems()
-    with watch.stage("load"):
+    with watch.stage("load"):  # looking for a GPU imports torch
+        choice, seed = settle(params, folder.unfinished(), source=("source",), convert=True)
         engine_class = entry(choice.name, convert=True).engine_class()
-    device = problems.of(lambda: pick_device(params.device, engine=choice.name, convert=True))
+        device = problems.of(lambda: pick_device(params.device, engine=choice.name, convert=True))
     problems.of(lambda: check_supported(params, engine_class, choice.reason))
     with watch.stage("read"):
         sources, notes = read_sources(params, problems)
+    with watch.stage("voice"):
+        problems.of(lambda: check_voice(params.target, library_of(params), engine_class))
     problems.raise_any()
     with watch.stage("load"):
         engine = get_or_load_vc_model(choice.name, params.device, params.checkpoint)
@@ -229,10 +233,12 @@ def _planned(
     )
 
 
-def check_conversion(params: ConvertParams) -> list[str]:
-    """Every problem of a conversion's input that needs no model to be found."""
+def check_conversion(params: ConvertParams, engine_class: Any) -> list[str]:
+    """Every problem of a conversion's input that needs no model to be found.
+
+    `engine_class` is None where the engine is not installed.
+    """
     problems = Problems()
     problems.of(lambda: read_sources(params, problems))
-    if params.target:
-        problems.of(lambda: library_of(params).find(params.target))
+    problems.of(lambda: check_voice(params.target, library_of(params), engine_class))
     return problems.found

@@ -35,6 +35,10 @@ class EngineError(ChatterError):
     """An engine that failed to load, or on a chunk."""
 
 
+class OutOfMemory(EngineError):
+    """The device's memory is too small for what was asked of it at once."""
+
+
 class Cancelled(ChatterError):
     """The run was stopped on request; what was finished is kept and a new run resumes from it."""
 

@@ -9,7 +9,6 @@ from functools import cache
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
-from chatter_nb.audio import AudioWriter
 from chatter_nb.errors import Cancelled, ChatterError, OutputError
 from chatter_nb.models import peak_gpu_mb
 from chatter_nb.runs import (
@@ -21,6 +20,7 @@ from chatter_nb.runs import (
     Status,
 )
 from chatter_nb.timing import Stopwatch, added, peak_rss_mb, real_time_factor
+from chatter_nb.writer import AudioWriter
 
 if TYPE_CHECKING:
     from chatter_nb.convert import ConversionPlan

@@ -136,7 +136,7 @@ class ConvertParams(StrictParams):
     """Everything that decides what a recording becomes in another voice, and where it goes."""
 
     source: Text = Field("", description="a recording, or a folder of them, to convert")
-    target: Text = Field("", description="voice by name, or a recording; empty: the engine's own")
+    target: Text = Field("", description="voice by name, or recording; empty: the engine's own")
     voices_dir: VoicesDir = ""
     engine: VcEngineName = Field("auto", description="what converts; auto takes the best present")
     seed: Seed = 0
@@ -148,6 +148,7 @@ class ConvertParams(StrictParams):
     wav_bits: WavBits = 16
     device: Device = "auto"
     precision: Precision = "auto"
+    rows: int = Field(0, ge=0, le=64, description="windows converted together; 0 is automatic")
     checkpoint: Checkpoint = ""
     outputs_dir: OutputsDir = "outputs"
     run_name: RunName = Field("", description="the run's folder; empty: named after the source")

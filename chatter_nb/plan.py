@@ -20,6 +20,7 @@ from chatter_nb.params import SpeakParams
 from chatter_nb.planning import (
     Estimate,
     Problems,
+    check_voice,
     cost_notes,
     count,
     encoding_rtf,
@@ -102,16 +103,16 @@ def plan_speech(params: SpeakParams) -> SpeechPlan:
     """Settle everything about a run. Raises `InputError` with all that would stop it."""
     watch = Stopwatch(("load", "voice", "text"))
     folder = RunFolder(params.run_dir())
-    choice, seed = settle(params, folder.unfinished(), source=("text", "text_file"))
     problems = Problems()
-    with watch.stage("load"):
+    with watch.stage("load"):  # looking for a GPU imports torch
+        choice, seed = settle(params, folder.unfinished(), source=("text", "text_file"))
         engine_class = entry(choice.name).engine_class()
-    device = problems.of(lambda: pick_device(params.device, engine=choice.name))
+        device = problems.of(lambda: pick_device(params.device, engine=choice.name))
     problems.of(lambda: check_supported(params, engine_class, choice.reason))
     with watch.stage("text"):
         sources = problems.of(lambda: _sources(params))
     with watch.stage("voice"):
-        problems.of(lambda: _check_voice(params, engine_class))
+        problems.of(lambda: check_voice(params.voice, library_of(params), engine_class))
     problems.raise_any()
     with watch.stage("load"):
         engine = get_or_load_tts_model(choice.name, params.device, params.checkpoint)
@@ -146,15 +147,8 @@ def check_speech(params: SpeakParams, engine_class: Any) -> list[str]:
     problems = Problems()
     for source in problems.of(lambda: _sources(params)) or []:
         problems.of(partial(_split, source, params, params.language or "en"))
-    problems.of(lambda: _check_voice(params, engine_class))
+    problems.of(lambda: check_voice(params.voice, library_of(params), engine_class))
     return problems.found
-
-
-def _check_voice(params: SpeakParams, engine_class: Any) -> None:
-    """Look at a recording before the model is loaded that would clone it."""
-    min_s = getattr(engine_class, "min_voice_s", None)
-    if params.voice and min_s:
-        library_of(params).recording(params.voice, min_s=min_s)
 
 
 def _sources(params: SpeakParams) -> list[TextSource]:

@@ -72,6 +72,13 @@ def library_of(params: SpeakParams | ConvertParams) -> Library:
     return Library(folder, outputs / CACHE)
 
 
+def check_voice(voice: str, library: Library, engine_class: Any) -> None:
+    """Look at a recording before the model is loaded that would clone it."""
+    min_s = getattr(engine_class, "min_voice_s", None)
+    if voice and min_s:
+        library.recording(voice, min_s=min_s)
+
+
 def settle(
     params: SpeakParams | ConvertParams,
     unfinished: RunRecord | None,

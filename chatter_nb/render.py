@@ -5,15 +5,14 @@ Plain calls, one chunk at a time, to disk; `speak` decides when to start and wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from chatter_nb.audio import AudioWriter, Signal, peak
+from chatter_nb.audio import Signal, peak
 from chatter_nb.engines.base import (
     ChunkInfo,
     ChunkPart,
@@ -27,10 +26,12 @@ from chatter_nb.execution import run_record
 from chatter_nb.identity import PlannedChunk
 from chatter_nb.join import Joined, Joiner, find_edges, trim_edges
 from chatter_nb.params import SpeakParams
+from chatter_nb.parts import in_parts
 from chatter_nb.plan import PlannedOutput, SpeechPlan
 from chatter_nb.runs import ChunkRecord, FileRecord, OutputRecord, RunRecord, Status, utc_now
 from chatter_nb.sink import Sink
 from chatter_nb.timing import Stopwatch
+from chatter_nb.writer import AudioWriter
 
 STAGES = ("load", "voice", "text", "tokens", "synthesis", "watermark", "store", "join", "write")
 _SILENCE_PEAK = 1e-4  # -80 dB: no engine speaks this softly
@@ -263,42 +264,3 @@ def checked(audio: Signal, text: str) -> Signal:
     if peak(audio) < _SILENCE_PEAK:
         raise EngineError(f"the engine made only silence of {text[:60]!r}")
     return audio
-
-
-def in_parts(
-    chunk: ChunkRecord, parts: Sequence[ChunkPart], trimmed_samples: int, rate: int
-) -> list[ChunkRecord]:
-    """A chunk's record, or one for each part that it had to be split into.
-
-    Parts carry the first one's index in `split_from`, their texts add up to the chunk's.
-    `trimmed_samples` were cut off the front of the audio that the parts' places refer to.
-    """
-    if not parts:
-        return [chunk]
-    texts = _spread(chunk.text, [part.text for part in parts])
-    records = []
-    for number, (part, text) in enumerate(zip(parts, texts, strict=True)):
-        last = number == len(parts) - 1
-        start_s = chunk.start_s + max(0, part.start_samples - trimmed_samples) / rate
-        end_s = chunk.start_s + max(0, part.end_samples - trimmed_samples) / rate
-        changes: dict[str, Any] = {
-            "index": chunk.index + number,
-            "text": text,
-            "start_s": min(start_s, chunk.end_s),
-            "end_s": chunk.end_s if last else min(end_s, chunk.end_s),
-            "pause_ms": chunk.pause_ms if last else 0,
-            "attempts": 0 if number else chunk.attempts,
-            "split_from": chunk.index,
-        }
-        records.append(chunk.model_copy(update=changes))
-    return records
-
-
-def _spread(text: str, spoken: Sequence[str]) -> list[str]:
-    """Cut `text` where its spoken parts end; it may hold layout characters that they lack."""
-    ends, at = [], 0
-    for part in spoken[:-1]:
-        for char in part:
-            at = text.index(char, at) + 1
-        ends.append(at)
-    return [text[a:b] for a, b in pairwise([0, *ends, len(text)])]

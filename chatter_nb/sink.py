@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chatter_nb.audio import AudioWriter, Signal
+from chatter_nb.audio import Signal
 from chatter_nb.runs import FileRecord, file_record
 from chatter_nb.timing import Stopwatch
 from chatter_nb.watermark import Watermark
+from chatter_nb.writer import AudioWriter
 
 if TYPE_CHECKING:
     from chatter_nb.params import ConvertParams, SpeakParams

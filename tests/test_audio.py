@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from chatter_nb import audio
-from chatter_nb.audio import AudioWriter, check_signal, peak, read_audio, resample
+from chatter_nb import writer as writing
+from chatter_nb.audio import check_signal, peak, read_audio, resample
 from chatter_nb.errors import InputError, OutputError
+from chatter_nb.writer import AudioWriter
 
 RATE = 24_000
 
@@ -73,7 +74,7 @@ def test_nothing_is_in_place_before_commit_and_nothing_left_without(tmp_path):
 
 def test_a_wav_that_outgrows_its_format_goes_on_as_rf64(tmp_path, monkeypatch):
     """With the limit lowered, sample for sample the same, in every width."""
-    monkeypatch.setattr(audio, "WAV_LIMIT_BYTES", 30_000)
+    monkeypatch.setattr(writing, "WAV_LIMIT_BYTES", 30_000)
     for bits, tolerance in ((16, 2**-15), (24, 2**-23), (32, 0)):
         (path,) = write(tmp_path, tone(), ["wav"], wav_bits=bits)
         assert soundfile.info(path).format == "RF64"

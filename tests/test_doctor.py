@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import pytest
 from conftest import ROOT
 
-from chatter_nb import doctor
+from chatter_nb import doctor, traps
 from chatter_nb.engines.base import TTS_ENGINES, VC_ENGINES
 from chatter_nb.models import Choice
 
@@ -42,9 +42,11 @@ def healthy(monkeypatch):
             monkeypatch.setattr(doctor, name, lambda found=found, **_: found)
         return doctor.examine()
 
-    monkeypatch.setattr(doctor, "_version", lambda name: "0.1.7" if "tts" in name else None)
+    for module in (doctor, traps):
+        version = lambda name: "0.1.7" if "tts" in name else None  # noqa: E731
+        monkeypatch.setattr(module, "installed_version", version)
+        monkeypatch.setattr(module, "find_spec", lambda name: object())
     monkeypatch.setattr(doctor, "_wanted", list)
-    monkeypatch.setattr(doctor, "find_spec", lambda name: object())
     monkeypatch.setattr("chatter_nb.engines.base.find_spec", lambda name: object())
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     return see
@@ -70,7 +72,7 @@ def test_a_machine_in_order_has_no_traps(healthy):
 
 def test_perth_that_is_none(healthy, monkeypatch):
     """Upstream then fails with "NoneType is not callable"."""
-    monkeypatch.setattr(doctor, "find_spec", lambda name: name != "pkg_resources" or None)
+    monkeypatch.setattr(traps, "find_spec", lambda name: name != "pkg_resources" or None)
     what, cure = trap(healthy(look_at_imports=imports(perth={"none": True})))
     assert "PerTh, the watermark, does not load (setuptools None has no pkg_resources)" in what
     assert cure == "pip install 'setuptools<81' resemble-perth"
@@ -88,8 +90,8 @@ def test_torchaudio_that_cannot_load(healthy):
     report = healthy(look_at_imports=imports(torch=torch, torchaudio=broken))
     what, cure = trap(report)
     assert "beside torch 2.10.0+cpu (OSError: libc10_cuda.so" in what
-    assert "--no-deps torchaudio==2.10.0 --index-url " in cure
-    assert cure.endswith("/cpu")
+    assert "--no-deps torchaudio==2.10.0 with the index of" in cure
+    assert "cpu build" in cure
 
 
 @pytest.mark.parametrize(
@@ -126,7 +128,7 @@ def test_a_gpu_that_torch_has_no_code_for(healthy):
     torch = TORCH | {"gpus": [["Tesla V100", [7, 0]]]}
     what, cure = trap(healthy(look_at_imports=imports(torch=torch)))
     assert "no code for Tesla V100 (compute capability 7.0; it has sm_75" in what
-    assert cure.endswith("/cu126")
+    assert "cu126 build" in cure
 
 
 @pytest.mark.parametrize(
@@ -141,18 +143,18 @@ def test_a_gpu_that_torch_has_no_code_for(healthy):
     ],
 )
 def test_which_cards_a_build_runs_on(capability, built_for, runs):
-    assert doctor.runs_on(capability, built_for) is runs
+    assert traps.runs_on(capability, built_for) is runs
 
 
 @pytest.mark.parametrize(
     ("gpu", "end"),
     [
-        (L4, "/cu130"),
-        (doctor.Gpu("NVIDIA L4", "550.54.15", (8, 9)), "/cu126"),
-        (doctor.Gpu("NVIDIA B200", "570.10", (10, 0)), "/cu128"),
-        (doctor.Gpu("Tesla P100", "580.1", (6, 0)), "/cu126"),
+        (L4, "cu130"),
+        (doctor.Gpu("NVIDIA L4", "550.54.15", (8, 9)), "cu126"),
+        (doctor.Gpu("NVIDIA B200", "570.10", (10, 0)), "cu128"),
+        (doctor.Gpu("Tesla P100", "580.1", (6, 0)), "cu126"),
         (doctor.Gpu("NVIDIA A10", "470.1", (8, 6)), "then run chatter-nb doctor again"),
-        (doctor.Gpu("an NVIDIA GPU", ""), "/cu130"),
+        (doctor.Gpu("an NVIDIA GPU", ""), "cu130"),
     ],
 )
 def test_a_torch_without_cuda_beside_a_gpu(healthy, gpu, end):
@@ -161,7 +163,7 @@ def test_a_torch_without_cuda_beside_a_gpu(healthy, gpu, end):
     both = imports(torch=torch, torchaudio={"version": "2.11.0+cpu"})
     what, cure = trap(healthy(look_at_imports=both, look_at_gpus=[gpu]))
     assert f"torch 2.11.0+cpu is a build without CUDA, and {gpu.name} stays idle" in what
-    assert cure.endswith(end)
+    assert end in cure
 
 
 def test_a_driver_too_old_for_torch(healthy):
@@ -170,7 +172,7 @@ def test_a_driver_too_old_for_torch(healthy):
     assert (
         "driver 535.104.05 is too old for torch 2.11.0+cu130 (CUDA 13.0, which needs 580)" in what
     )
-    assert cure.endswith("/cu126")
+    assert "cu126 build" in cure
 
 
 @pytest.mark.parametrize("hidden", ["", "-1"])
@@ -192,7 +194,7 @@ def test_a_gpu_that_torch_cannot_use_for_another_reason(healthy):
 def test_packages_of_another_age(healthy, monkeypatch):
     """Chatterbox with a transformers it cannot use, one package missing, itself another version."""
     versions = {"chatterbox-tts": "0.1.4", "transformers": "4.46.3", "numpy": "2.4"}
-    monkeypatch.setattr(doctor, "_version", versions.get)
+    monkeypatch.setattr(doctor, "installed_version", versions.get)
     wanted = [doctor.Requirement(one) for one in ("transformers>=5.2", "conformer", "numpy>=1.26")]
     monkeypatch.setattr(doctor, "_wanted", lambda: wanted)
     assert healthy().traps == (
@@ -216,7 +218,7 @@ def test_engines_that_are_not_installed(healthy, monkeypatch):
     there = {"hibari", "ipykernel"}
     monkeypatch.setattr(doctor, "find_spec", lambda name: name in there or None)
     monkeypatch.setattr("chatter_nb.engines.base.find_spec", lambda name: name in there or None)
-    monkeypatch.setattr(doctor, "_version", lambda name: None)
+    monkeypatch.setattr(doctor, "installed_version", lambda name: None)
     report = healthy(look_at_imports={}, look_at_gpus=[])
     chatterbox, world = report.missing
     assert chatterbox[0] == (
@@ -370,8 +372,8 @@ def test_the_doctors_versions_are_the_constraints():
     """Its commands install what `make chatterbox` does."""
     pins = (ROOT / "constraints.txt").read_text().splitlines()
     for name, version in (
-        ("torch", doctor.PAIR),
-        ("torchaudio", doctor.PAIR),
+        ("torch", traps.PAIR),
+        ("torchaudio", traps.PAIR),
         ("chatterbox-tts", doctor.UPSTREAM),
     ):
         assert f"{name}=={version}" in pins

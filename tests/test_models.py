@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -131,9 +132,9 @@ def test_the_embedded_voice_stays_on_the_cpu():
 
 
 def test_an_unknown_engine_comes_with_those_there_are():
-    with pytest.raises(UnavailableError, match="no engine 'x' speaks; there are: chatterbox, hib"):
+    with pytest.raises(UnavailableError, match=r"no engine 'x' speaks; there are: chatterbox, hib"):
         models.pick_engine("x")
-    with pytest.raises(UnavailableError, match="no engine 'hibari' converts; there are: .*world"):
+    with pytest.raises(UnavailableError, match=r"no engine 'hibari' converts; there are: .*world"):
         models.pick_engine("hibari", convert=True)
 
 
@@ -163,7 +164,8 @@ def test_unload_gives_the_memory_back_to_the_system(monkeypatch):
 
 
 def resident_mb() -> float:
-    (line,) = [s for s in open("/proc/self/status").read().splitlines() if s.startswith("VmRSS")]
+    status = Path("/proc/self/status").read_text()
+    (line,) = [s for s in status.splitlines() if s.startswith("VmRSS")]
     return int(line.split()[1]) / 1024
 
 

@@ -69,7 +69,7 @@ def convert(engine, library):
         blocks = []
         joiner = conversion.joiner(blocks.append)
         for window in windows:
-            joiner.add(window, conversion.convert(window))
+            joiner.add(window, conversion.convert([window])[0])
         seams = joiner.finish()
         assert joiner.samples == sum(map(len, blocks))
         assert len(seams) == len(windows) - 1
@@ -186,7 +186,7 @@ def test_twice_the_same_bytes(engine, library):
         voice = maker.prepare_voice("low", library)
         conversion = maker.begin(source, voice, seed=order, knobs={})
         windows = plan_windows(conversion.steps, window_s=5.0, overlap_s=1.0)
-        made = {w.index: conversion.convert(w).tobytes() for w in windows[::order]}
+        made = {w.index: conversion.convert([w])[0].tobytes() for w in windows[::order]}
         runs.append(sorted(made.items()))
     assert runs[0] == runs[1]
 
@@ -196,7 +196,7 @@ def test_a_window_is_its_samples_and_two_margins(engine, library):
         speech(0, 0, 5.0), engine.prepare_voice("low", library), seed=0, knobs={}
     )
     for window in plan_windows(conversion.steps, window_s=3.0, overlap_s=1.0):
-        made = conversion.convert(window)
+        (made,) = conversion.convert([window])
         assert made.dtype == np.float32
         assert len(made) == (window.end - window.start) * STEP_SAMPLES + 2 * MARGIN_SAMPLES
 
@@ -208,7 +208,7 @@ def test_the_joiner_holds_back_an_overlap(engine, library):
     )
     joiner = conversion.joiner(lambda block: None)
     for window in plan_windows(conversion.steps, window_s=5.0, overlap_s=1.0):
-        joiner.add(window, conversion.convert(window))
+        joiner.add(window, conversion.convert([window])[0])
         kept = 0 if window.last else window.overlap
         assert joiner.samples == (window.end - kept) * STEP_SAMPLES
 

@@ -142,8 +142,15 @@ class Conversion(Protocol):
 
     steps: int
 
-    def convert(self, window: Window) -> Signal:
-        """Make one window; shape (n,), n the engine's own. The same arguments, the same values."""
+    def shape(self, window: Window) -> int:
+        """Windows of one shape can be made together."""
+        ...
+
+    def convert(self, windows: Sequence[Window]) -> list[Signal]:
+        """Make windows of one shape; each of shape (n,), n the engine's own.
+
+        The same arguments, the same values; in other company within 1e-4 of them.
+        """
         ...
 
     def joiner(self, write: Callable[[Signal], object]) -> WindowJoiner:
@@ -166,6 +173,8 @@ class ConvertEngine(Protocol):
     precision: str
     typical_rtf: float
     watermarked: bool
+    min_voice_s: float | None
+    rows: int  # windows made together where nothing else is asked for
 
     def prepare_voice(self, voice: str, library: Library) -> Voice:
         """The target from a name in the library or a recording; empty for the engine's own."""

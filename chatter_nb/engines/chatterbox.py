@@ -47,9 +47,9 @@ MAX_NEW_TOKENS = 1000  # upstream's, 40 s
 _SILENT_END = (S3GEN_SIL,) * 3  # Turbo's
 _COMMON = ("temperature", "top_p", "repetition_penalty", "max_new_tokens")
 _OTHERS = ("n_cfm_timesteps", "prompt_s", "checkpoint")
-# Seconds of work a second of speech: 2-core CPU, `bench` of random full weights; 30 tokens/s of
-# upstream on any GPU (facts); a Mac lies between.
-_RTF = {"cpu": 15.0, "mps": 4.0, "cuda": 1.2}
+# Seconds of work a second of speech. CPU: 2 cores, random full weights, chunks of 3 s. CUDA: 30
+# tokens a second, which others measured of upstream on any card. MPS: a guess.
+_RTF = {"cpu": 19.0, "mps": 4.0, "cuda": 1.2}
 
 
 class ChatterboxEngine:

@@ -12,7 +12,7 @@ from unittest import mock
 
 import torch
 
-from chatter_nb.errors import EngineError
+from chatter_nb.errors import OutOfMemory
 
 
 class RandomState:
@@ -97,9 +97,9 @@ def _no_print(*_: Any) -> None:
 
 @contextmanager
 def memory_told(what: str, cure: str) -> Iterator[None]:
-    """An `EngineError` with the cure where the GPU's memory runs out."""
+    """An `OutOfMemory` with the cure where the GPU's memory runs out."""
     try:
         yield
     except torch.OutOfMemoryError as error:
         torch.cuda.empty_cache()
-        raise EngineError(f"the GPU's memory is too small for {what}: {cure}") from error
+        raise OutOfMemory(f"the GPU's memory is too small for {what}: {cure}") from error

@@ -110,13 +110,13 @@ def _log_mel(tokenizer: Any, wave: Tensor) -> tuple[Tensor, Tensor]:
 def mel_of(
     s3gen: Any, tokens: Tensor, prompt: dict[str, Any], noise: Tensor, *, flow_steps: int
 ) -> Tensor:
-    """The mel of speech tokens, shape (80, 2 n).
+    """The mels of speech tokens of shape (rows, n): (rows, 80, 2 n).
 
-    `noise` spans the prompt's frames too, shape (1, 80, prompt + 2 n): what it does not cover
+    `noise` spans the prompt's frames too, shape (rows, 80, prompt + 2 n): what it does not cover
     upstream draws from the global generator.
     """
-    mel = s3gen.forward(
-        tokens[None],
+    return s3gen.forward(
+        tokens,
         ref_wav=None,
         ref_sr=None,
         ref_dict=prompt,
@@ -125,7 +125,6 @@ def mel_of(
         n_cfm_timesteps=flow_steps,
         noised_mels=noise,
     )
-    return mel[0]
 
 
 class Vocoder:
@@ -167,9 +166,9 @@ class Vocoder:
         ]
         wave = self._hift.decode(x=mel[None], s=source)[0]
         wave = wave[(start - left) * SAMPLES_PER_MEL : (end - left) * SAMPLES_PER_MEL]
-        if start == 0:  # upstream's fade-in, against a spill-over from the prompt
-            faded = min(len(self._fade), len(wave))
-            wave[:faded] *= self._fade[:faded]
+        # Upstream's fade-in of the first 40 ms, against a spill-over from the prompt.
+        fade = self._fade[start * SAMPLES_PER_MEL :][: len(wave)]
+        wave[: len(fade)] *= fade
         return wave.cpu().numpy()
 
     def _extend_source(self, end: int) -> None:

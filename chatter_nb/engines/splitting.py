@@ -19,6 +19,7 @@ from chatter_nb.text import split_chunks
 
 MAX_DEPTH = 3  # eighths of a chunk of 280 characters are half a sentence
 MIN_CHARS = 20
+PART_SHARE = 0.6  # of the text: a little over half, so that two sentences part where they meet
 
 Say = Callable[[str, int], Signal | None]
 
@@ -53,24 +54,26 @@ def _parts(
     if audio is not None:
         yield text, audio, 0
         return
-    half = max(MIN_CHARS, -(-len(text) // 2))
-    halves = split_chunks(text, chunk_chars=half, language=language)
-    if len(halves) < 2 or depth == MAX_DEPTH:
+    if len(text.strip()) < 2 * MIN_CHARS or depth == MAX_DEPTH:
         yield text, _second_try(text, seed, say), 0
         return
-    for position, part in enumerate(halves):
-        own_seed = chunk_seed(seed=seed, text=part.spoken, occurrence=position, take=0)
-        *first, last = _parts(part.text, own_seed, say, language, depth + 1)
+    limit = max(MIN_CHARS, round(len(text) * PART_SHARE))
+    halves = split_chunks(text, chunk_chars=limit, language=language)
+    rest = text[len(text.rstrip()) :]  # the space after it, which splitting drops
+    for position, half in enumerate(halves):
+        own_seed = chunk_seed(seed=seed, text=half.spoken, occurrence=position, take=0)
+        own_text = half.text + (rest if half is halves[-1] else "")
+        *first, last = _parts(own_text, own_seed, say, language, depth + 1)
         yield from first
-        yield last[0], last[1], part.pause_ms
+        yield last[0], last[1], half.pause_ms
 
 
 def _second_try(text: str, seed: int, say: Say) -> Signal:
     audio = say(text, chunk_seed(seed=seed, text=text, occurrence=0, take=1))
     if audio is None:
         raise EngineError(
-            f"the model did not end on {text.strip()!r}, nor on a second try: raise max_new_tokens, reword "
-            "it, or ask for another take of this chunk (takes)"
+            f"the model did not end on {text.strip()!r}, nor on a second try: raise "
+            "max_new_tokens, reword it, or ask for another take of this chunk (takes)"
         )
     return audio
 

@@ -7,7 +7,7 @@ and the vocoder's own buzz is added.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
@@ -16,25 +16,19 @@ import numpy as np
 import pyworld
 
 from chatter_nb.audio import Signal, resample
+from chatter_nb.engines.aligned import MARGIN_SAMPLES, RATE_HZ, STEP_SAMPLES, AlignedJoiner
 from chatter_nb.engines.base import Voice
 from chatter_nb.errors import InputError, ParamError
-from chatter_nb.join import best_join, crossfade
-from chatter_nb.windows import STEPS_PER_S, Window
+from chatter_nb.windows import Window
 
 if TYPE_CHECKING:
     from chatter_nb.voices import Library
 
-RATE_HZ = 24_000
-STEP_SAMPLES = RATE_HZ // STEPS_PER_S
 FRAME_MS = 5.0
 FFT_SIZE = 1024  # the least that resolves WORLD's lowest pitch, 71 Hz, at this rate
 BIN_HZ = RATE_HZ / FFT_SIZE
 
-# A window's array: its own samples, with room at both ends to shift it by a pitch period.
-MARGIN_SAMPLES = round(RATE_HZ * 0.008)
 CONTEXT_SAMPLES = RATE_HZ // 2  # heard beyond that, so that the pitch track has settled
-FADE_SAMPLES = round(RATE_HZ * 0.020)
-COMPARED_SAMPLES = round(RATE_HZ * 0.065)  # some pulses even of a low voice
 
 SOURCE_S, SOURCE_EXCERPTS = 60, 12
 TARGET_S, TARGET_EXCERPTS = 30, 1
@@ -76,6 +70,8 @@ class WorldConverter:
     device = "cpu"
     precision = "exact"
     watermarked = False
+    min_voice_s: float | None = MIN_TARGET_S
+    rows = 1
     typical_rtf = 0.1  # 2-core server CPU: 0.08, and 2 s to measure a long source
 
     def __init__(self, *, device: str = "cpu", checkpoint: str = "") -> None:
@@ -163,8 +159,15 @@ class WorldConversion:
         self._source = source
         self._change = change
 
-    def convert(self, window: Window) -> Signal:
-        """The window's samples, with `MARGIN_SAMPLES` more before and after them."""
+    def shape(self, window: Window) -> int:
+        """Its own: windows are made one by one."""
+        return window.index
+
+    def convert(self, windows: Sequence[Window]) -> list[Signal]:
+        """Each window's samples, with `MARGIN_SAMPLES` more before and after them."""
+        return [self._converted(window) for window in windows]
+
+    def _converted(self, window: Window) -> Signal:
         start, end = window.start * STEP_SAMPLES, window.end * STEP_SAMPLES
         heard = _slice(self._source, start - CONTEXT_SAMPLES, end + CONTEXT_SAMPLES)
         made = self._resynthesise(heard.astype(np.float64))
@@ -184,58 +187,6 @@ class WorldConversion:
             RATE_HZ,
             FRAME_MS,
         )
-
-
-class AlignedJoiner:
-    """`WindowJoiner` in audio: each window is shifted by up to 8 ms to meet the one before.
-
-    A vocoder's pulses start anew with each window, so that two renderings of one vowel are alike
-    but for a part of a pitch period. A window's shift is against its own place, so that shifts
-    never add up. Holds an overlap's samples, no more.
-    """
-
-    def __init__(self, write: Callable[[Signal], object]) -> None:
-        self._write = write
-        self._held = np.zeros(0, np.float32)  # what follows the samples passed on
-        self._seams: list[int] = []
-        self.samples = 0
-
-    def add(self, window: Window, made: Signal) -> None:
-        start, end = window.start * STEP_SAMPLES, window.end * STEP_SAMPLES
-        overlap = window.overlap * STEP_SAMPLES
-        if window.index:
-            self._meet(made, start, overlap)
-        else:
-            self._held = made[MARGIN_SAMPLES : MARGIN_SAMPLES + end]
-        self._pass_on(end if window.last else end - overlap)
-
-    def finish(self) -> tuple[int, ...]:
-        self._pass_on(self.samples + len(self._held))
-        return tuple(self._seams)
-
-    def _meet(self, made: Signal, start: int, overlap: int) -> None:
-        """Replace what is held from the best place in the overlap on."""
-        done = self.samples - start  # of the overlap: beyond 0 only if windows are half overlap
-        tail, head = self._held, made[done : overlap + 2 * MARGIN_SAMPLES]
-        place, lag = best_join(
-            tail,
-            head,
-            lags_samples=MARGIN_SAMPLES,
-            segment_samples=COMPARED_SAMPLES,
-        )
-        fade = min(FADE_SAMPLES, 2 * place, 2 * (len(tail) - place))
-        first, last = place - fade // 2, place + fade // 2
-        moved = made[done + MARGIN_SAMPLES + lag :]
-        self._seams.append(self.samples + place)
-        mixed = crossfade(tail[first:last], moved[first:last])
-        length = len(made) - 2 * MARGIN_SAMPLES - done
-        self._held = np.concatenate([tail[:first], mixed, moved[last:length]])
-
-    def _pass_on(self, end: int) -> None:
-        count = max(0, end - self.samples)
-        self._write(self._held[:count])
-        self._held = self._held[count:].copy()  # a view would keep the whole window alive
-        self.samples += count
 
 
 def measure(excerpts: list[Signal]) -> Profile:

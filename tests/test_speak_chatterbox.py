@@ -1,0 +1,188 @@
+"""Whole speech runs on a random Chatterbox checkpoint: stored, resumed, split, marked, recorded."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("chatterbox", reason="needs chatterbox-tts")
+
+from chatter_nb.engines import chatterbox  # noqa: E402
+from chatter_nb.engines.t3 import Decoded  # noqa: E402
+from chatter_nb.errors import EngineError  # noqa: E402
+from chatter_nb.models import unload  # noqa: E402
+from chatter_nb.params import SpeakParams  # noqa: E402
+from chatter_nb.plan import plan_speech  # noqa: E402
+from chatter_nb.runs import RunFolder  # noqa: E402
+from chatter_nb.speak import generate_tts, process_one_chunk  # noqa: E402
+from chatter_nb.watermark import load_perth  # noqa: E402
+
+TARGET = str(ROOT / "params" / "recordings" / "target.flac")
+TEXT = (
+    "The first sentence is of no great length. The second one is a little longer than that.\n\n"
+    "A new paragraph begins, and ends here."
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _unloaded():
+    yield
+    unload()
+
+
+@pytest.fixture
+def params(tiny, tmp_path):
+    def make(**values) -> SpeakParams:
+        own = {"text": TEXT, "engine": "chatterbox", "checkpoint": str(tiny()), "chunk_chars": 90}
+        own |= {"n_cfm_timesteps": 1, "outputs_dir": str(tmp_path), "run_name": "run"}
+        return SpeakParams.create(own | values)
+
+    return make
+
+
+@pytest.fixture
+def stuck(monkeypatch):
+    """The first generation of a text that begins so does not end."""
+    decode = chatterbox.ChatterboxEngine._decode
+
+    def put(begins: str, times: int = 1) -> list[str]:
+        missed: list[str] = []
+
+        def missing_its_end(self, text, request):
+            found = decode(self, text, request)
+            if text.startswith(begins) and len(missed) < times:
+                missed.append(text)
+                return Decoded(found.tokens, ended=False)
+            return found
+
+        monkeypatch.setattr(chatterbox.ChatterboxEngine, "_decode", missing_its_end)
+        return missed
+
+    return put
+
+
+def test_a_run_says_what_it_costs_on_a_cpu_and_accounts_for_its_time(params):
+    plan = plan_speech(params(voice=TARGET))
+    assert "chatterbox on a CPU takes about" in str(plan)
+    assert "voice target" in str(plan)
+    speech = generate_tts(params(voice=TARGET))
+    record = speech.record
+    assert record.engine.version.startswith("0.1.7+")
+    assert record.model_calls == len(record.chunks) == 2
+    for stage in ("tokens", "synthesis", "watermark"):
+        assert record.stages_s[stage] > 0, stage
+    assert sum(record.stages_s.values()) <= record.wall_s
+    assert "".join(chunk.text for chunk in record.chunks) == TEXT.replace("\n\n", " ")
+
+
+def test_the_same_run_again_needs_no_model_call_and_gives_the_same_bytes(params, tmp_path):
+    first = generate_tts(params()).record
+    again = generate_tts(params()).record
+    assert [chunk.cached for chunk in again.chunks] == [True, True]
+    assert again.model_calls == 0
+    other = generate_tts(params(outputs_dir=str(tmp_path / "other"))).record
+    assert {f.sha256 for r in (first, again, other) for f in r.files} == {first.files[0].sha256}
+
+
+def test_another_voice_knob_or_checkpoint_is_another_chunk(params, tiny, tmp_path):
+    """Whatever changes samples is in the key; where the checkpoint lies is not."""
+    import shutil
+
+    keys = [chunk.key for chunk in plan_speech(params()).chunks]
+    for change in ({"voice": TARGET}, {"exaggeration": 0.9}, {"seed": 2}, {"prompt_s": 1.0}):
+        assert not {chunk.key for chunk in plan_speech(params(**change)).chunks} & set(keys), change
+    unload()
+    moved = shutil.copytree(tiny(), tmp_path / "moved")
+    assert [chunk.key for chunk in plan_speech(params(checkpoint=str(moved))).chunks] == keys
+    unload()
+
+
+def test_a_chunk_that_hits_the_limit_is_split_made_again_and_recorded(params, stuck):
+    missed = stuck("The first")
+    record = generate_tts(params()).record
+    assert len(missed) == 1
+    first, second, third = record.chunks
+    assert first.split_from == second.split_from == 0
+    assert third.split_from is None
+    assert first.key == second.key != third.key
+    assert (first.attempts, second.attempts) == (3, 0)
+    assert "".join(chunk.text for chunk in record.chunks) == TEXT.replace("\n\n", " ")
+    assert first.end_s < second.start_s < second.end_s < third.start_s
+    assert any("made again in 2 parts" in warning for warning in record.warnings)
+    assert [chunk.index for chunk in record.chunks] == [0, 1, 2]
+
+
+def test_a_split_chunk_is_kept_with_its_parts(params, stuck):
+    stuck("The first")
+    made, kept = generate_tts(params()).record, generate_tts(params()).record
+    assert made.files == kept.files
+    assert all(chunk.cached for chunk in kept.chunks)
+    places = [[(c.text, c.start_s, c.end_s, c.split_from) for c in r.chunks] for r in (made, kept)]
+    assert places[0] == places[1]
+
+
+def test_a_chunk_that_never_ends_fails_the_run_and_keeps_the_rest(params, stuck):
+    stuck("A new", times=99)
+    with pytest.raises(EngineError, match="did not end on 'A new paragraph"):
+        generate_tts(params())
+    record = RunFolder(params().run_dir()).record()
+    assert record.status == "failed"
+    assert "raise max_new_tokens" in record.error
+    assert len(list(params().run_dir().parent.glob(".chunks/*/*.npy"))) == 1
+
+
+def test_one_chunk_by_itself_is_marked(tiny):
+    """Noise for speech, but the mark is there."""
+    audio, rate = process_one_chunk(
+        "Hello there.", engine="chatterbox", checkpoint=str(tiny()), seed=4, voice=TARGET
+    )
+    found = load_perth().get_watermark(np.tile(audio, 3), rate, round=False).mean()
+    assert rate == 24_000
+    assert found > 0.6
+
+
+@pytest.mark.parametrize("model", ["chatterbox-multilingual", "chatterbox-turbo"])
+def test_the_other_models_run_the_whole_road(model, params, tiny):
+    values = {"engine": model, "checkpoint": str(tiny(model)), "text": "Hello [laugh] there."}
+    if "multi" in model:
+        values |= {"language": "de", "text": "Grüß Gott, Übermut."}
+    speech = generate_tts(params(**values))
+    assert speech.record.engine.name == model
+    samples, _ = speech.read()
+    assert np.abs(samples).max() > 0.01
+
+
+def test_a_killed_run_resumes_to_the_same_bytes(params, tiny, tmp_path):
+    """Killed after its first chunk, in a process of its own."""
+    import time
+
+    args = [f"text={TEXT}", "engine=chatterbox", f"checkpoint={tiny()}", "chunk_chars=90"]
+    args += ["n_cfm_timesteps=1", f"outputs_dir={tmp_path}", "run_name=run"]
+    command = [sys.executable, "-m", "chatter_nb", "speak"]
+    command += [part for arg in args for part in ("-p", arg)]
+    killed = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    deadline_s = time.monotonic() + 240
+    while not list(tmp_path.glob(".chunks/*/*.npy")):
+        assert time.monotonic() < deadline_s
+        assert killed.poll() is None
+        time.sleep(0.02)
+    killed.kill()
+    killed.wait()
+    resumed = generate_tts(params()).record
+    whole = generate_tts(params(outputs_dir=str(tmp_path / "other"))).record
+    assert resumed.chunks[0].cached
+    assert [f.sha256 for f in resumed.files] == [f.sha256 for f in whole.files]
+
+
+def test_bad_knobs_are_told_with_what_the_engine_takes(cli, tiny):
+    place = ("-p", "text=Hi.", "-p", "engine=chatterbox-turbo")
+    place += ("-p", f"checkpoint={tiny('chatterbox-turbo')}")
+    done = cli("speak", *place, "-p", "cfg_weight=0.5", "-p", "min_p=0.1", check=2)
+    assert "does not take cfg_weight, min_p; it takes: checkpoint, max_new" in done.stderr
+    record = cli("speak", *place, "-p", "voice=nobody", "--json", check=2)
+    assert "neither a file nor a name" in record.stderr
+    assert json.dumps(record.stdout) == '""'
