@@ -17,6 +17,7 @@ import numpy as np
 
 from chatter_nb.audio import Signal, peak, read_audio
 from chatter_nb.errors import InputError, ParamError
+from chatter_nb.project import resolve_path
 
 SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aiff", ".aif")
 FOLDER = "voices"
@@ -63,8 +64,6 @@ class Library:
 
         Raises `ParamError` that lists the names there are.
         """
-        from chatter_nb.project import resolve_path
-
         named = [path for path in self._files() if voice in (path.stem, path.name)]
         if len(named) > 1:
             names = ", ".join(path.name for path in named)
@@ -177,8 +176,10 @@ def check_recording(
             f"{where}: silent (its peak is {found.peak_db:.0f} dB): record it again, louder"
         )
     if found.duration_s < min_s:
+        # Turbo takes 5 s and a sample.
+        needed = f"at least {min_s:g}" if min_s == int(min_s) else f"more than {int(min_s)}"
         raise InputError(
-            f"{where}: {found.duration_s:.2f} s long; at least {min_s:g} s are needed, "
+            f"{where}: {found.duration_s:.2f} s long; {needed} s are needed, "
             "and 6 to 15 s of one person speaking are best"
         )
     notes = []

@@ -179,6 +179,38 @@ def test_voices_in_turn_never_leak_into_each_other(model, say, second_voice, own
         assert np.array_equal(say("Hi.", voice=voice, **quick), expected)
 
 
+def test_threads_do_not_speak_in_each_others_voice_or_draw_each_others_numbers(say, second_voice):
+    """The server's lesson: two requests at once are two requests in turn."""
+    import threading
+
+    wanted = [{"voice": TARGET, "seed": 1}, {"voice": second_voice, "seed": 2}]
+    alone = [say("Hi.", n_cfm_timesteps=1, **one) for one in wanted]
+    together: dict[int, np.ndarray] = {}
+
+    def run(index):
+        together[index] = say("Hi.", n_cfm_timesteps=1, **wanted[index])
+
+    threads = [threading.Thread(target=run, args=(index,)) for index in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for index, expected in enumerate(alone):
+        assert np.array_equal(together[index], expected)
+
+
+def test_turbo_wants_more_than_five_seconds(load, library, tmp_path):
+    import soundfile
+
+    signal, rate = soundfile.read(TARGET)
+    for name, samples in (("five", 5 * rate), ("more", 5 * rate + 1), ("three", 3 * rate)):
+        soundfile.write(tmp_path / f"{name}.wav", signal[:samples], rate)
+    with pytest.raises(InputError, match=r"5\.00 s long; more than 5 s are needed"):
+        load("chatterbox-turbo").prepare_voice(str(tmp_path / "five.wav"), library)
+    load("chatterbox-turbo").prepare_voice(str(tmp_path / "more.wav"), library)
+    load().prepare_voice(str(tmp_path / "three.wav"), library)
+
+
 def test_a_voice_is_encoded_once_and_kept_on_disk(load, library, monkeypatch, own_models):
     """Fifty chunks, one encoding; after a restart none."""
     from chatterbox.models.s3gen import S3Gen

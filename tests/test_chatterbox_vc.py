@@ -248,6 +248,20 @@ def test_one_window_that_does_not_fit_is_an_error_with_its_cure(run, monkeypatch
         run("full", rows=4)
 
 
+def test_the_target_is_encoded_once_for_all_windows(run, monkeypatch):
+    """The predecessor encoded it with every window."""
+    from chatterbox.models.s3gen import S3Gen
+
+    calls = []
+    embed = S3Gen.embed_ref
+    monkeypatch.setattr(
+        S3Gen, "embed_ref", lambda self, *a, **k: calls.append(1) or embed(self, *a, **k)
+    )
+    assert len(run("once", target=str(TARGET)).record.windows) == 8
+    run("once", target=str(TARGET), seed=3)
+    assert len(calls) == 1
+
+
 def test_a_resumed_conversion_is_the_same_bytes(run, monkeypatch):
     """Some windows kept, the others made in other company; then nothing is made at all."""
     from chatter_nb.engines import chatterbox_vc

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,9 @@ from unittest import mock
 import torch
 
 from chatter_nb.errors import OutOfMemory
+
+# One at a time: what is drawn in between by another thread would be missing from our numbers.
+_generators = threading.RLock()
 
 
 class RandomState:
@@ -24,13 +28,14 @@ class RandomState:
     @contextmanager
     def resumed(self) -> Iterator[None]:
         """Go on from this state inside, remember where that led; outside, all is as it was."""
-        before = _states()
-        _set_states(self._state)
-        try:
-            yield
-        finally:
-            self._state = _states()
-            _set_states(before)
+        with _generators:
+            before = _states()
+            _set_states(self._state)
+            try:
+                yield
+            finally:
+                self._state = _states()
+                _set_states(before)
 
 
 @contextmanager
@@ -39,12 +44,13 @@ def seeded(seed: int) -> Iterator[None]:
 
     Upstream draws from them; a generator of our own cannot be passed.
     """
-    before = _states()
-    torch.manual_seed(seed)
-    try:
-        yield
-    finally:
-        _set_states(before)
+    with _generators:
+        before = _states()
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            _set_states(before)
 
 
 def _states() -> dict[str, Any]:
