@@ -6,14 +6,14 @@ INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint cons
 # Its own pins would take torch and numpy back by years; the extra [chatterbox] has what it needs.
 INSTALL_CHATTERBOX = $(INSTALL) --no-deps chatterbox-tts
 
-.PHONY: help demo chatterbox test test-fast lint format lab clean
+.PHONY: help demo chatterbox test test-slow lint format lab clean
 
 help:
 	@echo "make demo        install, then speak a chapter of a book through a notebook"
 	@echo "make chatterbox  add Chatterbox to that (with torch about 5 GB), and say what is here"
 	@echo "make lab         JupyterLab on the notebooks"
-	@echo "make test        install what the tests need, then run them all"
-	@echo "make test-fast   without the tests that take more than half a minute"
+	@echo "make test        install what the tests need, then run all but the slow ones"
+	@echo "make test-slow   run the slow ones: whole texts, long recordings, notebooks on Chatterbox"
 	@echo "make lint        ruff on code and notebooks, mypy on the package"
 	@echo "make clean       remove .venv and caches; outputs stay"
 
@@ -27,10 +27,10 @@ lab: $(VENV)/base.done
 	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/01_speak.ipynb
 
 test: $(VENV)/test.done
-	$(BIN)/pytest
-
-test-fast: $(VENV)/test.done
 	$(BIN)/pytest -m "not slow"
+
+test-slow: $(VENV)/test.done
+	$(BIN)/pytest -m slow
 
 lint: $(VENV)/test.done
 	$(BIN)/ruff check .

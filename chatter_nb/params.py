@@ -136,7 +136,7 @@ class ConvertParams(StrictParams):
     """Everything that decides what a recording becomes in another voice, and where it goes."""
 
     source: Text = Field("", description="a recording, or a folder of them, to convert")
-    target: Text = Field("", description="voice by name, or recording; empty: the engine's own")
+    target: Text = Field("", description="voice by name, or recording; empty: engine's own")
     voices_dir: VoicesDir = ""
     engine: VcEngineName = Field("auto", description="what converts; auto takes the best present")
     seed: Seed = 0
