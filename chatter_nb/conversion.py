@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 from chatter_nb.audio import Signal, read_audio
 from chatter_nb.engines.base import Conversion, knobs_of
 from chatter_nb.errors import Cancelled, ChatterError, EngineError, OutOfMemory
-from chatter_nb.execution import run_record
+from chatter_nb.execution import Progress, run_record
 from chatter_nb.planning import count
-from chatter_nb.render import Progress
 from chatter_nb.runs import FileRecord, OutputRecord, RunRecord, Status, WindowRecord, utc_now
 from chatter_nb.sink import Sink
 from chatter_nb.timing import Stopwatch

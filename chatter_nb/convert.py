@@ -17,7 +17,7 @@ from chatter_nb.chunkstore import ChunkStore, chunk_key
 from chatter_nb.conversion import Conversions, PlannedRecording, PlannedWindow
 from chatter_nb.engines.base import ConvertEngine, Voice, check_supported, entry, knobs_of
 from chatter_nb.errors import InputError
-from chatter_nb.execution import carry_out
+from chatter_nb.execution import Progress, carry_out
 from chatter_nb.models import Choice, get_or_load_vc_model, pick_device
 from chatter_nb.params import ConvertParams
 from chatter_nb.planning import (
@@ -32,7 +32,6 @@ from chatter_nb.planning import (
     settle,
 )
 from chatter_nb.project import resolve_path
-from chatter_nb.render import Progress
 from chatter_nb.runs import RunFolder
 from chatter_nb.speech import Speech
 from chatter_nb.textfiles import natural_key

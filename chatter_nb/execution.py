@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
@@ -29,6 +30,16 @@ if TYPE_CHECKING:
 Output_contra = TypeVar("Output_contra", contravariant=True)
 
 _VERSIONED = ("numpy", "torch", "chatterbox-tts", "papermill")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Told after each chunk or window. `audio_s` is what is joined so far, pauses included."""
+
+    done: int
+    total: int
+    audio_s: float
+    text: str
 
 
 class Work(Protocol[Output_contra]):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +22,7 @@ from chatter_nb.engines.base import (
     knobs_of,
 )
 from chatter_nb.errors import Cancelled, ChatterError, EngineError
-from chatter_nb.execution import run_record
+from chatter_nb.execution import Progress, run_record
 from chatter_nb.identity import PlannedChunk
 from chatter_nb.join import Joined, Joiner, find_edges, trim_edges
 from chatter_nb.params import SpeakParams
@@ -35,16 +35,6 @@ from chatter_nb.writer import AudioWriter
 
 STAGES = ("load", "voice", "text", "tokens", "synthesis", "watermark", "store", "join", "write")
 _SILENCE_PEAK = 1e-4  # -80 dB: no engine speaks this softly
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Told after each chunk. `audio_s` is what is joined so far, pauses included."""
-
-    done: int
-    total: int
-    audio_s: float
-    text: str
 
 
 class Run:

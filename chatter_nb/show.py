@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from chatter_nb.convert import ConversionPlan
+from chatter_nb.execution import Progress
 from chatter_nb.planning import count, library_of
 from chatter_nb.plots import (
     clock,
@@ -27,7 +28,6 @@ from chatter_nb.plots import (
     waveform,
     windows,
 )
-from chatter_nb.render import Progress
 from chatter_nb.runs import ChunkRecord, OutputRecord
 from chatter_nb.speech import Speech
 from chatter_nb.tracks import duration_s, envelope

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from chatter_nb.audio import Signal
 from chatter_nb.engines.base import KNOBS, check_supported, entry
 from chatter_nb.errors import ParamError
-from chatter_nb.execution import carry_out
+from chatter_nb.execution import Progress, carry_out
 from chatter_nb.models import get_or_load_tts_model, pick_engine
 from chatter_nb.params import SpeakParams
 from chatter_nb.plan import SpeechPlan, estimate, plan_speech
 from chatter_nb.planning import Estimate, draw_seed, library_of
-from chatter_nb.render import Progress, Run, checked, request_for
+from chatter_nb.render import Run, checked, request_for
 from chatter_nb.speech import Speech, load_speech
 from chatter_nb.watermark import mark
 

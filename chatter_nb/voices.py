@@ -19,7 +19,10 @@ from chatter_nb.audio import Signal, peak, read_audio
 from chatter_nb.errors import InputError, ParamError
 from chatter_nb.project import resolve_path
 
-SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aiff", ".aif")
+SUFFIXES = (  # of recordings; what libsndfile reads
+    *(".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".aifc"),
+    *(".au", ".caf", ".w64", ".rf64"),
+)
 FOLDER = "voices"
 CACHE = ".voices"
 
@@ -57,14 +60,14 @@ class Library:
 
     def names(self) -> list[str]:
         """The voices there are."""
-        return sorted({path.stem for path in self._files()})
+        return sorted({path.stem for path in self.files()})
 
     def find(self, voice: str) -> Path:
         """A voice's file: by name in the library, else the file of that path.
 
         Raises `ParamError` that lists the names there are.
         """
-        named = [path for path in self._files() if voice in (path.stem, path.name)]
+        named = [path for path in self.files() if voice in (path.stem, path.name)]
         if len(named) > 1:
             names = ", ".join(path.name for path in named)
             raise ParamError(f"voice '{voice}' is ambiguous: {names}; give the file's whole name")
@@ -88,7 +91,8 @@ class Library:
         notes = check_recording(signal, rate, where=f"voice {path.name}", min_s=min_s)
         return Recording(path.stem, path, content_hash(path), signal, rate, tuple(notes))
 
-    def _files(self) -> list[Path]:
+    def files(self) -> list[Path]:
+        """The recordings there are, by name."""
         if not self.folder.is_dir():
             return []
         return sorted(p for p in self.folder.iterdir() if p.suffix.lower() in SUFFIXES)
@@ -118,7 +122,7 @@ class Surveyed:
 
 def survey(folder: Path) -> list[Surveyed]:
     """Every voice of a library, measured and checked."""
-    return [_surveyed(path) for path in Library(folder, folder)._files()]
+    return [_surveyed(path) for path in Library(folder, folder).files()]
 
 
 def _surveyed(path: Path) -> Surveyed:

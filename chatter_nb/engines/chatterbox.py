@@ -39,6 +39,7 @@ from chatter_nb.engines.splitting import say_or_split
 from chatter_nb.engines.t3 import Decoded, decode_llama, decode_turbo
 from chatter_nb.errors import EngineError
 from chatter_nb.voices import MIN_S
+from chatter_nb.watermark import load_perth
 
 if TYPE_CHECKING:
     from chatter_nb.voices import Library, Recording
@@ -86,6 +87,7 @@ class ChatterboxEngine:
         self.device = device
         self.typical_rtf = _RTF[device.partition(":")[0]]
         self.version = f"{version(PACKAGE)}+{identity(folder, MODELS[self.name].needed)}"
+        self._perth = load_perth()  # held, so that each output of a run finds it loaded
         self._load_tokenizer()
         self._voice_encoder = load_voice_encoder(folder, self.voice_encoder_file, device)
         self._s3gen = load_s3gen(folder, self.s3gen_file, device, meanflow=self.meanflow)

@@ -33,6 +33,7 @@ from chatter_nb.engines.s3gen import (
     token_count,
 )
 from chatter_nb.voices import MIN_S
+from chatter_nb.watermark import load_perth
 from chatter_nb.windows import STEPS_PER_S, Window
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class ChatterboxConverter:
         self.rows = 4 if device.startswith("cuda") else 1  # a CPU gains nothing from company
         self.typical_rtf = _RTF[device.partition(":")[0]]
         self.version = f"{version(PACKAGE)}+{identity(folder, MODELS['chatterbox-vc'].needed)}"
+        self._perth = load_perth()  # held, so that each output of a run finds it loaded
         self._s3gen = load_s3gen(folder, "s3gen.safetensors", device)
         self._voices = VoiceShelf(folder, f"vc {self.version}", self._encode, min_s=MIN_S)
 

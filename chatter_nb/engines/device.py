@@ -15,8 +15,9 @@ import torch
 
 from chatter_nb.errors import OutOfMemory
 
-# One at a time: what is drawn in between by another thread would be missing from our numbers.
-_generators = threading.RLock()
+# One call at a time: what another thread draws in between would be missing from our numbers, and
+# of two that patch upstream's names the later would put the earlier's patch back for good.
+_turn = threading.RLock()
 
 
 class RandomState:
@@ -28,7 +29,7 @@ class RandomState:
     @contextmanager
     def resumed(self) -> Iterator[None]:
         """Go on from this state inside, remember where that led; outside, all is as it was."""
-        with _generators:
+        with _turn:
             before = _states()
             _set_states(self._state)
             try:
@@ -44,7 +45,7 @@ def seeded(seed: int) -> Iterator[None]:
 
     Upstream draws from them; a generator of our own cannot be passed.
     """
-    with _generators:
+    with _turn:
         before = _states()
         torch.manual_seed(seed)
         try:
@@ -77,8 +78,8 @@ def quiet_upstream() -> Iterator[None]:
     from chatterbox.models.t3 import t3
 
     loggers = [logging.getLogger(name) for name in ("chatterbox", "transformers", "root")]
-    levels = [logger.level for logger in loggers]
-    with contextlib.ExitStack() as patches:
+    with _turn, contextlib.ExitStack() as patches:
+        levels = [logger.level for logger in loggers]
         patches.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")  # of what newer torch and diffusers will remove
         for module in (t3, flow_matching):
