@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
+# A plain path: with setuptools' import hook a clone named chatter_nb hides the package from its parent folder.
+EDITABLE = --config-settings editable_mode=compat -e
 # Its own pins would take torch and numpy back by years; the extra [chatterbox] has what it needs.
 INSTALL_CHATTERBOX = $(INSTALL) --no-deps chatterbox-tts
 
@@ -53,15 +55,15 @@ $(VENV)/uv.done:
 	@touch $@
 
 $(VENV)/base.done: $(VENV)/uv.done pyproject.toml constraints.txt
-	$(INSTALL) -e .
+	$(INSTALL) $(EDITABLE) .
 	@touch $@
 
 $(VENV)/chatterbox.done: $(VENV)/uv.done pyproject.toml constraints.txt
-	$(INSTALL) -e '.[chatterbox]'
+	$(INSTALL) $(EDITABLE) '.[chatterbox]'
 	$(INSTALL_CHATTERBOX)
 	@touch $@ $(VENV)/base.done
 
 $(VENV)/test.done: $(VENV)/uv.done pyproject.toml constraints.txt
-	$(INSTALL) -e '.[test,chatterbox]'
+	$(INSTALL) $(EDITABLE) '.[test,chatterbox]'
 	$(INSTALL_CHATTERBOX)
 	@touch $@ $(VENV)/base.done $(VENV)/chatterbox.done

@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from chatter_nb.cells import assigned
 from chatter_nb.errors import ChatterError, InputError
-from chatter_nb.params import AnyParams, read_params
+from chatter_nb.params import AnyParams, kind_of, read_params
 from chatter_nb.project import project_root
 from chatter_nb.runs import NOTEBOOK, RunFolder
 from chatter_nb.speech import Speech, load_speech
@@ -40,10 +41,11 @@ def plan_batch(
 ) -> list[AnyParams]:
     """Check the notebook and every parameter file; all problems at once, before anything runs."""
     extra = {**overrides, "interactive": "false"} | ({"outputs_dir": out} if out else {})
-    planned, problems = [], _notebook_problems(notebook)
+    kind, problems = _look_at(notebook)
+    planned = []
     for file in files:
         try:
-            planned.append(read_params(file, extra))
+            planned.append(kind.from_file(file, extra) if kind else read_params(file, extra))
         except InputError as error:
             problems.append(str(error))
     names = Counter(params.resolved_run_name() for params in planned)
@@ -53,16 +55,18 @@ def plan_batch(
     return planned
 
 
-def _notebook_problems(notebook: Path) -> list[str]:
+def _look_at(notebook: Path) -> tuple[type[AnyParams] | None, list[str]]:
+    """What a notebook takes, by its parameters cell (None if it has none), and its problems."""
     import nbformat
 
     if not notebook.is_file():
-        return [f"notebook {notebook} does not exist"]
+        return None, [f"notebook {notebook} does not exist"]
     try:
-        nbformat.read(notebook, as_version=4)
+        cells = nbformat.read(notebook, as_version=4).cells
     except Exception as error:  # nbformat raises whatever its JSON and schema readers do
-        return [f"{notebook} is not a notebook: {error}"]
-    return []
+        return None, [f"{notebook} is not a notebook: {error}"]
+    tagged = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    return (kind_of(assigned(tagged[0])) if tagged else None), []
 
 
 def run_batch(

@@ -15,7 +15,7 @@ def cell_names(sources: Sequence[str], fields: set[str]) -> tuple[set[str], set[
     named: set[str] = set()
     injected: set[str] = set()
     for source in sources:
-        names = _assigned(source)
+        names = assigned(source)
         if source.startswith("# Parameters\n"):
             injected |= names
         elif len(names & fields) > max(2, len(names) / 2):
@@ -27,7 +27,8 @@ def cell_names(sources: Sequence[str], fields: set[str]) -> tuple[set[str], set[
     return named, injected
 
 
-def _assigned(source: str) -> set[str]:
+def assigned(source: str) -> set[str]:
+    """The names that a cell's source assigns; none if it is not plain Python."""
     try:
         statements = ast.parse(source).body
     except SyntaxError:  # a cell with magics: no parameters cell

@@ -6,6 +6,7 @@ Not here: what is in them.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +76,7 @@ def locate(model: str, checkpoint: str = "") -> Path:
     if missing:
         raise InputError(
             f"checkpoint {folder} lacks {', '.join(missing)} of {model}: put them there "
-            f"(they are in {MODELS[model].repo} on the Hugging Face hub)"
+            f"(they are in {MODELS[model].repo} on the Hugging Face hub){_random_hint(folder)}"
         )
     return folder
 
@@ -107,7 +108,7 @@ def fetch(model: str) -> Path:
         folder = Path(snapshot_download(files.repo, allow_patterns=list(files.names)))
     except Exception as error:  # the hub's client raises its own, its HTTP library's and OSError
         reason = f"{type(error).__name__}: {_first_line(error)}"
-        raise _cannot_fetch(model, files.needed, reason) from error
+        raise _cannot_fetch(model, files.needed, reason) from None  # it tells all but 200 lines
     if missing := _missing(model, folder):  # offline the client is content with what it has
         raise _cannot_fetch(model, missing, f"{files.repo} did not give them")
     return folder
@@ -152,6 +153,14 @@ def _add_samples(digest: hashlib.blake2b, path: Path) -> None:
 
 def _missing(model: str, folder: Path) -> list[str]:
     return [name for name in MODELS[model].needed if not (folder / name).is_file()]
+
+
+def _random_hint(folder: Path) -> str:
+    try:
+        made_for = json.loads((folder / "chatter_nb.json").read_text(encoding="utf-8"))["model"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    return f". The folder holds a random {made_for}: choose that engine, or make one with --model"
 
 
 def _first_line(error: Exception) -> str:

@@ -9,7 +9,7 @@ import json
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -18,8 +18,9 @@ import typer
 
 from chatter_nb import __version__
 from chatter_nb.errors import ChatterError, InputError
-from chatter_nb.params import ConvertParams, SpeakParams
+from chatter_nb.params import ConvertParams, SpeakParams, kind_of
 from chatter_nb.project import resolve_path
+from chatter_nb.strict import read_file
 
 if TYPE_CHECKING:
     from chatter_nb.speech import Speech
@@ -50,12 +51,14 @@ def speak(file: FileOption = None, param: SetOption = None, as_json: JsonOption 
     from chatter_nb.show import progress_bar
     from chatter_nb.speak import render_speech
 
-    plan = plan_speech(_params(SpeakParams, file, param))
+    params = _params(SpeakParams, file, param)
+    _announce(params.engine, as_json)
+    plan = plan_speech(params)
     if not as_json:
         typer.echo(str(plan))
     bar = progress_bar(len(plan.chunks)) if sys.stderr.isatty() or not as_json else None
     with _stop_on_interrupt("chunk") as stopped:
-        _tell(render_speech(plan, bar, stopped), as_json)
+        _tell(render_speech(plan, bar, stopped), plan.warnings, as_json)
 
 
 @app.command()
@@ -64,18 +67,27 @@ def convert(file: FileOption = None, param: SetOption = None, as_json: JsonOptio
     from chatter_nb.convert import plan_conversion, render_conversion
     from chatter_nb.show import progress_bar
 
-    plan = plan_conversion(_params(ConvertParams, file, param))
+    params = _params(ConvertParams, file, param)
+    _announce(params.engine, as_json)
+    plan = plan_conversion(params)
     if not as_json:
         typer.echo(str(plan))
     watched = sys.stderr.isatty() or not as_json
     bar = progress_bar(len(plan.windows), unit="window") if watched else None
     with _stop_on_interrupt("window") as stopped:
-        _tell(render_conversion(plan, bar, stopped), as_json)
+        _tell(render_conversion(plan, bar, stopped), plan.warnings, as_json)
 
 
-def _tell(speech: Speech, as_json: bool) -> None:
+def _announce(engine: str, as_json: bool) -> None:
+    """Before half a minute of silence."""
+    if engine.startswith("chatterbox") and not as_json:
+        typer.echo(f"loading {engine}: some 20 to 40 s, most of them for its libraries", err=True)
+
+
+def _tell(speech: Speech, told: Sequence[str], as_json: bool) -> None:
     for warning in speech.record.warnings:
-        typer.echo(f"note: {warning}", err=True)
+        if as_json or warning not in told:  # the plan's are told before the run
+            typer.echo(f"note: {warning}", err=True)
     typer.echo(speech.record.model_dump_json(by_alias=True) if as_json else str(speech))
 
 
@@ -89,7 +101,7 @@ def voices(
     from chatter_nb.voices import FOLDER, survey
 
     place = resolve_path(folder) if folder else resolve_path(outputs_dir) / FOLDER
-    found = survey(place)
+    found = survey(place) if folder or place.is_dir() else []
     if as_json:
         return typer.echo(json.dumps([voice.as_dict() for voice in found], ensure_ascii=False))
     for voice in found:
@@ -250,6 +262,9 @@ def main() -> None:
 def _params(kind: type[Params], file: Path | None, pairs: list[str] | None) -> Params:
     overrides = _pairs(pairs)
     if file:
+        if kind_of(read_file(file)) is not kind:
+            other = "convert" if kind is SpeakParams else "speak"
+            raise InputError(f"{file} is a parameter file for: chatter-nb {other}")
         return kind.from_file(file, overrides)
     return kind.create(kind.coerce(overrides), where="-p")
 

@@ -18,7 +18,7 @@ from chatter_nb.conversion import Conversions, PlannedRecording, PlannedWindow
 from chatter_nb.engines.base import ConvertEngine, Voice, check_supported, entry, knobs_of
 from chatter_nb.errors import InputError
 from chatter_nb.execution import Progress, carry_out
-from chatter_nb.models import Choice, get_or_load_vc_model, pick_device
+from chatter_nb.models import Choice, get_or_load_vc_model
 from chatter_nb.params import ConvertParams
 from chatter_nb.planning import (
     Estimate,
@@ -29,6 +29,7 @@ from chatter_nb.planning import (
     encoding_rtf,
     file_bytes_per_s,
     library_of,
+    look_ahead,
     settle,
 )
 from chatter_nb.project import resolve_path
@@ -124,8 +125,8 @@ def plan_conversion(params: ConvertParams) -> ConversionPlan:
     problems = Problems()
     with watch.stage("load"):  # looking for a GPU imports torch
         choice, seed = settle(params, folder.unfinished(), source=("source",), convert=True)
+        device = look_ahead(choice.name, params, problems, convert=True)
         engine_class = entry(choice.name, convert=True).engine_class()
-        device = problems.of(lambda: pick_device(params.device, engine=choice.name, convert=True))
     problems.of(lambda: check_supported(params, engine_class, choice.reason))
     with watch.stage("read"):
         sources, notes = read_sources(params, problems)

@@ -93,7 +93,7 @@ def pick_engine(engine: str = "auto", *, convert: bool = False) -> Choice:
 
 def _lacks(entry: base.EngineEntry) -> str:
     if entry.missing():
-        return f"{', '.join(entry.missing())} is not installed"
+        return entry.lacks()
     if entry.needs_gpu and pick_device().name == "cpu":
         return "no GPU"
     return ""

@@ -6,8 +6,9 @@ text or the recording itself.
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -161,7 +162,8 @@ class ConvertParams(StrictParams):
         if _is_blank(values["source"]):
             yield "there is nothing to convert: set source to a recording or a folder of them"
         window_s, overlap_s = values["window_s"], values["overlap_s"]
-        if _is_number(window_s) and _is_number(overlap_s) and overlap_s > window_s / 2:
+        in_range = _is_number(window_s) and _is_number(overlap_s) and 4 <= window_s <= 120
+        if in_range and window_s / 2 < overlap_s <= 5:
             yield (
                 f"overlap_s {overlap_s:g} is more than half of window_s {window_s:g}: "
                 f"use an overlap_s of at most {window_s / 2:g}, or a longer window_s"
@@ -181,9 +183,12 @@ def read_params(
     return kind_of(read_file(path)).from_file(path, overrides)
 
 
-def kind_of(values: Mapping[str, Any]) -> type[SpeakParams] | type[ConvertParams]:
-    """What a mapping's names are parameters of."""
-    return ConvertParams if {"source", "target", "window_s"} & values.keys() else SpeakParams
+def kind_of(names: Iterable[str]) -> type[SpeakParams] | type[ConvertParams]:
+    """What names, misspelt ones too, are parameters of: speech, unless more are a conversion's."""
+    speech, conversion = SpeakParams.model_fields.keys(), ConvertParams.model_fields.keys()
+    near = [difflib.get_close_matches(name, {*speech, *conversion}, n=1) for name in names]
+    known = {name for found in near for name in found}
+    return ConvertParams if len(known - speech) > len(known - conversion) else SpeakParams
 
 
 def _is_blank(value: Any) -> bool:

@@ -15,7 +15,7 @@ from chatter_nb.chunkstore import ChunkStore
 from chatter_nb.engines.base import SpeechEngine, Voice, check_supported, entry
 from chatter_nb.errors import InputError
 from chatter_nb.identity import PlannedChunk, check_takes, identify
-from chatter_nb.models import Choice, get_or_load_tts_model, pick_device
+from chatter_nb.models import Choice, get_or_load_tts_model
 from chatter_nb.params import SpeakParams
 from chatter_nb.planning import (
     Estimate,
@@ -26,6 +26,7 @@ from chatter_nb.planning import (
     encoding_rtf,
     file_bytes_per_s,
     library_of,
+    look_ahead,
     settle,
 )
 from chatter_nb.project import resolve_path
@@ -106,8 +107,8 @@ def plan_speech(params: SpeakParams) -> SpeechPlan:
     problems = Problems()
     with watch.stage("load"):  # looking for a GPU imports torch
         choice, seed = settle(params, folder.unfinished(), source=("text", "text_file"))
+        device = look_ahead(choice.name, params, problems)
         engine_class = entry(choice.name).engine_class()
-        device = problems.of(lambda: pick_device(params.device, engine=choice.name))
     problems.of(lambda: check_supported(params, engine_class, choice.reason))
     with watch.stage("text"):
         sources = problems.of(lambda: _sources(params))

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from chatter_nb.checkpoints import locate
 from chatter_nb.disk import free_disk_bytes
+from chatter_nb.engines.base import entry
 from chatter_nb.errors import InputError, ParamError
-from chatter_nb.models import Choice, pick_engine
+from chatter_nb.models import Choice, pick_device, pick_engine
 from chatter_nb.params import ConvertParams, SpeakParams
 from chatter_nb.project import resolve_path
 from chatter_nb.runs import RunFolder, RunRecord
@@ -31,7 +33,7 @@ class Estimate:
 
     def __str__(self) -> str:
         return (
-            f"about {minutes(self.audio_s)} of audio, {minutes(self.wall_s)} of work, "
+            f"{minutes(self.audio_s)} of audio, {minutes(self.wall_s)} of work, "
             f"{self.disk_bytes / 1e6:,.0f} MB on disk"
         )
 
@@ -70,6 +72,18 @@ def library_of(params: SpeakParams | ConvertParams) -> Library:
     outputs = resolve_path(params.outputs_dir)
     folder = resolve_path(params.voices_dir) if params.voices_dir else outputs / FOLDER
     return Library(folder, outputs / CACHE)
+
+
+def look_ahead(
+    name: str, params: SpeakParams | ConvertParams, problems: Problems, *, convert: bool = False
+) -> Any:
+    """The device; what is wrong with it or the model's files is told before a slow import."""
+    engine = entry(name, convert=convert)
+    device = problems.of(lambda: pick_device(params.device, engine=name, convert=convert))
+    if engine.files and not engine.missing():
+        problems.of(lambda: locate(engine.files, params.checkpoint))
+        problems.raise_any()
+    return device
 
 
 def check_voice(voice: str, library: Library, engine_class: Any) -> None:
@@ -132,6 +146,9 @@ def count(number: int, noun: str) -> str:
 
 
 def minutes(seconds: float) -> str:
+    """A rough duration for people."""
+    if seconds < 1:
+        return "under 1 s"
     if seconds < 90:
-        return f"{seconds:.0f} s" if seconds >= 1 else "under 1 s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+        return f"about {seconds:.0f} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"

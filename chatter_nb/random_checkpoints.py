@@ -10,6 +10,7 @@ is; they say nothing about how a voice sounds.
 from __future__ import annotations
 
 import argparse
+import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -186,12 +187,17 @@ def _voice(sidecar: Sidecar) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Make a checkpoint of random weights.")
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--model", choices=MODELS, default=MODELS[0])
-    parser.add_argument("--size", choices=tuple(PROMPT_S), default="tiny")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--mean-tokens", type=int, default=60)
+    parser.add_argument("folder", type=Path, help="made, and filled with upstream's file names")
+    parser.add_argument("--model", choices=MODELS, default=MODELS[0], help="whose architecture")
+    parser.add_argument(
+        "--size", choices=tuple(PROMPT_S), default="tiny", help="full: upstream's sizes, 3 GB"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="same seed, same weights")
+    parser.add_argument(
+        "--mean-tokens", type=int, default=60, help="how long chunks are, 25 tokens a second"
+    )
     asked = parser.parse_args(arguments)
+    warnings.simplefilter("ignore")  # what upstream's packages say of each other
     folder = make_checkpoint(asked.folder, asked.model, asked.size, asked.seed, asked.mean_tokens)
     megabytes = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
     print(f"{folder}: a {asked.size} {asked.model}, {megabytes:.0f} MB of random weights")

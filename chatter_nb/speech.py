@@ -36,7 +36,7 @@ class Speech:
 
     def __str__(self) -> str:
         record = self.record
-        pace = f", {1 / record.rtf:.1f} × real time" if record.rtf else ""
+        pace = f", {_pace(record.rtf)}" if record.rtf else ""
         names = ", ".join([*(path.name for path in self.files), RECORD])
         return (
             f"{record.engine.name} {self._did()} {record.audio_s:.1f} s of audio in "
@@ -53,6 +53,10 @@ class Speech:
             return f"{made} of {len(record.windows)} windows made anew"
         made = sum(chunk.attempts > 0 for chunk in record.chunks)
         return f"{made} of {len(record.chunks)} chunks made anew"
+
+
+def _pace(rtf: float) -> str:
+    return f"{1 / rtf:.1f} × real time" if rtf <= 1 else f"{rtf:.1f} s of work a second of audio"
 
 
 def load_speech(folder: str | Path) -> Speech:

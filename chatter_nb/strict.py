@@ -143,7 +143,7 @@ class StrictParams(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            lines = [_explain(problem, type(self)) for problem in error.errors()]
+            lines = [_explain(problem, type(self)) for problem in _first_causes(error.errors())]
             # pydantic asks for the rules only when all else is well
             defaults = {name: field.default for name, field in type(self).model_fields.items()}
             lines += [line for line in self._rules(defaults | values) if line not in lines]
@@ -230,9 +230,15 @@ def _heading(lines: list[str]) -> list[str]:
     return lines if len(lines) == 1 else [f"{len(lines)} problems", *lines]
 
 
+def _first_causes(problems: Any) -> list[Any]:
+    """Without the complaint of a list that is empty only because its items were wrong."""
+    items = {problem["loc"][0] for problem in problems if len(problem["loc"]) > 1}
+    return [p for p in problems if p["type"] != "too_short" or p["loc"][0] not in items]
+
+
 def _explain(problem: Any, cls: type[StrictParams]) -> str:
     """One line for one pydantic problem: name, value, what is valid."""
-    name = ".".join(str(part) for part in problem["loc"])
+    name = ".".join(part for part in problem["loc"] if isinstance(part, str))
     value = problem["input"]
     if problem["type"] == "extra_forbidden":
         near = difflib.get_close_matches(name, cls.model_fields, n=1, cutoff=0.5)

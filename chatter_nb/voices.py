@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -122,16 +123,22 @@ class Surveyed:
 
 def survey(folder: Path) -> list[Surveyed]:
     """Every voice of a library, measured and checked."""
-    return [_surveyed(path) for path in Library(folder, folder).files()]
+    if not folder.is_dir():
+        raise InputError(
+            f"{folder} is not a folder: make it, and put recordings of 6 to 15 s there"
+        )
+    files = Library(folder, folder).files()
+    stems = Counter(path.stem for path in files)
+    return [_surveyed(path, path.stem if stems[path.stem] == 1 else path.name) for path in files]
 
 
-def _surveyed(path: Path) -> Surveyed:
+def _surveyed(path: Path, name: str) -> Surveyed:
     try:
         signal, rate = read_audio(path)
         notes = check_recording(signal, rate, where=path.name)
     except InputError as error:
-        return Surveyed(path.stem, path, None, problem=str(error))
-    return Surveyed(path.stem, path, measure(signal, rate), tuple(notes))
+        return Surveyed(name, path, None, problem=str(error))
+    return Surveyed(name, path, measure(signal, rate), tuple(notes))
 
 
 def content_hash(path: Path) -> str:

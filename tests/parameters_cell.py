@@ -21,7 +21,6 @@ SAMPLES: dict[type[StrictParams], dict[str, Any]] = {
     ConvertParams: {
         "source": "params/recordings/reading.flac",
         "target": "params/recordings/target.flac",
-        "window_s": 8.0,  # short, to have seams to look at
     },
 }
 

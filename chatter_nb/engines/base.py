@@ -199,19 +199,24 @@ class EngineEntry:
     class_name: str
     requires: tuple[str, ...]
     install: str
+    files: str = ""  # the model in `checkpoints.MODELS` whose files it needs
     needs_gpu: bool = False
     cpu_only: bool = False
 
     def missing(self) -> list[str]:
         return [name for name in self.requires if find_spec(name) is None]
 
+    def lacks(self) -> str:
+        """What is not installed, as a sentence; empty if nothing."""
+        missing = self.missing()
+        are = "is" if len(missing) == 1 else "are"
+        return f"{', '.join(missing)} {are} not installed" if missing else ""
+
     def engine_class(self) -> Any:
         """The class, not loaded as a model. Raises `UnavailableError` with the install command."""
         missing = self.missing()
         if missing:
-            raise UnavailableError(
-                f"{', '.join(missing)} is not installed; install it with: {self.install}"
-            )
+            raise UnavailableError(f"{self.lacks()}; install with: {self.install}")
         with warnings.catch_warnings():  # what other packages say of each other at import
             warnings.simplefilter("ignore")
             return getattr(import_module(self.module), self.class_name)
@@ -224,19 +229,20 @@ INSTALL_CHATTERBOX = (
 )
 
 
-def _chatterbox(class_name: str, module: str = "chatterbox") -> EngineEntry:
+def _chatterbox(class_name: str, files: str, module: str = "chatterbox") -> EngineEntry:
     return EngineEntry(
         f"chatter_nb.engines.{module}",
         class_name,
         ("torch", "torchaudio", "chatterbox"),
         INSTALL_CHATTERBOX,
+        files,
         needs_gpu=True,
     )
 
 
 # In order of preference: `auto` takes the first whose needs are met.
 TTS_ENGINES: dict[str, EngineEntry] = {
-    "chatterbox": _chatterbox("ChatterboxEngine"),
+    "chatterbox": _chatterbox("ChatterboxEngine", "chatterbox"),
     "hibari": EngineEntry(
         "chatter_nb.engines.hibari",
         "HibariEngine",
@@ -244,12 +250,12 @@ TTS_ENGINES: dict[str, EngineEntry] = {
         "pip install hibari-tts",
         cpu_only=True,
     ),
-    "chatterbox-multilingual": _chatterbox("MultilingualEngine"),
-    "chatterbox-turbo": _chatterbox("TurboEngine"),
+    "chatterbox-multilingual": _chatterbox("MultilingualEngine", "chatterbox-multilingual"),
+    "chatterbox-turbo": _chatterbox("TurboEngine", "chatterbox-turbo"),
 }
 
 VC_ENGINES: dict[str, EngineEntry] = {
-    "chatterbox": _chatterbox("ChatterboxConverter", "chatterbox_vc"),
+    "chatterbox": _chatterbox("ChatterboxConverter", "chatterbox-vc", "chatterbox_vc"),
     "world": EngineEntry(
         "chatter_nb.engines.world",
         "WorldConverter",
@@ -290,10 +296,11 @@ def check_supported(params: SpeakParams | ConvertParams, engine: Any, reason: st
     who = f"engine '{engine.name}' ({reason})"
     problems = []
     if refused:
-        taken = ", ".join(sorted(engine.takes)) or "none"
+        taken = ", ".join(sorted(engine.takes)) or "no knobs"
+        them = "it" if len(refused) == 1 else "them"
         problems.append(
             f"{who} does not take {', '.join(refused)}; it takes: {taken}. "
-            "Leave them out or choose another engine"
+            f"Leave {them} out or choose another engine"
         )
     language = getattr(params, "language", None)
     if language and language not in engine.languages:

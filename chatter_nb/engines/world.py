@@ -82,7 +82,7 @@ class WorldConverter:
         if not voice:
             raise ParamError(
                 "engine 'world' has no voice of its own: it needs a target recording, "
-                "by its name in the library or its path (voice)"
+                "by its name in the library or its path (target)"
             )
         recording = library.recording(voice, min_s=MIN_TARGET_S)
         signal = resample(recording.signal, recording.sample_rate, RATE_HZ)
