@@ -17,25 +17,26 @@ import numpy as np
 import soundfile
 import soxr
 
-from chatter_nb.errors import InputError
+from chatter_nb.errors import ChatterError, InputError
 
 Signal = np.ndarray[tuple[int], np.dtype[np.float32]]
 
 _COPY_FRAMES = 1 << 20
+_PLAUSIBLE_SAMPLES = 1 << 36  # eighteen days at 44.1 kHz
 WHOLE_S = 600  # up to so long a recording is resampled whole, sample for sample as upstream does
 _CUT_OFF = re.compile(r"data : \d+ \(should be \d+\)")  # libsndfile's log of a short wav
 
 
-def check_signal(signal: Any, *, where: str) -> Signal:
-    """`signal` as mono float32, shape (samples,). Raises `InputError` unless it is finite."""
+def check_signal(signal: Any, *, where: str, error: type[ChatterError] = InputError) -> Signal:
+    """`signal` as mono float32, shape (samples,). Raises `error` unless it is finite."""
     array = np.asarray(signal)
     if array.ndim != 1:
-        raise InputError(f"{where}: audio must be mono, shape (samples,), not {array.shape}")
+        raise error(f"{where}: audio must be mono, shape (samples,), not {array.shape}")
     if not np.issubdtype(array.dtype, np.floating):
-        raise InputError(f"{where}: audio must be floating point, not {array.dtype}")
+        raise error(f"{where}: audio must be floating point, not {array.dtype}")
     if not np.isfinite(peak(array)):
         bad = array.size - np.count_nonzero(np.isfinite(array))
-        raise InputError(f"{where}: {bad} of {array.size} samples are NaN or infinite")
+        raise error(f"{where}: {bad} of {array.size} samples are NaN or infinite")
     return array.astype(np.float32, copy=False)
 
 
@@ -115,7 +116,8 @@ def _resampled_on_the_way(
 
 def _gathered(blocks: Iterable[Signal], expected: int) -> Signal:
     """All blocks as one array; without a second copy where there are no more than `expected`."""
-    signal = np.empty(expected, np.float32)
+    # A streamed flac does not know its length: libsndfile says 2⁶³ - 1.
+    signal = np.empty(expected if expected < _PLAUSIBLE_SAMPLES else 0, np.float32)
     filled = 0
     for block in blocks:
         if filled + len(block) > len(signal):  # an mp3's header may promise less than it holds

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from chatter_nb.checkpoints import locate
 from chatter_nb.convert import check_conversion
 from chatter_nb.engines.base import check_supported, entry
 from chatter_nb.errors import ChatterError
@@ -39,6 +40,9 @@ def check_file(path: str | Path) -> Findings:
         problems.of(lambda: plan_speech(params))
         return Findings(problems.found, [])
     notes.of(lambda: pick_device(params.device, engine=name, convert=convert))
+    files = entry(name, convert=convert).files
+    if params.checkpoint and files:
+        problems.of(lambda: locate(files, params.checkpoint))
     engine_class = notes.of(lambda: entry(name, convert=convert).engine_class())
     if engine_class:
         problems.of(lambda: check_supported(params, engine_class, params.engine))

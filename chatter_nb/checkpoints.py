@@ -16,6 +16,7 @@ from chatter_nb.project import resolve_path
 
 PACKAGE = "chatterbox-tts"
 _REPO = "ResembleAI/chatterbox"
+OWN_VOICE = "conds.pt"  # has a content hash of its own
 _SAMPLES, _SAMPLE_BYTES = 256, 1 << 16
 
 
@@ -25,7 +26,7 @@ class ModelFiles:
 
     repo: str
     needed: tuple[str, ...]
-    optional: tuple[str, ...] = ("conds.pt",)
+    optional: tuple[str, ...] = (OWN_VOICE,)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -44,7 +45,7 @@ MODELS = {
             "s3gen.pt",
             "grapheme_mtl_merged_expanded_v1.json",
         ),
-        ("conds.pt", "Cangjie5_TC.json"),
+        (OWN_VOICE, "Cangjie5_TC.json"),
     ),
     "chatterbox-turbo": ModelFiles(
         "ResembleAI/chatterbox-turbo",
@@ -56,7 +57,7 @@ MODELS = {
             "merges.txt",
             "tokenizer_config.json",
         ),
-        ("conds.pt", "added_tokens.json", "special_tokens_map.json", "tokenizer.json"),
+        (OWN_VOICE, "added_tokens.json", "special_tokens_map.json", "tokenizer.json"),
     ),
     "chatterbox-vc": ModelFiles(_REPO, ("s3gen.safetensors",)),
 }
@@ -127,16 +128,16 @@ def _cannot_fetch(model: str, missing: Sequence[str], reason: str) -> Unavailabl
     )
 
 
-def identity(folder: Path, names: tuple[str, ...]) -> str:
-    """A short hash of files' contents, wherever they lie.
+def identity(folder: Path, model: str) -> str:
+    """A short hash of what a model's files hold, wherever they lie, but for its own voice.
 
     Of a large file its size and 256 evenly spaced pieces of 64 kB are taken: reading gigabytes
     whole would take longer than loading them.
     """
     digest = hashlib.blake2b(digest_size=6)
-    for name in names:
+    for name in MODELS[model].names:
         path = folder / name
-        if path.exists():
+        if path.exists() and name != OWN_VOICE:
             digest.update(f"{name} {path.stat().st_size} ".encode())
             _add_samples(digest, path)
     return digest.hexdigest()

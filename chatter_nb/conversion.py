@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chatter_nb.audio import Signal, read_audio
 from chatter_nb.engines.base import Conversion, knobs_of
-from chatter_nb.errors import Cancelled, ChatterError, EngineError, OutOfMemory
+from chatter_nb.errors import (
+    Cancelled,
+    ChatterError,
+    EngineError,
+    InputError,
+    OutOfMemory,
+    OutputError,
+)
 from chatter_nb.execution import Progress, run_record
 from chatter_nb.planning import count
 from chatter_nb.runs import FileRecord, OutputRecord, RunRecord, Status, WindowRecord, utc_now
 from chatter_nb.sink import Sink
 from chatter_nb.timing import Stopwatch
+from chatter_nb.voices import content_hash
 from chatter_nb.windows import Window
 from chatter_nb.writer import AudioWriter
 
@@ -40,6 +48,7 @@ class PlannedRecording:
 
     name: str
     path: Path
+    content_hash: str
     duration_s: float
     steps: int
     windows: tuple[PlannedWindow, ...]
@@ -87,7 +96,7 @@ class Conversions:
         self._ahead.clear()
         for position, planned in enumerate(output.windows):
             made = self._made(output, conversion, position)
-            with self._watch.stage("join"):
+            with _located(output, [planned.window]), self._watch.stage("join"):
                 joiner.add(planned.window, made)
             self._tell(output, planned, joiner.samples)
         with self._watch.stage("join"):
@@ -113,14 +122,16 @@ class Conversions:
         plan = self._plan
         with self._watch.stage("read"):
             source, _ = read_audio(output.path, sample_rate=plan.engine.source_rate)
+            changed = content_hash(output.path) != output.content_hash
+        if changed:  # its windows are named by what it was
+            raise InputError(f"{output.path} changed since the run was planned: run again")
         with self._watch.stage("tokens"):
             conversion = plan.engine.begin(
                 source, plan.voice, seed=plan.seed, knobs=knobs_of(plan.params)
             )
         if conversion.steps != output.steps:
             raise EngineError(
-                f"{output.path} has {conversion.steps} steps, not the planned {output.steps}: "
-                "did it change meanwhile? Run again"
+                f"{output.path} has {conversion.steps} steps, not the planned {output.steps}"
             )
         return conversion
 
@@ -152,49 +163,45 @@ class Conversions:
         self, output: PlannedRecording, conversion: Conversion, position: int
     ) -> None:
         """Make a window, and with it those after it that are missing too and of its shape."""
-        missing = [
+        windows, store = output.windows, self._plan.store
+        shape = conversion.shape(windows[position].window)
+        missing = (
             at
-            for at in range(position, len(output.windows))
-            if at == position or not self._plan.store.has(output.windows[at].key)
-        ]
-        shape = conversion.shape(output.windows[position].window)
-        together = list(
-            takewhile(lambda at: conversion.shape(output.windows[at].window) == shape, missing)
-        )[: self._rows]
-        try:
-            made = self._convert(output, conversion, together)
-        except OutOfMemory as error:
-            if len(together) == 1:
-                raise
-            self._rows = len(together) // 2
-            self._warnings.append(f"{error}; went on with {count(self._rows, 'row')}")
+            for at in range(position, len(windows))
+            if at == position or not store.has(windows[at].key)
+        )
+        alike = takewhile(lambda at: conversion.shape(windows[at].window) == shape, missing)
+        together = list(islice(alike, self._rows))
+        made = self._try(output, conversion, together)
+        if made is None:
             return self._make_together(output, conversion, position)
         for at, signal in zip(together, made, strict=True):
             self._ahead.add(at)
-            window = output.windows[at]
-            about = {"source": output.path.name, "start_s": window.window.start_s}
+            about = {"source": output.path.name, "start_s": windows[at].window.start_s}
             with self._watch.stage("store"):
-                self._plan.store.put(window.key, signal, about)
+                store.put(windows[at].key, signal, about)
 
-    def _convert(
+    def _try(
         self, output: PlannedRecording, conversion: Conversion, positions: Sequence[int]
-    ) -> list[Signal]:
+    ) -> list[Signal] | None:
+        """The windows, or None if fewer must be tried at once: the rows are halved, and it is told.
+
+        The error is gone before the next attempt, and with it what it held.
+        """
         self._model_calls += 1
         windows = [output.windows[at].window for at in positions]
-        which = " to ".join(str(at + 1) for at in dict.fromkeys([positions[0], positions[-1]]))
-        where = (
-            f"{output.path.name}, window {which} of {len(output.windows)} "
-            f"({windows[0].start_s:.1f} to {windows[-1].end_s:.1f} s)"
-        )
         try:
-            with self._watch.stage("synthesis"):
+            with _located(output, windows), self._watch.stage("synthesis"):
                 return conversion.convert(windows)
-        except ChatterError as error:
-            raise type(error)(f"{where}: {error}; the finished windows are kept") from error
-        except Exception as error:  # whatever a model raises, a person must know where
-            raise EngineError(
-                f"{where}: {type(error).__name__}: {error}; the finished windows are kept"
-            ) from error
+        except OutOfMemory:
+            if len(positions) == 1:
+                raise
+        self._rows = len(positions) // 2
+        self._warnings.append(
+            f"the GPU's memory is too small for {count(len(positions), 'row')}: went on with "
+            f"{self._rows}"
+        )
+        return None
 
     def _note(self, window: Window, key: str, *, cached: bool) -> None:
         self._windows.append(
@@ -234,5 +241,26 @@ class Conversions:
             warnings=self._warnings,
             model_calls=self._model_calls,
             planned_keys=[planned.key for planned in self._plan.windows],
+            rows=self._rows,
             windows=tuple(self._windows),
         )
+
+
+@contextmanager
+def _located(output: PlannedRecording, windows: Sequence[Window]) -> Iterator[None]:
+    """Errors say which windows, and where in the recording, they are about."""
+    numbers = dict.fromkeys(str(window.index + 1) for window in (windows[0], windows[-1]))
+    where = (
+        f"{output.path.name}, window {' to '.join(numbers)} of {len(output.windows)} "
+        f"({windows[0].start_s:.1f} to {windows[-1].end_s:.1f} s)"
+    )
+    try:
+        yield
+    except OutputError:
+        raise
+    except ChatterError as error:
+        raise type(error)(f"{where}: {error}; the finished windows are kept") from error
+    except Exception as error:  # whatever a model raises, a person must know where
+        raise EngineError(
+            f"{where}: {type(error).__name__}: {error}; the finished windows are kept"
+        ) from error

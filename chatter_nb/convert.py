@@ -215,6 +215,7 @@ def _planned(
         "voice": voice.content_hash,
         "knobs": knobs_of(params),
         "precision": engine.precision,
+        "device": engine.device.partition(":")[0],  # another draws other numbers from a seed
         "source": source.content_hash,
         "steps": steps,
         "seed": seed,
@@ -222,6 +223,7 @@ def _planned(
     return PlannedRecording(
         name=source.name,
         path=source.path,
+        content_hash=source.content_hash,
         duration_s=source.duration_s,
         steps=steps,
         windows=tuple(

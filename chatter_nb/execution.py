@@ -107,6 +107,7 @@ def run_record(
     warnings: Sequence[str],
     model_calls: int,
     planned_keys: Sequence[str],
+    rows: int,
     **pieces: Any,
 ) -> RunRecord:
     """A run's record; `pieces` are its chunks or its windows."""
@@ -120,7 +121,7 @@ def run_record(
         run_name=plan.params.resolved_run_name(),
         started=started,
         params=plan.params.model_dump(mode="json"),
-        engine=_engine_record(plan),
+        engine=_engine_record(plan, rows),
         seed=plan.seed,
         sample_rate=plan.engine.sample_rate,
         outputs=tuple(outputs),
@@ -141,7 +142,7 @@ def run_record(
     )
 
 
-def _engine_record(plan: SpeechPlan | ConversionPlan) -> EngineRecord:
+def _engine_record(plan: SpeechPlan | ConversionPlan, rows: int) -> EngineRecord:
     engine = plan.engine
     return EngineRecord(
         name=engine.name,
@@ -150,7 +151,7 @@ def _engine_record(plan: SpeechPlan | ConversionPlan) -> EngineRecord:
         device=engine.device,
         device_reason=plan.device_choice.reason,
         precision=engine.precision,
-        rows=getattr(engine, "rows", 1),
+        rows=rows,
     )
 
 

@@ -40,6 +40,7 @@ def identify(
         "knobs": knobs_of(params),
         "language": params.language or engine.languages[0],
         "precision": engine.precision,
+        "device": engine.device.partition(":")[0],  # another draws other numbers from a seed
         "rows": engine.rows if engine.precision == "fast" else None,
     }
     planned = []

@@ -17,6 +17,7 @@ from typing import Any
 
 from chatter_nb.engines import base
 from chatter_nb.errors import EngineError, UnavailableError
+from chatter_nb.project import resolve_path
 
 _Place = tuple[str, str]  # device, checkpoint
 _models: dict[str, tuple[_Place, Any]] = {}  # by name; a converter's is "convert/…"
@@ -116,7 +117,8 @@ def get_or_load_vc_model(engine: str = "auto", device: str = "auto", checkpoint:
 
 def _get_or_load(engine: str, device: str, checkpoint: str, *, convert: bool) -> Any:
     name = pick_engine(engine, convert=convert).name
-    where = (pick_device(device, engine=name, convert=convert).name, checkpoint)
+    place = pick_device(device, engine=name, convert=convert).name.removesuffix(":0")
+    where = (place, str(resolve_path(checkpoint)) if checkpoint else "")
     key = f"{CONVERT}{name}" if convert else name
     with _lock:
         if key not in _models:
@@ -163,6 +165,8 @@ def unload(name: str | None = None) -> list[str]:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()
+    if torch is not None and torch.backends.mps.is_available():
+        torch.mps.empty_cache()
     if sys.platform == "linux":
         _return_heap()
     return gone

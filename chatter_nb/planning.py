@@ -89,6 +89,11 @@ def look_ahead(
 def check_voice(voice: str, library: Library, engine_class: Any) -> None:
     """Look at a recording before the model is loaded that would clone it."""
     min_s = getattr(engine_class, "min_voice_s", None)
+    if not voice and getattr(engine_class, "needs_voice", False):
+        raise ParamError(
+            f"engine '{engine_class.name}' has no voice of its own: set target to a recording, or "
+            "to the name of one in the voices folder"
+        )
     if voice and min_s:
         library.recording(voice, min_s=min_s)
 

@@ -148,6 +148,7 @@ class Run:
             raise ChatterError(f"kept chunk {planned.key} vanished during the run: run again")
         audio, about = found
         parts = tuple(ChunkPart(**part) for part in about.get("parts", ()))
+        self._warnings += about.get("notes", ())
         self._made[position] = self._made_of(ChunkInfo(attempts=0, parts=parts), audio)
         return audio
 
@@ -160,13 +161,15 @@ class Run:
         for stage, seconds in info.stages_s.items():
             self._watch.move(seconds, source="synthesis", to=stage)
         checked(audio, planned.chunk.spoken)
-        about = {"text": planned.chunk.spoken, "seed": planned.seed, "take": planned.take}
-        if info.parts:
-            about["parts"] = [asdict(part) for part in info.parts]
-            self._warnings.append(
-                f"a chunk reached the token limit and was made again in {len(info.parts)} parts: "
-                f"{planned.chunk.spoken[:60]!r}"
-            )
+        notes = [*info.notes, *_split_note(planned, info)]
+        self._warnings += notes
+        about = {
+            "text": planned.chunk.spoken,
+            "seed": planned.seed,
+            "take": planned.take,
+            "notes": notes,
+            "parts": [asdict(part) for part in info.parts],
+        }
         with self._watch.stage("store"):
             self._plan.store.put(planned.key, audio, about)
 
@@ -228,6 +231,7 @@ class Run:
             warnings=self._warnings,
             model_calls=self._model_calls,
             planned_keys=[planned.key for planned in self._plan.chunks],
+            rows=self._plan.engine.rows,
             chunks=tuple(self._chunks),
         )
 
@@ -237,6 +241,13 @@ def request_for(
 ) -> ChunkRequest:
     language = params.language or engine.languages[0]
     return ChunkRequest(index, text, seed, voice, language, knobs_of(params))
+
+
+def _split_note(planned: PlannedChunk, info: ChunkInfo) -> list[str]:
+    if not info.parts:
+        return []
+    text = planned.chunk.spoken[:60]
+    return [f"a chunk did not end and was made again in {len(info.parts)} parts: {text!r}"]
 
 
 class _Made(NamedTuple):

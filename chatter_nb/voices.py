@@ -96,7 +96,8 @@ class Library:
         """The recordings there are, by name."""
         if not self.folder.is_dir():
             return []
-        return sorted(p for p in self.folder.iterdir() if p.suffix.lower() in SUFFIXES)
+        seen = (path for path in self.folder.iterdir() if not path.name.startswith("."))
+        return sorted(path for path in seen if path.is_file() and path.suffix.lower() in SUFFIXES)
 
 
 @dataclass(frozen=True)

@@ -381,6 +381,43 @@ def test_a_chunk_that_never_ends_is_an_error(tmp_path, library, own_models):
         list(engine.synthesize([request]))
 
 
+def test_turbo_speaks_english(load):
+    engine = load("chatterbox-turbo")
+    assert engine.check_text("Café, 20 °C [laugh]!", "en") == []
+    with pytest.raises(InputError, match="speaks English, not 日 本: choose engine: chatt"):
+        engine.check_text("Nippon, 日本.", "en")
+
+
+def test_an_end_that_was_forced_in_mid_text_is_noted(load, library, monkeypatch):
+    """0.1.7 ends a chunk where a token comes twice, wherever in the text that is."""
+    from chatterbox.models.t3.inference.alignment_stream_analyzer import AlignmentStreamAnalyzer
+
+    step = AlignmentStreamAnalyzer.step
+
+    def stammer(self, logits, next_token=None):
+        logits = step(self, logits, next_token=100 if self.curr_frame_pos > 9 else next_token)
+        self.complete = False
+        return logits
+
+    monkeypatch.setattr(AlignmentStreamAnalyzer, "step", stammer)
+    engine = load("chatterbox-multilingual")
+    voice = engine.prepare_voice("", library)
+    request = ChunkRequest(0, TEXT, 1, voice, "en", {"n_cfm_timesteps": 1})
+    ((_, audio, info),) = engine.synthesize([request])
+    (note,) = info.notes
+    assert "upstream's alignment check ended it at about" in note
+    assert len(audio) < 24_000
+
+
+def test_a_model_that_makes_no_numbers_is_a_failed_run(say, monkeypatch):
+    from chatterbox.models.s3gen import S3Gen
+
+    broken = lambda self, **_: (torch.full((1, 24_000), torch.nan), None)  # noqa: E731
+    monkeypatch.setattr(S3Gen, "inference", broken)
+    with pytest.raises(EngineError, match=r"chunk 0, 'the cat .*24000 of 24000 samples are NaN"):
+        say()
+
+
 def test_out_of_gpu_memory_is_a_clear_error(say, monkeypatch):
     from chatterbox.models.t3 import T3
 

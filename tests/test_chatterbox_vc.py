@@ -1,5 +1,7 @@
 """Chatterbox' conversion on a random checkpoint: upstream's samples, no seam, flat memory."""
 
+import weakref
+
 import numpy as np
 import pytest
 import soundfile
@@ -216,11 +218,14 @@ def test_windows_made_together_are_those_made_alone(run):
 def test_out_of_memory_halves_the_rows_and_says_so(run, monkeypatch):
     from chatter_nb.engines import chatterbox_vc
 
-    rows = []
+    rows, held = [], []
     mel_of = chatterbox_vc.mel_of
 
     def small_gpu(s3gen, tokens, *args, **kwargs):
+        assert all(tensor() is None for tensor in held)  # the failed attempt's memory is free
         if len(tokens) > 2:
+            activation = torch.zeros(1000)
+            held.append(weakref.ref(activation))
             raise torch.OutOfMemoryError("CUDA out of memory")
         rows.append(len(tokens))
         return mel_of(s3gen, tokens, *args, **kwargs)
@@ -231,8 +236,9 @@ def test_out_of_memory_halves_the_rows_and_says_so(run, monkeypatch):
         halved = run("halved", rows=5)
     assert max(rows) == 2
     (note,) = halved.record.warnings
-    assert "memory is too small for" in note
-    assert note.endswith("went on with 2 rows")
+    assert note == "the GPU's memory is too small for 5 rows: went on with 2"
+    assert halved.record.engine.rows == 2
+    assert all(tensor() is None for tensor in held)
     assert np.abs(whole.read()[0] - halved.read()[0]).max() < 1e-4
 
 

@@ -161,14 +161,14 @@ def test_fetch_asks_the_hub_for_this_models_files_only(monkeypatch, tmp_path, ti
 
 
 def test_a_checkpoints_identity_is_its_content(copy, tiny):
-    names = MODELS["chatterbox"].needed
     folder = copy()
-    assert identity(folder, names) == identity(tiny(), names)
+    (folder / "conds.pt").unlink()  # a voice has a hash of its own
+    assert identity(folder, "chatterbox") == identity(tiny(), "chatterbox")
     path = folder / "t3_cfg.safetensors"
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    assert identity(folder, names) != identity(tiny(), names)
+    assert identity(folder, "chatterbox") != identity(tiny(), "chatterbox")
 
 
 @pytest.mark.parametrize("model", ["chatterbox", "chatterbox-multilingual", "chatterbox-turbo"])
@@ -209,3 +209,39 @@ def test_json_output_is_json_even_where_upstream_prints(tiny, tmp_path):
     )
     assert json.loads(done.stdout)["status"] == "ok", done.stderr
     assert done.stderr == ""
+
+
+def test_what_reads_a_text_is_part_of_the_version(copy, monkeypatch):
+    """Cangjie's table, and the helpers that are installed: chunks made otherwise are others."""
+    from chatter_nb.engines import multilingual
+
+    folder = copy("chatterbox-multilingual")
+    before = identity(folder, "chatterbox-multilingual")
+    (folder / "Cangjie5_TC.json").write_text("[]")
+    assert identity(folder, "chatterbox-multilingual") != before
+    monkeypatch.setattr(multilingual, "version", lambda package: "9.9")
+    assert "+russian-text-stresser9.9" in multilingual.helper_versions()
+
+
+@pytest.mark.parametrize("spoilt", ["keys", "shapes"])
+def test_a_voice_file_of_another_kind_is_named(copy, tmp_path, spoilt):
+    import torch
+
+    from chatter_nb.voices import Library
+
+    path = copy() / "conds.pt"
+    found = torch.load(path, weights_only=True)
+    if spoilt == "keys":
+        del found["gen"]
+    else:
+        found["gen"]["prompt_feat"] = found["gen"]["prompt_feat"][:, :-7]
+    torch.save(found, path)
+    engine = get_or_load_tts_model("chatterbox", "cpu", str(path.parent))
+    with pytest.raises(InputError, match=r"cannot read .*conds\.pt"):
+        engine.prepare_voice("", Library(tmp_path, tmp_path))
+
+
+def test_another_spelling_of_a_folder_is_the_same_model(tiny, monkeypatch):
+    monkeypatch.chdir(tiny().parent)
+    first = get_or_load_tts_model("chatterbox", "cpu", str(tiny()))
+    assert get_or_load_tts_model("chatterbox", "cpu", tiny().name) is first

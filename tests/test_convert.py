@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from conftest import ROOT
 
-from chatter_nb.convert import convert_voice, plan_conversion
+from chatter_nb.convert import convert_voice, plan_conversion, render_conversion
 from chatter_nb.engines import world
 from chatter_nb.errors import Cancelled, EngineError, InputError, UnavailableError
 from chatter_nb.models import pick_device
@@ -235,7 +235,7 @@ def test_the_command_says_what_it_did(cli, tmp_path):
     assert "world converted 24.5 s of audio" in done.stdout
     args = ("convert", "-f", "params/convert.yaml", *place, "--json")
     record = json.loads(cli(*args, check=0).stdout)
-    assert [window["cached"] for window in record["windows"]] == [True]
+    assert [window["cached"] for window in record["windows"]] == [True] * 4
     assert cli("convert", "-p", "source=nowhere.wav", check=2).stderr.startswith("error: ")
 
 
@@ -253,3 +253,38 @@ def test_clean_keeps_the_windows_that_runs_are_made_of(params, cli, tmp_path):
     shutil.rmtree(tmp_path / "out" / "run")
     done = cli("clean", "--unused", "--outputs-dir", tmp_path / "out", "--json", check=0)
     assert json.loads(done.stdout)["removed"] == 6
+
+
+def test_a_source_that_changes_meanwhile_is_refused(params, source):
+    """Its windows would be kept under the name of what it was."""
+    path = source(reading(8))
+    plan = plan_conversion(params(source=path))
+    source(reading(8)[::-1])
+    with pytest.raises(InputError, match="changed since the run was planned"):
+        render_conversion(plan)
+    assert not list((params().run_dir().parent / ".chunks").glob("*/*.npy"))
+
+
+def test_world_without_a_target_is_told_with_the_other_problems(params, tmp_path):
+    with pytest.raises(InputError, match=r"(?s)does not exist.*set target to a recording"):
+        plan_conversion(params(source="nowhere.wav", target=""))
+
+
+def test_check_says_what_a_conversion_lacks(cli, tmp_path):
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("source: nowhere.wav\nengine: chatterbox\ncheckpoint: /nope\ntarget: nobody\n")
+    done = cli("check", bad, check=2)
+    for told in ("nowhere.wav does not exist", "'/nope' is not a folder", "'nobody' is neither"):
+        assert told in done.stdout
+    assert "parameter file for: chatter-nb convert" in cli("speak", "-f", bad, check=2).stderr
+
+
+def test_a_flac_of_unknown_length_is_read(params, tmp_path):
+    """As encoders write that stream: its header says no number of samples."""
+    soundfile.write(tmp_path / "x.flac", reading(3), RATE)
+    data = bytearray((tmp_path / "x.flac").read_bytes())
+    data[21] &= 0xF0  # the low half of byte 21, and the four after it, hold the total
+    data[22:26] = bytes(4)
+    (tmp_path / "x.flac").write_bytes(data)
+    speech = convert_voice(params(source=str(tmp_path / "x.flac")))
+    assert abs(speech.audio_s - 3) <= 0.04

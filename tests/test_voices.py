@@ -108,5 +108,11 @@ def test_the_command_lists_voices_with_what_is_wrong(cli, library):
     assert [voice["name"] for voice in found] == ["anna", "ben", "broken", "short"]
 
 
+def test_hidden_files_and_folders_are_no_voices(library):
+    (library.folder / "._anna.wav").write_bytes(b"as macOS leaves them")
+    (library.folder / "folder.wav").mkdir()
+    assert library.names() == ["anna", "ben"]
+
+
 def test_an_empty_library_says_what_to_put_there(cli, tmp_path):
     assert "put recordings of 6 to 15 s there" in cli("voices", "--dir", tmp_path, check=0).stdout

@@ -98,6 +98,7 @@ class MarkedHibari(HibariEngine):
     watermarked = True
 
 
+@pytest.mark.slow
 def test_the_final_file_carries_it_in_every_format(perth, tmp_path):
     """Also after lossy coding; each minute and the end of it by themselves."""
     with speaking_with(MarkedHibari()):

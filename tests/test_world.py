@@ -236,4 +236,4 @@ def test_a_target_without_a_voice_is_refused(engine, tmp_path):
 
 
 def test_the_version_is_that_of_the_package(engine):
-    assert re.fullmatch(r"\d+\.\d+.*", engine.version)
+    assert re.fullmatch(r"\d+\.\d+.*\+r\d+", engine.version)

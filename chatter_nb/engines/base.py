@@ -74,11 +74,13 @@ class ChunkPart:
 class ChunkInfo:
     """How a chunk was made: calls to the model, its parts if it had to be split.
 
-    `stages_s`: seconds of it that belong to stages other than synthesis.
+    `notes` are for the person and the record, and stay with the chunk. `stages_s`: seconds of it
+    that belong to stages other than synthesis.
     """
 
     attempts: int = 1
     parts: tuple[ChunkPart, ...] = ()
+    notes: tuple[str, ...] = ()
     stages_s: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -149,7 +151,8 @@ class Conversion(Protocol):
     def convert(self, windows: Sequence[Window]) -> list[Signal]:
         """Make windows of one shape; each of shape (n,), n the engine's own.
 
-        The same arguments, the same values; in other company within 1e-4 of them.
+        The same arguments, the same values; in other company within 1e-4 of them (as measured on
+        a CPU).
         """
         ...
 
@@ -174,6 +177,7 @@ class ConvertEngine(Protocol):
     typical_rtf: float
     watermarked: bool
     min_voice_s: float | None
+    needs_voice: bool  # it has none of its own
     rows: int  # windows made together where nothing else is asked for
 
     def prepare_voice(self, voice: str, library: Library) -> Voice:

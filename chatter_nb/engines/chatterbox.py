@@ -7,7 +7,9 @@ voice is an argument, never a state; the watermark comes later, in blocks (see `
 from __future__ import annotations
 
 import time
+import unicodedata
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -22,7 +24,7 @@ from torch import Tensor
 from transformers import AutoTokenizer
 
 from chatter_nb.audio import Signal, check_signal
-from chatter_nb.checkpoints import MODELS, PACKAGE, identity, locate
+from chatter_nb.checkpoints import PACKAGE, identity, locate
 from chatter_nb.engines.alphabet import Alphabet
 from chatter_nb.engines.base import ChunkInfo, ChunkRequest, Voice
 from chatter_nb.engines.conditionals import Conditionals, VoiceShelf, encode_for_speech
@@ -34,10 +36,10 @@ from chatter_nb.engines.loading import (
     readable,
     turbo_config,
 )
-from chatter_nb.engines.multilingual import GraphemeTokenizer, helper_notes
+from chatter_nb.engines.multilingual import GraphemeTokenizer, helper_notes, helper_versions
 from chatter_nb.engines.splitting import say_or_split
 from chatter_nb.engines.t3 import Decoded, decode_llama, decode_turbo
-from chatter_nb.errors import EngineError
+from chatter_nb.errors import ChatterError, EngineError, InputError
 from chatter_nb.voices import MIN_S
 from chatter_nb.watermark import load_perth
 
@@ -86,7 +88,7 @@ class ChatterboxEngine:
         folder = self._folder = locate(self.name, checkpoint)
         self.device = device
         self.typical_rtf = _RTF[device.partition(":")[0]]
-        self.version = f"{version(PACKAGE)}+{identity(folder, MODELS[self.name].needed)}"
+        self.version = f"{version(PACKAGE)}+{identity(folder, self.name)}{self._helpers()}"
         self._perth = load_perth()  # held, so that each output of a run finds it loaded
         self._load_tokenizer()
         self._voice_encoder = load_voice_encoder(folder, self.voice_encoder_file, device)
@@ -106,11 +108,13 @@ class ChatterboxEngine:
         self, requests: Sequence[ChunkRequest]
     ) -> Iterator[tuple[int, Signal, ChunkInfo]]:
         for request in requests:
-            audio, info = self._speak(request)
+            with _located(request):
+                audio, info = self._speak(request)
             yield request.index, audio, info
 
     def _speak(self, request: ChunkRequest) -> tuple[Signal, ChunkInfo]:
         tokens_s = 0.0
+        notes: list[str] = []
 
         def say(text: str, seed: int) -> Signal | None:
             nonlocal tokens_s
@@ -119,13 +123,15 @@ class ChatterboxEngine:
                 decoded = self._decode(text, request)
                 tokens_s += time.perf_counter() - start_s
                 usable = decoded.ended and len(decoded.tokens) > 0
+                if usable and decoded.note:
+                    notes.append(f"{text[:60]!r}: {decoded.note}")
                 audio = self._wave(decoded.tokens, request) if usable else None
             return audio
 
         audio, info = say_or_split(
             request.text, request.seed, say, sample_rate=S3GEN_SR, language=request.language
         )
-        return audio, replace(info, stages_s={"tokens": tokens_s})
+        return audio, replace(info, notes=tuple(notes), stages_s={"tokens": tokens_s})
 
     def _decode(self, text: str, request: ChunkRequest) -> Decoded:
         knobs = self.defaults | {k: v for k, v in request.knobs.items() if k in self.defaults}
@@ -151,7 +157,7 @@ class ChatterboxEngine:
                 n_cfm_timesteps=request.knobs.get("n_cfm_timesteps"),
             )
         audio = wave.squeeze(0).cpu().numpy()
-        return check_signal(audio, where=f"{self.name}, chunk {request.index}")
+        return check_signal(audio, where=self.name, error=EngineError)
 
     def _encode(self, recording: Recording) -> Conditionals:
         return encode_for_speech(
@@ -162,6 +168,10 @@ class ChatterboxEngine:
             prompt_tokens=self._t3.hp.speech_cond_prompt_len,
             prompt_s=self.encoder_prompt_s,
         )
+
+    def _helpers(self) -> str:
+        """Other packages that decide what is said; part of the version."""
+        return ""
 
     def _config(self) -> T3Config:
         return T3Config.english_only()
@@ -192,6 +202,9 @@ class MultilingualEngine(ChatterboxEngine):
 
     def check_text(self, text: str, language: str) -> list[str]:
         return helper_notes(language) + super().check_text(text, language)
+
+    def _helpers(self) -> str:
+        return helper_versions()
 
     def _config(self) -> T3Config:
         return T3Config.multilingual()
@@ -229,7 +242,14 @@ class TurboEngine(ChatterboxEngine):
     encoder_prompt_s = 15.0
 
     def check_text(self, text: str, language: str) -> list[str]:
-        """Its tokens are bytes: no text is foreign to them, though it was taught English."""
+        """Its tokens are bytes, so that no text is foreign to them; it was taught English."""
+        letters = {char for char in text if char.isalpha()}
+        foreign = sorted(c for c in letters if "LATIN" not in unicodedata.name(c, ""))
+        if foreign:
+            raise InputError(
+                f"engine '{self.name}' speaks English, not {' '.join(foreign[:12])}: choose "
+                "engine: chatterbox-multilingual"
+            )
         return []
 
     def _tokens_of(self, cond: Any, tokens: Tensor, knobs: dict[str, Any]) -> Decoded:
@@ -260,6 +280,20 @@ class TurboEngine(ChatterboxEngine):
     def _text_tokens(self, text: str, language: str) -> Tensor:
         ids = self._tokenizer(tts_turbo.punc_norm(text), return_tensors="pt").input_ids
         return ids
+
+
+@contextmanager
+def _located(request: ChunkRequest) -> Iterator[None]:
+    """Errors say which chunk they are about."""
+    where = f"chunk {request.index}, {request.text[:60]!r}"
+    try:
+        yield
+    except ChatterError as error:
+        raise type(error)(f"{where}: {error}; the finished chunks are kept") from error
+    except Exception as error:  # whatever a model raises, a person must know where
+        raise EngineError(
+            f"{where}: {type(error).__name__}: {error}; the finished chunks are kept"
+        ) from error
 
 
 _SMALLER = "choose a smaller chunk_chars, a shorter prompt_s, or device: cpu"

@@ -18,7 +18,7 @@ from chatterbox.models.s3tokenizer import S3_HOP, S3_SR
 from torch import Tensor
 
 from chatter_nb.audio import Signal, check_signal
-from chatter_nb.checkpoints import MODELS, PACKAGE, identity, locate
+from chatter_nb.checkpoints import PACKAGE, identity, locate
 from chatter_nb.engines.base import Voice
 from chatter_nb.engines.conditionals import Conditionals, VoiceShelf, encode_for_s3gen
 from chatter_nb.engines.device import RandomState, memory_told, quiet_upstream, seeded
@@ -32,6 +32,7 @@ from chatter_nb.engines.s3gen import (
     mel_of,
     token_count,
 )
+from chatter_nb.errors import EngineError
 from chatter_nb.voices import MIN_S
 from chatter_nb.watermark import load_perth
 from chatter_nb.windows import STEPS_PER_S, Window
@@ -39,6 +40,7 @@ from chatter_nb.windows import STEPS_PER_S, Window
 if TYPE_CHECKING:
     from chatter_nb.voices import Library, Recording
 
+REVISION = 1  # of how windows are made here: a change of it makes kept ones anew
 MELS = 80
 LEFT_CONTEXT_STEPS = 2 * STEPS_PER_S
 RIGHT_CONTEXT_STEPS = STEPS_PER_S // 2 + 3  # half a second, and the encoder's look-ahead
@@ -57,13 +59,15 @@ class ChatterboxConverter:
     precision = "exact"
     watermarked = True
     min_voice_s: float | None = MIN_S
+    needs_voice = False
 
     def __init__(self, *, device: str = "cpu", checkpoint: str = "") -> None:
         folder = locate("chatterbox-vc", checkpoint)
         self.device = device
         self.rows = 4 if device.startswith("cuda") else 1  # a CPU gains nothing from company
         self.typical_rtf = _RTF[device.partition(":")[0]]
-        self.version = f"{version(PACKAGE)}+{identity(folder, MODELS['chatterbox-vc'].needed)}"
+        own = identity(folder, "chatterbox-vc")
+        self.version = f"{version(PACKAGE)}+{own}+r{REVISION}"
         self._perth = load_perth()  # held, so that each output of a run finds it loaded
         self._s3gen = load_s3gen(folder, "s3gen.safetensors", device)
         self._voices = VoiceShelf(folder, f"vc {self.version}", self._encode, min_s=MIN_S)
@@ -79,9 +83,10 @@ class ChatterboxConverter:
     def begin(
         self, source: Signal, voice: Voice, *, seed: int, knobs: Mapping[str, float | int]
     ) -> _Conversion:
-        prompt = voice.data.for_s3gen(self.device, knobs.get("prompt_s"))
         flow_steps = int(knobs.get("n_cfm_timesteps", FLOW_STEPS))
-        return _Conversion(self._s3gen, source, prompt, seed, flow_steps, self.device)
+        with memory_told("the recording's tokens", "convert it in parts, or choose device: cpu"):
+            prompt = voice.data.for_s3gen(self.device, knobs.get("prompt_s"))
+            return _Conversion(self._s3gen, source, prompt, seed, flow_steps, self.device)
 
     def _encode(self, recording: Recording) -> Conditionals:
         return Conditionals(None, encode_for_s3gen(recording, self._s3gen, self.device))
@@ -99,7 +104,7 @@ class _Conversion:
     ) -> None:
         self._s3gen, self._prompt, self._flow_steps = s3gen, prompt, flow_steps
         with torch.inference_mode():
-            self._tokens = SpeechTokens(s3gen.tokenizer, torch.from_numpy(source).to(device))
+            self._tokens = SpeechTokens(s3gen.tokenizer, torch.from_numpy(source))
         self.steps = self._tokens.count
         self._prompt_mels = MELS_PER_TOKEN * prompt["prompt_token"].shape[-1]
         frames = self._prompt_mels + MELS_PER_TOKEN * self.steps
@@ -141,7 +146,7 @@ class _Conversion:
     def _cropped(self, mel: Tensor, window: Window, start: int) -> Signal:
         frames = mel[:, _mels(window.start - start) : _mels(window.end - start)]
         made = frames.T.contiguous().cpu().numpy().reshape(-1)
-        return check_signal(made, where=f"window at {window.start_s:.1f} s")
+        return check_signal(made, where="mel", error=EngineError)
 
     def _noise_of(self, start: int, end: int) -> Tensor:
         own = self._noise[:, :, self._prompt_mels :][:, :, _mels(start) : _mels(end)]

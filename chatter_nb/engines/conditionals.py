@@ -25,13 +25,14 @@ from chatterbox.models.t3.modules.cond_enc import T3Cond
 
 from chatter_nb.disk import part_path
 from chatter_nb.engines.base import Voice
-from chatter_nb.engines.device import quiet_upstream
-from chatter_nb.engines.loading import load_tensors
+from chatter_nb.engines.device import memory_told, quiet_upstream
+from chatter_nb.engines.loading import load_tensors, readable
 from chatter_nb.errors import InputError, ParamError
 from chatter_nb.voices import Library, Recording, content_hash
 
 DECODER_PROMPT_S = 10  # of the recording, for S3Gen: upstream's DEC_COND_LEN
 BUILT_IN = "built-in"
+SPEAKER_SIZE = 256
 _TURBO_LUFS = -27.0
 
 
@@ -100,18 +101,17 @@ class VoiceShelf:
                     f"the checkpoint has no voice of its own ({self._built_in} is missing): "
                     "name a recording"
                 )
-            found = load_tensors(self._built_in)
-            self._kept[BUILT_IN] = Conditionals(found["t3"], found["gen"])
+            self._kept[BUILT_IN] = _conditionals(self._built_in)
         return Voice(BUILT_IN, content_hash(self._built_in), self._kept[BUILT_IN])
 
     def _from_disk(self, recording: Recording, cache: Path) -> Conditionals:
         name = hashlib.blake2b(f"{self._version} {recording.content_hash}".encode(), digest_size=16)
         path = cache / f"{name.hexdigest()}.pt"
         if path.exists():
-            with suppress(InputError, KeyError, TypeError):  # a damaged one is made again
-                found = load_tensors(path)
-                return Conditionals(found["t3"], found["gen"])
-        with quiet_upstream():
+            with suppress(InputError):  # a damaged one is made again
+                return _conditionals(path)
+        cure = "choose device: cpu for this run: what it encodes is kept"
+        with quiet_upstream(), memory_told("the voice", cure):
             made = self._encode(recording)
         part = part_path(path)
         with suppress(OSError, RuntimeError):  # then it is encoded again next time
@@ -120,6 +120,20 @@ class VoiceShelf:
             os.replace(part, path)
         part.unlink(missing_ok=True)
         return made
+
+
+def _conditionals(path: Path) -> Conditionals:
+    """A file of conditionals, upstream's own or ours. Raises `InputError` unless it is one."""
+    found = load_tensors(path)
+    with readable(path):
+        t3, gen = found["t3"], found["gen"]
+        tokens, mels = gen["prompt_token"].shape[-1], gen["prompt_feat"].shape
+        if t3 is not None and t3["speaker_emb"].numel() != SPEAKER_SIZE:
+            raise ValueError(f"a speaker embedding of shape {tuple(t3['speaker_emb'].shape)}")
+        # Upstream keeps an odd mel frame at the end.
+        if mels[2] != 80 or mels[1] - 2 * tokens not in (0, 1):
+            raise ValueError(f"a prompt of {tokens} tokens and mels of shape {tuple(mels)}")
+    return Conditionals(t3, gen)
 
 
 def encode_for_s3gen(recording: Recording, s3gen: Any, device: str) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import threading
+import traceback
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -104,9 +106,26 @@ def _no_print(*_: Any) -> None:
 
 @contextmanager
 def memory_told(what: str, cure: str) -> Iterator[None]:
-    """An `OutOfMemory` with the cure where the GPU's memory runs out."""
+    """An `OutOfMemory` with the cure where the device's memory runs out, all of it given back."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
+        return
+    except RuntimeError as error:
+        if not _is_full(error):
+            raise
+        # The frames of the failed call hold its tensors, and would while its error is kept.
+        traceback.clear_frames(error.__traceback__)
+    gc.collect()
+    if torch.cuda.is_available():
         torch.cuda.empty_cache()
-        raise OutOfMemory(f"the GPU's memory is too small for {what}: {cure}") from error
+    raise OutOfMemory(f"the GPU's memory is too small for {what}: {cure}")
+
+
+def _is_full(error: RuntimeError) -> bool:
+    """MPS and CUDA's libraries have no error of their own for it."""
+    told = str(error)
+    return (
+        isinstance(error, torch.OutOfMemoryError)
+        or "out of memory" in told
+        or "ALLOC_FAILED" in told
+    )

@@ -7,6 +7,8 @@ language is. Here Cangjie comes from the checkpoint's folder, pkuseg when Chines
 from __future__ import annotations
 
 import json
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,16 @@ def helper_notes(language: str) -> list[str]:
     if find_spec(module):
         return []
     return [f"{language}: without {package} {without}; pip install {package}"]
+
+
+def helper_versions() -> str:
+    """What decides how texts are read: a chunk made without a helper is not one made with it."""
+    packages = [package for _, package, _ in _HELPERS.values()] + ["spacy-pkuseg"]
+    here = []
+    for package in packages:
+        with suppress(PackageNotFoundError):
+            here.append(f"+{package}{version(package)}")
+    return "".join(here)
 
 
 class GraphemeTokenizer(upstream.MTLTokenizer):

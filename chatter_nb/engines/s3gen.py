@@ -74,6 +74,7 @@ class SpeechTokens:
             start = index * _STRIDE_FRAMES
             log_mel = self._log_mel[:, start : start + _SEGMENT_FRAMES]
             features = (torch.maximum(log_mel, self._top - 8.0) + 4.0) / 4.0
+            features = features.to(self._tokenizer.device)
             lengths = torch.tensor([features.shape[1]], device=features.device)
             tokens, _ = self._tokenizer.quantize(features[None], lengths)
             self._segments = {k: v for k, v in self._segments.items() if k >= index - 1}
@@ -89,7 +90,8 @@ def token_count(frames: int) -> int:
 def _log_mel(tokenizer: Any, wave: Tensor) -> tuple[Tensor, Tensor]:
     """log10 of the mel spectrum, shape (128, frames), as the tokenizer's own, and its maximum.
 
-    In blocks: the complex spectrogram of an hour would take 600 MB.
+    In blocks: the complex spectrogram of an hour would take 600 MB. On the CPU, whatever the
+    tokenizer's device is: hours must not fill a GPU.
     """
     half = tokenizer.n_fft // 2
     frames = wave.shape[0] // S3_HOP
@@ -100,9 +102,14 @@ def _log_mel(tokenizer: Any, wave: Tensor) -> tuple[Tensor, Tensor]:
         count = min(_BLOCK_FRAMES, frames - start)
         samples = padded[start * S3_HOP : (start + count - 1) * S3_HOP + tokenizer.n_fft]
         spectrum = torch.stft(
-            samples, tokenizer.n_fft, S3_HOP, window=window, center=False, return_complex=True
+            samples.to(window.device),
+            tokenizer.n_fft,
+            S3_HOP,
+            window=window,
+            center=False,
+            return_complex=True,
         )
-        blocks.append(torch.clamp(filters @ spectrum.abs() ** 2, min=1e-10).log10())
+        blocks.append(torch.clamp(filters @ spectrum.abs() ** 2, min=1e-10).log10().cpu())
     log_mel = torch.cat(blocks, dim=1)
     return log_mel, log_mel.max()
 

@@ -19,10 +19,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Decoded:
-    """Speech tokens, shape (n,), all valid; `ended`: the model stopped by itself."""
+    """Speech tokens, shape (n,), all valid; `ended`: the model stopped by itself.
+
+    `note` says what is doubtful about them.
+    """
 
     tokens: Tensor
     ended: bool
+    note: str = ""
 
 
 def decode_llama(
@@ -40,11 +44,11 @@ def decode_llama(
         tokens = t3.inference(
             t3_cond=cond, text_tokens=pair, max_new_tokens=max_new_tokens, **sampling
         )[0]
+        note = _doubt(t3.patched_model.alignment_stream_analyzer)
     ended = bool(tokens[-1] == t3.hp.stop_speech_token)
     starts = (tokens == t3.hp.start_speech_token).nonzero()
-    if len(starts):  # upstream drops what comes before a second start
-        tokens = tokens[int(starts[-1]) + 1 :]
-    return Decoded(tokens[tokens < SPEECH_VOCAB_SIZE], ended)
+    # A second start token: upstream drops what was said before it. Here that has not ended well.
+    return Decoded(tokens[tokens < SPEECH_VOCAB_SIZE], ended and not len(starts), note)
 
 
 def decode_turbo(
@@ -57,6 +61,16 @@ def decode_turbo(
         )[0]
     # Upstream takes the end token off; one that never came leaves the list at its full length.
     return Decoded(tokens[tokens < SPEECH_VOCAB_SIZE], len(tokens) <= max_new_tokens)
+
+
+def _doubt(analyzer: Any) -> str:
+    """Whether 0.1.7's alignment check forced the end, for a token said twice, in mid-text."""
+    if analyzer is None or analyzer.complete or len(analyzer.generated_tokens) < 3:
+        return ""
+    if len(set(analyzer.generated_tokens[-2:])) > 1:
+        return ""
+    share = float(analyzer.text_position) / max(1, analyzer.alignment.shape[1])
+    return f"upstream's alignment check ended it at about {share:.0%} of its text: listen to it"
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from chatter_nb.windows import Window
 if TYPE_CHECKING:
     from chatter_nb.voices import Library
 
+REVISION = 1  # of how windows are made here: a change of it makes kept ones anew
 FRAME_MS = 5.0
 FFT_SIZE = 1024  # the least that resolves WORLD's lowest pitch, 71 Hz, at this rate
 BIN_HZ = RATE_HZ / FFT_SIZE
@@ -71,11 +72,12 @@ class WorldConverter:
     precision = "exact"
     watermarked = False
     min_voice_s: float | None = MIN_TARGET_S
+    needs_voice = True
     rows = 1
     typical_rtf = 0.1  # 2-core server CPU: 0.08, and 2 s to measure a long source
 
     def __init__(self, *, device: str = "cpu", checkpoint: str = "") -> None:
-        self.version = _pyworld_version()
+        self.version = f"{_pyworld_version()}+r{REVISION}"
 
     def prepare_voice(self, voice: str, library: Library) -> Voice:
         """Measure a target recording; a second is enough, 10 s are better."""
