@@ -151,7 +151,7 @@ def test_vocoding_in_spans_is_vocoding_at_once(engine, monkeypatch):
 
     whole = vocode(700)
     assert len(whole) == 700 * 480
-    for span in (300, 100, 37, 1):
+    for span in (300, 37, 5):
         assert np.abs(vocode(span) - whole).max() < 1e-3 * np.abs(whole).max(), span
 
 

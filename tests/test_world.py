@@ -26,7 +26,12 @@ from chatter_nb.windows import plan_windows
 
 HALF_SEAM = round(0.025 * RATE_HZ)
 FLOOR_POWER = 1e-6  # -60 dB of full scale, 35 dB below the speech: a pause's hiss counts for little
-SPEECHES = [(0, 0, "low"), (10, 1, "high"), (20, 2, "low"), (3, 3, "high")]
+SPEECHES = [
+    (0, 0, "low"),
+    (10, 1, "high"),
+    pytest.param(20, 2, "low", marks=pytest.mark.slow),
+    pytest.param(3, 3, "high", marks=pytest.mark.slow),
+]
 
 
 @cache
@@ -113,7 +118,9 @@ def test_seams_in_speech_cannot_be_told(convert, first, seed, voice):
         assert steps[seam - 120 : seam + 120].max() <= np.quantile(steps, 0.999)
 
 
-@pytest.mark.parametrize("duration_s", [0.5, 1.0, 59.99, 60.01, 119.85])
+@pytest.mark.parametrize(
+    "duration_s", [0.5, 1.0, 59.99, 60.01, pytest.param(119.85, marks=pytest.mark.slow)]
+)
 def test_lengths_are_kept_to_a_step(convert, duration_s):
     """Also just below, at and above a window's length; and no window is a stump."""
     source = np.resize(speech(0, 0, 45.0), round(duration_s * RATE_HZ))
