@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from itertools import islice, takewhile
 from pathlib import Path
@@ -17,7 +17,7 @@ from chatter_nb.errors import (
     EngineError,
     InputError,
     OutOfMemory,
-    OutputError,
+    located,
 )
 from chatter_nb.execution import Progress, run_record
 from chatter_nb.planning import count
@@ -246,21 +246,11 @@ class Conversions:
         )
 
 
-@contextmanager
-def _located(output: PlannedRecording, windows: Sequence[Window]) -> Iterator[None]:
+def _located(output: PlannedRecording, windows: Sequence[Window]) -> AbstractContextManager[None]:
     """Errors say which windows, and where in the recording, they are about."""
     numbers = dict.fromkeys(str(window.index + 1) for window in (windows[0], windows[-1]))
     where = (
         f"{output.path.name}, window {' to '.join(numbers)} of {len(output.windows)} "
         f"({windows[0].start_s:.1f} to {windows[-1].end_s:.1f} s)"
     )
-    try:
-        yield
-    except OutputError:
-        raise
-    except ChatterError as error:
-        raise type(error)(f"{where}: {error}; the finished windows are kept") from error
-    except Exception as error:  # whatever a model raises, a person must know where
-        raise EngineError(
-            f"{where}: {type(error).__name__}: {error}; the finished windows are kept"
-        ) from error
+    return located(where, "the finished windows are kept")

@@ -1,8 +1,11 @@
-"""The errors a person can meet. Imports nothing.
+"""The errors a person can meet. Imports nothing of the package.
 
 Every message names the value, the place and the valid choices or the cure, so that the reader can
 mend it without opening the code. `exit_code` is what the command line returns.
 """
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class ChatterError(Exception):
@@ -43,3 +46,17 @@ class Cancelled(ChatterError):
     """The run was stopped on request; what was finished is kept and a new run resumes from it."""
 
     exit_code = 130
+
+
+@contextmanager
+def located(where: str, consolation: str) -> Iterator[None]:
+    """Errors of a model say what they are about, and what is not lost; those of the disk do."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except ChatterError as error:
+        raise type(error)(f"{where}: {error}; {consolation}") from error
+    except Exception as error:  # whatever a model raises, a person must know where
+        told = f"{type(error).__name__}: {error}"
+        raise EngineError(f"{where}: {told}; {consolation}") from error

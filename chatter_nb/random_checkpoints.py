@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from tqdm.auto import tqdm
 
 from chatter_nb import random_tokenizers, random_weights
-from chatter_nb.engines.architecture import Sidecar, reduced, write_sidecar
+from chatter_nb.engines.architecture import Sidecar, reduced, t3_config, write_sidecar
 from chatter_nb.errors import InputError
 
 Size = Literal["tiny", "full"]
@@ -118,23 +118,6 @@ def _s3gen(sidecar: Sidecar) -> random_weights.State:
 def _voice_encoder(sidecar: Sidecar) -> random_weights.State:
     encoder = _build(sidecar, lambda: _upstream("voice_encoder").VoiceEncoder())
     return random_weights.random_state(encoder, _seed(sidecar, VOICE_ENCODER_SEED))
-
-
-def t3_config(model: str) -> Any:
-    """Upstream's T3 settings of a model; Turbo's stand in its `from_local` (tts_turbo.py:151)."""
-    config = import_module("chatterbox.models.t3.modules.t3_config").T3Config
-    if model == "chatterbox":
-        return config.english_only()
-    if model == "chatterbox-multilingual":
-        return config.multilingual()
-    turbo = config(text_tokens_dict_size=50276)
-    turbo.llama_config_name = "GPT2_medium"
-    turbo.speech_tokens_dict_size = 6563
-    turbo.input_pos_emb = None
-    turbo.speech_cond_prompt_len = 375
-    turbo.use_perceiver_resampler = False
-    turbo.emotion_adv = False
-    return turbo
 
 
 def _build(sidecar: Sidecar, construct: Callable[[], Any]) -> Any:

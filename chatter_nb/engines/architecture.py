@@ -220,3 +220,20 @@ def _with_sizes(build: Callable[..., Any], sizes: dict[str, Any]) -> Callable[..
 
 def _given(**sizes: Any) -> dict[str, Any]:
     return {name: value for name, value in sizes.items() if value is not None}
+
+
+def t3_config(model: str) -> Any:
+    """Upstream's T3 settings of a model; Turbo's stand in its `from_local` (tts_turbo.py:151)."""
+    config = import_module("chatterbox.models.t3.modules.t3_config").T3Config
+    if model == "chatterbox":
+        return config.english_only()
+    if model == "chatterbox-multilingual":
+        return config.multilingual()
+    turbo = config(text_tokens_dict_size=50276)
+    turbo.llama_config_name = "GPT2_medium"
+    turbo.speech_tokens_dict_size = 6563
+    turbo.input_pos_emb = None
+    turbo.speech_cond_prompt_len = 375
+    turbo.use_perceiver_resampler = False
+    turbo.emotion_adv = False
+    return turbo

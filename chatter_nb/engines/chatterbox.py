@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 import unicodedata
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,7 +17,6 @@ import torch
 from chatterbox import mtl_tts, tts, tts_turbo
 from chatterbox.models.s3gen import S3GEN_SR
 from chatterbox.models.s3gen.const import S3GEN_SIL
-from chatterbox.models.t3.modules.t3_config import T3Config
 from chatterbox.models.tokenizers import EnTokenizer
 from torch import Tensor
 from transformers import AutoTokenizer
@@ -34,12 +32,11 @@ from chatter_nb.engines.loading import (
     load_t3,
     load_voice_encoder,
     readable,
-    turbo_config,
 )
 from chatter_nb.engines.multilingual import GraphemeTokenizer, helper_notes, helper_versions
 from chatter_nb.engines.splitting import say_or_split
 from chatter_nb.engines.t3 import Decoded, decode_llama, decode_turbo
-from chatter_nb.errors import ChatterError, EngineError, InputError
+from chatter_nb.errors import EngineError, InputError, located
 from chatter_nb.voices import MIN_S
 from chatter_nb.watermark import load_perth
 
@@ -83,6 +80,7 @@ class ChatterboxEngine:
     meanflow = False
     min_voice_s: float | None = MIN_S
     encoder_prompt_s = 6.0  # upstream's ENC_COND_LEN
+    normalises_voice = False
 
     def __init__(self, *, device: str = "cpu", checkpoint: str = "") -> None:
         folder = self._folder = locate(self.name, checkpoint)
@@ -93,7 +91,7 @@ class ChatterboxEngine:
         self._load_tokenizer()
         self._voice_encoder = load_voice_encoder(folder, self.voice_encoder_file, device)
         self._s3gen = load_s3gen(folder, self.s3gen_file, device, meanflow=self.meanflow)
-        self._t3 = load_t3(folder, self.t3_file, device, self._config())
+        self._t3 = load_t3(folder, self.t3_file, device, self.name)
         self._voices = VoiceShelf(folder, self.version, self._encode, min_s=self.min_voice_s or 0)
 
     def prepare_voice(self, voice: str, library: Library) -> Voice:
@@ -108,7 +106,8 @@ class ChatterboxEngine:
         self, requests: Sequence[ChunkRequest]
     ) -> Iterator[tuple[int, Signal, ChunkInfo]]:
         for request in requests:
-            with _located(request):
+            where = f"chunk {request.index}, {request.text[:60]!r}"
+            with located(where, "the finished chunks are kept"):
                 audio, info = self._speak(request)
             yield request.index, audio, info
 
@@ -167,14 +166,12 @@ class ChatterboxEngine:
             self.device,
             prompt_tokens=self._t3.hp.speech_cond_prompt_len,
             prompt_s=self.encoder_prompt_s,
+            normalise=self.normalises_voice,
         )
 
     def _helpers(self) -> str:
         """Other packages that decide what is said; part of the version."""
         return ""
-
-    def _config(self) -> T3Config:
-        return T3Config.english_only()
 
     def _load_tokenizer(self) -> None:
         path = self._folder / "tokenizer.json"
@@ -205,9 +202,6 @@ class MultilingualEngine(ChatterboxEngine):
 
     def _helpers(self) -> str:
         return helper_versions()
-
-    def _config(self) -> T3Config:
-        return T3Config.multilingual()
 
     def _load_tokenizer(self) -> None:
         path = self._folder / "grapheme_mtl_merged_expanded_v1.json"
@@ -240,6 +234,7 @@ class TurboEngine(ChatterboxEngine):
     meanflow = True
     min_voice_s = 5.0 + 1 / S3GEN_SR  # more than five
     encoder_prompt_s = 15.0
+    normalises_voice = True
 
     def check_text(self, text: str, language: str) -> list[str]:
         """Its tokens are bytes, so that no text is foreign to them; it was taught English."""
@@ -259,20 +254,6 @@ class TurboEngine(ChatterboxEngine):
         end = torch.tensor(_SILENT_END, device=tokens.device)
         return super()._wave(torch.cat([tokens, end]), request)
 
-    def _encode(self, recording: Recording) -> Conditionals:
-        return encode_for_speech(
-            recording,
-            self._s3gen,
-            self._voice_encoder,
-            self.device,
-            prompt_tokens=self._t3.hp.speech_cond_prompt_len,
-            prompt_s=self.encoder_prompt_s,
-            normalise=True,
-        )
-
-    def _config(self) -> T3Config:
-        return turbo_config()
-
     def _load_tokenizer(self) -> None:
         with readable(self._folder / "vocab.json"):
             self._tokenizer = AutoTokenizer.from_pretrained(self._folder)
@@ -280,20 +261,6 @@ class TurboEngine(ChatterboxEngine):
     def _text_tokens(self, text: str, language: str) -> Tensor:
         ids = self._tokenizer(tts_turbo.punc_norm(text), return_tensors="pt").input_ids
         return ids
-
-
-@contextmanager
-def _located(request: ChunkRequest) -> Iterator[None]:
-    """Errors say which chunk they are about."""
-    where = f"chunk {request.index}, {request.text[:60]!r}"
-    try:
-        yield
-    except ChatterError as error:
-        raise type(error)(f"{where}: {error}; the finished chunks are kept") from error
-    except Exception as error:  # whatever a model raises, a person must know where
-        raise EngineError(
-            f"{where}: {type(error).__name__}: {error}; the finished chunks are kept"
-        ) from error
 
 
 _SMALLER = "choose a smaller chunk_chars, a shorter prompt_s, or device: cpu"

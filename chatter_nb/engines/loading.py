@@ -14,12 +14,11 @@ from typing import Any
 import torch
 from chatterbox.models.s3gen import S3Gen
 from chatterbox.models.t3 import T3
-from chatterbox.models.t3.modules.t3_config import T3Config
 from chatterbox.models.voice_encoder import VoiceEncoder
 from safetensors.torch import load_file
 
 from chatter_nb import models
-from chatter_nb.engines.architecture import read_sidecar, reduced
+from chatter_nb.engines.architecture import read_sidecar, reduced, t3_config
 from chatter_nb.engines.device import memory_told, quiet_upstream
 from chatter_nb.errors import ChatterError, InputError
 
@@ -46,25 +45,13 @@ def load_voice_encoder(folder: Path, name: str, device: str) -> Any:
     return _filled(module, folder / name, device)
 
 
-def load_t3(folder: Path, name: str, device: str, config: T3Config) -> Any:
+def load_t3(folder: Path, name: str, device: str, model: str) -> Any:
     with quiet_upstream(), reduced(read_sidecar(folder)):
-        module = T3(config)
+        module = T3(t3_config(model))
     t3 = _filled(module, folder / name, device)
     if t3.is_gpt:
         del t3.tfmr.wte  # Turbo embeds text and speech itself
     return t3
-
-
-def turbo_config() -> T3Config:
-    """Turbo's T3, as upstream's `tts_turbo.from_local` spells it."""
-    config = T3Config(text_tokens_dict_size=50276)
-    config.llama_config_name = "GPT2_medium"
-    config.speech_tokens_dict_size = 6563
-    config.input_pos_emb = None
-    config.speech_cond_prompt_len = 375
-    config.use_perceiver_resampler = False
-    config.emotion_adv = False
-    return config
 
 
 def load_tensors(path: Path) -> Any:
