@@ -34,8 +34,9 @@ from chatter_nb.engines.loading import (
     readable,
 )
 from chatter_nb.engines.multilingual import GraphemeTokenizer, helper_notes, helper_versions
+from chatter_nb.engines.plain import decode_llama, decode_turbo
 from chatter_nb.engines.splitting import say_or_split
-from chatter_nb.engines.t3 import Decoded, decode_llama, decode_turbo
+from chatter_nb.engines.tokens import Decoded
 from chatter_nb.errors import EngineError, InputError, located
 from chatter_nb.voices import MIN_S
 from chatter_nb.watermark import load_perth

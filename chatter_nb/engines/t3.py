@@ -1,95 +1,201 @@
-"""Text tokens to speech tokens: upstream's T3, called so that it leaves nothing behind.
+"""Text tokens to speech tokens, many chunks at once: T3 made ready, and the queue of its rows.
 
-One chunk a call, exactly upstream's tokens.
+A finished chunk's row takes the next chunk, so that memory follows `rows` and not the queue. Each
+chunk draws from a generator of its own and attends to its own row alone: it gets the tokens that it
+would get alone, which in float32 are upstream's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from chatterbox.models.s3tokenizer import SPEECH_VOCAB_SIZE
 from chatterbox.models.t3.modules.cond_enc import T3Cond
 from torch import Tensor
 
+from chatter_nb.engines.backbone import Cache, Place, backbone
+from chatter_nb.engines.device import memory_told, quiet_upstream
+from chatter_nb.engines.packing import Weight
+from chatter_nb.engines.rows import Row, Rows
+from chatter_nb.engines.sampling import Knobs
+from chatter_nb.engines.tokens import Decoded, Prompt, Sampling
+from chatter_nb.errors import OutOfMemory
 
-@dataclass(frozen=True)
-class Decoded:
-    """Speech tokens, shape (n,), all valid; `ended`: the model stopped by itself.
+CURE = "choose a smaller chunk_chars, or device: cpu"
+_SMALL_PARTS = ("cond_enc", "text_emb", "speech_emb", "speech_head", "text_pos_emb")
 
-    `note` says what is doubtful about them.
+
+class TokenDecoder:
+    """An upstream T3 on `device`, its layers in `dtype`.
+
+    The layers of the object that is given stay where they are, and can be dropped; its embeddings
+    move to the device.
     """
 
-    tokens: Tensor
-    ended: bool
-    note: str = ""
+    def __init__(
+        self, t3: Any, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    ) -> None:
+        self.device = torch.device(device)
+        self.turbo, self.multilingual = t3.is_gpt, bool(t3.hp.is_multilingual)
+        self.start, self.stop = t3.hp.start_speech_token, t3.hp.stop_speech_token
+        self.vocabulary = t3.speech_head.out_features
+        self.backbone = backbone(t3, self.device, dtype)
+        self._t3 = t3
+        for name in (*_SMALL_PARTS, "speech_pos_emb"):
+            if getattr(t3, name) is not None:
+                getattr(t3, name).to(self.device)
+        self._head = Weight(t3.speech_head.weight.detach(), t3.speech_head.bias)
+        self._kept: tuple[Hashable, Prefix] | None = None
+
+    def decode(
+        self,
+        prompts: Iterable[Prompt],
+        cond: T3Cond,
+        sampling: Sampling,
+        *,
+        rows: int,
+        voice: Hashable = None,
+        told: Callable[[str], object] = lambda _: None,
+    ) -> Iterator[tuple[int, Decoded]]:
+        """(index, tokens) of the prompts as they finish, at most `rows` of them in hand at a time.
+
+        `voice` names what `cond` says, so that it is read once in a row of calls. Where memory runs
+        out the rows are halved, the unfinished chunks begin again, and `told` hears of it;
+        `OutOfMemory` is raised if one row alone does not fit.
+        """
+        queue = _Queue(prompts)
+        knobs = Knobs(sampling, self.device)
+        batch: Rows | None = None
+        while True:
+            try:
+                with memory_told(_together(rows), CURE):
+                    batch = batch or Rows(self, self._prefix(cond, voice), knobs, rows)
+                    finished = _advance(batch, queue)
+            except OutOfMemory as error:
+                if rows == 1:
+                    raise
+                queue.put_back([row.prompt for row in batch.active] if batch else [])
+                batch, rows = None, rows // 2
+                told(f"{error}; went on with {_together(rows)}")
+                continue
+            if not finished:
+                return
+            for row in finished:
+                yield row.prompt.index, row.decoded(twice_is_bad=not self.turbo)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Of hidden states (rows, width), float32: (rows, vocabulary)."""
+        return self._head(hidden)
+
+    def text_embeds(self, text_tokens: Tensor) -> Tensor:
+        """(1, n, width), start, stop and speech's beginning with them.
+
+        Speech begins twice but for Turbo, at position 0 both times: the weights expect it.
+        """
+        if self.turbo:
+            text = self._t3.text_emb(text_tokens.to(self.device))
+            return torch.cat([text, self.beginning()], dim=1)
+        return torch.cat([self._text(text_tokens), self.beginning()], dim=1)
+
+    def _text(self, text_tokens: Tensor) -> Tensor:
+        hp = self._t3.hp
+        padded = F.pad(text_tokens.long(), (1, 0), value=hp.start_text_token)
+        padded = F.pad(padded, (0, 1), value=hp.stop_text_token).to(self.device)
+        return self._t3.text_emb(padded) + self._t3.text_pos_emb(padded)
+
+    def beginning(self) -> Tensor:
+        """The embeddings that speech begins with, shape (1, 1 or 2, width)."""
+        start = torch.tensor([[self.start]], device=self.device)
+        if self.turbo:
+            return self._t3.speech_emb(start)
+        begin = self._t3.speech_emb(start) + self._t3.speech_pos_emb.get_fixed_embedding(0)
+        return torch.cat([begin, begin], dim=1)
+
+    def speech_embeds(self, tokens: Tensor, numbers: Tensor) -> Tensor:
+        """Of tokens (rows,) that are the `numbers`th of their chunks, from 1: (rows, 1, width)."""
+        embeds = self._t3.speech_emb(tokens)
+        if not self.turbo:
+            table = self._t3.speech_pos_emb.emb.weight
+            embeds = embeds + table[numbers.clamp(max=len(table) - 1)]
+        return embeds[:, None]
+
+    def _prefix(self, cond: T3Cond, voice: Hashable) -> Prefix:
+        if self._kept is None or voice is None or self._kept[0] != voice:
+            with quiet_upstream(), torch.inference_mode():
+                embeds = self._t3.prepare_conditioning(cond)
+                self._kept = voice, Prefix(self, embeds)
+        return self._kept[1]
+
+    def position_embeds(self, start: int, end: int) -> Tensor:
+        """What is left of text [start, end) without its words: guidance's other half."""
+        return self._t3.text_pos_emb.emb.weight[start:end][None]
 
 
-def decode_llama(
-    t3: Any, cond: T3Cond, text_tokens: Tensor, *, max_new_tokens: int, **sampling: float
-) -> Decoded:
-    """English and Multilingual. `text_tokens` has shape (1, n), without start and stop.
+class Prefix:
+    """What all chunks of a voice begin with, read once: keys and values in a cache of one row.
 
-    The text goes in twice whatever `cfg_weight` is: upstream's English model doubles its start
-    token always, and fails with one row at a weight of 0, where the second counts for nothing.
+    After the voice's own `length` positions come those of a text without words, as far as any chunk
+    has needed them: guidance compares every chunk with them.
     """
-    pair = torch.cat([text_tokens, text_tokens], dim=0)
-    pair = F.pad(pair, (1, 0), value=t3.hp.start_text_token)
-    pair = F.pad(pair, (0, 1), value=t3.hp.stop_text_token)
-    with torch.inference_mode(), _hooks_contained(t3):
-        tokens = t3.inference(
-            t3_cond=cond, text_tokens=pair, max_new_tokens=max_new_tokens, **sampling
-        )[0]
-        note = _doubt(t3.patched_model.alignment_stream_analyzer)
-    ended = bool(tokens[-1] == t3.hp.stop_speech_token)
-    starts = (tokens == t3.hp.start_speech_token).nonzero()
-    # A second start token: upstream drops what was said before it. Here that has not ended well.
-    return Decoded(tokens[tokens < SPEECH_VOCAB_SIZE], ended and not len(starts), note)
+
+    def __init__(self, decoder: TokenDecoder, embeds: Tensor) -> None:
+        self._decoder = decoder
+        self.length = embeds.shape[1]
+        self._wordless = 0
+        self.cache = Cache(decoder.backbone, 1, self.length)
+        self._read(embeds, 0)
+
+    def reach(self, text_length: int) -> None:
+        """Have a wordless text of at least so many positions."""
+        if text_length > self._wordless:
+            self.cache.grow(self.length + text_length)
+            embeds = self._decoder.position_embeds(self._wordless, text_length)
+            self._read(embeds, self.length + self._wordless)
+            self._wordless = text_length
+
+    def _read(self, embeds: Tensor, start: int) -> None:
+        end = start + embeds.shape[1]
+        positions = torch.arange(start, end, device=embeds.device)[None]
+        self._decoder.backbone(embeds, Place(self.cache, slice(0, 1), positions, end))
 
 
-def decode_turbo(
-    t3: Any, cond: T3Cond, text_tokens: Tensor, *, max_new_tokens: int, **sampling: float
-) -> Decoded:
-    """Turbo. `text_tokens` has shape (1, n). It makes one token more than `max_new_tokens`."""
-    with torch.inference_mode():
-        tokens = t3.inference_turbo(
-            t3_cond=cond, text_tokens=text_tokens, max_gen_len=max_new_tokens, **sampling
-        )[0]
-    # Upstream takes the end token off; one that never came leaves the list at its full length.
-    return Decoded(tokens[tokens < SPEECH_VOCAB_SIZE], len(tokens) <= max_new_tokens)
+class _Queue:
+    """Prompts in their order, taken from their source as they are needed."""
+
+    def __init__(self, prompts: Iterable[Prompt]) -> None:
+        self._source = iter(prompts)
+        self._waiting = deque[Prompt]()
+
+    def first(self, count: int) -> list[Prompt]:
+        while len(self._waiting) < count and (prompt := next(self._source, None)):
+            self._waiting.append(prompt)
+        return list(self._waiting)[:count]
+
+    def drop(self, count: int) -> None:
+        for _ in range(count):
+            self._waiting.popleft()
+
+    def put_back(self, prompts: Sequence[Prompt]) -> None:
+        self._waiting.extendleft(reversed(prompts))
 
 
-def _doubt(analyzer: Any) -> str:
-    """Whether 0.1.7's alignment check forced the end, for a token said twice, in mid-text."""
-    if analyzer is None or analyzer.complete or len(analyzer.generated_tokens) < 3:
-        return ""
-    if len(set(analyzer.generated_tokens[-2:])) > 1:
-        return ""
-    share = float(analyzer.text_position) / max(1, analyzer.alignment.shape[1])
-    return f"upstream's alignment check ended it at about {share:.0%} of its text: listen to it"
+@torch.inference_mode()
+def _advance(batch: Rows, queue: _Queue) -> list[Row]:
+    """Fill the free rows and decode until some are finished; empty if nothing is left."""
+    while True:
+        if new := queue.first(batch.free):
+            batch.admit(new)
+            queue.drop(len(new))
+        elif not batch.active:
+            return []
+        else:
+            batch.step()
+        if finished := batch.take_finished():
+            return finished
 
 
-@contextmanager
-def _hooks_contained(t3: Any) -> Iterator[None]:
-    """Undo what 0.1.7's alignment analyzer leaves on the model: three hooks a call, slow attention.
-
-    Every later call would also copy its attention maps to the CPU for the dead analyzers.
-    """
-    config = t3.tfmr.config
-    names = ("output_attentions", "_attn_implementation")
-    before = {name: getattr(config, name, None) for name in names}
-    layers = [layer.self_attn for layer in t3.tfmr.layers]
-    hooks = [set(layer._forward_hooks) for layer in layers]
-    try:
-        yield
-    finally:
-        t3.patched_model = None  # it holds the analyzer, and the whole model a second time
-        for layer, known in zip(layers, hooks, strict=True):
-            for key in set(layer._forward_hooks) - known:
-                del layer._forward_hooks[key]
-        for name, value in before.items():
-            setattr(config, name, value)
+def _together(rows: int) -> str:
+    return "one chunk" if rows == 1 else f"{rows} chunks together"

@@ -1,0 +1,126 @@
+"""The multilingual model's check of its own progress through the text, for many rows at once.
+
+The rules are those of upstream 0.1.7's `AlignmentStreamAnalyzer`, kept as running sums on the
+device, a set for each row: it watches three attention heads that follow the text, forbids the end
+before the text has been said and forces it when the speech goes back, stays, or stutters.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+# Layer and head; upstream's LLAMA_ALIGNED_HEADS.
+HEADS = {12: 15, 13: 11, 9: 2}
+NEVER = -(2.0**15)
+SURELY = 2.0**15
+_LAST = 3  # text tokens that count as the end of the text
+_BACK = 5  # text tokens from the end before which attention means going back
+_TOO_MUCH = 5.0  # of attention after the text is complete: 200 ms
+
+
+class Alignment:
+    """State of `rows` chunks; `text_start` is where the text begins in their sequences."""
+
+    def __init__(self, rows: int, text_start: int, stop_token: int, device: torch.device) -> None:
+        self._text_start, self._stop = text_start, stop_token
+
+        def zeros(*shape: int, dtype: torch.dtype = torch.long) -> Tensor:
+            return torch.zeros(rows, *shape, device=device, dtype=dtype)
+
+        self.text_length = zeros()  # start and stop included
+        self.at = zeros()  # in the text
+        self.complete = zeros(dtype=torch.bool)
+        self._lingering = zeros(_LAST, dtype=torch.float32)
+        self._going_back = zeros(dtype=torch.float32)
+        self._last = zeros(2)  # the two latest tokens
+        self._count = zeros()  # of tokens so far
+        self.stuttered = zeros(dtype=torch.bool)
+        self._over = zeros(dtype=torch.bool)  # what comes after the end changes nothing
+        self._attention: dict[int, Tensor] = {}
+
+    def state(self) -> list[Tensor]:
+        """All that belongs to a row, its number the first dimension."""
+        return [value for value in vars(self).values() if isinstance(value, Tensor)]
+
+    def begin(self, row: int, text_length: int) -> None:
+        for value in self.state():
+            value[row] = 0
+        self.text_length[row] = text_length
+        self._last[row] = -1
+
+    def watch(self, layer: int, queries: Tensor, keys: Tensor, positions: Tensor) -> None:
+        """See one step's queries (rows, heads, 1, width), every row's first lane only."""
+        if layer not in HEADS:
+            return
+        head = HEADS[layer]
+        query, key = queries[:, head].float(), keys[:, head].float()
+        scores = (query @ key.transpose(1, 2))[:, 0] / math.sqrt(query.shape[-1])
+        later = torch.arange(key.shape[1], device=key.device) > positions[:, None]
+        self._attention[layer] = scores.masked_fill(later, -torch.inf).softmax(dim=-1)
+
+    def checked(self, logits: Tensor, rows: slice, *, first: bool = False) -> Tensor:
+        """The logits (rows, vocabulary), their end forbidden or forced where the rules say so.
+
+        `first`: before the first token, when nothing has been watched.
+        """
+        length, count = self.text_length[rows], self._count[rows]
+        if first:
+            now = torch.zeros_like(length)
+            behind = torch.zeros_like(length, dtype=torch.bool)
+        else:
+            now, behind = self._progress(rows, length, count)
+        stuttered = (count >= 2) & (self._last[rows, 0] == self._last[rows, 1])
+        self._keep(self.stuttered, rows, stuttered)
+        early = (now < length - _LAST) & (length > 5)
+        end = torch.zeros(logits.shape[-1], dtype=torch.bool, device=logits.device)
+        end[self._stop] = True
+        forced = (behind | stuttered)[:, None]
+        logits = logits.masked_fill(end & early[:, None], NEVER).masked_fill(forced, NEVER)
+        return logits.masked_fill(end & forced, SURELY)
+
+    def told(self, tokens: Tensor, rows: slice) -> None:
+        """The tokens that were drawn."""
+        self._last[rows] = torch.stack([tokens, self._last[rows, 0]], dim=1)
+        self._count[rows] += 1
+        self._over[rows] |= tokens == self._stop
+
+    def _progress(self, rows: slice, length: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+        """Where in the text the step is, and whether it lingers at the end or has gone back."""
+        text = self._text_attention(length, count)
+        now = text.argmax(dim=-1)
+        step = now - self.at[rows]
+        self._keep(self.at, rows, torch.where((step > -4) & (step < 7), now, self.at[rows]))
+        was_complete = self.complete[rows].clone()
+        self._keep(self.complete, rows, was_complete | (self.at[rows] >= length - _LAST))
+        self._sum_up(rows, text.clamp(min=0), length, was_complete)
+        lingers = self._lingering[rows].amax(dim=-1) >= _TOO_MUCH
+        return now, self.complete[rows] & (lingers | (self._going_back[rows] > _TOO_MUCH))
+
+    def _text_attention(self, length: Tensor, count: Tensor) -> Tensor:
+        """Attention to each text token; 0 where upstream blanks it, -1 beyond the text."""
+        total = torch.stack([self._attention[layer] for layer in HEADS]).mean(dim=0)
+        text = total[:, self._text_start :]
+        number = torch.arange(text.shape[1], device=text.device)
+        text = text.masked_fill(number > count[:, None], 0)
+        return text.masked_fill(number >= length[:, None], -1)
+
+    def _sum_up(self, rows: slice, text: Tensor, length: Tensor, counts: Tensor) -> None:
+        number = torch.arange(text.shape[1], device=text.device)
+        last = (length[:, None] - torch.arange(_LAST, 0, -1, device=text.device)).clamp(min=0)
+        self._lingering[rows] += text.gather(1, last) * counts[:, None]
+        before = text.masked_fill(number >= (length - _BACK)[:, None], 0).amax(dim=-1)
+        self._going_back[rows] += before * counts
+
+    def _keep(self, state: Tensor, rows: slice, new: Tensor) -> None:
+        state[rows] = torch.where(self._over[rows], state[rows], new)
+
+    def cut_short(self, row: int) -> bool:
+        """Whether the end was forced for a token said twice, before the text was complete."""
+        return bool(self.stuttered[row]) and not bool(self.complete[row])
+
+    def share(self, row: int) -> float:
+        """How much of its text a row has said."""
+        return float(self.at[row]) / max(1, int(self.text_length[row]))

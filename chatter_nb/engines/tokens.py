@@ -1,0 +1,57 @@
+"""What goes into decoding speech tokens, and what comes out, whoever decodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A chunk to decode. `text_tokens` has shape (1, n): no start and stop but the text's own.
+
+    `max_new_tokens` is the longest it may become (25 a second).
+    """
+
+    index: int
+    text_tokens: Tensor
+    seed: int
+    max_new_tokens: int
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is drawn; upstream's knobs, in the order upstream applies them.
+
+    English and Multilingual: `cfg_weight` (0 is none), `repetition_penalty` (1 is none),
+    `temperature`, `min_p` (0 is none), `top_p` (1 is all). Turbo: `temperature`, `top_k` (0 is
+    all), `top_p`, `repetition_penalty`.
+    """
+
+    cfg_weight: float = 0.0
+    repetition_penalty: float = 1.0
+    temperature: float = 1.0
+    min_p: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Speech tokens, shape (n,), all valid; `ended`: the model stopped by itself.
+
+    `note` says what is doubtful about them. `generator` is where drawing them has left it: upstream
+    draws the rest of a chunk's noise from there. None: torch's global one.
+    """
+
+    tokens: Tensor
+    ended: bool
+    note: str = ""
+    generator: torch.Generator | None = None
+
+
+def alignment_note(share: float) -> str:
+    """The note on a chunk that upstream's alignment check ended in mid-text."""
+    return f"upstream's alignment check ended it at about {share:.0%} of its text: listen to it"

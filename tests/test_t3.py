@@ -1,0 +1,296 @@
+"""Decoding many chunks at once: upstream's tokens, whatever the company, for all three models."""
+
+import random
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("chatterbox", reason="needs chatterbox-tts")
+
+from chatter_nb.engines import plain  # noqa: E402
+from chatter_nb.engines.conditionals import _conditionals  # noqa: E402
+from chatter_nb.engines.device import quiet_upstream, seeded  # noqa: E402
+from chatter_nb.engines.loading import load_t3  # noqa: E402
+from chatter_nb.engines.t3 import TokenDecoder  # noqa: E402
+from chatter_nb.engines.tokens import Prompt, Sampling  # noqa: E402
+
+MODELS = {
+    "chatterbox": "t3_cfg.safetensors",
+    "chatterbox-multilingual": "t3_mtl23ls_v2.safetensors",
+    "chatterbox-turbo": "t3_turbo_v1.safetensors",
+}
+DEFAULTS = {
+    "chatterbox": Sampling(0.5, 1.2, 0.8, 0.05),
+    "chatterbox-multilingual": Sampling(0.5, 2.0, 0.8, 0.05),
+    "chatterbox-turbo": Sampling(0.0, 1.2, 0.8, top_k=1000, top_p=0.95),
+}
+
+
+class Model:
+    """A tiny T3, upstream's loop over it and ours."""
+
+    def __init__(self, name, folder):
+        self.name, self.turbo = name, name.endswith("turbo")
+        self.t3 = load_t3(folder, MODELS[name], "cpu", name)
+        self.decoder = TokenDecoder(self.t3)
+        self.voice = _conditionals(folder / "conds.pt")
+        self.sampling = DEFAULTS[name]
+
+    def prompts(self, lengths, limit=40):
+        draw = random.Random(5)
+        most = 200
+        return [
+            Prompt(
+                index,
+                torch.tensor([[draw.randrange(1, most) for _ in range(length)]]),
+                seed=100 + index,
+                max_new_tokens=limit if isinstance(limit, int) else limit[index],
+            )
+            for index, length in enumerate(lengths)
+        ]
+
+    def cond(self):
+        return self.voice.for_t3(0.5, "cpu")
+
+    def theirs(self, prompt, sampling=None):
+        knobs = vars(sampling or self.sampling).copy()
+        if self.turbo:
+            decode = plain.decode_turbo
+            del knobs["cfg_weight"], knobs["min_p"]
+        else:
+            decode = plain.decode_llama
+            del knobs["top_k"]
+        with seeded(prompt.seed), quiet_upstream():
+            return decode(
+                self.t3,
+                self.cond(),
+                prompt.text_tokens,
+                max_new_tokens=prompt.max_new_tokens,
+                **knobs,
+            )
+
+    def ours(self, prompts, rows, sampling=None, **more):
+        made = self.decoder.decode(
+            prompts, self.cond(), sampling or self.sampling, rows=rows, **more
+        )
+        return dict(made)
+
+
+@pytest.fixture(scope="module")
+def model(tiny):
+    made = {}
+    return lambda name: made.get(name) or made.setdefault(name, Model(name, tiny(name)))
+
+
+def same(one, other):
+    return torch.equal(one.tokens, other.tokens) and one.ended == other.ended
+
+
+@pytest.mark.parametrize("rows", [1, 3, 8])
+@pytest.mark.parametrize("name", MODELS)
+def test_every_chunk_gets_upstreams_tokens(name, rows, model):
+    """Alone, in company, and queued for a row; texts of odd lengths, some that end early."""
+    own = model(name)
+    prompts = own.prompts([11, 4, 37, 20, 5, 64, 13, 6], limit=[40, 3, 40, 17, 1, 90, 40, 40])
+    ours = own.ours(prompts, rows)
+    theirs = {prompt.index: own.theirs(prompt) for prompt in prompts}
+    assert ours.keys() == theirs.keys()
+    differing = [index for index in ours if not same(ours[index], theirs[index])]
+    assert not differing
+    assert any(one.ended for one in theirs.values())
+    assert not all(one.ended for one in theirs.values())
+
+
+def test_a_chunks_tokens_do_not_depend_on_its_company(model):
+    """Alone, among 8 rows, first or last of 32 in the queue."""
+    own = model("chatterbox")
+    prompts = own.prompts([random.Random(index).randrange(4, 60) for index in range(32)])
+    alone = own.ours([prompts[0]], 1) | own.ours([prompts[-1]], 1)
+    queued = own.ours(prompts, 8)
+    backwards = own.ours(prompts[::-1], 8)
+    among_eight = own.ours(prompts[:8], 8)
+    assert queued.keys() == set(range(32))
+    assert all(same(queued[index], backwards[index]) for index in range(32))
+    assert same(alone[0], queued[0]) and same(alone[31], queued[31])
+    assert all(same(among_eight[index], queued[index]) for index in range(8))
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        Sampling(0.0, 1.2, 0.8, 0.05),
+        Sampling(1.3, 1.0, 1.0, 0.0, top_p=0.7),
+        Sampling(0.5, 1.7, 1.6, 0.2, top_p=0.95),
+    ],
+    ids=["no guidance", "no penalty", "all"],
+)
+def test_every_knob_of_the_llama_models(sampling, model):
+    own = model("chatterbox")
+    prompts = own.prompts([9, 30, 17])
+    ours = own.ours(prompts, 3, sampling)
+    assert all(same(ours[prompt.index], own.theirs(prompt, sampling)) for prompt in prompts)
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [Sampling(0.0, 1.0, 1.0, top_k=7), Sampling(0.0, 1.6, 1.3, top_k=0, top_p=0.6)],
+    ids=["top_k", "top_p"],
+)
+def test_every_knob_of_turbo(sampling, model):
+    own = model("chatterbox-turbo")
+    prompts = own.prompts([9, 30, 17])
+    ours = own.ours(prompts, 3, sampling)
+    assert all(same(ours[prompt.index], own.theirs(prompt, sampling)) for prompt in prompts)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_generator_is_left_where_upstreams_would_be(name, model):
+    """The noise of the mel comes next from it."""
+    own = model(name)
+    (prompt,) = own.prompts([12], 300)
+    decoded = own.ours([prompt], 2)[0]
+    assert decoded.ended
+    with seeded(prompt.seed):
+        for _ in range(len(decoded.tokens) + 1):
+            torch.empty(1, own.decoder.vocabulary).exponential_()
+        expected = torch.rand(3)
+    assert torch.equal(torch.rand(3, generator=decoded.generator), expected)
+
+
+def test_the_global_generators_are_left_alone(model):
+    own = model("chatterbox")
+    before = torch.get_rng_state()
+    own.ours(own.prompts([9, 30]), 2)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_queued_chunks_cost_no_memory(model, monkeypatch):
+    """500 chunks need the cache of the rows that 32 need; prompts are taken as rows get free."""
+    from chatter_nb.engines import rows as module
+
+    own, made, taken = model("chatterbox"), [], 0
+
+    class Counted(module.Cache):
+        def __init__(self, like, rows, capacity):
+            super().__init__(like, rows, capacity)
+            made.append(self)
+
+    def source(count):
+        nonlocal taken
+        for prompt in own.prompts([12] * count, limit=3):
+            taken += 1
+            yield prompt
+
+    monkeypatch.setattr(module, "Cache", Counted)
+    room = {}
+    for count in (32, 500):
+        made.clear()
+        taken = finished = 0
+        for _ in own.decoder.decode(source(count), own.cond(), own.sampling, rows=4):
+            finished += 1
+            assert taken - finished <= 8
+        room[count] = [(cache.keys[0].shape, cache.capacity) for cache in made]
+        assert finished == count
+    assert room[32] == room[500]
+    assert room[500][0][0][0] == 8  # four rows, each with its twin
+
+
+def test_out_of_memory_halves_the_rows_and_loses_nothing(model, monkeypatch):
+    from chatter_nb.engines import rows as module
+
+    own = model("chatterbox")
+    prompts = own.prompts([9, 30, 17, 12, 25])
+    alone = own.ours(prompts, 1)
+    step, told = module.Rows.step, []
+
+    def full(self):
+        if self._most > 2 and sum(len(row.tokens) for row in self.active) > 30:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        step(self)
+
+    monkeypatch.setattr(module.Rows, "step", full)
+    made = own.ours(prompts, 5, told=told.append)
+    assert len(told) == 1 and "went on with 2 chunks together" in told[0]
+    assert all(same(made[index], alone[index]) for index in alone)
+
+
+def test_out_of_memory_with_one_row_is_told(model, monkeypatch):
+    from chatter_nb.engines import rows as module
+    from chatter_nb.errors import OutOfMemory
+
+    def full(self):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    own = model("chatterbox")
+    monkeypatch.setattr(module.Rows, "step", full)
+    with pytest.raises(OutOfMemory, match="chunk_chars"):
+        own.ours(own.prompts([9, 12]), 2)
+
+
+def test_numbers_that_overflow_are_an_error(model):
+    from chatter_nb.errors import EngineError
+
+    own = model("chatterbox")
+    with pytest.raises(EngineError, match="overflowed"):
+        own.ours(own.prompts([9]), 1, Sampling(float("nan"), 1.2, 0.8, 0.05))
+
+
+def test_sixteen_bit_weights_speak_too(model):
+    """No promise on the tokens; they are as many kinds as float32's, and they end."""
+    own = model("chatterbox")
+    decoder = TokenDecoder(own.t3, dtype=torch.bfloat16)
+    made = dict(decoder.decode(own.prompts([9, 30], 300), own.cond(), own.sampling, rows=2))
+    assert all(decoded.ended and len(decoded.tokens) > 3 for decoded in made.values())
+    assert decoder.backbone.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_alignment_check_is_upstreams(seed):
+    """On made-up attention that runs along the text, jumps, lingers or goes back, and stutters."""
+    from chatterbox.models.t3.inference.alignment_stream_analyzer import AlignmentStreamAnalyzer
+
+    from chatter_nb.engines.alignment import HEADS, SURELY, Alignment
+
+    class Theirs(AlignmentStreamAnalyzer):
+        def _add_attention_spy(self, *args):
+            pass
+
+    draw = torch.Generator().manual_seed(seed)
+    start, text, stop, vocabulary = 34, 20 + seed, 5, 12
+    theirs = Theirs(None, None, (start, start + text), eos_idx=stop)
+    ours = Alignment(2, start, stop, torch.device("cpu"))
+    ours.begin(1, text)
+    tokens = _tokens_that_stutter(seed)
+    forced = 0
+    with quiet_upstream():
+        for step in range(60):
+            maps = _attention(step, seed, start, text, draw)
+            logits = torch.randn(1, vocabulary, generator=draw)
+            first = torch.stack(maps)[:, None].expand(-1, start + text + 2, -1)
+            theirs.last_aligned_attns = list(first if step == 0 else torch.stack(maps)[:, None])
+            expected = theirs.step(logits.clone(), next_token=tokens[step])
+            ours._attention = {layer: one[None] for layer, one in zip(HEADS, maps, strict=True)}
+            made = ours.checked(logits, slice(1, 2), first=step == 0)
+            assert torch.equal(made, expected), step
+            ours.told(torch.tensor([tokens[step + 1]]), slice(1, 2))
+            assert int(ours.at[1]) == int(theirs.text_position)
+            forced += bool(made[0, stop] == SURELY)
+    assert 0 < forced < 60
+
+
+def _tokens_that_stutter(seed):
+    """The start token, then others; of odd seeds the first two are the same, of others two later.
+
+    None is the stop token.
+    """
+    tokens = [4, *(index % 3 for index in range(60))]
+    tokens[2 if seed % 2 else 9] = tokens[1 if seed % 2 else 8]
+    return tokens
+
+
+def _attention(step, seed, start, text, draw):
+    """Three heads' weights over a sequence: along the text, with one jump far ahead and one back."""
+    at = 0.7 * step if step < 30 else (text - 1 if seed % 2 else 1.0)
+    at = {13: 0.0, 24: 24.0}.get(step, at)
+    near = -((torch.arange(start + text + 2 + step) - start - at) ** 2)
+    return [(near + torch.rand(near.shape, generator=draw)).softmax(dim=0) for _ in range(3)]
