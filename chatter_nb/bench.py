@@ -1,166 +1,200 @@
-"""Benchmarks: each workload as bare calls and as ours, side by side in one run, alternating.
+"""Benchmarks, the harness: two ways of one piece of work, timed in turn, and what is told of them.
 
-Timings are whole calls after a warm-up, medians over the repeats; the machine and the versions are
-recorded with them. Nothing here runs in a unit test.
+Timings are whole calls after a warm-up, medians over the rounds; the machine and the versions are
+recorded with them. The workloads are in `suites`.
 """
 
 from __future__ import annotations
 
 import platform
 import statistics
-import tempfile
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
-import numpy as np
+from chatter_nb.models import peak_gpu_mb, pick_device
+from chatter_nb.timing import peak_rss_mb
 
-from chatter_nb.audio import read_audio
-from chatter_nb.errors import InputError
-from chatter_nb.params import SpeakParams
-from chatter_nb.plan import SpeechPlan, plan_speech
-from chatter_nb.project import resolve_path
-from chatter_nb.speak import generate_tts, render_speech
+Progress = Callable[[str], object]
+PACKAGES = (
+    *("chatter_nb", "numpy", "scipy", "onnxruntime", "hibari-tts"),
+    *("torch", "transformers", "chatterbox-tts", "resemble-perth"),
+)
+_COLUMNS = 100
+_NAME_COLUMNS = 44
 
-FORMAT_REPEATS = 3  # opus takes longer to encode than the text to speak
-DEMO_TEXT = "params/texts/oz_the_cyclone.txt"
+
+@dataclass(frozen=True)
+class Options:
+    """What a suite may be told; each takes some of them, see `suites.SUITES`."""
+
+    chunks: int = 8
+    tokens: int = 48  # speech tokens a chunk, 25 a second
+    rows: int = 0  # chunks decoded together; 0 is all of them
+    repeats: int = 1  # timed rounds after the warm-up
+    seeds: int = 1
+    voices: int = 1
+    checkpoint: str = ""
+    engine: str = "chatterbox"
+    device: str = "auto"
+    precision: str = "exact"
+    prompt_s: float = 10.0  # of the voice, for S3Gen
 
 
 @dataclass(frozen=True)
 class Result:
-    """One comparison. `ratio` = baseline ÷ ours; `identical`: same samples, where it applies."""
+    """One comparison. `ratio` = baseline ÷ ours; `identical`: same samples, where it applies.
+
+    `samples` are the seconds of each round; `figures` what else was found, units in their names.
+    """
 
     name: str
     baseline_s: float
     ours_s: float
     identical: bool | None
     samples: dict[str, list[float]] = field(repr=False)
+    figures: dict[str, Any] = field(default_factory=dict)
 
     @property
     def ratio(self) -> float:
         return self.baseline_s / self.ours_s
 
-
-def run_suite(name: str, *, repeats: int, progress: Callable[[str], object]) -> dict[str, Any]:
-    """Run a suite and return its record (see interfaces: benchmark JSON)."""
-    if name not in SUITES:
-        raise InputError(f"unknown suite '{name}'; there is: {', '.join(SUITES)}")
-    if repeats < 3:
-        raise InputError(f"repeats must be at least 3 for a median, not {repeats}")
-    results = SUITES[name](repeats, progress)
-    return {
-        "suite": name,
-        "device": f"cpu: {platform.processor() or platform.machine()}",
-        "versions": {
-            "python": platform.python_version(),
-            **{
-                p: metadata.version(p)
-                for p in ("chatter_nb", "numpy", "scipy", "onnxruntime", "hibari-tts")
-            },
-        },
-        "results": [{**asdict(result), "ratio": result.ratio} for result in results],
-    }
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "ratio": self.ratio}
 
 
-def _embedded(repeats: int, progress: Callable[[str], object]) -> list[Result]:
-    """The demo text: bare hibari calls on the same chunks, against a whole run to one wav file."""
-    from hibari import Hibari
-
-    with tempfile.TemporaryDirectory() as folder:
-        plan, speaker = _demo_plan(folder), Hibari()
-        bare_audio: list[np.ndarray] = []
-
-        def bare() -> None:
-            bare_audio[:] = _bare_hibari(speaker, plan)
-
-        def ours() -> None:
-            generate_tts(plan.params)
-
-        def forget() -> None:
-            for key, _, _ in list(plan.store.entries()):
-                plan.store.discard(key)
-
-        timings = _alternate({"baseline": bare, "ours": ours}, repeats, progress, before=forget)
-        kept = [plan.store.get(planned.key) for planned in plan.chunks]
-        same = all(
-            found is not None and np.array_equal(found[0], audio)
-            for found, audio in zip(kept, bare_audio, strict=True)
-        )
-        results = [_result("speak to one wav", timings, same)]
-        return results + [
-            _format_cost(plan, name, FORMAT_REPEATS, progress) for name in ("flac", "mp3", "opus")
-        ]
-
-
-def _format_cost(
-    plan: SpeechPlan, format_name: str, repeats: int, progress: Callable[[str], object]
-) -> Result:
-    """Writing the finished chunks as wav, against writing them as wav and a second format."""
-    both = plan_speech(plan.params.model_copy(update={"formats": ("wav", format_name)}))
-
-    def wav_only() -> None:
-        render_speech(plan)
-
-    def with_format() -> None:
-        render_speech(both)
-
-    timings = _alternate({"baseline": wav_only, "ours": with_format}, repeats, progress)
-    wav, _ = read_audio(plan.folder.path / "speech.wav")
-    second, _ = read_audio(plan.folder.path / f"speech.{format_name}")
-    identical = np.array_equal(wav, second) if format_name == "flac" else None
-    return _result(f"finished chunks to wav, and to {format_name} as well", timings, identical)
-
-
-def _demo_plan(folder: str) -> SpeechPlan:
-    values = {"text_file": str(resolve_path(DEMO_TEXT)), "engine": "hibari", "run_name": "bench"}
-    return plan_speech(SpeakParams.create(values | {"outputs_dir": folder}))
-
-
-def _bare_hibari(speaker: Any, plan: SpeechPlan) -> list[np.ndarray]:
-    return [speaker(planned.chunk.spoken, seed=planned.seed) for planned in plan.chunks]
-
-
-def _alternate(
-    calls: dict[str, Callable[[], None]],
+def alternate(
+    calls: Mapping[str, Callable[[], object]],
     repeats: int,
-    progress: Callable[[str], object],
+    progress: Progress,
     *,
-    before: Callable[[], None] = lambda: None,
+    before: Callable[[], object] = lambda: None,
+    warm_up: bool = True,
 ) -> dict[str, list[float]]:
     """Seconds of each call, in turn (A B A B …), so that drift of the machine touches both.
 
-    `before` each call, untimed.
+    `before` each call, untimed. `warm_up=False` for calls that take minutes: the caller has warmed
+    up with something shorter.
     """
     timings: dict[str, list[float]] = {name: [] for name in calls}
-    for round_number in range(repeats + 1):
+    for round_number in range(0 if warm_up else 1, repeats + 1):
         for name, call in calls.items():
             progress(f"{name}, round {round_number} of {repeats}")
             before()
-            start_s = time.perf_counter()
-            call()
+            seconds = timed(call)
             if round_number:  # the first is warm-up
-                timings[name].append(time.perf_counter() - start_s)
+                timings[name].append(seconds)
     return timings
 
 
-def _result(name: str, timings: dict[str, list[float]], identical: bool | None) -> Result:
+def timed(call: Callable[[], object]) -> float:
+    """Seconds that a call takes, to the end of what it left a GPU to do."""
+    synchronise()
+    start_s = time.perf_counter()
+    call()
+    synchronise()
+    return time.perf_counter() - start_s
+
+
+def synchronise() -> None:
+    """Wait for a GPU that is in use; nothing where there is none."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+    elif torch.backends.mps.is_available():
+        torch.mps.synchronize()
+
+
+def compared(
+    name: str,
+    timings: Mapping[str, Sequence[float]],
+    identical: bool | None,
+    **figures: Any,
+) -> Result:
+    """A result of the sides `baseline` and `ours`, by their medians."""
     medians = {side: statistics.median(seconds) for side, seconds in timings.items()}
-    return Result(name, medians["baseline"], medians["ours"], identical, timings)
+    samples = {side: list(seconds) for side, seconds in timings.items()}
+    return Result(name, medians["baseline"], medians["ours"], identical, samples, figures)
 
 
-def table(record: dict[str, Any]) -> str:
-    """A benchmark's record for people."""
-    lines = [f"suite {record['suite']} on {record['device']}"]
-    lines.append(f"{'':44} {'baseline':>10} {'ours':>10} {'ours ÷ baseline':>16}  same samples")
+def record(suite: str, results: Sequence[Result], device: str = "cpu") -> dict[str, Any]:
+    """A suite's results with the machine and versions they hold for (interfaces.md)."""
+    torch = sys.modules.get("torch")
+    return {
+        "suite": suite,
+        "device": _told_device(device),
+        "cpu": cpu_name(),
+        "torch_threads": torch.get_num_threads() if torch else None,
+        "peak_rss_mb": peak_rss_mb(),
+        "peak_gpu_mb": peak_gpu_mb(),
+        "versions": _versions(),
+        "results": [result.as_dict() for result in results],
+    }
+
+
+def _told_device(device: str) -> str:
+    choice = pick_device(device)
+    return f"cpu: {cpu_name()}" if choice.name == "cpu" else str(choice)
+
+
+def cpu_name() -> str:
+    """The processor by the name it is sold under, where the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()
+
+
+def _versions() -> dict[str, str | None]:
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def table(record: Mapping[str, Any]) -> str:
+    """A benchmark's record for people, in 100 columns."""
+    lines = [f"suite {record['suite']} on {record['device']}"[:_COLUMNS]]
+    head = f"{'baseline':>10} {'ours':>10} {'ours ÷ baseline':>16}  same samples"
+    lines.append(f"{'':{_NAME_COLUMNS}} {head}")
     for result in record["results"]:
         same = {True: "yes", False: "NO", None: "-"}[result["identical"]]
+        name = result["name"]
+        if len(name) > _NAME_COLUMNS:
+            lines.append(name)
+            name = ""
         lines.append(
-            f"{result['name']:44} {result['baseline_s']:9.3f}s {result['ours_s']:9.3f}s "
+            f"{name:{_NAME_COLUMNS}} {result['baseline_s']:9.3f}s {result['ours_s']:9.3f}s "
             f"{1 / result['ratio']:15.3f}×  {same}"
         )
+        lines += _figure_lines(result["figures"])
     return "\n".join(lines)
 
 
-SUITES: dict[str, Callable[[int, Callable[[str], object]], list[Result]]] = {"embedded": _embedded}
+def _figure_lines(figures: Mapping[str, Any]) -> list[str]:
+    """`name value` pairs, as many a line as fit."""
+    lines: list[str] = []
+    for name, value in figures.items():
+        told = f"{name} {_told(value)}"
+        if lines and len(lines[-1]) + len(told) + 3 <= _COLUMNS:
+            lines[-1] += f" · {told}"
+        else:
+            lines.append(f"    {told}"[:_COLUMNS])
+    return lines
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, dict):
+        return "(" + ", ".join(f"{name} {_told(one)}" for name, one in value.items()) + ")"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

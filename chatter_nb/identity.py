@@ -41,8 +41,11 @@ def identify(
         "language": params.language or engine.languages[0],
         "precision": engine.precision,
         "device": engine.device.partition(":")[0],  # another draws other numbers from a seed
-        "rows": engine.rows if engine.precision == "fast" else None,
+        # As asked for: what `rows: 0` becomes follows the free memory, and a resume must find it.
+        "rows": params.rows if engine.precision == "fast" else None,
     }
+    if params.engine_path != "fast":  # the samples are the same up to rounding: compared, not used
+        determines["engine_path"] = params.engine_path
     planned = []
     seen: Counter[str] = Counter()
     for chunk in chunks:

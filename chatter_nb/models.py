@@ -19,7 +19,7 @@ from chatter_nb.engines import base
 from chatter_nb.errors import EngineError, UnavailableError
 from chatter_nb.project import resolve_path
 
-_Place = tuple[str, str]  # device, checkpoint
+_Place = tuple[str, str, str]  # device, checkpoint, precision
 _models: dict[str, tuple[_Place, Any]] = {}  # by name; a converter's is "convert/…"
 _shared: weakref.WeakValueDictionary[Hashable, Any] = weakref.WeakValueDictionary()
 _lock = threading.RLock()
@@ -100,30 +100,52 @@ def _lacks(entry: base.EngineEntry) -> str:
     return ""
 
 
-def get_or_load_tts_model(engine: str = "auto", device: str = "auto", checkpoint: str = "") -> Any:
+def pick_precision(precision: str = "auto", device: str = "cpu") -> Choice:
+    """Exact, or fast where the device is made for 16-bit numbers."""
+    if precision != "auto":
+        return Choice(precision, "asked for")
+    if device.startswith("cuda"):
+        import torch
+
+        if torch.cuda.get_device_capability(device) >= (8, 0):
+            return Choice("fast", "the GPU has bfloat16; other tokens than float32's, as good")
+    return Choice("exact", "float32, upstream's tokens")
+
+
+def get_or_load_tts_model(
+    engine: str = "auto", device: str = "auto", checkpoint: str = "", precision: str = "auto"
+) -> Any:
     """The speech engine, loaded on first use and kept for the life of the process.
 
     `checkpoint` is a folder of model files; without it they come from the hub's cache, or are
-    fetched. Raises `EngineError` if it is loaded already for another device or checkpoint:
-    `unload` first.
+    fetched. Raises `EngineError` if it is loaded already for another device, checkpoint or
+    precision: `unload` first.
     """
-    return _get_or_load(engine, device, checkpoint, convert=False)
+    return _get_or_load(engine, device, checkpoint, precision, convert=False)
 
 
 def get_or_load_vc_model(engine: str = "auto", device: str = "auto", checkpoint: str = "") -> Any:
     """The voice-conversion engine, likewise; Chatterbox' shares the speech engine's S3Gen."""
-    return _get_or_load(engine, device, checkpoint, convert=True)
+    return _get_or_load(engine, device, checkpoint, "exact", convert=True)
 
 
-def _get_or_load(engine: str, device: str, checkpoint: str, *, convert: bool) -> Any:
+def _get_or_load(
+    engine: str, device: str, checkpoint: str, precision: str, *, convert: bool
+) -> Any:
     name = pick_engine(engine, convert=convert).name
     place = pick_device(device, engine=name, convert=convert).name.removesuffix(":0")
-    where = (place, str(resolve_path(checkpoint)) if checkpoint else "")
+    precision = pick_precision(precision, place).name
+    where = (place, str(resolve_path(checkpoint)) if checkpoint else "", precision)
     key = f"{CONVERT}{name}" if convert else name
     with _lock:
         if key not in _models:
             engine_class = base.entry(name, convert=convert).engine_class()
-            _models[key] = (where, engine_class(device=where[0], checkpoint=checkpoint))
+            own = (
+                {"precision": precision}
+                if "precision" in getattr(engine_class, "takes", ())
+                else {}
+            )
+            _models[key] = (where, engine_class(device=place, checkpoint=checkpoint, **own))
         held, model = _models[key]
         if held != where:
             raise EngineError(
@@ -143,7 +165,9 @@ def shared(key: Hashable, load: Callable[[], Any]) -> Any:
 
 
 def _told(where: _Place) -> str:
-    return f"{where[0]} from {where[1]}" if where[1] else where[0]
+    device, checkpoint, precision = where
+    told = f"{device} from {checkpoint}" if checkpoint else device
+    return told if precision == "exact" else f"{told}, {precision}"
 
 
 def loaded() -> dict[str, str]:

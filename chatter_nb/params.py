@@ -48,6 +48,7 @@ TtsEngineName = Literal[
     "auto", "hibari", "chatterbox", "chatterbox-multilingual", "chatterbox-turbo"
 ]
 VcEngineName = Literal["auto", "world", "chatterbox"]
+EnginePath = Literal["fast", "upstream"]
 
 
 def _check_patterns(value: dict[str, str]) -> dict[str, str]:
@@ -109,6 +110,7 @@ class SpeakParams(StrictParams):
     device: Device = "auto"
     precision: Precision = "auto"
     rows: int = Field(0, ge=0, le=1024, description="chunks decoded together; 0 is automatic")
+    engine_path: EnginePath = Field("fast", description="upstream: its own slow loops, to compare")
     checkpoint: Checkpoint = ""
     outputs_dir: OutputsDir = "outputs"
     run_name: RunName = Field(
@@ -128,6 +130,11 @@ class SpeakParams(StrictParams):
             yield f"text and text_file are both set (text_file={text_file!r}): keep one"
         if not text_file and _is_blank(text):
             yield "there is nothing to speak: set text or text_file"
+        if values["engine_path"] == "upstream":
+            if _is_number(values["rows"]) and values["rows"] > 1:
+                yield "engine_path: upstream makes one chunk at a time: leave rows at 0"
+            if values["precision"] == "fast":
+                yield "engine_path: upstream is exact only: leave out precision: fast"
 
     def _named_after(self) -> str:
         return Path(self.text_file).stem if self.text_file else self.text

@@ -15,7 +15,7 @@ from chatter_nb.chunkstore import ChunkStore
 from chatter_nb.engines.base import SpeechEngine, Voice, check_supported, entry
 from chatter_nb.errors import InputError
 from chatter_nb.identity import PlannedChunk, check_takes, identify
-from chatter_nb.models import Choice, get_or_load_tts_model
+from chatter_nb.models import Choice, get_or_load_tts_model, pick_precision
 from chatter_nb.params import SpeakParams
 from chatter_nb.planning import (
     Estimate,
@@ -58,6 +58,7 @@ class SpeechPlan:
     engine: SpeechEngine
     engine_choice: Choice
     device_choice: Choice
+    precision_choice: Choice
     voice: Voice
     seed: int
     outputs: tuple[PlannedOutput, ...]
@@ -78,6 +79,10 @@ class SpeechPlan:
         work_s = new_s * self.engine.typical_rtf + audio_s * encoding_rtf(self.params)
         return Estimate(audio_s, work_s, round(disk))
 
+    @property
+    def _has_precision(self) -> bool:
+        return "precision" in self.engine.takes
+
     def _new_s(self) -> float:
         return self._seconds(one for one in self.chunks if not self.store.has(one.key))
 
@@ -92,6 +97,7 @@ class SpeechPlan:
         lines = [
             f"engine: {self.engine_choice}, voice {self.voice.name}, seed {self.seed}",
             f"device: {self.device_choice}",
+            *([f"precision: {self.precision_choice}"] if self._has_precision else []),
             f"text: {texts}{chunks}; {estimate}",
             f"result: {self.folder.path}",
         ]
@@ -115,8 +121,12 @@ def plan_speech(params: SpeakParams) -> SpeechPlan:
     with watch.stage("voice"):
         problems.of(lambda: check_voice(params.voice, library_of(params), engine_class))
     problems.raise_any()
+    asked = "exact" if params.engine_path == "upstream" else params.precision
+    precision = pick_precision(asked, device.name)
     with watch.stage("load"):
-        engine = get_or_load_tts_model(choice.name, params.device, params.checkpoint)
+        engine = get_or_load_tts_model(
+            choice.name, params.device, params.checkpoint, precision.name
+        )
     with watch.stage("voice"):
         voice = problems.of(lambda: engine.prepare_voice(params.voice, library_of(params)))
     with watch.stage("text"):
@@ -131,6 +141,7 @@ def plan_speech(params: SpeakParams) -> SpeechPlan:
         engine=engine,
         engine_choice=choice,
         device_choice=device,
+        precision_choice=precision,
         voice=voice,
         seed=seed,
         outputs=outputs,

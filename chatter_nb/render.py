@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -55,6 +55,8 @@ class Run:
         self._made: dict[int, _Made] = {}  # by position in the output that is being made
         self._done = 0
         self._total = len(plan.chunks)
+        one = plan.params.engine_path == "upstream"
+        self._rows = 1 if one else plan.params.rows or plan.engine.rows
         self._earlier_samples = 0  # of outputs that are finished
         self._model_calls = 0
         self._chunks: list[ChunkRecord] = []
@@ -107,12 +109,15 @@ class Run:
             for position in missing
         ]
         for position, audio, info in self._watch.each(
-            "synthesis", plan.engine.synthesize(requests)
+            "synthesis", plan.engine.synthesize(requests, **self._options())
         ):
             self._keep(output.chunks[position], audio, info)
             self._made[position] = self._made_of(info, audio)
             yield position, audio
             yield from self._kept_in_turn(output, joiner, kept)
+
+    def _options(self) -> dict[str, Any]:
+        return options_of(self._plan.engine, self._plan.params, self._rows)
 
     def _look_up(self, output: PlannedOutput) -> tuple[set[int], list[int]]:
         """Positions of the chunks that need no model, and of those that do."""
@@ -162,7 +167,7 @@ class Run:
             self._watch.move(seconds, source="synthesis", to=stage)
         checked(audio, planned.chunk.spoken)
         notes = [*info.notes, *_split_note(planned, info)]
-        self._warnings += notes
+        self._warnings += [*info.warnings, *notes]
         about = {
             "text": planned.chunk.spoken,
             "seed": planned.seed,
@@ -231,7 +236,7 @@ class Run:
             warnings=self._warnings,
             model_calls=self._model_calls,
             planned_keys=[planned.key for planned in self._plan.chunks],
-            rows=self._plan.engine.rows,
+            rows=self._rows,
             chunks=tuple(self._chunks),
         )
 
@@ -241,6 +246,12 @@ def request_for(
 ) -> ChunkRequest:
     language = params.language or engine.languages[0]
     return ChunkRequest(index, text, seed, voice, language, knobs_of(params))
+
+
+def options_of(engine: SpeechEngine, params: SpeakParams, rows: int) -> dict[str, Any]:
+    """What `synthesize` is told besides the requests: only what the engine takes."""
+    options = {"rows": rows, "engine_path": params.engine_path}
+    return {name: value for name, value in options.items() if name in engine.takes}
 
 
 def _split_note(planned: PlannedChunk, info: ChunkInfo) -> list[str]:

@@ -16,7 +16,7 @@ from chatter_nb.models import get_or_load_tts_model, pick_engine
 from chatter_nb.params import SpeakParams
 from chatter_nb.plan import SpeechPlan, estimate, plan_speech
 from chatter_nb.planning import Estimate, draw_seed, library_of
-from chatter_nb.render import Run, checked, request_for
+from chatter_nb.render import Run, checked, options_of, request_for
 from chatter_nb.speech import Speech, load_speech
 from chatter_nb.watermark import mark
 
@@ -68,6 +68,8 @@ def process_one_chunk(
     language: str | None = None,
     device: str = "auto",
     checkpoint: str = "",
+    precision: str = "auto",
+    engine_path: str = "fast",
     **knobs: float,
 ) -> tuple[Signal, int]:
     """Speak one chunk and return (samples, rate in Hz): no folder, no store, no joining.
@@ -80,14 +82,16 @@ def process_one_chunk(
         raise ParamError(f"{', '.join(wrong)}: no engine knob; there are: {', '.join(KNOBS)}")
     own = {"text": text, "engine": engine, "voice": voice, "seed": seed, "language": language}
     own |= {"device": device, "checkpoint": checkpoint}
+    own |= {"precision": precision, "engine_path": engine_path}
     params = SpeakParams.create(own | knobs, where="process_one_chunk")
     choice = pick_engine(params.engine)
     check_supported(params, entry(choice.name).engine_class(), choice.reason)
-    model = get_or_load_tts_model(choice.name, device, checkpoint)
+    precision = "exact" if engine_path == "upstream" else precision
+    model = get_or_load_tts_model(choice.name, device, checkpoint, precision)
     model.check_text(text, language or model.languages[0])
     own_seed = draw_seed() if params.seed < 0 else params.seed
     own_voice = model.prepare_voice(voice, library_of(params))
     request = request_for(0, text, own_seed, own_voice, model, params)
-    ((_, audio, _),) = model.synthesize([request])
+    ((_, audio, _),) = model.synthesize([request], **options_of(model, params, 1))
     checked(audio, text)
     return mark(audio, model.sample_rate) if model.watermarked else audio, model.sample_rate

@@ -12,6 +12,8 @@ pytest.importorskip("chatterbox", reason="needs chatterbox-tts")
 
 from chatter_nb.engines.architecture import read_sidecar, reduced  # noqa: E402
 from chatter_nb.engines.base import ChunkRequest, check_supported  # noqa: E402
+from chatter_nb.engines.rows import Rows  # noqa: E402
+from chatter_nb.engines.s3gen import Synthesizer  # noqa: E402
 from chatter_nb.errors import EngineError, InputError, ParamError, UnavailableError  # noqa: E402
 from chatter_nb.models import get_or_load_tts_model, get_or_load_vc_model, unload  # noqa: E402
 from chatter_nb.params import SpeakParams  # noqa: E402
@@ -52,11 +54,13 @@ def load(tiny):
 def say(load, library):
     """Speak one chunk and return its samples."""
 
-    def run(text=TEXT, *, model="chatterbox", voice="", seed=1, language="en", **knobs):
+    def run(
+        text=TEXT, *, model="chatterbox", voice="", seed=1, language="en", path="fast", **knobs
+    ):
         engine = load(model)
         own = engine.prepare_voice(str(voice), library)
         request = ChunkRequest(0, text, seed, own, language, knobs)
-        ((_, audio, _),) = engine.synthesize([request])
+        ((_, audio, _),) = engine.synthesize([request], engine_path=path)
         return audio
 
     return run
@@ -105,14 +109,20 @@ def they_say(upstream, tiny, monkeypatch):
     return run
 
 
+def near(ours, theirs):
+    """As long, and within 1e-4 of full scale."""
+    return len(ours) == len(theirs) and float(np.abs(ours - theirs).max()) < 1e-4
+
+
 @pytest.mark.parametrize("voice", ["", TARGET], ids=["built-in", "cloned"])
 @pytest.mark.parametrize("model", MODELS)
 def test_a_chunk_is_upstreams_sample_for_sample(model, voice, say, they_say):
     """The same seed, voice and defaults: `generate` after `torch.manual_seed`."""
     theirs = they_say(model, 7, audio_prompt_path=voice or None)
-    ours = say(model=model, voice=voice, seed=7)
+    ours = say(model=model, voice=voice, seed=7, path="upstream")
     assert len(ours) > 10_000
     assert np.array_equal(ours, theirs)
+    assert near(say(model=model, voice=voice, seed=7), theirs)
 
 
 def test_every_knob_is_upstreams(say, they_say):
@@ -124,13 +134,17 @@ def test_every_knob_is_upstreams(say, they_say):
         "top_p": 0.8,
         "repetition_penalty": 1.6,
     }
-    assert np.array_equal(say(seed=3, **knobs), they_say("chatterbox", 3, **knobs))
+    theirs = they_say("chatterbox", 3, **knobs)
+    assert np.array_equal(say(seed=3, path="upstream", **knobs), theirs)
+    assert near(say(seed=3, **knobs), theirs)
 
 
 def test_turbos_knobs_are_upstreams(say, they_say):
     knobs = {"temperature": 1.2, "top_k": 30, "top_p": 0.7, "repetition_penalty": 1.5}
     theirs = they_say("chatterbox-turbo", 4, **knobs)
-    assert np.array_equal(say(model="chatterbox-turbo", seed=4, **knobs), theirs)
+    ours = say(model="chatterbox-turbo", seed=4, path="upstream", **knobs)
+    assert np.array_equal(ours, theirs)
+    assert near(say(model="chatterbox-turbo", seed=4, **knobs), theirs)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -151,7 +165,10 @@ def test_the_defaults_are_upstreams(model, load, upstream):
 
 def test_no_guidance_works_and_is_no_guidance(say):
     """Upstream's English model fails at cfg_weight 0; it is the limit of small weights."""
-    assert np.array_equal(say(cfg_weight=0.0), say(cfg_weight=1e-12))
+    assert np.array_equal(
+        say(cfg_weight=0.0, path="upstream"), say(cfg_weight=1e-12, path="upstream")
+    )
+    assert near(say(cfg_weight=0.0), say(cfg_weight=1e-12))
     assert not np.array_equal(say(cfg_weight=0.0), say(cfg_weight=1.5))
 
 
@@ -245,7 +262,7 @@ def test_a_chunk_is_generated_once(say, monkeypatch):
     calls = []
     inference = T3.inference
     monkeypatch.setattr(T3, "inference", lambda self, **k: calls.append(1) or inference(self, **k))
-    say()
+    say(path="upstream")
     assert len(calls) == 1
 
 
@@ -258,11 +275,11 @@ def test_speech_and_conversion_share_one_decoder(load, tiny, own_models):
 
 def test_the_alignment_analyzer_leaves_nothing_behind(load, say):
     """0.1.7 leaks three forward hooks a call and switches the attention for good."""
-    t3 = load("chatterbox-multilingual")._t3
+    t3 = load("chatterbox-multilingual")._plain._t3
     layers = [layer.self_attn for layer in t3.tfmr.layers]
     before = [len(layer._forward_hooks) for layer in layers], t3.tfmr.config._attn_implementation
     for seed in range(3):
-        say("Hello there.", model="chatterbox-multilingual", seed=seed)
+        say("Hello there.", model="chatterbox-multilingual", seed=seed, path="upstream")
     after = [len(layer._forward_hooks) for layer in layers], t3.tfmr.config._attn_implementation
     assert before == after
     assert before[0] == [0] * len(layers)
@@ -403,7 +420,7 @@ def test_an_end_that_was_forced_in_mid_text_is_noted(load, library, monkeypatch)
     engine = load("chatterbox-multilingual")
     voice = engine.prepare_voice("", library)
     request = ChunkRequest(0, TEXT, 1, voice, "en", {"n_cfm_timesteps": 1})
-    ((_, audio, info),) = engine.synthesize([request])
+    ((_, audio, info),) = engine.synthesize([request], engine_path="upstream")
     (note,) = info.notes
     assert "upstream's alignment check ended it at about" in note
     assert len(audio) < 24_000
@@ -414,8 +431,10 @@ def test_a_model_that_makes_no_numbers_is_a_failed_run(say, monkeypatch):
 
     broken = lambda self, **_: (torch.full((1, 24_000), torch.nan), None)  # noqa: E731
     monkeypatch.setattr(S3Gen, "inference", broken)
-    with pytest.raises(EngineError, match=r"chunk 0, 'the cat .*24000 of 24000 samples are NaN"):
-        say()
+    monkeypatch.setattr(Synthesizer, "waves", lambda *_, **__: [np.full(24_000, np.nan)])
+    for path in ("fast", "upstream"):
+        with pytest.raises(EngineError, match=r"chunk 0, 'the cat .*24000 of 24000 samples are N"):
+            say(path=path)
 
 
 def test_out_of_gpu_memory_is_a_clear_error(say, monkeypatch):
@@ -425,6 +444,9 @@ def test_out_of_gpu_memory_is_a_clear_error(say, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(T3, "inference", full)
+    monkeypatch.setattr(Rows, "step", full)
+    with pytest.raises(EngineError, match="memory is too small for one chunk: choose a smaller"):
+        say(path="upstream")
     with pytest.raises(EngineError, match="memory is too small for one chunk: choose a smaller"):
         say()
 

@@ -11,10 +11,11 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("chatterbox", reason="needs chatterbox-tts")
 
 from chatter_nb.audio import read_audio  # noqa: E402
-from chatter_nb.engines import s3gen  # noqa: E402
 from chatter_nb.engines.architecture import read_sidecar, reduced  # noqa: E402
 from chatter_nb.engines.device import seeded  # noqa: E402
-from chatter_nb.engines.s3gen import SpeechTokens, Vocoder  # noqa: E402
+from chatter_nb.engines.flow import Flow  # noqa: E402
+from chatter_nb.engines.s3gen import SpeechTokens  # noqa: E402
+from chatter_nb.engines.vocoder import Vocoder  # noqa: E402
 from chatter_nb.models import get_or_load_vc_model, unload  # noqa: E402
 from chatter_nb.testing import NoWatermark  # noqa: E402
 from chatter_nb.voices import Library  # noqa: E402
@@ -63,15 +64,21 @@ def at_16k(seconds: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("target", ["", TARGET], ids=["built-in", "cloned"])
-def test_one_window_is_upstreams_sample_for_sample(target, convert, upstream, tmp_path):
-    """`ChatterboxVC.generate` after `torch.manual_seed`, its watermarker the identity."""
+def test_one_window_is_upstreams(target, convert, upstream, tmp_path):
+    """`ChatterboxVC.generate` after `torch.manual_seed`, its watermarker the identity.
+
+    But for rounding, which is heard through the phase of the pitch: upstream adds up its cycles in
+    float32, whose last bit grows with the length.
+    """
     signal, rate = soundfile.read(READING)
     path = tmp_path / "source.wav"
     soundfile.write(path, np.stack([signal, signal], axis=1)[: 8 * rate], rate)  # stereo too
     torch.manual_seed(5)
     theirs = upstream.generate(str(path), target_voice_path=str(target) or None).squeeze(0).numpy()
     ours, seams = convert(read_audio(path, sample_rate=16_000)[0], target=target)
-    assert np.array_equal(ours, theirs)
+    assert np.abs(theirs).max() > 0.1
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-4)
+    assert np.sqrt(np.mean((ours - theirs) ** 2)) < 2e-5
     assert seams == ()
 
 
@@ -138,7 +145,7 @@ def test_no_tokens_are_lost_where_the_last_segment_is_short(engine):
 
 def test_vocoding_in_spans_is_vocoding_at_once(engine, monkeypatch):
     """But for the noise, which is drawn span by span: taken away here on both sides."""
-    monkeypatch.setattr(s3gen.torch, "randn_like", torch.zeros_like)
+    monkeypatch.setattr(torch, "randn_like", torch.zeros_like)
     mel = torch.randn(80, 700, generator=torch.Generator().manual_seed(1)) - 4
 
     def vocode(span: int) -> np.ndarray:
@@ -160,8 +167,8 @@ def test_a_windows_noise_belongs_to_its_frames(engine, tmp_path):
     conversion = engine.begin(at_16k(10), voice, seed=3, knobs={})
     prompt = conversion._prompt_mels
     early, late = conversion._noise_of(0, 100), conversion._noise_of(60, 160)
-    assert torch.equal(early[:, :, prompt + 120 :], late[:, :, prompt : prompt + 80])
-    assert torch.equal(early[:, :, :prompt], late[:, :, :prompt])
+    assert torch.equal(early[:, prompt + 120 :], late[:, prompt : prompt + 80])
+    assert torch.equal(early[:, :prompt], late[:, :prompt])
 
 
 def test_our_calls_fit_the_installed_upstream(engine):
@@ -175,9 +182,6 @@ def test_our_calls_fit_the_installed_upstream(engine):
     def names(function) -> set[str]:
         return set(inspect.signature(function).parameters)
 
-    assert {"ref_dict", "finalize", "skip_vocoder", "n_cfm_timesteps", "noised_mels"} <= names(
-        S3Gen.forward
-    )
     assert {"speech_tokens", "ref_dict", "n_cfm_timesteps"} <= names(S3Gen.inference)
     assert {"t3_cond", "text_tokens", "max_new_tokens", "cfg_weight", "min_p"} <= names(
         T3.inference
@@ -216,23 +220,21 @@ def test_windows_made_together_are_those_made_alone(run):
 
 
 def test_out_of_memory_halves_the_rows_and_says_so(run, monkeypatch):
-    from chatter_nb.engines import chatterbox_vc
-
     rows, held = [], []
-    mel_of = chatterbox_vc.mel_of
+    mels = Flow.mels
 
-    def small_gpu(s3gen, tokens, *args, **kwargs):
+    def small_gpu(flow, tokens, *args, **kwargs):
         assert all(tensor() is None for tensor in held)  # the failed attempt's memory is free
         if len(tokens) > 2:
             activation = torch.zeros(1000)
             held.append(weakref.ref(activation))
             raise torch.OutOfMemoryError("CUDA out of memory")
         rows.append(len(tokens))
-        return mel_of(s3gen, tokens, *args, **kwargs)
+        return mels(flow, tokens, *args, **kwargs)
 
     whole = run("whole", rows=1)
     with monkeypatch.context() as patch:
-        patch.setattr(chatterbox_vc, "mel_of", small_gpu)
+        patch.setattr(Flow, "mels", small_gpu)
         halved = run("halved", rows=5)
     assert max(rows) == 2
     (note,) = halved.record.warnings
@@ -243,13 +245,12 @@ def test_out_of_memory_halves_the_rows_and_says_so(run, monkeypatch):
 
 
 def test_one_window_that_does_not_fit_is_an_error_with_its_cure(run, monkeypatch):
-    from chatter_nb.engines import chatterbox_vc
     from chatter_nb.errors import EngineError
 
     def full(*args, **kwargs):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(chatterbox_vc, "mel_of", full)
+    monkeypatch.setattr(Flow, "mels", full)
     with pytest.raises(EngineError, match=r"window 1 of 8 .* too small for one window: choose a"):
         run("full", rows=4)
 
@@ -270,20 +271,19 @@ def test_the_target_is_encoded_once_for_all_windows(run, monkeypatch):
 
 def test_a_resumed_conversion_is_the_same_bytes(run, monkeypatch):
     """Some windows kept, the others made in other company; then nothing is made at all."""
-    from chatter_nb.engines import chatterbox_vc
     from chatter_nb.errors import EngineError
 
     calls = []
-    mel_of = chatterbox_vc.mel_of
+    mels = Flow.mels
 
     def failing(*args, **kwargs):
         calls.append(1)
         if len(calls) == 4:
             raise RuntimeError("gone")
-        return mel_of(*args, **kwargs)
+        return mels(*args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(chatterbox_vc, "mel_of", failing)
+        patch.setattr(Flow, "mels", failing)
         with pytest.raises(EngineError, match=r"source\.wav, window 4 of 8 .*RuntimeError: gone"):
             run("a", rows=1)
     resumed, again, whole = run("a", rows=1), run("a", rows=1), run("b", rows=1)

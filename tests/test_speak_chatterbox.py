@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +12,7 @@ from conftest import ROOT
 torch = pytest.importorskip("torch")
 pytest.importorskip("chatterbox", reason="needs chatterbox-tts")
 
-from chatter_nb.engines import chatterbox  # noqa: E402
-from chatter_nb.engines.t3 import Decoded  # noqa: E402
+from chatter_nb.engines.fast import FastPath  # noqa: E402
 from chatter_nb.errors import EngineError, ParamError  # noqa: E402
 from chatter_nb.models import unload  # noqa: E402
 from chatter_nb.params import SpeakParams  # noqa: E402
@@ -47,19 +47,20 @@ def params(tiny, tmp_path):
 @pytest.fixture
 def stuck(monkeypatch):
     """The first generation of a text that begins so does not end."""
-    decode = chatterbox.ChatterboxEngine._decode
+    decode = FastPath._decoded
 
     def put(begins: str, times: int = 1) -> list[str]:
         missed: list[str] = []
 
-        def missing_its_end(self, text, request):
-            found = decode(self, text, request)
-            if text.startswith(begins) and len(missed) < times:
-                missed.append(text)
-                return Decoded(found.tokens, ended=False)
-            return found
+        def missing_their_end(self, requests, rows, owed):
+            texts = {request.index: request.text.strip() for request in requests}
+            for index, drawn in decode(self, requests, rows, owed):
+                if texts[index].startswith(begins) and len(missed) < times:
+                    missed.append(texts[index])
+                    drawn = replace(drawn, ended=False)
+                yield index, drawn
 
-        monkeypatch.setattr(chatterbox.ChatterboxEngine, "_decode", missing_its_end)
+        monkeypatch.setattr(FastPath, "_decoded", missing_their_end)
         return missed
 
     return put
@@ -99,6 +100,77 @@ def test_another_voice_knob_or_checkpoint_is_another_chunk(params, tiny, tmp_pat
     moved = shutil.copytree(tiny(), tmp_path / "moved")
     assert [chunk.key for chunk in plan_speech(params(checkpoint=str(moved))).chunks] == keys
     unload()
+
+
+MANY = " ".join(f"Sentence number {n} of this text is said by itself." for n in range(1, 8))
+
+
+def test_rows_change_no_sample_and_are_recorded(params, tmp_path):
+    """Five chunks, decoded one by one, two by two, and all together: the same bytes on a CPU."""
+    made = [
+        generate_tts(params(text=MANY, chunk_chars=60, rows=rows, outputs_dir=str(tmp_path / name)))
+        for rows, name in ((1, "one"), (2, "two"), (0, "auto"))
+    ]
+    assert len({speech.record.files[0].sha256 for speech in made}) == 1
+    assert [speech.record.engine.rows for speech in made[:2]] == [1, 2]
+    assert 1 < made[2].record.engine.rows <= 8
+    assert len(made[0].record.chunks) == made[0].record.model_calls == 7
+
+
+def test_upstreams_path_is_made_anew_and_sounds_the_same(params):
+    """To be compared with: it must not find the fast path's chunks in the store."""
+    fast = generate_tts(params())
+    upstream = generate_tts(params(engine_path="upstream", run_name="upstream"))
+    assert upstream.record.model_calls == 2
+    assert upstream.record.engine.rows == 1
+    ours, theirs = fast.read()[0], upstream.read()[0]
+    assert np.abs(ours - theirs).max() < 1e-3  # the watermark's network has its own rounding
+    assert not {chunk.key for chunk in fast.record.chunks} & {
+        chunk.key for chunk in upstream.record.chunks
+    }
+
+
+def test_upstreams_path_takes_no_rows_and_no_sixteen_bits(params):
+    with pytest.raises(ParamError, match="one chunk at a time: leave rows at 0"):
+        params(engine_path="upstream", rows=4)
+    with pytest.raises(ParamError, match="leave out precision: fast"):
+        params(engine_path="upstream", precision="fast")
+    with pytest.raises(ParamError, match=r"'hibari' .* does not take engine_path"):
+        plan_speech(SpeakParams(text="Hi.", engine="hibari", engine_path="upstream"))
+
+
+def test_sixteen_bits_are_other_chunks_and_the_rows_asked_for_are_in_their_keys(params):
+    """A resume must find them, whatever memory is free then."""
+    exact = {chunk.key for chunk in plan_speech(params()).chunks}
+    unload()
+    with_rows = [
+        {chunk.key for chunk in plan_speech(params(precision="fast", rows=rows)).chunks}
+        for rows in (0, 1, 2)
+    ]
+    speech = generate_tts(params(precision="fast"))
+    assert speech.record.engine.precision == "fast"
+    assert {chunk.key for chunk in speech.record.chunks} == with_rows[0]
+    unload()
+    assert len(set.union(exact, *with_rows)) == 4 * len(exact)
+
+
+def test_rows_are_halved_where_memory_is_short_and_the_run_says_so(params, monkeypatch):
+    from chatter_nb.engines.rows import Rows
+
+    step = Rows.step
+
+    def full(self):
+        if len(self.active) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        step(self)
+
+    whole = generate_tts(params(text=MANY, chunk_chars=60, run_name="whole", rows=2))
+    monkeypatch.setattr(Rows, "step", full)
+    assert generate_tts(params(text=MANY, chunk_chars=60, rows=6)).record.model_calls == 0
+    record = generate_tts(params(text=MANY, chunk_chars=60, rows=6, seed=3)).record
+    (warning,) = [one for one in record.warnings if "memory" in one]
+    assert "went on with 3 chunks together" in warning
+    assert len(record.chunks) == len(whole.record.chunks)
 
 
 def test_a_chunk_that_hits_the_limit_is_split_made_again_and_recorded(params, stuck):
@@ -183,7 +255,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(params, tiny, tmp_path):
 def test_bad_knobs_are_told_with_what_the_engine_takes(params, tiny):
     turbo = {"engine": "chatterbox-turbo", "checkpoint": str(tiny("chatterbox-turbo"))}
     with pytest.raises(
-        ParamError, match="does not take cfg_weight, min_p; it takes: checkpoint, m"
+        ParamError, match="does not take cfg_weight, min_p; it takes: checkpoint, engine_path, m"
     ):
         plan_speech(params(cfg_weight=0.5, min_p=0.1, **turbo))
     with pytest.raises(ParamError, match="neither a file nor a name"):

@@ -53,21 +53,8 @@ class Model:
         return self.voice.for_t3(0.5, "cpu")
 
     def theirs(self, prompt, sampling=None):
-        knobs = vars(sampling or self.sampling).copy()
-        if self.turbo:
-            decode = plain.decode_turbo
-            del knobs["cfg_weight"], knobs["min_p"]
-        else:
-            decode = plain.decode_llama
-            del knobs["top_k"]
         with seeded(prompt.seed), quiet_upstream():
-            return decode(
-                self.t3,
-                self.cond(),
-                prompt.text_tokens,
-                max_new_tokens=prompt.max_new_tokens,
-                **knobs,
-            )
+            return plain.decode(self.t3, self.cond(), prompt, sampling or self.sampling)
 
     def ours(self, prompts, rows, sampling=None, **more):
         made = self.decoder.decode(
@@ -111,7 +98,8 @@ def test_a_chunks_tokens_do_not_depend_on_its_company(model):
     among_eight = own.ours(prompts[:8], 8)
     assert queued.keys() == set(range(32))
     assert all(same(queued[index], backwards[index]) for index in range(32))
-    assert same(alone[0], queued[0]) and same(alone[31], queued[31])
+    assert same(alone[0], queued[0])
+    assert same(alone[31], queued[31])
     assert all(same(among_eight[index], queued[index]) for index in range(8))
 
 
@@ -210,7 +198,8 @@ def test_out_of_memory_halves_the_rows_and_loses_nothing(model, monkeypatch):
 
     monkeypatch.setattr(module.Rows, "step", full)
     made = own.ours(prompts, 5, told=told.append)
-    assert len(told) == 1 and "went on with 2 chunks together" in told[0]
+    assert len(told) == 1
+    assert "went on with 2 chunks together" in told[0]
     assert all(same(made[index], alone[index]) for index in alone)
 
 
@@ -289,7 +278,7 @@ def _tokens_that_stutter(seed):
 
 
 def _attention(step, seed, start, text, draw):
-    """Three heads' weights over a sequence: along the text, with one jump far ahead and one back."""
+    """Three heads' weights over a sequence: along the text, one jump far ahead and one back."""
     at = 0.7 * step if step < 30 else (text - 1 if seed % 2 else 1.0)
     at = {13: 0.0, 24: 24.0}.get(step, at)
     near = -((torch.arange(start + text + 2 + step) - start - at) ** 2)

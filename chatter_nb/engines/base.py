@@ -74,18 +74,20 @@ class ChunkPart:
 class ChunkInfo:
     """How a chunk was made: calls to the model, its parts if it had to be split.
 
-    `notes` are for the person and the record, and stay with the chunk. `stages_s`: seconds of it
-    that belong to stages other than synthesis.
+    `notes` are for the person and the record, and stay with the chunk; `warnings` are of the run
+    that made it. `stages_s`: seconds of it that belong to stages other than synthesis.
     """
 
     attempts: int = 1
     parts: tuple[ChunkPart, ...] = ()
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     stages_s: Mapping[str, float] = field(default_factory=dict)
 
 
 class SpeechEngine(Protocol):
-    """Text to speech. `takes` are the names in `KNOBS` it accepts.
+    """Text to speech. `takes` are the names in `KNOBS` it accepts, and the other parameters of
+    engines: checkpoint, precision, rows, engine_path.
 
     `typical_rtf` is seconds of work a second of audio, for estimates before a run. `watermarked`
     engines' audio gets a PerTh watermark on its way to the file. `min_voice_s` is the shortest
@@ -99,10 +101,14 @@ class SpeechEngine(Protocol):
     takes: frozenset[str]
     device: str
     precision: str
-    rows: int
     typical_rtf: float
     watermarked: bool
     min_voice_s: float | None
+
+    @property
+    def rows(self) -> int:
+        """How many chunks it would make together now, where nothing else is asked for."""
+        ...
 
     def prepare_voice(self, voice: str, library: Library) -> Voice:
         """The voice by name or from a recording; empty for the engine's own."""
@@ -116,9 +122,12 @@ class SpeechEngine(Protocol):
         ...
 
     def synthesize(
-        self, requests: Sequence[ChunkRequest]
+        self, requests: Sequence[ChunkRequest], **options: Any
     ) -> Iterator[tuple[int, Signal, ChunkInfo]]:
-        """Yield (index, mono float32 audio, info) as chunks finish, in any order."""
+        """Yield (index, mono float32 audio, info) as chunks finish, in any order.
+
+        `options` are those of `rows` and `engine_path` that it `takes`.
+        """
         ...
 
 
@@ -295,6 +304,7 @@ def check_supported(params: SpeakParams | ConvertParams, engine: Any, reason: st
     given = [*knobs_of(params)]
     given += ["rows"] * (getattr(params, "rows", 0) > 1)
     given += ["precision"] * (params.precision == "fast")
+    given += ["engine_path"] * (getattr(params, "engine_path", "fast") != "fast")
     given += ["checkpoint"] * bool(params.checkpoint)
     refused = [name for name in given if name not in engine.takes]
     who = f"engine '{engine.name}' ({reason})"

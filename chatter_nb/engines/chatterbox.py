@@ -1,32 +1,34 @@
 """Chatterbox' speech: English, Multilingual and Turbo, over upstream's modules.
 
-One chunk at a time, the samples upstream's `generate` makes of the same seed, voice and knobs. The
-voice is an argument, never a state; the watermark comes later, in blocks (see `watermark`).
+Chunks together (`fast`) or one at a time in upstream's own loops (`plain`): either way the samples
+that upstream's `generate` makes of the same seed, voice and knobs. The voice is an argument, never
+a state; the watermark comes later, in blocks (see `watermark`).
 """
 
 from __future__ import annotations
 
-import time
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields
+from functools import cached_property
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from chatterbox import mtl_tts, tts, tts_turbo
 from chatterbox.models.s3gen import S3GEN_SR
 from chatterbox.models.s3gen.const import S3GEN_SIL
+from chatterbox.models.t3.modules.cond_enc import T3Cond
 from chatterbox.models.tokenizers import EnTokenizer
 from torch import Tensor
 from transformers import AutoTokenizer
 
-from chatter_nb.audio import Signal, check_signal
 from chatter_nb.checkpoints import PACKAGE, identity, locate
 from chatter_nb.engines.alphabet import Alphabet
-from chatter_nb.engines.base import ChunkInfo, ChunkRequest, Voice
+from chatter_nb.engines.base import ChunkRequest, Voice
 from chatter_nb.engines.conditionals import Conditionals, VoiceShelf, encode_for_speech
-from chatter_nb.engines.device import memory_told, quiet_upstream, seeded
+from chatter_nb.engines.device import weights_dtype
+from chatter_nb.engines.fast import FastPath
 from chatter_nb.engines.loading import (
     load_s3gen,
     load_t3,
@@ -34,10 +36,12 @@ from chatter_nb.engines.loading import (
     readable,
 )
 from chatter_nb.engines.multilingual import GraphemeTokenizer, helper_notes, helper_versions
-from chatter_nb.engines.plain import decode_llama, decode_turbo
-from chatter_nb.engines.splitting import say_or_split
-from chatter_nb.engines.tokens import Decoded
-from chatter_nb.errors import EngineError, InputError, located
+from chatter_nb.engines.plain import PlainPath
+from chatter_nb.engines.s3gen import Synthesizer
+from chatter_nb.engines.script import Made
+from chatter_nb.engines.t3 import TokenDecoder
+from chatter_nb.engines.tokens import Prompt, Sampling
+from chatter_nb.errors import EngineError, InputError
 from chatter_nb.voices import MIN_S
 from chatter_nb.watermark import load_perth
 
@@ -47,7 +51,7 @@ if TYPE_CHECKING:
 MAX_NEW_TOKENS = 1000  # upstream's, 40 s
 _SILENT_END = (S3GEN_SIL,) * 3  # Turbo's
 _COMMON = ("temperature", "top_p", "repetition_penalty", "max_new_tokens")
-_OTHERS = ("n_cfm_timesteps", "prompt_s", "checkpoint")
+_OTHERS = ("n_cfm_timesteps", "prompt_s", "checkpoint", "rows", "precision", "engine_path")
 # Seconds of work a second of speech. CPU: 2 cores, random full weights, chunks of 3 s. CUDA: 30
 # tokens a second, which others measured of upstream on any card. MPS: a guess.
 _RTF = {"cpu": 19.0, "mps": 4.0, "cuda": 1.2}
@@ -63,8 +67,6 @@ class ChatterboxEngine:
     sample_rate = S3GEN_SR
     languages: tuple[str, ...] = ("en",)
     takes = frozenset({"exaggeration", "cfg_weight", "min_p", *_COMMON, *_OTHERS})
-    precision = "exact"
-    rows = 1
     watermarked = True
     defaults: ClassVar[dict[str, float]] = {
         "exaggeration": 0.5,
@@ -83,16 +85,24 @@ class ChatterboxEngine:
     encoder_prompt_s = 6.0  # upstream's ENC_COND_LEN
     normalises_voice = False
 
-    def __init__(self, *, device: str = "cpu", checkpoint: str = "") -> None:
+    def __init__(
+        self,
+        *,
+        device: str = "cpu",
+        checkpoint: str = "",
+        precision: Literal["exact", "fast"] = "exact",
+    ) -> None:
         folder = self._folder = locate(self.name, checkpoint)
-        self.device = device
+        self.device, self.precision = device, precision
         self.typical_rtf = _RTF[device.partition(":")[0]]
         self.version = f"{version(PACKAGE)}+{identity(folder, self.name)}{self._helpers()}"
         self._perth = load_perth()  # held, so that each output of a run finds it loaded
         self._load_tokenizer()
         self._voice_encoder = load_voice_encoder(folder, self.voice_encoder_file, device)
         self._s3gen = load_s3gen(folder, self.s3gen_file, device, meanflow=self.meanflow)
-        self._t3 = load_t3(folder, self.t3_file, device, self.name)
+        t3 = load_t3(folder, self.t3_file, "cpu", self.name)
+        self._decoder = TokenDecoder(t3, device, weights_dtype(device, precision))
+        self._fast = FastPath(self, self._decoder, Synthesizer(self._s3gen, precision=precision))
         self._voices = VoiceShelf(folder, self.version, self._encode, min_s=self.min_voice_s or 0)
 
     def prepare_voice(self, voice: str, library: Library) -> Voice:
@@ -104,60 +114,50 @@ class ChatterboxEngine:
         return self._alphabet.check(self._normalised(text, language), who=self.name)
 
     def synthesize(
-        self, requests: Sequence[ChunkRequest]
-    ) -> Iterator[tuple[int, Signal, ChunkInfo]]:
-        for request in requests:
-            where = f"chunk {request.index}, {request.text[:60]!r}"
-            with located(where, "the finished chunks are kept"):
-                audio, info = self._speak(request)
-            yield request.index, audio, info
+        self, requests: Sequence[ChunkRequest], *, rows: int = 1, engine_path: str = "fast"
+    ) -> Iterator[Made]:
+        """`rows` chunks together; `engine_path` "upstream" takes upstream's own way instead."""
+        if engine_path == "upstream":
+            return self._plain.synthesize(requests)
+        return self._fast.synthesize(requests, rows)
 
-    def _speak(self, request: ChunkRequest) -> tuple[Signal, ChunkInfo]:
-        tokens_s = 0.0
-        notes: list[str] = []
+    @property
+    def rows(self) -> int:
+        """How many chunks are decoded together where nothing else is asked for."""
+        return self._decoder.rows_that_fit()
 
-        def say(text: str, seed: int) -> Signal | None:
-            nonlocal tokens_s
-            with seeded(seed), quiet_upstream(), memory_told("one chunk", _SMALLER):
-                start_s = time.perf_counter()
-                decoded = self._decode(text, request)
-                tokens_s += time.perf_counter() - start_s
-                usable = decoded.ended and len(decoded.tokens) > 0
-                if usable and decoded.note:
-                    notes.append(f"{text[:60]!r}: {decoded.note}")
-                audio = self._wave(decoded.tokens, request) if usable else None
-            return audio
+    @cached_property
+    def _plain(self) -> PlainPath:
+        """Upstream's modules as they are: loaded when they are first asked for."""
+        t3 = load_t3(self._folder, self.t3_file, self.device, self.name)
+        return PlainPath(self, t3, self._s3gen)
 
-        audio, info = say_or_split(
-            request.text, request.seed, say, sample_rate=S3GEN_SR, language=request.language
-        )
-        return audio, replace(info, notes=tuple(notes), stages_s={"tokens": tokens_s})
-
-    def _decode(self, text: str, request: ChunkRequest) -> Decoded:
-        knobs = self.defaults | {k: v for k, v in request.knobs.items() if k in self.defaults}
-        exaggeration = knobs.pop("exaggeration", 0.0)
-        cond = request.voice.data.for_t3(exaggeration, self.device)
-        tokens = self._text_tokens(text, request.language).to(self.device)
-        longest = self._t3.hp.max_text_tokens
+    def prompt(self, text: str, seed: int, request: ChunkRequest) -> Prompt:
+        tokens = self._text_tokens(text, request.language)
+        longest = self._decoder.longest_text
         if tokens.shape[1] > longest:
             raise EngineError(
                 f"{text[:60]!r}… is {tokens.shape[1]} text tokens long, the model takes {longest}: "
                 "choose a smaller chunk_chars"
             )
-        return self._tokens_of(cond, tokens, knobs)
+        return Prompt(request.index, tokens, seed, int(self._knobs(request)["max_new_tokens"]))
 
-    def _tokens_of(self, cond: Any, tokens: Tensor, knobs: dict[str, Any]) -> Decoded:
-        return decode_llama(self._t3, cond, tokens, **knobs)
+    def cond(self, request: ChunkRequest) -> T3Cond:
+        return request.voice.data.for_t3(self._knobs(request).get("exaggeration", 0.0), self.device)
 
-    def _wave(self, tokens: Tensor, request: ChunkRequest) -> Signal:
-        with torch.inference_mode():
-            wave, _ = self._s3gen.inference(
-                speech_tokens=tokens,
-                ref_dict=request.voice.data.for_s3gen(self.device, request.knobs.get("prompt_s")),
-                n_cfm_timesteps=request.knobs.get("n_cfm_timesteps"),
-            )
-        audio = wave.squeeze(0).cpu().numpy()
-        return check_signal(audio, where=self.name, error=EngineError)
+    def sampling(self, request: ChunkRequest) -> Sampling:
+        knobs = self._knobs(request)
+        names = (field.name for field in fields(Sampling))
+        return Sampling(**{name: knobs[name] for name in names if name in knobs})
+
+    def decoder_prompt(self, request: ChunkRequest) -> dict[str, Any]:
+        return request.voice.data.for_s3gen(self.device, request.knobs.get("prompt_s"))
+
+    def with_end(self, tokens: Tensor) -> Tensor:
+        return tokens
+
+    def _knobs(self, request: ChunkRequest) -> dict[str, Any]:
+        return self.defaults | {k: v for k, v in request.knobs.items() if k in self.defaults}
 
     def _encode(self, recording: Recording) -> Conditionals:
         return encode_for_speech(
@@ -165,7 +165,7 @@ class ChatterboxEngine:
             self._s3gen,
             self._voice_encoder,
             self.device,
-            prompt_tokens=self._t3.hp.speech_cond_prompt_len,
+            prompt_tokens=self._decoder.voice_tokens,
             prompt_s=self.encoder_prompt_s,
             normalise=self.normalises_voice,
         )
@@ -248,12 +248,8 @@ class TurboEngine(ChatterboxEngine):
             )
         return []
 
-    def _tokens_of(self, cond: Any, tokens: Tensor, knobs: dict[str, Any]) -> Decoded:
-        return decode_turbo(self._t3, cond, tokens, **knobs)
-
-    def _wave(self, tokens: Tensor, request: ChunkRequest) -> Signal:
-        end = torch.tensor(_SILENT_END, device=tokens.device)
-        return super()._wave(torch.cat([tokens, end]), request)
+    def with_end(self, tokens: Tensor) -> Tensor:
+        return torch.cat([tokens, torch.tensor(_SILENT_END, device=tokens.device)])
 
     def _load_tokenizer(self) -> None:
         with readable(self._folder / "vocab.json"):
@@ -262,6 +258,3 @@ class TurboEngine(ChatterboxEngine):
     def _text_tokens(self, text: str, language: str) -> Tensor:
         ids = self._tokenizer(tts_turbo.punc_norm(text), return_tensors="pt").input_ids
         return ids
-
-
-_SMALLER = "choose a smaller chunk_chars, a shorter prompt_s, or device: cpu"

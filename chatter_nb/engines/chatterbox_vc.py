@@ -21,17 +21,11 @@ from chatter_nb.audio import Signal, check_signal
 from chatter_nb.checkpoints import PACKAGE, identity, locate
 from chatter_nb.engines.base import Voice
 from chatter_nb.engines.conditionals import Conditionals, VoiceShelf, encode_for_s3gen
-from chatter_nb.engines.device import RandomState, memory_told, quiet_upstream, seeded
+from chatter_nb.engines.device import RandomState, memory_told, seeded
+from chatter_nb.engines.flow import FLOW_STEPS, MELS, MELS_PER_TOKEN, Flow
 from chatter_nb.engines.loading import load_s3gen
-from chatter_nb.engines.s3gen import (
-    FLOW_STEPS,
-    MELS_PER_TOKEN,
-    SAMPLES_PER_MEL,
-    SpeechTokens,
-    Vocoder,
-    mel_of,
-    token_count,
-)
+from chatter_nb.engines.s3gen import SpeechTokens, token_count
+from chatter_nb.engines.vocoder import SAMPLES_PER_MEL, Vocoder
 from chatter_nb.errors import EngineError
 from chatter_nb.voices import MIN_S
 from chatter_nb.watermark import load_perth
@@ -40,8 +34,7 @@ from chatter_nb.windows import STEPS_PER_S, Window
 if TYPE_CHECKING:
     from chatter_nb.voices import Library, Recording
 
-REVISION = 1  # of how windows are made here: a change of it makes kept ones anew
-MELS = 80
+REVISION = 2  # of how windows are made here: a change of it makes kept ones anew
 LEFT_CONTEXT_STEPS = 2 * STEPS_PER_S
 RIGHT_CONTEXT_STEPS = STEPS_PER_S // 2 + 3  # half a second, and the encoder's look-ahead
 # Seconds of work a second of audio. CPU: 2 cores, random full weights, windows of 10 s. The
@@ -70,6 +63,7 @@ class ChatterboxConverter:
         self.version = f"{version(PACKAGE)}+{own}+r{REVISION}"
         self._perth = load_perth()  # held, so that each output of a run finds it loaded
         self._s3gen = load_s3gen(folder, "s3gen.safetensors", device)
+        self._flow = Flow(self._s3gen)
         self._voices = VoiceShelf(folder, f"vc {self.version}", self._encode, min_s=MIN_S)
 
     def prepare_voice(self, voice: str, library: Library) -> Voice:
@@ -86,7 +80,7 @@ class ChatterboxConverter:
         flow_steps = int(knobs.get("n_cfm_timesteps", FLOW_STEPS))
         with memory_told("the recording's tokens", "convert it in parts, or choose device: cpu"):
             prompt = voice.data.for_s3gen(self.device, knobs.get("prompt_s"))
-            return _Conversion(self._s3gen, source, prompt, seed, flow_steps, self.device)
+            return _Conversion(self._s3gen, self._flow, source, prompt, seed, flow_steps)
 
     def _encode(self, recording: Recording) -> Conditionals:
         return Conditionals(None, encode_for_s3gen(recording, self._s3gen, self.device))
@@ -96,24 +90,26 @@ class _Conversion:
     def __init__(
         self,
         s3gen: Any,
+        flow: Flow,
         source: Signal,
         prompt: dict[str, Any],
         seed: int,
         flow_steps: int,
-        device: str,
     ) -> None:
-        self._s3gen, self._prompt, self._flow_steps = s3gen, prompt, flow_steps
+        self._s3gen, self._flow, self._flow_steps = s3gen, flow, flow_steps
         with torch.inference_mode():
+            self._prompt = flow.prompt(prompt)
             self._tokens = SpeechTokens(s3gen.tokenizer, torch.from_numpy(source))
         self.steps = self._tokens.count
-        self._prompt_mels = MELS_PER_TOKEN * prompt["prompt_token"].shape[-1]
-        frames = self._prompt_mels + MELS_PER_TOKEN * self.steps
+        self._prompt_mels = self._prompt.frames(0)
         with seeded(seed):
-            self._noise = torch.randn(1, MELS, frames, device=device)
+            self._noise = torch.randn(1, MELS, self._prompt.frames(self.steps), device=flow.device)[
+                0
+            ]
             self._then = RandomState()  # upstream's vocoder draws on after the flow's noise
 
     def shape(self, window: Window) -> int:
-        """Its steps, context included: rows of other lengths would need padding, which leaks."""
+        """Its steps, context included: rows of other lengths would need padding."""
         start, end = self._with_context(window)
         return end - start
 
@@ -121,12 +117,11 @@ class _Conversion:
         """Each window's mel, frame after frame: shape (2 · steps · 80,)."""
         spans = [self._with_context(window) for window in windows]
         what = f"{len(windows)} windows together" if len(windows) > 1 else _WINDOW
-        with seeded(0), quiet_upstream(), torch.inference_mode(), memory_told(what, _SMALLER):
-            mels = mel_of(
-                self._s3gen,
-                torch.stack([self._tokens.between(*span) for span in spans]),
-                dict(self._prompt),
-                torch.cat([self._noise_of(*span) for span in spans]),
+        with torch.inference_mode(), memory_told(what, _SMALLER):
+            mels = self._flow.mels(
+                [self._tokens.between(*span) for span in spans],
+                self._prompt,
+                [self._noise_of(*span) for span in spans],
                 flow_steps=self._flow_steps,
             )
         return [
@@ -149,8 +144,8 @@ class _Conversion:
         return check_signal(made, where="mel", error=EngineError)
 
     def _noise_of(self, start: int, end: int) -> Tensor:
-        own = self._noise[:, :, self._prompt_mels :][:, :, _mels(start) : _mels(end)]
-        return torch.cat([self._noise[:, :, : self._prompt_mels], own], dim=2)
+        own = self._noise[:, self._prompt_mels :][:, _mels(start) : _mels(end)]
+        return torch.cat([self._noise[:, : self._prompt_mels], own], dim=1)
 
     def joiner(self, write: Callable[[Signal], object]) -> _MelJoiner:
         return _MelJoiner(self._s3gen, self._then, write)

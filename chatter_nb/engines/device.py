@@ -9,10 +9,11 @@ import threading
 import traceback
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from unittest import mock
 
+import psutil
 import torch
 
 from chatter_nb.errors import OutOfMemory
@@ -20,6 +21,33 @@ from chatter_nb.errors import OutOfMemory
 # One call at a time: what another thread draws in between would be missing from our numbers, and
 # of two that patch upstream's names the later would put the earlier's patch back for good.
 _turn = threading.RLock()
+
+
+def weights_dtype(device: str, precision: str) -> torch.dtype:
+    """What T3's weights are kept in: float32, or 16 bits under `precision` "fast".
+
+    float16, which a model's numbers may overflow, only where there is no bfloat16.
+    """
+    if precision == "exact":
+        return torch.float32
+    kind = device.partition(":")[0]
+    without = kind == "mps" or (kind == "cuda" and torch.cuda.get_device_capability() < (8, 0))
+    return torch.float16 if without else torch.bfloat16
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that is free for tensors, in what torch has reserved and beyond."""
+    if device.type == "cuda":
+        reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + reserved
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+    return psutil.virtual_memory().available
+
+
+def one_at_a_time() -> AbstractContextManager[object]:
+    """Work of other threads on models waits outside."""
+    return _turn
 
 
 class RandomState:

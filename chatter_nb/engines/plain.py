@@ -1,55 +1,137 @@
-"""Text tokens to speech tokens as upstream makes them: its own loop, one chunk a call.
+"""The plain way from requests to samples: upstream's own loops, one chunk a call.
 
-What the fast path (`t3`) is compared with. Called so that it leaves nothing behind.
+What the fast way is compared with (`engine_path: upstream`). Called so that it leaves nothing
+behind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from chatterbox.models.s3gen import S3GEN_SR
 from chatterbox.models.s3tokenizer import SPEECH_VOCAB_SIZE
 from chatterbox.models.t3.modules.cond_enc import T3Cond
 from torch import Tensor
 
-from chatter_nb.engines.tokens import Decoded, alignment_note
+from chatter_nb.audio import Signal, check_signal
+from chatter_nb.engines.base import ChunkInfo, ChunkRequest
+from chatter_nb.engines.device import memory_told, quiet_upstream, seeded
+from chatter_nb.engines.script import (
+    KEPT,
+    SMALLER,
+    Made,
+    Script,
+    flow_steps,
+    told_of,
+    usable,
+    where,
+)
+from chatter_nb.engines.splitting import say_or_split
+from chatter_nb.engines.tokens import Decoded, Prompt, Sampling, alignment_note
+from chatter_nb.errors import EngineError, located
 
 
-def decode_llama(
-    t3: Any, cond: T3Cond, text_tokens: Tensor, *, max_new_tokens: int, **sampling: float
-) -> Decoded:
-    """English and Multilingual. `text_tokens` has shape (1, n), without start and stop.
+class PlainPath:
+    """Upstream's own T3 and S3Gen, called chunk by chunk; `script` says what a request becomes."""
+
+    def __init__(self, script: Script, t3: Any, s3gen: Any) -> None:
+        self._script, self._t3, self._s3gen = script, t3, s3gen
+
+    def synthesize(self, requests: Sequence[ChunkRequest]) -> Iterator[Made]:
+        """See `SpeechEngine.synthesize`: the samples are those of upstream's `generate`."""
+        for request in requests:
+            with located(where(request), KEPT):
+                audio, info = self._speak(request)
+            yield request.index, audio, info
+
+    def _speak(self, request: ChunkRequest) -> tuple[Signal, ChunkInfo]:
+        tokens_s = 0.0
+        notes: list[str] = []
+
+        def say(text: str, seed: int) -> Signal | None:
+            nonlocal tokens_s
+            prompt = self._script.prompt(text, seed, request)
+            with seeded(seed), quiet_upstream(), memory_told("one chunk", SMALLER):
+                start_s = time.perf_counter()
+                decoded = decode(
+                    self._t3, self._script.cond(request), prompt, self._script.sampling(request)
+                )
+                tokens_s += time.perf_counter() - start_s
+                if not usable(decoded):
+                    return None
+                notes.extend(told_of(text, decoded))
+                return self._wave(decoded.tokens, request)
+
+        audio, info = say_or_split(
+            request.text, request.seed, say, sample_rate=S3GEN_SR, language=request.language
+        )
+        return audio, replace(info, notes=tuple(notes), stages_s={"tokens": tokens_s})
+
+    def _wave(self, tokens: Tensor, request: ChunkRequest) -> Signal:
+        with torch.inference_mode():
+            wave, _ = self._s3gen.inference(
+                speech_tokens=self._script.with_end(tokens),
+                ref_dict=self._script.decoder_prompt(request),
+                n_cfm_timesteps=flow_steps(request),
+            )
+        audio = wave.squeeze(0).cpu().numpy()
+        return check_signal(audio, where=self._script.name, error=EngineError)
+
+
+def decode(t3: Any, cond: T3Cond, prompt: Prompt, sampling: Sampling) -> Decoded:
+    """A chunk's tokens by upstream's loop, drawn from the global generator as it stands."""
+    with torch.inference_mode():
+        return (_decode_turbo if t3.is_gpt else _decode_llama)(t3, cond, prompt, sampling)
+
+
+def _decode_llama(t3: Any, cond: T3Cond, prompt: Prompt, sampling: Sampling) -> Decoded:
+    """English and Multilingual.
 
     The text goes in twice whatever `cfg_weight` is: upstream's English model doubles its start
     token always, and fails with one row at a weight of 0, where the second counts for nothing.
     """
-    pair = torch.cat([text_tokens, text_tokens], dim=0)
-    pair = F.pad(pair, (1, 0), value=t3.hp.start_text_token)
+    text = prompt.text_tokens.to(t3.device)
+    pair = F.pad(torch.cat([text, text], dim=0), (1, 0), value=t3.hp.start_text_token)
     pair = F.pad(pair, (0, 1), value=t3.hp.stop_text_token)
-    with torch.inference_mode(), _hooks_contained(t3):
+    with _hooks_contained(t3):
         tokens = t3.inference(
-            t3_cond=cond, text_tokens=pair, max_new_tokens=max_new_tokens, **sampling
+            t3_cond=cond,
+            text_tokens=pair,
+            max_new_tokens=prompt.max_new_tokens,
+            cfg_weight=sampling.cfg_weight,
+            repetition_penalty=sampling.repetition_penalty,
+            temperature=sampling.temperature,
+            min_p=sampling.min_p,
+            top_p=sampling.top_p,
         )[0]
         note = _doubt(t3.patched_model.alignment_stream_analyzer)
     ended = bool(tokens[-1] == t3.hp.stop_speech_token)
     starts = (tokens == t3.hp.start_speech_token).nonzero()
     # A second start token: upstream drops what was said before it. Here that has not ended well.
-    return Decoded(tokens[tokens < SPEECH_VOCAB_SIZE], ended and not len(starts), note)
+    valid = tokens[tokens < SPEECH_VOCAB_SIZE]
+    return Decoded(tokens=valid, ended=ended and not len(starts), note=note)
 
 
-def decode_turbo(
-    t3: Any, cond: T3Cond, text_tokens: Tensor, *, max_new_tokens: int, **sampling: float
-) -> Decoded:
-    """Turbo. `text_tokens` has shape (1, n). It makes one token more than `max_new_tokens`."""
-    with torch.inference_mode():
-        tokens = t3.inference_turbo(
-            t3_cond=cond, text_tokens=text_tokens, max_gen_len=max_new_tokens, **sampling
-        )[0]
+def _decode_turbo(t3: Any, cond: T3Cond, prompt: Prompt, sampling: Sampling) -> Decoded:
+    """Turbo, which makes one token more than `max_new_tokens`."""
+    tokens = t3.inference_turbo(
+        t3_cond=cond,
+        text_tokens=prompt.text_tokens.to(t3.device),
+        max_gen_len=prompt.max_new_tokens,
+        temperature=sampling.temperature,
+        top_k=sampling.top_k,
+        top_p=sampling.top_p,
+        repetition_penalty=sampling.repetition_penalty,
+    )[0]
     # Upstream takes the end token off; one that never came leaves the list at its full length.
-    return Decoded(tokens[tokens < SPEECH_VOCAB_SIZE], len(tokens) <= max_new_tokens)
+    ended = len(tokens) <= prompt.max_new_tokens
+    return Decoded(tokens=tokens[tokens < SPEECH_VOCAB_SIZE], ended=ended)
 
 
 def _doubt(analyzer: Any) -> str:

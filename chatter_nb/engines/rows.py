@@ -18,7 +18,7 @@ from chatter_nb.engines.alignment import Alignment
 from chatter_nb.engines.backbone import Cache, Place
 from chatter_nb.engines.graphs import Graphs
 from chatter_nb.engines.sampling import NOT_A_TOKEN, Knobs, draw, guided
-from chatter_nb.engines.tokens import Decoded, Prompt, alignment_note
+from chatter_nb.engines.tokens import Drawn, Prompt, alignment_note
 from chatter_nb.errors import EngineError
 
 if TYPE_CHECKING:
@@ -46,13 +46,13 @@ class Row:
     def finished(self) -> bool:
         return self.ended or len(self.tokens) >= self.limit
 
-    def decoded(self, *, twice_is_bad: bool) -> Decoded:
+    def decoded(self, *, twice_is_bad: bool) -> Drawn:
         """Its tokens. `twice_is_bad`: one that starts again in the middle has not ended well."""
         valid = [token for token in self.tokens if token < SPEECH_VOCAB_SIZE]
         tokens = torch.tensor(valid, dtype=torch.long, device=self.generator.device)
         begins_again = len(valid) < len(self.tokens) - self.ended
         ended = self.ended and not (twice_is_bad and begins_again)
-        return Decoded(tokens, ended, self.note, self.generator)
+        return Drawn(tokens=tokens, ended=ended, note=self.note, generator=self.generator)
 
 
 class Rows:

@@ -1,33 +1,153 @@
-"""Long recordings through upstream's S3Gen: tokens, mel windows that share their noise, samples.
+"""Upstream's S3Gen for long texts and long recordings: many chunks to samples, hours to tokens.
 
-Every stage gives, of a recording of one window, exactly what upstream's own call gives.
+A chunk becomes what upstream's own `inference` makes of it with the same random numbers, and a
+recording of one window what its tokenizer makes of it; only rounding differs.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from chatterbox.models.s3tokenizer import S3_HOP
 from torch import Tensor
 
+from chatter_nb.audio import Signal
+from chatter_nb.engines.flow import MELS, MELS_PER_TOKEN, Flow, Prompt
+from chatter_nb.engines.vocoder import fold_weight_norm, waves_of
+
 FRAMES_PER_TOKEN = 4  # of the tokenizer's log-mel, 100 a second
-MELS_PER_TOKEN = 2  # 50 a second
-SAMPLES_PER_MEL = 480  # at 24 kHz
-FLOW_STEPS = 10  # upstream's default
 
 # s3tokenizer's own windows: 30 s, of which neighbours share 4 s and keep 2 s each.
 _SEGMENT_FRAMES, _STRIDE_FRAMES, _SHARED_TOKENS = 3000, 2600, 100
 _STRIDE_TOKENS = _STRIDE_FRAMES // FRAMES_PER_TOKEN
 _BLOCK_FRAMES = 6000  # of the spectrogram in one go: a minute, 10 MB
 
-# HiFT sees 13 frames to each side (its convolutions at 1, 8, 40 and 120 times the frame rate), its
-# pitch predictor 5.
-_DECODE_CONTEXT, _PITCH_CONTEXT = 20, 8
-VOCODER_CONTEXT = _DECODE_CONTEXT + _PITCH_CONTEXT
+_GPU_FRAMES = 8000  # of prompt and speech together: fills a GPU with 2 GB of activations
+_MOST_PADDING = 0.15  # of a batch's frames
+
+
+@dataclass(frozen=True)
+class TokenRow:
+    """One chunk for S3Gen."""
+
+    tokens: Tensor  # (n,), long, on the device, all under 6561
+    generator: torch.Generator  # on the device, where T3 left it: upstream draws on from there
+
+
+class Synthesizer:
+    """Speech tokens to samples for many chunks of one voice: upstream's S3Gen made ready once.
+
+    The S3Gen given is left as it is, but for weight norms that are folded, to the same bits.
+    "exact" is float32 throughout, also where torch would let a GPU's convolutions be TF32; "fast"
+    is TF32 on CUDA and a bfloat16 estimator where the device multiplies that faster. Never more:
+    in 16 bits token ids and phases would be others.
+    """
+
+    def __init__(self, s3gen: Any, *, precision: Literal["exact", "fast"] = "exact") -> None:
+        self.device = s3gen.device
+        self.precision = precision
+        # A CPU is busy with one row: more of them, and their padding, only take it longer.
+        self.frames_together = 0 if self.device.type == "cpu" else _GPU_FRAMES
+        self.estimator_dtype = estimator_dtype(self.device, precision)
+        fold_weight_norm(s3gen.mel2wav)
+        self._s3gen = s3gen
+        self._flow = Flow(s3gen, self.estimator_dtype)
+
+    @torch.inference_mode()
+    def waves(
+        self, rows: Sequence[TokenRow], prompt: dict[str, Any], *, flow_steps: int | None = None
+    ) -> list[Signal]:
+        """The rows' samples at 24 kHz, in their order; `prompt` is upstream's `ref_dict`.
+
+        Each is what `s3gen.inference` gives with the global generator where the row's is, whatever
+        its company. The global generators are neither used nor changed.
+        """
+        made: dict[int, Signal] = {}
+        with _arithmetic(self.device, self.precision):
+            voice = self._flow.prompt(prompt)
+            frames = [voice.frames(len(row.tokens)) for row in rows]
+            for batch in batches(frames, self.frames_together):
+                waves = self._together([rows[index] for index in batch], voice, flow_steps)
+                made |= {i: wave.cpu().numpy() for i, wave in zip(batch, waves, strict=True)}
+        return [made[index] for index in range(len(rows))]
+
+    def _together(
+        self, rows: Sequence[TokenRow], voice: Prompt, flow_steps: int | None
+    ) -> list[Tensor]:
+        noise = [self._noise(row, voice) for row in rows]
+        tokens = [row.tokens for row in rows]
+        mels = self._flow.mels(tokens, voice, noise, flow_steps=flow_steps)
+        return waves_of(self._s3gen, mels, [row.generator for row in rows])
+
+    def _noise(self, row: TokenRow, voice: Prompt) -> Tensor:
+        """(80, frames) for prompt and speech, drawn in upstream's order and shapes."""
+        count, own = len(row.tokens), MELS_PER_TOKEN * len(row.tokens)
+        shapes = [(1, MELS, own)] if self._flow.meanflow else []  # its own noise for the speech
+        shapes.append((1, MELS, voice.frames(count)))
+        drawn = [torch.randn(s, generator=row.generator, device=self.device)[0] for s in shapes]
+        noise = drawn[-1]
+        if self._flow.meanflow:
+            noise[:, -own:] = drawn[0]
+        return noise
+
+
+def batches(
+    lengths: Sequence[int], most: int, *, padding: float = _MOST_PADDING
+) -> list[list[int]]:
+    """Indices of rows to run together, longest first: at most `most` frames with the padding.
+
+    A share of at most `padding` of them is padding. A row that is too long is alone.
+    """
+    found: list[list[int]] = []
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if found:
+            together = [*found[-1], index]
+            area = len(together) * lengths[together[0]]
+            if area <= most and sum(lengths[i] for i in together) >= (1 - padding) * area:
+                found[-1] = together
+                continue
+        found.append([index])
+    return found
+
+
+def estimator_dtype(device: torch.device, precision: str) -> torch.dtype:
+    """bfloat16 where it is asked for and the processor has instructions for it."""
+    if precision == "fast" and (
+        (device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0))
+        or (device.type == "cpu" and _cpu_has_bfloat16())
+    ):
+        return torch.bfloat16
+    return torch.float32
+
+
+def _cpu_has_bfloat16() -> bool:
+    # No public name; without it (another torch, another processor) float32 stays.
+    known = (
+        getattr(torch.cpu, f"_is_{part}_supported", None) for part in ("avx512_bf16", "amx_tile")
+    )
+    return any(check() for check in known if check)
+
+
+@contextmanager
+def _arithmetic(device: torch.device, precision: str) -> Iterator[None]:
+    """TF32 on CUDA for `fast` alone: torch's own default has it on for convolutions."""
+    if device.type != "cuda":
+        yield
+        return
+    products, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("high" if precision == "fast" else "highest")
+    torch.backends.cudnn.allow_tf32 = precision == "fast"
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(products)
+        torch.backends.cudnn.allow_tf32 = convolutions
 
 
 class SpeechTokens:
@@ -112,107 +232,3 @@ def _log_mel(tokenizer: Any, wave: Tensor) -> tuple[Tensor, Tensor]:
         blocks.append(torch.clamp(filters @ spectrum.abs() ** 2, min=1e-10).log10().cpu())
     log_mel = torch.cat(blocks, dim=1)
     return log_mel, log_mel.max()
-
-
-def mel_of(
-    s3gen: Any, tokens: Tensor, prompt: dict[str, Any], noise: Tensor, *, flow_steps: int
-) -> Tensor:
-    """The mels of speech tokens of shape (rows, n): (rows, 80, 2 n).
-
-    `noise` spans the prompt's frames too, shape (rows, 80, prompt + 2 n): what it does not cover
-    upstream draws from the global generator.
-    """
-    return s3gen.forward(
-        tokens,
-        ref_wav=None,
-        ref_sr=None,
-        ref_dict=prompt,
-        finalize=True,
-        skip_vocoder=True,
-        n_cfm_timesteps=flow_steps,
-        noised_mels=noise,
-    )
-
-
-class Vocoder:
-    """Mel frames to 24 kHz samples in spans, with no seam between them.
-
-    A span is decoded with the frames around it that HiFT sees, so that its samples are those of
-    decoding all at once; the sources of pitch run on in phase. Draws from torch's global
-    generators, in upstream's order. `write` gets mono float32 arrays.
-    """
-
-    def __init__(self, s3gen: Any, write: Callable[[Any], object]) -> None:
-        self._hift = s3gen.mel2wav
-        self._fade = s3gen.trim_fade
-        self._write = write
-        self._mel = torch.zeros(80, 0)
-        self._source = torch.zeros(1, 1, 0)
-        self._first = 0  # absolute frame at which _mel and _source begin
-        self._made = 0  # frames that are written
-        self._phase: Tensor | None = None  # where each harmonic began
-        self._cycles = torch.zeros(1, 1, 1, dtype=torch.float64)  # … and how far it has run
-
-    def add(self, mel: Tensor, *, last: bool = False) -> None:
-        """Take frames, shape (80, n), and write all samples that no later frame can change."""
-        self._mel = torch.cat([self._mel.to(mel), mel], dim=1)
-        known = self._first + self._mel.shape[1]
-        end = known if last else known - VOCODER_CONTEXT
-        if end <= self._made:
-            return
-        self._extend_source(known if last else known - _PITCH_CONTEXT)
-        self._write(self._decode(self._made, end, known if last else end + _DECODE_CONTEXT))
-        self._made = end
-        self._forget(end - VOCODER_CONTEXT)
-
-    def _decode(self, start: int, end: int, right: int) -> Any:
-        left = max(self._first, start - _DECODE_CONTEXT)
-        mel = self._mel[:, left - self._first : right - self._first]
-        source = self._source[
-            :, :, (left - self._first) * SAMPLES_PER_MEL : (right - self._first) * SAMPLES_PER_MEL
-        ]
-        wave = self._hift.decode(x=mel[None], s=source)[0]
-        wave = wave[(start - left) * SAMPLES_PER_MEL : (end - left) * SAMPLES_PER_MEL]
-        # Upstream's fade-in of the first 40 ms, against a spill-over from the prompt.
-        fade = self._fade[start * SAMPLES_PER_MEL :][: len(wave)]
-        wave[: len(fade)] *= fade
-        return wave.cpu().numpy()
-
-    def _extend_source(self, end: int) -> None:
-        """Add the excitation up to frame `end`, its harmonics running on from where they are."""
-        have = self._first + self._source.shape[2] // SAMPLES_PER_MEL
-        left = max(self._first, have - _PITCH_CONTEXT)
-        pitch_hz = self._hift.f0_predictor(self._mel[None, :, left - self._first :])
-        new = self._excite(pitch_hz[:, have - left : end - left])
-        self._source = torch.cat([self._source.to(new), new], dim=2)
-
-    def _excite(self, pitch_hz: Tensor) -> Tensor:
-        """HiFT's harmonic source (`SourceModuleHnNSF`) of frames (1, n), with a phase to begin at.
-
-        Upstream's begins anew at each call, which would click at every span.
-        """
-        module, sines = self._hift.m_source, self._hift.m_source.l_sin_gen
-        pitch = self._hift.f0_upsamp(pitch_hz[:, None])
-        numbers = range(1, sines.harmonic_num + 2)
-        cycles = torch.cat([pitch * n / sines.sampling_rate for n in numbers], dim=1)
-        if self._phase is None:
-            uniform = torch.distributions.Uniform(low=-math.pi, high=math.pi)
-            self._phase = uniform.sample(sample_shape=(1, len(numbers), 1)).to(cycles.device)
-            self._phase[:, 0, :] = 0
-        begun = (2 * math.pi * self._cycles).to(cycles)
-        angle = 2 * math.pi * (torch.cumsum(cycles, dim=-1) % 1) + (self._phase + begun)
-        total = cycles.cpu().double().sum(dim=-1, keepdim=True)
-        self._cycles = (self._cycles + total) % 1
-        voiced = (pitch > sines.voiced_threshold).to(torch.float32)
-        waves = sines.sine_amp * torch.sin(angle)
-        loudness = voiced * sines.noise_std + (1 - voiced) * sines.sine_amp / 3
-        waves = waves * voiced + loudness * torch.randn_like(waves)
-        merged = module.l_tanh(module.l_linear(waves.transpose(1, 2))).transpose(1, 2)
-        torch.randn_like(voiced)  # upstream draws its unused noise branch: keep in step with it
-        return merged
-
-    def _forget(self, before: int) -> None:
-        drop = max(0, before - self._first)
-        self._mel = self._mel[:, drop:].clone()
-        self._source = self._source[:, :, drop * SAMPLES_PER_MEL :].clone()
-        self._first += drop

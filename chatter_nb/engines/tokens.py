@@ -38,18 +38,25 @@ class Sampling:
     top_p: float = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Decoded:
     """Speech tokens, shape (n,), all valid; `ended`: the model stopped by itself.
 
-    `note` says what is doubtful about them. `generator` is where drawing them has left it: upstream
-    draws the rest of a chunk's noise from there. None: torch's global one.
+    `note` says what is doubtful about them.
     """
 
     tokens: Tensor
     ended: bool
     note: str = ""
-    generator: torch.Generator | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn(Decoded):
+    """Tokens from a generator of their own, as they have left it: upstream draws the rest of a
+    chunk's noise from there.
+    """
+
+    generator: torch.Generator
 
 
 def alignment_note(share: float) -> str:

@@ -1,0 +1,254 @@
+"""Mel frames to samples with upstream's HiFT: many rows at once, or one long row in spans.
+
+The modules are upstream's and so is the order of what they draw at random; what is added are the
+masks that keep one row's padding out of its sound, and sources that run on from span to span.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from operator import mul
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+SAMPLES_PER_MEL = 480  # at 24 kHz
+
+# HiFT sees 13 frames to each side (its convolutions at 1, 8, 40 and 120 times the frame rate), its
+# pitch predictor 5.
+_DECODE_CONTEXT, _PITCH_CONTEXT = 20, 8
+VOCODER_CONTEXT = _DECODE_CONTEXT + _PITCH_CONTEXT
+
+
+def fold_weight_norm(hift: nn.Module) -> None:
+    """Keep the weights that upstream makes anew for 82 layers on every call: the same bits."""
+    for module in hift.modules():
+        if parametrize.is_parametrized(module, "weight"):
+            parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+
+
+def waves_of(
+    s3gen: Any, mels: Sequence[Tensor], generators: Sequence[torch.Generator]
+) -> list[Tensor]:
+    """The samples of rows of mels (80, n): (480 n,) each, as upstream makes them one by one.
+
+    They are as near to them as upstream's float32 sum of the pitch's cycles lets them be: within
+    1e-4 of full scale for some 4 s, 2e-4 after 12 s.
+    """
+    hift, frames = s3gen.mel2wav, [mel.shape[1] for mel in mels]
+    mel = _padded(mels)
+    pitch_hz = _pitch(hift, mel, frames)
+    each = zip(pitch_hz, frames, generators, strict=True)
+    sources = [_source(hift, own[None, :count], generator) for own, count, generator in each]
+    return [_faded(wave, s3gen.trim_fade, 0) for wave in _decoded(hift, mel, sources, frames)]
+
+
+class Vocoder:
+    """Mel frames to 24 kHz samples in spans, with no seam between them.
+
+    A span is decoded with the frames around it that HiFT sees, so that its samples are those of
+    decoding all at once; the sources of pitch run on in phase. Draws from torch's global
+    generators, in upstream's order. `write` gets mono float32 arrays.
+    """
+
+    def __init__(self, s3gen: Any, write: Callable[[Any], object]) -> None:
+        self._hift = s3gen.mel2wav
+        fold_weight_norm(self._hift)
+        self._fade = s3gen.trim_fade
+        self._write = write
+        self._mel = torch.zeros(80, 0)
+        self._source = torch.zeros(1, 1, 0)
+        self._first = 0  # absolute frame at which _mel and _source begin
+        self._made = 0  # frames that are written
+        self._phase: Tensor | None = None  # where each harmonic began
+        self._cycles = torch.zeros(1, 1, 1, dtype=torch.float64)  # … and how far it has run
+
+    def add(self, mel: Tensor, *, last: bool = False) -> None:
+        """Take frames, shape (80, n), and write all samples that no later frame can change."""
+        self._mel = torch.cat([self._mel.to(mel), mel], dim=1)
+        known = self._first + self._mel.shape[1]
+        end = known if last else known - VOCODER_CONTEXT
+        if end <= self._made:
+            return
+        self._extend_source(known if last else known - _PITCH_CONTEXT)
+        self._write(self._decode(self._made, end, known if last else end + _DECODE_CONTEXT))
+        self._made = end
+        self._forget(end - VOCODER_CONTEXT)
+
+    def _decode(self, start: int, end: int, right: int) -> Any:
+        left = max(self._first, start - _DECODE_CONTEXT)
+        mel = self._mel[:, left - self._first : right - self._first]
+        source = self._source[
+            :, :, (left - self._first) * SAMPLES_PER_MEL : (right - self._first) * SAMPLES_PER_MEL
+        ]
+        (wave,) = _decoded(self._hift, mel[None], [source], [right - left])
+        wave = wave[(start - left) * SAMPLES_PER_MEL : (end - left) * SAMPLES_PER_MEL]
+        return _faded(wave, self._fade, start * SAMPLES_PER_MEL).cpu().numpy()
+
+    def _extend_source(self, end: int) -> None:
+        """Add the excitation up to frame `end`, its harmonics running on from where they are."""
+        have = self._first + self._source.shape[2] // SAMPLES_PER_MEL
+        left = max(self._first, have - _PITCH_CONTEXT)
+        pitch_hz = self._hift.f0_predictor(self._mel[None, :, left - self._first :])
+        new = self._excite(pitch_hz[:, have - left : end - left])
+        self._source = torch.cat([self._source.to(new), new], dim=2)
+
+    def _excite(self, pitch_hz: Tensor) -> Tensor:
+        """The source of frames (1, n); upstream's begins anew each call: a click at every span."""
+        if self._phase is None:
+            self._phase = _begin(self._hift, pitch_hz.device, None)
+        pitch, cycles = _cycles(self._hift, pitch_hz)
+        begun = (2 * math.pi * self._cycles).to(cycles)
+        total = cycles.cpu().double().sum(dim=-1, keepdim=True)
+        self._cycles = (self._cycles + total) % 1
+        made = _excited(self._hift, pitch, cycles, self._phase + begun, torch.randn_like(cycles))
+        torch.randn_like(pitch)  # upstream draws for a noise branch it never uses: keep in step
+        return made
+
+    def _forget(self, before: int) -> None:
+        drop = max(0, before - self._first)
+        self._mel = self._mel[:, drop:].clone()
+        self._source = self._source[:, :, drop * SAMPLES_PER_MEL :].clone()
+        self._first += drop
+
+
+def _faded(wave: Tensor, fade: Tensor, start: int) -> Tensor:
+    """Upstream's fade-in of the first 40 ms, against a spill-over from the prompt."""
+    rest = fade[start:][: len(wave)]
+    wave[: len(rest)] *= rest
+    return wave
+
+
+class _Ends:
+    """Zeroes what lies beyond the rows' ends, as convolutions would see it past a single row's end.
+
+    `lengths` are in frames; a tensor's own rate follows from its length. Rows of one length have no
+    such ends, and nothing is done.
+    """
+
+    def __init__(self, hift: Any, lengths: Sequence[int], device: torch.device) -> None:
+        self._masks: dict[int, Tensor] = {}
+        longest = max(lengths)
+        rates = list(accumulate((up.stride[0] for up in hift.ups), mul, initial=1))
+        for rate in rates if min(lengths) < longest else ():
+            more = int(rate == rates[-1])  # a frame more where they are the spectrum's
+            mask = torch.ones(len(lengths), 1, longest * rate + more, device=device)
+            for row, length in zip(mask, lengths, strict=True):
+                row[:, length * rate + more :] = 0
+            self._masks[mask.shape[2]] = mask
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """`x` (rows, channels, time), changed in place."""
+        return x.mul_(self._masks[x.shape[2]]) if self._masks else x
+
+
+def _pitch(hift: Any, mel: Tensor, frames: Sequence[int]) -> Tensor:
+    """(rows, 80, n) to Hz, (rows, n)."""
+    ends, predictor = _Ends(hift, frames, mel.device), hift.f0_predictor
+    for layer in predictor.condnet:
+        mel = ends(layer(mel)) if isinstance(layer, nn.Conv1d) else layer(mel)
+    return predictor.classifier(mel.transpose(1, 2)).squeeze(2).abs()
+
+
+def _source(hift: Any, pitch_hz: Tensor, generator: torch.Generator) -> Tensor:
+    """The excitation of one row's pitch (1, n): (1, 1, 480 n)."""
+    phase = _begin(hift, pitch_hz.device, generator)
+    pitch, cycles = _cycles(hift, pitch_hz)
+    noise = torch.randn(cycles.shape, generator=generator, device=cycles.device)
+    return _excited(hift, pitch, cycles, phase, noise)
+
+
+def _begin(hift: Any, device: torch.device, generator: torch.Generator | None) -> Tensor:
+    """The phase of each harmonic at its start, (1, harmonics, 1).
+
+    Upstream draws it on the CPU whatever the device: on another one that is a stream of its own,
+    from which nothing was drawn since it was seeded.
+    """
+    if generator is not None and generator.device.type != "cpu":
+        generator = torch.Generator().manual_seed(generator.initial_seed())
+    harmonics = hift.m_source.l_sin_gen.harmonic_num + 1
+    low, high = torch.tensor(-math.pi), torch.tensor(math.pi)
+    phase = low + torch.rand(1, harmonics, 1, generator=generator) * (high - low)
+    phase[:, 0] = 0
+    return phase.to(device)
+
+
+def _cycles(hift: Any, pitch_hz: Tensor) -> tuple[Tensor, Tensor]:
+    """Pitch in Hz and each harmonic's cycles a sample, (1, 1, samples) and (1, harmonics, …)."""
+    sines = hift.m_source.l_sin_gen
+    pitch = hift.f0_upsamp(pitch_hz[:, None])
+    numbers = range(1, sines.harmonic_num + 2)
+    return pitch, torch.cat([pitch * n / sines.sampling_rate for n in numbers], dim=1)
+
+
+def _excited(hift: Any, pitch: Tensor, cycles: Tensor, phase: Tensor, noise: Tensor) -> Tensor:
+    """HiFT's harmonic source (`SourceModuleHnNSF`), in upstream's order of rounding."""
+    module, sines = hift.m_source, hift.m_source.l_sin_gen
+    # In float32 a last bit of the mel moves later samples by up to 2e-4. On a CPU that is kept, as
+    # upstream's own rounding; on a GPU, where rows share batches, none may hear its company.
+    summed = torch.cumsum(cycles, dim=-1, dtype=torch.float64 if cycles.is_cuda else torch.float32)
+    angle = 2 * math.pi * (summed % 1).float() + phase
+    voiced = (pitch > sines.voiced_threshold).to(torch.float32)
+    loudness = voiced * sines.noise_std + (1 - voiced) * sines.sine_amp / 3
+    waves = sines.sine_amp * torch.sin(angle) * voiced + loudness * noise
+    return module.l_tanh(module.l_linear(waves.transpose(1, 2))).transpose(1, 2)
+
+
+def _decoded(
+    hift: Any, mel: Tensor, sources: Sequence[Tensor], frames: Sequence[int]
+) -> list[Tensor]:
+    """HiFT's `decode` of rows padded to (rows, 80, n): their samples, (480 n,) each.
+
+    The spectra of the sources and of the samples are taken row by row: they reflect at its ends.
+    """
+    ends = _Ends(hift, frames, mel.device)
+    source = _padded([torch.cat(hift._stft(row[:, 0]), dim=1)[0] for row in sources])
+    x = hift.conv_pre(mel)
+    for stage, up in enumerate(hift.ups):
+        x = up(F.leaky_relu_(ends(x), hift.lrelu_slope))
+        if stage == len(hift.ups) - 1:
+            x = hift.reflection_pad(x)
+        added = _resblock(
+            hift.source_resblocks[stage], ends(hift.source_downs[stage](source)), ends
+        )
+        x = ends(x.add_(added))
+        blocks = hift.resblocks[stage * hift.num_kernels : (stage + 1) * hift.num_kernels]
+        total = _resblock(blocks[0], x, ends)
+        for block in blocks[1:]:
+            total += _resblock(block, x, ends)
+        x = total.div_(hift.num_kernels)
+    spectrum = hift.conv_post(F.leaky_relu_(x))
+    bins = hift.istft_params["n_fft"] // 2 + 1
+    per_frame = SAMPLES_PER_MEL // hift.istft_params["hop_len"]
+    waves = []
+    for row, count in zip(spectrum, frames, strict=True):
+        own = row[None, :, : count * per_frame + 1]
+        wave = hift._istft(torch.exp(own[:, :bins]), torch.sin(own[:, bins:]))[0]
+        waves.append(torch.clamp(wave, -hift.audio_limit, hift.audio_limit))
+    return waves
+
+
+def _resblock(block: Any, x: Tensor, ends: _Ends) -> Tensor:
+    parts = (block.activations1, block.convs1, block.activations2, block.convs2)
+    for snake1, conv1, snake2, conv2 in zip(*parts, strict=True):
+        inner = ends(conv1(_snake(snake1, x)))
+        x = ends(conv2(_snake(snake2, inner))).add_(x)
+    return x
+
+
+def _snake(snake: Any, x: Tensor) -> Tensor:
+    """x + sin²(αx)/α in one buffer: upstream's passes over memory cost as much as convolutions."""
+    alpha = snake.alpha[:, None]
+    wave = (x * alpha).sin_()
+    return wave.mul_(wave).mul_(1.0 / (alpha + snake.no_div_by_zero)).add_(x)
+
+
+def _padded(rows: Sequence[Tensor]) -> Tensor:
+    """(channels, n) each to (rows, channels, longest), zeroes at the ends."""
+    longest = max(row.shape[1] for row in rows)
+    return torch.stack([F.pad(row, (0, longest - row.shape[1])) for row in rows])

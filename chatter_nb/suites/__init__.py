@@ -1,0 +1,99 @@
+"""Benchmark suites by name, and running one. A suite's module is imported when it is run.
+
+Each has `run(options, progress) -> list[Result]`, the baseline being upstream's own calls or the
+embedded engine's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from importlib import import_module
+from typing import Any
+
+from chatter_nb.bench import Options, Progress, record
+from chatter_nb.errors import InputError
+
+ENGINES = ("chatterbox", "chatterbox-multilingual", "chatterbox-turbo")
+PRECISIONS = ("auto", "exact", "fast")
+_MODEL = {"checkpoint": "", "engine": "chatterbox", "device": "auto"}
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What a suite compares, and the options it takes with their defaults."""
+
+    told: str
+    takes: dict[str, Any]
+
+
+SUITES = {
+    "embedded": Suite("the embedded voice: bare calls, and a run to a file", {"repeats": 5}),
+    "load": Suite("loading a model, each in a process of its own", {"repeats": 3} | _MODEL),
+    "overhead": Suite(
+        "one chunk, upstream's model: what is spent around it",
+        {"tokens": 48, "repeats": 3} | _MODEL,
+    ),
+    "t3": Suite(
+        "text to speech tokens, many chunks",
+        {"chunks": 8, "tokens": 48, "rows": 0, "repeats": 1, "seeds": 1, "voices": 1}
+        | {"precision": "exact"}
+        | _MODEL,
+    ),
+    "s3gen": Suite(
+        "speech tokens to samples, many chunks",
+        {"chunks": 4, "tokens": 64, "repeats": 1, "prompt_s": 10.0} | _MODEL,
+    ),
+    "pipeline": Suite(
+        "text to a watermarked file",
+        {"chunks": 4, "tokens": 64, "rows": 0, "repeats": 1, "prompt_s": 3.0}
+        | {"precision": "exact"}
+        | _MODEL,
+    ),
+}
+
+
+def run_suite(
+    name: str, given: Mapping[str, Any], progress: Progress = lambda told: None
+) -> dict[str, Any]:
+    """Run a suite and return its record (see interfaces: benchmark JSON).
+
+    `given` are options by name, None for those left at the suite's default. Raises `InputError`
+    for a suite or an option that is not there, before any work.
+    """
+    options = options_for(name, given)
+    results = import_module(f"chatter_nb.suites.{name}").run(options, progress)
+    return record(name, results, "cpu" if name == "embedded" else options.device)
+
+
+def options_for(name: str, given: Mapping[str, Any]) -> Options:
+    """A suite's options: what is given, over its defaults."""
+    if name not in SUITES:
+        raise InputError(f"unknown suite '{name}'; there is: {', '.join(SUITES)}")
+    takes = SUITES[name].takes
+    asked = {option: value for option, value in given.items() if value is not None}
+    foreign = [_flag(option) for option in asked if option not in takes]
+    if foreign:
+        known = " ".join(_flag(option) for option in takes)
+        raise InputError(f"suite '{name}' does not take {' '.join(foreign)}; it takes {known}")
+    options = Options(**(takes | asked))
+    _check(options)
+    return options
+
+
+def _check(options: Options) -> None:
+    for field in fields(options):
+        value = getattr(options, field.name)
+        least = 0 if field.name == "rows" else 1
+        if isinstance(value, int) and value < least:
+            raise InputError(f"{_flag(field.name)} must be at least {least}, not {value}")
+    if not options.prompt_s > 0:
+        raise InputError(f"--prompt-s must be more than 0, not {options.prompt_s}")
+    for option, known in (("engine", ENGINES), ("precision", PRECISIONS)):
+        value = getattr(options, option)
+        if value not in known:
+            raise InputError(f"{_flag(option)} {value!r} is none of {', '.join(known)}")
+
+
+def _flag(option: str) -> str:
+    return f"--{option.replace('_', '-')}"

@@ -1,0 +1,101 @@
+"""Text to a watermarked file: upstream's `generate` chunk by chunk, against our whole run."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chatter_nb.bench import Options, Progress, Result, alternate, compared
+from chatter_nb.models import get_or_load_tts_model, pick_device
+from chatter_nb.params import SpeakParams
+from chatter_nb.speak import Speech, generate_tts
+from chatter_nb.suites.overhead import seed_of
+from chatter_nb.suites.workload import (
+    Calls,
+    checkpoint_for,
+    counted_calls,
+    generate,
+    shorten_prompt,
+    texts_that_end,
+    upstream_model,
+)
+from chatter_nb.watermark import load_perth
+
+
+def run(options: Options, progress: Progress) -> list[Result]:
+    folder = checkpoint_for(options, progress)
+    device = pick_device(options.device, engine=options.engine).name
+    model = upstream_model(options.engine, folder, device)
+    shorten_prompt(model, options.prompt_s)
+    texts = texts_that_end(model, options.chunks, options.tokens, seed_of, progress)
+    get_or_load_tts_model(options.engine, device, str(folder))
+    calls: list[Calls] = []
+
+    def theirs() -> None:
+        with counted_calls() as counted:
+            for text in texts:
+                generate(model, text, seed_of(text))
+        calls.append(counted)
+
+    with tempfile.TemporaryDirectory() as outputs:
+        ours = OurRuns(texts, options, device, folder, Path(outputs))
+        generate(model, texts[0], seed_of(texts[0]))  # warm-up; T3 is warm from looking for texts
+        ours.warm_up()
+        timings = alternate(
+            {"baseline": theirs, "ours": ours}, options.repeats, progress, warm_up=False
+        )
+        figures = _figures(ours.last, calls[-1])
+    name = f"{len(texts)} chunks, {options.prompt_s:g} s prompt"
+    return [compared(name, timings, None, **figures)]
+
+
+class OurRuns:
+    """Whole runs to one wav, each in a folder of its own: nothing is found finished."""
+
+    def __init__(
+        self, texts: list[str], options: Options, device: str, folder: Path, outputs: Path
+    ) -> None:
+        self._values: dict[str, Any] = {
+            "engine": options.engine,
+            "device": device,
+            "checkpoint": str(folder),
+            "prompt_s": options.prompt_s,
+            "precision": options.precision,
+            "rows": options.rows,
+            "seed": 0,
+            "run_name": "bench",
+        }
+        self._texts, self._outputs, self._count = texts, outputs, 0
+        self.last: Speech
+
+    def __call__(self) -> None:
+        self.last = self._run(self._texts)
+
+    def warm_up(self) -> None:
+        self._run(self._texts[:1])
+
+    def _run(self, texts: list[str]) -> Speech:
+        self._count += 1
+        own = {"text": "\n\n".join(texts), "outputs_dir": str(self._outputs / str(self._count))}
+        return generate_tts(SpeakParams.create(self._values | own))
+
+
+def _figures(ours: Speech, theirs: Calls) -> dict[str, Any]:
+    record = ours.record
+    return {
+        "audio_s": record.audio_s,
+        "watermark": watermark_of(ours),
+        "ours_model_calls": record.model_calls,
+        "baseline_model_calls": theirs.count,
+        "ours_stages_s": record.stages_s,
+        "baseline_stages_s": theirs.seconds,
+    }
+
+
+def watermark_of(speech: Speech) -> float:
+    """What PerTh finds in a run's file: 1 is its mark, 0 none."""
+    audio, rate = speech.read()
+    return float(np.mean(load_perth().get_watermark(audio, sample_rate=rate)))
