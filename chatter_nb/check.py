@@ -7,7 +7,8 @@ from pathlib import Path
 
 from chatter_nb.checkpoints import locate
 from chatter_nb.convert import check_conversion
-from chatter_nb.engines.base import check_supported, entry
+from chatter_nb.engines.base import check_supported
+from chatter_nb.engines.registry import entry
 from chatter_nb.errors import ChatterError
 from chatter_nb.models import pick_device, pick_engine
 from chatter_nb.params import ConvertParams, SpeakParams, read_params

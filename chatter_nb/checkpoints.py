@@ -16,6 +16,7 @@ from chatter_nb.project import resolve_path
 
 PACKAGE = "chatterbox-tts"
 _REPO = "ResembleAI/chatterbox"
+MEANFLOW_FILE = "s3gen_meanflow.safetensors"  # Turbo's; the others can use it too
 OWN_VOICE = "conds.pt"  # has a content hash of its own
 _SAMPLES, _SAMPLE_BYTES = 256, 1 << 16
 
@@ -26,7 +27,7 @@ class ModelFiles:
 
     repo: str
     needed: tuple[str, ...]
-    optional: tuple[str, ...] = (OWN_VOICE,)
+    optional: tuple[str, ...] = (OWN_VOICE, MEANFLOW_FILE)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -45,21 +46,21 @@ MODELS = {
             "s3gen.pt",
             "grapheme_mtl_merged_expanded_v1.json",
         ),
-        (OWN_VOICE, "Cangjie5_TC.json"),
+        (OWN_VOICE, MEANFLOW_FILE, "Cangjie5_TC.json"),
     ),
     "chatterbox-turbo": ModelFiles(
         "ResembleAI/chatterbox-turbo",
         (
             "ve.safetensors",
             "t3_turbo_v1.safetensors",
-            "s3gen_meanflow.safetensors",
+            MEANFLOW_FILE,
             "vocab.json",
             "merges.txt",
             "tokenizer_config.json",
         ),
         (OWN_VOICE, "added_tokens.json", "special_tokens_map.json", "tokenizer.json"),
     ),
-    "chatterbox-vc": ModelFiles(_REPO, ("s3gen.safetensors",)),
+    "chatterbox-vc": ModelFiles(_REPO, ("s3gen.safetensors",), (OWN_VOICE,)),
 }
 
 

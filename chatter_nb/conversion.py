@@ -89,6 +89,7 @@ class Conversions:
             unfinished,
             sample_rate=plan.engine.sample_rate,
             watermarked=plan.engine.watermarked,
+            device=plan.engine.device,
         )
         conversion = self._begin(output)
         joiner = conversion.joiner(sink.write)

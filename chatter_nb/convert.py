@@ -15,7 +15,8 @@ from typing import Any
 from chatter_nb.audio import inspect_audio, resampled_length
 from chatter_nb.chunkstore import ChunkStore, chunk_key
 from chatter_nb.conversion import Conversions, PlannedRecording, PlannedWindow
-from chatter_nb.engines.base import ConvertEngine, Voice, check_supported, entry, knobs_of
+from chatter_nb.engines.base import ConvertEngine, Voice, check_supported, knobs_of
+from chatter_nb.engines.registry import entry
 from chatter_nb.errors import InputError
 from chatter_nb.execution import Progress, carry_out
 from chatter_nb.models import Choice, get_or_load_vc_model

@@ -25,7 +25,7 @@ from packaging.requirements import Requirement
 from chatter_nb import __version__
 from chatter_nb.checkpoints import MODELS, PACKAGE, cached
 from chatter_nb.disk import free_disk_bytes
-from chatter_nb.engines.base import INSTALL_CHATTERBOX, TTS_ENGINES, VC_ENGINES
+from chatter_nb.engines.registry import INSTALL_CHATTERBOX, TTS_ENGINES, VC_ENGINES
 from chatter_nb.errors import EngineError
 from chatter_nb.models import Choice, pick_device, pick_engine
 from chatter_nb.project import resolve_path

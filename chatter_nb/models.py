@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-from chatter_nb.engines import base
+from chatter_nb.engines import registry
 from chatter_nb.errors import EngineError, UnavailableError
 from chatter_nb.project import resolve_path
 
@@ -40,7 +40,7 @@ class Choice:
 
 def pick_device(device: str = "auto", *, engine: str = "", convert: bool = False) -> Choice:
     """The device to run models on. Raises `UnavailableError` for one that is not there."""
-    if engine and base.entry(engine, convert=convert).cpu_only:
+    if engine and registry.entry(engine, convert=convert).cpu_only:
         if device not in ("auto", "cpu"):
             raise UnavailableError(f"engine '{engine}' runs on the cpu only, not on '{device}'")
         return Choice("cpu", f"{engine} runs on the cpu")
@@ -78,10 +78,10 @@ def _pick_torch_device(device: str) -> Choice:
 def pick_engine(engine: str = "auto", *, convert: bool = False) -> Choice:
     """The engine that speaks or converts: the one asked for, or the best that can run here."""
     if engine != "auto":
-        base.entry(engine, convert=convert)
+        registry.entry(engine, convert=convert)
         return Choice(engine, "asked for")
     passed_over: list[str] = []
-    for name, entry in base.registry(convert=convert).items():
+    for name, entry in registry.entries(convert=convert).items():
         lacks = _lacks(entry)
         if not lacks:
             default = f"the embedded {'converter' if convert else 'voice'}"
@@ -92,7 +92,7 @@ def pick_engine(engine: str = "auto", *, convert: bool = False) -> Choice:
     raise UnavailableError("no engine can run here: " + "; ".join(passed_over))
 
 
-def _lacks(entry: base.EngineEntry) -> str:
+def _lacks(entry: registry.EngineEntry) -> str:
     if entry.missing():
         return entry.lacks()
     if entry.needs_gpu and pick_device().name == "cpu":
@@ -139,7 +139,7 @@ def _get_or_load(
     key = f"{CONVERT}{name}" if convert else name
     with _lock:
         if key not in _models:
-            engine_class = base.entry(name, convert=convert).engine_class()
+            engine_class = registry.entry(name, convert=convert).engine_class()
             own = (
                 {"precision": precision}
                 if "precision" in getattr(engine_class, "takes", ())

@@ -102,6 +102,7 @@ class SpeakParams(StrictParams):
     repetition_penalty: float | None = Field(None, ge=1, le=10, description="1 is none")
     max_new_tokens: int | None = Field(None, ge=1, le=4096, description="25 tokens a second")
     n_cfm_timesteps: CfmSteps | None = Field(None, description="steps from token to mel")
+    meanflow: bool | None = Field(None, description="Turbo's two-step decoder for the others")
     prompt_s: PromptSeconds | None = Field(None, description="voice prompt used, seconds")
     speed: float | None = Field(None, ge=0.5, le=2, description="pace; 1 is the voice's own")
     formats: Formats = ("wav",)

@@ -12,7 +12,8 @@ from functools import partial
 from typing import Any
 
 from chatter_nb.chunkstore import ChunkStore
-from chatter_nb.engines.base import SpeechEngine, Voice, check_supported, entry
+from chatter_nb.engines.base import SpeechEngine, Voice, check_supported
+from chatter_nb.engines.registry import entry
 from chatter_nb.errors import InputError
 from chatter_nb.identity import PlannedChunk, check_takes, identify
 from chatter_nb.models import Choice, get_or_load_tts_model, pick_precision

@@ -9,7 +9,7 @@ from typing import Any
 
 from chatter_nb.checkpoints import locate
 from chatter_nb.disk import free_disk_bytes
-from chatter_nb.engines.base import entry
+from chatter_nb.engines.registry import entry
 from chatter_nb.errors import InputError, ParamError
 from chatter_nb.models import Choice, pick_device, pick_engine
 from chatter_nb.params import ConvertParams, SpeakParams

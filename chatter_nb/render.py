@@ -74,6 +74,7 @@ class Run:
             unfinished,
             sample_rate=rate,
             watermarked=plan.engine.watermarked,
+            device=plan.engine.device,
         )
         self._made = {}
         joiner = Joiner(

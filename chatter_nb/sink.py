@@ -34,6 +34,7 @@ class Sink:
         *,
         sample_rate: int,
         watermarked: bool,
+        device: str = "cpu",
     ) -> None:
         self.writer = AudioWriter(
             folder, name, params.formats, sample_rate=sample_rate, wav_bits=params.wav_bits
@@ -44,7 +45,7 @@ class Sink:
         self._mark: Watermark | None = None
         if watermarked:
             with watch.stage("load"):
-                self._mark = Watermark(self._write, sample_rate=sample_rate)
+                self._mark = Watermark(self._write, sample_rate=sample_rate, device=device)
 
     def write(self, block: Signal) -> None:
         if self._mark is None:

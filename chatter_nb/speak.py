@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from chatter_nb.audio import Signal
-from chatter_nb.engines.base import KNOBS, check_supported, entry
+from chatter_nb.engines.base import KNOBS, check_supported
+from chatter_nb.engines.registry import entry
 from chatter_nb.errors import ParamError
 from chatter_nb.execution import Progress, carry_out
 from chatter_nb.models import get_or_load_tts_model, pick_engine
@@ -18,7 +19,7 @@ from chatter_nb.plan import SpeechPlan, estimate, plan_speech
 from chatter_nb.planning import Estimate, draw_seed, library_of
 from chatter_nb.render import Run, checked, options_of, request_for
 from chatter_nb.speech import Speech, load_speech
-from chatter_nb.watermark import mark
+from chatter_nb.watermark import load_perth, mark
 
 __all__ = [
     "Estimate",
@@ -94,4 +95,6 @@ def process_one_chunk(
     request = request_for(0, text, own_seed, own_voice, model, params)
     ((_, audio, _),) = model.synthesize([request], **options_of(model, params, 1))
     checked(audio, text)
-    return mark(audio, model.sample_rate) if model.watermarked else audio, model.sample_rate
+    if model.watermarked:
+        audio = mark(audio, model.sample_rate, perth=load_perth(model.device))
+    return audio, model.sample_rate

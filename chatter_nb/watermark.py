@@ -24,24 +24,28 @@ CURE = "pip install 'setuptools<81' resemble-perth"
 _SILENT_PEAK = 1e-4  # PerTh has nothing to hide a mark in
 
 
-def load_perth() -> Any:
-    """PerTh's marker and detector. Raises `UnavailableError` with the cure if it cannot load."""
-    return models.shared("perth", _load)
+def load_perth(device: str = "cpu") -> Any:
+    """PerTh's marker and detector, on `device` if that is CUDA, else on the CPU.
+
+    Raises `UnavailableError` with the cure if it cannot load.
+    """
+    place = device if device.startswith("cuda") else "cpu"
+    return models.shared(("perth", place), lambda: _load(place))
 
 
-def _load() -> Any:
+def _load(device: str) -> Any:
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")  # of pkg_resources, at each import
-        return _perth()
+        return _perth(device)
 
 
-def _perth() -> Any:
+def _perth(device: str) -> Any:
     """PerTh prints which weights it loaded: stdout is for our own output."""
     import perth
 
     if perth.PerthImplicitWatermarker is None:  # it swallowed an ImportError of pkg_resources
         raise UnavailableError(f"PerTh, the watermark, cannot load: {CURE}")
-    return perth.PerthImplicitWatermarker()
+    return perth.PerthImplicitWatermarker(device=device)
 
 
 def mark(signal: Signal, sample_rate: int, *, perth: Any = None) -> Signal:
@@ -64,10 +68,12 @@ class Watermark:
     `chunk_end` says that what has been written ends a chunk: blocks end there if they can.
     """
 
-    def __init__(self, write: Callable[[Signal], object], *, sample_rate: int) -> None:
+    def __init__(
+        self, write: Callable[[Signal], object], *, sample_rate: int, device: str = "cpu"
+    ) -> None:
         self._write = write
         self._rate = sample_rate
-        self._perth = load_perth()
+        self._perth = load_perth(device)
         self._context = round(CONTEXT_S * sample_rate)
         self._longest = round(BLOCK_S * sample_rate) - 2 * self._context
         self._before: Signal = np.zeros(0, np.float32)  # the last samples, as they came

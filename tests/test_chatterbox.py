@@ -297,6 +297,28 @@ def test_fewer_decoder_steps_are_another_sound_of_the_same_length(say):
     assert not np.array_equal(ten, four)
 
 
+@pytest.mark.parametrize("model", MODELS[:2])
+def test_turbos_decoder_serves_the_other_models_if_it_is_there(
+    model, tiny, library, tmp_path, own_models
+):
+    """Two steps in the place of ten; either path gives the samples of the same module."""
+    folder = shutil.copytree(tiny(model), tmp_path / "both")
+    engine = get_or_load_tts_model(model, "cpu", str(folder))
+    voice = engine.prepare_voice("", library)
+
+    def run(path, **knobs):
+        request = ChunkRequest(0, TEXT, 1, voice, "en", knobs)
+        return next(iter(engine.synthesize([request], engine_path=path)))[1]
+
+    with pytest.raises(InputError, match=r"meanflow needs .*both/s3gen_meanflow\.safetensors: put"):
+        run("fast", meanflow=True)
+    shutil.copy(tiny("chatterbox-turbo") / "s3gen_meanflow.safetensors", folder)
+    fast, plain = run("fast", meanflow=True), run("upstream", meanflow=True)
+    assert near(fast, plain)
+    assert not near(fast, run("fast"))
+    assert len(fast) == len(run("fast"))
+
+
 def test_letters_without_a_token_are_refused_and_accents_told(load):
     engine = load()
     with pytest.raises(InputError, match=r"'chatterbox' has no token for 你 .*multilingual"):

@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT
 
 from chatter_nb import doctor, traps
-from chatter_nb.engines.base import TTS_ENGINES, VC_ENGINES
+from chatter_nb.engines.registry import TTS_ENGINES, VC_ENGINES
 from chatter_nb.models import Choice
 
 TORCH = {
@@ -47,7 +47,7 @@ def healthy(monkeypatch):
         monkeypatch.setattr(module, "installed_version", version)
         monkeypatch.setattr(module, "find_spec", lambda name: object())
     monkeypatch.setattr(doctor, "_wanted", list)
-    monkeypatch.setattr("chatter_nb.engines.base.find_spec", lambda name: object())
+    monkeypatch.setattr("chatter_nb.engines.registry.find_spec", lambda name: object())
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     return see
 
@@ -217,7 +217,7 @@ def test_engines_that_are_not_installed(healthy, monkeypatch):
     """One command for all of Chatterbox, one for the embedded converter."""
     there = {"hibari", "ipykernel"}
     monkeypatch.setattr(doctor, "find_spec", lambda name: name in there or None)
-    monkeypatch.setattr("chatter_nb.engines.base.find_spec", lambda name: name in there or None)
+    monkeypatch.setattr("chatter_nb.engines.registry.find_spec", lambda name: name in there or None)
     monkeypatch.setattr(doctor, "installed_version", lambda name: None)
     report = healthy(look_at_imports={}, look_at_gpus=[])
     chatterbox, world = report.missing

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from chatter_nb import models
-from chatter_nb.engines import base
-from chatter_nb.engines.base import EngineEntry
+from chatter_nb.engines import registry
+from chatter_nb.engines.registry import EngineEntry
 from chatter_nb.errors import EngineError, UnavailableError
 from chatter_nb.testing import ToneEngine
 
@@ -68,7 +68,7 @@ def test_another_place_for_a_loaded_model_is_an_error(counted):
 def test_auto_takes_the_embedded_voice_and_says_why_not_a_better_one(monkeypatch):
     """A better engine is passed over with its reason: not installed, or no GPU."""
     absent = EngineEntry("x", "X", ("not_a_module",), "pip install x", needs_gpu=True)
-    monkeypatch.setitem(base.TTS_ENGINES, "chatterbox", absent)
+    monkeypatch.setitem(registry.TTS_ENGINES, "chatterbox", absent)
     choice = models.pick_engine("auto")
     assert choice.name == "hibari"
     assert choice.reason == "the embedded voice; not chatterbox: not_a_module is not installed"
@@ -97,7 +97,7 @@ def with_torch(monkeypatch):
 def test_auto_takes_chatterbox_where_it_is_installed_and_a_gpu_is_present(monkeypatch, with_torch):
     """The order of the registry is the order of preference."""
     there = EngineEntry("x", "X", ("numpy",), "", needs_gpu=True)
-    monkeypatch.setitem(base.TTS_ENGINES, "chatterbox", there)
+    monkeypatch.setitem(registry.TTS_ENGINES, "chatterbox", there)
     with_torch(cuda=True)
     assert models.pick_engine().name == "chatterbox"
     with_torch(cuda=False)

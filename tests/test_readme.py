@@ -12,7 +12,7 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from chatter_nb.engines.base import TTS_ENGINES, VC_ENGINES
+from chatter_nb.engines.registry import TTS_ENGINES, VC_ENGINES
 from chatter_nb.params import SpeakParams
 
 README = (ROOT / "README.md").read_text()

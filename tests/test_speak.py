@@ -13,8 +13,8 @@ import pytest
 import soundfile
 from conftest import OZ, ROOT
 
-from chatter_nb.engines import base
-from chatter_nb.engines.base import EngineEntry
+from chatter_nb.engines import registry
+from chatter_nb.engines.registry import EngineEntry
 from chatter_nb.errors import Cancelled, EngineError, InputError, OutputError, ParamError
 from chatter_nb.models import pick_engine
 from chatter_nb.params import SpeakParams
@@ -441,7 +441,7 @@ def test_a_resume_keeps_the_engine_that_auto_became(hum, tmp_path, monkeypatch):
     with pytest.raises(EngineError):
         hum(engine=ToneEngine(fail_at=5))
     better = EngineEntry("chatter_nb.testing", "ToneEngine", ("numpy",), "")
-    monkeypatch.setattr(base, "TTS_ENGINES", base.TTS_ENGINES | {"chatterbox": better})
+    monkeypatch.setattr(registry, "TTS_ENGINES", registry.TTS_ENGINES | {"chatterbox": better})
     assert pick_engine().name == "chatterbox"
     resumed, engine = hum()
     assert resumed.record.engine.name == "hibari"

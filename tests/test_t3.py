@@ -13,6 +13,7 @@ from chatter_nb.engines.device import quiet_upstream, seeded  # noqa: E402
 from chatter_nb.engines.loading import load_t3  # noqa: E402
 from chatter_nb.engines.t3 import TokenDecoder  # noqa: E402
 from chatter_nb.engines.tokens import Prompt, Sampling  # noqa: E402
+from chatter_nb.testing import make_checkpoint  # noqa: E402
 
 MODELS = {
     "chatterbox": "t3_cfg.safetensors",
@@ -86,6 +87,18 @@ def test_every_chunk_gets_upstreams_tokens(name, rows, model):
     assert not differing
     assert any(one.ended for one in theirs.values())
     assert not all(one.ended for one in theirs.values())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_ends_that_come_early_are_upstreams(name, tmp_path):
+    """A model that ends after a few tokens: rows are refilled at almost every step."""
+    own = Model(name, make_checkpoint(tmp_path / "short", name, size="tiny", mean_tokens=4))
+    prompts = own.prompts([8, 21, 4, 33, 12, 6, 17, 9, 26])
+    ours = own.ours(prompts, 3)
+    theirs = {prompt.index: own.theirs(prompt) for prompt in prompts}
+    assert [index for index in theirs if not same(ours[index], theirs[index])] == []
+    assert sum(one.ended for one in theirs.values()) > 6
+    assert min(len(one.tokens) for one in theirs.values()) < 10
 
 
 def test_a_chunks_tokens_do_not_depend_on_its_company(model):

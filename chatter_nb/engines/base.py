@@ -1,18 +1,15 @@
-"""What an engine is: the protocol, the registry, and the check of what an engine accepts.
+"""What an engine is: the protocols, what they exchange, and the check of what an engine accepts.
 
-Engines are synchronous: plain calls, no threads. Importing this module imports none of them.
+Engines are synchronous: plain calls, no threads.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
-from chatter_nb.errors import ParamError, UnavailableError
+from chatter_nb.errors import ParamError
 
 if TYPE_CHECKING:
     from chatter_nb.audio import Signal
@@ -31,6 +28,7 @@ KNOBS = (
     "repetition_penalty",
     "max_new_tokens",
     "n_cfm_timesteps",
+    "meanflow",
     "prompt_s",
     "speed",
 )
@@ -202,95 +200,6 @@ class ConvertEngine(Protocol):
     ) -> Conversion:
         """Look at a whole recording once (mono, at `source_rate`), before its windows are made."""
         ...
-
-
-@dataclass(frozen=True)
-class EngineEntry:
-    """A registered engine: where its class is, and what must be importable for it."""
-
-    module: str
-    class_name: str
-    requires: tuple[str, ...]
-    install: str
-    files: str = ""  # the model in `checkpoints.MODELS` whose files it needs
-    needs_gpu: bool = False
-    cpu_only: bool = False
-
-    def missing(self) -> list[str]:
-        return [name for name in self.requires if find_spec(name) is None]
-
-    def lacks(self) -> str:
-        """What is not installed, as a sentence; empty if nothing."""
-        missing = self.missing()
-        are = "is" if len(missing) == 1 else "are"
-        return f"{', '.join(missing)} {are} not installed" if missing else ""
-
-    def engine_class(self) -> Any:
-        """The class, not loaded as a model. Raises `UnavailableError` with the install command."""
-        missing = self.missing()
-        if missing:
-            raise UnavailableError(f"{self.lacks()}; install with: {self.install}")
-        with warnings.catch_warnings():  # what other packages say of each other at import
-            warnings.simplefilter("ignore")
-            return getattr(import_module(self.module), self.class_name)
-
-
-# `pip` alone would follow chatterbox-tts' own pins, which take torch and numpy back by years.
-INSTALL_CHATTERBOX = (
-    "pip install -c constraints.txt -e '.[chatterbox]' && "
-    "pip install --no-deps chatterbox-tts==0.1.7"
-)
-
-
-def _chatterbox(class_name: str, files: str, module: str = "chatterbox") -> EngineEntry:
-    return EngineEntry(
-        f"chatter_nb.engines.{module}",
-        class_name,
-        ("torch", "torchaudio", "chatterbox"),
-        INSTALL_CHATTERBOX,
-        files,
-        needs_gpu=True,
-    )
-
-
-# In order of preference: `auto` takes the first whose needs are met.
-TTS_ENGINES: dict[str, EngineEntry] = {
-    "chatterbox": _chatterbox("ChatterboxEngine", "chatterbox"),
-    "hibari": EngineEntry(
-        "chatter_nb.engines.hibari",
-        "HibariEngine",
-        ("hibari",),
-        "pip install hibari-tts",
-        cpu_only=True,
-    ),
-    "chatterbox-multilingual": _chatterbox("MultilingualEngine", "chatterbox-multilingual"),
-    "chatterbox-turbo": _chatterbox("TurboEngine", "chatterbox-turbo"),
-}
-
-VC_ENGINES: dict[str, EngineEntry] = {
-    "chatterbox": _chatterbox("ChatterboxConverter", "chatterbox-vc", "chatterbox_vc"),
-    "world": EngineEntry(
-        "chatter_nb.engines.world",
-        "WorldConverter",
-        ("pyworld",),
-        "pip install pyworld-prebuilt",
-        cpu_only=True,
-    ),
-}
-
-
-def registry(*, convert: bool = False) -> dict[str, EngineEntry]:
-    """The engines that speak, or those that convert."""
-    return VC_ENGINES if convert else TTS_ENGINES
-
-
-def entry(name: str, *, convert: bool = False) -> EngineEntry:
-    """The registry's entry, or an `UnavailableError` that lists what there is."""
-    entries = registry(convert=convert)
-    if name not in entries:
-        doing = "converts" if convert else "speaks"
-        raise UnavailableError(f"no engine '{name}' {doing}; there are: {', '.join(entries)}")
-    return entries[name]
 
 
 def knobs_of(params: SpeakParams | ConvertParams) -> dict[str, float | int]:

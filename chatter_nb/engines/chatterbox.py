@@ -23,7 +23,7 @@ from chatterbox.models.tokenizers import EnTokenizer
 from torch import Tensor
 from transformers import AutoTokenizer
 
-from chatter_nb.checkpoints import PACKAGE, identity, locate
+from chatter_nb.checkpoints import MEANFLOW_FILE, PACKAGE, identity, locate
 from chatter_nb.engines.alphabet import Alphabet
 from chatter_nb.engines.base import ChunkRequest, Voice
 from chatter_nb.engines.conditionals import Conditionals, VoiceShelf, encode_for_speech
@@ -66,7 +66,7 @@ class ChatterboxEngine:
     name = "chatterbox"
     sample_rate = S3GEN_SR
     languages: tuple[str, ...] = ("en",)
-    takes = frozenset({"exaggeration", "cfg_weight", "min_p", *_COMMON, *_OTHERS})
+    takes = frozenset({"exaggeration", "cfg_weight", "min_p", "meanflow", *_COMMON, *_OTHERS})
     watermarked = True
     defaults: ClassVar[dict[str, float]] = {
         "exaggeration": 0.5,
@@ -96,13 +96,14 @@ class ChatterboxEngine:
         self.device, self.precision = device, precision
         self.typical_rtf = _RTF[device.partition(":")[0]]
         self.version = f"{version(PACKAGE)}+{identity(folder, self.name)}{self._helpers()}"
-        self._perth = load_perth()  # held, so that each output of a run finds it loaded
+        self._perth = load_perth(device)  # held, so that each output of a run finds it loaded
         self._load_tokenizer()
         self._voice_encoder = load_voice_encoder(folder, self.voice_encoder_file, device)
         self._s3gen = load_s3gen(folder, self.s3gen_file, device, meanflow=self.meanflow)
         t3 = load_t3(folder, self.t3_file, "cpu", self.name)
         self._decoder = TokenDecoder(t3, device, weights_dtype(device, precision))
-        self._fast = FastPath(self, self._decoder, Synthesizer(self._s3gen, precision=precision))
+        self._synthesizer = Synthesizer(self._s3gen, precision=precision)
+        self._fast = FastPath(self, self._decoder)
         self._voices = VoiceShelf(folder, self.version, self._encode, min_s=self.min_voice_s or 0)
 
     def prepare_voice(self, voice: str, library: Library) -> Voice:
@@ -130,7 +131,28 @@ class ChatterboxEngine:
     def _plain(self) -> PlainPath:
         """Upstream's modules as they are: loaded when they are first asked for."""
         t3 = load_t3(self._folder, self.t3_file, self.device, self.name)
-        return PlainPath(self, t3, self._s3gen)
+        return PlainPath(self, t3)
+
+    def s3gen(self, request: ChunkRequest) -> Any:
+        return self._other_s3gen if request.knobs.get("meanflow") else self._s3gen
+
+    def synthesizer(self, request: ChunkRequest) -> Synthesizer:
+        return self._other_synthesizer if request.knobs.get("meanflow") else self._synthesizer
+
+    @cached_property
+    def _other_s3gen(self) -> Any:
+        """Turbo's, which takes two steps: it is not among this model's files, but may be added."""
+        path = self._folder / MEANFLOW_FILE
+        if not path.is_file():
+            raise InputError(
+                f"meanflow needs {path}: put {MEANFLOW_FILE} of chatterbox-turbo there (chatter-nb "
+                "fetch chatterbox-turbo brings it), or leave meanflow out"
+            )
+        return load_s3gen(self._folder, MEANFLOW_FILE, self.device, meanflow=True)
+
+    @cached_property
+    def _other_synthesizer(self) -> Synthesizer:
+        return Synthesizer(self._other_s3gen, precision=self.precision)
 
     def prompt(self, text: str, seed: int, request: ChunkRequest) -> Prompt:
         tokens = self._text_tokens(text, request.language)
@@ -231,7 +253,7 @@ class TurboEngine(ChatterboxEngine):
         "max_new_tokens": MAX_NEW_TOKENS,
     }
     t3_file = "t3_turbo_v1.safetensors"
-    s3gen_file = "s3gen_meanflow.safetensors"
+    s3gen_file = MEANFLOW_FILE
     meanflow = True
     min_voice_s = 5.0 + 1 / S3GEN_SR  # more than five
     encoder_prompt_s = 15.0

@@ -61,7 +61,7 @@ class ChatterboxConverter:
         self.typical_rtf = _RTF[device.partition(":")[0]]
         own = identity(folder, "chatterbox-vc")
         self.version = f"{version(PACKAGE)}+{own}+r{REVISION}"
-        self._perth = load_perth()  # held, so that each output of a run finds it loaded
+        self._perth = load_perth(device)  # held, so that each output of a run finds it loaded
         self._s3gen = load_s3gen(folder, "s3gen.safetensors", device)
         self._flow = Flow(self._s3gen)
         self._voices = VoiceShelf(folder, f"vc {self.version}", self._encode, min_s=MIN_S)

@@ -17,7 +17,7 @@ from chatterbox.models.s3gen import S3GEN_SR
 from chatter_nb.audio import Signal, check_signal
 from chatter_nb.engines.base import ChunkInfo, ChunkRequest
 from chatter_nb.engines.device import memory_told, one_at_a_time
-from chatter_nb.engines.s3gen import Synthesizer, TokenRow
+from chatter_nb.engines.s3gen import TokenRow
 from chatter_nb.engines.script import (
     KEPT,
     SMALLER,
@@ -38,10 +38,10 @@ Item = TypeVar("Item")
 
 
 class FastPath:
-    """`decoder` and `synthesizer` of one model, whose `script` says what a request becomes."""
+    """The `decoder` of one model, whose `script` says what a request becomes."""
 
-    def __init__(self, script: Script, decoder: TokenDecoder, synthesizer: Synthesizer) -> None:
-        self._script, self._decoder, self._synthesizer = script, decoder, synthesizer
+    def __init__(self, script: Script, decoder: TokenDecoder) -> None:
+        self._script, self._decoder = script, decoder
         # A GPU is given several finished chunks at once; a CPU is busy with one.
         self._waves_together = 8 if decoder.device.type == "cuda" else 1
 
@@ -114,7 +114,7 @@ class FastPath:
         ]
         what = "one chunk" if len(rows) == 1 else f"{len(rows)} chunks together"
         with located(where(request), KEPT), memory_told(what, SMALLER), one_at_a_time():
-            made = self._synthesizer.waves(
+            made = self._script.synthesizer(request).waves(
                 rows, self._script.decoder_prompt(request), flow_steps=flow_steps(request)
             )
         return [

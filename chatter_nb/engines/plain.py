@@ -40,8 +40,8 @@ from chatter_nb.errors import EngineError, located
 class PlainPath:
     """Upstream's own T3 and S3Gen, called chunk by chunk; `script` says what a request becomes."""
 
-    def __init__(self, script: Script, t3: Any, s3gen: Any) -> None:
-        self._script, self._t3, self._s3gen = script, t3, s3gen
+    def __init__(self, script: Script, t3: Any) -> None:
+        self._script, self._t3 = script, t3
 
     def synthesize(self, requests: Sequence[ChunkRequest]) -> Iterator[Made]:
         """See `SpeechEngine.synthesize`: the samples are those of upstream's `generate`."""
@@ -75,7 +75,7 @@ class PlainPath:
 
     def _wave(self, tokens: Tensor, request: ChunkRequest) -> Signal:
         with torch.inference_mode():
-            wave, _ = self._s3gen.inference(
+            wave, _ = self._script.s3gen(request).inference(
                 speech_tokens=self._script.with_end(tokens),
                 ref_dict=self._script.decoder_prompt(request),
                 n_cfm_timesteps=flow_steps(request),

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from chatter_nb.audio import Signal
 from chatter_nb.engines.base import ChunkInfo, ChunkRequest
+from chatter_nb.engines.s3gen import Synthesizer
 from chatter_nb.engines.tokens import Decoded, Prompt, Sampling
 
 Made = tuple[int, Signal, ChunkInfo]
@@ -37,6 +38,14 @@ class Script(Protocol):
 
     def decoder_prompt(self, request: ChunkRequest) -> dict[str, Any]:
         """The request's voice for S3Gen, a new dict."""
+        ...
+
+    def s3gen(self, request: ChunkRequest) -> Any:
+        """Upstream's S3Gen that the request asks for."""
+        ...
+
+    def synthesizer(self, request: ChunkRequest) -> Synthesizer:
+        """… made ready for many chunks."""
         ...
 
     def with_end(self, tokens: Tensor) -> Tensor:

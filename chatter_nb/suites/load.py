@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from chatter_nb.bench import Options, Progress, Result, compared, timed
-from chatter_nb.engines.base import entry
+from chatter_nb.engines.registry import entry
 from chatter_nb.errors import EngineError
 from chatter_nb.models import pick_device
 from chatter_nb.suites.workload import checkpoint_for, upstream_class, upstream_model

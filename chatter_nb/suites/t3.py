@@ -17,10 +17,10 @@ from chatterbox import mtl_tts, tts, tts_turbo
 from torch import Tensor
 
 from chatter_nb.bench import Options, Progress, Result, alternate, compared
-from chatter_nb.engines.base import entry
 from chatter_nb.engines.conditionals import Conditionals
 from chatter_nb.engines.device import quiet_upstream, seeded
 from chatter_nb.engines.plain import decode
+from chatter_nb.engines.registry import entry
 from chatter_nb.engines.t3 import TokenDecoder
 from chatter_nb.engines.tokens import Prompt, Sampling
 from chatter_nb.errors import InputError
