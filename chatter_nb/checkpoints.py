@@ -83,6 +83,15 @@ def locate(model: str, checkpoint: str = "") -> Path:
     return folder
 
 
+def check_meanflow(folder: Path) -> None:
+    """Raise `InputError`, with the cure, where Turbo's decoder is not among a model's files."""
+    if not (folder / MEANFLOW_FILE).is_file():
+        raise InputError(
+            f"meanflow needs {folder / MEANFLOW_FILE}: put it there (it is one of "
+            "chatterbox-turbo's: chatter-nb fetch chatterbox-turbo), or leave meanflow out"
+        )
+
+
 def cached(model: str) -> Path | None:
     """The hub cache's folder of a model, if every needed file has arrived; asks no network."""
     from huggingface_hub import snapshot_download

@@ -68,6 +68,10 @@ class ConversionPlan:
     def windows(self) -> list[PlannedWindow]:
         return [planned for output in self.outputs for planned in output.windows]
 
+    @property
+    def precision(self) -> str:
+        return self.engine.precision
+
     def estimate(self) -> Estimate:
         """Audio, work and disk, leaving out the windows that are kept already."""
         audio_s, new_s = sum(one.duration_s for one in self.outputs), self._new_s()

@@ -150,7 +150,7 @@ def _engine_record(plan: SpeechPlan | ConversionPlan, rows: int) -> EngineRecord
         version=engine.version,
         device=engine.device,
         device_reason=plan.device_choice.reason,
-        precision=engine.precision,
+        precision=plan.precision,
         rows=rows,
     )
 

@@ -25,24 +25,28 @@ class PlannedChunk:
     take_of: str | None
 
 
-def identify(
-    chunks: Sequence[Chunk],
-    params: SpeakParams,
-    engine: SpeechEngine,
-    voice: Voice,
-    seed: int,
-) -> list[PlannedChunk]:
+class Settled(NamedTuple):
+    """What a run has settled on, besides its parameters."""
+
+    engine: SpeechEngine
+    precision: str
+    voice: Voice
+    seed: int
+
+
+def identify(chunks: Sequence[Chunk], params: SpeakParams, settled: Settled) -> list[PlannedChunk]:
     """Give each chunk of a text its seed, its key, and the take that `params.takes` asks for."""
+    engine, precision, voice, seed = settled
     determines = {
         "engine": engine.name,
         "version": engine.version,
         "voice": voice.content_hash,
         "knobs": knobs_of(params),
         "language": params.language or engine.languages[0],
-        "precision": engine.precision,
+        "precision": precision,
         "device": engine.device.partition(":")[0],  # another draws other numbers from a seed
         # As asked for: what `rows: 0` becomes follows the free memory, and a resume must find it.
-        "rows": params.rows if engine.precision == "fast" else None,
+        "rows": params.rows if precision == "fast" else None,
     }
     if params.engine_path != "fast":  # the samples are the same up to rounding: compared, not used
         determines["engine_path"] = params.engine_path

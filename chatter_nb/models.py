@@ -118,8 +118,8 @@ def get_or_load_tts_model(
     """The speech engine, loaded on first use and kept for the life of the process.
 
     `checkpoint` is a folder of model files; without it they come from the hub's cache, or are
-    fetched. Raises `EngineError` if it is loaded already for another device, checkpoint or
-    precision: `unload` first.
+    fetched. `precision` "any" is that of the loaded one. Raises `EngineError` if it is loaded
+    already for another device, checkpoint or precision: `unload` first.
     """
     return _get_or_load(engine, device, checkpoint, precision, convert=False)
 
@@ -134,10 +134,12 @@ def _get_or_load(
 ) -> Any:
     name = pick_engine(engine, convert=convert).name
     place = pick_device(device, engine=name, convert=convert).name.removesuffix(":0")
-    precision = pick_precision(precision, place).name
-    where = (place, str(resolve_path(checkpoint)) if checkpoint else "", precision)
     key = f"{CONVERT}{name}" if convert else name
     with _lock:
+        if precision == "any":
+            precision = _models[key][0][2] if key in _models else "exact"
+        precision = pick_precision(precision, place).name
+        where = (place, str(resolve_path(checkpoint)) if checkpoint else "", precision)
         if key not in _models:
             engine_class = registry.entry(name, convert=convert).engine_class()
             own = (

@@ -15,7 +15,7 @@ from chatter_nb.chunkstore import ChunkStore
 from chatter_nb.engines.base import SpeechEngine, Voice, check_supported
 from chatter_nb.engines.registry import entry
 from chatter_nb.errors import InputError
-from chatter_nb.identity import PlannedChunk, check_takes, identify
+from chatter_nb.identity import PlannedChunk, Settled, check_takes, identify
 from chatter_nb.models import Choice, get_or_load_tts_model, pick_precision
 from chatter_nb.params import SpeakParams
 from chatter_nb.planning import (
@@ -81,6 +81,10 @@ class SpeechPlan:
         return Estimate(audio_s, work_s, round(disk))
 
     @property
+    def precision(self) -> str:
+        return self.precision_choice.name
+
+    @property
     def _has_precision(self) -> bool:
         return "precision" in self.engine.takes
 
@@ -122,18 +126,19 @@ def plan_speech(params: SpeakParams) -> SpeechPlan:
     with watch.stage("voice"):
         problems.of(lambda: check_voice(params.voice, library_of(params), engine_class))
     problems.raise_any()
-    asked = "exact" if params.engine_path == "upstream" else params.precision
-    precision = pick_precision(asked, device.name)
+    plain = params.engine_path == "upstream"  # float32 whatever the fast path's weights are
+    precision = pick_precision("exact" if plain else params.precision, device.name)
     with watch.stage("load"):
         engine = get_or_load_tts_model(
-            choice.name, params.device, params.checkpoint, precision.name
+            choice.name, params.device, params.checkpoint, "any" if plain else precision.name
         )
     with watch.stage("voice"):
         voice = problems.of(lambda: engine.prepare_voice(params.voice, library_of(params)))
     with watch.stage("text"):
         chunked = [problems.of(partial(_chunks, source, params, engine)) for source in sources]
         problems.raise_any()
-        outputs = tuple(_plan_output(one, params, engine, voice, seed) for one in chunked)
+        settled = Settled(engine, precision.name, voice, seed)
+        outputs = tuple(_plan_output(one, params, settled) for one in chunked)
     check_takes(params, (planned for output in outputs for planned in output.chunks))
     return SpeechPlan(
         params=params,
@@ -219,10 +224,8 @@ def _split(source: TextSource, params: SpeakParams, language: str) -> list[Chunk
     return chunks
 
 
-def _plan_output(
-    chunked: _Chunked, params: SpeakParams, engine: SpeechEngine, voice: Voice, seed: int
-) -> PlannedOutput:
-    planned = identify(chunked.chunks, params, engine, voice, seed)
+def _plan_output(chunked: _Chunked, params: SpeakParams, settled: Settled) -> PlannedOutput:
+    planned = identify(chunked.chunks, params, settled)
     return PlannedOutput(chunked.source.name, chunked.source.origin, tuple(planned))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from chatter_nb.checkpoints import locate
+from chatter_nb.checkpoints import check_meanflow, locate
 from chatter_nb.disk import free_disk_bytes
 from chatter_nb.engines.registry import entry
 from chatter_nb.errors import InputError, ParamError
@@ -81,7 +81,9 @@ def look_ahead(
     engine = entry(name, convert=convert)
     device = problems.of(lambda: pick_device(params.device, engine=name, convert=convert))
     if engine.files and not engine.missing():
-        problems.of(lambda: locate(engine.files, params.checkpoint))
+        folder = problems.of(lambda: locate(engine.files, params.checkpoint))
+        if folder and getattr(params, "meanflow", None) and "turbo" not in name:
+            problems.of(lambda: check_meanflow(folder))
         problems.raise_any()
     return device
 

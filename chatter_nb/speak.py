@@ -87,7 +87,7 @@ def process_one_chunk(
     params = SpeakParams.create(own | knobs, where="process_one_chunk")
     choice = pick_engine(params.engine)
     check_supported(params, entry(choice.name).engine_class(), choice.reason)
-    precision = "exact" if engine_path == "upstream" else precision
+    precision = "any" if engine_path == "upstream" else precision
     model = get_or_load_tts_model(choice.name, device, checkpoint, precision)
     model.check_text(text, language or model.languages[0])
     own_seed = draw_seed() if params.seed < 0 else params.seed

@@ -45,7 +45,32 @@ def _perth(device: str) -> Any:
 
     if perth.PerthImplicitWatermarker is None:  # it swallowed an ImportError of pkg_resources
         raise UnavailableError(f"PerTh, the watermark, cannot load: {CURE}")
-    return perth.PerthImplicitWatermarker(device=device)
+    return _Marker(perth.PerthImplicitWatermarker(device=device))
+
+
+class _Marker:
+    """PerTh's own, without the graph that training would need. A GPU that is full lets the CPU do
+    it.
+    """
+
+    def __init__(self, own: Any) -> None:
+        self._own = own
+
+    def apply_watermark(self, signal: Signal, sample_rate: int) -> Signal:
+        import torch
+
+        try:
+            with torch.inference_mode():
+                return self._own.apply_watermark(signal, sample_rate=sample_rate)
+        except torch.OutOfMemoryError:
+            pass  # the error is gone before the next try, and with it what it held
+        return load_perth("cpu").apply_watermark(signal, sample_rate=sample_rate)
+
+    def get_watermark(self, signal: Signal, sample_rate: int, *, round: bool = True) -> Signal:
+        import torch
+
+        with torch.inference_mode():
+            return self._own.get_watermark(signal, sample_rate=sample_rate, round=round)
 
 
 def mark(signal: Signal, sample_rate: int, *, perth: Any = None) -> Signal:

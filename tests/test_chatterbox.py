@@ -310,7 +310,9 @@ def test_turbos_decoder_serves_the_other_models_if_it_is_there(
         request = ChunkRequest(0, TEXT, 1, voice, "en", knobs)
         return next(iter(engine.synthesize([request], engine_path=path)))[1]
 
-    with pytest.raises(InputError, match=r"meanflow needs .*both/s3gen_meanflow\.safetensors: put"):
+    with pytest.raises(
+        InputError, match=r"meanflow needs .*both/s3gen_meanflow\.safetensors: put it"
+    ):
         run("fast", meanflow=True)
     shutil.copy(tiny("chatterbox-turbo") / "s3gen_meanflow.safetensors", folder)
     fast, plain = run("fast", meanflow=True), run("upstream", meanflow=True)

@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("chatterbox", reason="needs chatterbox-tts")
 
 from chatter_nb.engines.fast import FastPath  # noqa: E402
+from chatter_nb.engines.s3gen import Synthesizer  # noqa: E402
 from chatter_nb.errors import EngineError, ParamError  # noqa: E402
 from chatter_nb.models import unload  # noqa: E402
 from chatter_nb.params import SpeakParams  # noqa: E402
@@ -152,6 +153,72 @@ def test_sixteen_bits_are_other_chunks_and_the_rows_asked_for_are_in_their_keys(
     assert {chunk.key for chunk in speech.record.chunks} == with_rows[0]
     unload()
     assert len(set.union(exact, *with_rows)) == 4 * len(exact)
+
+
+def test_upstreams_path_uses_a_model_that_is_loaded_for_sixteen_bits(params):
+    """It has modules of its own, in float32: to compare, nothing need be unloaded."""
+    unload()
+    fast = generate_tts(params(precision="fast"))
+    plain = generate_tts(params(engine_path="upstream", run_name="plain"))
+    assert (fast.record.engine.precision, plain.record.engine.precision) == ("fast", "exact")
+    unload()
+    alone = plan_speech(params(engine_path="upstream"))
+    assert [chunk.key for chunk in alone.chunks] == [chunk.key for chunk in plain.record.chunks]
+    unload()
+
+
+def test_chunks_that_do_not_fit_together_are_made_in_halves_with_the_same_numbers(
+    params, monkeypatch, tmp_path
+):
+    """A try that ran out of memory had drawn from their generators."""
+    monkeypatch.setattr(FastPath, "__init__", _several_waves(FastPath.__init__))
+    unload()
+    own = {"text": MANY, "chunk_chars": 60, "rows": 4}
+    whole = generate_tts(params(**own))
+    together, sizes = Synthesizer.waves, []
+
+    def full(self, rows, *args, **kwargs):
+        sizes.append(len(rows))
+        made = together(self, rows, *args, **kwargs)
+        if len(rows) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return made
+
+    monkeypatch.setattr(Synthesizer, "waves", full)
+    halved = generate_tts(params(**own, outputs_dir=str(tmp_path / "halved")))
+    assert max(sizes) == 4
+    assert halved.record.files[0].sha256 == whole.record.files[0].sha256
+    unload()
+
+
+def _several_waves(init):
+    def with_several(self, *args):
+        init(self, *args)
+        self._waves_together = 4
+
+    return with_several
+
+
+def test_turbos_decoder_that_is_not_there_is_told_before_any_work(params):
+    with pytest.raises(ParamError, match=r"meanflow needs .*s3gen_meanflow\.safetensors: put it"):
+        plan_speech(params(meanflow=True))
+    off = [chunk.key for chunk in plan_speech(params(meanflow=False)).chunks]
+    assert off == [chunk.key for chunk in plan_speech(params()).chunks]
+
+
+def test_a_chunk_that_is_split_holds_up_no_later_one(params, stuck, monkeypatch):
+    """It is made in parts as soon as it has not ended, not after the whole book."""
+    from chatter_nb.render import Run
+
+    order, keep = [], Run._keep
+    monkeypatch.setattr(
+        Run,
+        "_keep",
+        lambda self, planned, *rest: order.append(planned.chunk.text) or keep(self, planned, *rest),
+    )
+    stuck("Sentence number 1")
+    generate_tts(params(text=MANY, chunk_chars=60, rows=2))
+    assert order.index(next(text for text in order if "number 1" in text)) < 4
 
 
 def test_rows_are_halved_where_memory_is_short_and_the_run_says_so(params, monkeypatch):

@@ -1,15 +1,22 @@
 """Decoding many chunks at once: upstream's tokens, whatever the company, for all three models."""
 
 import random
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("chatterbox", reason="needs chatterbox-tts")
 
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
+
 from chatter_nb.engines import plain  # noqa: E402
+from chatter_nb.engines.backbone import Cache  # noqa: E402
 from chatter_nb.engines.conditionals import _conditionals  # noqa: E402
 from chatter_nb.engines.device import quiet_upstream, seeded  # noqa: E402
+from chatter_nb.engines.graphs import Captured, Direct, Pace  # noqa: E402
 from chatter_nb.engines.loading import load_t3  # noqa: E402
 from chatter_nb.engines.t3 import TokenDecoder  # noqa: E402
 from chatter_nb.engines.tokens import Prompt, Sampling  # noqa: E402
@@ -196,6 +203,124 @@ def test_queued_chunks_cost_no_memory(model, monkeypatch):
     assert room[500][0][0][0] == 8  # four rows, each with its twin
 
 
+class Replayed(Captured):
+    """What CUDA graphs do but for the graph: rows rounded up, a warm-up taken back, blocks."""
+
+    captured: ClassVar = []
+
+    def __init__(self, state, told):
+        Direct.__init__(self, state, told)
+        self._graphs, self._works = {}, True
+
+    def _capture(self, step):
+        step()
+        self.captured.append(step)
+        return SimpleNamespace(replay=step)
+
+
+@pytest.fixture
+def as_on_cuda(model, monkeypatch):
+    def put(name, **changes):
+        own = model(name)
+        pace = Pace(block=8, span=256, room=768, runs=Replayed, keeps=True)
+        monkeypatch.setattr(own.decoder, "pace", replace(pace, **changes))
+        monkeypatch.setattr(own.decoder, "_idle", None)
+        monkeypatch.setattr(Replayed, "captured", [])
+        return own
+
+    return put
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_blocks_of_steps_and_spare_rows_change_nothing(name, as_on_cuda):
+    """As a GPU is driven. The longest text comes first, and its row is spare when the rest end."""
+    own = as_on_cuda(name, span=64, room=128)
+    prompts = own.prompts([180, 11, 4, 37, 20, 5, 64, 13, 6], limit=[9, 40, 3, 40, 17, 1, 90, 4, 8])
+    ours = own.ours(prompts, 5)
+    theirs = {prompt.index: own.theirs(prompt) for prompt in prompts}
+    assert [index for index in theirs if not same(ours[index], theirs[index])] == []
+    for prompt in prompts:  # drawn ahead, and taken back
+        alone = dict(own.decoder.decode([prompt], own.cond(), own.sampling, rows=1))[prompt.index]
+        assert torch.equal(alone.generator.get_state(), ours[prompt.index].generator.get_state())
+
+
+def test_another_call_with_other_values_captures_nothing_anew(as_on_cuda):
+    own = as_on_cuda("chatterbox")
+    prompts = own.prompts([9, 30, 17])
+    warmer = Sampling(0.7, 1.4, 1.1, 0.02)
+    own.ours(prompts, 3, voice="one")
+    before = len(Replayed.captured)
+    assert before > 0
+    ours = own.ours(prompts, 3, warmer, voice="one")
+    assert len(Replayed.captured) == before
+    assert all(same(ours[prompt.index], own.theirs(prompt, warmer)) for prompt in prompts)
+    own.ours(prompts, 3, voice="another")
+    assert len(Replayed.captured) > before
+
+
+def test_graphs_that_cannot_be_captured_are_done_without(as_on_cuda, monkeypatch):
+    def failing(self, step):
+        step()
+        raise RuntimeError("operation not permitted when stream is capturing\nand more")
+
+    own, told = as_on_cuda("chatterbox"), []
+    monkeypatch.setattr(Replayed, "_capture", failing)
+    prompts = own.prompts([9, 30, 17])
+    ours = own.ours(prompts, 3, told=told.append)
+    assert all(same(ours[prompt.index], own.theirs(prompt)) for prompt in prompts)
+    (message,) = told
+    assert "not permitted when stream is capturing): went on without, slower" in message
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_step_never_waits_for_the_device(name, as_on_cuda, monkeypatch):
+    """Nothing that reads a value, and no scalar of the host's copied in: CUDA could not capture it.
+
+    What CUDA itself would refuse beyond that only a GPU can show.
+    """
+    from chatter_nb.engines.rows import Rows
+
+    step, seen = Rows._step, []
+
+    class Watching(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            seen.append(str(func))
+            return func(*args, **(kwargs or {}))
+
+    def watched(self, count, span):
+        with Watching():
+            step(self, count, span)
+
+    monkeypatch.setattr(Rows, "_step", watched)
+    own = as_on_cuda(name)
+    own.ours(own.prompts([9, 30]), 2, Sampling(own.sampling.cfg_weight, 1.2, 0.8, top_p=0.9))
+    waits = ("_local_scalar_dense", "nonzero", "aten.equal", "lift_fresh", "masked_select")
+    assert len(seen) > 1000
+    assert [name for name in set(seen) if any(wait in name for wait in waits)] == []
+
+
+def test_a_cache_that_could_not_grow_can_be_tried_again(model, monkeypatch):
+    own = model("chatterbox")
+    cache = Cache(own.decoder.backbone, 2, 4)
+    for layer in cache.keys:
+        layer.normal_()
+    before, new, made = [layer.clone() for layer in cache.keys], cache._new, []
+
+    def full(room):
+        made.append(room)
+        if len(made) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return new(room)
+
+    monkeypatch.setattr(cache, "_new", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        cache.grow(8)
+    assert cache.capacity == 4
+    monkeypatch.setattr(cache, "_new", new)
+    cache.grow(8)
+    assert all(torch.equal(one[:, :, :4], old) for one, old in zip(cache.keys, before, strict=True))
+
+
 def test_out_of_memory_halves_the_rows_and_loses_nothing(model, monkeypatch):
     from chatter_nb.engines import rows as module
 
@@ -260,7 +385,7 @@ def test_the_alignment_check_is_upstreams(seed):
     draw = torch.Generator().manual_seed(seed)
     start, text, stop, vocabulary = 34, 20 + seed, 5, 12
     theirs = Theirs(None, None, (start, start + text), eos_idx=stop)
-    ours = Alignment(2, start, stop, torch.device("cpu"))
+    ours = Alignment(2, start, stop, vocabulary, torch.device("cpu"))
     ours.begin(1, text)
     tokens = _tokens_that_stutter(seed)
     forced = 0

@@ -24,8 +24,11 @@ _TOO_MUCH = 5.0  # of attention after the text is complete: 200 ms
 class Alignment:
     """State of `rows` chunks; `text_start` is where the text begins in their sequences."""
 
-    def __init__(self, rows: int, text_start: int, stop_token: int, device: torch.device) -> None:
+    def __init__(
+        self, rows: int, text_start: int, stop_token: int, vocabulary: int, device: torch.device
+    ) -> None:
         self._text_start, self._stop = text_start, stop_token
+        self._is_end = [torch.arange(vocabulary, device=device) == stop_token]  # no row's state
 
         def zeros(*shape: int, dtype: torch.dtype = torch.long) -> Tensor:
             return torch.zeros(rows, *shape, device=device, dtype=dtype)
@@ -47,9 +50,8 @@ class Alignment:
 
     def begin(self, row: int, text_length: int) -> None:
         for value in self.state():
-            value[row] = 0
-        self.text_length[row] = text_length
-        self._last[row] = -1
+            value[row : row + 1] = 0
+        self.text_length[row : row + 1] = text_length
 
     def watch(self, layer: int, queries: Tensor, keys: Tensor, positions: Tensor) -> None:
         """See one step's queries (rows, heads, 1, width), every row's first lane only."""
@@ -75,8 +77,7 @@ class Alignment:
         stuttered = (count >= 2) & (self._last[rows, 0] == self._last[rows, 1])
         self._keep(self.stuttered, rows, stuttered)
         early = (now < length - _LAST) & (length > 5)
-        end = torch.zeros(logits.shape[-1], dtype=torch.bool, device=logits.device)
-        end[self._stop] = True
+        (end,) = self._is_end
         forced = (behind | stuttered)[:, None]
         logits = logits.masked_fill(end & early[:, None], NEVER).masked_fill(forced, NEVER)
         return logits.masked_fill(end & forced, SURELY)

@@ -32,12 +32,19 @@ class Cache:
         self.values = [self._new(capacity) for _ in range(like.depth)]
 
     def grow(self, capacity: int) -> None:
-        """More room, layer by layer, so that little of it is there twice."""
+        """More room, layer by layer, so that little of it is there twice.
+
+        Memory may run out on the way: some layers then have more room than `capacity`.
+        """
         for layers in (self.keys, self.values):
             for number, old in enumerate(layers):
                 layers[number] = self._new(capacity)
-                layers[number][:, :, : self.capacity] = old
+                layers[number][:, :, : self.capacity] = old[:, :, : self.capacity]
         self.capacity = capacity
+
+    @property
+    def bytes(self) -> int:
+        return sum(layer.nbytes for layer in [*self.keys, *self.values])
 
     def copy(self, source: slice, target: slice, length: int, *, of: Cache | None = None) -> None:
         """The first `length` positions of rows, of this or another cache."""

@@ -205,7 +205,7 @@ class ConvertEngine(Protocol):
 def knobs_of(params: SpeakParams | ConvertParams) -> dict[str, float | int]:
     """The engine knobs that were set, by name."""
     values = {name: getattr(params, name, None) for name in KNOBS}
-    return {name: value for name, value in values.items() if value is not None}
+    return {name: v for name, v in values.items() if v is not None and v is not False}
 
 
 def check_supported(params: SpeakParams | ConvertParams, engine: Any, reason: str) -> None:

@@ -23,13 +23,14 @@ from chatterbox.models.tokenizers import EnTokenizer
 from torch import Tensor
 from transformers import AutoTokenizer
 
-from chatter_nb.checkpoints import MEANFLOW_FILE, PACKAGE, identity, locate
+from chatter_nb.checkpoints import MEANFLOW_FILE, PACKAGE, check_meanflow, identity, locate
 from chatter_nb.engines.alphabet import Alphabet
 from chatter_nb.engines.base import ChunkRequest, Voice
 from chatter_nb.engines.conditionals import Conditionals, VoiceShelf, encode_for_speech
-from chatter_nb.engines.device import weights_dtype
+from chatter_nb.engines.device import memory_told, weights_dtype
 from chatter_nb.engines.fast import FastPath
 from chatter_nb.engines.loading import (
+    TOO_LARGE,
     load_s3gen,
     load_t3,
     load_voice_encoder,
@@ -101,8 +102,10 @@ class ChatterboxEngine:
         self._voice_encoder = load_voice_encoder(folder, self.voice_encoder_file, device)
         self._s3gen = load_s3gen(folder, self.s3gen_file, device, meanflow=self.meanflow)
         t3 = load_t3(folder, self.t3_file, "cpu", self.name)
-        self._decoder = TokenDecoder(t3, device, weights_dtype(device, precision))
-        self._synthesizer = Synthesizer(self._s3gen, precision=precision)
+        with memory_told("the model", TOO_LARGE):
+            self._decoder = TokenDecoder(t3, device, weights_dtype(device, precision))
+            self._synthesizer = Synthesizer(self._s3gen, precision=precision)
+        del t3.tfmr  # the decoder has its layers in a form of its own
         self._fast = FastPath(self, self._decoder)
         self._voices = VoiceShelf(folder, self.version, self._encode, min_s=self.min_voice_s or 0)
 
@@ -142,12 +145,7 @@ class ChatterboxEngine:
     @cached_property
     def _other_s3gen(self) -> Any:
         """Turbo's, which takes two steps: it is not among this model's files, but may be added."""
-        path = self._folder / MEANFLOW_FILE
-        if not path.is_file():
-            raise InputError(
-                f"meanflow needs {path}: put {MEANFLOW_FILE} of chatterbox-turbo there (chatter-nb "
-                "fetch chatterbox-turbo brings it), or leave meanflow out"
-            )
+        check_meanflow(self._folder)
         return load_s3gen(self._folder, MEANFLOW_FILE, self.device, meanflow=True)
 
     @cached_property

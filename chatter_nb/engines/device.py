@@ -26,13 +26,24 @@ _turn = threading.RLock()
 def weights_dtype(device: str, precision: str) -> torch.dtype:
     """What T3's weights are kept in: float32, or 16 bits under `precision` "fast".
 
-    float16, which a model's numbers may overflow, only where there is no bfloat16.
+    float16, which a model's numbers may overflow, only on a GPU that has no bfloat16; a CPU without
+    stays at float32.
     """
-    if precision == "exact":
-        return torch.float32
     kind = device.partition(":")[0]
-    without = kind == "mps" or (kind == "cuda" and torch.cuda.get_device_capability() < (8, 0))
-    return torch.float16 if without else torch.bfloat16
+    if precision == "exact" or (kind == "cpu" and not cpu_has_bfloat16()):
+        return torch.float32
+    if kind == "mps" or (kind == "cuda" and torch.cuda.get_device_capability(device) < (8, 0)):
+        return torch.float16
+    return torch.bfloat16
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether the processor has instructions for it."""
+    # No public name; without it (another torch, another processor) float32 stays.
+    known = (
+        getattr(torch.cpu, f"_is_{part}_supported", None) for part in ("avx512_bf16", "amx_tile")
+    )
+    return any(check() for check in known if check)
 
 
 def free_bytes(device: torch.device) -> int:
@@ -146,6 +157,8 @@ def memory_told(what: str, cure: str) -> Iterator[None]:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
     raise OutOfMemory(f"the GPU's memory is too small for {what}: {cure}")
 
 

@@ -140,7 +140,8 @@ def joined(*layers: Any, dtype: torch.dtype = torch.float32) -> Weight:
     """Linear layers of the same input as one."""
     biases = [layer.bias for layer in layers if layer.bias is not None]
     bias = torch.cat([b.detach() for b in biases]).to(dtype) if biases else None
-    return Weight(torch.cat([layer.weight.detach() for layer in layers]).to(dtype), bias)
+    weights = [layer.weight.detach() for layer in layers]
+    return Weight((torch.cat(weights) if len(weights) > 1 else weights[0]).to(dtype), bias)
 
 
 def _as(norm: nn.LayerNorm, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TypeVar
 
+import torch
 from chatterbox.models.s3gen import S3GEN_SR
 
 from chatter_nb.audio import Signal, check_signal
@@ -51,32 +52,32 @@ class FastPath:
             yield from self._alike(list(alike), rows)
 
     def _alike(self, requests: Sequence[ChunkRequest], rows: int) -> Iterator[Made]:
-        """Requests of one voice and the same knobs, as they finish; those to be split come last."""
+        """Requests of one voice and the same knobs, as they finish."""
         by_index = {request.index: request for request in requests}
         waiting: list[tuple[ChunkRequest, Drawn]] = []
-        endless: list[ChunkRequest] = []
         owed = _Owed()
         for index, decoded in self._decoded(requests, rows, owed):
-            if not usable(decoded):
-                endless.append(by_index[index])
+            request = by_index[index]
+            if not usable(decoded):  # at once: later chunks wait in memory until it is there
+                audio, info = self._split(request, owed)
+                yield index, audio, owed.paid(info)
                 continue
-            waiting.append((by_index[index], decoded))
+            waiting.append((request, decoded))
             if len(waiting) >= self._waves_together:
                 yield from self._waves(waiting, owed)
                 waiting = []
         yield from self._waves(waiting, owed)
-        for request in endless:
-            audio, info = self._split(request, owed)
-            yield request.index, audio, owed.paid(info)
 
     def _decoded(
         self, requests: Sequence[ChunkRequest], rows: int, owed: _Owed
     ) -> Iterator[tuple[int, Drawn]]:
         first = requests[0]
         together = min(rows, len(requests))
+        with one_at_a_time():
+            cond = self._script.cond(first)
         decoding = self._decoder.decode(
             [self._prompt(request) for request in requests],  # all of them before any work
-            self._script.cond(first),
+            cond,
             self._script.sampling(first),
             rows=together,
             voice=delivery(first),
@@ -90,31 +91,36 @@ class FastPath:
 
     def _waves(self, finished: Sequence[tuple[ChunkRequest, Drawn]], owed: _Owed) -> Iterator[Made]:
         """Samples of chunks that ended; half as many at once where the memory is too small."""
-        if not finished:
-            return
-        try:
-            made = self._samples(finished)
-        except OutOfMemory:
-            if len(finished) == 1:
-                raise
-            made = []
-        if not made:
+        made = self._try(finished)
+        if made is None:
             middle = len(finished) // 2
             yield from self._waves(finished[:middle], owed)
             yield from self._waves(finished[middle:], owed)
-        for (request, decoded), audio in zip(finished, made, strict=False):
+            return
+        for (request, decoded), audio in zip(finished, made, strict=True):
             info = ChunkInfo(notes=told_of(request.text, decoded))
             yield request.index, audio, owed.paid(info)
+
+    def _try(self, finished: Sequence[tuple[ChunkRequest, Drawn]]) -> list[Signal] | None:
+        """The samples, or None where fewer chunks must be tried at once."""
+        try:
+            return self._samples(finished) if finished else []
+        except OutOfMemory:
+            if len(finished) == 1:
+                raise
+        return None
 
     def _samples(self, finished: Sequence[tuple[ChunkRequest, Drawn]]) -> list[Signal]:
         request = finished[0][0]
         rows = [
-            TokenRow(self._script.with_end(decoded.tokens), decoded.generator)
+            # A copy: another try, with fewer chunks, must draw the same numbers.
+            TokenRow(self._script.with_end(decoded.tokens), _copied(decoded.generator))
             for _, decoded in finished
         ]
+        synthesizer = self._script.synthesizer(request)
         what = "one chunk" if len(rows) == 1 else f"{len(rows)} chunks together"
         with located(where(request), KEPT), memory_told(what, SMALLER), one_at_a_time():
-            made = self._script.synthesizer(request).waves(
+            made = synthesizer.waves(
                 rows, self._script.decoder_prompt(request), flow_steps=flow_steps(request)
             )
         return [
@@ -144,6 +150,12 @@ class FastPath:
             request.text, request.seed, say, sample_rate=S3GEN_SR, language=request.language
         )
         return audio, replace(info, notes=tuple(notes))
+
+
+def _copied(generator: torch.Generator) -> torch.Generator:
+    copy = torch.Generator(generator.device)
+    copy.set_state(generator.get_state())
+    return copy
 
 
 @dataclass

@@ -25,7 +25,7 @@ MEANFLOW_STEPS = 2  # … for a distilled decoder, which needs no guidance eithe
 
 
 @dataclass(frozen=True)
-class Prompt:
+class VoicePrompt:
     """A voice as the flow takes it."""
 
     tokens: Tensor  # (n,)
@@ -53,10 +53,10 @@ class Flow:
         self._cosine = not self.meanflow and flow.decoder.t_scheduler == "cosine"
         self._guidance = None if self.meanflow else flow.decoder.inference_cfg_rate
 
-    def prompt(self, ref: dict[str, Any]) -> Prompt:
+    def prompt(self, ref: dict[str, Any]) -> VoicePrompt:
         """Upstream's `ref_dict` made ready: once for all rows of a voice."""
         embedding = F.normalize(torch.atleast_2d(ref["embedding"].to(self.device)).float(), dim=1)
-        return Prompt(
+        return VoicePrompt(
             ref["prompt_token"].to(self.device).long().reshape(-1),
             ref["prompt_feat"].to(self.device).float().reshape(-1, MELS),
             self._speaker_affine(embedding)[0],
@@ -65,7 +65,7 @@ class Flow:
     def mels(
         self,
         tokens: Sequence[Tensor],
-        prompt: Prompt,
+        prompt: VoicePrompt,
         noise: Sequence[Tensor],
         *,
         flow_steps: int | None = None,

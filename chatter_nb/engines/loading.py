@@ -38,7 +38,7 @@ _TOLD_WORDS = 40
 # are repacked before they are multiplied, give the same (measured on x86 with AVX-512).
 _BOUNDARY_BYTES = 64
 _LARGE_BYTES = 1 << 20
-_TOO_LARGE = "close other programs that use it, or choose device: cpu"
+TOO_LARGE = "close other programs that use it, or choose device: cpu"
 
 
 # In the end every random initialisation is one of these, in place.
@@ -122,7 +122,7 @@ def _filled(module: nn.Module, path: Path, device: str, *, lenient: bool = False
     state = load_tensors(path, mapped=True)
     if isinstance(state, dict) and "model" in state:  # a training checkpoint's wrapping
         state = state["model"][0]
-    with readable(path), memory_told(path.name, _TOO_LARGE):
+    with readable(path), memory_told(path.name, TOO_LARGE):
         fitting = _fitting(state, module, device)
         found = module.load_state_dict(fitting, strict=False, assign=True)
     missing = sorted(set(found.missing_keys) - (_COMPUTED if lenient else set()))
@@ -132,7 +132,7 @@ def _filled(module: nn.Module, path: Path, device: str, *, lenient: bool = False
             f"{path} is not the checkpoint of this model: "
             f"{_some('lacks', missing)}{_some('has unknown', unknown)}"
         )
-    with memory_told(path.name, _TOO_LARGE):
+    with memory_told(path.name, TOO_LARGE):
         return module.requires_grad_(False).to(device).eval()
 
 

@@ -11,7 +11,7 @@ from functools import cache
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 _ROWS_HINT = 64  # with hints under 64 oneDNN picks kernels that are slow from 16 rows on
 
@@ -28,26 +28,6 @@ class Weight:
         if self._packed:
             return _multiplied(x, self._matrix, self._bias)
         return F.linear(x, self._matrix, self._bias)
-
-
-class PackedLinear(nn.Module):
-    """In the place of an `nn.Linear`."""
-
-    def __init__(self, linear: nn.Linear) -> None:
-        super().__init__()
-        self.in_features, self.out_features = linear.in_features, linear.out_features
-        self._weight = Weight(linear.weight.detach(), linear.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self._weight(x)
-
-
-def pack_linears(module: nn.Module) -> None:
-    """Replace every `nn.Linear` inside `module`, where its weights can be packed."""
-    for parent in list(module.modules()):
-        for name, child in list(parent.named_children()):
-            if type(child) is nn.Linear and _can_pack(child.weight.device.type, child.weight.dtype):
-                setattr(parent, name, PackedLinear(child))
 
 
 def _packed(matrix: Tensor) -> Tensor:

@@ -16,18 +16,12 @@ from torch import Tensor
 
 from chatter_nb.engines.alignment import Alignment
 from chatter_nb.engines.backbone import Cache, Place
-from chatter_nb.engines.graphs import Graphs
 from chatter_nb.engines.sampling import NOT_A_TOKEN, Knobs, draw, guided
 from chatter_nb.engines.tokens import Drawn, Prompt, alignment_note
 from chatter_nb.errors import EngineError
 
 if TYPE_CHECKING:
     from chatter_nb.engines.t3 import Prefix, TokenDecoder
-
-# Steps between two looks at the tokens: a look waits for the GPU. And how finely the length that is
-# attended to follows the rows': each length is a captured graph on a GPU.
-_CUDA_BLOCK, _CUDA_SPAN, _SPAN = 8, 256, 32
-_ROOM = 128  # positions by which the cache grows
 
 
 @dataclass(eq=False)
@@ -47,25 +41,34 @@ class Row:
         return self.ended or len(self.tokens) >= self.limit
 
     def decoded(self, *, twice_is_bad: bool) -> Drawn:
-        """Its tokens. `twice_is_bad`: one that starts again in the middle has not ended well."""
+        """Its tokens. `twice_is_bad`: one that starts again (the token after the valid ones) in the
+        middle has not ended well.
+        """
         valid = [token for token in self.tokens if token < SPEECH_VOCAB_SIZE]
         tokens = torch.tensor(valid, dtype=torch.long, device=self.generator.device)
-        begins_again = len(valid) < len(self.tokens) - self.ended
-        ended = self.ended and not (twice_is_bad and begins_again)
+        ended = self.ended and not (twice_is_bad and SPEECH_VOCAB_SIZE in self.tokens)
         return Drawn(tokens=tokens, ended=ended, note=self.note, generator=self.generator)
 
 
 class Rows:
-    """At most `rows` chunks in hand. Call `admit`, `step` and `take_finished` as needed."""
+    """At most `rows` chunks in hand. Call `admit`, `step` and `take_finished` as needed.
 
-    def __init__(self, decoder: TokenDecoder, prefix: Prefix, knobs: Knobs, rows: int) -> None:
-        device = decoder.device
+    `told` hears of steps that have to be run more slowly than planned.
+    """
+
+    def __init__(
+        self,
+        decoder: TokenDecoder,
+        prefix: Prefix,
+        knobs: Knobs,
+        rows: int,
+        told: Callable[[str], object],
+    ) -> None:
+        device, pace = decoder.device, decoder.pace
         self._decoder, self._prefix, self._knobs, self._most = decoder, prefix, knobs, rows
         self._lanes = 2 if knobs.steps.guided else 1
-        cuda = device.type == "cuda"
-        self._block = _CUDA_BLOCK if cuda else 1
-        self._span = _CUDA_SPAN if cuda else _SPAN
-        self._cache = Cache(decoder.backbone, rows * self._lanes, _ROOM)
+        self._block, self._pace = pace.block, pace
+        self._cache = Cache(decoder.backbone, rows * self._lanes, pace.room)
         self._tokens = torch.zeros(rows, dtype=torch.long, device=device)  # the latest
         self._numbers = torch.zeros_like(self._tokens)  # how many there are
         self._positions = torch.zeros_like(self._tokens)  # where the next goes
@@ -74,11 +77,26 @@ class Rows:
         self._drawn = torch.zeros(self._block, rows, dtype=torch.long, device=device)
         self._at = torch.zeros(1, dtype=torch.long, device=device)  # in the block
         self._alignment = (
-            Alignment(rows, prefix.length, decoder.stop, device) if decoder.multilingual else None
+            Alignment(rows, prefix.length, decoder.stop, decoder.vocabulary, device)
+            if decoder.multilingual
+            else None
         )
-        state = [*self._row_state(), self._drawn, self._at]
-        self._graphs = Graphs(state) if cuda else None
+        self._runs = pace.runs([*self._row_state(), self._drawn, self._at], told)
         self.active: list[Row] = []
+
+    def serves(self, prefix: Prefix, knobs: Knobs, rows: int) -> bool:
+        return (self._prefix, self._knobs.steps, self._most) == (prefix, knobs.steps, rows)
+
+    def begin_again(self, knobs: Knobs, told: Callable[[str], object]) -> None:
+        """Serve another call with the same steps: what was captured stays."""
+        self.active = []
+        self._runs.told = told
+        self._knobs.become(knobs)
+
+    @property
+    def bytes(self) -> int:
+        """What its cache takes."""
+        return self._cache.bytes
 
     @property
     def free(self) -> int:
@@ -92,7 +110,7 @@ class Rows:
         hidden = self._read([prompt.text_tokens for prompt in prompts], new, numbers)
         rows = slice(first, first + len(new))
         self._seen[rows] = False
-        self._seen[rows, self._decoder.start] = True
+        self._seen[rows, self._decoder.start : self._decoder.start + 1] = True
         self._numbers[rows] = 0
         self._positions[rows] = torch.tensor(
             [row.position for row in new], device=self._decoder.device
@@ -116,23 +134,16 @@ class Rows:
             for number, row in enumerate(self.active):
                 self._noise[step, number].exponential_(generator=row.generator)
         self._at.zero_()
-        if self._graphs is None:
-            for _ in range(self._block):
-                self._step(count, span)
-        else:
-            self._step_captured(count, span, self._graphs)
-        self._look(self._block, self.active)
-        for rewind in rewinds:
-            rewind()
-
-    def _step_captured(self, count: int, span: int, graphs: Graphs) -> None:
-        """As many rows as a graph has, a power of two; those of no chunk start from nothing."""
-        captured = min(self._most, 1 << (count - 1).bit_length())
-        self._positions[count:captured] = 0
-        self._numbers[count:captured] = 0
-        run = graphs.get((captured, span), lambda: self._step(captured, span))
+        stepped = self._runs.rows(count, self._most)
+        if stepped > count:
+            for tensor in self._row_state():
+                tensor[count:stepped] = 0  # rows of no chunk
+        run = self._runs.get((stepped, span), lambda: self._step(stepped, span))
         for _ in range(self._block):
             run()
+        self._look(self._block, self.active)
+        for rewind in rewinds:
+            rewind(self._noise[0, 0])
 
     def take_finished(self) -> list[Row]:
         """The chunks that are finished, no longer in hand."""
@@ -185,16 +196,15 @@ class Rows:
         positions = start + torch.arange(self._beginning, device=decoder.device)
         twins = torch.tensor([number * 2 + 1 for number in numbers], device=decoder.device)
         span = max(row.position for row in new)
-        embeds = decoder.beginning().expand(len(new), -1, -1)
+        embeds = decoder.beginning.expand(len(new), -1, -1)
         return decoder.backbone(embeds, Place(self._cache, twins, positions, span))[:, -1]
 
     def _room(self, length: int) -> int:
         """Make the cache hold `length` positions; the span to attend to."""
-        span = -(-length // self._span) * self._span
+        span = -(-length // self._pace.span) * self._pace.span
         if span > self._cache.capacity:
-            self._cache.grow(-(-span // _ROOM) * _ROOM)
-            if self._graphs:
-                self._graphs.forget()
+            self._runs.forget()
+            self._cache.grow(-(-span // self._pace.room) * self._pace.room)
         return span
 
     def _step(self, count: int, span: int) -> None:
@@ -227,7 +237,7 @@ class Rows:
         noise = self._noise.index_select(0, self._at)[0, rows]
         turbo = self._decoder.turbo
         drawn = draw(logits, self._seen[rows], noise, self._knobs, turbo=turbo)
-        self._drawn[:, rows].index_copy_(0, self._at, drawn[None])
+        self._drawn[self._at, rows] = drawn
         tokens = drawn.clamp(min=0)
         if turbo and first:  # its penalty forgets the start token
             self._seen[rows] = False
@@ -248,7 +258,9 @@ class Rows:
                 if row.finished:
                     break
                 if tokens[number] == NOT_A_TOKEN:
-                    raise EngineError("the model's numbers overflowed: choose precision: exact")
+                    raise EngineError(
+                        "the model's numbers overflowed; under precision: fast, choose exact"
+                    )
                 row.tokens.append(tokens[number])
                 row.ended = tokens[number] == self._decoder.stop
 
@@ -273,18 +285,16 @@ class Rows:
 
 
 class _Rewind:
-    """Takes back the numbers that a row drew ahead and did not need.
-
-    Only CUDA draws ahead, and its generators count what they have drawn.
-    """
+    """Takes back the numbers that a row has drawn ahead and not needed."""
 
     def __init__(self, row: Row, drawn: int) -> None:
-        self._row, self._drawn = row, drawn
-        self._tokens = len(row.tokens)
-        self._offset = row.generator.get_offset() if drawn > 1 else 0
+        self._row, self._drawn, self._tokens = row, drawn, len(row.tokens)
+        self._state = row.generator.get_state() if drawn > 1 else None
 
-    def __call__(self) -> None:
+    def __call__(self, scratch: Tensor) -> None:
         used = len(self._row.tokens) - self._tokens
-        if used < self._drawn:
-            each = (self._row.generator.get_offset() - self._offset) // self._drawn
-            self._row.generator.set_offset(self._offset + used * each)
+        if self._state is None or used == self._drawn:
+            return
+        self._row.generator.set_state(self._state)
+        for _ in range(used):
+            scratch.exponential_(generator=self._row.generator)

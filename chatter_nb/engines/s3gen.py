@@ -18,7 +18,8 @@ from chatterbox.models.s3tokenizer import S3_HOP
 from torch import Tensor
 
 from chatter_nb.audio import Signal
-from chatter_nb.engines.flow import MELS, MELS_PER_TOKEN, Flow, Prompt
+from chatter_nb.engines.device import cpu_has_bfloat16
+from chatter_nb.engines.flow import MELS, MELS_PER_TOKEN, Flow, VoicePrompt
 from chatter_nb.engines.vocoder import fold_weight_norm, waves_of
 
 FRAMES_PER_TOKEN = 4  # of the tokenizer's log-mel, 100 a second
@@ -78,14 +79,14 @@ class Synthesizer:
         return [made[index] for index in range(len(rows))]
 
     def _together(
-        self, rows: Sequence[TokenRow], voice: Prompt, flow_steps: int | None
+        self, rows: Sequence[TokenRow], voice: VoicePrompt, flow_steps: int | None
     ) -> list[Tensor]:
         noise = [self._noise(row, voice) for row in rows]
         tokens = [row.tokens for row in rows]
         mels = self._flow.mels(tokens, voice, noise, flow_steps=flow_steps)
         return waves_of(self._s3gen, mels, [row.generator for row in rows])
 
-    def _noise(self, row: TokenRow, voice: Prompt) -> Tensor:
+    def _noise(self, row: TokenRow, voice: VoicePrompt) -> Tensor:
         """(80, frames) for prompt and speech, drawn in upstream's order and shapes."""
         count, own = len(row.tokens), MELS_PER_TOKEN * len(row.tokens)
         shapes = [(1, MELS, own)] if self._flow.meanflow else []  # its own noise for the speech
@@ -120,18 +121,10 @@ def estimator_dtype(device: torch.device, precision: str) -> torch.dtype:
     """bfloat16 where it is asked for and the processor has instructions for it."""
     if precision == "fast" and (
         (device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0))
-        or (device.type == "cpu" and _cpu_has_bfloat16())
+        or (device.type == "cpu" and cpu_has_bfloat16())
     ):
         return torch.bfloat16
     return torch.float32
-
-
-def _cpu_has_bfloat16() -> bool:
-    # No public name; without it (another torch, another processor) float32 stays.
-    known = (
-        getattr(torch.cpu, f"_is_{part}_supported", None) for part in ("avx512_bf16", "amx_tile")
-    )
-    return any(check() for check in known if check)
 
 
 @contextmanager

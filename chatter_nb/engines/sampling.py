@@ -111,5 +111,5 @@ def _within_top_p(logits: Tensor, knobs: Knobs) -> Tensor:
         return logits
     rising, order = logits.sort(dim=-1)
     beyond = rising.softmax(dim=-1).cumsum(dim=-1) <= knobs.beyond
-    beyond[:, -1] = False
+    beyond[:, -1:].fill_(False)
     return logits.masked_fill(beyond.scatter(1, order, beyond), -torch.inf)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from chatter_nb.engines.backbone import Cache, Place, backbone
 from chatter_nb.engines.device import free_bytes, memory_told, one_at_a_time, quiet_upstream
+from chatter_nb.engines.graphs import pace_of
 from chatter_nb.engines.packing import Weight
 from chatter_nb.engines.rows import Row, Rows
 from chatter_nb.engines.sampling import Knobs
@@ -50,7 +51,11 @@ class TokenDecoder:
             if getattr(t3, name) is not None:
                 getattr(t3, name).to(self.device)
         self._head = Weight(t3.speech_head.weight.detach(), t3.speech_head.bias)
+        self.pace = pace_of(self.device)
+        with torch.inference_mode():
+            self.beginning = self._beginning()
         self._kept: tuple[Hashable, Prefix] | None = None
+        self._idle: Rows | None = None
 
     def decode(
         self,
@@ -69,12 +74,11 @@ class TokenDecoder:
         `OutOfMemory` is raised if one row alone does not fit.
         """
         queue = _Queue(prompts)
-        knobs = Knobs(sampling, self.device)
         batch: Rows | None = None
         while True:
             try:
                 with one_at_a_time(), memory_told(_together(rows), CURE):
-                    batch = batch or Rows(self, self._prefix(cond, voice), knobs, rows)
+                    batch = batch or self._batch(self._prefix(cond, voice), sampling, rows, told)
                     finished = _advance(batch, queue)
             except OutOfMemory as error:
                 if rows == 1:
@@ -84,9 +88,23 @@ class TokenDecoder:
                 told(f"{error}; went on with {_together(rows)}")
                 continue
             if not finished:
+                if self.pace.keeps:
+                    self._idle = batch
                 return
             for row in finished:
                 yield row.prompt.index, row.decoded(twice_is_bad=not self.turbo)
+
+    def _batch(
+        self, prefix: Prefix, sampling: Sampling, rows: int, told: Callable[[str], object]
+    ) -> Rows:
+        """The last call's, if it fits: its graphs need not be captured again."""
+        knobs = Knobs(sampling, self.device)
+        idle, self._idle = self._idle, None  # taken: a call in between makes its own
+        if idle and idle.serves(prefix, knobs, rows):
+            idle.begin_again(knobs, told)
+            return idle
+        del idle
+        return Rows(self, prefix, knobs, rows, told)
 
     def rows_that_fit(self) -> int:
         """How many chunks to decode together: as half of the free memory holds, if they are long.
@@ -95,7 +113,8 @@ class TokenDecoder:
         """
         own, lanes = self.backbone, 1 if self.turbo else 2
         a_position = 2 * own.depth * own.heads * own.head_width * own.dtype.itemsize
-        fitting = free_bytes(self.device) // 2 // (lanes * _LONG_CHUNK * a_position)
+        free = free_bytes(self.device) + (self._idle.bytes if self._idle else 0)
+        fitting = free // 2 // (lanes * _LONG_CHUNK * a_position)
         return max(1, min(16 if self.device.type == "cuda" else 8, fitting))
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -109,8 +128,8 @@ class TokenDecoder:
         """
         if self.turbo:
             text = self._t3.text_emb(text_tokens.to(self.device))
-            return torch.cat([text, self.beginning()], dim=1)
-        return torch.cat([self._text(text_tokens), self.beginning()], dim=1)
+            return torch.cat([text, self.beginning], dim=1)
+        return torch.cat([self._text(text_tokens), self.beginning], dim=1)
 
     def _text(self, text_tokens: Tensor) -> Tensor:
         hp = self._t3.hp
@@ -118,7 +137,7 @@ class TokenDecoder:
         padded = F.pad(padded, (0, 1), value=hp.stop_text_token).to(self.device)
         return self._t3.text_emb(padded) + self._t3.text_pos_emb(padded)
 
-    def beginning(self) -> Tensor:
+    def _beginning(self) -> Tensor:
         """The embeddings that speech begins with, shape (1, 1 or 2, width)."""
         start = torch.tensor([[self.start]], device=self.device)
         if self.turbo:

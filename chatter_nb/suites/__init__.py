@@ -63,7 +63,8 @@ def run_suite(
     """
     options = options_for(name, given)
     results = import_module(f"chatter_nb.suites.{name}").run(options, progress)
-    return record(name, results, "cpu" if name == "embedded" else options.device)
+    made = record(name, results, "cpu" if name == "embedded" else options.device)
+    return made | {"options": {option: getattr(options, option) for option in SUITES[name].takes}}
 
 
 def options_for(name: str, given: Mapping[str, Any]) -> Options:

@@ -31,7 +31,7 @@ def run(options: Options, progress: Progress) -> list[Result]:
     model = upstream_model(options.engine, folder, device)
     shorten_prompt(model, options.prompt_s)
     texts = texts_that_end(model, options.chunks, options.tokens, seed_of, progress)
-    get_or_load_tts_model(options.engine, device, str(folder))
+    get_or_load_tts_model(options.engine, device, str(folder), options.precision)
     calls: list[Calls] = []
 
     def theirs() -> None:

@@ -18,13 +18,13 @@ from torch import Tensor
 
 from chatter_nb.bench import Options, Progress, Result, alternate, compared
 from chatter_nb.engines.conditionals import Conditionals
-from chatter_nb.engines.device import quiet_upstream, seeded
+from chatter_nb.engines.device import quiet_upstream, seeded, weights_dtype
 from chatter_nb.engines.plain import decode
 from chatter_nb.engines.registry import entry
 from chatter_nb.engines.t3 import TokenDecoder
 from chatter_nb.engines.tokens import Prompt, Sampling
 from chatter_nb.errors import InputError
-from chatter_nb.models import pick_device
+from chatter_nb.models import pick_device, pick_precision
 from chatter_nb.project import resolve_path
 from chatter_nb.suites.workload import checkpoint_for, sample_texts, spread, upstream_model
 
@@ -39,8 +39,10 @@ class Sides:
         self.model = model
         own = entry(options.engine).engine_class().defaults
         self._sampling = Sampling(**{name: own[name] for name in asdict(Sampling()) if name in own})
-        dtype = torch.bfloat16 if options.precision == "fast" else torch.float32
-        self._decoder = TokenDecoder(model.t3, model.device, dtype)
+        device = str(model.device)
+        precision = pick_precision(options.precision, device).name
+        self.exact = precision == "exact"
+        self._decoder = TokenDecoder(model.t3, device, weights_dtype(device, precision))
         self._exaggeration = own.get("exaggeration", 0.0)
 
     def use(self, voice: str) -> None:
@@ -151,7 +153,7 @@ def _pair(
     timings = alternate(calls, repeats, told, warm_up=False)
     equal = [torch.equal(found["ours"][one.index], found["baseline"][one.index]) for one in prompts]
     made = {side: sum(map(len, tokens.values())) for side, tokens in found.items()}
-    result = compared(name, timings, all(equal))
+    result = compared(name, timings, all(equal) if sides.exact else None)
     rates = {"baseline": result.baseline_s, "ours": result.ours_s}
     result.figures.update(
         tokens=made["baseline"],
