@@ -9,6 +9,7 @@ from __future__ import annotations
 import platform
 import statistics
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -47,7 +48,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Result:
-    """One comparison. `ratio` = baseline ÷ ours; `identical`: same samples, where it applies.
+    """One comparison. `ratio` = baseline ÷ ours; `identical`: the same tokens or samples, where it applies.
 
     `samples` are the seconds of each round; `figures` what else was found, units in their names.
     """
@@ -124,7 +125,7 @@ def compared(
 
 
 def record(suite: str, results: Sequence[Result], device: str = "cpu") -> dict[str, Any]:
-    """A suite's results with the machine and versions they hold for (interfaces.md)."""
+    """A suite's results with the machine and versions they hold for."""
     torch = sys.modules.get("torch")
     return {
         "suite": suite,
@@ -166,7 +167,7 @@ def _versions() -> dict[str, str | None]:
 def table(record: Mapping[str, Any]) -> str:
     """A benchmark's record for people, in 100 columns."""
     lines = [f"suite {record['suite']} on {record['device']}"[:_COLUMNS]]
-    head = f"{'baseline':>10} {'ours':>10} {'ours ÷ baseline':>16}  same samples"
+    head = f"{'baseline':>10} {'ours':>10} {'ours ÷ baseline':>16}  same"
     lines.append(f"{'':{_NAME_COLUMNS}} {head}")
     for result in record["results"]:
         same = {True: "yes", False: "NO", None: "-"}[result["identical"]]
@@ -190,7 +191,7 @@ def _figure_lines(figures: Mapping[str, Any]) -> list[str]:
         if lines and len(lines[-1]) + len(told) + 3 <= _COLUMNS:
             lines[-1] += f" · {told}"
         else:
-            lines.append(f"    {told}"[:_COLUMNS])
+            lines += textwrap.wrap(f"    {told}", _COLUMNS, subsequent_indent="      ")
     return lines
 
 

@@ -81,7 +81,7 @@ def convert(file: FileOption = None, param: SetOption = None, as_json: JsonOptio
 def _announce(engine: str, as_json: bool) -> None:
     """Before half a minute of silence."""
     if engine.startswith("chatterbox") and not as_json:
-        typer.echo(f"loading {engine}: some 20 to 40 s, most of them for its libraries", err=True)
+        typer.echo(f"loading {engine}: some 20 s, most of them for its libraries", err=True)
 
 
 def _tell(speech: Speech, told: Sequence[str], as_json: bool) -> None:

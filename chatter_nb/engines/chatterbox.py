@@ -1,7 +1,7 @@
 """Chatterbox' speech: English, Multilingual and Turbo, over upstream's modules.
 
-Chunks together (`fast`) or one at a time in upstream's own loops (`plain`): either way the samples
-that upstream's `generate` makes of the same seed, voice and knobs. The voice is an argument, never
+Chunks together (`fast`) or one at a time in upstream's own loops (`plain`): the samples that
+upstream's `generate` makes of the same seed, voice and knobs, up to rounding or to the bit. The voice is an argument, never
 a state; the watermark comes later, in blocks (see `watermark`).
 """
 
@@ -53,9 +53,9 @@ MAX_NEW_TOKENS = 1000  # upstream's, 40 s
 _SILENT_END = (S3GEN_SIL,) * 3  # Turbo's
 _COMMON = ("temperature", "top_p", "repetition_penalty", "max_new_tokens")
 _OTHERS = ("n_cfm_timesteps", "prompt_s", "checkpoint", "rows", "precision", "engine_path")
-# Seconds of work a second of speech. CPU: 2 cores, random full weights, chunks of 3 s. CUDA: 30
-# tokens a second, which others measured of upstream on any card. MPS: a guess.
-_RTF = {"cpu": 19.0, "mps": 4.0, "cuda": 1.2}
+# Seconds of work a second of speech. CPU: 2 cores, random full weights, the whole voice prompt;
+# 9 for chunks of 2.6 s, less for longer ones. The others are guesses: nothing has been run there.
+_RTF = {"cpu": 7.0, "mps": 2.0, "cuda": 0.1}
 
 
 class ChatterboxEngine:

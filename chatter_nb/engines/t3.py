@@ -1,8 +1,8 @@
 """Text tokens to speech tokens, many chunks at once: T3 made ready, and the queue of its rows.
 
 A finished chunk's row takes the next chunk, so that memory follows `rows` and not the queue. Each
-chunk draws from a generator of its own and attends to its own row alone: it gets the tokens that it
-would get alone, which in float32 are upstream's.
+chunk draws from a generator of its own and attends to its own row alone: in float32 it gets the
+tokens that it would get alone, which are upstream's.
 """
 
 from __future__ import annotations

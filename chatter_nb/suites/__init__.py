@@ -56,7 +56,7 @@ SUITES = {
 def run_suite(
     name: str, given: Mapping[str, Any], progress: Progress = lambda told: None
 ) -> dict[str, Any]:
-    """Run a suite and return its record (see interfaces: benchmark JSON).
+    """Run a suite and return its record, as `bench --json` writes it.
 
     `given` are options by name, None for those left at the suite's default. Raises `InputError`
     for a suite or an option that is not there, before any work.
