@@ -48,7 +48,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Result:
-    """One comparison. `ratio` = baseline ÷ ours; `identical`: the same tokens or samples, where it applies.
+    """One comparison. `ratio` = baseline ÷ ours; `identical`: same tokens or samples, or None.
 
     `samples` are the seconds of each round; `figures` what else was found, units in their names.
     """

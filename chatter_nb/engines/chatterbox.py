@@ -1,8 +1,8 @@
 """Chatterbox' speech: English, Multilingual and Turbo, over upstream's modules.
 
 Chunks together (`fast`) or one at a time in upstream's own loops (`plain`): the samples that
-upstream's `generate` makes of the same seed, voice and knobs, up to rounding or to the bit. The voice is an argument, never
-a state; the watermark comes later, in blocks (see `watermark`).
+upstream's `generate` makes of the same seed, voice and knobs, up to rounding or to the bit. The
+voice is an argument, never a state; the watermark comes later, in blocks (see `watermark`).
 """
 
 from __future__ import annotations

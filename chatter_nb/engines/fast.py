@@ -1,7 +1,7 @@
 """The fast way from requests to samples: rows of T3 together, then S3Gen for those that finished.
 
-In float32 the tokens are upstream's, and so are the random numbers after them: a chunk's samples are what
-upstream makes of the same seed, up to rounding, whatever was made beside it.
+In float32 the tokens are upstream's, and so are the random numbers after them: a chunk's samples
+are what upstream makes of the same seed, up to rounding, whatever was made beside it.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ class FastPath:
         made = self._try(finished)
         if made is None:
             owed.warnings.append(
-                f"the GPU's memory is too small for {len(finished)} chunks of tokens together: went "
-                "on with half of them"
+                f"the GPU's memory is too small for {len(finished)} chunks of tokens together: "
+                "went on with half of them"
             )
             middle = len(finished) // 2
             yield from self._waves(finished[:middle], owed)
