@@ -6,7 +6,8 @@ checkpoint with missing weights for a good one, gives every model an S3Gen of it
 
 Here nothing is drawn, and on a CPU the large weights are not copied by loading: they are the file's
 own pages, read as they are first used, given back under pressure, and shared by all that use the
-file, other processes too. So a checkpoint's file may be replaced while a process uses it, but not written to.
+file, other processes too. So a checkpoint's file may be replaced while a process uses it, but not
+written to.
 """
 
 from __future__ import annotations
