@@ -23,11 +23,15 @@ _SAMPLES, _SAMPLE_BYTES = 256, 1 << 16
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """Where a model's files come from, which it cannot do without, and which it can."""
+    """Where a model's files come from, which it cannot do without, and which it can.
+
+    `borrowed` are another model's: put among its own, they can be chosen.
+    """
 
     repo: str
     needed: tuple[str, ...]
-    optional: tuple[str, ...] = (OWN_VOICE, MEANFLOW_FILE)
+    optional: tuple[str, ...] = (OWN_VOICE,)
+    borrowed: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -36,7 +40,9 @@ class ModelFiles:
 
 MODELS = {
     "chatterbox": ModelFiles(
-        _REPO, ("ve.safetensors", "t3_cfg.safetensors", "s3gen.safetensors", "tokenizer.json")
+        _REPO,
+        ("ve.safetensors", "t3_cfg.safetensors", "s3gen.safetensors", "tokenizer.json"),
+        borrowed=(MEANFLOW_FILE,),
     ),
     "chatterbox-multilingual": ModelFiles(
         _REPO,
@@ -46,7 +52,8 @@ MODELS = {
             "s3gen.pt",
             "grapheme_mtl_merged_expanded_v1.json",
         ),
-        (OWN_VOICE, MEANFLOW_FILE, "Cangjie5_TC.json"),
+        (OWN_VOICE, "Cangjie5_TC.json"),
+        (MEANFLOW_FILE,),
     ),
     "chatterbox-turbo": ModelFiles(
         "ResembleAI/chatterbox-turbo",
@@ -60,7 +67,7 @@ MODELS = {
         ),
         (OWN_VOICE, "added_tokens.json", "special_tokens_map.json", "tokenizer.json"),
     ),
-    "chatterbox-vc": ModelFiles(_REPO, ("s3gen.safetensors",), (OWN_VOICE,)),
+    "chatterbox-vc": ModelFiles(_REPO, ("s3gen.safetensors",)),
 }
 
 
@@ -145,7 +152,7 @@ def identity(folder: Path, model: str) -> str:
     whole would take longer than loading them.
     """
     digest = hashlib.blake2b(digest_size=6)
-    for name in MODELS[model].names:
+    for name in MODELS[model].names + MODELS[model].borrowed:
         path = folder / name
         if path.exists() and name != OWN_VOICE:
             digest.update(f"{name} {path.stat().st_size} ".encode())
