@@ -94,6 +94,7 @@ def test_plain_papermill_runs_every_notebook(path, tmp_path):
     assert "image/png" in outputs
 
 
+@pytest.mark.slow
 def test_plain_papermill_takes_the_demo_file(tmp_path):
     """`papermill … -f params/demo.yaml` works as well as ours."""
     args = ("-f", ROOT / "params" / "demo.yaml", "-p", "outputs_dir", tmp_path)
@@ -216,6 +217,7 @@ def test_pages_of_an_earlier_run_do_not_stay_beside_a_failed_one(params, tmp_pat
     assert not (tmp_path / "run" / "notebook.ipynb").exists()
 
 
+@pytest.mark.slow
 def test_a_failing_run_does_not_stop_the_batch(cli, tmp_path):
     """One line a run, the reason of the failure, exit code 1; the good run is complete."""
     (tmp_path / "bad.yaml").write_text("text: 你好\nengine: hibari\n")
