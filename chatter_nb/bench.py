@@ -35,7 +35,7 @@ class Options:
 
     chunks: int = 8
     tokens: int = 48  # speech tokens a chunk, 25 a second
-    rows: int = 0  # chunks decoded together; 0 is all of them
+    rows: int = 0  # chunks decoded together; 0: all of them, in a whole run what fits
     repeats: int = 1  # timed rounds after the warm-up
     seeds: int = 1
     voices: int = 1

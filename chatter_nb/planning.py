@@ -82,7 +82,7 @@ def look_ahead(
     device = problems.of(lambda: pick_device(params.device, engine=name, convert=convert))
     if engine.files and not engine.missing():
         folder = problems.of(lambda: locate(engine.files, params.checkpoint))
-        if folder and getattr(params, "meanflow", None) and "turbo" not in name:
+        if folder and getattr(params, "meanflow", None):
             problems.of(lambda: check_meanflow(folder))
         problems.raise_any()
     return device

@@ -27,7 +27,10 @@ from chatter_nb.errors import OutOfMemory
 
 CURE = "choose a smaller chunk_chars, or device: cpu"
 _LONG_CHUNK = 800  # positions: the voice, 300 of text, 18 s of speech
-_SMALL_PARTS = ("cond_enc", "text_emb", "speech_emb", "speech_head", "text_pos_emb")
+_SMALL_PARTS = (
+    *("cond_enc", "text_emb", "text_pos_emb"),  # Turbo has no positions of its own
+    *("speech_emb", "speech_pos_emb", "speech_head"),
+)
 
 
 class TokenDecoder:
@@ -47,7 +50,7 @@ class TokenDecoder:
         self.longest_text, self.voice_tokens = t3.hp.max_text_tokens, t3.hp.speech_cond_prompt_len
         self.backbone = backbone(t3, self.device, dtype)
         self._t3 = t3
-        for name in (*_SMALL_PARTS, "speech_pos_emb"):
+        for name in _SMALL_PARTS:
             if getattr(t3, name) is not None:
                 getattr(t3, name).to(self.device)
         self._head = Weight(t3.speech_head.weight.detach(), t3.speech_head.bias)

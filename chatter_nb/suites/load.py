@@ -1,7 +1,8 @@
 """Loading: upstream's `from_local` against our engine, each in a process of its own.
 
-The seconds begin after the imports, which are figures, and end when the model could speak. Ours has
-large weights read when they are first used: reading them all is a figure on both sides, too.
+The seconds begin after the imports, which are figures, and end when the model could speak: ours has
+packed T3 and S3Gen by then. Mapped weights are read when they are first used: reading those that
+lie in modules is a figure on both sides, too.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def _ours(engine: str, folder: Path, device: str) -> Callable[[], Any]:
 
 
 def _read(model: Any) -> None:
-    """Every weight of a model's networks, whatever it calls them."""
+    """Every weight that lies in a module of a model, whatever it calls them."""
     for part in vars(model).values():
         for weight in part.parameters() if hasattr(part, "parameters") else ():
             weight.detach().sum()
