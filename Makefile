@@ -8,7 +8,7 @@ EDITABLE = --config-settings editable_mode=compat -e
 # Its own pins would take torch and numpy back by years; the extra [chatterbox] has what it needs.
 INSTALL_CHATTERBOX = $(INSTALL) --no-deps chatterbox-tts
 
-.PHONY: help demo chatterbox test test-slow lint format lab clean
+.PHONY: help demo chatterbox test test-slow browser lint format lab clean
 
 help:
 	@echo "make demo        install, then speak a chapter of a book through a notebook"
@@ -28,11 +28,18 @@ chatterbox: $(VENV)/chatterbox.done
 lab: $(VENV)/base.done
 	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/01_speak.ipynb
 
-test: $(VENV)/test.done
+test: $(VENV)/test.done browser
 	$(BIN)/pytest -m "not slow"
 
-test-slow: $(VENV)/test.done
+test-slow: $(VENV)/test.done browser
 	$(BIN)/pytest -m slow
+
+# Pages are tested in a real browser. Without one, and without the right to install it, those tests are skipped.
+browser:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	       && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } \
+	  || echo "no browser here: tests of pages will be skipped; as root: apt-get install chromium"
 
 lint: $(VENV)/test.done
 	$(BIN)/ruff check .

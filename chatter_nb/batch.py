@@ -1,154 +1,159 @@
-"""Notebooks run headless through Papermill, each into its run's folder.
+"""Many notebook runs: planned (`batchplan`), performed by a crew, recorded, none swallowed.
 
-Parameters are validated before the first notebook starts; the executed notebook is renamed into
-place only after it has succeeded, so that its presence beside an ok run.json means "done".
+    plan = plan_batch(BatchParams(files=("params/batch/*.yaml",)))
+    report = run_batch(plan)
+
+A batch that was killed or stopped is resumed by running it again: what is done is left alone, and
+what had begun goes on from its kept chunks.
 """
 
 from __future__ import annotations
 
-import os
-import sys
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-from chatter_nb.cells import assigned
-from chatter_nb.errors import ChatterError, InputError
-from chatter_nb.params import AnyParams, kind_of, read_params
-from chatter_nb.project import project_root
-from chatter_nb.runs import NOTEBOOK, RunFolder
-from chatter_nb.speech import Speech, load_speech
+from chatter_nb.batchparams import BatchParams
+from chatter_nb.batchplan import BatchPlan, plan_batch
+from chatter_nb.crews import Alone, Crew, Started, Workers, visible_gpus
+from chatter_nb.errors import ChatterError
+from chatter_nb.gallery import write_gallery
+from chatter_nb.interrupts import on_interrupt
+from chatter_nb.jobs import Job, Outcome, Status
+from chatter_nb.ledger import Ledger
 
-FAILED_NOTEBOOK = "notebook.failed.ipynb"
+__all__ = ["BatchParams", "BatchPlan", "BatchReport", "crew_for", "plan_batch", "run_batch"]
+
+Watch = Callable[[Started | Outcome], object]
 
 
-class NotebookError(ChatterError):
-    """A notebook that did not run to its end; the message says where its pages lie."""
+class BatchError(ChatterError):
+    """A batch in which runs failed."""
 
 
 @dataclass(frozen=True)
-class BatchRun:
-    """One parameter set of a batch and what became of it."""
+class BatchReport:
+    """What became of a batch: an outcome for each run that was begun."""
 
-    params: AnyParams
-    speech: Speech | None = None
-    error: str = ""
+    plan: BatchPlan
+    outcomes: tuple[Outcome, ...]
+    stopped: bool = False  # by a person
+    full: bool = False  # the disk
 
+    def of(self, status: Status) -> list[Outcome]:
+        return [outcome for outcome in self.outcomes if outcome.status == status]
 
-def plan_batch(
-    notebook: Path, files: Sequence[Path], *, overrides: Mapping[str, str], out: str = ""
-) -> list[AnyParams]:
-    """Check the notebook and every parameter file; all problems at once, before anything runs."""
-    extra = {**overrides, "interactive": "false"} | ({"outputs_dir": out} if out else {})
-    kind, problems = _look_at(notebook)
-    planned = []
-    for file in files:
-        try:
-            planned.append(kind.from_file(file, extra) if kind else read_params(file, extra))
-        except InputError as error:
-            problems.append(str(error))
-    names = Counter(params.resolved_run_name() for params in planned)
-    problems += [f"{count} runs would be named '{n}'" for n, count in names.items() if count > 1]
-    if problems:
-        raise InputError("\n".join(problems))
-    return planned
+    @property
+    def status(self) -> Status:
+        if self.of("failed"):
+            return "failed"
+        return "cancelled" if self.stopped or self.of("cancelled") else "ok"
 
+    @property
+    def not_begun(self) -> int:
+        return len(self.plan.to_do) - len(self.outcomes)
 
-def _look_at(notebook: Path) -> tuple[type[AnyParams] | None, list[str]]:
-    """What a notebook takes, by its parameters cell (None if it has none), and its problems."""
-    import nbformat
+    def check(self) -> None:
+        """Raise `BatchError`, with every reason, if a run failed."""
+        if self.of("failed"):
+            raise BatchError(str(self))
 
-    if not notebook.is_file():
-        return None, [f"notebook {notebook} does not exist"]
-    try:
-        cells = nbformat.read(notebook, as_version=4).cells
-    except Exception as error:  # nbformat raises whatever its JSON and schema readers do
-        return None, [f"{notebook} is not a notebook: {error}"]
-    tagged = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])]
-    return (kind_of(assigned(tagged[0])) if tagged else None), []
+    def __str__(self) -> str:
+        numbers = {
+            "done before": self.plan.counts()["done"],
+            "done now": len(self.of("ok")),
+            "failed": len(self.of("failed")),
+            "stopped": len(self.of("cancelled")),
+            "not begun": self.not_begun,
+        }
+        lines = [", ".join(f"{number} {told}" for told, number in numbers.items() if number)]
+        lines += [f"  FAILED {one.name}: {one.error}" for one in self.of("failed")]
+        if self.full:
+            lines.append("the disk is full: make room; the batch goes on where it stopped")
+        if self.not_begun or self.status != "ok":
+            lines.append("the same batch again goes on with what is not done")
+        lines.append(f"to listen through: {self.plan.folder / 'index.html'}")
+        return "\n".join(line for line in lines if line)
 
 
 def run_batch(
-    notebook: Path,
-    planned: Sequence[AnyParams],
+    plan: BatchPlan,
+    watch: Watch = lambda event: None,
     *,
-    done: Callable[[BatchRun], object],
+    crew: Crew | None = None,
     echo: bool = False,
-) -> list[BatchRun]:
-    """Run them one after the other; a failing one is recorded and the rest go on."""
-    runs = []
-    for params in planned:
-        try:
-            run = BatchRun(params, run_notebook(notebook, params, echo=echo))
-        except Exception as error:  # whatever stops this run must not stop the others
-            told = str(error) if isinstance(error, ChatterError) else repr(error)
-            run = BatchRun(params, error=told)
-        runs.append(run)
-        done(run)
-    return runs
+) -> BatchReport:
+    """Perform what is to do; a run that fails is recorded, and the rest go on.
 
-
-def run_notebook(notebook: Path, params: AnyParams, *, echo: bool = False) -> Speech:
-    """Execute a notebook with one parameter set in a fresh kernel, into the run's folder.
-
-    `echo` shows what its cells print, as they run. Raises `NotebookError` if a cell fails, or if
-    the notebook ends without a new and ok run.json (a dead kernel leaves every cell looking
-    complete); the pages are kept as `notebook.failed.ipynb`.
+    `watch` is told of each run as it begins and as it ends; `echo` shows what cells print. The
+    first Ctrl-C lets runs in hand finish their chunk; the second raises `KeyboardInterrupt`. Raises
+    `OutputError` if another batch is at work in the folder, or if it cannot be written.
     """
-    from nbclient.exceptions import CellTimeoutError, DeadKernelError
-    from papermill.exceptions import PapermillExecutionError
-
-    failures = (PapermillExecutionError, CellTimeoutError, DeadKernelError, NotebookError)
-    folder = RunFolder(params.run_dir())
-    with folder.locked():  # makes it, or says why it cannot be written
-        (folder.path / NOTEBOOK).unlink(missing_ok=True)  # no pages of an earlier run beside this
-    part = (
-        folder.path / f".part.{NOTEBOOK}"
-    )  # always the same: what a killed batch left is replaced
-    stamp = folder.stamp()
-    try:
-        _execute(notebook, part, params, echo=echo)
-        if folder.stamp() == stamp:
-            raise NotebookError(f"{notebook.name} ended without a run: did its kernel die?")
-        speech = load_speech(folder.path)
-        if speech.record.status != "ok":
-            raise NotebookError(f"{notebook.name} ended, but its run is {speech.record.status}")
-    except failures as error:
-        os.replace(part, folder.path / FAILED_NOTEBOOK)
-        where = f"its pages: {folder.path / FAILED_NOTEBOOK}"
-        raise NotebookError(f"{_reason(error)} ({where})") from error
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    os.replace(part, folder.path / NOTEBOOK)
-    (folder.path / FAILED_NOTEBOOK).unlink(missing_ok=True)
-    return speech
+    ledger = Ledger(plan.folder)
+    jobs = [replace(entry.job, echo=echo) for entry in plan.to_do]
+    with ledger.locked(), crew or crew_for(plan.params, len(jobs)) as chosen:
+        ledger.begin(plan.notebook.name, plan.engines, {job.name: job.key for job in jobs})
+        run = _Run(plan, ledger, chosen, watch)
+        try:
+            with on_interrupt(run.stop):
+                run.perform(jobs)
+                if plan.params.retry_failed:
+                    run.retry(jobs)
+        except BaseException:
+            ledger.end("cancelled")
+            raise
+        report = run.report()
+        ledger.end(report.status)
+    write_gallery(plan.folder)
+    return report
 
 
-def _execute(notebook: Path, part: Path, params: AnyParams, *, echo: bool) -> None:
-    import papermill
+class _Run:
+    """A batch in progress."""
 
-    # Only what was set: the notebook's own cell keeps the rest, as with plain Papermill.
-    values = params.model_dump(mode="json", exclude_unset=True, exclude_none=True)
-    values["run_name"] = params.resolved_run_name()
-    source, target = (  # papermill treats paths as templates for str.format: double our braces
-        str(path).replace("{", "{{").replace("}", "}}") for path in (notebook.resolve(), part)
-    )
-    papermill.execute_notebook(
-        source,
-        target,
-        parameters=values,
-        cwd=str(project_root()),
-        progress_bar=False,
-        autosave_cell_every=0,
-        stdout_file=sys.stdout if echo else None,
-        stderr_file=sys.stderr if echo else None,
-        # The kernel's socket is this machine's own: its warning of plain TCP would only frighten.
-        extra_arguments=["--IPKernelApp.log_level=ERROR"],
-    )
+    def __init__(self, plan: BatchPlan, ledger: Ledger, crew: Crew, watch: Watch) -> None:
+        self._plan = plan
+        self._ledger = ledger
+        self._crew = crew
+        self._watch = watch
+        self._outcomes: dict[str, Outcome] = {}
+        self._stopped = self._full = False
+
+    def stop(self) -> None:
+        self._stopped = True
+        self._crew.stop()
+
+    def perform(self, jobs: Sequence[Job]) -> None:
+        for event in self._crew.perform(jobs):
+            if isinstance(event, Outcome):
+                event = self._settle(event)
+            self._watch(event)
+
+    def retry(self, jobs: Sequence[Job]) -> None:
+        failed = {name for name, one in self._outcomes.items() if one.status == "failed"}
+        if failed and not (self._stopped or self._full):
+            self.perform([job for job in jobs if job.name in failed])
+
+    def _settle(self, outcome: Outcome) -> Outcome:
+        before = self._outcomes.get(outcome.name)
+        if before:
+            outcome = replace(outcome, attempts=before.attempts + outcome.attempts)
+        self._outcomes[outcome.name] = outcome
+        if outcome.hopeless:
+            self._full = True
+            self._crew.stop()
+        self._ledger.note(outcome)
+        return outcome
+
+    def report(self) -> BatchReport:
+        return BatchReport(self._plan, tuple(self._outcomes.values()), self._stopped, self._full)
 
 
-def _reason(error: Exception) -> str:
-    name, value = getattr(error, "ename", None), getattr(error, "evalue", None)
-    return f"{name}: {value}" if name else str(error)
+def crew_for(params: BatchParams, jobs: int) -> Crew:
+    """Who performs a batch: Ray's actors, worker processes, or this process."""
+    if params.ray:
+        from chatter_nb.cluster import RayCrew
+
+        return RayCrew(params, jobs)
+    if min(params.workers, jobs) > 1:
+        return Workers(params.workers, visible_gpus())
+    return Alone()

@@ -11,7 +11,7 @@ from chatter_nb.engines.base import check_supported
 from chatter_nb.engines.registry import entry
 from chatter_nb.errors import ChatterError
 from chatter_nb.models import pick_device, pick_engine
-from chatter_nb.params import ConvertParams, SpeakParams, read_params
+from chatter_nb.params import AnyParams, ConvertParams, SpeakParams, read_params
 from chatter_nb.plan import check_speech, plan_speech
 from chatter_nb.planning import Problems
 from chatter_nb.project import read_yaml, resolve_path
@@ -29,9 +29,13 @@ class Findings:
 def check_file(path: str | Path) -> Findings:
     """Check a parameter file, and the text or recordings that it names; loads no large model."""
     try:
-        params = read_params(path)
+        return check_params(read_params(path))
     except ChatterError as error:
         return Findings([str(error), *_problems_of_text(path)], [])
+
+
+def check_params(params: AnyParams) -> Findings:
+    """Check parameters against the engine, and the text or recordings that they name."""
     problems, notes = Problems(), Problems()
     convert = isinstance(params, ConvertParams)
     name = problems.of(lambda: pick_engine(params.engine, convert=convert).name)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from chatter_nb.disk import add_samples
 from chatter_nb.errors import InputError, UnavailableError
 from chatter_nb.project import resolve_path
 
@@ -18,7 +19,6 @@ PACKAGE = "chatterbox-tts"
 _REPO = "ResembleAI/chatterbox"
 MEANFLOW_FILE = "s3gen_meanflow.safetensors"  # Turbo's; the others can use it too
 OWN_VOICE = "conds.pt"  # has a content hash of its own
-_SAMPLES, _SAMPLE_BYTES = 256, 1 << 16
 
 
 @dataclass(frozen=True)
@@ -156,17 +156,8 @@ def identity(folder: Path, model: str) -> str:
         path = folder / name
         if path.exists() and name != OWN_VOICE:
             digest.update(f"{name} {path.stat().st_size} ".encode())
-            _add_samples(digest, path)
+            add_samples(digest, path)
     return digest.hexdigest()
-
-
-def _add_samples(digest: hashlib.blake2b, path: Path) -> None:
-    size = path.stat().st_size
-    step = max(_SAMPLE_BYTES, size // _SAMPLES)
-    with path.open("rb") as file:
-        for start in range(0, size, step):
-            file.seek(start)
-            digest.update(file.read(_SAMPLE_BYTES))
 
 
 def _missing(model: str, folder: Path) -> list[str]:

@@ -19,6 +19,7 @@ from chatter_nb.engines.base import ConvertEngine, Voice, check_supported, knobs
 from chatter_nb.engines.registry import entry
 from chatter_nb.errors import InputError
 from chatter_nb.execution import Progress, carry_out
+from chatter_nb.interrupts import stop_after
 from chatter_nb.models import Choice, get_or_load_vc_model
 from chatter_nb.params import ConvertParams
 from chatter_nb.planning import (
@@ -117,8 +118,8 @@ def render_conversion(
     cancelled: Callable[[], bool] | None = None,
 ) -> Speech:
     """Carry out a plan; see `convert_voice`."""
-    with plan.folder.locked():
-        run = Conversions(plan, progress or (lambda _: None), cancelled or (lambda: False))
+    with plan.folder.locked(), stop_after("window", cancelled) as stopped:
+        run = Conversions(plan, progress or (lambda _: None), stopped)
         record = carry_out(plan.folder, plan.outputs, run)
     return Speech(plan.folder.path, record)
 

@@ -22,6 +22,7 @@ from chatter_nb.project import resolve_path
 _Place = tuple[str, str, str]  # device, checkpoint, precision
 _models: dict[str, tuple[_Place, Any]] = {}  # by name; a converter's is "convert/…"
 _shared: weakref.WeakValueDictionary[Hashable, Any] = weakref.WeakValueDictionary()
+_idle: set[str] = set()  # loaded, and not asked for since `relinquish`
 _lock = threading.RLock()
 
 CONVERT = "convert/"  # before the names of converters: `chatterbox` both speaks and converts
@@ -140,7 +141,8 @@ def _get_or_load(
             precision = _models[key][0][2] if key in _models else "exact"
         precision = pick_precision(precision, place).name
         where = (place, str(resolve_path(checkpoint)) if checkpoint else "", precision)
-        if key not in _models:
+        if key not in _models or (key in _idle and _models[key][0] != where):
+            _make_room()
             engine_class = registry.entry(name, convert=convert).engine_class()
             own = (
                 {"precision": precision}
@@ -154,7 +156,23 @@ def _get_or_load(
                 f"engine '{name}' is loaded on {_told(held)}, not {_told(where)}; "
                 f"call unload('{key}') first"
             )
+        _idle.discard(key)
         return model
+
+
+def relinquish() -> None:
+    """Say that nothing uses the models loaded so far: a warm kernel does, between two notebooks.
+
+    They stay, to be used again. Loading one that is not there, or on another device, lets go of
+    those not asked for since: a notebook finds room for its models, as in a kernel of its own.
+    """
+    with _lock:
+        _idle.update(_models)
+
+
+def _make_room() -> None:
+    if _idle:
+        _let_go(list(_idle))
 
 
 def shared(key: Hashable, load: Callable[[], Any]) -> Any:
@@ -185,8 +203,14 @@ def unload(name: str | None = None) -> list[str]:
     """
     with _lock:
         gone = [key for key in _models if name in (None, key, key.removeprefix(CONVERT))]
-        for key in gone:
-            del _models[key]
+        _let_go(gone)
+    return gone
+
+
+def _let_go(keys: list[str]) -> None:
+    for key in keys:
+        _models.pop(key, None)
+        _idle.discard(key)
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
@@ -195,7 +219,6 @@ def unload(name: str | None = None) -> list[str]:
         torch.mps.empty_cache()
     if sys.platform == "linux":
         _return_heap()
-    return gone
 
 
 def _return_heap() -> None:

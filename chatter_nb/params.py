@@ -25,8 +25,8 @@ from chatter_nb.strict import (
     Precision,
     PromptSeconds,
     RunName,
+    RunParams,
     Seed,
-    StrictParams,
     Text,
     VoicesDir,
     WavBits,
@@ -70,7 +70,7 @@ _Pause = Annotated[int, Field(ge=0, le=60_000, json_schema_extra={"unit": "ms"})
 _Take = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
-class SpeakParams(StrictParams):
+class SpeakParams(RunParams):
     """Everything that decides what a text sounds like and where the result goes."""
 
     text: Text = Field("", description="the text to speak")
@@ -141,7 +141,7 @@ class SpeakParams(StrictParams):
         return Path(self.text_file).stem if self.text_file else self.text
 
 
-class ConvertParams(StrictParams):
+class ConvertParams(RunParams):
     """Everything that decides what a recording becomes in another voice, and where it goes."""
 
     source: Text = Field("", description="a recording, or a folder of them, to convert")

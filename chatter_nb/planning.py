@@ -144,7 +144,7 @@ class Problems:
 
     def raise_any(self) -> None:
         if self.found:
-            raise ParamError("\n".join(self.found))
+            raise ParamError("\n".join(dict.fromkeys(self.found)))
 
 
 def count(number: int, noun: str) -> str:

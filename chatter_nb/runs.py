@@ -146,13 +146,13 @@ class RunFolder:
         self._stale: tuple[str, ...] = ()
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, *, wait_s: float = 0) -> Iterator[None]:
         """Make the folder and hold it alone, or raise `OutputError`: before the work, not after it.
 
-        The lock goes with its process, however that ends. What a killed run left half written is
-        removed.
+        The lock goes with its process, however that ends; `wait_s` is how long to wait for it. What
+        a killed run left half written is removed.
         """
-        lock = FileLock(self.path.parent / LOCKS / f"{self.path.name}.lock", timeout=0)
+        lock = FileLock(self.path.parent / LOCKS / f"{self.path.name}.lock", timeout=wait_s)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             Path(lock.lock_file).parent.mkdir(exist_ok=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from chatter_nb.batchshow import batch_bar, batch_table, failures, gallery_link, planning_bar
 from chatter_nb.convert import ConversionPlan
 from chatter_nb.execution import Progress
 from chatter_nb.planning import count, library_of
@@ -39,11 +40,16 @@ if TYPE_CHECKING:
     from chatter_nb.plan import SpeechPlan
 
 __all__ = [
+    "batch_bar",
+    "batch_table",
     "chunk_table",
     "envelope",
+    "failures",
     "files",
+    "gallery_link",
     "lossless_file",
     "pitch",
+    "planning_bar",
     "player",
     "progress_bar",
     "recordings",

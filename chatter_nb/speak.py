@@ -13,6 +13,7 @@ from chatter_nb.engines.base import KNOBS, check_supported
 from chatter_nb.engines.registry import entry
 from chatter_nb.errors import ParamError
 from chatter_nb.execution import Progress, carry_out
+from chatter_nb.interrupts import stop_after
 from chatter_nb.models import get_or_load_tts_model, pick_engine
 from chatter_nb.params import SpeakParams
 from chatter_nb.plan import SpeechPlan, estimate, plan_speech
@@ -43,7 +44,8 @@ def generate_tts(
 
     Raises `InputError` before any work for input that cannot be spoken, `EngineError` where a chunk
     fails, `OutputError` where the disk does, and `Cancelled` after the chunk in hand once
-    `cancelled()` is true. What is finished is kept, and `run.json` says what happened.
+    `cancelled()` is true (without it: after a first Ctrl-C; a second stops at once). What is
+    finished is kept, and `run.json` says what happened.
     """
     return render_speech(plan_speech(params), progress, cancelled)
 
@@ -54,8 +56,8 @@ def render_speech(
     cancelled: Callable[[], bool] | None = None,
 ) -> Speech:
     """Carry out a plan; see `generate_tts`."""
-    with plan.folder.locked():
-        run = Run(plan, progress or (lambda _: None), cancelled or (lambda: False))
+    with plan.folder.locked(), stop_after("chunk", cancelled) as stopped:
+        run = Run(plan, progress or (lambda _: None), stopped)
         record = carry_out(plan.folder, plan.outputs, run)
     return Speech(plan.folder.path, record)
 

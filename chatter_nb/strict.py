@@ -35,7 +35,7 @@ AudioFormat = Literal["wav", "flac", "mp3", "opus"]
 MAX_NAME_BYTES = 200
 _RUN_NAME = re.compile(r"\w[\w .+-]{0,119}")
 # Where a result goes, not what it is.
-_NOT_DIGESTED = {"outputs_dir", "run_name", "interactive"}
+NOT_DIGESTED = {"outputs_dir", "run_name", "interactive"}
 
 
 def _check_run_name(value: str) -> str:
@@ -109,30 +109,21 @@ Interactive = Annotated[bool, Field(description="a person is watching; batches p
 
 
 class StrictParams(BaseModel):
-    """The base of every kind of run's parameters.
+    """The base of all parameter objects.
 
     Frozen and strict: an unknown name, a wrong type, NaN or a value out of range is an error that
-    names it. `None` stands for the engine's own default.
+    names it. `None` leaves a choice to what is asked.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     # Pairs (given, other): where Papermill injects `given`, the cell's sample of `other` yields.
     _replaces: ClassVar[tuple[tuple[str, str], ...]] = ()
-    _unnamed: ClassVar[str] = "run"  # begins the name of a run whose source has no letters
-
-    if TYPE_CHECKING:  # every kind of run has these, at a place of its own
-        outputs_dir: str
-        run_name: str
 
     @classmethod
     def _rules(cls, values: Mapping[str, Any]) -> Iterator[str]:
         """What is wrong with fields together, each a whole message. Values may be of any type."""
         yield from ()
-
-    def _named_after(self) -> str:
-        """The words that name a run without a name."""
-        return ""
 
     @model_validator(mode="after")
     def _keeps_rules(self) -> Self:
@@ -160,17 +151,12 @@ class StrictParams(BaseModel):
             raise ParamError(f"{where}: {error}") from None
 
     @classmethod
-    def from_file(cls, path: str | Path, overrides: Mapping[str, str] | None = None) -> Self:
-        """Read a YAML file; `run_name` defaults to its stem. `overrides` are `-p` strings."""
-        values = read_file(path)
-        values.setdefault("run_name", Path(path).stem)
-        values.update(cls.coerce(overrides or {}))
-        return cls.create(values, where=str(path))
-
-    @classmethod
-    def coerce(cls, strings: Mapping[str, str]) -> dict[str, Any]:
+    def coerce(cls, given: Mapping[str, Any]) -> dict[str, Any]:
         """Turn `-p` strings into the fields' types: by the field, not by guessing as YAML does."""
-        return {name: _coerce(cls, name, value) for name, value in strings.items()}
+        return {
+            name: _coerce(cls, name, value) if isinstance(value, str) else value
+            for name, value in given.items()
+        }
 
     @classmethod
     def from_notebook(cls, namespace: Mapping[str, Any]) -> Self:
@@ -186,9 +172,31 @@ class StrictParams(BaseModel):
                 values.pop(other, None)
         return cls.create(values, where="the notebook's parameters")
 
+
+class RunParams(StrictParams):
+    """The base of every kind of run's parameters: it has a name, and a folder for its result."""
+
+    _unnamed: ClassVar[str] = "run"  # begins the name of a run whose source has no letters
+
+    if TYPE_CHECKING:  # every kind of run has these, at a place of its own
+        outputs_dir: str
+        run_name: str
+
+    def _named_after(self) -> str:
+        """The words that name a run without a name."""
+        return ""
+
+    @classmethod
+    def from_file(cls, path: str | Path, overrides: Mapping[str, Any] | None = None) -> Self:
+        """Read a YAML file; `run_name` defaults to its stem. Strings in `overrides` are `-p`'s."""
+        values = read_file(path)
+        values.setdefault("run_name", Path(path).stem)
+        values.update(cls.coerce(overrides or {}))
+        return cls.create(values, where=str(path))
+
     def digest(self) -> str:
         """A short hash of all that decides the result, for naming runs."""
-        values = self.model_dump(exclude=_NOT_DIGESTED)
+        values = self.model_dump(exclude=NOT_DIGESTED)
         canonical = json.dumps(values, sort_keys=True, ensure_ascii=False)
         return hashlib.blake2b(canonical.encode(), digest_size=3).hexdigest()
 

@@ -1,15 +1,20 @@
 """Writes a notebook's parameters cell from its class of parameters, so that the two cannot drift.
 
-`python tests/parameters_cell.py [speak|convert]` prints the cell; a test compares them.
+`python tests/parameters_cell.py [speak|convert|batch]` prints the cell; a test compares them.
 """
 
 import sys
 from typing import Any
 
+from chatter_nb.batchparams import BatchParams
 from chatter_nb.params import ConvertParams, SpeakParams
 from chatter_nb.strict import StrictParams
 
-CLASSES: dict[str, type[StrictParams]] = {"speak": SpeakParams, "convert": ConvertParams}
+CLASSES: dict[str, type[StrictParams]] = {
+    "speak": SpeakParams,
+    "convert": ConvertParams,
+    "batch": BatchParams,
+}
 # What the notebook shows when it is run as it is: a field's default where none is named.
 SAMPLES: dict[type[StrictParams], dict[str, Any]] = {
     SpeakParams: {
@@ -22,6 +27,7 @@ SAMPLES: dict[type[StrictParams], dict[str, Any]] = {
         "source": "params/recordings/reading.flac",
         "target": "params/recordings/target.flac",
     },
+    BatchParams: {"files": ["params/batch/*.yaml"], "outputs_dir": "outputs/batch"},
 }
 
 

@@ -19,6 +19,7 @@ TONE = EngineEntry("chatter_nb.testing", "ToneEngine", ("numpy",), "pip install 
 @pytest.fixture(autouse=True)
 def _own_models(monkeypatch):
     monkeypatch.setattr(models, "_models", {})
+    monkeypatch.setattr(models, "_idle", set())
 
 
 @pytest.fixture
@@ -63,6 +64,30 @@ def test_another_place_for_a_loaded_model_is_an_error(counted):
         EngineError, match=r"loaded on cpu, not cpu from /x; call unload\('hibari'\)"
     ):
         models.get_or_load_tts_model("hibari", checkpoint="/x")
+
+
+def test_a_relinquished_model_is_used_again_or_replaced(counted):
+    """As in a kernel of its own, but for the loading: no error about another place."""
+    models.get_or_load_tts_model("hibari")
+    models.relinquish()
+    models.get_or_load_tts_model("hibari")
+    assert len(counted) == 1
+    with pytest.raises(EngineError):  # it is in use again
+        models.get_or_load_tts_model("hibari", checkpoint="/x")
+    models.relinquish()
+    models.get_or_load_tts_model("hibari", checkpoint="/x")
+    assert len(counted) == 2
+    assert models.loaded() == {"hibari": "cpu from /x"}
+
+
+def test_loading_lets_go_of_relinquished_models_that_nothing_asked_for(counted):
+    """One notebook's models at a time, unless the notebook itself wants both."""
+    models.get_or_load_tts_model("hibari")
+    models.relinquish()
+    models.get_or_load_vc_model("world")
+    assert list(models.loaded()) == ["convert/world"]
+    models.get_or_load_tts_model("hibari")
+    assert sorted(models.loaded()) == ["convert/world", "hibari"]
 
 
 def test_auto_takes_the_embedded_voice_and_says_why_not_a_better_one(monkeypatch):

@@ -1,6 +1,5 @@
 """Notebooks: run by Papermill as a user would, hold no logic, and agree with the parameters."""
 
-import json
 import subprocess
 import sys
 
@@ -9,17 +8,21 @@ import pytest
 from conftest import ROOT
 from parameters_cell import parameters_cell
 
-from chatter_nb.batch import FAILED_NOTEBOOK, NotebookError, plan_batch, run_notebook
-from chatter_nb.errors import InputError
+from chatter_nb.batchparams import BatchParams
+from chatter_nb.jobs import FAILED_NOTEBOOK, Job, NotebookError, run_notebook
 from chatter_nb.params import ConvertParams, SpeakParams
 from chatter_nb.runs import RunFolder
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-SPEAK, CONVERT = ROOT / "notebooks" / "01_speak.ipynb", ROOT / "notebooks" / "02_convert.ipynb"
-CLASSES = [(SPEAK, SpeakParams), (CONVERT, ConvertParams)]
+SPEAK, CONVERT, BATCH = (
+    ROOT / "notebooks" / f"{name}.ipynb" for name in ("01_speak", "02_convert", "03_batch")
+)
+CLASSES = [(SPEAK, SpeakParams), (CONVERT, ConvertParams), (BATCH, BatchParams)]
 RECORDING = "params/recordings/target.flac"
 OTHER_RECORDING = "params/recordings/reading.flac"
-of_both = pytest.mark.parametrize(("path", "cls"), CLASSES, ids=("01_speak", "02_convert"))
+of_all = pytest.mark.parametrize(
+    ("path", "cls"), CLASSES, ids=("01_speak", "02_convert", "03_batch")
+)
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -47,7 +50,7 @@ def test_a_sentence_comes_before_every_cell_of_code(notebook):
         assert cell.cell_type == "markdown" or before.cell_type == "markdown"
 
 
-@of_both
+@of_all
 def test_the_parameters_cell_is_the_parameters(path, cls):
     """Names, defaults and help are those of the class of parameters, in order."""
     cells = nbformat.read(path, as_version=4).cells
@@ -55,7 +58,7 @@ def test_the_parameters_cell_is_the_parameters(path, cls):
     assert cell.source == parameters_cell(cls)
 
 
-@of_both
+@of_all
 def test_papermill_sees_every_parameter(path, cls):
     """Its inspection drops lines with a second `=` or a `#` in a string: none of ours."""
     import papermill
@@ -82,8 +85,11 @@ def papermill(*args: str) -> subprocess.CompletedProcess:
     )
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_plain_papermill_runs_every_notebook(path, tmp_path):
+SINGLE = [path for path in NOTEBOOKS if path != BATCH]
+
+
+@pytest.mark.parametrize("path", SINGLE, ids=lambda path: path.stem)
+def test_plain_papermill_runs_every_notebook_of_one_run(path, tmp_path):
     """As it stands, with the cell's own values."""
     args = ("-p", "outputs_dir", tmp_path / "runs", "-p", "run_name", "run")
     done = papermill(path, tmp_path / "out.ipynb", *args)
@@ -92,6 +98,29 @@ def test_plain_papermill_runs_every_notebook(path, tmp_path):
     outputs = str([c.get("outputs") for c in nbformat.read(tmp_path / "out.ipynb", 4).cells])
     assert "<audio" in outputs
     assert "image/png" in outputs
+
+
+def test_plain_papermill_runs_a_batch(tmp_path):
+    """A kernel that starts a kernel; again, and all is done."""
+    for told in ("4 runs: 4 to do", "4 runs: 4 done"):
+        done = papermill(BATCH, tmp_path / "out.ipynb", "-p", "outputs_dir", tmp_path / "runs")
+        assert done.returncode == 0, done.stderr
+        pages = (tmp_path / "out.ipynb").read_text()
+        assert told in pages
+        assert "no run failed" in pages
+    assert (tmp_path / "runs" / "index.html").exists()
+    names = {path.parent.name for path in tmp_path.glob("runs/*/notebook.ipynb")}
+    assert names == {"crow", "north_wind", "river", "timetable"}
+
+
+def test_a_headless_batch_fails_where_a_run_does(tmp_path):
+    """With the reason in its pages, after the others."""
+    broken_notebook(tmp_path, "1 / 0")
+    args = ("-p", "outputs_dir", tmp_path / "runs", "-p", "notebook", tmp_path / "broken.ipynb")
+    done = papermill(BATCH, tmp_path / "out.ipynb", *args)
+    assert done.returncode != 0
+    assert "BatchError" in done.stderr
+    assert (tmp_path / "out.ipynb").read_text().count("ZeroDivisionError") >= 4
 
 
 @pytest.mark.slow
@@ -122,7 +151,7 @@ def params(tmp_path):
 
 def test_our_runner_puts_the_executed_notebook_in_the_runs_folder(params, tmp_path):
     """Audio is linked, not embedded, and the pages come only after success."""
-    speech = run_notebook(SPEAK, params())
+    speech = run_notebook(Job(SPEAK, params()))
     found = {path.name for path in speech.folder.iterdir()}
     assert found == {"speech.wav", "run.json", "notebook.ipynb"}
     pages = (speech.folder / "notebook.ipynb").read_text()
@@ -141,7 +170,7 @@ def convert_params(tmp_path):
 
 def test_our_runner_runs_a_conversion(convert_params):
     """Source, target and result are linked, and every figure is there."""
-    speech = run_notebook(CONVERT, convert_params(window_s=5.0))
+    speech = run_notebook(Job(CONVERT, convert_params(window_s=5.0)))
     found = {path.name for path in speech.folder.iterdir()}
     assert found == {"converted.wav", "run.json", "notebook.ipynb"}
     pages = (speech.folder / "notebook.ipynb").read_text()
@@ -169,7 +198,7 @@ def test_plain_papermill_converts_on_chatterbox(tiny, tmp_path):
 def test_01_speak_runs_on_chatterbox_with_a_recording_as_voice(tiny, params):
     """With a checkpoint of random weights; the voice can be heard before the work."""
     asked = {"engine": "chatterbox", "checkpoint": str(tiny()), "voice": RECORDING}
-    speech = run_notebook(SPEAK, params(**asked))
+    speech = run_notebook(Job(SPEAK, params(**asked)))
     assert speech.record.engine.name == "chatterbox"
     assert "voice: target.flac, 11.2 s" in (speech.folder / "notebook.ipynb").read_text()
 
@@ -193,39 +222,15 @@ def broken_notebook(tmp_path, source: str):
 def test_a_notebook_that_fails_or_dies_is_a_failure(params, tmp_path, source, told):
     """Also one whose kernel dies, which Papermill alone reports as complete."""
     with pytest.raises(NotebookError, match=told):
-        run_notebook(broken_notebook(tmp_path, source), params())
+        run_notebook(Job(broken_notebook(tmp_path, source), params()))
     assert not (tmp_path / "run" / "notebook.ipynb").exists()
     assert (tmp_path / "run" / FAILED_NOTEBOOK).exists()
 
 
-def test_a_batch_is_validated_as_a_whole_before_it_runs(tmp_path):
-    (tmp_path / "a.yaml").write_text("text: Hi.\nrun_name: same\n")
-    (tmp_path / "b.yaml").write_text("text: Ho.\nrun_name: same\n")
-    (tmp_path / "c.yaml").write_text("text: Ho.\nsped: 1\n")
-    files = [tmp_path / f"{name}.yaml" for name in "abc"]
-    told = r"(?s)README\.md is not a notebook.*did you mean 'speed'.*2 runs .* 'same'"
-    with pytest.raises(InputError, match=told):
-        plan_batch(ROOT / "README.md", files, overrides={})
-
-
 def test_pages_of_an_earlier_run_do_not_stay_beside_a_failed_one(params, tmp_path):
     """notebook.ipynb beside an ok run.json means done: here the second notebook fails."""
-    run_notebook(ROOT / "notebooks" / "00_check.ipynb", params())
+    run_notebook(Job(ROOT / "notebooks" / "00_check.ipynb", params()))
     assert (tmp_path / "run" / "notebook.ipynb").exists()
     with pytest.raises(NotebookError):
-        run_notebook(broken_notebook(tmp_path, "1 / 0"), params())
+        run_notebook(Job(broken_notebook(tmp_path, "1 / 0"), params()))
     assert not (tmp_path / "run" / "notebook.ipynb").exists()
-
-
-@pytest.mark.slow
-def test_a_failing_run_does_not_stop_the_batch(cli, tmp_path):
-    """One line a run, the reason of the failure, exit code 1; the good run is complete."""
-    (tmp_path / "bad.yaml").write_text("text: 你好\nengine: hibari\n")
-    (tmp_path / "good.yaml").write_text("text: Hello.\n")
-    args = ("notebooks/00_check.ipynb", tmp_path / "bad.yaml", tmp_path / "good.yaml")
-    assert "does not exist" in cli("batch", "nowhere.ipynb", args[1], check=2).stderr
-    done = cli("batch", *args, "--out", tmp_path / "runs", "--json", check=1)
-    bad, good = json.loads(done.stdout)
-    assert "would leave out" in bad["error"]
-    assert good["error"] is None
-    assert (tmp_path / "runs" / "good" / "notebook.ipynb").exists()

@@ -22,6 +22,7 @@ class EngineEntry:
     files: str = ""  # the model in `checkpoints.MODELS` whose files it needs
     needs_gpu: bool = False
     cpu_only: bool = False
+    packages: tuple[str, ...] = ()  # the distributions whose versions decide its samples
 
     def missing(self) -> list[str]:
         return [name for name in self.requires if find_spec(name) is None]
@@ -57,6 +58,7 @@ def _chatterbox(class_name: str, files: str, module: str = "chatterbox") -> Engi
         INSTALL_CHATTERBOX,
         files,
         needs_gpu=True,
+        packages=("chatterbox-tts",),
     )
 
 
@@ -69,6 +71,7 @@ TTS_ENGINES: dict[str, EngineEntry] = {
         ("hibari",),
         "pip install hibari-tts",
         cpu_only=True,
+        packages=("hibari-tts",),
     ),
     "chatterbox-multilingual": _chatterbox("MultilingualEngine", "chatterbox-multilingual"),
     "chatterbox-turbo": _chatterbox("TurboEngine", "chatterbox-turbo"),
@@ -82,6 +85,7 @@ VC_ENGINES: dict[str, EngineEntry] = {
         ("pyworld",),
         "pip install pyworld-prebuilt",
         cpu_only=True,
+        packages=("pyworld-prebuilt", "pyworld"),
     ),
 }
 

@@ -1,0 +1,43 @@
+"""What several commands share: their options, and parameters out of a file and `-p`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from chatter_nb.errors import InputError
+from chatter_nb.params import ConvertParams, SpeakParams, kind_of
+from chatter_nb.strict import read_file
+
+Params = TypeVar("Params", SpeakParams, ConvertParams)
+
+FileOption = Annotated[Path | None, typer.Option("-f", "--file", help="A YAML parameter file.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("-p", "--param", help="name=value, over the file's. May be given several times."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines, nothing else.")]
+
+
+def params_of(kind: type[Params], file: Path | None, pairs: list[str] | None) -> Params:
+    overrides = pairs_of(pairs)
+    if file:
+        if kind_of(read_file(file)) is not kind:
+            other = "convert" if kind is SpeakParams else "speak"
+            raise InputError(f"{file} is a parameter file for: chatter-nb {other}")
+        return kind.from_file(file, overrides)
+    return kind.create(kind.coerce(overrides), where="-p")
+
+
+def pairs_of(texts: list[str] | None) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for text in texts or []:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise InputError(f"-p {text!r} must be name=value")
+        if name.strip() in pairs:
+            raise InputError(f"-p {name.strip()} is given twice")
+        pairs[name.strip()] = value
+    return pairs
