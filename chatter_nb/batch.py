@@ -9,19 +9,24 @@ what had begun goes on from its kept chunks.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from chatter_nb.batchparams import BatchParams
 from chatter_nb.batchplan import BatchPlan, plan_batch
 from chatter_nb.crews import Alone, Crew, Started, Workers, visible_gpus
-from chatter_nb.errors import ChatterError
+from chatter_nb.errors import ChatterError, OutputError
 from chatter_nb.gallery import write_gallery
 from chatter_nb.interrupts import on_interrupt
 from chatter_nb.jobs import Job, Outcome, Status
 from chatter_nb.ledger import Ledger
 
 __all__ = ["BatchParams", "BatchPlan", "BatchReport", "crew_for", "plan_batch", "run_batch"]
+
+_SHOW_EVERY_S = 60.0  # a page of 500 runs takes under a second once their waveforms are kept
 
 Watch = Callable[[Started | Outcome], object]
 
@@ -38,6 +43,7 @@ class BatchReport:
     outcomes: tuple[Outcome, ...]
     stopped: bool = False  # by a person
     full: bool = False  # the disk
+    gallery: str = ""  # where it is
 
     def of(self, status: Status) -> list[Outcome]:
         return [outcome for outcome in self.outcomes if outcome.status == status]
@@ -71,7 +77,7 @@ class BatchReport:
             lines.append("the disk is full: make room; the batch goes on where it stopped")
         if self.not_begun or self.status != "ok":
             lines.append("the same batch again goes on with what is not done")
-        lines.append(f"to listen through: {self.plan.folder / 'index.html'}")
+        lines.append(f"to listen through: {self.gallery}")
         return "\n".join(line for line in lines if line)
 
 
@@ -99,12 +105,20 @@ def run_batch(
                 if plan.params.retry_failed:
                     run.retry(jobs)
         except BaseException:
-            ledger.end("cancelled")
+            with suppress(OutputError):  # the disk is full: that is what is on its way
+                ledger.end("cancelled")
             raise
         report = run.report()
         ledger.end(report.status)
-    write_gallery(plan.folder)
-    return report
+    return replace(report, gallery=_show(plan.folder))
+
+
+def _show(folder: Path) -> str:
+    """Write the gallery; where it is, or why it is not there."""
+    try:
+        return str(write_gallery(folder))
+    except OutputError as error:
+        return f"no gallery: {error}"
 
 
 class _Run:
@@ -117,6 +131,7 @@ class _Run:
         self._watch = watch
         self._outcomes: dict[str, Outcome] = {}
         self._stopped = self._full = False
+        self._shown_s = time.monotonic()
 
     def stop(self) -> None:
         self._stopped = True
@@ -142,6 +157,9 @@ class _Run:
             self._full = True
             self._crew.stop()
         self._ledger.note(outcome)
+        if time.monotonic() - self._shown_s > _SHOW_EVERY_S:
+            _show(self._plan.folder)
+            self._shown_s = time.monotonic()
         return outcome
 
     def report(self) -> BatchReport:

@@ -95,13 +95,14 @@ def plan_batch(
     params: BatchParams,
     watch: Watch = lambda done, total, name: None,
     *,
-    pick: PickEngine = lambda convert: pick_engine(convert=convert).name,
+    pick: PickEngine | None = None,
     fetch: bool = True,
 ) -> BatchPlan:
     """Check the notebook and every run, and find out which of them are done.
 
-    `pick` says what `auto` stands for where the runs will be made; `fetch` downloads model files
-    that are not here. Raises `InputError` with every problem there is.
+    `pick` says what `auto` stands for where the runs will be made, if that is to be settled
+    otherwise; `fetch` downloads model files that are not here. Raises `InputError` with every
+    problem there is.
     """
     problems = Problems()
     notebook = _there(params.notebook)
@@ -116,7 +117,8 @@ def plan_batch(
     if look is None or folder is None:
         problems.raise_any()
         raise InputError("there is nothing to run")
-    planner = _Planner(params, notebook, look.code, Ledger(folder), pick, fetch)
+    settle = pick or partial(_pick_engine, params)
+    planner = _Planner(params, notebook, look.code, Ledger(folder), settle, fetch)
     entries = []
     for number, one in enumerate(made):
         watch(number, len(made), one.resolved_run_name())
@@ -125,6 +127,14 @@ def plan_batch(
     watch(len(made), len(made), "")
     problems.raise_any()
     return BatchPlan(params, folder, notebook, tuple(entries), planner.engines)
+
+
+def _pick_engine(params: BatchParams, convert: bool) -> str:
+    if params.ray:
+        from chatter_nb.machines import pick_engine as pick_there
+
+        return pick_there(params, convert)
+    return pick_engine(convert=convert).name
 
 
 class _Planner:

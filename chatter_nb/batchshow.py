@@ -25,16 +25,17 @@ _PLAN_DELAY_S = 2
 
 
 def batch_bar(
-    plan: BatchPlan, *, interactive: bool = True, lines: bool = True
+    plan: BatchPlan, *, interactive: bool = True, lines: bool | None = None
 ) -> Callable[[Event], None]:
     """A bar over a batch's runs for `watch=`: counts, the run in hand, time left, RTF.
 
-    `lines`: one for each run that ends, too. Where nobody watches (`interactive` is false, or there
-    is neither terminal nor notebook) they are all there is.
+    `lines`: one for each run that ends. Without a word on them, they are what is shown where nobody
+    watches: `interactive` is false, or there is neither terminal nor notebook.
     """
     from tqdm import tqdm
 
     hidden = not (interactive and _watched())
+    lines = hidden if lines is None else lines
     bar = tqdm(total=len(plan.to_do), unit="run", disable=hidden, ncols=100)
     running: dict[str, str] = {}
     done: list[Outcome] = []
@@ -44,10 +45,11 @@ def batch_bar(
             running[event.name] = event.worker
         else:
             running.pop(event.name, None)
+            again = event.name in {one.name for one in done}
             done.append(event)
             if lines:
                 bar.write(outcome_line(event))
-            bar.update(event.attempts <= 1 or event.name not in {one.name for one in done[:-1]})
+            bar.update(0 if again else 1)
         bar.set_postfix_str(_postfix(done, running))
         if bar.n == bar.total and not running:
             bar.close()
@@ -91,7 +93,8 @@ def _postfix(done: list[Outcome], running: dict[str, str]) -> str:
     work_s = sum(outcome.wall_s for outcome in done if outcome.audio_s)
     told = [f"{failed} failed"] if failed else []
     told += [f"RTF {work_s / audio_s:.2g}"] if audio_s else []
-    return ", ".join([*told, " ".join(running)])
+    told += [" ".join(running)] if running else []
+    return ", ".join(told)
 
 
 def batch_table(report: BatchReport) -> HTML:
@@ -146,7 +149,9 @@ def gallery_link(report: BatchReport) -> HTML:
     """A link to the page on which the runs can be listened through."""
     from IPython.display import HTML
 
-    page = report.plan.folder / "index.html"
+    page = Path(report.gallery)
+    if not page.is_file():
+        return HTML(f"<p>{html.escape(report.gallery)}</p>")
     return HTML(f"<p>{_link(page, 'the gallery')}: <code>{html.escape(str(page))}</code></p>")
 
 

@@ -98,8 +98,12 @@ class Ledger:
         self._log(f"batch ends, {status}")
 
     def _log(self, line: str) -> None:
-        with (self.path.parent / LOG).open("a", encoding="utf-8") as file:
-            file.write(f"{utc_now()} {line}\n")
+        path = self.path.parent / LOG
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(f"{utc_now()} {line}\n")
+        except OSError as error:
+            raise write_error(path, error) from error
 
     def _write(self) -> None:
         part = part_path(self.path)
