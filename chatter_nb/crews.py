@@ -52,7 +52,7 @@ class Crew(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(self, *exc: object) -> None: ...
+    def __exit__(self, kind: type[BaseException] | None, /, *exc: object) -> None: ...
 
 
 class Alone:
@@ -77,7 +77,7 @@ class Alone:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, /, *exc: object) -> None:
         """The warm kernel stays, with its models, for the next batch of this process."""
 
 
@@ -181,10 +181,10 @@ class Workers:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, /, *exc: object) -> None:
         for worker in self._workers:
             worker.line.close()  # it ends when it reads that nothing more comes …
-            if exc[0] is not None or worker.job is not None:
+            if kind is not None or worker.job is not None:
                 worker.process.terminate()  # … or at once
         for worker in self._workers:
             worker.process.join(_LEAVE_S)

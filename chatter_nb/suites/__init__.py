@@ -29,6 +29,7 @@ class Suite:
 
 SUITES = {
     "embedded": Suite("the embedded voice: bare calls, and a run to a file", {"repeats": 5}),
+    "batch": Suite("a notebook's overhead: a fresh kernel, a warm one", {"repeats": 30}),
     "load": Suite("loading a model, each in a process of its own", {"repeats": 3} | _MODEL),
     "overhead": Suite(
         "one chunk, upstream's model: what is spent around it",
@@ -63,7 +64,7 @@ def run_suite(
     """
     options = options_for(name, given)
     results = import_module(f"chatter_nb.suites.{name}").run(options, progress)
-    made = record(name, results, "cpu" if name == "embedded" else options.device)
+    made = record(name, results, "cpu" if name in ("embedded", "batch") else options.device)
     return made | {"options": {option: getattr(options, option) for option in SUITES[name].takes}}
 
 

@@ -1,0 +1,236 @@
+"""A batch on Ray: one actor is one GPU, or a machine's cores, with one warm kernel.
+
+The same plan as without Ray (`batchplan`), the same jobs (`jobs`), other hands. Works on Ray's own
+cluster of this machine with no other set-up, and on a cluster's address. Results go through a
+folder that all machines share, at the same path on each. What the actors do is in `actor`, what a
+cluster has in `machines`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from chatter_nb.actor import THREADS, Actor, Home, tokens
+from chatter_nb.batchparams import BatchParams
+from chatter_nb.crews import Started
+from chatter_nb.engines import registry
+from chatter_nb.errors import UnavailableError
+from chatter_nb.jobs import Job, Outcome
+from chatter_nb.machines import (
+    Share,
+    connected,
+    find_machines,
+    import_ray,
+    last_line,
+    pick_engine,
+    share_out,
+)
+from chatter_nb.params import ConvertParams
+from chatter_nb.project import project_root
+from chatter_nb.runs import utc_now
+
+__all__ = ["RayCrew", "pick_engine"]
+
+_POLL_S = 0.3  # how soon a stop is passed on
+_TELL_S = 15.0  # that workers have to find a place before a person is told that they wait
+_LEAVE_S = 10.0  # that actors have to end their kernels
+
+
+@dataclass
+class _Hand:
+    """An actor that is at home, and what it has in hand."""
+
+    actor: Any
+    worker: str
+    job: Job | None = None
+
+
+class RayCrew:
+    """Ray's actors. One that dies is restarted by Ray, on another machine if need be, and its job
+    is tried once more there; `max_task_retries` does that.
+
+    Ray starts with the first job, since a batch may have nothing to do.
+    """
+
+    def __init__(self, params: BatchParams, jobs: int) -> None:
+        import_ray()
+        self._params = params
+        self._jobs = jobs
+        self._stopping = False
+        self._open = ExitStack()
+        self._actors: list[Any] = []
+        self._coming: dict[Any, Any] = {}  # actors that find their place, by their answer
+        self._hands: dict[str, _Hand] = {}  # by the actor's id
+        self._pool: Any = None
+        self._share: Share | None = None
+        self._since_s = 0.0
+
+    def perform(self, jobs: Iterable[Job]) -> Iterator[Started | Outcome]:
+        waiting = deque(jobs)
+        if waiting and not self._actors:
+            self._start(waiting)
+        while (waiting and not self._stopping) or self._busy():
+            self._welcome(_POLL_S if not self._hands else 0)
+            while waiting and not self._stopping and self._pool.has_free():
+                yield self._hand_over(waiting.popleft())
+            if self._stopping:
+                self._pass_the_stop_on()
+            if self._busy() and (outcome := self._next()):
+                yield outcome
+
+    def _busy(self) -> bool:
+        return any(hand.job for hand in self._hands.values())
+
+    # -- actors come and go ----------------------------------------------------------------------
+
+    def _start(self, jobs: Sequence[Job]) -> None:
+        ray = import_ray()
+        from ray.util import ActorPool
+
+        self._open.enter_context(connected(self._params))
+        use_gpus = any(map(_uses_gpu, jobs))
+        share = share_out(self._params, self._jobs, find_machines(), use_gpus=use_gpus)
+        folders = dict.fromkeys([project_root(), *(job.params.run_dir().parent for job in jobs)])
+        home = Home(
+            root=str(project_root()),
+            tokens=tuple(self._open.enter_context(tokens(folders))),
+            threads={name: os.environ.get(name) for name in THREADS},
+            hide_gpus=share.gpus == 0,
+        )
+        cls = ray.remote(
+            num_cpus=share.cpus,
+            num_gpus=share.gpus,
+            max_restarts=-1,
+            max_task_retries=1,
+            max_concurrency=2,  # `stop` beside `perform`
+            scheduling_strategy="SPREAD",
+        )(Actor)
+        self._pool = ActorPool([])
+        self._actors = [cls.remote(home) for _ in range(share.workers)]
+        self._coming = {actor.ready.remote(): actor for actor in self._actors}
+        self._share, self._since_s = share, time.monotonic()
+
+    def _welcome(self, wait_s: float) -> None:
+        """Let actors that are at home now have jobs."""
+        if not self._coming:
+            return
+        ray = import_ray()
+        ready, _ = ray.wait(list(self._coming), num_returns=len(self._coming), timeout=wait_s)
+        for answer in ready:
+            actor = self._coming.pop(answer)
+            try:
+                name, worker = ray.get(answer)
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from error
+            except ray.exceptions.RayError as error:
+                self._go_on_without(actor, error)
+                continue
+            self._hands[name] = _Hand(actor, worker)
+            self._pool.push(actor)
+        self._tell_who_waits()
+
+    def _go_on_without(self, actor: Any, error: Exception) -> None:
+        """It cannot be started: the package is missing on its machine, say."""
+        self._actors.remove(actor)
+        told = f"Ray cannot start a worker: {last_line(error)}"
+        if not self._actors:
+            raise UnavailableError(told)
+        print(told, file=sys.stderr, flush=True)
+
+    def _tell_who_waits(self) -> None:
+        if self._coming and time.monotonic() - self._since_s > _TELL_S:
+            self._since_s = math.inf  # once
+            told = f"{len(self._coming)} of {len(self._actors)} Ray workers wait for a place"
+            print(f"{told}: each needs {self._share}", file=sys.stderr, flush=True)
+
+    # -- jobs ------------------------------------------------------------------------------------
+
+    def _hand_over(self, job: Job) -> Started:
+        self._pool.submit(self._submit, job)
+        return Started(job.name, self._hand_of(job.name).worker)
+
+    def _submit(self, actor: Any, job: Job) -> Any:
+        hand = next(hand for hand in self._hands.values() if hand.actor == actor)
+        hand.job = job
+        return actor.perform.remote(job)
+
+    def _hand_of(self, name: str) -> _Hand:
+        return next(hand for hand in self._hands.values() if hand.job and hand.job.name == name)
+
+    def _next(self) -> Outcome | None:
+        """How the next job ended; None if none did for a moment, so that a stop is noticed."""
+        exceptions = import_ray().exceptions
+        try:
+            outcome: Outcome = self._pool.get_next_unordered(timeout=_POLL_S)
+        except TimeoutError:
+            return None
+        except exceptions.RayTaskError as error:  # its machine has lost the folder
+            raise error.cause from error
+        except exceptions.RayActorError as error:
+            return self._lost(error)
+        hand = self._hand_of(outcome.name)
+        again = outcome.worker != hand.worker  # it came to life again, and Ray tried once more
+        hand.job, hand.worker = None, outcome.worker
+        return replace(outcome, attempts=outcome.attempts + again)
+
+    def _lost(self, error: Any) -> Outcome:
+        """The actor died of this job twice. It may have another when it is at home again."""
+        hand = self._hands.pop(error.actor_id)
+        assert hand.job is not None
+        self._withdraw(hand.actor)
+        self._coming[hand.actor.ready.remote()] = hand.actor
+        return Outcome(
+            hand.job.name,
+            "cancelled" if self._stopping else "failed",
+            utc_now(),
+            0.0,
+            hand.worker,
+            error=f"its Ray worker died twice, last {hand.worker}: {last_line(error)}",
+            attempts=2,
+        )
+
+    def _withdraw(self, lost: Any) -> None:
+        """Take an actor out of the pool: before Ray 2.60 it stays in, dead or not."""
+        idle = []
+        while (actor := self._pool.pop_idle()) is not None:
+            idle.append(actor)
+        for actor in idle:
+            if actor != lost:
+                self._pool.push(actor)
+
+    def stop(self) -> None:
+        self._stopping = True  # no more: a signal's handler must not call Ray
+
+    def _pass_the_stop_on(self) -> None:
+        """Again and again: an actor that comes to life again does not know of it."""
+        for hand in self._hands.values():
+            if hand.job:
+                hand.actor.stop.remote()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        with self._open:
+            if not self._actors:
+                return
+            ray = import_ray()
+            if kind is None:
+                leaving = [hand.actor.leave.remote() for hand in self._hands.values()]
+                ray.wait(leaving, num_returns=len(leaving), timeout=_LEAVE_S)
+            for actor in self._actors:
+                ray.kill(actor)  # its kernel ends with it
+
+
+def _uses_gpu(job: Job) -> bool:
+    """Whether its engine can use one; `auto` takes the GPU where there is one."""
+    engine, convert = job.params.engine, isinstance(job.params, ConvertParams)
+    return engine == "auto" or not registry.entry(engine, convert=convert).cpu_only

@@ -1,0 +1,253 @@
+"""A kernel that is used for many notebooks: its process, its channels, and the thread they belong
+to. What makes it like a fresh one is in `reset`, which runs in the kernel; when that is done, and
+which notebook gets it, is `warm`'s.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import contextlib
+import contextvars
+import os
+import queue
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from string import Template
+from time import monotonic
+from typing import Any, TypeVar
+
+from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+from nbclient.exceptions import DeadKernelError
+
+T = TypeVar("T")
+
+_SOCKET_PATH_MOST = 100  # bytes; the least that a system takes is 104, with our "-ipc-1" in it
+_RESET_MOST_S = 60.0
+_LOOK_S = 0.5  # how often a kernel that does not answer is looked at
+_SOURCES = tuple(f"reset{part}" for part in ("_interpreter", "_libraries", "_shell", "_work", ""))
+_MODULE = "_chatter_nb_reset"
+# No database: two runners would share it, and leaving a session writes to the next notebook.
+_ARGUMENTS = ("--HistoryManager.enabled=False",)
+
+
+class ResetError(Exception):
+    """The kernel could not be made like a fresh one; the message says why."""
+
+
+class KernelThread:
+    """One thread with one event loop, on which everything with the kernel's sockets is done.
+
+    Sockets belong to an event loop. With a thread of their own they work from a script, from a
+    test, and in a notebook, whose main thread's loop is busy running the cell that calls.
+    """
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._jobs: queue.SimpleQueue[tuple[Future[Any], contextvars.Context, Any]]
+        self._jobs = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="warm kernel", daemon=True)
+        self._thread.start()
+
+    def submit(self, function: Callable[[], T]) -> Future[T]:
+        """Call it on the thread, in the caller's context: ipykernel 7 tells by that which cell
+        an output is for."""
+        future: Future[T] = Future()
+        self._jobs.put((future, contextvars.copy_context(), function))
+        return future
+
+    def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """The result of a coroutine; to be called on the thread."""
+        return self.loop.run_until_complete(coroutine)
+
+    def is_current(self) -> bool:
+        return threading.current_thread() is self._thread
+
+    def _work(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        while True:
+            future, context, function = self._jobs.get()
+            try:
+                future.set_result(context.run(function))
+            except BaseException as error:  # whatever it is, the caller gets it
+                future.set_exception(error)
+            del future, context, function  # they hold the notebook
+
+
+class WarmKernel:
+    """One kernel process with its client. `reused` once it has been through a notebook.
+
+    All coroutines belong on the `KernelThread`; `signal` and `kill` may be called from anywhere.
+    """
+
+    def __init__(self, name: str, spec: KernelSpec, extra_arguments: Sequence[str]) -> None:
+        self.name, self.extra_arguments, self._spec = name, tuple(extra_arguments), spec
+        self.environ = launch_environ(spec)
+        self.reused = False
+        self._unknown = ""  # why its state could not be noted
+        self.language_info: dict[str, Any] = {}
+        self._folder = Path(tempfile.mkdtemp(prefix="warm-"))
+        self.manager = AsyncKernelManager(
+            kernel_name=name,
+            transport=_transport(self._folder),
+            connection_file=str(self._folder / "k.json"),
+        )
+        self.client: AsyncKernelClient | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process's id while it runs."""
+        process = getattr(self.manager.provisioner, "process", None)
+        return process.pid if process is not None and process.poll() is None else None
+
+    async def start(self, cwd: str, timeout_s: float) -> None:
+        """Start it, and look at it while it is fresh. Raises what the default engine raises."""
+        arguments = [*_ARGUMENTS, *self.extra_arguments]
+        await self.manager.start_kernel(extra_arguments=arguments, cwd=cwd)
+        self.client = self.manager.client()
+        self.client.start_channels(hb=False, stdin=False)  # is_alive asks the process
+        await self.client.wait_for_ready(timeout=timeout_s)
+        self.client.allow_stdin = False
+        info = await self.client.kernel_info(reply=True, timeout=timeout_s)
+        self.language_info = info["content"]["language_info"]
+        sources = {name: Path(__file__).with_name(f"{name}.py").read_text() for name in _SOURCES}
+        try:
+            await self.ask(_bootstrap(sources, self.environ))
+        except ResetError as error:  # a version that we do not know: good for one notebook
+            self._unknown = str(error)
+
+    async def begin(self, cwd: str) -> None:
+        """Make it what one started now, in this folder, would be. Raises `ResetError`."""
+        if not await self.manager.is_alive():
+            raise ResetError("it died between two notebooks")
+        environ = launch_environ(self._spec)
+        changed = [name for name in {*environ, *self.environ} if name.startswith(READ_ONCE)]
+        changed = [name for name in changed if environ.get(name) != self.environ.get(name)]
+        if changed:
+            raise ResetError(f"{sorted(changed)[0]} has changed, which is read at the start only")
+        await self.ask(f"{_CALL}.begin({environ!a}, {cwd!a})")
+
+    async def finish(self) -> None:
+        """Put back what a notebook changed. Raises `ResetError` if that is not enough."""
+        self.reused = True
+        if self._unknown:
+            raise ResetError(self._unknown)
+        reasons = await self.ask(f"{_CALL}.finish()", f"{_CALL}.reasons")
+        if reasons:
+            raise ResetError(f"the last notebook {'; '.join(reasons)}")
+
+    async def ask(self, code: str, expression: str = "None") -> Any:
+        """Run code silently and evaluate an expression, to the last message of it."""
+        assert self.client is not None
+        message_id = self.client.execute(
+            code, silent=True, store_history=False, user_expressions={"answer": expression}
+        )
+        reply = await self._next(self.client.get_shell_msg, message_id, "execute_reply")
+        while True:
+            message = await self._next(self.client.get_iopub_msg, message_id, "status")
+            if message["execution_state"] == "idle":
+                break
+        answer = reply.get("user_expressions", {}).get("answer", {"status": "error"})
+        if reply["status"] != "ok" or answer["status"] != "ok":
+            failed = reply if reply["status"] != "ok" else answer
+            told = f"{failed.get('ename')}: {failed.get('evalue')}"
+            raise ResetError(f"the reset failed: {told}")
+        return ast.literal_eval(answer["data"]["text/plain"])
+
+    async def _next(self, get: Any, message_id: str, kind: str) -> dict[str, Any]:
+        """The content of the next answer of that kind. Raises `ResetError` when none comes."""
+        end_s = monotonic() + _RESET_MOST_S
+        while monotonic() < end_s:
+            try:
+                message = await get(timeout=_LOOK_S)
+            except queue.Empty:
+                if not await self.manager.is_alive():
+                    raise DeadKernelError("Kernel died") from None
+                continue
+            if message["parent_header"].get("msg_id") == message_id and message["msg_type"] == kind:
+                content: dict[str, Any] = message["content"]
+                return content
+        raise ResetError(f"the reset took more than {_RESET_MOST_S:.0f} s")
+
+    def signal(self, number: int) -> None:
+        """To the kernel and the processes it started, as Jupyter does it."""
+        pid = self.pid
+        with contextlib.suppress(OSError):
+            if pid is not None and sys.platform != "win32":
+                os.killpg(pid, number)
+            elif pid is not None and number == signal.SIGINT:
+                from jupyter_client.win_interrupt import send_interrupt
+
+                provisioner: Any = self.manager.provisioner
+                send_interrupt(provisioner.process.win32_interrupt_event)
+            elif pid is not None:
+                os.kill(pid, number)
+
+    def kill(self) -> None:
+        self.signal(getattr(signal, "SIGKILL", signal.SIGTERM))
+
+    async def stop(self, *, now: bool) -> None:
+        """End it and let go of everything: at once, or as Jupyter ends a kernel, which lets
+        threads come to an end and runs what was registered for that."""
+        with contextlib.suppress(Exception):  # it may be dead; the rest must be done all the same
+            if await self.manager.is_alive():
+                await self.manager.shutdown_kernel(now=now)
+        with contextlib.suppress(Exception):
+            await self.manager.cleanup_resources()
+        if self.client is not None:
+            self.client.stop_channels()
+            self.client.context.destroy(linger=0)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+_CALL = f"__import__('sys').modules['{_MODULE}']"
+
+# Variables that a process or a library reads once: after a change only a fresh kernel has it.
+READ_ONCE = (
+    *("PYTHON", "LD_", "DYLD_", "MALLOC_", "LANG", "LC_", "JUPYTER", "IPYTHON", "JPY_"),
+    *("OMP_", "MKL_", "OPENBLAS_", "KMP_", "GOMP_", "NUMEXPR_", "CUDA_", "NVIDIA_", "HIP_"),
+    *("PYTORCH_", "TORCH_", "HF_", "HUGGINGFACE_", "TRANSFORMERS_", "XDG_", "MPLCONFIGDIR"),
+)
+
+
+def launch_environ(spec: KernelSpec) -> dict[str, str]:
+    """What a kernel started now gets: the process's environment, and the kernel's own settings.
+
+    As `jupyter_client` does it, in `KernelProvisionerBase.pre_launch` and `launch_kernel`.
+    """
+    environ = dict(os.environ)
+    environ |= {k: Template(v).safe_substitute(environ) for k, v in spec.env.items()}
+    environ.pop("PYTHONEXECUTABLE", None)
+    return environ | ({} if sys.platform == "win32" else {"JPY_PARENT_PID": str(os.getpid())})
+
+
+def _transport(folder: Path) -> str:
+    """Sockets in a folder of our own, which nobody else's runner can meet; ports elsewhere."""
+    too_long = len(os.fsencode(folder / "k-ipc-1")) > _SOCKET_PATH_MOST
+    return "tcp" if sys.platform == "win32" or too_long else "ipc"
+
+
+def _bootstrap(sources: Mapping[str, str], environ: Mapping[str, str]) -> str:
+    """Code that makes modules of the sources, and lets them look at the kernel."""
+    return f"""exec({_BOOTSTRAP!r}, {{
+        "sources": {dict(sources)!a}, "environ": {dict(environ)!a},
+        "parent": {os.getpid()}, "module": {_MODULE!r}}})"""
+
+
+_BOOTSTRAP = """
+import sys, types
+made = {}
+for name, source in sources.items():
+    made[name] = types.ModuleType(module if name == "reset" else f"{module}_{name}")
+    exec(compile(source, f"<{name}>", "exec", dont_inherit=True), made[name].__dict__)
+sys.modules[module] = made["reset"]
+made["reset"].snapshot(made, environ, parent)
+"""
