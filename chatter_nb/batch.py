@@ -17,7 +17,7 @@ from pathlib import Path
 
 from chatter_nb.batchparams import BatchParams
 from chatter_nb.batchplan import BatchPlan, plan_batch
-from chatter_nb.crews import Alone, Crew, Started, Workers, visible_gpus
+from chatter_nb.crews import Alone, Crew, Started, Workers, uses_gpu, visible_gpus
 from chatter_nb.errors import ChatterError, OutputError
 from chatter_nb.gallery import write_gallery
 from chatter_nb.interrupts import on_interrupt
@@ -96,7 +96,7 @@ def run_batch(
     """
     ledger = Ledger(plan.folder)
     jobs = [replace(entry.job, echo=echo) for entry in plan.to_do]
-    with ledger.locked(), crew or crew_for(plan.params, len(jobs)) as chosen:
+    with ledger.locked(), crew or crew_for(plan.params, jobs) as chosen:
         ledger.begin(plan.notebook.name, plan.engines, {job.name: job.key for job in jobs})
         run = _Run(plan, ledger, chosen, watch)
         try:
@@ -166,12 +166,12 @@ class _Run:
         return BatchReport(self._plan, tuple(self._outcomes.values()), self._stopped, self._full)
 
 
-def crew_for(params: BatchParams, jobs: int) -> Crew:
+def crew_for(params: BatchParams, jobs: Sequence[Job]) -> Crew:
     """Who performs a batch: Ray's actors, worker processes, or this process."""
     if params.ray:
         from chatter_nb.cluster import RayCrew
 
-        return RayCrew(params, jobs)
-    if min(params.workers, jobs) > 1:
-        return Workers(params.workers, visible_gpus())
+        return RayCrew(params, len(jobs))
+    if min(params.workers, len(jobs)) > 1:
+        return Workers(params.workers, visible_gpus() if any(map(uses_gpu, jobs)) else [])
     return Alone()

@@ -12,7 +12,7 @@ import math
 import os
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -20,10 +20,9 @@ from typing import Any, Self
 
 from chatter_nb.actor import THREADS, Actor, Home, tokens
 from chatter_nb.batchparams import BatchParams
-from chatter_nb.crews import Started
-from chatter_nb.engines import registry
+from chatter_nb.crews import Started, uses_gpu
 from chatter_nb.errors import UnavailableError
-from chatter_nb.jobs import Job, Outcome
+from chatter_nb.jobs import Job, Outcome, Status
 from chatter_nb.machines import (
     Share,
     connected,
@@ -33,7 +32,6 @@ from chatter_nb.machines import (
     pick_engine,
     share_out,
 )
-from chatter_nb.params import ConvertParams
 from chatter_nb.project import project_root
 from chatter_nb.runs import utc_now
 
@@ -42,6 +40,7 @@ __all__ = ["RayCrew", "pick_engine"]
 _POLL_S = 0.3  # how soon a stop is passed on
 _TELL_S = 15.0  # that workers have to find a place before a person is told that they wait
 _LEAVE_S = 10.0  # that actors have to end their kernels
+_TRIES = 2  # of a job, if its actor dies
 
 
 @dataclass
@@ -54,8 +53,10 @@ class _Hand:
 
 
 class RayCrew:
-    """Ray's actors. One that dies is restarted by Ray, on another machine if need be, and its job
-    is tried once more there; `max_task_retries` does that.
+    """Ray's actors. One that dies is restarted by Ray, on another machine if need be; its job goes
+    to the next that is free, once.
+
+    Not by Ray's `max_task_retries`: when a machine is lost, those are used up before Ray knows.
 
     Ray starts with the first job, since a batch may have nothing to do.
     """
@@ -66,15 +67,18 @@ class RayCrew:
         self._jobs = jobs
         self._stopping = False
         self._open = ExitStack()
+        self._ours = False  # whether Ray ends with us
         self._actors: list[Any] = []
         self._coming: dict[Any, Any] = {}  # actors that find their place, by their answer
         self._hands: dict[str, _Hand] = {}  # by the actor's id
         self._pool: Any = None
+        self._tries: Counter[str] = Counter()  # of jobs whose actor died, by name
         self._share: Share | None = None
         self._since_s = 0.0
 
     def perform(self, jobs: Iterable[Job]) -> Iterator[Started | Outcome]:
         waiting = deque(jobs)
+        self._tries.clear()
         if waiting and not self._actors:
             self._start(waiting)
         while (waiting and not self._stopping) or self._busy():
@@ -83,7 +87,7 @@ class RayCrew:
                 yield self._hand_over(waiting.popleft())
             if self._stopping:
                 self._pass_the_stop_on()
-            if self._busy() and (outcome := self._next()):
+            if self._busy() and (outcome := self._next(waiting)):
                 yield outcome
 
     def _busy(self) -> bool:
@@ -95,8 +99,8 @@ class RayCrew:
         ray = import_ray()
         from ray.util import ActorPool
 
-        self._open.enter_context(connected(self._params))
-        use_gpus = any(map(_uses_gpu, jobs))
+        self._ours = self._open.enter_context(connected(self._params))
+        use_gpus = any(map(uses_gpu, jobs))
         share = share_out(self._params, self._jobs, find_machines(), use_gpus=use_gpus)
         folders = dict.fromkeys([project_root(), *(job.params.run_dir().parent for job in jobs)])
         home = Home(
@@ -109,14 +113,19 @@ class RayCrew:
             num_cpus=share.cpus,
             num_gpus=share.gpus,
             max_restarts=-1,
-            max_task_retries=1,
             max_concurrency=2,  # `stop` beside `perform`
             scheduling_strategy="SPREAD",
         )(Actor)
         self._pool = ActorPool([])
         self._actors = [cls.remote(home) for _ in range(share.workers)]
-        self._coming = {actor.ready.remote(): actor for actor in self._actors}
-        self._share, self._since_s = share, time.monotonic()
+        self._share = share
+        for actor in self._actors:
+            self._expect(actor)
+
+    def _expect(self, actor: Any) -> None:
+        if not self._coming:
+            self._since_s = time.monotonic()
+        self._coming[actor.ready.options(max_task_retries=-1).remote()] = actor
 
     def _welcome(self, wait_s: float) -> None:
         """Let actors that are at home now have jobs."""
@@ -147,7 +156,7 @@ class RayCrew:
 
     def _tell_who_waits(self) -> None:
         if self._coming and time.monotonic() - self._since_s > _TELL_S:
-            self._since_s = math.inf  # once
+            self._since_s = math.inf  # told
             told = f"{len(self._coming)} of {len(self._actors)} Ray workers wait for a place"
             print(f"{told}: each needs {self._share}", file=sys.stderr, flush=True)
 
@@ -165,7 +174,7 @@ class RayCrew:
     def _hand_of(self, name: str) -> _Hand:
         return next(hand for hand in self._hands.values() if hand.job and hand.job.name == name)
 
-    def _next(self) -> Outcome | None:
+    def _next(self, waiting: deque[Job]) -> Outcome | None:
         """How the next job ended; None if none did for a moment, so that a stop is noticed."""
         exceptions = import_ray().exceptions
         try:
@@ -175,27 +184,26 @@ class RayCrew:
         except exceptions.RayTaskError as error:  # its machine has lost the folder
             raise error.cause from error
         except exceptions.RayActorError as error:
-            return self._lost(error)
-        hand = self._hand_of(outcome.name)
-        again = outcome.worker != hand.worker  # it came to life again, and Ray tried once more
-        hand.job, hand.worker = None, outcome.worker
-        return replace(outcome, attempts=outcome.attempts + again)
+            return self._lost(error, waiting)
+        self._hand_of(outcome.name).job = None
+        return replace(outcome, attempts=outcome.attempts + self._tries[outcome.name])
 
-    def _lost(self, error: Any) -> Outcome:
-        """The actor died of this job twice. It may have another when it is at home again."""
+    def _lost(self, error: Any, waiting: deque[Job]) -> Outcome | None:
+        """The actor died, and comes again; its job is the next, or the second time has failed."""
         hand = self._hands.pop(error.actor_id)
-        assert hand.job is not None
         self._withdraw(hand.actor)
-        self._coming[hand.actor.ready.remote()] = hand.actor
-        return Outcome(
-            hand.job.name,
-            "cancelled" if self._stopping else "failed",
-            utc_now(),
-            0.0,
-            hand.worker,
-            error=f"its Ray worker died twice, last {hand.worker}: {last_line(error)}",
-            attempts=2,
-        )
+        self._expect(hand.actor)
+        job = hand.job
+        assert job is not None
+        self._tries[job.name] += 1
+        if self._tries[job.name] < _TRIES and not self._stopping:
+            waiting.appendleft(job)
+            return None
+        status: Status = "cancelled" if self._stopping else "failed"
+        tries = self._tries[job.name]
+        times = "twice, last" if tries > 1 else "once,"
+        told = f"its Ray worker died {times} {hand.worker}: {last_line(error)}"
+        return Outcome(job.name, status, utc_now(), 0.0, hand.worker, error=told, attempts=tries)
 
     def _withdraw(self, lost: Any) -> None:
         """Take an actor out of the pool: before Ray 2.60 it stays in, dead or not."""
@@ -210,7 +218,7 @@ class RayCrew:
         self._stopping = True  # no more: a signal's handler must not call Ray
 
     def _pass_the_stop_on(self) -> None:
-        """Again and again: an actor that comes to life again does not know of it."""
+        """Again and again: it is noted only once, and one that gets lost is made up for."""
         for hand in self._hands.values():
             if hand.job:
                 hand.actor.stop.remote()
@@ -226,11 +234,6 @@ class RayCrew:
             if kind is None:
                 leaving = [hand.actor.leave.remote() for hand in self._hands.values()]
                 ray.wait(leaving, num_returns=len(leaving), timeout=_LEAVE_S)
-            for actor in self._actors:
-                ray.kill(actor)  # its kernel ends with it
-
-
-def _uses_gpu(job: Job) -> bool:
-    """Whether its engine can use one; `auto` takes the GPU where there is one."""
-    engine, convert = job.params.engine, isinstance(job.params, ConvertParams)
-    return engine == "auto" or not registry.entry(engine, convert=convert).cpu_only
+            if not self._ours:  # else they end with Ray, and their kernels with them
+                for actor in self._actors:
+                    ray.kill(actor)

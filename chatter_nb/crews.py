@@ -20,8 +20,10 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Protocol, Self
 
+from chatter_nb.engines import registry
 from chatter_nb.interrupts import on_interrupt
 from chatter_nb.jobs import Job, Outcome, Status, perform
+from chatter_nb.params import ConvertParams
 from chatter_nb.runs import utc_now
 
 _TRIES = 2  # a job whose worker dies goes to another, once
@@ -230,6 +232,12 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
+
+
+def uses_gpu(job: Job) -> bool:
+    """Whether its engine can use one; `auto` takes the GPU where there is one."""
+    engine, convert = job.params.engine, isinstance(job.params, ConvertParams)
+    return engine == "auto" or not registry.entry(engine, convert=convert).cpu_only
 
 
 def visible_gpus() -> list[str]:

@@ -21,6 +21,7 @@ INSTALL_RAY = "pip install -c constraints.txt -e '.[ray]'"
 _HERE = ("", "local")  # addresses that mean a cluster of this machine's own
 _STORE_BYTES = 80 * 2**20  # Ray's least: only outcomes travel, results go through the folder
 _KNOCK_S = 10.0
+_PRINTS = "_worker_logs_enabled"  # a name of Ray's own; without it, it prints as ever
 _PICK_MOST_S = 600.0  # a cluster that grows on demand takes minutes
 
 
@@ -34,17 +35,36 @@ def import_ray() -> Any:
 
 
 @contextmanager
-def connected(params: BatchParams) -> Iterator[None]:
-    """Ray, as it is if this process has it already; else started or joined, and left again."""
+def connected(params: BatchParams) -> Iterator[bool]:
+    """Ray, started or joined, and left again; as it is, if this process has it already.
+
+    Whether it is ours: with it, all that was started on it ends.
+    """
     ray = import_ray()
     if ray.is_initialized():
-        yield
+        yield False
         return
+    with _told_nothing():
+        try:
+            _connect(params)
+            yield True
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _told_nothing() -> Iterator[None]:
+    """Ray prints its errors into our stdout, `log_to_driver` or not: `--json` would be no JSON.
+
+    What matters of them is in the outcomes.
+    """
+    worker = sys.modules["ray"]._private.worker
+    before = getattr(worker, _PRINTS, True)
+    setattr(worker, _PRINTS, False)
     try:
-        _connect(params)
         yield
     finally:
-        ray.shutdown()
+        setattr(worker, _PRINTS, before)
 
 
 def _connect(params: BatchParams) -> None:

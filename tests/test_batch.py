@@ -276,6 +276,7 @@ def test_the_limit_leaves_the_rest_for_the_next_time(plan):
     assert len(run_batch(found).outcomes) == 1
 
 
+@pytest.mark.slow
 def test_two_workers_make_the_same_bytes(project, plan):
     """In processes of their own, whose pids the outcomes name."""
     report = run_batch(plan(workers=2))
@@ -299,6 +300,7 @@ def test_a_worker_that_dies_is_replaced_and_its_run_tried_again(project, plan):
     assert len(report.outcomes) == 4
 
 
+@pytest.mark.slow
 def test_a_run_that_kills_its_worker_twice_is_a_failure(project, plan):
     code = "import os, signal\nif run_name == 'text1': os.kill(os.getppid(), signal.SIGKILL)"
     write_notebook(project / "speak.ipynb", code, SPEAK)
@@ -398,7 +400,7 @@ def wait_for_folder(folder: Path, process: subprocess.Popen) -> None:
     raise AssertionError("no run in a minute")
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_one_ctrl_c_stops_after_the_chunk_and_the_batch_resumes(project, plan, workers):
     """Exit code 130, the run in hand is recorded as cancelled with its chunks kept."""
     write_notebook(project / "speak.ipynb", SLOWLY, SPEAK)
@@ -419,6 +421,7 @@ def test_one_ctrl_c_stops_after_the_chunk_and_the_batch_resumes(project, plan, w
     assert wavs(project / "runs") == wavs(project / "straight")
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_stops_at_once(project, plan):
     write_notebook(project / "speak.ipynb", SLOWLY.replace("0.7", "20"), SPEAK)
     process = start_batch(project)

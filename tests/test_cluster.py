@@ -219,7 +219,7 @@ def test_without_ray_the_cure_is_told(monkeypatch):
     monkeypatch.setattr(machines, "find_spec", lambda name: None)
     params = BatchParams(files=("a.yaml",), ray=True)
     with pytest.raises(UnavailableError, match=r"pip install .*\.\[ray\]"):
-        crew_for(params, 2)
+        crew_for(params, [])
     with pytest.raises(UnavailableError, match="not installed"):
         pick_engine(params, False)
 
@@ -391,6 +391,48 @@ def batch(plan, tmp_path):
         )
 
     return start
+
+
+LOSE_A_MACHINE = """\
+import sys, threading
+from ray.cluster_utils import Cluster
+from chatter_nb.batch import BatchParams, plan_batch, run_batch
+
+small = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
+cluster = Cluster(initialize_head=True, head_node_args={**small, "include_dashboard": False})
+second = cluster.add_node(**small)
+files, out = sys.argv[1:]
+plan = plan_batch(BatchParams(files=(files,), grid={"seed": [0, 1, 2, 3, 4, 5]}, outputs_dir=out,
+                              ray=True, ray_address=cluster.address))
+started = []
+
+def watch(event):
+    if not hasattr(event, "status"):
+        started.append(event)
+        if len(started) == 3:
+            threading.Timer(1, cluster.remove_node, [second], {"allow_graceful": False}).start()
+
+report = run_batch(plan, watch)
+print(report, plan.engines)
+print("workers", len({event.worker for event in started}))
+print("attempts", sorted(outcome.attempts for outcome in report.outcomes))
+cluster.shutdown()
+"""
+
+
+@pytest.mark.slow
+def test_a_lost_machine_costs_nothing(plan, tmp_path):
+    """A cluster of two at an address, with a worker each; the run of the lost one goes on there."""
+    (tmp_path / "run.yaml").write_text(f"text_file: {OZ}\nchunk_chars: 40\n")
+    command = [sys.executable, "-c", LOSE_A_MACHINE, tmp_path / "run.yaml", tmp_path / "ray"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = done.stdout.splitlines()
+    assert "6 done now" in told, done.stdout + done.stderr
+    assert "workers 2" in told
+    assert "attempts [1, 1, 1, 1, 1, 2]" in told
+    run_batch(plan("alone", seeds=6, ray=False, workers=1), crew=Alone()).check()
+    assert sounds(tmp_path / "alone") == sounds(tmp_path / "ray")
 
 
 @pytest.mark.slow

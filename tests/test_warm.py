@@ -492,10 +492,10 @@ def test_another_kernel_name_needs_another_kernel(tmp_path, monkeypatch, new_ker
 # -- as Papermill's own engine -------------------------------------------------------------------
 
 SHIPPED = Path(pm.__file__).parent / "tests" / "notebooks"
-THEIRS = (
-    *("broken1", "broken2", "complex_parameters"),
-    *("line_magic_error", "nb_version_4.4", "no_parameters", "report_mode_test", "simple_execute"),
-    *("sysexit", "sysexit0", "sysexit1", "systemexit", "test_logging"),
+THEIRS = ("broken1", "complex_parameters", "simple_execute", "sysexit1")
+THEIR_OTHERS = (
+    *("broken2", "line_magic_error", "nb_version_4.4", "no_parameters", "report_mode_test"),
+    *("sysexit", "sysexit0", "systemexit", "test_logging"),
     *("test_notebooknode_io", "result_no_exec"),
 )
 
@@ -529,7 +529,9 @@ def _joined(outs: list) -> list:
     return made
 
 
-@pytest.mark.parametrize("name", THEIRS)
+@pytest.mark.parametrize(
+    "name", [*THEIRS, *(pytest.param(name, marks=pytest.mark.slow) for name in THEIR_OTHERS)]
+)
 def test_a_foreign_notebook_gives_what_papermill_s_engine_gives(tmp_path, name):
     """Papermill's own test notebooks: same outputs, metadata and failures."""
     source, path = SHIPPED / f"{name}.ipynb", tmp_path / "out.ipynb"
