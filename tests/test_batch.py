@@ -286,6 +286,7 @@ def test_two_workers_make_the_same_bytes(project, plan):
     assert wavs(project / "runs") == wavs(project / "alone")
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_replaced_and_its_run_tried_again(project, plan):
     """The kernel kills its parent, the worker, once."""
     code = (
@@ -439,6 +440,7 @@ def test_a_second_ctrl_c_stops_at_once(project, plan):
 # --- the command
 
 
+@pytest.mark.slow
 def test_the_command_plans_runs_and_resumes(project, cli):
     """A dry run makes nothing; a second run does nothing."""
     args = ("batch", project / "speak.ipynb", f"{project}/text*.yaml", "--out", project / "runs")

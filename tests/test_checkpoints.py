@@ -195,6 +195,7 @@ def test_cuda_asked_for_and_absent_is_bad_input(cli, tiny):
     assert "device 'cuda' is not there; there is: cpu" in done.stderr
 
 
+@pytest.mark.slow
 def test_json_output_is_json_even_where_upstream_prints(tiny, tmp_path):
     """Nothing of upstream's bars, prints and warnings reaches our output."""
     args = ("speak", "-p", "text=Hello there.", "-p", "engine=chatterbox-turbo")

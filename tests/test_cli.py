@@ -132,6 +132,7 @@ def test_every_preset_of_the_embedded_voice_passes_check(cli):
     cli("check", *embedded, check=0)
 
 
+@pytest.mark.slow
 def test_clean_prunes_only_what_is_asked(cli, tmp_path):
     """Without options it removes nothing; --unused keeps what a run.json names."""
     place = ("-p", f"outputs_dir={tmp_path}", "-p", "run_name=run")

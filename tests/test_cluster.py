@@ -251,6 +251,7 @@ def test_two_workers_make_what_one_process_makes(plan, tmp_path, monkeypatch):
     assert not list(ROOT.glob(".ray-*")) + list(tmp_path.glob("*/.ray-*"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_here")
 def test_a_killed_worker_costs_nothing(plan, tmp_path):
     """Its kernel dies with it, Ray starts another, and every run is there, as if nothing was."""
@@ -264,6 +265,7 @@ def test_a_killed_worker_costs_nothing(plan, tmp_path):
     assert sorted(outcome.attempts for outcome in watch.outcomes) == [1, 1, 1, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_here")
 def test_a_run_that_kills_every_worker_fails_alone(plan, own_notebook, tmp_path):
     """It is tried twice, told, and the others are done."""
@@ -278,6 +280,7 @@ def test_a_run_that_kills_every_worker_fails_alone(plan, own_notebook, tmp_path)
     assert json.loads((tmp_path / "ray" / "batch.json").read_text())["status"] == "failed"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_here")
 @pytest.mark.parametrize(("gpus", "seen"), [(1, {"0", "1"}), (0, {""})])
 def test_a_kernel_sees_its_own_gpu(plan, own_notebook, tmp_path, gpus, seen):
@@ -317,6 +320,7 @@ def test_the_engine_is_asked_of_the_cluster():
     assert pick_engine(params, True) == "world"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_here")
 def test_a_stop_lets_chunks_end(plan, tmp_path):
     """Ray blocks SIGINT in its processes; kernels get it all the same, and stop after a chunk."""

@@ -106,6 +106,7 @@ def test_a_stop_keeps_what_is_finished(params):
     assert convert_voice(params()).record.model_calls == 4
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_bytes(params, source, tmp_path):
     """Killed at a bad moment: with some windows done and a file half written."""
     path = source(reading(60))
@@ -228,6 +229,7 @@ def test_a_target_that_cannot_serve_is_refused(engine, params, source, tiny, own
         plan_conversion(params(**values | {"target": "nobody"}))
 
 
+@pytest.mark.slow
 def test_the_command_says_what_it_did(cli, tmp_path):
     place = ("-p", f"outputs_dir={tmp_path}", "-p", "engine=world")
     done = cli("convert", "-f", "params/convert.yaml", *place, check=0)
@@ -270,6 +272,7 @@ def test_world_without_a_target_is_told_with_the_other_problems(params, tmp_path
         plan_conversion(params(source="nowhere.wav", target=""))
 
 
+@pytest.mark.slow
 def test_check_says_what_a_conversion_lacks(cli, tmp_path):
     bad = tmp_path / "bad.yaml"
     bad.write_text("source: nowhere.wav\nengine: chatterbox\ncheckpoint: /nope\ntarget: nobody\n")

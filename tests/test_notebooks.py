@@ -113,6 +113,7 @@ def test_plain_papermill_runs_a_batch(tmp_path):
     assert names == {"crow", "north_wind", "river", "timetable"}
 
 
+@pytest.mark.slow
 def test_a_headless_batch_fails_where_a_run_does(tmp_path):
     """With the reason in its pages, after the others."""
     broken_notebook(tmp_path, "1 / 0")
@@ -227,6 +228,7 @@ def test_a_notebook_that_fails_or_dies_is_a_failure(params, tmp_path, source, to
     assert (tmp_path / "run" / FAILED_NOTEBOOK).exists()
 
 
+@pytest.mark.slow
 def test_pages_of_an_earlier_run_do_not_stay_beside_a_failed_one(params, tmp_path):
     """notebook.ipynb beside an ok run.json means done: here the second notebook fails."""
     run_notebook(Job(ROOT / "notebooks" / "00_check.ipynb", params()))

@@ -77,6 +77,7 @@ def _tokens(tts, seed: int, text: str = TEXTS[0], limit: int = 1000) -> list[int
     return spoken[0].tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_upstream_speaks_with_it(loaded, model):
     """Upstream's own generate gives finite sound, not silent, not clipped, a chunk long."""

@@ -63,6 +63,7 @@ def test_there_are_commands_to_run():
     assert len(OTHERS) >= 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", OTHERS)
 def test_a_command_of_the_readme_runs(command, project):
     """Random checkpoints need Chatterbox; what needs weights or a network is in no sh block."""

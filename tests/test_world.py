@@ -103,6 +103,7 @@ def median_f0_hz(signal) -> float:
     return float(np.median(f0[f0 > 0]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "seed", "voice"), SPEECHES)
 def test_seams_in_speech_cannot_be_told(convert, first, seed, voice):
     """Against the same speech made in one window: no hole, swell or click at any seam."""
