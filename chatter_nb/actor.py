@@ -22,7 +22,6 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXP
 
 _SEEN_S = 10.0  # that a new file has to show on another machine
 _TOKEN = ".ray-{}.token"
-_OLD_S = 86_400
 
 
 class Actor:
@@ -40,7 +39,8 @@ class Actor:
     def perform(self, job: Job) -> Outcome:
         self._home.enter()  # again: Ray may have restarted it, elsewhere
         # Ray blocks SIGINT in all its processes, and a kernel would inherit that: no stop.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         if self._stopping:
             return Outcome(job.name, "cancelled", utc_now(), 0.0, _worker_name())
         return perform(job)
@@ -111,12 +111,11 @@ def tokens(folders: Iterable[Path]) -> Iterator[list[str]]:
     """A file in each folder, while the context lasts, by which another machine knows it again."""
     name, made = _TOKEN.format(uuid.uuid4().hex), []
     for folder in folders:
-        for old in folder.glob(_TOKEN.format("*")):  # of a driver that was killed
-            with suppress(OSError):
-                if time.time() - old.stat().st_mtime > _OLD_S:
-                    old.unlink()
+        for old in folder.glob(_TOKEN.format("*")):
+            with suppress(OSError, ValueError):
+                _remove_orphan(old)
         with suppress(OSError):  # a project may be read-only
-            (folder / name).touch()
+            (folder / name).write_text(f"{os.getpid()} {platform.node()}\n", encoding="utf-8")
             made.append(folder / name)
     try:
         yield list(map(str, made))
@@ -124,3 +123,12 @@ def tokens(folders: Iterable[Path]) -> Iterator[list[str]]:
         for token in made:
             with suppress(OSError):
                 token.unlink()
+
+
+def _remove_orphan(token: Path) -> None:
+    """What a driver left that was killed; of another machine's drivers nothing is known."""
+    import psutil  # ipykernel depends on it
+
+    pid, machine = token.read_text(encoding="utf-8").split(maxsplit=1)
+    if machine.strip() == platform.node() and not psutil.pid_exists(int(pid)):
+        token.unlink()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from chatter_nb.crews import Alone, Crew, Started, Workers, uses_gpu, visible_gp
 from chatter_nb.errors import ChatterError, OutputError
 from chatter_nb.gallery import write_gallery
 from chatter_nb.interrupts import on_interrupt
-from chatter_nb.jobs import Job, Outcome, Status
+from chatter_nb.jobs import Job, Outcome, Status, is_done
 from chatter_nb.ledger import Ledger
 
 __all__ = ["BatchParams", "BatchPlan", "BatchReport", "crew_for", "plan_batch", "run_batch"]
@@ -43,6 +43,8 @@ class BatchReport:
     outcomes: tuple[Outcome, ...]
     stopped: bool = False  # by a person
     full: bool = False  # the disk
+    done_since: int = 0  # by another batch, or the same plan, since it was planned
+    notes: tuple[str, ...] = ()
     gallery: str = ""  # where it is
 
     def of(self, status: Status) -> list[Outcome]:
@@ -50,13 +52,13 @@ class BatchReport:
 
     @property
     def status(self) -> Status:
-        if self.of("failed"):
-            return "failed"
-        return "cancelled" if self.stopped or self.of("cancelled") else "ok"
+        if self.of("cancelled") or (self.stopped and self.not_begun):
+            return "cancelled"
+        return "failed" if self.of("failed") else "ok"
 
     @property
     def not_begun(self) -> int:
-        return len(self.plan.to_do) - len(self.outcomes)
+        return len(self.plan.to_do) - self.done_since - len(self.outcomes)
 
     def check(self) -> None:
         """Raise `BatchError`, with every reason, if a run failed."""
@@ -65,7 +67,7 @@ class BatchReport:
 
     def __str__(self) -> str:
         numbers = {
-            "done before": self.plan.counts()["done"],
+            "done before": self.plan.counts()["done"] + self.done_since,
             "done now": len(self.of("ok")),
             "failed": len(self.of("failed")),
             "stopped": len(self.of("cancelled")),
@@ -75,6 +77,7 @@ class BatchReport:
         lines += [f"  FAILED {one.name}: {one.error}" for one in self.of("failed")]
         if self.full:
             lines.append("the disk is full: make room; the batch goes on where it stopped")
+        lines += [f"note: {note}" for note in self.notes]
         if self.not_begun or self.status != "ok":
             lines.append("the same batch again goes on with what is not done")
         lines.append(f"to listen through: {self.gallery}")
@@ -95,21 +98,24 @@ def run_batch(
     `OutputError` if another batch is at work in the folder, or if it cannot be written.
     """
     ledger = Ledger(plan.folder)
-    jobs = [replace(entry.job, echo=echo) for entry in plan.to_do]
-    with ledger.locked(), crew or crew_for(plan.params, jobs) as chosen:
+    with ExitStack() as stack:
+        stack.enter_context(ledger.locked())
+        jobs = [replace(one.job, echo=echo) for one in plan.to_do if not is_done(one.job)]
         ledger.begin(plan.notebook.name, plan.engines, {job.name: job.key for job in jobs})
+        chosen = stack.enter_context(crew or crew_for(plan.params, jobs))
         run = _Run(plan, ledger, chosen, watch)
         try:
             with on_interrupt(run.stop):
                 run.perform(jobs)
                 if plan.params.retry_failed:
                     run.retry(jobs)
-        except BaseException:
+        except BaseException as error:
             with suppress(OutputError):  # the disk is full: that is what is on its way
-                ledger.end("cancelled")
+                ledger.end("cancelled" if isinstance(error, KeyboardInterrupt) else "failed")
             raise
-        report = run.report()
-        ledger.end(report.status)
+        report = run.report(done_since=len(plan.to_do) - len(jobs))
+        with suppress(OutputError):  # told in the report, or worth no more than that
+            ledger.end(report.status)
     return replace(report, gallery=_show(plan.folder))
 
 
@@ -130,6 +136,7 @@ class _Run:
         self._crew = crew
         self._watch = watch
         self._outcomes: dict[str, Outcome] = {}
+        self._notes: dict[str, None] = {}  # each once
         self._stopped = self._full = False
         self._shown_s = time.monotonic()
 
@@ -156,14 +163,24 @@ class _Run:
         if outcome.hopeless:
             self._full = True
             self._crew.stop()
-        self._ledger.note(outcome)
+        try:
+            self._ledger.note(outcome)
+        except OutputError as error:  # it only tells of the runs: they go on
+            self._notes[str(error)] = None
         if time.monotonic() - self._shown_s > _SHOW_EVERY_S:
             _show(self._plan.folder)
             self._shown_s = time.monotonic()
         return outcome
 
-    def report(self) -> BatchReport:
-        return BatchReport(self._plan, tuple(self._outcomes.values()), self._stopped, self._full)
+    def report(self, *, done_since: int) -> BatchReport:
+        return BatchReport(
+            self._plan,
+            tuple(self._outcomes.values()),
+            stopped=self._stopped,
+            full=self._full,
+            done_since=done_since,
+            notes=tuple(self._notes),
+        )
 
 
 def crew_for(params: BatchParams, jobs: Sequence[Job]) -> Crew:

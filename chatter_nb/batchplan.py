@@ -164,7 +164,7 @@ class _Planner:
         key = run_key(self._code, params, engine, fetch=self._fetch)
         state, why = self._state(params, key)
         if state != "done":
-            self._check(params)
+            self._check(params.model_copy(update={"engine": engine}))
         job = Job(
             notebook=self._notebook,
             params=params,
@@ -194,7 +194,7 @@ class _Planner:
         record = folder.record()
         began = record is not None and record.params.get("engine") == "auto"
         engine = record.engine.name if record and began else self.engines[kind]
-        if engine == self._now[kind]:
+        if engine == self._now[kind] and not self._params.ray:  # there, machines may differ
             return engine, params
         return engine, params.model_copy(update={"engine": engine})
 
@@ -205,8 +205,8 @@ class _Planner:
         if unfinished:
             told = unfinished.error or "it was stopped"
             return "to do", f"{told.splitlines()[0]}; it resumes"
-        pages = key_of_pages(folder.path)
-        if record is None or pages is None:
+        pages = key_of_pages(folder.path, record) if record else None
+        if pages is None:
             error = self._ledger.entry(params.resolved_run_name()).get("error")
             return "to do", f"failed: {error.splitlines()[0]}" if error else "new"
         if pages != key:

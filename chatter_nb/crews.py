@@ -13,7 +13,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import connection
 from multiprocessing.connection import Connection
@@ -64,6 +64,10 @@ class Alone:
         self._stopping = False
 
     def perform(self, jobs: Iterable[Job]) -> Iterator[Started | Outcome]:
+        from chatter_nb import warm
+
+        if not self._stopping:
+            warm.clear_interrupt()
         for job in jobs:
             if self._stopping:
                 return
@@ -120,7 +124,7 @@ class Workers:
 
     def perform(self, jobs: Iterable[Job]) -> Iterator[Started | Outcome]:
         waiting = _Waiting(deque(jobs))
-        for place in range(min(self._count, len(waiting.jobs))):
+        for place in range(len(self._workers), min(self._count, len(waiting.jobs))):
             self._workers.append(self._start(place))
         while True:
             for worker in self._workers:
@@ -142,9 +146,10 @@ class Workers:
             try:
                 outcomes.append(worker.line.recv())
             except (EOFError, OSError):  # it died
-                self._replace(worker)
+                worker.process.join(_LEAVE_S)
                 lost = self._retry(job, worker, waiting) if job else None
                 outcomes += [lost] if lost else []
+                self._replace(worker, needed=bool(waiting.jobs))
         return outcomes
 
     def _retry(self, job: Job, worker: _Worker, waiting: _Waiting) -> Outcome | None:
@@ -161,17 +166,16 @@ class Workers:
         ours, theirs = multiprocessing.Pipe()
         gpu = self._gpus[place % len(self._gpus)] if self._gpus else None
         process = multiprocessing.get_context("spawn").Process(target=_work, args=(theirs, gpu))
-        process.start()
+        with _interrupts_held():  # until it can take them: one that came too early would kill it
+            process.start()
         theirs.close()
         return _Worker(place, process, ours)
 
-    def _replace(self, dead: _Worker) -> None:
+    def _replace(self, dead: _Worker, *, needed: bool) -> None:
         dead.line.close()
-        dead.process.join(_LEAVE_S)
-        if self._stopping:
-            self._workers.remove(dead)
-        else:
-            self._workers[self._workers.index(dead)] = self._start(dead.place)
+        self._workers.remove(dead)
+        if needed and not self._stopping:
+            self._workers.append(self._start(dead.place))
 
     def stop(self) -> None:
         self._stopping = True
@@ -201,29 +205,39 @@ def _end_of(process: BaseProcess) -> str:
 
 def _work(line: Connection, gpu: str | None) -> None:
     """A worker's life: jobs in, outcomes out, until the line is closed."""
-    _leave_the_terminal()
+    if hasattr(os, "setsid"):  # Ctrl-C goes to the parent alone, which passes it on
+        with suppress(OSError):
+            os.setsid()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     from chatter_nb import warm
 
-    while True:
-        try:
-            job = line.recv()
-        except (EOFError, OSError):
-            return warm.shutdown()
-        with on_interrupt(warm.interrupt):
+    with on_interrupt(warm.interrupt):
+        _hold_interrupts(False)
+        while True:
+            try:
+                job = line.recv()
+            except (EOFError, OSError):
+                return warm.shutdown()
             outcome = perform(job)
-        with suppress(BrokenPipeError):
-            line.send(outcome)
+            with suppress(BrokenPipeError):
+                line.send(outcome)
 
 
-def _leave_the_terminal() -> None:
-    """Ctrl-C goes to the parent alone, which passes it on."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(os, "setsid"):
-        with suppress(OSError):
-            os.setsid()
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """SIGINT waits, here and in a process that is started meanwhile."""
+    _hold_interrupts(True)
+    try:
+        yield
+    finally:
+        _hold_interrupts(False)
+
+
+def _hold_interrupts(hold: bool) -> None:
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK if hold else signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _end_with_parent() -> None:
@@ -252,4 +266,5 @@ def visible_gpus() -> list[str]:
         return [one for one in named.split(",") if one.strip()]
     code = "import torch; print(torch.cuda.device_count())"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    return [str(place) for place in range(int(found.stdout))] if found.returncode == 0 else []
+    told = found.stdout.split()[-1:] if found.returncode == 0 else []
+    return [str(place) for place in range(int(told[0]))] if told and told[0].isdigit() else []

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,7 +21,7 @@ from chatter_nb.textfiles import natural_key
 
 MAX_CELLS = 100_000
 _WILD = re.compile(r"[*?\[]")
-_NAME_CHARS, _VALUE_CHARS = 120, 24
+_NAME_BYTES, _VALUE_CHARS = 110, 24  # a short hash may follow
 
 
 def find_files(patterns: Sequence[str], problems: Problems) -> list[Path]:
@@ -35,7 +37,7 @@ def _matches(pattern: str) -> list[Path]:
     here = Path(pattern).expanduser()
     path = here if here.exists() else resolve_path(pattern)
     if path.is_file():
-        return [path]
+        return [path.resolve()]
     if path.is_dir():
         raise InputError(f"{pattern} is a folder: write {pattern.rstrip('/')}/*.yaml")
     if not _WILD.search(pattern):
@@ -44,7 +46,7 @@ def _matches(pattern: str) -> list[Path]:
     for root in (Path.cwd(), resolve_path("")):
         names = pattern if not here.is_absolute() else str(here.relative_to(here.anchor))
         start = root if not here.is_absolute() else Path(here.anchor)
-        matches = [path for path in start.glob(names) if path.is_file()]
+        matches = [path.resolve() for path in start.glob(names) if path.is_file()]
         if matches:
             return sorted(matches, key=lambda path: natural_key(str(path)))
     raise InputError(f"no parameter file matches {pattern}")
@@ -89,16 +91,26 @@ def expand(
     its values: `demo-seed1-speed0.9`.
     """
     problems.of(lambda: _check_grid(grid, extra))
-    combinations = list(_combinations(grid))
-    if len(files) * len(combinations) > MAX_CELLS:
+    if len(files) * math.prod(map(len, grid.values())) > MAX_CELLS:
         problems.found.append(f"the grid has over {MAX_CELLS} cells: choose fewer values")
         return []
     made = []
     for file in files:
-        for cell in combinations:
+        for cell in _combinations(grid):
             params = problems.of(partial(_cell, kind, file, extra, cell))
             made += [params] if params else []
-    return made
+    return _told_apart(made) if grid else made
+
+
+def _told_apart(made: list[AnyParams]) -> list[AnyParams]:
+    """Cells whose values begin alike get a short hash of all their parameters as well."""
+    names = Counter(params.run_name for params in made)
+    return [
+        params.model_copy(update={"run_name": f"{params.run_name}-{params.digest()}"})
+        if names[params.run_name] > 1
+        else params
+        for params in made
+    ]
 
 
 def _check_grid(grid: Mapping[str, Sequence[Any]], extra: Mapping[str, Any]) -> None:
@@ -128,7 +140,7 @@ def _cell(
     if not cell:
         return params
     told = "-".join(f"{name}{_slug(value)}" for name, value in cell.items())
-    name = f"{params.run_name}-{told}"[:_NAME_CHARS].rstrip(". ")
+    name = f"{params.run_name}-{told}".encode()[:_NAME_BYTES].decode(errors="ignore").rstrip(". ")
     return params.model_copy(update={"run_name": name})
 
 

@@ -13,13 +13,14 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from traceback import format_exc
 from typing import Any, Literal
 
-from chatter_nb.disk import free_disk_bytes
+from chatter_nb.disk import free_disk_bytes, write_error
 from chatter_nb.errors import ChatterError
 from chatter_nb.params import AnyParams
 from chatter_nb.project import project_root
-from chatter_nb.runs import NOTEBOOK, RunFolder, utc_now
+from chatter_nb.runs import NOTEBOOK, RunFolder, RunRecord, utc_now
 from chatter_nb.speech import Speech, load_speech
 
 FAILED_NOTEBOOK = "notebook.failed.ipynb"
@@ -100,7 +101,9 @@ def _perform(job: Job) -> Outcome:
         found = {"status": status, "error": str(error), "traceback": error.traceback or None}
     except Exception as error:  # one job's failure, whatever it is, must not stop the others
         told = str(error) if isinstance(error, ChatterError) else repr(error)
-        found = {"status": "failed", "error": told}
+        if isinstance(error, OSError):
+            told = str(write_error(job.params.run_dir(), error))
+        found = {"status": "failed", "error": told, "traceback": format_exc()}
     return Outcome(
         name=job.name,
         started=started,
@@ -132,7 +135,7 @@ def run_notebook(job: Job) -> Speech:
     try:
         _execute(job, part)
         speech = _new_run(job, folder, stamp)
-        _mark(part, job)
+        _mark(part, job, speech)
     except (PapermillExecutionError, NotebookError) as error:
         pages = folder.path / FAILED_NOTEBOOK
         os.replace(part, pages)
@@ -189,21 +192,37 @@ def _new_run(job: Job, folder: RunFolder, stamp: int) -> Speech:
     return speech
 
 
-def _mark(pages: Path, job: Job) -> None:
-    """Note the run's key in its pages: they are renamed into place together."""
+def _mark(pages: Path, job: Job, speech: Speech) -> None:
+    """Note in its pages which run they are of: they are renamed into place with it."""
     values = json.loads(pages.read_text(encoding="utf-8"))
-    values["metadata"][MARK] = {"key": job.key}
+    values["metadata"][MARK] = {"key": job.key, "run": _run_of(speech.record)}
     text = json.dumps(values, ensure_ascii=False, indent=1)
     pages.write_text(text + "\n", encoding="utf-8")
 
 
-def key_of_pages(folder: Path) -> str | None:
-    """The key of the run whose executed notebook lies in a folder; None if there is none."""
+def _run_of(record: RunRecord) -> list[str]:
+    return [record.started, *(file.sha256 for file in record.files)]
+
+
+def key_of_pages(folder: Path, record: RunRecord) -> str | None:
+    """The key of the run whose executed notebook lies in a folder.
+
+    None if there is none, or if the folder's record is of another run: one without a notebook, say.
+    """
     try:
         values = json.loads((folder / NOTEBOOK).read_text(encoding="utf-8"))
-        return str(values["metadata"].get(MARK, {}).get("key", ""))
+        mark = values["metadata"].get(MARK, {})
+        return str(mark["key"]) if mark.get("run") == _run_of(record) else None
     except (OSError, ValueError, KeyError, AttributeError):
         return None
+
+
+def is_done(job: Job) -> bool:
+    """Whether a job's run is finished, proved, and what the job would make."""
+    folder = RunFolder(job.params.run_dir())
+    record = folder.record()
+    same = record is not None and key_of_pages(folder.path, record) == job.key
+    return bool(job.key) and same and folder.is_proved()
 
 
 def _told(error: Any, pages: Path, job: Job) -> NotebookError:

@@ -62,9 +62,13 @@ class Ledger:
                 f"another batch is running in {folder}: wait for it, or choose another folder"
             ) from None
         except OSError as error:
+            lock.release()
             raise OutputError(
                 f"cannot write to {folder}: {error.strerror}; choose another folder (--out)"
             ) from error
+        except BaseException:
+            lock.release()
+            raise
         try:
             yield
         finally:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("papermill")
 _EXIT_MOST_S = 8.0  # for ending the kernel when the process ends
 _ABANDON_MOST_S = 20.0
+_SHUT_DOWN = "the last one was shut down"
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,17 @@ class Status:
 
 
 def interrupt() -> None:
-    """Interrupt the cell that runs, as the stop button does; nothing when none runs.
+    """Interrupt the notebook in hand, or else the next: no further cell of it is begun.
 
-    May be called from another thread, or from a signal handler while `execute_notebook` waits.
+    The cell that runs is interrupted as by the stop button. May be called from another thread, or
+    from a signal handler while `execute_notebook` waits.
     """
     _warm.interrupt()
+
+
+def clear_interrupt() -> None:
+    """Forget an interrupt that no notebook has met: a new batch begins."""
+    _warm.clear_interrupt()
 
 
 def shutdown() -> None:
@@ -102,14 +109,17 @@ class _Warm:
         return Status(self._kernel.pid if self._kernel else None, self._started, self._reason)
 
     def interrupt(self) -> None:
-        self._interrupted = self._lock.locked()  # also while the kernel is being made ready
+        self._interrupted = True  # also while a kernel, or a worker, is being made ready
         if self._running and self._kernel is not None:
             self._kernel.signal(signal.SIGINT)
+
+    def clear_interrupt(self) -> None:
+        self._interrupted = False
 
     def shutdown(self) -> None:
         with self._lock:
             if self._kernel is not None and self._thread is not None:
-                stop = partial(self._retire, "it was shut down")
+                stop = partial(self._retire, _SHUT_DOWN)
                 self._thread.submit(stop).result(timeout=_EXIT_MOST_S)
 
     def at_exit(self) -> None:
@@ -123,7 +133,7 @@ class _Warm:
 
     def execute(self, client: PapermillNotebookClient, spec: KernelSpec) -> Any:
         with self._lock:
-            self._abandoned = self._interrupted = False
+            self._abandoned = False
             self._thread = self._thread or KernelThread()
             job = self._thread.submit(partial(self._run, client, spec))
             try:
@@ -135,6 +145,8 @@ class _Warm:
                         self._kernel.kill()
                     concurrent.futures.wait([job], _ABANDON_MOST_S)
                 raise
+            finally:
+                self._interrupted = False
 
     # -- on the kernel's thread ------------------------------------------------------------------
 
@@ -187,7 +199,8 @@ class _Warm:
         except BaseException as error:
             self._retire(f"the last one did not start: {error}", now=True)
             raise
-        log = logger.info if self._started == 1 else logger.warning
+        expected = self._started == 1 or self._reason == _SHUT_DOWN
+        log = logger.info if expected else logger.warning
         log(f"Started a kernel for notebooks to come, pid {kernel.pid}: {self._reason}")
         return kernel
 
@@ -247,8 +260,8 @@ class _Warm:
             return
         try:
             self._wait(self._kernel.finish())
-        except (ResetError, DeadKernelError) as error:
-            self._retire(str(error))
+        except Exception as error:  # whatever it is, such a kernel must not be used again
+            self._retire(str(error) or type(error).__name__)
 
     def _retire(self, reason: str, now: bool = False) -> None:
         """End the kernel; `reason` is told when the next one is started."""

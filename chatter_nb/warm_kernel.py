@@ -160,7 +160,10 @@ class WarmKernel:
             failed = reply if reply["status"] != "ok" else answer
             told = f"{failed.get('ename')}: {failed.get('evalue')}"
             raise ResetError(f"the reset failed: {told}")
-        return ast.literal_eval(answer["data"]["text/plain"])
+        try:
+            return ast.literal_eval(answer["data"]["text/plain"])
+        except (KeyError, ValueError, SyntaxError) as error:  # a notebook's own formatters
+            raise ResetError("the reset's answer cannot be read") from error
 
     async def _next(self, get: Any, message_id: str, kind: str) -> dict[str, Any]:
         """The content of the next answer of that kind. Raises `ResetError` when none comes."""

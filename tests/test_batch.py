@@ -15,11 +15,13 @@ from conftest import ROOT
 from chatter_nb import warm
 from chatter_nb.batch import plan_batch, run_batch
 from chatter_nb.batchparams import BatchParams
-from chatter_nb.crews import Workers
+from chatter_nb.crews import Started, Workers
 from chatter_nb.errors import InputError, OutputError, ParamError
 from chatter_nb.jobs import FAILED_NOTEBOOK
 from chatter_nb.ledger import Ledger
+from chatter_nb.params import SpeakParams
 from chatter_nb.runs import RunFolder
+from chatter_nb.speak import generate_tts
 
 TEXTS = (
     "The river ran high that spring.",
@@ -159,6 +161,31 @@ def test_a_run_is_done_only_with_its_proof_and_its_pages(project, plan):
     found = plan()
     assert states(found) == ["to do"] * 3 + ["done"]
     assert "not what run.json says" in found.entries[2].why
+
+
+def test_pages_of_another_run_prove_nothing(project, plan):
+    """A run by hand into the folder of a finished one: other audio, beside the old notebook."""
+    run_batch(plan(limit=1))
+    generate_tts(
+        SpeakParams(
+            text="Something else.",
+            engine="hibari",
+            outputs_dir=str(project / "runs"),
+            run_name="text0",
+        )
+    )
+    assert states(plan())[0] == "to do"
+
+
+def test_the_same_plan_again_does_nothing(project, plan):
+    """As when a cell of `03_batch` is run twice: what is done since is left alone."""
+    found = plan()
+    assert len(run_batch(found).outcomes) == 4
+    times = {path: path.stat().st_mtime_ns for path in project.glob("runs/*/*")}
+    again = run_batch(found)
+    assert (again.status, again.outcomes, again.not_begun) == ("ok", (), 0)
+    assert "4 done before" in str(again)
+    assert times == {path: path.stat().st_mtime_ns for path in times}
 
 
 def test_auto_stays_with_the_engine_it_was_resolved_to(project, plan, monkeypatch):
@@ -420,6 +447,38 @@ def test_one_ctrl_c_stops_after_the_chunk_and_the_batch_resumes(project, plan, w
     assert run_batch(plan()).status == "ok"
     run_batch(plan(outputs_dir=str(project / "straight")))
     assert wavs(project / "runs") == wavs(project / "straight")
+
+
+def test_a_ctrl_c_between_two_runs_begins_no_other(plan):
+    """Also one that comes while the next run is announced, before its kernel is at work."""
+
+    def press(event):
+        if isinstance(event, Started):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    report = run_batch(plan(), press)
+    assert [outcome.status for outcome in report.outcomes] == ["cancelled"]
+    assert report.status == "cancelled"
+    assert run_batch(plan()).status == "ok"
+
+
+def test_a_ledger_that_cannot_be_written_stops_nothing(project, plan, monkeypatch):
+    """It is told in the end; the runs are what counts."""
+
+    def fail(self, line):
+        raise OutputError("cannot write batch.log: no")
+
+    found = plan(limit=2)
+    begin = Ledger.begin
+
+    def begin_then_break(self, *args):
+        begin(self, *args)
+        monkeypatch.setattr(Ledger, "_log", fail)
+
+    monkeypatch.setattr(Ledger, "begin", begin_then_break)
+    report = run_batch(found)
+    assert report.status == "ok"
+    assert "note: cannot write batch.log" in str(report)
 
 
 @pytest.mark.slow

@@ -301,6 +301,18 @@ def test_folders_that_are_not_shared_are_told(plan, tmp_path, monkeypatch):
     assert not watch.started
 
 
+def test_tokens_of_killed_batches_go(tmp_path):
+    """A batch that ended without a word leaves a small file: the next one removes it."""
+    code = "import os, sys; from pathlib import Path; from chatter_nb.actor import tokens\n"
+    code += "with tokens([Path(sys.argv[1])]): os._exit(9)"
+    subprocess.run([sys.executable, "-c", code, tmp_path], check=False)
+    [orphan] = tmp_path.iterdir()
+    with actor.tokens([tmp_path]) as first, actor.tokens([tmp_path]) as second:
+        assert not orphan.exists()
+        assert sorted(map(str, tmp_path.iterdir())) == sorted([*first, *second])
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_of_the_same_name_is_another(tmp_path, monkeypatch):
     """Two machines may have a folder each at the same path."""
     monkeypatch.setattr(actor, "_SEEN_S", 0.1)

@@ -45,6 +45,21 @@ def test_a_path_names_its_cell_by_its_stem(made):
     assert [params.run_name for params in found] == ["hi-voicetarget", "hi-voiceheart"]
 
 
+def test_values_that_begin_alike_are_told_apart(made):
+    """By a short hash of all their parameters."""
+    text = "They went to the coast by train, and "
+    found, problems = made({"text": [text + "slept.", text + "sang."]})
+    names = {params.run_name for params in found}
+    assert (len(names), problems) == (2, [])
+    assert all(name.startswith("hi-textThey-went-to-the-coast-") for name in names)
+
+
+def test_a_file_by_name_and_by_pattern_is_one_file(tmp_path, monkeypatch):
+    (tmp_path / "a.yaml").write_text("text: Hi.\n")
+    monkeypatch.chdir(tmp_path)
+    assert len(find_files(["*.yaml", "a.yaml"], Problems())) == 1
+
+
 def test_without_a_grid_a_run_has_its_files_name(made):
     assert made()[0][0].run_name == "hi"
 

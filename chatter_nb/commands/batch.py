@@ -80,7 +80,7 @@ def batch(
         if as_json:
             typer.echo(json.dumps(_planned(plan), ensure_ascii=False))
         return
-    alone = len(plan.to_do) == 1 and not as_json  # its own output says more than a bar
+    alone = len(plan.to_do) == 1 and not (as_json or ray)  # its own output says more than a bar
     watch = (lambda event: None) if alone else batch_bar(plan, lines=not as_json)
     report = run_batch(plan, watch, echo=alone)
     typer.echo(json.dumps(_told(report), ensure_ascii=False) if as_json else str(report))
