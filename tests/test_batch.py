@@ -428,7 +428,8 @@ def wait_for_folder(folder: Path, process: subprocess.Popen) -> None:
     raise AssertionError("no run in a minute")
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
 def test_one_ctrl_c_stops_after_the_chunk_and_the_batch_resumes(project, plan, workers):
     """Exit code 130, the run in hand is recorded as cancelled with its chunks kept."""
     write_notebook(project / "speak.ipynb", SLOWLY, SPEAK)

@@ -234,6 +234,7 @@ def test_a_cluster_that_is_not_there():
 # --- what a batch makes
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_here")
 def test_two_workers_make_what_one_process_makes(plan, tmp_path, monkeypatch):
     """Byte for byte, in Ray's workers, whose environment is the batch's."""

@@ -88,7 +88,11 @@ def papermill(*args: str) -> subprocess.CompletedProcess:
 SINGLE = [path for path in NOTEBOOKS if path != BATCH]
 
 
-@pytest.mark.parametrize("path", SINGLE, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=pytest.mark.slow) if path == CONVERT else path for path in SINGLE],
+    ids=lambda path: path.stem,
+)
 def test_plain_papermill_runs_every_notebook_of_one_run(path, tmp_path):
     """As it stands, with the cell's own values."""
     args = ("-p", "outputs_dir", tmp_path / "runs", "-p", "run_name", "run")

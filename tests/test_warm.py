@@ -439,12 +439,21 @@ def test_interrupt_on_timeout_keeps_the_kernel(tmp_path, same_kernel):
 
 
 def test_interrupt_stops_the_cell(tmp_path, new_kernel):
-    """From another thread or a signal handler; without a notebook it does nothing. An import that
-    is interrupted may leave half a library, so the kernel is not used again."""
-    warm.interrupt()
+    """From another thread or a signal handler. An import that is interrupted may leave half a
+    library, so the kernel is not used again."""
     threading.Timer(1, warm.interrupt).start()
     error = failed_cell(tmp_path / "out.ipynb", "import time; time.sleep(30)")
     assert error.ename == "KeyboardInterrupt"
+    new_kernel("was interrupted")
+
+
+def test_an_interrupt_is_kept_for_the_notebook_about_to_begin(tmp_path, new_kernel):
+    """One that comes while a kernel is made ready is not lost; a new batch forgets an old one."""
+    warm.interrupt()
+    error = failed_cell(tmp_path / "out.ipynb", "print(1)")
+    assert (error.ename, error.evalue) == ("KeyboardInterrupt", "interrupted before this cell")
+    warm.interrupt()
+    warm.clear_interrupt()
     new_kernel("was interrupted")
 
 
@@ -452,9 +461,13 @@ def test_an_impatient_caller_leaves_nothing_running():
     """A KeyboardInterrupt in the waiting caller kills the kernel at once and is raised."""
     run("pass")
     pid = warm.status().pid
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
     threading.Timer(1, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
-    with pytest.raises(KeyboardInterrupt):
-        run("import time; time.sleep(30)")
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run("import time; time.sleep(30)")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert gone(pid)
     assert printed("print(1)") == "1\n"
 
