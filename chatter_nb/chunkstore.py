@@ -30,15 +30,16 @@ def chunk_seed(*, seed: int, text: str, occurrence: int, take: int) -> int:
 
     `occurrence` counts equal texts before it, so that a refrain is not sung twice alike.
     """
-    return int(_digest([seed, text, occurrence, take], size=4), 16)
+    return int(digest([seed, text, occurrence, take], size=4), 16)
 
 
 def chunk_key(**determines: Any) -> str:
     """The name of a chunk's samples: a hash over everything that determines them."""
-    return _digest(determines, size=16)
+    return digest(determines, size=16)
 
 
-def _digest(values: Any, *, size: int) -> str:
+def digest(values: Any, *, size: int) -> str:
+    """A hash of `size` bytes over plain values, the same in every process."""
     canonical = json.dumps(values, sort_keys=True, ensure_ascii=False)
     return hashlib.blake2b(canonical.encode(), digest_size=size).hexdigest()
 

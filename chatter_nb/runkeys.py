@@ -6,7 +6,6 @@ A finished run whose key is no longer what the same parameters would give now is
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import lru_cache
@@ -16,6 +15,7 @@ from typing import Any
 
 from chatter_nb import __version__
 from chatter_nb.checkpoints import OWN_VOICE, cached, identity, locate
+from chatter_nb.chunkstore import digest
 from chatter_nb.disk import add_samples
 from chatter_nb.engines.registry import entry
 from chatter_nb.errors import InputError
@@ -30,7 +30,7 @@ _WHOLE_BYTES = 1 << 26  # of larger files (recordings of hours) samples are take
 
 def code_digest(sources: Iterable[str]) -> str:
     """Of a notebook's code cells: prose may change without making a run again."""
-    return _digest(list(sources))
+    return digest(list(sources), size=_DIGEST_BYTES)
 
 
 def run_key(code: str, params: AnyParams, engine: str, *, fetch: bool) -> str:
@@ -41,7 +41,7 @@ def run_key(code: str, params: AnyParams, engine: str, *, fetch: bool) -> str:
     """
     values = params.model_dump(mode="json", exclude=NOT_DIGESTED | {"checkpoint", "engine"})
     convert = isinstance(params, ConvertParams)
-    return _digest(
+    return digest(
         {
             "code": code,
             "params": values,
@@ -49,7 +49,8 @@ def run_key(code: str, params: AnyParams, engine: str, *, fetch: bool) -> str:
             "content": {name: _content(path) for name, path in _named(params)},
             "chatter_nb": __version__,
             "model": model_version(engine, params.checkpoint, convert=convert, fetch=fetch),
-        }
+        },
+        size=_DIGEST_BYTES,
     )
 
 
@@ -103,14 +104,9 @@ def _hash_of(path: Path) -> str:
 
 @lru_cache(maxsize=4096)
 def _hash_at(path: Path, size: int, mtime_ns: int) -> str:
-    digest = hashlib.blake2b(str(size).encode(), digest_size=_DIGEST_BYTES)
+    found = hashlib.blake2b(str(size).encode(), digest_size=_DIGEST_BYTES)
     if size > _WHOLE_BYTES:
-        add_samples(digest, path)
+        add_samples(found, path)
     else:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def _digest(values: Any) -> str:
-    canonical = json.dumps(values, sort_keys=True, ensure_ascii=False)
-    return hashlib.blake2b(canonical.encode(), digest_size=_DIGEST_BYTES).hexdigest()
+        found.update(path.read_bytes())
+    return found.hexdigest()

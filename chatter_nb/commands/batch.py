@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from chatter_nb.commands.options import JsonOption, SetOption, pairs_of
+from chatter_nb.errors import Cancelled, ChatterError
 
 if TYPE_CHECKING:
     from chatter_nb.batch import BatchReport
     from chatter_nb.batchplan import BatchPlan
 
-INTERRUPTED = 130
-_EXIT = {"ok": 0, "failed": 1, "cancelled": INTERRUPTED}
+_EXIT = {"ok": 0, "failed": ChatterError.exit_code, "cancelled": Cancelled.exit_code}
 
 
 def batch(
