@@ -43,12 +43,19 @@ class _StrictLoader(yaml.SafeLoader):
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """A YAML file's mapping, or an `InputError` that names the file, the line and the fault."""
     try:
-        values = yaml.load(Path(path).read_text(encoding="utf-8-sig"), Loader=_StrictLoader)
+        text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read parameter file {path}: {error}") from error
+    return parse_yaml(text, where=str(path))
+
+
+def parse_yaml(text: str, *, where: str) -> dict[str, Any]:
+    """A YAML text's mapping, or a `ParamError` that begins with `where` it came from."""
+    try:
+        values = yaml.load(text, Loader=_StrictLoader)
     except yaml.YAMLError as error:
-        raise ParamError(f"{path} is not valid YAML: {error}") from error
+        raise ParamError(f"{where} is not valid YAML: {error}") from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         held = "nothing" if values is None else f"a {type(values).__name__} that is no such mapping"
-        raise ParamError(f"{path} must hold 'name: value' lines; it holds {held}")
+        raise ParamError(f"{where} must hold 'name: value' lines; it holds {held}")
     return values

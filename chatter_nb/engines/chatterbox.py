@@ -38,6 +38,7 @@ from chatter_nb.engines.loading import (
 )
 from chatter_nb.engines.multilingual import GraphemeTokenizer, helper_notes, helper_versions
 from chatter_nb.engines.plain import PlainPath
+from chatter_nb.engines.registry import TTS_ENGINES
 from chatter_nb.engines.s3gen import Synthesizer
 from chatter_nb.engines.script import Made
 from chatter_nb.engines.t3 import TokenDecoder
@@ -49,13 +50,20 @@ from chatter_nb.watermark import load_perth
 if TYPE_CHECKING:
     from chatter_nb.voices import Library, Recording
 
-MAX_NEW_TOKENS = 1000  # upstream's, 40 s
 _SILENT_END = (S3GEN_SIL,) * 3  # Turbo's
-_COMMON = ("temperature", "top_p", "repetition_penalty", "max_new_tokens")
-_OTHERS = ("n_cfm_timesteps", "prompt_s", "checkpoint", "rows", "precision", "engine_path")
+# The knobs of the part that draws tokens; the others are S3Gen's.
+_OF_T3 = (
+    *("exaggeration", "cfg_weight", "temperature", "min_p", "top_p", "top_k"),
+    *("repetition_penalty", "max_new_tokens"),
+)
 # Seconds of work a second of speech. CPU: 2 cores, random full weights, the whole voice prompt;
 # 9 for chunks of 2.6 s, less for longer ones. The others are guesses: nothing has been run there.
 _RTF = {"cpu": 7.0, "mps": 2.0, "cuda": 0.1}
+
+
+def _defaults(engine: str) -> dict[str, Any]:
+    knobs = TTS_ENGINES[engine].knobs
+    return {name: knobs[name] for name in _OF_T3 if name in knobs}
 
 
 class ChatterboxEngine:
@@ -67,17 +75,9 @@ class ChatterboxEngine:
     name = "chatterbox"
     sample_rate = S3GEN_SR
     languages: tuple[str, ...] = ("en",)
-    takes = frozenset({"exaggeration", "cfg_weight", "min_p", "meanflow", *_COMMON, *_OTHERS})
+    takes = TTS_ENGINES[name].takes
     watermarked = True
-    defaults: ClassVar[dict[str, float]] = {
-        "exaggeration": 0.5,
-        "cfg_weight": 0.5,
-        "temperature": 0.8,
-        "min_p": 0.05,
-        "top_p": 1.0,
-        "repetition_penalty": 1.2,
-        "max_new_tokens": MAX_NEW_TOKENS,
-    }
+    defaults: ClassVar[dict[str, Any]] = _defaults(name)
     t3_file = "t3_cfg.safetensors"
     s3gen_file = "s3gen.safetensors"
     voice_encoder_file = "ve.safetensors"
@@ -213,7 +213,8 @@ class MultilingualEngine(ChatterboxEngine):
 
     name = "chatterbox-multilingual"
     languages = ("en", *sorted(set(mtl_tts.SUPPORTED_LANGUAGES) - {"en"}))
-    defaults: ClassVar = {**ChatterboxEngine.defaults, "repetition_penalty": 2.0}
+    takes = TTS_ENGINES[name].takes
+    defaults: ClassVar = _defaults(name)
     t3_file = "t3_mtl23ls_v2.safetensors"
     s3gen_file = "s3gen.pt"
     voice_encoder_file = "ve.pt"
@@ -242,14 +243,8 @@ class TurboEngine(ChatterboxEngine):
     """The fast English model: no guidance, tags such as [laugh], two decoder steps."""
 
     name = "chatterbox-turbo"
-    takes = frozenset({"top_k", *_COMMON, *_OTHERS})
-    defaults: ClassVar = {
-        "temperature": 0.8,
-        "top_k": 1000,
-        "top_p": 0.95,
-        "repetition_penalty": 1.2,
-        "max_new_tokens": MAX_NEW_TOKENS,
-    }
+    takes = TTS_ENGINES[name].takes
+    defaults: ClassVar = _defaults(name)
     t3_file = "t3_turbo_v1.safetensors"
     s3gen_file = MEANFLOW_FILE
     meanflow = True

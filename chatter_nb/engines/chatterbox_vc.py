@@ -24,6 +24,7 @@ from chatter_nb.engines.conditionals import Conditionals, VoiceShelf, encode_for
 from chatter_nb.engines.device import RandomState, memory_told, seeded
 from chatter_nb.engines.flow import FLOW_STEPS, MELS, MELS_PER_TOKEN, Flow
 from chatter_nb.engines.loading import load_s3gen
+from chatter_nb.engines.registry import VC_ENGINES
 from chatter_nb.engines.s3gen import SpeechTokens, token_count
 from chatter_nb.engines.vocoder import SAMPLES_PER_MEL, Vocoder
 from chatter_nb.errors import EngineError
@@ -48,7 +49,7 @@ class ChatterboxConverter:
     name = "chatterbox"
     sample_rate = S3GEN_SR
     source_rate = S3_SR
-    takes = frozenset({"n_cfm_timesteps", "prompt_s", "checkpoint", "rows"})
+    takes = VC_ENGINES[name].takes
     precision = "exact"
     watermarked = True
     min_voice_s: float | None = MIN_S

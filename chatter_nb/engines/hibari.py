@@ -19,6 +19,7 @@ from hibari.voices import DEFAULT, VOICES
 
 from chatter_nb.audio import Signal, check_signal
 from chatter_nb.engines.base import ChunkInfo, ChunkRequest, Voice
+from chatter_nb.engines.registry import TTS_ENGINES
 from chatter_nb.errors import EngineError, InputError, ParamError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class HibariEngine:
     name = "hibari"
     sample_rate = Hibari.sample_rate
     languages = ("en",)
-    takes = frozenset({"speed"})
+    takes = TTS_ENGINES[name].takes
     device = "cpu"
     precision = "exact"
     rows = 1

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -13,7 +14,12 @@ from chatter_nb.errors import UnavailableError
 
 @dataclass(frozen=True)
 class EngineEntry:
-    """A registered engine: where its class is, and what must be importable for it."""
+    """A registered engine: where its class is, what must be importable for it, what it takes.
+
+    `knobs` are the parameters of `base.KNOBS` that it accepts, each with the value that it has
+    unless told (None: the model's own); `options` the other parameters of engines. They stand here,
+    so that a form knows them before the engine is imported.
+    """
 
     module: str
     class_name: str
@@ -23,6 +29,13 @@ class EngineEntry:
     needs_gpu: bool = False
     cpu_only: bool = False
     packages: tuple[str, ...] = ()  # the distributions whose versions decide its samples
+    knobs: Mapping[str, float | None] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
+
+    @property
+    def takes(self) -> frozenset[str]:
+        """Every parameter of engines that it accepts."""
+        return frozenset((*self.knobs, *self.options))
 
     def missing(self) -> list[str]:
         return [name for name in self.requires if find_spec(name) is None]
@@ -50,7 +63,39 @@ INSTALL_CHATTERBOX = (
 )
 
 
-def _chatterbox(class_name: str, files: str, module: str = "chatterbox") -> EngineEntry:
+# Upstream's own values (chatterbox-tts 0.1.7, the `generate` of each class).
+_DECODING = {"n_cfm_timesteps": 10, "prompt_s": 10}
+_ENGLISH: dict[str, float | None] = {
+    "exaggeration": 0.5,
+    "cfg_weight": 0.5,
+    "temperature": 0.8,
+    "min_p": 0.05,
+    "top_p": 1.0,
+    "repetition_penalty": 1.2,
+    "max_new_tokens": 1000,
+    **_DECODING,
+    "meanflow": None,
+}
+_TURBO: dict[str, float | None] = {
+    "temperature": 0.8,
+    "top_k": 1000,
+    "top_p": 0.95,
+    "repetition_penalty": 1.2,
+    "max_new_tokens": 1000,
+    **_DECODING,
+    "n_cfm_timesteps": 2,
+}
+_SPEECH_OPTIONS = ("checkpoint", "rows", "precision", "engine_path")
+
+
+def _chatterbox(
+    class_name: str,
+    files: str,
+    knobs: Mapping[str, float | None],
+    *,
+    module: str = "chatterbox",
+    options: tuple[str, ...] = _SPEECH_OPTIONS,
+) -> EngineEntry:
     return EngineEntry(
         f"chatter_nb.engines.{module}",
         class_name,
@@ -59,12 +104,14 @@ def _chatterbox(class_name: str, files: str, module: str = "chatterbox") -> Engi
         files,
         needs_gpu=True,
         packages=("chatterbox-tts",),
+        knobs=knobs,
+        options=options,
     )
 
 
 # In order of preference: `auto` takes the first whose needs are met.
 TTS_ENGINES: dict[str, EngineEntry] = {
-    "chatterbox": _chatterbox("ChatterboxEngine", "chatterbox"),
+    "chatterbox": _chatterbox("ChatterboxEngine", "chatterbox", _ENGLISH),
     "hibari": EngineEntry(
         "chatter_nb.engines.hibari",
         "HibariEngine",
@@ -72,13 +119,22 @@ TTS_ENGINES: dict[str, EngineEntry] = {
         "pip install hibari-tts",
         cpu_only=True,
         packages=("hibari-tts",),
+        knobs={"speed": 1.0},
     ),
-    "chatterbox-multilingual": _chatterbox("MultilingualEngine", "chatterbox-multilingual"),
-    "chatterbox-turbo": _chatterbox("TurboEngine", "chatterbox-turbo"),
+    "chatterbox-multilingual": _chatterbox(
+        "MultilingualEngine", "chatterbox-multilingual", _ENGLISH | {"repetition_penalty": 2.0}
+    ),
+    "chatterbox-turbo": _chatterbox("TurboEngine", "chatterbox-turbo", _TURBO),
 }
 
 VC_ENGINES: dict[str, EngineEntry] = {
-    "chatterbox": _chatterbox("ChatterboxConverter", "chatterbox-vc", "chatterbox_vc"),
+    "chatterbox": _chatterbox(
+        "ChatterboxConverter",
+        "chatterbox-vc",
+        _DECODING,
+        module="chatterbox_vc",
+        options=("checkpoint", "rows"),
+    ),
     "world": EngineEntry(
         "chatter_nb.engines.world",
         "WorldConverter",

@@ -18,6 +18,7 @@ import pyworld
 from chatter_nb.audio import Signal, resample
 from chatter_nb.engines.aligned import MARGIN_SAMPLES, RATE_HZ, STEP_SAMPLES, AlignedJoiner
 from chatter_nb.engines.base import Voice
+from chatter_nb.engines.registry import VC_ENGINES
 from chatter_nb.errors import InputError, ParamError
 from chatter_nb.windows import Window
 
@@ -67,7 +68,7 @@ class WorldConverter:
     name = "world"
     sample_rate = RATE_HZ
     source_rate = RATE_HZ
-    takes: frozenset[str] = frozenset()
+    takes = VC_ENGINES[name].takes
     device = "cpu"
     precision = "exact"
     watermarked = False

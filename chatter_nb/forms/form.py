@@ -1,0 +1,241 @@
+"""What both forms are: controls, buttons, progress, result, takes, YAML, and what ties them.
+
+The work is one call of a synchronous function in the form's one thread; everything else happens in
+the thread that the browser's messages come in on.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as widgets
+from IPython.display import HTML
+
+from chatter_nb import show
+from chatter_nb.errors import Cancelled, ChatterError
+from chatter_nb.execution import Progress
+from chatter_nb.forms.notices import Notices, ProgressLine, guarded
+from chatter_nb.forms.sheet import Sheet
+from chatter_nb.forms.takes import Takes
+from chatter_nb.forms.uploads import CopyButton, Upload
+from chatter_nb.forms.worker import Worker
+from chatter_nb.paramtext import LEFT_OUT, from_yaml, to_yaml
+from chatter_nb.project import resolve_path
+from chatter_nb.speech import Speech
+from chatter_nb.strict import RunParams
+
+UPLOADS = "uploads"  # under the outputs root
+_NAME_CHARS = 100  # of a run's name, before the hash that tells takes apart
+_STORM_S = 0.3  # a second click within this long is the same click
+
+_WRAP = {"flex_flow": "row wrap", "align_items": "center"}
+
+
+class Form(widgets.VBox):
+    """The base of both forms. A subclass says how a run is made, and adds what only it has."""
+
+    cls: type[RunParams]
+    verb: str  # on the button
+    unit: str  # what a run is made of
+    icon: str
+
+    def __init__(self, params: RunParams, speech: Speech | None = None) -> None:
+        self._worker = Worker()
+        self._clicked_s = 0.0
+        engine = speech.record.engine.name if speech and params.engine == "auto" else None  # type: ignore[attr-defined]
+        self.sheet = Sheet(self.cls, self._suggestions(params), engine)
+        self.notices = Notices()
+        self._progress = ProgressLine(self.unit)
+        self._result = widgets.Output()
+        self._told = widgets.HTML()
+        self.takes = Takes(self.load)
+        self._go = widgets.Button(description=self.verb, button_style="primary", icon=self.icon)
+        self._stop = widgets.Button(description="Cancel", icon="stop", disabled=True)
+        self._go.on_click(lambda _: self._clicked())
+        self._stop.on_click(lambda _: self._cancel())
+        super().__init__([*self._top(), self.sheet.box, *self._buttons(), *self._below()])
+        self.load(params)
+        if speech is not None:
+            self._keep(params, speech)
+
+    # What a subclass says ------------------------------------------------------------------------
+
+    def _top(self) -> Sequence[Any]:
+        """What stands above the controls."""
+        return ()
+
+    def _suggestions(self, params: RunParams) -> Mapping[str, Sequence[Any]]:
+        """Values to choose from, by field."""
+        return {}
+
+    def _values(self) -> dict[str, Any]:
+        """What the form holds, besides the controls."""
+        return {}
+
+    def _render(
+        self, params: Any, progress: Callable[[Progress], None], cancelled: Callable[[], bool]
+    ) -> Speech:
+        """Plan a run, tell the plan by `self._plan_is`, and carry it out."""
+        raise NotImplementedError
+
+    def _finished(self, params: Any, speech: Speech) -> None:
+        """A run is shown: show more of it."""
+
+    # What is in the form -------------------------------------------------------------------------
+
+    @property
+    def params(self) -> Any:
+        """What the form asks for. Raises `ParamError` with everything that is wrong."""
+        given = {**self.sheet.values(), **self._values(), "interactive": True}
+        return self.cls.create(given, where="the form")
+
+    def load(self, params: RunParams) -> None:
+        """Put a run's parameters into the form."""
+        self.notices.clear()
+        self.sheet.show(params)
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait for the run in hand: for tests, and for cells that go on from a form."""
+        return self._worker.wait(timeout_s)
+
+    def start(self, params: RunParams) -> bool:
+        """Make a run of these; False while another one is being made."""
+        if self._worker.busy:
+            return False
+        self.notices.clear()
+        self._running(True)
+        self._progress.begin("getting ready …")
+        return self._worker.start(lambda cancelled: self._work(params, cancelled))
+
+    # What happens --------------------------------------------------------------------------------
+
+    def _clicked(self) -> None:
+        now_s = time.monotonic()
+        if not self._worker.busy and now_s - self._clicked_s > _STORM_S:
+            guarded(self.notices, lambda: self.start(self.params))
+        self._clicked_s = now_s
+
+    def _cancel(self) -> None:
+        self._worker.cancel()
+        self._progress.say(f"stopping after this {self.unit} …")
+
+    def _work(self, params: RunParams, cancelled: Callable[[], bool]) -> None:
+        """In the form's thread. Whatever happens, the form can be used again after it."""
+        try:
+            self._keep(params, self._render(_apart(params), self._progress.update, cancelled))
+        except Cancelled as stopped:
+            self.notices.note(f"{stopped} (press {self.verb})")
+        except ChatterError as error:
+            self.notices.problem(str(error))
+        except Exception as error:
+            self.notices.defect(error, traceback.format_exc())
+        finally:
+            self._progress.end()
+            self._running(False)
+
+    def _keep(self, params: RunParams, speech: Speech) -> None:
+        self.sheet.resolved(speech.record.engine.name)
+        take = self.takes.add(params, speech)
+        self._result.outputs = ()
+        self._result.append_display_data(show.player(speech))
+        self._tell(f"Take {take.number}: {speech}")
+        self._finished(params, speech)
+        if speech.record.warnings:
+            self.notices.note("\n".join(dict.fromkeys(speech.record.warnings)))
+
+    def _plan_is(self, plan: object) -> None:
+        """The plan, before the work: who will speak and why, and what it will cost."""
+        self._tell(str(plan))
+
+    def _tell(self, told: str) -> None:
+        style = "white-space: pre-wrap; line-height: 1.4; color: var(--jp-ui-font-color2, GrayText)"
+        self._told.value = HTML(f'<div style="{style}">{_escaped(told)}</div>').data
+
+    def _running(self, running: bool) -> None:
+        self._go.disabled = running
+        self._stop.disabled = not running
+
+    # How it looks --------------------------------------------------------------------------------
+
+    def _buttons(self) -> Sequence[Any]:
+        """The row of buttons, and what folds out of it."""
+        copy = CopyButton(
+            "Copy as YAML", told="for a file in params/, and for batches", text=self._copied
+        )
+        load = widgets.ToggleButton(
+            False, description="YAML", icon="file-text-o", layout=widgets.Layout(width="auto")
+        )
+        self.yaml = widgets.Textarea(
+            "", rows=8, layout=widgets.Layout(width="100%"), placeholder="name: value lines"
+        )
+        take = widgets.Button(
+            description="Load this YAML", layout=widgets.Layout(width="auto"), icon="upload"
+        )
+        take.on_click(lambda _: guarded(self.notices, self.load_yaml))
+        upload = self._upload("or a file", ".yaml,.yml", self._yaml_came)
+        below = widgets.HBox([take, upload], layout=widgets.Layout(**_WRAP))
+        fold = widgets.VBox([self.yaml, below], layout=widgets.Layout(display="none"))
+        load.observe(lambda change: _display(fold, change["new"]), names="value")
+        self._yaml_fold = load
+        row = widgets.HBox([self._go, self._stop, copy, load], layout=widgets.Layout(**_WRAP))
+        return [row, fold, self._progress.box, self.notices.box]
+
+    def _below(self) -> Sequence[Any]:
+        return [self._result, self._told, self.takes.box]
+
+    def _upload(self, label: str, accept: str, received: Callable[[Path], str]) -> Upload:
+        return Upload(label, accept=accept, folder=self._upload_folder, received=received)
+
+    def _upload_folder(self) -> Path:
+        return self._outputs() / UPLOADS
+
+    def _outputs(self) -> Path:
+        return resolve_path(self.sheet.controls["outputs_dir"].value or "outputs")
+
+    # YAML ----------------------------------------------------------------------------------------
+
+    def _copied(self) -> str | None:
+        """The form as YAML, shown as well: not every browser lets a page write its clipboard."""
+        self.notices.clear()
+        guarded(self.notices, lambda: setattr(self.yaml, "value", to_yaml(self.params)))
+        if self.notices.box.value:
+            return None
+        self._yaml_fold.value = True
+        return self.yaml.value
+
+    def load_yaml(self) -> None:
+        """Put what the YAML field holds into the form. Raises `ParamError`."""
+        rest = {
+            name: self.sheet.controls[name].value for name in LEFT_OUT & self.sheet.controls.keys()
+        }
+        self.load(from_yaml(self.cls, self.yaml.value, **rest))
+
+    def _yaml_came(self, path: Path) -> str:
+        try:
+            self.yaml.value = path.read_text(encoding="utf-8-sig", errors="replace")
+        finally:
+            path.unlink(missing_ok=True)  # it is in the form now
+        self.load_yaml()
+        return "loaded"
+
+
+def _apart(params: RunParams) -> RunParams:
+    """A folder of its own for every take of a named run: a later one must not overwrite it."""
+    if not params.run_name:
+        return params
+    name = f"{params.run_name[:_NAME_CHARS].rstrip(' .')}-{params.digest()}"
+    return params.model_copy(update={"run_name": name})
+
+
+def _display(box: Any, visible: bool) -> None:
+    box.layout.display = None if visible else "none"
+
+
+def _escaped(told: str) -> str:
+    import html
+
+    return html.escape(told)

@@ -1,0 +1,59 @@
+"""Recordings that come by upload: checked on the way in, kept where voices are found by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from chatter_nb.errors import InputError
+from chatter_nb.forms.uploads import free_name
+from chatter_nb.params import AnyParams
+from chatter_nb.planning import library_of
+from chatter_nb.strict import RunParams
+from chatter_nb.tracks import duration_s
+from chatter_nb.voices import SUFFIXES, Library, check_recording
+
+
+def recordings_accepted() -> str:
+    """For a file picker."""
+    return ",".join(SUFFIXES)
+
+
+def voices_of(params: RunParams) -> list[str]:
+    """The names of the recordings that there are to choose from."""
+    return library_of(params).names()  # type: ignore[arg-type]
+
+
+def receive_voice(path: Path, params: AnyParams) -> tuple[str, str]:
+    """Move an uploaded recording into the voices folder. Returns its name and a sentence.
+
+    Raises `InputError` for what is no recording, is silent or too short; the caller removes it.
+    """
+    notes = check_upload(path, min_s=None)
+    library = library_of(params)
+    library.folder.mkdir(parents=True, exist_ok=True)
+    kept = _move(path, library)
+    told = "; ".join([f"voice '{kept.stem}' is ready, {duration_s(kept):.1f} s", *notes])
+    return kept.stem, told
+
+
+def check_upload(path: Path, *, min_s: float | None) -> list[str]:
+    """What is doubtful about a recording. Raises `InputError` for what is none, or cannot serve.
+
+    Without `min_s`, the shortest that makes a voice.
+    """
+    from chatter_nb.audio import read_audio
+
+    if path.suffix.lower() not in SUFFIXES:
+        known = ", ".join(SUFFIXES)
+        raise InputError(f"{path.name} is no recording: its name ends in none of {known}")
+    signal, rate = read_audio(path)
+    if min_s is None:
+        return check_recording(signal, rate, where=path.name)
+    return check_recording(signal, rate, where=path.name, min_s=min_s)
+
+
+def _move(path: Path, library: Library) -> Path:
+    """Names are looked up without their suffix: one that is taken gets a number."""
+    kept = free_name(library.folder / path.name, taken=library.names())
+    path.replace(kept)
+    return kept

@@ -1,0 +1,128 @@
+"""The form that speaks: a text and how much of it there is, its voice, its chunks made again."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as widgets
+
+from chatter_nb.errors import InputError
+from chatter_nb.execution import Progress
+from chatter_nb.forms.chunks import ChunkPicker
+from chatter_nb.forms.form import Form
+from chatter_nb.forms.recordings import receive_voice, recordings_accepted, voices_of
+from chatter_nb.params import SpeakParams
+from chatter_nb.plan import Outline, outline, plan_speech
+from chatter_nb.planning import count, minutes
+from chatter_nb.speak import render_speech
+from chatter_nb.speech import Speech
+from chatter_nb.strict import RunParams
+from chatter_nb.textfiles import read_sources
+
+MAX_TYPED_CHARS = 100_000  # a longer text stays a file: each key would send all of it anew
+
+
+class SpeakForm(Form):
+    """Type a text, press Speak, listen; see `Form`."""
+
+    cls = SpeakParams
+    verb = "Speak"
+    unit = "chunk"
+    icon = "play"
+
+    def _top(self) -> Sequence[Any]:
+        self.text = widgets.Textarea(
+            "", rows=7, placeholder="the text to speak", layout=widgets.Layout(width="100%")
+        )
+        self._count = widgets.HTML()
+        self.text.observe(lambda _: self._recount(), names="value")
+        for control in self.sheet.controls.values():
+            control.on_change(self._recount)
+        text = self._upload("A text from a file", ".txt,.md", self._text_came)
+        voice = self._upload("A voice from a recording", recordings_accepted(), self._voice_came)
+        uploads = widgets.HBox([text, voice], layout=widgets.Layout(flex_flow="row wrap"))
+        return [self.text, self._count, uploads]
+
+    def _suggestions(self, params: RunParams) -> Mapping[str, Sequence[Any]]:
+        return {"voice": voices_of(params)}
+
+    def _values(self) -> dict[str, Any]:
+        return {"text": self.text.value}
+
+    def load(self, params: RunParams) -> None:
+        super().load(params)
+        self.text.value = params.text  # type: ignore[attr-defined]
+
+    def _below(self) -> Sequence[Any]:
+        self.chunks = ChunkPicker(self.make_again)
+        result, told, takes = super()._below()
+        return [result, self.chunks.box, told, takes]
+
+    def make_again(self, params: SpeakParams) -> bool:
+        """Another take of one chunk; the form shows it too, so that its YAML makes the same."""
+        if self._worker.busy:
+            return False
+        self.load(params)
+        return self.start(params)
+
+    def _render(
+        self, params: Any, progress: Callable[[Progress], None], cancelled: Callable[[], bool]
+    ) -> Speech:
+        plan = plan_speech(params)
+        self._plan_is(plan)
+        return render_speech(plan, progress, cancelled)
+
+    def _finished(self, params: Any, speech: Speech) -> None:
+        self.chunks.show(params, speech)
+
+    def _running(self, running: bool) -> None:
+        super()._running(running)
+        self.chunks.disable(running)
+
+    def _recount(self) -> None:
+        """After every key: how much there is to speak, or why it cannot be spoken."""
+        self.text.continuous_update = len(self.text.value) <= MAX_TYPED_CHARS
+        try:
+            told = _told(outline(self.params))
+        except InputError as error:
+            told = str(error).splitlines()[0]
+        self._count.value = (
+            '<span role="status" style="color: var(--jp-ui-font-color2, GrayText)">'
+            f"{html.escape(told)}</span>"
+        )
+
+    def _text_came(self, path: Path) -> str:
+        """A short text goes into the field, where it can be changed; a long one stays a file."""
+        (source,) = read_sources(path)
+        note = f" ({source.note})" if source.note else ""
+        if len(source.text) > MAX_TYPED_CHARS:
+            self.text.value = ""
+            self.sheet.controls["text_file"].value = str(path)
+            return f"{path.name} is kept, and will be spoken from there{note}"
+        self.sheet.controls["text_file"].value = ""
+        self.text.value = source.text
+        path.unlink(missing_ok=True)
+        return f"{path.name} is in the field above{note}"
+
+    def _voice_came(self, path: Path) -> str:
+        voice, told = receive_voice(path, self.params_for_voices())
+        control = self.sheet.controls["voice"]
+        control.inputs[-1].options = (*control.inputs[-1].options, voice)
+        control.value = voice
+        return told
+
+    def params_for_voices(self) -> SpeakParams:
+        """Where voices are, whatever else the form holds."""
+        places = {name: self.sheet.controls[name].value for name in ("voices_dir", "outputs_dir")}
+        return SpeakParams.create({"text": "-", **places}, where="the form")
+
+
+def _told(found: Outline) -> str:
+    about = "" if found.exact else "about "
+    return (
+        f"{found.chars:,} characters, {about}{count(found.chunks, 'chunk')}, "
+        f"{minutes(found.audio_s)} of audio"
+    )
