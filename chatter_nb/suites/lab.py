@@ -62,7 +62,7 @@ def jupyter_lab(root: Path, *, env: dict[str, str] | None = None) -> Iterator[La
     """JupyterLab over `root`, on a free port of this machine only, ended with the block."""
     token, port = secrets.token_hex(16), _free_port()
     with tempfile.TemporaryDirectory() as own, (Path(own) / "log").open("w+b") as log:
-        places = {name: own for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR")}
+        places = dict.fromkeys(("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR"), own)
         command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
         command += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
         command += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}"]
