@@ -12,6 +12,8 @@ from chatter_nb.strict import RunParams
 # How a run was watched, and where this machine puts its results: neither belongs to what was found.
 LEFT_OUT = {"interactive", "outputs_dir"}
 
+_OTHER_BREAKS = "\r\x85\u2028\u2029"
+
 Params = TypeVar("Params", bound=RunParams)
 
 
@@ -20,7 +22,9 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in value else None
+    """Line breaks other than a newline are folded by YAML unless they are written as escapes."""
+    others = any(char in value for char in _OTHER_BREAKS)
+    style = '"' if others else "|" if "\n" in value else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
 

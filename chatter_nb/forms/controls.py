@@ -23,13 +23,18 @@ _HINT = "color: var(--jp-ui-font-color2, GrayText); font-size: 90%; line-height:
 
 
 class Control:
-    """A field's control. `box` is what is shown, `value` what it holds, as `-p` would take it."""
+    """A field's control. `box` is what is shown, `value` what it holds, as `-p` would take it.
 
-    def __init__(self, field: Field, *, own: float | None = None, options: Sequence[Any] = ()):
+    `options` are what a choice offers, or what a text suggests.
+    """
+
+    def __init__(
+        self, field: Field, *, own: float | None = None, options: Sequence[Any] | None = None
+    ):
         self.field = field
-        self.own = own
+        self.own: float | None = None
         make = _choose(field, options)
-        self.inputs, self._read, self._show = make(self, options)
+        self.inputs, self._read, self._show = make(self, options or ())
         for one in self.inputs:
             with_tooltip(one, field.hint)
         hint = widgets.HTML(f'<div style="{_HINT}">{html.escape(_hint(field))}</div>')
@@ -50,6 +55,12 @@ class Control:
         for one in self.inputs:
             if not isinstance(one, widgets.Label):
                 one.observe(lambda change: call(), names="value")
+
+    def suggest(self, value: str) -> None:
+        """Take a value, and offer it from now on."""
+        box = self.inputs[-1]
+        box.options = (*box.options, value)
+        self.value = value
 
     def show(self, visible: bool) -> None:
         """Show the row, or take its place away."""
@@ -104,7 +115,9 @@ def _placeholder(own: float | None) -> str:
     return OWN if own is None else f"{own:g}, {OWN}"
 
 
-def _choose(field: Field, options: Sequence[Any]) -> Callable[[Control, Sequence[Any]], Made]:
+def _choose(
+    field: Field, options: Sequence[Any] | None
+) -> Callable[[Control, Sequence[Any]], Made]:
     if field.kind == "flag":
         return _three_ways if field.optional else _checkbox
     if field.kind == "number" and field.optional and _steps(field) <= _SLIDER_STEPS:
@@ -115,7 +128,7 @@ def _choose(field: Field, options: Sequence[Any]) -> Callable[[Control, Sequence
         return _dropdown
     if field.kind == "choices":
         return _checkboxes
-    return _combobox if options else _text
+    return _text if options is None else _combobox
 
 
 def _steps(field: Field) -> float:

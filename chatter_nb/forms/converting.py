@@ -53,10 +53,8 @@ class ConvertForm(Form):
         return "; ".join([f"{path.name} is ready, {duration_s(path):.1f} s", *notes])
 
     def _target_came(self, path: Path) -> str:
-        control = self.sheet.controls["target"]
         places = {name: self.sheet.controls[name].value for name in ("voices_dir", "outputs_dir")}
         where = ConvertParams.create({"source": "-", **places}, where="the form")
         voice, told = receive_voice(path, where)
-        control.inputs[-1].options = (*control.inputs[-1].options, voice)
-        control.value = voice
+        self.sheet.controls["target"].suggest(voice)
         return told

@@ -39,7 +39,7 @@ class Sheet:
         self._auto = resolved or _resolved_cheaply(convert=self._convert)
         options = {"engine": _engine_options(cls), **options}
         self.controls = {
-            name: Control(field, options=options.get(name, ()))
+            name: Control(field, options=options.get(name))
             for name, field in fields_of(cls).items()
             if name not in _NO_CONTROL
         }

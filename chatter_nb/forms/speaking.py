@@ -109,9 +109,7 @@ class SpeakForm(Form):
 
     def _voice_came(self, path: Path) -> str:
         voice, told = receive_voice(path, self.params_for_voices())
-        control = self.sheet.controls["voice"]
-        control.inputs[-1].options = (*control.inputs[-1].options, voice)
-        control.value = voice
+        self.sheet.controls["voice"].suggest(voice)
         return told
 
     def params_for_voices(self) -> SpeakParams:

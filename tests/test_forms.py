@@ -1,0 +1,415 @@
+"""The forms without a browser: real widgets and engines, messages as a browser would send them."""
+
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+import soundfile
+from conftest import ROOT
+
+from chatter_nb.engines.registry import TTS_ENGINES, VC_ENGINES
+from chatter_nb.errors import ParamError
+from chatter_nb.forms import convert_form, speak_form
+from chatter_nb.forms.chunks import chunk_wav
+from chatter_nb.forms.uploads import safe_name
+from chatter_nb.forms.worker import Worker
+from chatter_nb.params import ConvertParams, SpeakParams
+from chatter_nb.paramtext import from_yaml
+from chatter_nb.speak import generate_tts
+
+TARGET = "params/recordings/target.flac"
+TEXT = "The north wind blew.\n\nThe sun came out.\n\nEveryone was warm again."
+
+
+@pytest.fixture
+def form(tmp_path):
+    def make(**values):
+        values = {"text": TEXT, "engine": "hibari"} | values
+        return speak_form(SpeakParams(outputs_dir=str(tmp_path), **values))
+
+    return make
+
+
+def press_speak(form, *, timeout_s=60):
+    """As a person does: not twice within a third of a second, which is taken for one click."""
+    time.sleep(max(0, form._clicked_s + 0.31 - time.monotonic()))
+    form._go.click()
+    assert form.wait(timeout_s)
+    return form
+
+
+def problem(form) -> str:
+    return form.notices.box.value
+
+
+def test_speak_makes_what_a_headless_run_makes(form, tmp_path):
+    """The form, the cell and the batch call the same function with the same object."""
+    made = press_speak(form())
+    (take,) = made.takes.all
+    headless = generate_tts(
+        SpeakParams(text=TEXT, engine="hibari", outputs_dir=str(tmp_path / "h"))
+    )
+    assert [f.sha256 for f in take.speech.record.files] == [f.sha256 for f in headless.record.files]
+    assert "<audio" in str(made._result.outputs)
+    assert problem(made) == ""
+    assert not made._go.disabled
+    assert made._stop.disabled
+
+
+def test_every_parameter_goes_into_the_form_and_out_again(form, tmp_path):
+    """Those that the engine takes; nothing is typed twice, nothing forgotten."""
+    given = {"voice": "x", "seed": 7, "speed": 0.85, "chunk_chars": 100, "crossfade_ms": 5}
+    given |= {"formats": ("flac", "mp3"), "wav_bits": 24, "takes": {"ab": 2}, "merge": False}
+    given |= {"replacements": {"a": "b"}, "run_name": "r", "language": "en", "device": "cpu"}
+    made = form(**given)
+    wanted = SpeakParams(text=TEXT, engine="hibari", outputs_dir=str(tmp_path), **given)
+    assert made.params == wanted
+    assert set(made.sheet.controls) == set(SpeakParams.model_fields) - {"text", "interactive"}
+
+
+def test_knobs_follow_the_engine(form):
+    """What hibari does not take is out of sight, and out of the parameters."""
+    made = form()
+    controls = made.sheet.controls
+    assert controls["speed"].box.layout.display is None
+    assert controls["temperature"].box.layout.display == "none"
+    controls["engine"].value = "chatterbox-turbo"
+    assert controls["temperature"].box.layout.display is None
+    assert controls["temperature"].inputs[-1].value == 0.8  # where its slider starts
+    controls["temperature"].value = 0.6
+    assert made.params.temperature == 0.6
+    controls["engine"].value = "hibari"
+    assert made.params.temperature is None
+
+
+@pytest.mark.parametrize("entries", [TTS_ENGINES, VC_ENGINES], ids=["speech", "conversion"])
+def test_the_registry_says_what_the_engines_take(entries):
+    for name, one in entries.items():
+        if not one.missing():
+            assert one.takes == one.engine_class().takes, name
+
+
+def test_the_count_follows_the_text(form):
+    made = form(text="One two three. " * 10)
+    assert "150 characters, 1 chunk, about 9 s of audio" in made._count.value
+    made.text.value = "One.\n\nTwo."
+    assert "10 characters, 2 chunks" in made._count.value
+    made.text.value = " "
+    assert "there is nothing to speak" in made._count.value
+
+
+def test_errors_are_sentences_and_all_of_them(form):
+    """The list of the parameter object's, not a traceback; nothing is made."""
+    made = form()
+    made.sheet.controls["seed"].value = -7
+    made.sheet.controls["chunk_chars"].value = 3
+    press_speak(made)
+    assert problem(made).count("<li>") == 2
+    assert "seed" in problem(made)
+    assert "chunk_chars" in problem(made)
+    assert "Traceback" not in problem(made)
+    assert made.takes.all == ()
+    made.sheet.controls["seed"].value = 0
+    made.sheet.controls["chunk_chars"].value = 280
+    press_speak(made)
+    assert problem(made) == ""
+    assert len(made.takes.all) == 1
+
+
+def test_an_engines_refusal_is_a_sentence(form):
+    made = press_speak(form(text="你好 and hello."))
+    assert "would leave out" in problem(made)
+    assert not made._go.disabled
+
+
+def test_what_no_one_foresaw_is_told_and_the_form_goes_on(form, monkeypatch):
+    made = form()
+    monkeypatch.setattr(made, "_render", lambda *args: 1 / 0)
+    press_speak(made)
+    assert "defect" in problem(made)
+    assert "ZeroDivisionError" in problem(made)
+    monkeypatch.undo()
+    press_speak(made)
+    assert len(made.takes.all) == 1
+
+
+def test_a_click_storm_is_one_run(form, tmp_path):
+    """Twenty clicks, as fast as messages come: one take, and a form that works."""
+    made = form()
+    for _ in range(20):
+        made._go.click()
+    assert made.wait(60)
+    assert len(made.takes.all) == 1
+    assert len(list(tmp_path.glob("*/run.json"))) == 1
+
+
+def test_cancel_keeps_what_is_finished_and_speak_goes_on(form, tmp_path):
+    paragraphs = "\n\n".join(f"This is sentence number {n} of many." for n in range(200))
+    made = form(text=paragraphs)
+    seen = threading.Event()
+    update = made._progress.update
+    made._progress.update = lambda progress: (update(progress), seen.set())
+    made._go.click()
+    assert seen.wait(30)
+    made._stop.click()
+    assert made.wait(30)
+    assert "stopped after" in problem(made)
+    assert made.takes.all == ()
+    kept = len(list(tmp_path.glob(".chunks/*/*.npy")))
+    assert 0 < kept < 200
+    press_speak(made)
+    (take,) = made.takes.all
+    assert sum(chunk.cached for chunk in take.speech.record.chunks) >= kept
+
+
+def test_one_chunk_is_made_again_alone(form, tmp_path):
+    """Its samples are others, all the others' are kept; and the YAML makes the same."""
+    made = press_speak(form())
+    made.chunks._choice.value = 1
+    made.chunks._make.click()
+    assert made.wait(60)
+    first, second = made.takes.all
+    chunks = second.speech.record.chunks
+    assert [chunk.take for chunk in chunks] == [0, 1, 0]
+    assert [chunk.cached for chunk in chunks] == [True, False, True]
+    before, after = (chunk_wav(take.speech, 1) for take in (first, second))
+    assert before != after
+    assert chunk_wav(first.speech, 2) == chunk_wav(second.speech, 2)
+    told = made._copied()
+    assert "takes:" in told
+    again = from_yaml(SpeakParams, told, outputs_dir=str(tmp_path / "again"))
+    assert generate_tts(again).record.files[0].sha256 == second.speech.record.files[0].sha256
+
+
+def test_a_chunk_of_a_drawn_seed_can_be_made_again(form):
+    """A key holds for the seed that was drawn, so that is pinned."""
+    made = press_speak(form(seed=-1))
+    made.chunks._make.click()
+    assert made.wait(60)
+    assert problem(made) == ""
+    first, second = (take.speech.record for take in made.takes.all)
+    assert first.seed == second.seed == made.params.seed
+    assert [chunk.take for chunk in second.chunks] == [1, 0, 0]
+
+
+def test_a_chunk_is_heard_alone(form):
+    made = press_speak(form())
+    made.chunks._choice.value = 2
+    made.chunks._hear.click()
+    (sound,) = made.chunks._sound.children
+    import io
+
+    chunk = made.takes.all[0].speech.record.chunks[2]
+    info = soundfile.info(io.BytesIO(sound.value))
+    assert info.duration == pytest.approx(chunk.end_s - chunk.start_s, abs=0.001)
+
+
+def test_takes_stand_side_by_side_with_what_differs(form):
+    """The same settings once more replace their take; others stand beside it, and can be used."""
+    made = press_speak(form())
+    press_speak(made)
+    assert len(made.takes.all) == 1
+    made.sheet.controls["speed"].value = 0.8
+    press_speak(made)
+    newest, oldest = made.takes._cards.children
+    assert "speed: 0.8" in newest.children[0].value
+    assert "speed: –" in oldest.children[0].value
+    assert "chunk_chars" not in newest.children[0].value
+    oldest.children[1].children[0].click()  # Use these settings
+    assert made.params.speed is None
+
+
+def test_takes_of_a_named_run_do_not_overwrite_each_other(form, tmp_path):
+    made = press_speak(form(run_name="story"))
+    made.sheet.controls["speed"].value = 0.8
+    press_speak(made)
+    folders = {take.speech.folder for take in made.takes.all}
+    assert len(folders) == 2
+    assert all(folder.name.startswith("story-") for folder in folders)
+
+
+def test_yaml_goes_round(form):
+    made = form(speed=0.9)
+    told = made._copied()
+    assert "speed: 0.9" in told
+    made.yaml.value = told.replace("0.9", "1.25")
+    made.load_yaml()
+    assert made.params.speed == 1.25
+    assert made.text.value == TEXT
+
+
+def test_yaml_that_does_not_hold_changes_nothing(form):
+    made = form(speed=0.9)
+    made.yaml.value = "text: a\nsede: 3"
+    with pytest.raises(ParamError, match="did you mean 'seed'"):
+        made.load_yaml()
+    assert made.params.speed == 0.9
+
+
+def send(upload, path_or_bytes, name, *, part_bytes=1000):
+    """What the browser sends; returns what it is told at the end."""
+    data = path_or_bytes if isinstance(path_or_bytes, bytes) else path_or_bytes.read_bytes()
+    answers = []
+    upload.send = lambda content, buffers=None: answers.append(content)
+    upload._take(upload, {"kind": "begin", "turn": 1, "name": name, "size": len(data)}, [])
+    offset = 0
+    while answers[-1]["kind"] == "more":
+        part = data[offset : offset + part_bytes]
+        last = offset + len(part) >= len(data)
+        message = {"kind": "part", "turn": 1, "offset": offset, "last": last}
+        upload._take(upload, message, [memoryview(part)])
+        offset += len(part)
+    return answers[-1]["told"]
+
+
+def uploads_of(form):
+    """The form's file pickers, by label."""
+    found, waiting = {}, [form]
+    while waiting:
+        widget = waiting.pop()
+        if hasattr(widget, "part_bytes"):
+            found[widget.label] = widget
+        waiting += getattr(widget, "children", ())
+    return found
+
+
+def test_a_text_comes_by_upload(form, tmp_path):
+    made = form()
+    told = send(uploads_of(made)["A text from a file"], "Café — bon.".encode("cp1252"), "t.txt")
+    assert made.text.value == "Café — bon."
+    assert "in the field above" in told
+    assert list((tmp_path / "uploads").iterdir()) == []
+
+
+def test_a_long_text_stays_a_file(form):
+    made = form()
+    told = send(
+        uploads_of(made)["A text from a file"], b"So it is. " * 20_000, "b.md", part_bytes=10**5
+    )
+    assert "is kept" in told
+    assert made.text.value == ""
+    assert made.params.text_file.endswith("b.md")
+
+
+def test_a_voice_comes_by_upload(form, tmp_path):
+    """It is found by its name from then on, and a second of that name overwrites nothing."""
+    made = form()
+    picker = uploads_of(made)["A voice from a recording"]
+    told = send(picker, ROOT / TARGET, "../../An na.flac", part_bytes=200_000)
+    assert "voice 'An na' is ready, 11.2 s" in told
+    assert made.params.voice == "An na"
+    assert (tmp_path / "voices" / "An na.flac").read_bytes() == (ROOT / TARGET).read_bytes()
+    assert "An na-2" in send(picker, ROOT / TARGET, "An na.flac", part_bytes=200_000)
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "told"),
+    [
+        (b"this is no audio" * 100, "x.wav", "x.wav"),
+        (b"text", "x.txt", "is no recording"),
+        (b"", "x.wav", "is empty"),
+    ],
+)
+def test_a_bad_upload_is_a_sentence_and_leaves_nothing(form, tmp_path, data, name, told):
+    made = form()
+    assert told in send(uploads_of(made)["A voice from a recording"], data, name)
+    assert made.params.voice == ""
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_silent_or_short_voice_is_refused(form, tmp_path):
+    path = tmp_path / "short.wav"
+    soundfile.write(path, [0.1, -0.1] * 4000, 16_000)
+    made = form()
+    told = send(uploads_of(made)["A voice from a recording"], path, "short.wav")
+    assert "0.50 s long; at least 3 s are needed" in told
+    assert not (tmp_path / "voices").exists()
+
+
+def test_an_upload_too_large_is_refused_before_it_comes(form):
+    """Here by the kernel; the browser has refused it before."""
+    upload = uploads_of(form())["A voice from a recording"]
+    answers = []
+    upload.send = lambda content, buffers=None: answers.append(content)
+    upload._take(upload, {"kind": "begin", "turn": 1, "name": "a.wav", "size": 10**9}, [])
+    assert "a.wav has 1,000 MB; up to 500 MB" in answers[-1]["told"]
+
+
+def test_parts_out_of_order_are_refused(form, tmp_path):
+    upload = uploads_of(form())["A voice from a recording"]
+    answers = []
+    upload.send = lambda content, buffers=None: answers.append(content)
+    upload._take(upload, {"kind": "begin", "turn": 1, "name": "a.wav", "size": 8}, [])
+    late = {"kind": "part", "turn": 1, "offset": 4, "last": True}
+    upload._take(upload, late, [b"abcd"])
+    assert "did not come in order" in answers[-1]["told"]
+    assert not any(path.is_file() for path in tmp_path.rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("a.wav", "a.wav"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\x\\a b.wav", "a b.wav"),
+        (".hidden", "upload.hidden"),
+        ("a;rm -rf $HOME.wav", "a-rm -rf -HOME.wav"),
+        ("", "upload"),
+        ("ü" * 300 + ".flac", "ü" * 80 + ".flac"),
+    ],
+)
+def test_names_of_uploads_lead_nowhere_else(name, safe):
+    assert safe_name(name) == safe
+
+
+def test_a_conversion_by_form(tmp_path):
+    """Source and voice by upload; the same samples as a headless run, windows and all."""
+    params = ConvertParams(source="-", engine="world", outputs_dir=str(tmp_path), window_s=5.0)
+    made = convert_form(params)
+    pickers = uploads_of(made)
+    told = send(pickers["The recording to convert"], ROOT / TARGET, "mine.flac", part_bytes=10**6)
+    assert "mine.flac is ready, 11.2 s" in told
+    reading = ROOT / "params/recordings/reading.flac"
+    assert "is ready" in send(pickers["The voice it takes on"], reading, "b.flac", part_bytes=10**6)
+    assert made.params.target == "b"
+    press_speak(made)
+    (take,) = made.takes.all
+    assert len(take.speech.record.windows) == 3
+    assert problem(made) == ""
+
+
+def test_a_worker_does_one_thing_at_a_time():
+    worker, gate = Worker(), threading.Event()
+    assert worker.start(lambda cancelled: gate.wait(10))
+    assert not worker.start(lambda cancelled: None)
+    gate.set()
+    assert worker.wait(10)
+    asked = []
+    assert worker.start(lambda cancelled: [time.sleep(0.01) for _ in iter(cancelled, True)])
+    worker.cancel()
+    assert worker.wait(10)
+    assert worker.start(lambda cancelled: asked.append(cancelled()))
+    assert worker.wait(10)
+    assert asked == [False]  # the next work is not stopped by what stopped the last
+
+
+def test_headless_it_is_a_table(tmp_path):
+    """No widget, nothing to click, nothing that waits."""
+    params = SpeakParams(text="Hello.", speed=0.9, outputs_dir=str(tmp_path), interactive=False)
+    page = speak_form(params).data
+    assert "<table" in page
+    assert "0.9" in page
+    convert = ConvertParams(source="a.wav", interactive=False)
+    assert "a.wav" in convert_form(convert).data
+
+
+def test_nothing_of_a_form_is_loaded_in_a_headless_run():
+    code = (
+        "import sys, chatter_nb as cn; from chatter_nb import forms; "
+        "forms.speak_form(cn.SpeakParams(text='a', interactive=False)); "
+        "print('anywidget' in sys.modules, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
