@@ -40,6 +40,7 @@ class Control:
         hint = widgets.HTML(f'<div style="{_HINT}">{html.escape(_hint(field))}</div>')
         hint.layout = widgets.Layout(flex="1 1 14em", min_width="0", margin="0 0 0 0.6em")
         row = widgets.HBox(self.inputs, layout=widgets.Layout(flex="1 1 30em", min_width="0"))
+        row.add_class("chatter-row")
         layout = widgets.Layout(flex_flow="row wrap", align_items="center", width="100%")
         self.box = widgets.HBox([row, hint], layout=layout)
 
@@ -100,7 +101,9 @@ def label_of(field: Field) -> Any:
     place = widgets.Layout(
         width=LABEL_WIDTH, flex="0 0 auto", display="flex", justify_content="flex-end"
     )
-    return widgets.Label(_label(field), layout=place)
+    label = widgets.Label(_label(field), layout=place)
+    label.add_class("chatter-label")
+    return label
 
 
 def _hint(field: Field) -> str:

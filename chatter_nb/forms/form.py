@@ -21,7 +21,7 @@ from chatter_nb.execution import Progress
 from chatter_nb.forms.notices import Notices, ProgressLine, guarded
 from chatter_nb.forms.sheet import Sheet
 from chatter_nb.forms.takes import Takes
-from chatter_nb.forms.uploads import CopyButton, Upload
+from chatter_nb.forms.uploads import CopyButton, Upload, page
 from chatter_nb.forms.worker import Worker
 from chatter_nb.paramtext import LEFT_OUT, from_yaml, to_yaml
 from chatter_nb.project import resolve_path
@@ -57,7 +57,10 @@ class Form(widgets.VBox):
         self._stop = widgets.Button(description="Cancel", icon="stop", disabled=True)
         self._go.on_click(lambda _: self._clicked())
         self._stop.on_click(lambda _: self._cancel())
-        super().__init__([*self._top(), self.sheet.box, *self._buttons(), *self._below()])
+        style = widgets.HTML(f"<style>{page('form.css')}</style>", layout={"display": "none"})
+        super().__init__([style, *self._top(), self.sheet.box, *self._buttons(), *self._below()])
+        self.add_class("chatter-form")
+        self.layout.width = "100%"
         self.load(params)
         if speech is not None:
             self._keep(params, speech)

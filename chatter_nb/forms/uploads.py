@@ -26,7 +26,8 @@ MAX_NAME = 80
 _FOREIGN = re.compile(r"[^\w .+-]+")
 
 
-def _page(name: str) -> str:
+def page(name: str) -> str:
+    """A file of `pages/`: what runs or styles in the browser."""
     return resources.files("chatter_nb").joinpath("pages", name).read_text(encoding="utf-8")
 
 
@@ -37,8 +38,8 @@ class Upload(anywidget.AnyWidget):
     is removed. Nothing that is there already is overwritten.
     """
 
-    _esm = _page("upload.js")
-    _css = _page("upload.css")
+    _esm = page("upload.js")
+    _css = page("upload.css")
     label = traitlets.Unicode().tag(sync=True)
     accept = traitlets.Unicode().tag(sync=True)
     disabled = traitlets.Bool(False).tag(sync=True)
@@ -97,8 +98,8 @@ class Upload(anywidget.AnyWidget):
 class CopyButton(anywidget.AnyWidget):
     """Puts what `text()` answers on the clipboard; nothing where it answers None."""
 
-    _esm = _page("copy.js")
-    _css = _page("upload.css")
+    _esm = page("copy.js")
+    _css = page("upload.css")
     label = traitlets.Unicode().tag(sync=True)
     tooltip_text = traitlets.Unicode().tag(sync=True)
 

@@ -36,14 +36,28 @@ START_S = 60
 
 @dataclass(frozen=True)
 class Lab:
-    """A running server. `url` answers with the lab on a notebook below its root."""
+    """A running server, below whose `root` its notebooks lie."""
 
     address: str
     token: str
     root: Path
 
     def url(self, notebook: str) -> str:
-        return f"{self.address}/lab/tree/{notebook}?token={self.token}"
+        """The lab with one notebook, in a workspace of its own: no tabs of another visit."""
+        workspace = f"workspaces/{secrets.token_hex(4)}"
+        return f"{self.address}/lab/{workspace}/tree/{notebook}?token={self.token}"
+
+    def end_kernels(self) -> None:
+        """Shut down what notebooks have left running."""
+        for kernel in json.loads(self._ask("/api/kernels")):
+            self._ask(f"/api/kernels/{kernel['id']}", method="DELETE")
+
+    def _ask(self, path: str, *, method: str = "GET") -> bytes:
+        headers = {"Authorization": f"token {self.token}"}
+        asked = urllib.request.Request(f"{self.address}{path}", method=method, headers=headers)
+        with urllib.request.urlopen(asked, timeout=START_S) as answer:
+            body: bytes = answer.read()
+        return body
 
 
 def browser_path() -> str:
@@ -118,11 +132,16 @@ def run_all(page: Any) -> None:
 
 
 def _settings(folder: Path) -> str:
-    """No question about news: it would lie over the page."""
+    """No question about news, which would lie over the page; light or dark as the browser asks."""
     plugin = folder / "settings" / "@jupyterlab" / "apputils-extension"
     plugin.mkdir(parents=True)
-    told = {"fetchNews": "false", "checkForUpdates": False}
-    (plugin / "notification.jupyterlab-settings").write_text(json.dumps(told), encoding="utf-8")
+    told: dict[str, dict[str, Any]] = {
+        "notification": {"fetchNews": "false", "checkForUpdates": False},
+        "themes": {"adaptive-theme": True},
+    }
+    for name, values in told.items():
+        path = plugin / f"{name}.jupyterlab-settings"
+        path.write_text(json.dumps(values), encoding="utf-8")
     return str(folder / "settings")
 
 
@@ -132,8 +151,8 @@ def _wait_for(lab: Lab, process: subprocess.Popen[bytes], log: Path) -> None:
         if process.poll() is not None:
             break
         try:
-            with urllib.request.urlopen(f"{lab.address}/api?token={lab.token}", timeout=2):
-                return
+            lab._ask("/api")
+            return
         except OSError:
             time.sleep(0.1)
     raise UnavailableError(f"JupyterLab did not start: {log.read_text(errors='replace')[-2000:]}")
