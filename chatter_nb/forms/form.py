@@ -173,7 +173,7 @@ class Form(widgets.VBox):
             False, description="YAML", icon="file-text-o", layout=widgets.Layout(width="auto")
         )
         self.yaml = widgets.Textarea(
-            "", rows=8, layout=widgets.Layout(width="100%"), placeholder="name: value lines"
+            "", rows=8, layout=widgets.Layout(width="auto"), placeholder="name: value lines"
         )
         take = widgets.Button(
             description="Load this YAML", layout=widgets.Layout(width="auto"), icon="upload"

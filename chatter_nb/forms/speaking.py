@@ -35,7 +35,7 @@ class SpeakForm(Form):
 
     def _top(self) -> Sequence[Any]:
         self.text = widgets.Textarea(
-            "", rows=7, placeholder="the text to speak", layout=widgets.Layout(width="100%")
+            "", rows=7, placeholder="the text to speak", layout=widgets.Layout(width="auto")
         )
         self._count = widgets.HTML()
         self.text.observe(lambda _: self._recount(), names="value")
