@@ -35,7 +35,7 @@ class ChunkPicker:
         self._make = widgets.Button(description="Make it again", icon="refresh")
         self._sound = widgets.Box([])
         self._hear.on_click(lambda _: self._play())
-        self._make.on_click(lambda _: self._ask())
+        self._make.on_click(lambda _: self.ask())
         self._choice.observe(lambda _: self._silence(), names="value")
         row = widgets.HBox(
             [self._choice, self._hear, self._make],
@@ -67,7 +67,8 @@ class ChunkPicker:
         wav = chunk_wav(self._speech, self._choice.value)
         self._sound.children = [widgets.Audio(value=wav, format="wav", loop=False, autoplay=True)]
 
-    def _ask(self) -> None:
+    def ask(self) -> None:
+        """Have the chosen chunk made again."""
         if self._speech is not None and self._params is not None and self._choice.value is not None:
             record = self._speech.record
             self._again(with_next_take(self._params, record, record.chunks[self._choice.value]))
