@@ -6,6 +6,7 @@ the thread that the browser's messages come in on.
 
 from __future__ import annotations
 
+import html
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,6 @@ from typing import Any
 import ipywidgets as widgets
 from IPython.display import HTML
 
-from chatter_nb import show
 from chatter_nb.errors import Cancelled, ChatterError
 from chatter_nb.execution import Progress
 from chatter_nb.forms.notices import Notices, ProgressLine, guarded
@@ -144,7 +144,7 @@ class Form(widgets.VBox):
         self.sheet.resolved(speech.record.engine.name)
         take = self.takes.add(params, speech)
         self._result.outputs = ()
-        self._result.append_display_data(show.player(speech))
+        self._result.append_display_data(HTML(take.player))
         self._tell(f"Take {take.number}: {speech}")
         self._finished(params, speech)
         if speech.record.warnings:
@@ -156,7 +156,7 @@ class Form(widgets.VBox):
 
     def _tell(self, told: str) -> None:
         style = "white-space: pre-wrap; line-height: 1.4; color: var(--jp-ui-font-color2, GrayText)"
-        self._told.value = HTML(f'<div style="{style}">{_escaped(told)}</div>').data
+        self._told.value = f'<div style="{style}">{html.escape(told)}</div>'
 
     def _running(self, running: bool) -> None:
         self._go.disabled = running
@@ -236,9 +236,3 @@ def _apart(params: RunParams) -> RunParams:
 
 def _display(box: Any, visible: bool) -> None:
     box.layout.display = None if visible else "none"
-
-
-def _escaped(told: str) -> str:
-    import html
-
-    return html.escape(told)

@@ -26,6 +26,7 @@ class Take:
     number: int
     params: RunParams
     speech: Speech
+    player: str  # HTML, with the audio in it: made once
 
 
 class Takes:
@@ -49,7 +50,8 @@ class Takes:
         """Keep a take; the same settings once more take the place of the earlier ones."""
         same = [one for one in self._takes if one.params == params]
         self._made += not same
-        take = Take(same[0].number if same else self._made, params, speech)
+        number = same[0].number if same else self._made
+        take = Take(number, params, speech, show.player(speech).data)
         self._takes = [one for one in self._takes if one not in same] + [take]
         self._takes = self._takes[-MAX_TAKES:]
         self._draw()
@@ -70,7 +72,7 @@ class Takes:
         remove = widgets.Button(description="Remove", layout=widgets.Layout(width="auto"))
         use.on_click(lambda _: self._use(take.params))
         remove.on_click(lambda _: self.remove(take))
-        page = widgets.HTML(_caption(take, differing) + show.player(take.speech).data)
+        page = widgets.HTML(_caption(take, differing) + take.player)
         layout = widgets.Layout(
             border="1px solid rgba(128, 128, 128, 0.4)",
             padding="0.5em",
