@@ -380,6 +380,24 @@ def test_a_conversion_by_form(tmp_path):
     assert problem(made) == ""
 
 
+def test_chatterbox_speaks_by_form(form, tiny, own_models):
+    """With a checkpoint of random weights: an uploaded voice, a slider, another precision."""
+    made = form(engine="chatterbox", checkpoint=str(tiny()), device="cpu", text="Hum. Hum.")
+    picker = uploads_of(made)["A voice from a recording"]
+    send(picker, ROOT / TARGET, "anna.flac", part_bytes=10**6)
+    made.sheet.controls["exaggeration"].inputs[1].value = True
+    made.sheet.controls["exaggeration"].inputs[2].value = 0.7
+    press_speak(made, timeout_s=120)
+    assert problem(made) == ""
+    record = made.takes.all[0].speech.record
+    assert record.engine.name == "chatterbox"
+    assert (record.params["exaggeration"], record.params["voice"]) == (0.7, "anna")
+    made.sheet.controls["precision"].value = "fast"
+    press_speak(made, timeout_s=120)
+    assert problem(made) == ""
+    assert made.takes.all[1].speech.record.engine.precision == "fast"
+
+
 def test_a_worker_does_one_thing_at_a_time():
     worker, gate = Worker(), threading.Event()
     assert worker.start(lambda cancelled: gate.wait(10))

@@ -23,6 +23,7 @@ from chatter_nb.forms.sheet import Sheet
 from chatter_nb.forms.takes import Takes
 from chatter_nb.forms.uploads import CopyButton, Upload, page
 from chatter_nb.forms.worker import Worker
+from chatter_nb.models import relinquish
 from chatter_nb.paramtext import LEFT_OUT, from_yaml, to_yaml
 from chatter_nb.project import resolve_path
 from chatter_nb.speech import Speech
@@ -128,6 +129,7 @@ class Form(widgets.VBox):
 
     def _work(self, params: RunParams, cancelled: Callable[[], bool]) -> None:
         """In the form's thread. Whatever happens, the form can be used again after it."""
+        relinquish()  # a model on another device or checkpoint may take the place of the last one
         try:
             self._keep(params, self._render(_apart(params), self._progress.update, cancelled))
         except Cancelled as stopped:
