@@ -2,7 +2,9 @@
 
 import json
 import re
+import shutil
 import time
+from contextlib import ExitStack
 
 import nbformat
 import pytest
@@ -31,27 +33,37 @@ def lab(tmp_path_factory):
 
 
 @pytest.fixture
-def shown(lab, request):
-    """A notebook with a form, run; and at the end no script of the page has failed."""
-    opened = []
+def visit(lab):
+    """A notebook, open; and at the end no script of the page has failed."""
+    faults = []
+    with ExitStack() as opened:
+
+        def visit(name, *, width=1280, color_scheme="light"):
+            page = opened.enter_context(
+                labs.browser_page(width=width, height=1000, color_scheme=color_scheme)
+            )
+            page.on("pageerror", lambda error: faults.append(str(error)))
+            labs.open_notebook(page, lab, name)
+            return page
+
+        yield visit
+    lab.end_kernels()
+    assert faults == []
+
+
+@pytest.fixture
+def shown(lab, visit, request):
+    """A notebook with a form, run."""
 
     def show(*, cells=(), width=1280, color_scheme="light", **values):
         name = f"{request.node.name.partition('[')[0]}.ipynb"
         write_notebook(lab.root / name, [FORM.replace("{values}", repr(values)), *cells])
-        context = labs.browser_page(width=width, height=1000, color_scheme=color_scheme)
-        page = context.__enter__()
-        opened.append((context, page, faults := []))
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        labs.open_notebook(page, lab, name)
+        page = visit(name, width=width, color_scheme=color_scheme)
         labs.run_all(page)
         speak(page).wait_for()
         return page
 
-    yield show
-    for context, _, faults in opened:
-        context.__exit__(None, None, None)
-        assert faults == []
-    lab.end_kernels()
+    return show
 
 
 def write_notebook(path, sources):
@@ -314,6 +326,24 @@ def test_a_tab_that_is_closed_in_mid_run_loses_nothing(shown, lab):
     again.keyboard.type("print(len(form.takes.all), form._worker.busy)")
     again.keyboard.press("Shift+Enter")
     again.get_by_text("1 False").wait_for(timeout=20_000)
+
+
+@pytest.mark.slow
+def test_three_clicks_to_a_spoken_sentence(lab, visit):
+    """As `make lab` opens it: Run, Run All Cells, play. The form waits at the end, unasked."""
+    project = lab.root / "project"
+    shutil.copytree(ROOT / "params", project / "params")
+    shutil.copytree(ROOT / "notebooks", project / "notebooks")
+    page = visit("project/notebooks/01_speak.ipynb")
+    labs.run_all(page)  # two clicks
+    player = page.locator("audio").first
+    player.wait_for(timeout=60_000)
+    player.scroll_into_view_if_needed()
+    player.click(position={"x": 24, "y": player.bounding_box()["height"] / 2})
+    page.wait_for_function("() => document.querySelector('audio').currentTime > 0.3")
+    (record,) = [json.loads(path.read_text()) for path in project.glob("outputs/*/run.json")]
+    assert record["status"] == "ok"
+    speak(page).wait_for(state="attached", timeout=30_000)
 
 
 @pytest.mark.slow
