@@ -1,7 +1,7 @@
 """Benchmarks, the harness: two ways of one piece of work, timed in turn, and what is told of them.
 
 Timings are whole calls after a warm-up, medians over the rounds; the machine and the versions are
-recorded with them. The workloads are in `suites`.
+recorded with them. The workloads are in `suites`. Ours alone, over time: `measure`, `regress`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import platform
 import statistics
 import sys
 import textwrap
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from chatter_nb.models import peak_gpu_mb, pick_device
+from chatter_nb.rounds import timed
 from chatter_nb.timing import peak_rss_mb
 
 Progress = Callable[[str], object]
@@ -92,26 +92,6 @@ def alternate(
     return timings
 
 
-def timed(call: Callable[[], object]) -> float:
-    """Seconds that a call takes, to the end of what it left a GPU to do."""
-    synchronise()
-    start_s = time.perf_counter()
-    call()
-    synchronise()
-    return time.perf_counter() - start_s
-
-
-def synchronise() -> None:
-    """Wait for a GPU that is in use; nothing where there is none."""
-    torch = sys.modules.get("torch")
-    if torch is None:
-        return
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
-        torch.cuda.synchronize()
-    elif torch.backends.mps.is_available():
-        torch.mps.synchronize()
-
-
 def compared(
     name: str,
     timings: Mapping[str, Sequence[float]],
@@ -134,7 +114,7 @@ def record(suite: str, results: Sequence[Result], device: str = "cpu") -> dict[s
         "torch_threads": torch.get_num_threads() if torch else None,
         "peak_rss_mb": peak_rss_mb(),
         "peak_gpu_mb": peak_gpu_mb(),
-        "versions": _versions(),
+        "versions": versions(),
         "results": [result.as_dict() for result in results],
     }
 
@@ -154,7 +134,8 @@ def cpu_name() -> str:
     return named[0] if named else platform.processor() or platform.machine()
 
 
-def _versions() -> dict[str, str | None]:
+def versions() -> dict[str, str | None]:
+    """Python's, and those of the packages that decide how fast and what is made."""
     found: dict[str, str | None] = {"python": platform.python_version()}
     for package in PACKAGES:
         try:

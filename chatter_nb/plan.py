@@ -179,7 +179,9 @@ def outline(params: SpeakParams) -> Outline:
     audio_s, exact = 0.0, True
     for source in _sources(params):
         share = min(1.0, OUTLINED_CHARS / max(1, len(source.text)))
-        seen = source.text[: source.text.rfind(" ", 0, OUTLINED_CHARS)] if share < 1 else source.text
+        seen = (
+            source.text[: source.text.rfind(" ", 0, OUTLINED_CHARS)] if share < 1 else source.text
+        )
         found = _split(TextSource(source.name, seen, source.origin), params, language)
         spoken_s = sum(len(one.text) for one in found) / chars_per_s(language)
         paused_s = sum(one.pause_ms for one in found) / 1000

@@ -32,8 +32,9 @@ MAX_NUMBERS = 55
 UNMOVED = 0.02  # a third of a semitone: less is no move
 PITCH_TICKS_HZ = (60, 80, 100, 130, 170, 220, 300, 400, 550, 700)
 
-_WAVE, _SEAM, _BAR = "#3b6ea8", "#d1602b", "#3b6ea8"
-_BEFORE, _SHARED = "#9a9a9a", "#f3d9c9"
+INK, ACCENT, GREY = "#3b6ea8", "#d1602b", "#9a9a9a"  # what is told; what to look at; the past
+_WAVE, _SEAM, _BAR = INK, ACCENT, INK
+_BEFORE, _SHARED = GREY, "#f3d9c9"
 _LANES = ("#7fa3cc", "#b9cde4")  # neighbouring windows lie in different lanes, so that both show
 _STYLE: Any = {
     "figure.dpi": 110,
@@ -54,7 +55,7 @@ def recordings(plan: ConversionPlan) -> Figure:
     found = [("source", output.path) for output in drawn]
     target = target_path(plan.params)
     found += [("target", target)] if target else []
-    with _figure(len(found), height_in=1.6) as (figure, axes):
+    with house_figure(len(found), height_in=1.6) as (figure, axes):
         for ax, (role, path) in zip(axes, found, strict=True):
             _draw_recording(ax, role, path)
         axes[-1].set_xlabel("time (s)" + _left_out(len(plan.outputs) - len(drawn), "source"))
@@ -83,7 +84,7 @@ def pitch(speech: Speech) -> Figure:
     target = target_path(params)
     target_hz = pitch_track(target).median_hz if target else None
     drawn = speech.record.outputs[:MAX_PITCH_ROWS]
-    with _figure(len(drawn), height_in=2.6) as (figure, axes):
+    with house_figure(len(drawn), height_in=2.6) as (figure, axes):
         for ax, output in zip(axes, drawn, strict=True):
             before = pitch_track(_source_path(params, output))
             after = pitch_track(lossless_file(speech, output))
@@ -103,7 +104,7 @@ def stages(speech: Speech) -> Figure:
     spent = {**record.stages_s, "other": max(0.0, other_s)}
     spent = {name: s for name, s in sorted(spent.items(), key=lambda item: item[1]) if s >= 0.0005}
     top = list(spent)[-1]
-    with _figure(1, height_in=0.7 + 0.22 * len(spent)) as (figure, (ax,)):
+    with house_figure(1, height_in=0.7 + 0.22 * len(spent)) as (figure, (ax,)):
         bars = ax.barh(list(spent), list(spent.values()), color=_BAR, height=0.7)
         ax.bar_label(bars, [f"{s:.2f} s" for s in spent.values()], padding=3)
         ax.set_xlabel("seconds")
@@ -152,7 +153,7 @@ def _row_an_output(
     height_in: float,
 ) -> Figure:
     outputs = speech.record.outputs[: 1 if start_s or end_s else MAX_ROWS]
-    with _figure(len(outputs), height_in=height_in) as (figure, axes):
+    with house_figure(len(outputs), height_in=height_in) as (figure, axes):
         for ax, output in zip(axes, outputs, strict=True):
             draw(ax, speech, output, start_s, min(end_s or output.audio_s, output.audio_s))
         left_out = len(speech.record.outputs) - len(outputs)
@@ -288,7 +289,7 @@ def _left_out(number: int, noun: str) -> str:
 
 
 @contextmanager
-def _figure(rows: int, *, height_in: float) -> Iterator[tuple[Figure, Any]]:
+def house_figure(rows: int, *, height_in: float) -> Iterator[tuple[Figure, Any]]:
     """A figure in the house style, closed at the end so that a notebook shows it just once."""
     import matplotlib.pyplot as plt
 

@@ -6,19 +6,32 @@ Nothing here makes sound or decides anything.
 
 from __future__ import annotations
 
-import base64
 import html
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from chatter_nb.batchshow import batch_bar, batch_table, failures, gallery_link, planning_bar
+from chatter_nb.blindform import blind_test
+from chatter_nb.compareplots import compare_levels, compare_spectra, compare_waveforms
+from chatter_nb.compareshow import compare_players, compare_table
 from chatter_nb.convert import ConversionPlan
 from chatter_nb.execution import Progress
 from chatter_nb.planning import count, library_of
+from chatter_nb.players import (
+    EMBED_LIMIT_BYTES,
+    WAVE_BINS,
+    Mark,
+    Picture,
+    audio_player,
+    data_url,
+    download_links,
+    link_from,
+    mime_of,
+    peaks_of,
+    waveform_player,
+)
 from chatter_nb.plots import (
     clock,
     lossless_file,
@@ -42,7 +55,13 @@ if TYPE_CHECKING:
 __all__ = [
     "batch_bar",
     "batch_table",
+    "blind_test",
     "chunk_table",
+    "compare_levels",
+    "compare_players",
+    "compare_spectra",
+    "compare_table",
+    "compare_waveforms",
     "envelope",
     "failures",
     "files",
@@ -60,22 +79,10 @@ __all__ = [
     "windows",
 ]
 
-# Embedded audio makes a notebook heavy and slow to save; beyond this it is linked instead.
-EMBED_LIMIT_BYTES = 10_000_000
 PROGRESS_DELAY_S = 2
 MAX_ROWS = 40
 MAX_SOURCES = 8
 
-_MIME = {
-    ".wav": "audio/wav",
-    ".flac": "audio/flac",
-    ".mp3": "audio/mpeg",
-    ".opus": "audio/ogg",
-    ".ogg": "audio/ogg",
-    ".m4a": "audio/mp4",
-    ".aif": "audio/aiff",
-    ".aiff": "audio/aiff",
-}
 _SMALLEST_FIRST = (".mp3", ".opus", ".flac", ".wav")  # mp3 first: every browser plays it
 
 
@@ -103,25 +110,14 @@ def progress_bar(
 
 
 def player(speech: Speech) -> HTML:
-    """An audio player an output: embedded while a person works, linked in headless runs.
+    """A player with waveform and seams an output: embedded for a person, linked in headless runs.
 
     A linked player tries the file beside the notebook, then its path from the working directory, so
     that it plays in the run's folder as well as where the notebook was executed.
     """
     from IPython.display import HTML
 
-    embed = speech.record.params.get("interactive", True)
-    return HTML(
-        "".join(
-            _audio(
-                _smallest_file(speech, output),
-                f"{_smallest_file(speech, output).name}, {clock(output.audio_s)}",
-                beside=speech.folder,
-                embed=embed,
-            )
-            for output in speech.record.outputs
-        )
-    )
+    return HTML("".join(_output_player(speech, output) for output in speech.record.outputs))
 
 
 def sources(plan: ConversionPlan) -> HTML:
@@ -189,29 +185,43 @@ def _recording(role: str, path: Path, params: SpeakParams | ConvertParams) -> st
 
 
 def _audio(path: Path, label: str, *, beside: Path, embed: bool) -> str:
-    """A player; a linked one finds the file from the folder `beside`, or the working directory."""
-    small = path.stat().st_size <= EMBED_LIMIT_BYTES
-    urls = [_data_url(path)] if embed and small else _links(path, beside)
-    kind = f' type="{_mime(path)}"'
-    tags = "".join(f'<source src="{html.escape(url)}"{kind}>' for url in urls)
-    label = html.escape(label)
-    return (
-        f'<div><audio controls preload="none" style="width:100%;max-width:40em" '
-        f'aria-label="{label}">{tags}</audio><br><small>{label}</small></div>'
+    return audio_player(_addresses(path, beside, embed), mime_of(path), label)
+
+
+def _addresses(path: Path, beside: Path, embed: bool) -> list[str]:
+    """The file itself, or the ways to it from the folder `beside` and the working directory."""
+    if embed and path.stat().st_size <= EMBED_LIMIT_BYTES:
+        return [data_url(path.read_bytes(), mime_of(path))]
+    return [link_from(path, start) for start in (beside, Path.cwd())]
+
+
+def _output_player(speech: Speech, output: OutputRecord) -> str:
+    path = _smallest_file(speech, output)
+    embed = speech.record.params.get("interactive", True)
+    urls = _addresses(path, speech.folder, embed)
+    # An executed notebook of a headless run lies in the run's folder.
+    links = download_links(
+        [one for one in speech.files if one.stem == output.name],
+        Path.cwd() if embed else speech.folder,
+        embedded=path if urls[0].startswith("data:") else None,
     )
+    label = f"{path.name}, {clock(output.audio_s)}"
+    return waveform_player(urls, mime_of(path), label, _picture(speech, output), links=links)
 
 
-def _links(path: Path, beside: Path) -> list[str]:
-    """A `#` or `?` in a name would end the path, if it were not quoted."""
-    return [quote(Path(os.path.relpath(path, start)).as_posix()) for start in (beside, Path.cwd())]
-
-
-def _mime(path: Path) -> str:
-    return _MIME.get(path.suffix.lower(), "application/octet-stream")
-
-
-def _data_url(path: Path) -> str:
-    return f"data:{_mime(path)};base64,{base64.b64encode(path.read_bytes()).decode()}"
+def _picture(speech: Speech, output: OutputRecord) -> Picture:
+    record = speech.record
+    _, low, high = envelope(lossless_file(speech, output), bins=WAVE_BINS)
+    inside = slice(output.first_chunk, output.first_chunk + output.chunks)
+    chunks = [Mark(c.start_s, c.end_s, c.index, c.text) for c in record.chunks[inside]]
+    windows = [Mark(w.start_s, w.end_s, w.index) for w in record.windows[inside]]
+    return Picture(
+        seconds=output.audio_s,
+        peaks=peaks_of(low, high),
+        marks=chunks or windows,
+        seams_s=[samples / record.sample_rate for samples in output.seams_samples],
+        noun="window" if windows else "chunk",
+    )
 
 
 def _smallest_file(speech: Speech, output: OutputRecord) -> Path:

@@ -1,24 +1,24 @@
-"""Where the seconds go: a stopwatch by stage, peak memory, records, and the regression rule.
+"""Where the seconds go: a stopwatch by stage, peak memory, and the regression rule.
 
-Not a benchmark: `bench` chooses the workloads and repeats them.
+Not a benchmark (`bench`, `measure`), nor what is kept of one (`history`).
 """
 
 from __future__ import annotations
 
-import json
-import statistics
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
+
+from chatter_nb.ranks import shift
 
 T = TypeVar("T")
 
 SLOWER_FACTOR = 1.1  # asv's rule: a tenth slower *and* a difference that chance does not explain
-SIGNIFICANCE = 0.01
 
 
 class Stopwatch:
@@ -102,46 +102,60 @@ def peak_rss_mb() -> float | None:
     return peak * (1 if sys.platform == "darwin" else 1024) / 1e6  # macOS counts bytes, BSD KiB
 
 
-def append_record(path: Path, record: dict[str, Any]) -> None:
-    """Add one JSON line to a history."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record, ensure_ascii=False, sort_keys=True) + "\n")
-
-
-def read_records(path: Path) -> list[dict[str, Any]]:
-    """A history's records, oldest first; none if there is no file."""
-    if not path.is_file():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines if line.strip()]
-
-
 @dataclass(frozen=True)
 class Verdict:
-    """`ratio` is candidate ÷ baseline (1.14: 14 % slower), `p` the test's."""
+    """What two sets of timings say. `ratio` is candidate ÷ baseline: 1.14 is 14 % slower.
+
+    `low` and `high` are its interval at 99 %, `p` the Mann-Whitney test's.
+    """
 
     ratio: float
+    low: float
+    high: float
     p: float
-    regression: bool
-    sentence: str
+
+    @property
+    def significant(self) -> bool:
+        """Whether chance does not explain the difference: the interval leaves out 1."""
+        return not self.low <= 1 <= self.high
+
+    @property
+    def regression(self) -> bool:
+        """asv's rule (`asv compare`): a tenth slower, and significantly so."""
+        return self.significant and self.ratio >= SLOWER_FACTOR
+
+    @property
+    def sentence(self) -> str:
+        """Such as "slower by 14 % (99 % interval 11–17 %)"; no full stop."""
+        low, high = self.low - 1, self.high - 1
+        if not self.significant:
+            change = f"{_percent(self.ratio - 1, '+')}, 99 % interval"
+            return f"within noise ({change} {_percent(low, '+', '')} to {_percent(high, '+')})"
+        if self.ratio < 1:
+            low, high = -high, -low
+        interval = f"(99 % interval {_percent(low, unit='')}–{_percent(high)})"
+        told = f"{_percent(abs(self.ratio - 1))} {interval}"
+        if self.ratio < 1:
+            return f"faster by {told}"
+        small = "" if self.regression else f", under the {SLOWER_FACTOR - 1:.0%} of a regression"
+        return f"slower by {told}{small.replace('%', ' %')}"
 
 
 def compare(baseline_s: Sequence[float], candidate_s: Sequence[float]) -> Verdict:
-    """Is the candidate slower? A ratio of medians ≥ 1.1 and a significant Mann-Whitney U test.
+    """Is the candidate slower? The shift between the logarithms of the two sides' seconds.
 
-    The rule is asv's (`asv compare`). Raises `ValueError` for fewer than 5 samples a side: with 4
-    the test can never reach p < 0.01.
+    Ratios, since what slows a machine slows a long run by more seconds than a short one; ranks
+    (`ranks.shift`), since timings have a tail of slow rounds. Raises `ValueError` for fewer than 5
+    samples a side, or for one that is not above 0 s.
     """
-    from scipy.stats import mannwhitneyu
+    if not all(seconds > 0 for side in (baseline_s, candidate_s) for seconds in side):
+        raise ValueError("seconds to compare must be above 0")
+    found = shift(*([math.log(seconds) for seconds in side] for side in (baseline_s, candidate_s)))
+    return Verdict(math.exp(found.estimate), math.exp(found.low), math.exp(found.high), found.p)
 
-    if min(len(baseline_s), len(candidate_s)) < 5:
-        raise ValueError(f"at least 5 samples a side, not {len(baseline_s)} and {len(candidate_s)}")
-    ratio = statistics.median(candidate_s) / statistics.median(baseline_s)
-    p = float(mannwhitneyu(candidate_s, baseline_s, alternative="two-sided").pvalue)
-    change = f"{'slower' if ratio > 1 else 'faster'} by {abs(ratio - 1):.0%}"
-    if p >= SIGNIFICANCE:
-        sentence = f"within noise ({change}, p = {p:.2f})"
-    else:
-        sentence = f"{change}, significant (p = {p:.4f})"
-    return Verdict(ratio, p, p < SIGNIFICANCE and ratio >= SLOWER_FACTOR, sentence)
+
+def _percent(share: float, sign: str = "-", unit: str = " %") -> str:
+    """As whole percent, with one digit more below 2 %; `sign` as in format strings."""
+    digits = 0 if abs(share) >= 0.02 else 1
+    told = format(round(100 * share, digits) + 0.0, f"{sign}.{digits}f")  # + 0.0: never "-0.0"
+    return told.replace("-", "−") + unit

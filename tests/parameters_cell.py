@@ -1,19 +1,26 @@
 """Writes a notebook's parameters cell from its class of parameters, so that the two cannot drift.
 
-`python tests/parameters_cell.py [speak|convert|batch]` prints the cell; a test compares them.
+`python tests/parameters_cell.py [speak|convert|batch|timing|compare]` prints the cell; a test
+compares them. What a person changes most is a field of Colab's form as well (`# @param`).
 """
 
+import json
 import sys
 from typing import Any
 
 from chatter_nb.batchparams import BatchParams
+from chatter_nb.compareparams import CompareParams
+from chatter_nb.fields import COMMON, Field, fields_of
 from chatter_nb.params import ConvertParams, SpeakParams
 from chatter_nb.strict import StrictParams
+from chatter_nb.timingparams import TimingParams
 
 CLASSES: dict[str, type[StrictParams]] = {
     "speak": SpeakParams,
     "convert": ConvertParams,
     "batch": BatchParams,
+    "timing": TimingParams,
+    "compare": CompareParams,
 }
 # What the notebook shows when it is run as it is: a field's default where none is named.
 SAMPLES: dict[type[StrictParams], dict[str, Any]] = {
@@ -33,16 +40,46 @@ SAMPLES: dict[type[StrictParams], dict[str, Any]] = {
 
 def parameters_cell(cls: type[StrictParams] = SpeakParams, **samples: Any) -> str:
     """One line a field: `name: type = default  # what it is`. None goes without a type, since
-    Papermill would take the text "None" for a typed one. `samples` go before `SAMPLES`."""
-    shown = SAMPLES[cls] | samples
-    lines = []
-    for name, field in cls.model_fields.items():
-        default = shown.get(name, field.default)
-        default = list(default) if isinstance(default, tuple) else default
-        kind = "" if default is None else f": {type(default).__name__}"
-        value = f'"{default}"' if isinstance(default, str) else repr(default).replace("'", '"')
-        lines.append(f"{name}{kind} = {value}  # {field.description}")
+    Papermill would take the text "None" for a typed one. `samples` go before `SAMPLES`.
+
+    Colab shows the fields of `fields.COMMON`; what it is stands above such a field, where Colab
+    shows it too.
+    """
+    shown = SAMPLES.get(cls, {}) | samples
+    common = COMMON.get(cls, ())  # type: ignore[call-overload]
+    fields = fields_of(cls)  # type: ignore[arg-type]
+    lines: list[str] = []
+    for name, info in cls.model_fields.items():
+        assigned = _assigned(name, shown.get(name, info.default))
+        if name in common:
+            lines += [
+                f"# @markdown {info.description}",
+                f"{assigned}  # @param {_param(fields[name])}",
+            ]
+        else:
+            lines.append(f"{assigned}  # {info.description}")
     return "\n".join(lines)
+
+
+def _assigned(name: str, default: Any) -> str:
+    default = list(default) if isinstance(default, tuple) else default
+    kind = "" if default is None else f": {type(default).__name__}"
+    value = f'"{default}"' if isinstance(default, str) else repr(default).replace("'", '"')
+    return f"{name}{kind} = {value}"
+
+
+def _param(field: Field) -> str:
+    """What Colab makes of a field: a list to choose from, a slider, a box."""
+    if field.kind == "choice":
+        return json.dumps(field.choices)
+    if field.optional or field.kind in ("choices", "mapping"):
+        return '{"type":"raw"}'  # Python, so that None can be written
+    if field.kind == "number":
+        step = 1 if field.most > 50 else 0.1
+        told = {"type": "slider", "min": field.least, "max": field.most, "step": step}
+        return json.dumps(told, separators=(",", ":"))
+    kinds = {"flag": "boolean", "integer": "integer", "text": "string"}
+    return f'{{"type":"{kinds[field.kind]}"}}'
 
 
 if __name__ == "__main__":

@@ -97,7 +97,7 @@ def test_every_suite_takes_options_that_there_are_and_has_a_module():
 @pytest.mark.parametrize(
     ("suite", "given", "told"),
     [
-        ("t5", {}, "unknown suite 't5'; there is: embedded, batch, load"),
+        ("t5", {}, "unknown suite 't5'; there is: embedded, convert, batch, load"),
         ("load", {"rows": 2}, "'load' does not take --rows; it takes --repeats --checkpoint"),
         ("t3", {"chunks": 0}, "--chunks must be at least 1, not 0"),
         ("t3", {"rows": -1}, "--rows must be at least 0"),
@@ -141,6 +141,29 @@ def test_the_embedded_suite_compares_equal_samples(monkeypatch, tmp_path):
         assert set(result) == RESULT
         assert result["ratio"] == result["baseline_s"] / result["ours_s"]
     assert "speak to one wav" in bench.table(record)
+
+
+def test_the_embedded_suite_may_be_shortened(monkeypatch, tmp_path):
+    """The comparison speaks the same text as the measurement of ours alone."""
+    embedded = import_module("chatter_nb.suites.embedded")
+    text = embedded.demo_text(2)
+    assert text == "\n\n".join(text.split("\n\n")[:2])
+    assert embedded.work(options_for("embedded", {"chunks": 2}), print).values["text"] == text
+    assert len(embedded.demo_text(0)) > 10 * len(text)
+    plan = embedded._demo_plan(2, str(tmp_path))
+    assert [planned.chunk.spoken for planned in plan.chunks] == text.split("\n\n")
+
+
+def test_the_convert_suite_compares_equal_samples(monkeypatch, speak):
+    """A short recording in the place of the sample: bare calls and ours make the same samples."""
+    source = str(speak(text="The river ran high that spring, and nobody knew.").folder)
+    convert = import_module("chatter_nb.suites.convert")
+    monkeypatch.setattr(convert, "SOURCE", f"{source}/speech.wav")
+    (result,) = run_suite("convert", {"repeats": 3})["results"]
+    assert result["name"] == "convert to one wav"
+    assert result["identical"] is True
+    work = convert.work(options_for("convert", {}), print)
+    assert work.values["source"] == f"{source}/speech.wav"
 
 
 def test_token_limits_are_mixed_and_keep_their_mean():

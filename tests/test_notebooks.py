@@ -1,28 +1,39 @@
 """Notebooks: run by Papermill as a user would, hold no logic, and agree with the parameters."""
 
+import json
 import subprocess
 import sys
 
 import nbformat
 import pytest
 from conftest import ROOT
+from notebook_cells import up_to_date
 from parameters_cell import parameters_cell
 
 from chatter_nb.batchparams import BatchParams
+from chatter_nb.cells import assigned
+from chatter_nb.compareparams import CompareParams
+from chatter_nb.fields import COMMON
 from chatter_nb.jobs import FAILED_NOTEBOOK, Job, NotebookError, run_notebook
 from chatter_nb.params import ConvertParams, SpeakParams
 from chatter_nb.runs import RunFolder
+from chatter_nb.timingparams import TimingParams
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-SPEAK, CONVERT, BATCH = (
-    ROOT / "notebooks" / f"{name}.ipynb" for name in ("01_speak", "02_convert", "03_batch")
+NAMES = ("00_check", "01_speak", "02_convert", "03_batch", "04_timing", "05_compare")
+CHECK, SPEAK, CONVERT, BATCH, TIMING, COMPARE = (
+    ROOT / "notebooks" / f"{name}.ipynb" for name in NAMES
 )
-CLASSES = [(SPEAK, SpeakParams), (CONVERT, ConvertParams), (BATCH, BatchParams)]
+CLASSES = [
+    (SPEAK, SpeakParams),
+    (CONVERT, ConvertParams),
+    (BATCH, BatchParams),
+    (TIMING, TimingParams),
+    (COMPARE, CompareParams),
+]
 RECORDING = "params/recordings/target.flac"
 OTHER_RECORDING = "params/recordings/reading.flac"
-of_all = pytest.mark.parametrize(
-    ("path", "cls"), CLASSES, ids=("01_speak", "02_convert", "03_batch")
-)
+of_all = pytest.mark.parametrize(("path", "cls"), CLASSES, ids=NAMES[1:])
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -65,15 +76,26 @@ def test_papermill_sees_every_parameter(path, cls):
 
     found = papermill.inspect_notebook(str(path))
     assert set(found) == set(cls.model_fields)
-    helps = {name: field.description or "" for name, field in cls.model_fields.items()}
-    assert {name: found[name]["help"] for name in found} == helps
+    own = [name for name in found if name not in COMMON.get(cls, ())]
+    helps = {name: cls.model_fields[name].description or "" for name in own}
+    assert {name: found[name]["help"] for name in own} == helps
+    in_colabs_form = set(found) - set(own)
+    assert all(found[name]["help"].startswith("@param") for name in in_colabs_form)
 
 
 def test_the_check_notebooks_parameters_are_known():
-    cells = nbformat.read(ROOT / "notebooks" / "00_check.ipynb", as_version=4).cells
+    cells = nbformat.read(CHECK, as_version=4).cells
     (cell,) = [cell for cell in cells if is_parameters(cell)]
-    names = [line.split(":")[0] for line in cell.source.splitlines()]
-    assert set(names) <= set(SpeakParams.model_fields)
+    assert len(names := assigned(cell.source)) > 3
+    assert names <= set(SpeakParams.model_fields)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_badge_and_colab_cell_are_those_of_all(path):
+    """`python tests/notebook_cells.py` writes them; the address stands in pyproject.toml alone."""
+    cells, wanted = nbformat.read(path, as_version=4).cells, up_to_date(path).cells
+    assert [cell.source for cell in cells] == [cell.source for cell in wanted]
+    assert "colab" in cells[1].metadata["tags"]
 
 
 def papermill(*args: str) -> subprocess.CompletedProcess:
@@ -85,7 +107,7 @@ def papermill(*args: str) -> subprocess.CompletedProcess:
     )
 
 
-SINGLE = [path for path in NOTEBOOKS if path != BATCH]
+SINGLE = [CHECK, SPEAK, CONVERT]
 
 
 @pytest.mark.parametrize(
@@ -126,6 +148,19 @@ def test_a_headless_batch_fails_where_a_run_does(tmp_path):
     assert done.returncode != 0
     assert "BatchError" in done.stderr
     assert (tmp_path / "out.ipynb").read_text().count("ZeroDivisionError") >= 4
+
+
+@pytest.mark.slow
+def test_plain_papermill_times_and_remembers(tmp_path):
+    """A few rounds of little work: the second time there is something to compare with."""
+    args = ("-p", "outputs_dir", tmp_path, "-p", "chunks", "2", "-y", "lengths: [300, 900]")
+    for told in ("first measurement", "99 % interval"):
+        done = papermill(TIMING, tmp_path / "out.ipynb", *args, "-p", "interactive", "False")
+        assert done.returncode == 0, done.stderr
+        pages = (tmp_path / "out.ipynb").read_text()
+        assert told in pages
+        assert pages.count("image/png") == 4
+    assert len((tmp_path / "timing" / "history.jsonl").read_text().splitlines()) == 2
 
 
 @pytest.mark.slow
@@ -184,6 +219,27 @@ def test_our_runner_runs_a_conversion(convert_params):
     assert "data:audio" not in pages
     assert pages.count("image/png") == 4
     assert "3 windows" in pages
+
+
+@pytest.mark.slow
+def test_00_check_runs_on_chatterbox(tiny, tmp_path):
+    args = {"engine": "chatterbox", "checkpoint": tiny(), "device": "cpu", "outputs_dir": tmp_path}
+    given = [part for name, value in args.items() for part in ("-p", name, value)]
+    done = papermill(CHECK, tmp_path / "out.ipynb", *given)
+    assert done.returncode == 0, done.stderr
+    assert RunFolder(tmp_path / "check").record().engine.name == "chatterbox"
+
+
+@pytest.mark.slow
+def test_04_timing_runs_on_chatterbox(tiny, tmp_path):
+    """The pipeline of a checkpoint of random weights: what is measured is T3 and S3Gen."""
+    asked = {"suites": ["pipeline"], "chunks": 2, "tokens": 24, "engine": "chatterbox"}
+    asked |= {"checkpoint": str(tiny()), "device": "cpu", "lengths": [60, 120]}
+    asked |= {"outputs_dir": str(tmp_path), "interactive": False}
+    done = papermill(TIMING, tmp_path / "out.ipynb", "-y", json.dumps(asked))
+    assert done.returncode == 0, done.stderr
+    (line,) = (tmp_path / "timing" / "history.jsonl").read_text().splitlines()
+    assert json.loads(line)["rounds"][0]["stages_s"]["tokens"] > 0
 
 
 @pytest.mark.slow

@@ -14,19 +14,23 @@ from chatter_nb.params import SpeakParams
 from chatter_nb.plan import SpeechPlan, plan_speech
 from chatter_nb.project import resolve_path
 from chatter_nb.speak import generate_tts, render_speech
+from chatter_nb.text import clean, split_chunks
+from chatter_nb.textfiles import read_sources
+from chatter_nb.workers import Work
 
 FORMAT_REPEATS = 3  # opus takes longer to encode than the text to speak
+CHUNK_CHARS = SpeakParams.model_fields["chunk_chars"].default
 DEMO_TEXT = "params/texts/oz_the_cyclone.txt"
 
 
 def run(options: Options, progress: Progress) -> list[Result]:
-    """The demo text: bare hibari calls on the same chunks, against a whole run to one wav file."""
+    """The demo text, or its first chunks: bare hibari calls, against a whole run to one wav."""
     from hibari import Hibari
 
     if options.repeats < 3:
         raise InputError(f"--repeats must be at least 3 for a median, not {options.repeats}")
     with tempfile.TemporaryDirectory() as folder:
-        plan, speaker = _demo_plan(folder), Hibari()
+        plan, speaker = _demo_plan(options.chunks, folder), Hibari()
         bare_audio: list[np.ndarray] = []
 
         def bare() -> None:
@@ -64,8 +68,24 @@ def _format_cost(plan: SpeechPlan, format_name: str, progress: Progress) -> Resu
     return compared(f"finished chunks to wav, and {format_name} as well", timings, identical)
 
 
-def _demo_plan(folder: str) -> SpeechPlan:
-    values = {"text_file": str(resolve_path(DEMO_TEXT)), "engine": "hibari", "run_name": "bench"}
+def work(options: Options, progress: Progress) -> Work:
+    """The same text, whole runs to one wav."""
+    return Work("speak", {"text": demo_text(options.chunks), "engine": "hibari"})
+
+
+def demo_text(chunks: int) -> str:
+    """The demo text; given `chunks`, its first so many, each a paragraph of its own."""
+    (source,) = read_sources(resolve_path(DEMO_TEXT))
+    if not chunks:
+        return source.text
+    found = split_chunks(clean(source.text), chunk_chars=CHUNK_CHARS)
+    if chunks > len(found):
+        raise InputError(f"--chunks must be at most {len(found)} for {DEMO_TEXT}, not {chunks}")
+    return "\n\n".join(chunk.spoken for chunk in found[:chunks])
+
+
+def _demo_plan(chunks: int, folder: str) -> SpeechPlan:
+    values = {"text": demo_text(chunks), "engine": "hibari", "run_name": "bench"}
     return plan_speech(SpeakParams.create(values | {"outputs_dir": folder}))
 
 

@@ -15,11 +15,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from chatter_nb.bench import Options, Progress, Result, compared, timed
+from chatter_nb.bench import Options, Progress, Result, compared
 from chatter_nb.engines.registry import entry
 from chatter_nb.errors import EngineError
 from chatter_nb.models import pick_device
+from chatter_nb.rounds import timed
 from chatter_nb.suites.workload import checkpoint_for, upstream_class, upstream_model
+from chatter_nb.workers import Work
 
 FIGURES = ("import_s", "read_s", "own_memory_mb", "peak_rss_mb")
 
@@ -45,6 +47,14 @@ def run(options: Options, progress: Progress) -> list[Result]:
         if name in found["ours"][0]
     }
     return [compared(f"load {options.engine}", timings, None, **figures)]
+
+
+def work(options: Options, progress: Progress) -> Work:
+    """Our model, from nothing to ready, in a new process each time: its imports count, too."""
+    folder = checkpoint_for(options, progress)
+    device = pick_device(options.device, engine=options.engine).name
+    place = {"engine": options.engine, "device": device, "checkpoint": str(folder)}
+    return Work("load", place, fresh=True)
 
 
 def in_new_process(side: str, engine: str, folder: Path, device: str) -> dict[str, float]:

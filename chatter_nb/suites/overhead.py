@@ -1,7 +1,8 @@
-"""One chunk of upstream's model, called in five ways: what is spent around the model's own work.
+"""A model called in five ways: what is spent around its own work.
 
-Bare `generate`, `process_one_chunk`, a whole run to a wav file, and bare calls handed to asyncio's
-threads and to a pool, as the first system of this kind did. The voice is ready on all sides.
+Bare calls, `process_one_chunk`, a whole run to a wav file, and bare calls handed to asyncio's
+threads and to a pool, as the first system of this kind did. The voice is ready on all sides. Of
+Chatterbox it is upstream's model and one chunk; of the embedded voice, some chunks of the demo.
 """
 
 from __future__ import annotations
@@ -9,18 +10,21 @@ from __future__ import annotations
 import asyncio
 import statistics
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
 
 from chatter_nb.bench import Options, Progress, Result, alternate, compared
 from chatter_nb.chunkstore import chunk_seed
 from chatter_nb.models import pick_device
 from chatter_nb.params import SpeakParams
+from chatter_nb.plan import SpeechPlan, plan_speech
 from chatter_nb.speak import generate_tts, process_one_chunk
+from chatter_nb.suites.embedded import demo_text
 from chatter_nb.suites.workload import (
     Calls,
     checkpoint_for,
@@ -30,7 +34,9 @@ from chatter_nb.suites.workload import (
     upstream_model,
 )
 
-BARE = "bare generate"
+BARE = "bare model calls"
+RUN = "generate_tts to a wav"
+Ways = dict[str, Callable[[], list[np.ndarray]]]
 _PLAIN: dict[str, Any] = {"engine_path": "upstream"}
 
 
@@ -39,7 +45,10 @@ def seed_of(text: str) -> int:
     return chunk_seed(seed=0, text=text, occurrence=0, take=0)
 
 
-def run(options: Options, progress: Progress) -> list[Result]:
+def run(options: Options, progress: Progress = lambda told: None) -> list[Result]:
+    """All ways in turn, each against the bare calls; the engine decides which model it is."""
+    if options.engine == "hibari":
+        return _run_embedded(options, progress)
     folder = checkpoint_for(options, progress)
     device = pick_device(options.device, engine=options.engine).name
     model = upstream_model(options.engine, folder, device)
@@ -71,10 +80,96 @@ def ways(model: Any, text: str, place: dict[str, Any]) -> dict[str, Callable[[],
     return {
         BARE: bare,
         "process_one_chunk": lambda: process_one_chunk(text, seed=seed, **place, **_PLAIN),
-        "generate_tts to a wav": lambda: _run_to_file(text, place),
-        "bare, asyncio.to_thread": lambda: asyncio.run(in_asyncio()),
+        RUN: lambda: _run_to_file(text, place),
+        "bare, asyncio.to_thread": lambda: _in_own_loop(in_asyncio),
         "bare, thread pool": in_pool,
     }
+
+
+def _in_own_loop(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    """In a thread of its own: a notebook's has a loop that runs already, and allows no second."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(lambda: asyncio.run(work())).result()
+
+
+def absent_ways() -> dict[str, str]:
+    """Ways that are not compared, and why, for a table or a plot to say so."""
+    there = find_spec("chatter_nb.serve") is not None
+    return {"HTTP": "not measured yet" if there else "not here yet"}
+
+
+def embedded_ways(plan: SpeechPlan) -> Ways:
+    """The five on hibari, by name; each returns the samples of every chunk of a plan, in order."""
+    from hibari import Hibari
+
+    speaker = Hibari()
+    asked = [(planned.chunk.spoken, planned.seed) for planned in plan.chunks]
+
+    def bare(text: str, seed: int) -> np.ndarray:
+        return speaker(text, seed=seed)
+
+    async def in_asyncio() -> list[np.ndarray]:
+        return [await asyncio.to_thread(bare, *one) for one in asked]
+
+    def in_pool() -> list[np.ndarray]:
+        with ThreadPoolExecutor() as pool:
+            return list(pool.map(bare, *zip(*asked, strict=True)))
+
+    def to_a_wav() -> list[np.ndarray]:
+        generate_tts(plan.params)
+        return _stored(plan)
+
+    return {
+        BARE: lambda: [bare(*one) for one in asked],
+        "process_one_chunk": lambda: [_one_chunk(*one) for one in asked],
+        RUN: to_a_wav,
+        "bare, asyncio.to_thread": lambda: _in_own_loop(in_asyncio),
+        "bare, thread pool": in_pool,
+    }
+
+
+def _one_chunk(text: str, seed: int) -> np.ndarray:
+    return process_one_chunk(text, engine="hibari", seed=seed)[0]
+
+
+def _stored(plan: SpeechPlan) -> list[np.ndarray]:
+    """What a run made of each chunk: the store has it as the engine gave it."""
+    found = [plan.store.get(planned.key) for planned in plan.chunks]
+    return [audio for audio, _ in filter(None, found)]
+
+
+def _run_embedded(options: Options, progress: Progress) -> list[Result]:
+    with tempfile.TemporaryDirectory() as outputs:
+        values = {"text": demo_text(options.chunks), "engine": "hibari", "outputs_dir": outputs}
+        plan = plan_speech(SpeakParams.create(values | {"run_name": "bench"}))
+        made: dict[str, list[np.ndarray]] = {}
+
+        def keeping(name: str, way: Callable[[], list[np.ndarray]]) -> Callable[[], None]:
+            return lambda: made.update({name: way()})
+
+        def forget() -> None:
+            for key, _, _ in list(plan.store.entries()):
+                plan.store.discard(key)
+
+        calls = {name: keeping(name, way) for name, way in embedded_ways(plan).items()}
+        timings = alternate(calls, options.repeats, progress, before=forget)
+    audio_s = sum(map(len, made[BARE])) / plan.engine.sample_rate
+    return [
+        compared(
+            name,
+            {"baseline": timings[BARE], "ours": timings[name]},
+            same_samples(made[BARE], made[name]),
+            chunks=len(plan.chunks),
+            audio_s=audio_s,
+        )
+        for name in timings
+        if name != BARE
+    ]
+
+
+def same_samples(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
+    """Whether two ways made the same of every chunk."""
+    return len(one) == len(other) and all(map(np.array_equal, one, other))
 
 
 def _run_to_file(text: str, place: dict[str, Any]) -> None:
@@ -96,6 +191,8 @@ def _counted(
 
 def _result(name: str, timings: dict[str, list[float]], calls: dict[str, list[Calls]]) -> Result:
     sides = {"baseline": BARE, "ours": name}
+    import torch  # with Chatterbox only
+
     shares = {side: outside_share(timings[way], calls[way]) for side, way in sides.items()}
     counts = {side: calls[way][-1].count for side, way in sides.items()}
     waves = [calls[way][-1].returned["s3gen"][0] for way in sides.values()]

@@ -23,6 +23,7 @@ from chatter_nb.suites.workload import (
     upstream_model,
 )
 from chatter_nb.watermark import load_perth
+from chatter_nb.workers import Work
 
 
 def run(options: Options, progress: Progress) -> list[Result]:
@@ -52,35 +53,50 @@ def run(options: Options, progress: Progress) -> list[Result]:
     return [compared(name, timings, None, **figures)]
 
 
+def work(options: Options, progress: Progress) -> Work:
+    """The same texts, whole runs to one watermarked wav; upstream's model only chooses them."""
+    folder = checkpoint_for(options, progress)
+    device = pick_device(options.device, engine=options.engine).name
+    model = upstream_model(options.engine, folder, device)
+    texts = texts_that_end(model, options.chunks, options.tokens, seed_of, progress)
+    return Work("speak", run_values(texts, options, device, folder))
+
+
+def run_values(texts: list[str], options: Options, device: str, folder: Path) -> dict[str, Any]:
+    """The parameters of our run of some texts, each a paragraph and so a chunk."""
+    return {
+        "text": "\n\n".join(texts),
+        "engine": options.engine,
+        "device": device,
+        "checkpoint": str(folder),
+        "prompt_s": options.prompt_s,
+        "precision": options.precision,
+        "rows": options.rows,
+        "seed": 0,
+        "run_name": "bench",
+    }
+
+
 class OurRuns:
     """Whole runs to one wav, each in a folder of its own: nothing is found finished."""
 
     def __init__(
         self, texts: list[str], options: Options, device: str, folder: Path, outputs: Path
     ) -> None:
-        self._values: dict[str, Any] = {
-            "engine": options.engine,
-            "device": device,
-            "checkpoint": str(folder),
-            "prompt_s": options.prompt_s,
-            "precision": options.precision,
-            "rows": options.rows,
-            "seed": 0,
-            "run_name": "bench",
-        }
-        self._texts, self._outputs, self._count = texts, outputs, 0
+        self._values = run_values(texts, options, device, folder)
+        self._first, self._outputs, self._count = texts[0], outputs, 0
         self.last: Speech
 
     def __call__(self) -> None:
-        self.last = self._run(self._texts)
+        self.last = self._run(self._values)
 
     def warm_up(self) -> None:
-        self._run(self._texts[:1])
+        self._run(self._values | {"text": self._first})
 
-    def _run(self, texts: list[str]) -> Speech:
+    def _run(self, values: dict[str, Any]) -> Speech:
         self._count += 1
-        own = {"text": "\n\n".join(texts), "outputs_dir": str(self._outputs / str(self._count))}
-        return generate_tts(SpeakParams.create(self._values | own))
+        own = {"outputs_dir": str(self._outputs / str(self._count))}
+        return generate_tts(SpeakParams.create(values | own))
 
 
 def _figures(ours: Speech, theirs: Calls) -> dict[str, Any]:

@@ -1,0 +1,93 @@
+// Runs as the `onload` of a player's picture: the one place where a script reaches a notebook's output,
+// a widget and a saved page alike. Without it the picture and the audio element still serve.
+(function (image) {
+  const root = image.closest("[data-player]");
+  if (!root || root.dataset.ready) return;
+  root.dataset.ready = "yes";
+  const { from_s, seconds, noun, marks, name } = JSON.parse(root.dataset.player);
+  const audio = root.querySelector("audio"), wave = image.parentElement;
+  const add = (parent, style) => {
+    const made = document.createElement("div");
+    made.style.cssText = style;
+    return parent.appendChild(made);
+  };
+  const numbers = add(wave, "position:absolute;inset:0;pointer-events:none;font-size:11px;line-height:1");
+  const head = add(wave, "position:absolute;top:0;bottom:0;width:2px;margin-left:-1px;background:#d1602b;pointer-events:none");
+  const line = document.createElement("div");
+  line.style.cssText = "font-size:85%;min-height:1.5em;overflow:hidden;text-overflow:ellipsis;white-space:nowrap;opacity:.8";
+  wave.after(line);
+  const clock = (s) => `${Math.floor(s / 60)}:${(s % 60).toFixed(1).padStart(4, "0")}`;
+  const at = (s) => marks.find(([start, end]) => s >= start && s < end);
+  const tell = (s) => {
+    const mark = at(s);
+    line.textContent = clock(s) + (mark ? `, ${noun} ${mark[2]}${mark[3] ? ": " + mark[3] : ""}` : "");
+  };
+  const now = () => Math.min(seconds, Math.max(0, audio.currentTime - from_s));
+  const show = () => {
+    head.style.left = `${(now() / seconds) * 100}%`;
+    wave.setAttribute("aria-valuenow", now().toFixed(1));
+    const mark = at(now());
+    wave.setAttribute("aria-valuetext", clock(now()) + (mark ? `, ${noun} ${mark[2]}` : ""));
+  };
+  const seek = (s) => {
+    audio.currentTime = from_s + Math.min(seconds, Math.max(0, s));
+    show();
+    tell(now());
+  };
+  const under = (event) => {
+    const box = wave.getBoundingClientRect();
+    return Math.min(1, Math.max(0, (event.clientX - box.left) / box.width)) * seconds;
+  };
+  const draw = () => {
+    numbers.replaceChildren();
+    let free = 0;
+    for (const [start, end, number] of marks) {
+      const middle = ((start + end) / 2 / seconds) * wave.clientWidth;
+      const half = 4 + 3.5 * String(number).length;
+      if (marks.length < 2 || middle - half < free) continue;
+      const label = document.createElement("span");
+      label.textContent = number;
+      label.style.cssText = `position:absolute;top:1px;left:${middle}px;transform:translateX(-50%)`;
+      numbers.append(label);
+      free = middle + half;
+    }
+  };
+  const step = () => {
+    show();
+    if (!audio.paused) requestAnimationFrame(step);
+  };
+  const keys = {
+    ArrowLeft: (event) => seek(now() - (event.shiftKey ? 5 : 1)),
+    ArrowRight: (event) => seek(now() + (event.shiftKey ? 5 : 1)),
+    Home: () => seek(0),
+    End: () => seek(seconds),
+    " ": () => (audio.paused ? audio.play() : audio.pause()),
+  };
+  wave.tabIndex = 0;
+  wave.style.cursor = "pointer";
+  wave.setAttribute("data-lm-suppress-shortcuts", "true"); // JupyterLab takes the arrow keys otherwise
+  const label = `position in ${name}; arrow keys move it, space plays`;
+  const values = { role: "slider", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": seconds.toFixed(1) };
+  for (const [key, value] of Object.entries(values)) wave.setAttribute(key, value);
+  wave.addEventListener("click", (event) => seek(under(event)));
+  wave.addEventListener("mousemove", (event) => tell(under(event)));
+  wave.addEventListener("mouseleave", () => (line.textContent = ""));
+  wave.addEventListener("keydown", (event) => {
+    const act = !event.ctrlKey && !event.metaKey && !event.altKey && keys[event.key];
+    if (!act) return;
+    act(event);
+    event.preventDefault();
+    event.stopPropagation();
+  });
+  for (const kind of ["timeupdate", "seeked", "loadedmetadata"]) audio.addEventListener(kind, show);
+  audio.addEventListener("play", () => {
+    const others = root.closest("[data-together]")?.querySelectorAll("audio") ?? [];
+    for (const other of others) if (other !== audio) other.pause();
+    step();
+  });
+  // An embedded file is in the page once: its link takes it from the audio element.
+  const embedded = audio.querySelector("source").src, link = root.querySelector("a[data-embedded]");
+  if (link && embedded.startsWith("data:")) link.href = embedded;
+  new ResizeObserver(draw).observe(wave);
+  show();
+})(this);
