@@ -16,8 +16,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from chatter_nb.measuring.rounds import timed
 from chatter_nb.models import peak_gpu_mb, pick_device
-from chatter_nb.rounds import timed
 from chatter_nb.timing import peak_rss_mb
 
 Progress = Callable[[str], object]

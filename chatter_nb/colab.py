@@ -107,7 +107,7 @@ def _install(wanted: list[Need]) -> None:
             print(f"{need.name} {need.have} gives way to {need.requirement}")
     print(f"installing {', '.join(need.name for need in wanted)} …")
     replaced = [need.name for need in wanted if need.have is not None]
-    install([need.requirement for need in wanted], replace=replaced)
+    install([need.requirement for need in wanted], replace=replaced, keep=KEPT)
 
 
 def kept_sentence(before: dict[str, str], after: dict[str, str]) -> str:

@@ -7,6 +7,7 @@ that is installed already is held by a constraints file. Needs nothing but Pytho
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import subprocess
 import sys
 import tempfile
@@ -35,9 +36,10 @@ def installed() -> dict[str, str]:
     """Every installed distribution's version, by its normalised name."""
     found: dict[str, str] = {}
     for distribution in metadata.distributions():
-        name = distribution.metadata["Name"]
-        if name:  # a broken folder of metadata has none; the first on the path is the one imported
-            found.setdefault(normalised(name), distribution.version)
+        name, version = distribution.metadata["Name"], distribution.metadata["Version"]
+        if name and version:  # a broken folder of metadata lacks them
+            # The first on the path is the one that is imported.
+            found.setdefault(normalised(name), version)
     return found
 
 
@@ -61,34 +63,67 @@ def needs(extra: str = "", *, without: Iterable[str] = ()) -> list[Need]:
     return found
 
 
-def install(wanted: Iterable[str], *, replace: Iterable[str] = (), deps: bool = True) -> None:
+def install(
+    wanted: Iterable[str],
+    *,
+    replace: Iterable[str] = (),
+    keep: Iterable[str] = (),
+    deps: bool = True,
+) -> None:
     """Let pip install requirements and leave every installed distribution as it is, but `replace`.
 
-    Raises `UnavailableError` with pip's own reason when that cannot be done.
+    What those require may move with them, unless it is in `keep`. Raises `UnavailableError` with
+    pip's own reason, and the version at fault, when that cannot be done.
     """
-    replaced = {normalised(name) for name in (*replace, PACKAGE)}
-    held = [f"{name}=={version}" for name, version in installed().items() if name not in replaced]
+    wanted = list(wanted)
+    if importlib.util.find_spec("pip") is None:
+        raise UnavailableError(
+            f"cannot install {', '.join(wanted)}: {sys.executable} has no pip; run `{sys.executable} "
+            f"-m ensurepip`, or in uv's environments `uv pip install --python {sys.executable} pip`"
+        )
     with tempfile.TemporaryDirectory() as scratch:
         constraints = Path(scratch) / "installed.txt"
-        constraints.write_text("\n".join(held), encoding="utf-8")
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        constraints.write_text("\n".join(_held(replace, keep)), encoding="utf-8")
+        command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check"]
+        # Not --quiet: with it pip names no version at fault. Its warnings are about others' packages.
+        command += ["--no-input", "--no-warn-conflicts", "--progress-bar", "off"]
         command += [] if deps else ["--no-deps"]
         command += ["--constraint", str(constraints), *wanted]
         done = subprocess.run(command, capture_output=True, text=True)
     importlib.invalidate_caches()
     if done.returncode:
-        told = _reason(done.stderr or done.stdout)
         raise UnavailableError(
-            f"pip could not install {', '.join(wanted)}: {told}; run the cell again, and if it "
-            "fails again start a fresh runtime (Runtime > Disconnect and delete runtime)"
+            f"pip could not install {', '.join(wanted)}: {_reason(done.stdout, done.stderr)}; run "
+            "the cell again, and if it fails again start a fresh runtime (Runtime > Disconnect "
+            "and delete runtime)"
         )
 
 
-def _reason(output: str) -> str:
-    """pip's errors without its advice, in a line."""
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
-    return " ".join(errors or lines[-3:]) or "it gave no reason"
+def _held(replace: Iterable[str], keep: Iterable[str]) -> list[str]:
+    """A constraint for every installed distribution that must stay as it is."""
+    replaced = {normalised(name) for name in (*replace, PACKAGE)}
+    moving = set(replaced)
+    for name in replaced - {normalised(PACKAGE)}:  # pydantic wants one version of pydantic-core
+        with suppress(metadata.PackageNotFoundError):
+            lines = metadata.requires(name) or []
+            moving |= {normalised(_requirement(line).name) for line in lines}
+    moving -= {normalised(name) for name in keep} - replaced
+    return [f"{name}=={version}" for name, version in installed().items() if name not in moving]
+
+
+def _reason(output: str, errors: str) -> str:
+    """pip's errors and the versions at fault, without its advice, in a line."""
+    told = [
+        line.removeprefix("ERROR:").strip()
+        for line in errors.splitlines()
+        if line.startswith("ERROR:") and "ResolutionImpossible" not in line
+    ]
+    _, _, causes = output.partition("The conflict is caused by:\n")
+    for cause in causes.partition("\n\n")[0].splitlines():
+        cause = cause.strip().replace("The user requested (constraint)", "installed and kept:")
+        told.append(cause.replace("The user requested", "asked for:"))
+    last = [line.strip() for line in (errors or output).splitlines() if line.strip()][-3:]
+    return "; ".join(told or last) or "it gave no reason"
 
 
 def _applies(requirement: Any, extra: str) -> bool:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chatter_nb.batchshow import batch_bar, batch_table, failures, gallery_link, planning_bar
-from chatter_nb.blindform import blind_test
-from chatter_nb.compareplots import compare_levels, compare_spectra, compare_waveforms
-from chatter_nb.compareshow import compare_players, compare_table
+from chatter_nb.comparing.blindform import blind_test
+from chatter_nb.comparing.pages import compare_players, compare_table
+from chatter_nb.comparing.plots import compare_levels, compare_spectra, compare_waveforms
 from chatter_nb.convert import ConversionPlan
 from chatter_nb.execution import Progress
 from chatter_nb.planning import count, library_of

@@ -9,11 +9,11 @@ import sys
 from typing import Any
 
 from chatter_nb.batchparams import BatchParams
-from chatter_nb.compareparams import CompareParams
+from chatter_nb.comparing.params import CompareParams
 from chatter_nb.fields import COMMON, Field, fields_of
+from chatter_nb.measuring.params import TimingParams
 from chatter_nb.params import ConvertParams, SpeakParams
 from chatter_nb.strict import StrictParams
-from chatter_nb.timingparams import TimingParams
 
 CLASSES: dict[str, type[StrictParams]] = {
     "speak": SpeakParams,

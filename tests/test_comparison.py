@@ -10,11 +10,11 @@ import pytest
 from conftest import ROOT
 
 from chatter_nb import show
-from chatter_nb.acoustics import BANDS_HZ, loudness, measure, spectrum
-from chatter_nb.alignment import align
-from chatter_nb.compareparams import CompareParams
-from chatter_nb.compareplots import loudness_finding, pace_finding, spectrum_finding
-from chatter_nb.comparison import COMPARE, MAX_RUNS, load_comparison
+from chatter_nb.comparing.acoustics import BANDS_HZ, loudness, measure, spectrum
+from chatter_nb.comparing.alignment import align
+from chatter_nb.comparing.comparison import COMPARE, MAX_RUNS, load_comparison
+from chatter_nb.comparing.params import CompareParams
+from chatter_nb.comparing.plots import loudness_finding, pace_finding, spectrum_finding
 from chatter_nb.errors import InputError, ParamError
 from chatter_nb.params import SpeakParams
 from chatter_nb.speak import generate_tts
@@ -100,7 +100,7 @@ def test_the_bands_are_nominal_third_octaves():
 def test_half_the_amplitude_is_six_decibels_quieter(has_pyloudnorm, monkeypatch):
     if has_pyloudnorm:
         pytest.importorskip("pyloudnorm", reason="needs pyloudnorm")
-    monkeypatch.setattr("chatter_nb.acoustics._has_pyloudnorm", lambda: has_pyloudnorm)
+    monkeypatch.setattr("chatter_nb.comparing.acoustics._has_pyloudnorm", lambda: has_pyloudnorm)
     loud, soft = (loudness(tone(1000, 3, level), RATE_HZ) for level in (0.2, 0.1))
     assert loud - soft == pytest.approx(6.02, abs=0.05)
     assert soft == pytest.approx(-23.0, abs=0.2)
@@ -108,7 +108,7 @@ def test_half_the_amplitude_is_six_decibels_quieter(has_pyloudnorm, monkeypatch)
 
 def test_pauses_count_neither_for_loudness_nor_for_pace(monkeypatch):
     """Two seconds of tone and three of silence; 40 letters are 20 a second."""
-    monkeypatch.setattr("chatter_nb.acoustics._has_pyloudnorm", lambda: False)
+    monkeypatch.setattr("chatter_nb.comparing.acoustics._has_pyloudnorm", lambda: False)
     pause = np.zeros(3 * RATE_HZ, np.float32)
     got = measure(np.concatenate([tone(500, 1), pause, tone(500, 1)]), RATE_HZ, "Abcd. " * 10)
     assert got.audio_s == 5

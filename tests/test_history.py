@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from chatter_nb.errors import OutputError
-from chatter_nb.history import (
+from chatter_nb.measuring.history import (
     Measurement,
     Round,
     append,
@@ -143,7 +143,7 @@ def test_a_label_is_the_commit_and_whether_it_was_changed():
 
 
 def test_reading_a_history_loads_neither_numpy_nor_torch():
-    code = "import sys, chatter_nb.history, chatter_nb.attribution, json;"
+    code = "import sys, chatter_nb.measuring.history, chatter_nb.measuring.attribution, json;"
     code += "print(json.dumps([m for m in ('numpy', 'torch', 'scipy') if m in sys.modules]))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == []

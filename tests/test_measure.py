@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from chatter_nb.checkout import commit_of
 from chatter_nb.errors import EngineError, InputError
-from chatter_nb.history import Measurement, Round, judged_s, read_history
-from chatter_nb.measure import FIRST, measure, measure_run, told
+from chatter_nb.measuring.checkout import commit_of
+from chatter_nb.measuring.history import Measurement, Round, judged_s, read_history
+from chatter_nb.measuring.measure import FIRST, measure, measure_run, told
+from chatter_nb.measuring.rounds import one_round
+from chatter_nb.measuring.workers import Work, Worker, own_tree
 from chatter_nb.params import SpeakParams
-from chatter_nb.rounds import one_round
 from chatter_nb.suites import options_for, work_of
-from chatter_nb.workers import Work, Worker, own_tree
 
 HELLO = {"text": "Hello there.", "engine": "hibari"}
 chatterbox = pytest.mark.skipif(not find_spec("chatterbox"), reason="needs chatterbox-tts")
@@ -87,7 +87,7 @@ def test_bad_input_is_told_before_any_work(suite, given, repeats, message):
 
 
 def test_a_round_that_found_its_chunks_finished_is_refused(monkeypatch, tmp_path):
-    from chatter_nb import rounds
+    from chatter_nb.measuring import rounds
 
     one_round("speak", HELLO, str(tmp_path))
     one_round("speak", HELLO, str(tmp_path))  # forgets them first
@@ -135,7 +135,7 @@ def test_a_worker_that_dies_is_told_with_its_last_words(tmp_path):
 
 def test_rounds_as_a_program_imports_nothing_of_the_package():
     """An older commit has neither it nor its neighbours."""
-    source = Path(sys.modules["chatter_nb.rounds"].__file__).read_text(encoding="utf-8")
+    source = Path(sys.modules["chatter_nb.measuring.rounds"].__file__).read_text(encoding="utf-8")
     top_level = [line for line in source.splitlines() if line.startswith(("import ", "from "))]
     assert not [line for line in top_level if "chatter_nb" in line]
 
@@ -190,7 +190,7 @@ def test_notebooks_go_through_one_warm_kernel():
 
 def test_what_is_read_counts_by_its_content(tmp_path):
     """A workload is the same wherever its files lie, and another when they change."""
-    from chatter_nb.measure import _key
+    from chatter_nb.measuring.measure import _key
 
     one, same, other = tmp_path / "one.wav", tmp_path / "same.wav", tmp_path / "other.wav"
     for path, content in ((one, b"a"), (same, b"a"), (other, b"b")):

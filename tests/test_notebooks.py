@@ -12,12 +12,12 @@ from parameters_cell import parameters_cell
 
 from chatter_nb.batchparams import BatchParams
 from chatter_nb.cells import assigned
-from chatter_nb.compareparams import CompareParams
+from chatter_nb.comparing.params import CompareParams
 from chatter_nb.fields import COMMON
 from chatter_nb.jobs import FAILED_NOTEBOOK, Job, NotebookError, run_notebook
+from chatter_nb.measuring.params import TimingParams
 from chatter_nb.params import ConvertParams, SpeakParams
 from chatter_nb.runs import RunFolder
-from chatter_nb.timingparams import TimingParams
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 NAMES = ("00_check", "01_speak", "02_convert", "03_batch", "04_timing", "05_compare")

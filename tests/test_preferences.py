@@ -9,15 +9,22 @@ import numpy as np
 import pytest
 import soundfile
 
-from chatter_nb import preferences as module
 from chatter_nb import show
-from chatter_nb.acoustics import measure
 from chatter_nb.audio import read_audio
-from chatter_nb.blindform import BlindForm
-from chatter_nb.compareparams import CompareParams
-from chatter_nb.comparison import Piece, Span, load_comparison
+from chatter_nb.comparing import preferences as module
+from chatter_nb.comparing.acoustics import measure
+from chatter_nb.comparing.blindform import BlindForm
+from chatter_nb.comparing.comparison import Piece, Span, load_comparison
+from chatter_nb.comparing.params import CompareParams
+from chatter_nb.comparing.preferences import (
+    Preferences,
+    Side,
+    Trial,
+    blind_trials,
+    matched,
+    verdict,
+)
 from chatter_nb.errors import InputError, OutputError
-from chatter_nb.preferences import Preferences, Side, Trial, blind_trials, matched, verdict
 
 RATE_HZ = 24_000
 TEXT = "\n\n".join(f"The river ran {how} that spring." for how in ("high", "low", "dry", "fast"))
@@ -121,10 +128,10 @@ def test_an_answer_survives_a_kill_right_after_it(params):
     """In a process of its own, which ends without a word."""
     code = (
         "import os, sys\n"
-        "from chatter_nb.blindform import BlindForm\n"
-        "from chatter_nb.compareparams import CompareParams\n"
-        "from chatter_nb.comparison import Piece, Span, load_comparison\n"
-        "from chatter_nb.preferences import Preferences\n"
+        "from chatter_nb.comparing.blindform import BlindForm\n"
+        "from chatter_nb.comparing.params import CompareParams\n"
+        "from chatter_nb.comparing.comparison import Piece, Span, load_comparison\n"
+        "from chatter_nb.comparing.preferences import Preferences\n"
         "params = CompareParams(runs=sys.argv[2:], outputs_dir=sys.argv[1], blind=True)\n"
         "form = BlindForm(Preferences(load_comparison(params), params))\n"
         "form.buttons[1].click()\n"

@@ -14,15 +14,15 @@ import numpy as np
 import psutil
 import pytest
 
-from chatter_nb.attribution import OUTSIDE, attribute
-from chatter_nb.checkout import checked_out, commit_of
 from chatter_nb.errors import InputError
-from chatter_nb.history import Round
-from chatter_nb.measure import Workload
-from chatter_nb.regress import Check, Side, in_turn, settled
+from chatter_nb.measuring.attribution import OUTSIDE, attribute
+from chatter_nb.measuring.checkout import checked_out, commit_of
+from chatter_nb.measuring.history import Round
+from chatter_nb.measuring.measure import Workload
+from chatter_nb.measuring.regress import Check, Side, in_turn, settled
+from chatter_nb.measuring.workers import Work, Worker, own_tree
 from chatter_nb.suites import options_for, work_of
 from chatter_nb.timing import compare
-from chatter_nb.workers import Work, Worker, own_tree
 
 ADD = "        if index < self.next_index or index in self._early:\n"  # of Joiner.add
 

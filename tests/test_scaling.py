@@ -7,12 +7,12 @@ import pytest
 
 from chatter_nb.bench import Options
 from chatter_nb.errors import InputError, ParamError
+from chatter_nb.measuring.params import TimingParams
+from chatter_nb.measuring.scaling import Point, Scaling, measure_scaling, slope, text_of
 from chatter_nb.params import SpeakParams
 from chatter_nb.plan import plan_speech
-from chatter_nb.scaling import Point, Scaling, measure_scaling, slope, text_of
 from chatter_nb.suites import SUITES, overhead
 from chatter_nb.suites.embedded import demo_text
-from chatter_nb.timingparams import TimingParams
 
 
 @pytest.mark.parametrize("k", [0.0, 0.5, 1.0, 2.0])

@@ -108,8 +108,8 @@ def _compare(suite: str, given: dict[str, Any]) -> dict[str, Any]:
 def _record(
     suite: str, given: dict[str, Any], repeats: int | None, outputs_dir: str
 ) -> dict[str, Any]:
-    from chatter_nb.history import append, history_path, read_history
-    from chatter_nb.measure import measure, told
+    from chatter_nb.measuring.history import append, history_path, read_history
+    from chatter_nb.measuring.measure import measure, told
     from chatter_nb.planning import count
     from chatter_nb.ranks import LEAST_SAMPLES
 
@@ -127,7 +127,7 @@ def _record(
 
 
 def _check(suite: str, given: dict[str, Any], repeats: int | None, ref: str) -> dict[str, Any]:
-    from chatter_nb.regress import check
+    from chatter_nb.measuring.regress import check
 
     found = check(suite, given, ref, repeats, _progress)
     typer.echo(str(found))

@@ -14,7 +14,7 @@ from typing import Any
 
 from chatter_nb.bench import Options, Progress, record
 from chatter_nb.errors import InputError
-from chatter_nb.workers import Work
+from chatter_nb.measuring.workers import Work
 
 ENGINES = ("chatterbox", "chatterbox-multilingual", "chatterbox-turbo")
 PRECISIONS = ("auto", "exact", "fast")

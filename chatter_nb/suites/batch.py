@@ -13,7 +13,7 @@ from papermill.engines import papermill_engines
 from chatter_nb import warm
 from chatter_nb.bench import Options, Progress, Result, alternate, compared
 from chatter_nb.errors import InputError
-from chatter_nb.workers import Work
+from chatter_nb.measuring.workers import Work
 
 A_ROUND = 5
 _CELLS = ("text = 'nothing but a print'", "print(text)")

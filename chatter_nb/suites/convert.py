@@ -11,9 +11,9 @@ from chatter_nb.audio import Signal, read_audio
 from chatter_nb.bench import Options, Progress, Result, alternate, compared
 from chatter_nb.convert import ConversionPlan, convert_voice, plan_conversion
 from chatter_nb.errors import InputError
+from chatter_nb.measuring.workers import Work
 from chatter_nb.params import ConvertParams
 from chatter_nb.project import resolve_path
-from chatter_nb.workers import Work
 
 SOURCE, TARGET = "params/recordings/reading.flac", "params/recordings/target.flac"
 WINDOW_S = 8.0  # several windows, so that joining is part of it: 30 is the default

@@ -10,13 +10,13 @@ import numpy as np
 from chatter_nb.audio import read_audio
 from chatter_nb.bench import Options, Progress, Result, alternate, compared
 from chatter_nb.errors import InputError
+from chatter_nb.measuring.workers import Work
 from chatter_nb.params import SpeakParams
 from chatter_nb.plan import SpeechPlan, plan_speech
 from chatter_nb.project import resolve_path
 from chatter_nb.speak import generate_tts, render_speech
 from chatter_nb.text import clean, split_chunks
 from chatter_nb.textfiles import read_sources
-from chatter_nb.workers import Work
 
 FORMAT_REPEATS = 3  # opus takes longer to encode than the text to speak
 CHUNK_CHARS = SpeakParams.model_fields["chunk_chars"].default

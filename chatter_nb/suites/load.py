@@ -18,10 +18,10 @@ from typing import Any
 from chatter_nb.bench import Options, Progress, Result, compared
 from chatter_nb.engines.registry import entry
 from chatter_nb.errors import EngineError
+from chatter_nb.measuring.rounds import timed
+from chatter_nb.measuring.workers import Work
 from chatter_nb.models import pick_device
-from chatter_nb.rounds import timed
 from chatter_nb.suites.workload import checkpoint_for, upstream_class, upstream_model
-from chatter_nb.workers import Work
 
 FIGURES = ("import_s", "read_s", "own_memory_mb", "peak_rss_mb")
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from chatter_nb.bench import Options, Progress, Result, alternate, compared
+from chatter_nb.measuring.workers import Work
 from chatter_nb.models import get_or_load_tts_model, pick_device
 from chatter_nb.params import SpeakParams
 from chatter_nb.speak import Speech, generate_tts
@@ -23,7 +24,6 @@ from chatter_nb.suites.workload import (
     upstream_model,
 )
 from chatter_nb.watermark import load_perth
-from chatter_nb.workers import Work
 
 
 def run(options: Options, progress: Progress) -> list[Result]:

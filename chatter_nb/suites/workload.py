@@ -20,8 +20,8 @@ from chatter_nb.bench import Options, Progress
 from chatter_nb.checkpoints import locate
 from chatter_nb.disk import free_disk_bytes, part_path
 from chatter_nb.errors import EngineError, OutputError
+from chatter_nb.measuring.rounds import synchronise
 from chatter_nb.project import resolve_path
-from chatter_nb.rounds import synchronise
 from chatter_nb.text import clean, split_chunks
 from chatter_nb.textfiles import read_sources
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import html
 from typing import Any
 
-from chatter_nb.compareparams import CompareParams
-from chatter_nb.compareshow import flac
-from chatter_nb.comparison import Comparison
+from chatter_nb.comparing.comparison import Comparison
+from chatter_nb.comparing.pages import flac
+from chatter_nb.comparing.params import CompareParams
+from chatter_nb.comparing.preferences import Preferences, Trial, matched
 from chatter_nb.errors import ChatterError
 from chatter_nb.planning import count
 from chatter_nb.players import audio_player, data_url
-from chatter_nb.preferences import Preferences, Trial, matched
 
 
 def blind_test(comparison: Comparison, params: CompareParams) -> Any:

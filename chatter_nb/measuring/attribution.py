@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chatter_nb.history import Round
+from chatter_nb.measuring.history import Round
 from chatter_nb.ranks import shift
 
 OUTSIDE = "outside the stages"

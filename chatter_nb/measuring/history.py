@@ -1,7 +1,7 @@
 """Timings that are kept: one JSON line a measurement, and which of them may be compared.
 
 A measurement is a workload repeated on one machine at one commit, every round with its stages.
-Not here: what is measured (`measure`), the statistics (`timing`), the plots (`timeplots`).
+Not here: what is measured (`measure`), the statistics (`timing`), the plots (`plots`).
 """
 
 from __future__ import annotations

@@ -3,11 +3,11 @@
 import matplotlib.pyplot as plt
 import pytest
 
-from chatter_nb import timeplots
 from chatter_nb.bench import compared
-from chatter_nb.history import Measurement, Round
+from chatter_nb.measuring import findings, plots
+from chatter_nb.measuring.history import Measurement, Round
+from chatter_nb.measuring.scaling import Point, Scaling
 from chatter_nb.plots import ACCENT
-from chatter_nb.scaling import Point, Scaling
 
 STAGES_S = {"load": 0.0, "plan": 0.11, "synthesis": 2.7, "join": 0.1, "write": 0.12}
 JITTER = (0.99, 1.0, 1.01, 0.995, 1.004, 1.012, 0.988, 1.002, 0.997)
@@ -36,7 +36,7 @@ EARLIER = [measured(day) for day in (1, 2, 3)]
 
 def test_history_says_slower_and_paints_only_the_last_point():
     now = measured(5, slower_s=0.6)
-    (ax,) = timeplots.over_history([*EARLIER, now], [now]).axes
+    (ax,) = plots.over_history([*EARLIER, now], [now]).axes
     assert ax.get_title(loc="left").startswith("embedded: slower by 20 % (99 % interval ")
     assert "against 03c0ffe of 2026-11-03" in ax.get_title(loc="left")
     assert [colour == ACCENT for colour in colours(ax)] == [False, False, False, True]
@@ -46,14 +46,14 @@ def test_history_says_slower_and_paints_only_the_last_point():
 def test_history_says_within_noise_and_faster():
     for factor, told in ((1.001, "within noise"), (0.85, "faster by 1")):
         now = measured(5, factor=factor)
-        (ax,) = timeplots.over_history([*EARLIER, now], [now]).axes
+        (ax,) = plots.over_history([*EARLIER, now], [now]).axes
         assert told in ax.get_title(loc="left")
         assert ACCENT not in colours(ax)
 
 
 def test_the_first_measurement_has_no_band():
     now = measured(5)
-    (ax,) = timeplots.over_history([now], [now]).axes
+    (ax,) = plots.over_history([now], [now]).axes
     assert ax.get_title(loc="left") == "embedded: first measurement: nothing to compare with"
     assert len(colours(ax)) == 1
     assert not any("earlier" in text.get_text() for text in ax.get_legend().get_texts())
@@ -63,28 +63,28 @@ def test_history_leaves_out_what_is_not_alike():
     """Another machine, device or workload: neither drawn nor compared with."""
     now = measured(5)
     others = [measured(3, machine="another"), measured(3, device="cuda"), measured(3, workload="x")]
-    (ax,) = timeplots.over_history([EARLIER[0], *others, now], [now]).axes
+    (ax,) = plots.over_history([EARLIER[0], *others, now], [now]).axes
     labels = [label.get_text() for label in ax.get_xticklabels()]
     assert labels == ["01c0ffe\n11-01 10:00", "05c0ffe\n11-05 10:00"]
 
 
 def test_the_y_axis_holds_every_round():
     now = measured(5, factor=3.0)
-    (ax,) = timeplots.over_history([*EARLIER, now], [now]).axes
+    (ax,) = plots.over_history([*EARLIER, now], [now]).axes
     low, high = ax.get_ylim()
-    assert low < min(timeplots.paces(EARLIER[0]))
-    assert high > max(timeplots.paces(now))
+    assert low < min(findings.paces(EARLIER[0]))
+    assert high > max(findings.paces(now))
 
 
 def test_each_workload_has_a_row():
     both = [measured(5), measured(5, suite="convert")]
-    assert len(timeplots.over_history(both, both).axes) == 2
-    assert len(timeplots.by_stage(both, both).axes) == 2
+    assert len(plots.over_history(both, both).axes) == 2
+    assert len(plots.by_stage(both, both).axes) == 2
 
 
 def test_stages_stack_to_the_pace_and_name_what_changed():
     now = measured(5, slower_s=0.6)
-    (ax,) = timeplots.by_stage([*EARLIER, now], [now]).axes
+    (ax,) = plots.by_stage([*EARLIER, now], [now]).axes
     assert ax.get_title(loc="left") == (
         "embedded: 90 % of the work is synthesis; since 03c0ffe: synthesis: +0.60 s, all of it"
     )
@@ -94,25 +94,25 @@ def test_stages_stack_to_the_pace_and_name_what_changed():
     last = [bars.patches[-1] for bars in ax.containers]
     assert all(len(bars.patches) == 4 for bars in ax.containers)
     stacked_ms = max(bar.get_x() + bar.get_width() for bar in last)
-    assert stacked_ms == pytest.approx(1000 * sorted(timeplots.paces(now))[4], rel=0.01)
+    assert stacked_ms == pytest.approx(1000 * sorted(findings.paces(now))[4], rel=0.01)
 
 
 def test_stages_that_did_not_change_say_so():
     now = measured(5)
-    title = timeplots.by_stage([*EARLIER, now], [now]).axes[0].get_title(loc="left")
+    title = plots.by_stage([*EARLIER, now], [now]).axes[0].get_title(loc="left")
     assert title.endswith("; no stage changed since 03c0ffe beyond chance")
 
 
 def test_work_without_audio_is_told_in_seconds():
     now = measured(5, audio_s=0.0)
-    assert timeplots.over_history([now], [now]).axes[0].get_ylabel() == "work (s)"
-    assert timeplots.by_stage([now], [now]).axes[0].get_xlabel() == "work (s)"
+    assert plots.over_history([now], [now]).axes[0].get_ylabel() == "work (s)"
+    assert plots.by_stage([now], [now]).axes[0].get_xlabel() == "work (s)"
 
 
 def test_work_without_stages_is_outside_them():
     """As that of the suite `batch`."""
     now = _without_stages(measured(5))
-    (ax,) = timeplots.by_stage([now], [now]).axes
+    (ax,) = plots.by_stage([now], [now]).axes
     assert ax.get_title(loc="left") == "embedded: 100 % of the work is outside the stages"
 
 
@@ -123,7 +123,7 @@ def _without_stages(one: Measurement) -> Measurement:
 
 def test_scaling_tells_both_slopes():
     points = tuple(Point(n, 0.001 * n**1.5, n / 15, 300.0) for n in (500, 1500, 5000))
-    figure = timeplots.against_length(Scaling("hibari", points))
+    figure = plots.against_length(Scaling("hibari", points))
     title = figure.axes[0].get_title(loc="left")
     assert title == "hibari: time grows as length^1.50; memory as length^0.00"
     assert all(ax.get_xscale() == ax.get_yscale() == "log" for ax in figure.axes)
@@ -133,7 +133,7 @@ def test_scaling_tells_both_slopes():
 
 def test_scaling_without_memory_says_so():
     points = tuple(Point(n, 0.001 * n, n / 15, None) for n in (500, 1500))
-    title = timeplots.against_length(Scaling("hibari", points)).axes[0].get_title(loc="left")
+    title = plots.against_length(Scaling("hibari", points)).axes[0].get_title(loc="left")
     assert title == "hibari: time grows as length^1.00; this system does not tell memory"
 
 
@@ -147,7 +147,7 @@ def ways(identical):
 
 
 def test_overhead_has_a_bar_a_way_and_a_line_for_the_absent():
-    (ax,) = timeplots.overhead(ways(True), {"HTTP": "not here yet"}).axes
+    (ax,) = plots.overhead(ways(True), {"HTTP": "not here yet"}).axes
     assert ax.get_title(loc="left") == (
         "generate_tts to a wav takes 8 % longer than bare model calls; "
         "all ways make the same samples"
@@ -162,30 +162,30 @@ def test_overhead_has_a_bar_a_way_and_a_line_for_the_absent():
 
 
 def test_overhead_shouts_where_samples_differ():
-    title = timeplots.overhead(ways(False)).axes[0].get_title(loc="left")
+    title = plots.overhead(ways(False)).axes[0].get_title(loc="left")
     assert title.endswith("BUT NOT ALL WAYS MAKE THE SAME SAMPLES")
 
 
 def test_overhead_claims_no_difference_that_chance_explains():
     sides = {"baseline": [0.40, 0.42, 0.46, 0.47, 0.50], "ours": [0.41, 0.43, 0.49, 0.50, 0.52]}
     results = [compared("generate_tts to a wav", sides, None)]
-    (ax,) = timeplots.overhead(results).axes
+    (ax,) = plots.overhead(results).axes
     told = "generate_tts to a wav takes within noise as long as bare model calls"
     assert ax.get_title(loc="left") == told
 
 
 def test_an_interval_of_the_median():
     """At 99 %: the ends of 8 to 11 samples, the 2nd and 11th of 12, the 3rd and 13th of 15."""
-    assert timeplots.median_interval([3, 1, 2]) == (1, 3)
-    assert timeplots.median_interval(range(8)) == (0, 7)
-    assert timeplots.median_interval(range(12)) == (1, 10)
-    assert timeplots.median_interval(range(11)) == (0, 10)
-    assert timeplots.median_interval(range(15)) == (2, 12)
+    assert findings.median_interval([3, 1, 2]) == (1, 3)
+    assert findings.median_interval(range(8)) == (0, 7)
+    assert findings.median_interval(range(12)) == (1, 10)
+    assert findings.median_interval(range(11)) == (0, 10)
+    assert findings.median_interval(range(15)) == (2, 12)
 
 
 def test_figures_are_closed():
     """A notebook shows a figure that is returned, and every open one: it would be there twice."""
     now = measured(5)
-    timeplots.over_history([now], [now])
-    timeplots.overhead(ways(True))
+    plots.over_history([now], [now])
+    plots.overhead(ways(True))
     assert plt.get_fignums() == []

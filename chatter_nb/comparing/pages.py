@@ -14,8 +14,8 @@ import numpy as np
 import soundfile
 
 from chatter_nb.audio import Signal
-from chatter_nb.compareparams import CompareParams
-from chatter_nb.comparison import COMPARE, Comparison, Piece
+from chatter_nb.comparing.comparison import COMPARE, Comparison, Piece
+from chatter_nb.comparing.params import CompareParams
 from chatter_nb.planning import count
 from chatter_nb.players import (
     EMBED_LIMIT_BYTES,

@@ -1,6 +1,6 @@
 """Two or more finished runs beside each other: chunks in rows, numbers of each, what differs.
 
-Reads and measures; draws nothing. `compareshow` and `compareplots` show what is found here.
+Reads and measures; draws nothing. `pages` and `plots` show what is found here.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from chatter_nb.acoustics import Acoustics, loudness_unit, measure
-from chatter_nb.alignment import align
 from chatter_nb.audio import Signal, StraightOn
-from chatter_nb.compareparams import CompareParams
+from chatter_nb.comparing.acoustics import Acoustics, loudness_unit, measure
+from chatter_nb.comparing.alignment import align
+from chatter_nb.comparing.params import CompareParams
 from chatter_nb.contrast import contrast, told
 from chatter_nb.errors import InputError
 from chatter_nb.listing import natural

@@ -11,13 +11,13 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from chatter_nb.attribution import StageChange, attribute
-from chatter_nb.checkout import checked_out, commit_of
 from chatter_nb.errors import ChatterError, InputError
-from chatter_nb.history import SHORT_COMMIT, Round, judged_s
-from chatter_nb.measure import Workload, machine, workload_of
+from chatter_nb.measuring.attribution import StageChange, attribute
+from chatter_nb.measuring.checkout import checked_out, commit_of
+from chatter_nb.measuring.history import SHORT_COMMIT, Round, judged_s
+from chatter_nb.measuring.measure import Workload, machine, workload_of
+from chatter_nb.measuring.workers import Worker, own_tree
 from chatter_nb.timing import SLOWER_FACTOR, Verdict, compare
-from chatter_nb.workers import Worker, own_tree
 
 LEAST_ROUNDS, MOST_ROUNDS = 9, 45  # a side; a quiet machine needs no more than the least
 NARROW = 1.1  # an interval's high ÷ low: within ± 5 %, a slow-down of 15 % is plain

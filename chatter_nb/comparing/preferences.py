@@ -18,10 +18,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from chatter_nb.acoustics import SILENCE_DB
 from chatter_nb.audio import Signal
-from chatter_nb.compareparams import CompareParams
-from chatter_nb.comparison import COMPARE, Compared, Comparison, Piece
+from chatter_nb.comparing.acoustics import SILENCE_DB
+from chatter_nb.comparing.comparison import COMPARE, Compared, Comparison, Piece
+from chatter_nb.comparing.params import CompareParams
 from chatter_nb.disk import part_path, write_error
 from chatter_nb.errors import InputError
 from chatter_nb.project import resolve_path

@@ -1,7 +1,7 @@
 """Figures of what was timed: over history, by stage, against text length, around the model.
 
 Drawn from measurements, in the style of `plots`; every title says what was found. Not here: the
-measuring (`measure`, `scaling`, `suites`) and the statistics (`timing`, `attribution`).
+measuring (`measure`, `scaling`, `suites`), and what the titles say (`findings`).
 """
 
 from __future__ import annotations
@@ -12,14 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chatter_nb.attribution import OUTSIDE, attribute
 from chatter_nb.bench import Result
-from chatter_nb.history import Measurement, Round, earlier, judged_s
-from chatter_nb.measure import told
+from chatter_nb.measuring.attribution import OUTSIDE
+from chatter_nb.measuring.findings import (
+    ROUNDS_FOR_99,
+    median_interval,
+    overhead_finding,
+    paces,
+    scaling_finding,
+    spent_by_stage,
+    stage_finding,
+)
+from chatter_nb.measuring.history import Measurement, earlier
+from chatter_nb.measuring.measure import told
+from chatter_nb.measuring.scaling import Scaling
 from chatter_nb.plots import ACCENT, GREY, INK, house_figure
-from chatter_nb.ranks import LEAST_SAMPLES
-from chatter_nb.scaling import Scaling
-from chatter_nb.suites.overhead import BARE, RUN
+from chatter_nb.suites.overhead import BARE
 from chatter_nb.timing import compare
 
 if TYPE_CHECKING:
@@ -29,7 +37,6 @@ if TYPE_CHECKING:
 MOST_DRAWN = 24  # measurements over history: more would not have room for their commits
 MOST_BARS = 8  # of stages
 BAND = (5, 95)  # percentiles of all earlier rounds
-ROUNDS_FOR_99 = 8  # fewer have no interval of the median at 99 %: the range of all is drawn
 SMALL_SHARE = 0.01  # of the work: a stage below is counted with the small ones
 NOTHING_S = 1e-6  # what a stage that did nothing still takes
 SMALL = "smaller stages"
@@ -94,78 +101,6 @@ def overhead(results: Sequence[Result], absent: Mapping[str, str] | None = None)
         _draw_ways(ax, samples_s, absent)
         ax.set_title(overhead_finding(results))
     return figure
-
-
-def stage_finding(past: Sequence[Measurement], measurement: Measurement) -> str:
-    """The stage that takes most, and which stages changed since the latest measurement before."""
-    spent = spent_by_stage(measurement)
-    top = max(spent, key=lambda name: spent[name])
-    share = f"{spent[top] / sum(spent.values()):.0%}".replace("%", " %")
-    finding = f"{share} of the work is {top}"
-    if not past:
-        return finding
-    changes = attribute(past[-1].rounds, measurement.rounds)
-    since = f"since {past[-1].label}"
-    if not changes:
-        return f"{finding}; no stage changed {since} beyond chance"
-    return f"{finding}; {since}: {'; '.join(map(str, changes[:2]))}"
-
-
-def scaling_finding(scaling: Scaling) -> str:
-    """Both exponents, such as "time grows as length^1.02; memory as length^0.03"."""
-    finding = f"{scaling.engine}: time grows as length^{scaling.time_slope:.2f}"
-    if scaling.memory_slope is None:
-        return f"{finding}; this system does not tell memory"
-    return f"{finding}; memory as length^{scaling.memory_slope:.2f}".replace("^-", "^−")
-
-
-def overhead_finding(results: Sequence[Result]) -> str:
-    """What the whole run costs beside bare calls; otherwise, what the dearest way does."""
-    named = {result.name: result for result in results}
-    result = named.get(RUN, max(results, key=lambda one: one.ours_s / one.baseline_s))
-    told = f"{result.name} takes {_told_change(result)} bare model calls"
-    if any(one.identical is False for one in results):
-        return f"{told}; BUT NOT ALL WAYS MAKE THE SAME SAMPLES"
-    if any(one.identical is None for one in results):
-        return told
-    return f"{told}; all ways make the same samples"
-
-
-def spent_by_stage(measurement: Measurement) -> dict[str, float]:
-    """Seconds by stage for a second of audio, medians over the rounds; what is outside them too.
-
-    For work without audio, such as loading a model, seconds a round.
-    """
-    rounds = measurement.rounds
-    names = [*dict.fromkeys(name for one in rounds for name in one.stages_s), OUTSIDE]
-    medians = {name: statistics.median(_spent(one, name) for one in rounds) for name in names}
-    return {name: max(0.0, spent) for name, spent in medians.items()}
-
-
-def _spent(one: Round, stage: str) -> float:
-    inside = one.stages_s.get(stage, 0.0)
-    seconds = one.wall_s - sum(one.stages_s.values()) if stage == OUTSIDE else inside
-    return seconds / (one.audio_s or 1)
-
-
-def paces(measurement: Measurement) -> list[float]:
-    """What each round is judged by, for a second of audio: an RTF. Without audio, seconds."""
-    rounds = measurement.rounds
-    pairs = zip(rounds, judged_s(measurement.suite, rounds), strict=True)
-    return [seconds / (one.audio_s or 1) for one, seconds in pairs]
-
-
-def median_interval(samples: Sequence[float]) -> tuple[float, float]:
-    """The median's interval at 99 %, by order statistics; of fewer than 8 samples, their range."""
-    ordered, size = sorted(samples), len(samples)
-    outside, chance = 0, 0.5**size  # of the median below all, then below all but one …
-    term = chance
-    while 2 * chance <= 0.01 and size >= ROUNDS_FOR_99:
-        outside += 1
-        term *= (size - outside + 1) / outside
-        chance += term
-    first = max(0, outside - 1)
-    return ordered[first], ordered[-1 - first]
 
 
 def _draw_history(ax: Axes, past: Sequence[Measurement], measurement: Measurement) -> None:
@@ -299,16 +234,6 @@ def _draw_ways(
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.set_xlim(0, max(max(samples) for samples in samples_s.values()) * 1.22)
     ax.set_xlabel("work (s), median of the rounds; thin line: fastest to slowest round")
-
-
-def _told_change(result: Result) -> str:
-    """In words, as far as chance does not explain it; fewer than 5 rounds cannot tell."""
-    ratio, sides = result.ours_s / result.baseline_s, result.samples
-    share = f"{abs(ratio - 1):.0%}".replace("%", " %")
-    enough = min(map(len, sides.values())) >= LEAST_SAMPLES
-    if enough and not compare(sides["baseline"], sides["ours"]).significant:
-        return "within noise as long as"
-    return "as long as" if share == "0 %" else f"{share} {'longer' if ratio > 1 else 'less'} than"
 
 
 def _change(ratio: float) -> str:

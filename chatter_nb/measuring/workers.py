@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from chatter_nb import rounds
 from chatter_nb.errors import EngineError, InputError
-from chatter_nb.history import Round
+from chatter_nb.measuring import rounds
+from chatter_nb.measuring.history import Round
 
 CLOSING_S = 20  # for a warm kernel to end
 _TOLD = 2000  # characters of what a process that died had to say

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from chatter_nb.bench import Options
+from chatter_nb.measuring.scaling import LEAST_CHARS, LENGTHS
 from chatter_nb.ranks import LEAST_SAMPLES
-from chatter_nb.scaling import LEAST_CHARS, LENGTHS
 from chatter_nb.strict import Checkpoint, Device, Interactive, OutputsDir, StrictParams, Text
 from chatter_nb.suites import SUITES
 

@@ -1,7 +1,7 @@
 """Time and memory against the length of the text: does a long text cost more than its length?
 
 Each length is spoken in a process of its own, whose peak of memory is that length's alone. Not
-here: what is drawn of it (`timeplots`).
+here: what is drawn of it (`plots`).
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from chatter_nb.errors import InputError
-from chatter_nb.history import Round
+from chatter_nb.measuring.history import Round
+from chatter_nb.measuring.workers import Work, Worker, own_tree
 from chatter_nb.suites.embedded import demo_text
-from chatter_nb.workers import Work, Worker, own_tree
 
 LENGTHS = (500, 1_500, 5_000, 16_000)  # characters; a minute of speech has about 900
 LEAST_CHARS = 50

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from chatter_nb.bench import Options, cpu_name, versions
-from chatter_nb.checkout import commit_of
 from chatter_nb.chunkstore import digest
 from chatter_nb.errors import InputError
-from chatter_nb.history import Measurement, Round, earlier
+from chatter_nb.measuring.checkout import commit_of
+from chatter_nb.measuring.history import Measurement, Round, earlier
+from chatter_nb.measuring.workers import Work, Worker, own_tree
 from chatter_nb.models import pick_device
 from chatter_nb.params import ConvertParams, SpeakParams
 from chatter_nb.project import resolve_path
@@ -25,7 +26,6 @@ from chatter_nb.runs import utc_now
 from chatter_nb.suites import SUITES, WITHOUT_A_MODEL, options_for, work_of
 from chatter_nb.timing import compare
 from chatter_nb.voices import FOLDER, content_hash
-from chatter_nb.workers import Work, Worker, own_tree
 
 Progress = Callable[[str], object]
 FIRST = "first measurement: nothing to compare with"

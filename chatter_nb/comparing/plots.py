@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chatter_nb.acoustics import loudness_unit
-from chatter_nb.comparison import Compared, Comparison, Piece
+from chatter_nb.comparing.acoustics import loudness_unit
+from chatter_nb.comparing.comparison import Compared, Comparison, Piece
 from chatter_nb.plots import ACCENT, GREY, INK, clock, house_figure
 
 if TYPE_CHECKING:
