@@ -7,7 +7,6 @@ one of them must not hide the others.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from chatter_nb.jobs import FAILED_NOTEBOOK
 from chatter_nb.ledger import LEDGER
 from chatter_nb.runs import NOTEBOOK, PARTIAL, RECORD, RunFolder, RunRecord
+from chatter_nb.textfiles import natural_key
 
 STATUSES = ("ok", "failed", "cancelled", "running", "waiting")
 
@@ -26,7 +26,6 @@ _RESUMES = "under way, or killed: the same run again goes on from there"
 _UNREADABLE = "run.json cannot be read: it is damaged, or of another version"
 _NEVER_BEGAN = "the notebook failed before its run began; see its pages"
 _GONE = "the batch recorded it as ok, but its folder holds no run.json"
-_DIGITS = re.compile(r"(\d+)")
 
 
 class Entry(BaseModel):
@@ -96,7 +95,7 @@ def read_rows(folder: Path, ledger: BatchRecord) -> list[Row]:
     entries = ledger.entries or {}
     folders = {path.name for path in folder.iterdir() if path.is_dir() and _is_run(path)}
     rows = [_row(folder, name, entries.get(name), ledger) for name in folders | set(entries)]
-    return sorted(rows, key=lambda row: natural(row.name))
+    return sorted(rows, key=lambda row: (natural_key(row.name), row.name))
 
 
 def read_ledger(folder: Path) -> BatchRecord:
@@ -115,12 +114,6 @@ def read_ledger(folder: Path) -> BatchRecord:
     head = {key: str(values.get(key) or "") for key in ("notebook", "status", "started", "ended")}
     problems = (f"{LEDGER} says nothing readable of: {', '.join(bad)}",) if bad else ()
     return BatchRecord(**head, entries=entries, problems=problems)
-
-
-def natural(name: str) -> tuple[list[str | int], str]:
-    """A key to sort names by: 2 before 10."""
-    parts = _DIGITS.split(name.casefold())
-    return [int(part) if number % 2 else part for number, part in enumerate(parts)], name
 
 
 def is_plain(name: str) -> bool:

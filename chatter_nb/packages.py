@@ -78,14 +78,15 @@ def install(
     wanted = list(wanted)
     if importlib.util.find_spec("pip") is None:
         raise UnavailableError(
-            f"cannot install {', '.join(wanted)}: {sys.executable} has no pip; run `{sys.executable} "
-            f"-m ensurepip`, or in uv's environments `uv pip install --python {sys.executable} pip`"
+            f"cannot install {', '.join(wanted)}: {sys.executable} has no pip; run "
+            f"`{sys.executable} -m ensurepip`, or in an environment of uv's "
+            f"`uv pip install --python {sys.executable} pip`"
         )
     with tempfile.TemporaryDirectory() as scratch:
         constraints = Path(scratch) / "installed.txt"
         constraints.write_text("\n".join(_held(replace, keep)), encoding="utf-8")
         command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check"]
-        # Not --quiet: with it pip names no version at fault. Its warnings are about others' packages.
+        # Not --quiet: with it pip does not say which version is at fault.
         command += ["--no-input", "--no-warn-conflicts", "--progress-bar", "off"]
         command += [] if deps else ["--no-deps"]
         command += ["--constraint", str(constraints), *wanted]

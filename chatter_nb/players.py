@@ -37,6 +37,7 @@ _MIME = {
     ".aif": "audio/aiff",
     ".aiff": "audio/aiff",
 }
+_AUDIO = "<audio controls"
 _UNQUOTED = " =:/,;()-"  # what an address may hold as it is, so that a waveform stays small
 _WAVE, _SEAM = "#6f97c4", "#d1602b"  # mid tones: they read on white and on black
 
@@ -82,6 +83,11 @@ def waveform_player(
     )
 
 
+def playing(player: str) -> str:
+    """The same player, but its first sound starts by itself: a person has just asked for it."""
+    return player.replace(_AUDIO, f"{_AUDIO} autoplay", 1)
+
+
 def download_links(paths: Sequence[Path], start: Path, *, embedded: Path | None = None) -> str:
     """A link a file, from the folder `start`; one that is embedded is taken from its player."""
     return "".join(
@@ -119,7 +125,7 @@ def _audio(urls: Sequence[str], kind: str, label: str) -> str:
     # What is embedded is here already. Chromium hangs where one that was put off is moved twice.
     preload = "auto" if urls[0].startswith("data:") else "none"
     return (
-        f'<audio controls preload="{preload}" style="width:100%;max-width:60em" '
+        f'{_AUDIO} preload="{preload}" style="width:100%;max-width:60em" '
         f'aria-label="{html.escape(label)}">{tags}</audio>'
     )
 

@@ -15,7 +15,7 @@ def bench(
     suite: Annotated[
         str,
         typer.Argument(
-            help="Which workload: embedded, convert, batch, load, overhead, t3, s3gen, pipeline."
+            help="Which workload: embedded, convert, batch, form, load, overhead, t3, s3gen, pipeline."
         ),
     ],
     chunks: Annotated[int | None, typer.Option(help="How many chunks.")] = None,

@@ -19,13 +19,13 @@ from chatter_nb.comparing.alignment import align
 from chatter_nb.comparing.params import CompareParams
 from chatter_nb.contrast import contrast, told
 from chatter_nb.errors import InputError
-from chatter_nb.listing import natural
 from chatter_nb.params import SpeakParams
 from chatter_nb.planning import count
 from chatter_nb.plots import lossless_file
 from chatter_nb.project import resolve_path
 from chatter_nb.runs import RECORD, RunRecord
 from chatter_nb.speech import Speech, load_speech
+from chatter_nb.textfiles import natural_key
 
 MAX_RUNS = 12  # side by side; a row of more is no comparison by ear
 COMPARE = "compare"  # under outputs_dir: the samples, and the answers of blind tests
@@ -170,7 +170,7 @@ def _folders(name: str, params: CompareParams) -> list[Path]:
     for place in places:
         if (place / RECORD).is_file():
             return [place]
-        inside = sorted(place.glob(f"*/{RECORD}"), key=lambda path: natural(path.parent.name))
+        inside = sorted(place.glob(f"*/{RECORD}"), key=lambda path: natural_key(path.parent.name))
         if inside:
             return [path.parent for path in inside]
     known = sorted(

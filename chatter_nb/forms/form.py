@@ -25,6 +25,7 @@ from chatter_nb.forms.uploads import CopyButton, Upload, page
 from chatter_nb.forms.worker import Worker
 from chatter_nb.models import relinquish
 from chatter_nb.paramtext import LEFT_OUT, from_yaml, to_yaml
+from chatter_nb.players import playing
 from chatter_nb.project import resolve_path
 from chatter_nb.speech import Speech
 from chatter_nb.strict import RunParams
@@ -64,7 +65,7 @@ class Form(widgets.VBox):
         self.layout.width = "100%"
         self.load(params)
         if speech is not None:
-            self._keep(params, speech)
+            self._keep(params, speech, play=False)
 
     # What a subclass says ------------------------------------------------------------------------
 
@@ -142,11 +143,11 @@ class Form(widgets.VBox):
             self._progress.end()
             self._running(False)
 
-    def _keep(self, params: RunParams, speech: Speech) -> None:
+    def _keep(self, params: RunParams, speech: Speech, *, play: bool = True) -> None:
         self.sheet.resolved(speech.record.engine.name)
         take = self.takes.add(params, speech)
         self._result.outputs = ()
-        self._result.append_display_data(HTML(take.player))
+        self._result.append_display_data(HTML(playing(take.player) if play else take.player))
         self._tell(f"Take {take.number}: {speech}")
         self._finished(params, speech)
         if speech.record.warnings:

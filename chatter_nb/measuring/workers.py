@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import chatter_nb
 from chatter_nb.errors import EngineError, InputError
 from chatter_nb.measuring import rounds
 from chatter_nb.measuring.history import Round
@@ -35,7 +36,7 @@ class Work:
 
 def own_tree() -> Path:
     """The folder that holds the package which is running."""
-    return Path(rounds.__file__).resolve().parents[1]
+    return Path(chatter_nb.__file__).resolve().parents[1]
 
 
 class Worker:

@@ -19,7 +19,7 @@ from chatter_nb.measuring.workers import Work
 ENGINES = ("chatterbox", "chatterbox-multilingual", "chatterbox-turbo")
 PRECISIONS = ("auto", "exact", "fast")
 _MODEL = {"checkpoint": "", "engine": "chatterbox", "device": "auto"}
-WITHOUT_A_MODEL = ("embedded", "convert", "batch")  # no checkpoint, and on the processor
+WITHOUT_A_MODEL = ("embedded", "convert", "batch", "form")  # no checkpoint, and on the processor
 # Ours is measured as a whole run, of which these suites judge a part (`history.judged_s`).
 _MEASURED_AS = {"t3": "pipeline", "s3gen": "pipeline", "overhead": "pipeline"}
 
@@ -39,6 +39,7 @@ SUITES = {
     ),
     "convert": Suite("the embedded conversion: bare calls, and a run to a file", {"repeats": 5}),
     "batch": Suite("a notebook's overhead: a fresh kernel, a warm one", {"repeats": 30}),
+    "form": Suite("the form in a browser: ready, first audio, a chunk made again", {"repeats": 5}),
     "load": Suite("loading a model, each in a process of its own", {"repeats": 3} | _MODEL),
     "overhead": Suite(
         "a bare model, upstream's or the embedded one: what is spent around it",
