@@ -29,7 +29,7 @@ lab: $(VENV)/base.done
 	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/01_speak.ipynb
 
 test: $(VENV)/test.done browser
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile
 
 test-slow: $(VENV)/test.done browser
 	$(BIN)/pytest -m slow

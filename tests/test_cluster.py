@@ -326,6 +326,7 @@ def test_a_folder_of_the_same_name_is_another(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("ray_here")
+@pytest.mark.slow
 def test_the_engine_is_asked_of_the_cluster():
     """`auto` is what the workers have, not what this process has."""
     params = BatchParams(files=("a.yaml",), ray=True, gpus_per_worker=0)

@@ -297,6 +297,7 @@ def test_the_other_models_run_the_whole_road(model, params, tiny):
     assert np.abs(samples).max() > 0.01
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_bytes(params, tiny, tmp_path):
     """Killed after its first chunk, in a process of its own."""
     import time
