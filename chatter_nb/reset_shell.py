@@ -145,7 +145,7 @@ def _forget_names(shell: Any) -> None:
         setattr(history, name, "")
     shell.execution_count = 1
     shell.payload_manager.clear_payload()
-    shell.compile._filename_map.clear()
+    getattr(shell.compile, "_filename_map", {}).clear()  # IPython 7 keeps none
     shell.last_execution_result = None
     shell.set_next_input("", replace=True)
     shell.payload_manager.clear_payload()
@@ -157,9 +157,8 @@ def _forget_names(shell: Any) -> None:
 
 def keep_comms() -> Restore:
     """Widgets and what connects them with a page."""
-    import comm
-
-    manager: Any = comm.get_comm_manager()
+    shell: Any = get_ipython()
+    manager: Any = shell.kernel.comm_manager  # ipykernel before 6.18 has no package `comm`
     targets = dict(manager.targets)
 
     def restore() -> None:

@@ -46,7 +46,7 @@ def _copy(source: Path, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".samples-") as scratch:
             whole = Path(scratch) / target.name
-            ignored = shutil.ignore_patterns("__pycache__", ".*", "*.py", "*.pyc")
+            ignored = shutil.ignore_patterns("__pycache__", ".*", "*.py", "*.pyc", "*.toml")
             shutil.copytree(source, whole, ignore=ignored)
             os.replace(whole, target)
     except OSError as error:
