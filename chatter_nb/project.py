@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,15 @@ class _StrictLoader(yaml.SafeLoader):
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        seen: set[Any] = set()
         for key in keys:
-            if keys.count(key) > 1:
+            if not isinstance(key, Hashable):
+                continue  # the loader itself refuses it
+            if key in seen:
                 raise yaml.MarkedYAMLError(
                     problem=f"{key!r} is given twice", problem_mark=node.start_mark
                 )
+            seen.add(key)
         return super().construct_mapping(node, deep)
 
 

@@ -46,12 +46,21 @@ def run_key(code: str, params: AnyParams, engine: str, *, fetch: bool) -> str:
             "code": code,
             "params": values,
             "engine": engine,
-            "content": {name: _content(path) for name, path in _named(params)},
+            "content": _contents(params),
             "chatter_nb": __version__,
             "model": model_version(engine, params.checkpoint, convert=convert, fetch=fetch),
         },
         size=_DIGEST_BYTES,
     )
+
+
+def content_digest(params: AnyParams) -> str:
+    """A short hash of what the files hold that parameters name; empty where they name none.
+
+    Raises `InputError` where one is not there.
+    """
+    contents = _contents(params)
+    return digest(contents, size=3) if contents else ""
 
 
 @lru_cache(maxsize=64)
@@ -86,6 +95,10 @@ def _named(params: AnyParams) -> list[tuple[str, Path]]:
         with suppress(InputError):  # an engine's own voice; any other is found wanting later
             named.append((voice[0], library_of(params).find(voice[1])))
     return named
+
+
+def _contents(params: AnyParams) -> dict[str, Any]:
+    return {name: _content(path) for name, path in _named(params)}
 
 
 def _content(path: Path) -> Any:

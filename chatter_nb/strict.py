@@ -179,6 +179,8 @@ class RunParams(StrictParams):
     _unnamed: ClassVar[str] = "run"  # begins the name of a run whose source has no letters
 
     if TYPE_CHECKING:  # every kind of run has these, at a place of its own
+        engine: Any
+        seed: int
         outputs_dir: str
         run_name: str
 

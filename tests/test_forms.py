@@ -194,6 +194,84 @@ def test_a_chunk_of_a_drawn_seed_can_be_made_again(form):
     assert [chunk.take for chunk in second.chunks] == [1, 0, 0]
 
 
+def test_making_a_chunk_again_keeps_what_is_typed(form):
+    """The chunks on offer are of the take that is shown; a text that was typed since stays."""
+    made = press_speak(form())
+    made.text.value = "My long new text."
+    made.chunks._make.click()
+    assert made.wait(60)
+    assert made.text.value == "My long new text."
+    assert made.params.takes == {}
+    assert made.takes.all[1].params.text == TEXT
+    assert made.takes.all[1].speech.record.chunks[0].take == 1
+
+
+def test_every_draw_of_a_seed_is_a_take(form):
+    """With its seed told, so that its settings make it again."""
+    made = form(seed=-1)
+    for _ in range(2):
+        press_speak(made)
+    first, second = made.takes.all
+    assert first.params.seed == first.speech.record.seed >= 0
+    assert first.params.seed != second.params.seed
+    assert first.speech.folder != second.speech.folder
+    assert made.params.seed == -1
+    made.takes._cards.children[1].children[1].children[0].click()  # the first one's settings
+    assert made.params.seed == first.params.seed
+
+
+def test_a_file_that_was_edited_is_another_take(form, tmp_path):
+    path = tmp_path / "mine.txt"
+    made = form(text="", text_file=str(path))
+    for text in ("One wind blew.", "One wind blew, and then it blew once more."):
+        path.write_text(text)
+        press_speak(made)
+        assert problem(made) == ""
+    first, second = made.takes.all
+    assert first.speech.audio_s < second.speech.audio_s
+    assert first.speech.folder != second.speech.folder
+
+
+def test_knobs_that_the_engine_does_not_take_are_told(form, tmp_path):
+    made = form()
+    made.yaml.value = "text: a\nengine: hibari\ncfg_weight: 0.5\ntemperature: 0.7"
+    made.load_yaml()
+    assert "does not take cfg_weight, temperature: left out" in problem(made)
+
+
+def test_a_slider_holds_what_was_loaded(form):
+    """To the last digit, and below its first step."""
+    asked = {"temperature": 0.01, "top_p": 0.02, "min_p": 0.0123456789}
+    made = form(engine="chatterbox", **asked)
+    assert {name: getattr(made.params, name) for name in asked} == asked
+
+
+def test_a_run_that_is_gone_is_a_sentence(form):
+    import shutil
+
+    made = press_speak(form())
+    shutil.rmtree(made.takes.all[0].speech.folder)
+    made.chunks._hear.click()
+    assert "speech.wav" in problem(made)
+    assert "Traceback" not in problem(made)
+
+
+def test_a_thread_that_cannot_start_leaves_the_form_usable(form, monkeypatch):
+    made = form()
+
+    def refuse(work):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(made._worker, "start", refuse)
+    press_speak(made)
+    assert "can't start new thread" in problem(made).replace("&#x27;", "'")
+    assert not made._go.disabled
+    assert made._stop.disabled
+    monkeypatch.undo()
+    press_speak(made)
+    assert len(made.takes.all) == 1
+
+
 def test_a_chunk_is_heard_alone(form):
     made = press_speak(form())
     made.chunks._choice.value = 2
@@ -319,6 +397,22 @@ def test_a_bad_upload_is_a_sentence_and_leaves_nothing(form, tmp_path, data, nam
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+def test_a_voice_that_cannot_be_kept_is_a_sentence(form, tmp_path):
+    """The place for voices is a file."""
+    (tmp_path / "taken").write_text("")
+    made = form(voices_dir=str(tmp_path / "taken"))
+    told = send(
+        uploads_of(made)["A voice from a recording"], ROOT / TARGET, "a.flac", part_bytes=10**6
+    )
+    assert "cannot write" in told
+    assert list((tmp_path / "uploads").iterdir()) == []
+
+
+def test_a_voice_for_an_engine_that_clones_none_says_so(form):
+    picker = uploads_of(form())["A voice from a recording"]
+    assert "clones no voice" in send(picker, ROOT / TARGET, "a.flac", part_bytes=10**6)
+
+
 def test_a_silent_or_short_voice_is_refused(form, tmp_path):
     path = tmp_path / "short.wav"
     soundfile.write(path, [0.1, -0.1] * 4000, 16_000)
@@ -357,7 +451,8 @@ def test_parts_out_of_order_are_refused(form, tmp_path):
         (".hidden", "upload.hidden"),
         ("a;rm -rf $HOME.wav", "a-rm -rf -HOME.wav"),
         ("", "upload"),
-        ("ü" * 300 + ".flac", "ü" * 80 + ".flac"),
+        ("ü" * 300 + ".flac", "ü" * 90 + ".flac"),
+        ("録音" * 45 + ".wav", "録音" * 30 + ".wav"),
     ],
 )
 def test_names_of_uploads_lead_nowhere_else(name, safe):

@@ -19,9 +19,16 @@ MAX_TEXT = 70  # characters, of a line to choose from
 
 
 class ChunkPicker:
-    """Choose a chunk, hear it, have it made again. `again(params)` is called with the new takes."""
+    """Choose a chunk, hear it, have it made again.
 
-    def __init__(self, again: Callable[[SpeakParams], object]) -> None:
+    `again(shown, params)` is called with a run's parameters, and with those of its next take.
+    """
+
+    def __init__(
+        self,
+        again: Callable[[SpeakParams, SpeakParams], object],
+        guard: Callable[[Callable[[], object]], None],
+    ) -> None:
         self._again = again
         self._speech: Speech | None = None
         self._params: SpeakParams | None = None
@@ -34,8 +41,8 @@ class ChunkPicker:
         self._hear = widgets.Button(description="Hear it", icon="volume-up")
         self._make = widgets.Button(description="Make it again", icon="refresh")
         self._sound = widgets.Box([])
-        self._hear.on_click(lambda _: self._play())
-        self._make.on_click(lambda _: self.ask())
+        self._hear.on_click(lambda _: guard(self._play))
+        self._make.on_click(lambda _: guard(self.ask))
         self._choice.observe(lambda _: self._silence(), names="value")
         row = widgets.HBox(
             [self._choice, self._hear, self._make],
@@ -71,7 +78,8 @@ class ChunkPicker:
         """Have the chosen chunk made again."""
         if self._speech is not None and self._params is not None and self._choice.value is not None:
             record = self._speech.record
-            self._again(with_next_take(self._params, record, record.chunks[self._choice.value]))
+            chunk = record.chunks[self._choice.value]
+            self._again(self._params, with_next_take(self._params, record, chunk))
 
 
 def with_next_take(params: SpeakParams, record: RunRecord, chunk: ChunkRecord) -> SpeakParams:

@@ -157,6 +157,14 @@ def _slider(control: Control, options: Sequence[Any]) -> Made:
     )
     slider.style.description_width = "0"
 
+    loaded: list[float | None] = [None]
+
+    def read() -> float | None:
+        if not is_set.value:
+            return None
+        # A slider adds steps up (0.15000000000000002); what was loaded stays as it is.
+        return slider.value if slider.value == loaded[0] else round(slider.value, 6)
+
     def switch(change: Any) -> None:
         slider.disabled = not change["new"]
 
@@ -164,16 +172,12 @@ def _slider(control: Control, options: Sequence[Any]) -> Made:
         is_set.value = value is not None
         if value is not None:
             slider.step = _STEP if round(value / _STEP, 6).is_integer() else 0.001
-            slider.value = value
+            slider.min = min(slider.min, value)  # above 0 there is room below the first step
+            slider.value = loaded[0] = value
 
     is_set.observe(switch, names="value")
     inputs = [label_of(field), is_set, slider]
-    return inputs, lambda: _rounded(slider.value) if is_set.value else None, show
-
-
-def _rounded(value: float) -> float:
-    """A slider adds steps up: 0.15000000000000002."""
-    return round(value, 6)
+    return inputs, read, show
 
 
 def _number(control: Control, options: Sequence[Any]) -> Made:

@@ -25,12 +25,15 @@ from chatter_nb.forms.uploads import CopyButton, Upload, page
 from chatter_nb.forms.worker import Worker
 from chatter_nb.models import relinquish
 from chatter_nb.paramtext import LEFT_OUT, from_yaml, to_yaml
+from chatter_nb.planning import draw_seed
 from chatter_nb.players import playing
 from chatter_nb.project import resolve_path
+from chatter_nb.runkeys import content_digest
 from chatter_nb.speech import Speech
 from chatter_nb.strict import RunParams
 
 UPLOADS = "uploads"  # under the outputs root
+MAX_YAML_BYTES = 1_000_000
 _NAME_CHARS = 100  # of a run's name, before the hash that tells takes apart
 _STORM_S = 0.3  # a second click within this long is the same click
 
@@ -48,13 +51,14 @@ class Form(widgets.VBox):
     def __init__(self, params: RunParams, speech: Speech | None = None) -> None:
         self._worker = Worker()
         self._clicked_s = 0.0
-        engine = speech.record.engine.name if speech and params.engine == "auto" else None  # type: ignore[attr-defined]
+        engine = speech.record.engine.name if speech and params.engine == "auto" else None
         self.sheet = Sheet(self.cls, self._suggestions(params), engine)
         self.notices = Notices()
         self._progress = ProgressLine(self.unit)
         self._result = widgets.Output()
         self._told = widgets.HTML()
-        self.takes = Takes(self.load)
+        self.takes = Takes(self.load, self._guard)
+        self._unfinished: tuple[RunParams, RunParams] | None = None  # as asked for, as drawn
         self._go = widgets.Button(description=self.verb, button_style="primary", icon=self.icon)
         self._stop = widgets.Button(description="Cancel", icon="stop", disabled=True)
         self._go.on_click(lambda _: self._clicked())
@@ -101,7 +105,12 @@ class Form(widgets.VBox):
     def load(self, params: RunParams) -> None:
         """Put a run's parameters into the form."""
         self.notices.clear()
-        self.sheet.show(params)
+        left_out = self.sheet.show(params)
+        if left_out:
+            self.notices.note(f"the engine does not take {', '.join(left_out)}: left out")
+
+    def _guard(self, call: Callable[[], object]) -> None:
+        guarded(self.notices, call)
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait for the run in hand: for tests, and for cells that go on from a form."""
@@ -111,17 +120,37 @@ class Form(widgets.VBox):
         """Make a run of these; False while another one is being made."""
         if self._worker.busy:
             return False
+        params = self._drawn(params)
         self.notices.clear()
         self._running(True)
         self._progress.begin("getting ready …")
-        return self._worker.start(lambda cancelled: self._work(params, cancelled))
+        started = False
+        try:
+            started = self._worker.start(lambda cancelled: self._work(params, cancelled))
+        finally:
+            if not started:
+                self._idle()
+        return started
+
+    def _drawn(self, params: RunParams) -> RunParams:
+        """With a seed in place of -1: every draw is a take of its own, and its YAML makes it again.
+
+        What was cancelled goes on with the seed that it had.
+        """
+        if params.seed >= 0:
+            return params
+        asked, drawn = self._unfinished or (None, params)
+        if asked != params:
+            drawn = params.model_copy(update={"seed": draw_seed()})
+        self._unfinished = (params, drawn)
+        return drawn
 
     # What happens --------------------------------------------------------------------------------
 
     def _clicked(self) -> None:
         now_s = time.monotonic()
         if not self._worker.busy and now_s - self._clicked_s > _STORM_S:
-            guarded(self.notices, lambda: self.start(self.params))
+            self._guard(lambda: self.start(self.params))
         self._clicked_s = now_s
 
     def _cancel(self) -> None:
@@ -130,21 +159,28 @@ class Form(widgets.VBox):
 
     def _work(self, params: RunParams, cancelled: Callable[[], bool]) -> None:
         """In the form's thread. Whatever happens, the form can be used again after it."""
-        relinquish()  # a model on another device or checkpoint may take the place of the last one
         try:
-            self._keep(params, self._render(_apart(params), self._progress.update, cancelled))
+            relinquish()  # a model on another device or checkpoint may take the last one's place
+            self._keep(params, self._render(apart(params), self._progress.update, cancelled))
+            self._unfinished = None
         except Cancelled as stopped:
             self.notices.note(f"{stopped} (press {self.verb})")
         except ChatterError as error:
             self.notices.problem(str(error))
+        except OSError as error:
+            self.notices.problem(f"{error.strerror}: {error.filename}")
         except Exception as error:
             self.notices.defect(error, traceback.format_exc())
         finally:
-            self._progress.end()
-            self._running(False)
+            self._idle()
+
+    def _idle(self) -> None:
+        self._progress.end()
+        self._running(False)
 
     def _keep(self, params: RunParams, speech: Speech, *, play: bool = True) -> None:
-        self.sheet.resolved(speech.record.engine.name)
+        if params.engine == "auto":
+            self.sheet.resolved(speech.record.engine.name)
         take = self.takes.add(params, speech)
         self._result.outputs = ()
         self._result.append_display_data(HTML(playing(take.player) if play else take.player))
@@ -181,8 +217,9 @@ class Form(widgets.VBox):
         take = widgets.Button(
             description="Load this YAML", layout=widgets.Layout(width="auto"), icon="upload"
         )
-        take.on_click(lambda _: guarded(self.notices, self.load_yaml))
+        take.on_click(lambda _: self._guard(self.load_yaml))
         upload = self._upload("or a file", ".yaml,.yml", self._yaml_came)
+        upload.limit_bytes = MAX_YAML_BYTES
         below = widgets.HBox([take, upload], layout=widgets.Layout(**_WRAP))
         fold = widgets.VBox([self.yaml, below], layout=widgets.Layout(display="none"))
         load.observe(lambda change: _display(fold, change["new"]), names="value")
@@ -207,7 +244,7 @@ class Form(widgets.VBox):
     def _copied(self) -> str | None:
         """The form as YAML, shown as well: not every browser lets a page write its clipboard."""
         self.notices.clear()
-        guarded(self.notices, lambda: setattr(self.yaml, "value", to_yaml(self.params)))
+        self._guard(lambda: setattr(self.yaml, "value", to_yaml(self.params)))
         if self.notices.box.value:
             return None
         self._yaml_fold.value = True
@@ -229,12 +266,13 @@ class Form(widgets.VBox):
         return "loaded"
 
 
-def _apart(params: RunParams) -> RunParams:
-    """A folder of its own for every take of a named run: a later one must not overwrite it."""
-    if not params.run_name:
-        return params
-    name = f"{params.run_name[:_NAME_CHARS].rstrip(' .')}-{params.digest()}"
-    return params.model_copy(update={"run_name": name})
+def apart(params: RunParams) -> RunParams:
+    """With a folder of its own: a take must not overwrite another, by the same name or of a file
+    that was edited since."""
+    name = params.resolved_run_name()[:_NAME_CHARS].rstrip(" .")
+    name += f"-{params.digest()}" if params.run_name else ""
+    read = content_digest(params)  # type: ignore[arg-type]
+    return params.model_copy(update={"run_name": f"{name}-{read}" if read else name})
 
 
 def _display(box: Any, visible: bool) -> None:

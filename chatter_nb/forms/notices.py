@@ -11,6 +11,7 @@ import ipywidgets as widgets
 from chatter_nb.execution import Progress
 from chatter_nb.planning import count, minutes
 
+MAX_LINES = 20  # of a list of problems
 _SHORTEST_S = 0.1  # between two updates: more would flood the browser on a fast engine
 _TEXT = "color: var(--jp-ui-font-color1, inherit); line-height: 1.4; white-space: pre-wrap"
 _PROBLEM = f"{_TEXT}; border-left: 4px solid #d1602b; padding: 0.2em 0.8em; margin: 0.3em 0"
@@ -101,7 +102,10 @@ def _listed(told: str) -> str:
         return html.escape(told)
     indented = any(line.startswith("  ") for line in told.splitlines()[1:])
     heading = html.escape(lines[0]) if indented else ""
-    items = "".join(f"<li>{html.escape(line)}</li>" for line in lines[indented:])
+    shown = lines[indented:]
+    if len(shown) > MAX_LINES:
+        shown = [*shown[:MAX_LINES], f"… and {len(shown) - MAX_LINES} more"]
+    items = "".join(f"<li>{html.escape(line)}</li>" for line in shown)
     return f'{heading}<ul style="margin: 0; padding-left: 1.2em">{items}</ul>'
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from contextlib import suppress
 from pathlib import Path
 
+from chatter_nb.disk import part_path, write_error
 from chatter_nb.errors import InputError
 from chatter_nb.forms.uploads import free_name
 from chatter_nb.params import AnyParams
@@ -30,7 +34,6 @@ def receive_voice(path: Path, params: AnyParams) -> tuple[str, str]:
     """
     notes = check_upload(path, min_s=None)
     library = library_of(params)
-    library.folder.mkdir(parents=True, exist_ok=True)
     kept = _move(path, library)
     told = "; ".join([f"voice '{kept.stem}' is ready, {duration_s(kept):.1f} s", *notes])
     return kept.stem, told
@@ -55,5 +58,15 @@ def check_upload(path: Path, *, min_s: float | None) -> list[str]:
 def _move(path: Path, library: Library) -> Path:
     """Names are looked up without their suffix: one that is taken gets a number."""
     kept = free_name(library.folder / path.name, taken=library.names())
-    path.replace(kept)
+    part = part_path(kept)
+    try:
+        library.folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, part)  # the voices may lie on another disk, such as Drive
+        os.replace(part, kept)
+    except OSError as error:
+        told = write_error(kept, error)
+        with suppress(OSError):
+            part.unlink()
+        raise told from error
+    path.unlink()
     return kept

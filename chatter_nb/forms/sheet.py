@@ -59,7 +59,7 @@ class Sheet:
 
     def values(self) -> dict[str, Any]:
         """What the controls hold, typed as `-p` would be, without what the engine does not take."""
-        taken = self._taken()
+        taken = self.taken
         given = {
             name: control.value
             for name, control in self.controls.items()
@@ -67,11 +67,20 @@ class Sheet:
         }
         return self.cls.coerce(given)
 
-    def show(self, params: RunParams) -> None:
-        """Put a run's values into the controls."""
+    def show(self, params: RunParams) -> list[str]:
+        """Put a run's values into the controls; returns what is set and is not for the engine."""
         for name, control in self.controls.items():
             control.value = getattr(params, name)
         self.follow_engine()
+        held = self.cls.model_fields.keys() & _OF_ENGINES
+        taken = self.taken
+        return sorted(
+            name
+            for name in held
+            if taken is not None
+            and name not in taken.takes
+            and getattr(params, name) != self.cls.model_fields[name].default
+        )
 
     def on_change(self, call: Callable[[], object]) -> None:
         for control in self.controls.values():
@@ -85,13 +94,14 @@ class Sheet:
 
     def follow_engine(self) -> None:
         """Show the knobs of the engine that is chosen, with its own values."""
-        taken = self._taken()
+        taken = self.taken
         for name in _OF_ENGINES & self.controls.keys():
             control = self.controls[name]
             control.show(taken is None or name in taken.takes)
             control.engine_has(taken.knobs.get(name) if taken else None)
 
-    def _taken(self) -> EngineEntry | None:
+    @property
+    def taken(self) -> EngineEntry | None:
         """The entry of the chosen engine; None while nobody knows what `auto` will be."""
         chosen = self.controls["engine"].value
         name = self._auto if chosen == "auto" else chosen

@@ -9,7 +9,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from chatter_nb.errors import InputError
+from chatter_nb.errors import InputError, ParamError
 from chatter_nb.execution import Progress
 from chatter_nb.forms.chunks import ChunkPicker
 from chatter_nb.forms.form import Form
@@ -57,16 +57,26 @@ class SpeakForm(Form):
         self.text.value = params.text  # type: ignore[attr-defined]
 
     def _below(self) -> Sequence[Any]:
-        self.chunks = ChunkPicker(self.make_again)
+        self.chunks = ChunkPicker(self.make_again, self._guard)
         result, told, takes = super()._below()
         return [result, self.chunks.box, told, takes]
 
-    def make_again(self, params: SpeakParams) -> bool:
-        """Another take of one chunk; the form shows it too, so that its YAML makes the same."""
+    def make_again(self, shown: SpeakParams, params: SpeakParams) -> bool:
+        """Another take of one chunk. The form follows, so that its YAML makes the same, unless it
+        holds something else by now: what is typed is not thrown away."""
         if self._worker.busy:
             return False
-        self.load(params)
+        if self._holds(shown):
+            self.load(params)
         return self.start(params)
+
+    def _holds(self, shown: SpeakParams) -> bool:
+        try:
+            held = self.params
+        except ParamError:
+            return False
+        same_seed = {"seed": shown.seed} if held.seed < 0 else {}  # it was drawn for this take
+        return bool(held.model_copy(update=same_seed) == shown)
 
     def _render(
         self, params: Any, progress: Callable[[Progress], None], cancelled: Callable[[], bool]
@@ -110,6 +120,9 @@ class SpeakForm(Form):
     def _voice_came(self, path: Path) -> str:
         voice, told = receive_voice(path, self.params_for_voices())
         self.sheet.controls["voice"].suggest(voice)
+        taken = self.sheet.taken
+        if taken is not None and "prompt_s" not in taken.takes:
+            told += "; the chosen engine clones no voice: choose one that does, such as chatterbox"
         return told
 
     def params_for_voices(self) -> SpeakParams:

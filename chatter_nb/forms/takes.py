@@ -32,8 +32,12 @@ class Take:
 class Takes:
     """Cards of takes, the newest first. `use(params)` puts a take's settings back."""
 
-    def __init__(self, use: Callable[[RunParams], object]) -> None:
-        self._use = use
+    def __init__(
+        self,
+        use: Callable[[RunParams], object],
+        guard: Callable[[Callable[[], object]], None],
+    ) -> None:
+        self._use, self._guard = use, guard
         self._takes: list[Take] = []
         self._made = 0
         self._title = widgets.HTML()
@@ -48,7 +52,7 @@ class Takes:
 
     def add(self, params: RunParams, speech: Speech) -> Take:
         """Keep a take; the same settings once more take the place of the earlier ones."""
-        same = [one for one in self._takes if one.params == params]
+        same = [one for one in self._takes if one.speech.folder == speech.folder]
         self._made += not same
         number = same[0].number if same else self._made
         take = Take(number, params, speech, show.player(speech).data)
@@ -70,8 +74,8 @@ class Takes:
     def _card(self, take: Take, differing: Sequence[str]) -> Any:
         use = widgets.Button(description="Use these settings", layout=widgets.Layout(width="auto"))
         remove = widgets.Button(description="Remove", layout=widgets.Layout(width="auto"))
-        use.on_click(lambda _: self._use(take.params))
-        remove.on_click(lambda _: self.remove(take))
+        use.on_click(lambda _: self._guard(lambda: self._use(take.params)))
+        remove.on_click(lambda _: self._guard(lambda: self.remove(take)))
         page = widgets.HTML(_caption(take, differing) + take.player)
         layout = widgets.Layout(
             border="1px solid rgba(128, 128, 128, 0.4)",

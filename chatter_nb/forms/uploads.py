@@ -21,7 +21,7 @@ from chatter_nb.errors import ChatterError, InputError
 
 LIMIT_BYTES = 500_000_000  # an hour and a half of 16-bit stereo at 44.1 kHz, roughly
 PART_BYTES = 2_000_000  # far below the server's 10 MB, large enough to be fast
-MAX_NAME = 80
+MAX_NAME_BYTES = 180  # a file system takes 255, and parts and numbers are added
 
 _FOREIGN = re.compile(r"[^\w .+-]+")
 
@@ -57,6 +57,7 @@ class Upload(anywidget.AnyWidget):
         super().__init__(label=label, accept=accept)
         self._folder, self._received = folder, received
         self._incoming: _Incoming | None = None
+        self._turn: str | None = None
         self.on_msg(self._take)
 
     def _take(self, widget: Any, content: dict[str, Any], buffers: list[Any]) -> None:
@@ -66,6 +67,9 @@ class Upload(anywidget.AnyWidget):
         except ChatterError as error:
             self._drop()
             told = str(error)
+        except Exception as error:  # else the page would wait for an answer for ever
+            self._drop()
+            told = f"the upload failed ({type(error).__name__}: {error})"
         if told is None:
             self.send({"kind": "more", "turn": turn})
         else:
@@ -76,8 +80,9 @@ class Upload(anywidget.AnyWidget):
         if content["kind"] == "begin":
             self._drop()
             self._incoming = _Incoming.begin(self._folder(), content, self.limit_bytes)
+            self._turn = content.get("turn")
             return None
-        if self._incoming is None:
+        if self._incoming is None or content.get("turn") != self._turn:
             raise InputError("the kernel knows nothing of this upload: choose the file again")
         self._incoming.add(content["offset"], buffers)
         if not content["last"]:
@@ -85,7 +90,7 @@ class Upload(anywidget.AnyWidget):
         path, self._incoming = self._incoming.finish(), None
         try:
             return self._received(path)
-        except ChatterError:
+        except BaseException:
             path.unlink(missing_ok=True)
             raise
 
@@ -170,7 +175,8 @@ def safe_name(name: str) -> str:
     """A file's name as a person gave it, without what leads elsewhere or trips a shell."""
     last = re.split(r"[/\\]", name)[-1]
     stem, dot, suffix = last.rpartition(".")
-    kept = _FOREIGN.sub("-", stem if dot else suffix).strip(" .-")[:MAX_NAME] or "upload"
+    kept = _FOREIGN.sub("-", stem if dot else suffix).strip(" .-")
+    kept = kept.encode()[:MAX_NAME_BYTES].decode(errors="ignore") or "upload"
     ending = _FOREIGN.sub("", suffix)[:8] if dot else ""
     return f"{kept}.{ending}" if ending else kept
 

@@ -15,7 +15,7 @@ function render({ model, el }) {
 
   let file = null;
   let sent = 0;
-  let turn = 0; // answers to an earlier file's parts are passed over
+  let turn = ""; // answers to an earlier file's parts, or to another view's, are passed over
 
   const size = (bytes) =>
     bytes >= 1e9 ? (bytes / 1e9).toFixed(1) + " GB" : (bytes / 1e6).toFixed(1) + " MB";
@@ -32,7 +32,7 @@ function render({ model, el }) {
   input.addEventListener("change", () => {
     file = input.files[0];
     if (!file) return;
-    turn += 1;
+    turn = Math.random().toString(36).slice(2);
     sent = 0;
     const limit = model.get("limit_bytes");
     if (file.size > limit) {
@@ -47,7 +47,7 @@ function render({ model, el }) {
   });
 
   const answer = (message) => {
-    if (message.turn !== turn) return;
+    if (!file || message.turn !== turn) return;
     if (message.kind === "more") {
       if (file.size) {
         const share = Math.round((100 * sent) / file.size);
@@ -59,6 +59,7 @@ function render({ model, el }) {
       });
     } else {
       told.textContent = message.told;
+      file = null;
       input.value = ""; // so that the same file can be chosen again
     }
   };
