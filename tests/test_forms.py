@@ -177,7 +177,7 @@ def test_one_chunk_is_made_again_alone(form, tmp_path):
     before, after = (chunk_wav(take.speech, 1) for take in (first, second))
     assert before != after
     assert chunk_wav(first.speech, 2) == chunk_wav(second.speech, 2)
-    told = made._copied()
+    told = made.yaml.copied()
     assert "takes:" in told
     again = from_yaml(SpeakParams, told, outputs_dir=str(tmp_path / "again"))
     assert generate_tts(again).record.files[0].sha256 == second.speech.record.files[0].sha256
@@ -234,8 +234,8 @@ def test_a_file_that_was_edited_is_another_take(form, tmp_path):
 
 def test_knobs_that_the_engine_does_not_take_are_told(form, tmp_path):
     made = form()
-    made.yaml.value = "text: a\nengine: hibari\ncfg_weight: 0.5\ntemperature: 0.7"
-    made.load_yaml()
+    made.yaml.text.value = "text: a\nengine: hibari\ncfg_weight: 0.5\ntemperature: 0.7"
+    made.yaml.load()
     assert "does not take cfg_weight, temperature: left out" in problem(made)
 
 
@@ -310,19 +310,19 @@ def test_takes_of_a_named_run_do_not_overwrite_each_other(form, tmp_path):
 
 def test_yaml_goes_round(form):
     made = form(speed=0.9)
-    told = made._copied()
+    told = made.yaml.copied()
     assert "speed: 0.9" in told
-    made.yaml.value = told.replace("0.9", "1.25")
-    made.load_yaml()
+    made.yaml.text.value = told.replace("0.9", "1.25")
+    made.yaml.load()
     assert made.params.speed == 1.25
     assert made.text.value == TEXT
 
 
 def test_yaml_that_does_not_hold_changes_nothing(form):
     made = form(speed=0.9)
-    made.yaml.value = "text: a\nsede: 3"
+    made.yaml.text.value = "text: a\nsede: 3"
     with pytest.raises(ParamError, match="did you mean 'seed'"):
-        made.load_yaml()
+        made.yaml.load()
     assert made.params.speed == 0.9
 
 

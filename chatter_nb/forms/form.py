@@ -16,13 +16,14 @@ from typing import Any
 import ipywidgets as widgets
 from IPython.display import HTML
 
-from chatter_nb.errors import Cancelled, ChatterError
+from chatter_nb.errors import Cancelled, ChatterError, ParamError
 from chatter_nb.execution import Progress
 from chatter_nb.forms.notices import Notices, ProgressLine, guarded
 from chatter_nb.forms.sheet import Sheet
 from chatter_nb.forms.takes import Takes
-from chatter_nb.forms.uploads import CopyButton, Upload, page
+from chatter_nb.forms.uploads import Upload, page
 from chatter_nb.forms.worker import Worker
+from chatter_nb.forms.yamlpanel import YamlPanel
 from chatter_nb.models import relinquish
 from chatter_nb.paramtext import LEFT_OUT, from_yaml, to_yaml
 from chatter_nb.planning import draw_seed
@@ -33,11 +34,8 @@ from chatter_nb.speech import Speech
 from chatter_nb.strict import RunParams
 
 UPLOADS = "uploads"  # under the outputs root
-MAX_YAML_BYTES = 1_000_000
 _NAME_CHARS = 100  # of a run's name, before the hash that tells takes apart
 _STORM_S = 0.3  # a second click within this long is the same click
-
-_WRAP = {"flex_flow": "row wrap", "align_items": "center"}
 
 
 class Form(widgets.VBox):
@@ -205,27 +203,15 @@ class Form(widgets.VBox):
 
     def _buttons(self) -> Sequence[Any]:
         """The row of buttons, and what folds out of it."""
-        copy = CopyButton(
-            "Copy as YAML", told="for a file in params/, and for batches", text=self._copied
+        self.yaml = YamlPanel(
+            current=self._as_yaml,
+            load=self._load_yaml,
+            guard=self._guard,
+            folder=self._upload_folder,
         )
-        load = widgets.ToggleButton(
-            False, description="YAML", icon="file-text-o", layout=widgets.Layout(width="auto")
-        )
-        self.yaml = widgets.Textarea(
-            "", rows=8, layout=widgets.Layout(width="auto"), placeholder="name: value lines"
-        )
-        take = widgets.Button(
-            description="Load this YAML", layout=widgets.Layout(width="auto"), icon="upload"
-        )
-        take.on_click(lambda _: self._guard(self.load_yaml))
-        upload = self._upload("or a file", ".yaml,.yml", self._yaml_came)
-        upload.limit_bytes = MAX_YAML_BYTES
-        below = widgets.HBox([take, upload], layout=widgets.Layout(**_WRAP))
-        fold = widgets.VBox([self.yaml, below], layout=widgets.Layout(display="none"))
-        load.observe(lambda change: _display(fold, change["new"]), names="value")
-        self._yaml_fold = load
-        row = widgets.HBox([self._go, self._stop, copy, load], layout=widgets.Layout(**_WRAP))
-        return [row, fold, self._progress.box, self.notices.box]
+        wrap = widgets.Layout(flex_flow="row wrap", align_items="center")
+        row = widgets.HBox([self._go, self._stop, *self.yaml.buttons], layout=wrap)
+        return [row, self.yaml.box, self._progress.box, self.notices.box]
 
     def _below(self) -> Sequence[Any]:
         return [self._result, self._told, self.takes.box]
@@ -241,29 +227,18 @@ class Form(widgets.VBox):
 
     # YAML ----------------------------------------------------------------------------------------
 
-    def _copied(self) -> str | None:
-        """The form as YAML, shown as well: not every browser lets a page write its clipboard."""
+    def _as_yaml(self) -> str | None:
         self.notices.clear()
-        self._guard(lambda: setattr(self.yaml, "value", to_yaml(self.params)))
-        if self.notices.box.value:
-            return None
-        self._yaml_fold.value = True
-        return self.yaml.value
-
-    def load_yaml(self) -> None:
-        """Put what the YAML field holds into the form. Raises `ParamError`."""
-        rest = {
-            name: self.sheet.controls[name].value for name in LEFT_OUT & self.sheet.controls.keys()
-        }
-        self.load(from_yaml(self.cls, self.yaml.value, **rest))
-
-    def _yaml_came(self, path: Path) -> str:
         try:
-            self.yaml.value = path.read_text(encoding="utf-8-sig", errors="replace")
-        finally:
-            path.unlink(missing_ok=True)  # it is in the form now
-        self.load_yaml()
-        return "loaded"
+            return to_yaml(self.params)
+        except ParamError as error:
+            self.notices.problem(str(error))
+            return None
+
+    def _load_yaml(self, text: str) -> None:
+        controls = self.sheet.controls
+        rest = {name: controls[name].value for name in LEFT_OUT & controls.keys()}
+        self.load(from_yaml(self.cls, text, **rest))
 
 
 def apart(params: RunParams) -> RunParams:
@@ -273,7 +248,3 @@ def apart(params: RunParams) -> RunParams:
     name += f"-{params.digest()}" if params.run_name else ""
     read = content_digest(params)  # type: ignore[arg-type]
     return params.model_copy(update={"run_name": f"{name}-{read}" if read else name})
-
-
-def _display(box: Any, visible: bool) -> None:
-    box.layout.display = None if visible else "none"

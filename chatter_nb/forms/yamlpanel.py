@@ -1,0 +1,73 @@
+"""The form's parameters as YAML: copied out of it, typed or brought by a file into it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as widgets
+
+from chatter_nb.forms.uploads import CopyButton, Upload
+
+MAX_BYTES = 1_000_000  # of a file: parameters, not data
+
+
+class YamlPanel:
+    """`buttons` go into the form's row of them, `box` folds out below it.
+
+    `current()` answers the form's YAML, None where it has told why there is none. `load(text)` puts
+    YAML into the form, and raises what is wrong with it.
+    """
+
+    def __init__(
+        self,
+        *,
+        current: Callable[[], str | None],
+        load: Callable[[str], object],
+        guard: Callable[[Callable[[], object]], None],
+        folder: Callable[[], Path],
+    ) -> None:
+        self._current, self._load = current, load
+        self.text = widgets.Textarea(
+            "", rows=8, layout=widgets.Layout(width="auto"), placeholder="name: value lines"
+        )
+        auto: dict[str, Any] = {"layout": widgets.Layout(width="auto")}
+        told = "for a file in params/, and for batches"
+        copy = CopyButton("Copy as YAML", told=told, text=self.copied)
+        self._fold = widgets.ToggleButton(False, description="YAML", icon="file-text-o", **auto)
+        take = widgets.Button(description="Load this YAML", icon="upload", **auto)
+        take.on_click(lambda _: guard(self.load))
+        accept = ".yaml,.yml"
+        upload = Upload("or a file", accept=accept, folder=folder, received=self._received)
+        upload.limit_bytes = MAX_BYTES
+        row = widgets.HBox(
+            [take, upload], layout=widgets.Layout(flex_flow="row wrap", align_items="center")
+        )
+        self.buttons = [copy, self._fold]
+        self.box = widgets.VBox([self.text, row], layout=widgets.Layout(display="none"))
+        self._fold.observe(self._unfold, names="value")
+
+    def copied(self) -> str | None:
+        """The form's YAML, shown as well: not every browser lets a page write its clipboard."""
+        text = self._current()
+        if text is not None:
+            self.text.value = text
+            self._fold.value = True
+        return text
+
+    def load(self) -> None:
+        """Put what the field holds into the form. Raises `ParamError`."""
+        self._load(self.text.value)
+
+    def _received(self, path: Path) -> str:
+        try:
+            self.text.value = path.read_text(encoding="utf-8-sig", errors="replace")
+        finally:
+            path.unlink(missing_ok=True)  # it is in the form now
+        self._fold.value = True
+        self.load()
+        return "loaded"
+
+    def _unfold(self, change: Any) -> None:
+        self.box.layout.display = None if change["new"] else "none"
