@@ -62,6 +62,7 @@ $(VENV)/uv.done:
 	@touch $@
 
 $(VENV)/base.done: $(VENV)/uv.done pyproject.toml constraints.txt
+	@echo "installing into $(VENV): about a minute"
 	$(INSTALL) $(EDITABLE) .
 	@touch $@
 

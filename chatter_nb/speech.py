@@ -36,23 +36,25 @@ class Speech:
 
     def __str__(self) -> str:
         record = self.record
-        pace = f", {_pace(record.rtf)}" if record.rtf else ""
+        made, total, unit = self._made()
+        pace = (
+            f", {_pace(record.rtf)}" if record.rtf and made else ""
+        )  # of kept ones it says nothing
         names = ", ".join([*(path.name for path in self.files), RECORD])
         return (
             f"{record.engine.name} {self._did()} {record.audio_s:.1f} s of audio in "
-            f"{record.wall_s:.1f} s{pace}; {self._made_anew()}\n{self.folder}: {names}"
+            f"{record.wall_s:.1f} s{pace}; {made} of {total} {unit} made anew\n{self.folder}: {names}"
         )
 
     def _did(self) -> str:
         return "converted" if self.record.kind == "convert" else "spoke"
 
-    def _made_anew(self) -> str:
+    def _made(self) -> tuple[int, int, str]:
+        """How many chunks or windows were made, not kept, and of how many."""
         record = self.record
         if record.kind == "convert":
-            made = sum(not window.cached for window in record.windows)
-            return f"{made} of {len(record.windows)} windows made anew"
-        made = sum(chunk.attempts > 0 for chunk in record.chunks)
-        return f"{made} of {len(record.chunks)} chunks made anew"
+            return sum(not one.cached for one in record.windows), len(record.windows), "windows"
+        return sum(one.attempts > 0 for one in record.chunks), len(record.chunks), "chunks"
 
 
 def _pace(rtf: float) -> str:

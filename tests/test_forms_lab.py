@@ -176,6 +176,7 @@ def test_cancel_stops_within_a_chunk(shown, lab):
 @pytest.mark.slow
 def test_a_voice_is_uploaded_in_parts_and_a_bad_one_is_a_sentence(shown, lab, tmp_path):
     page = shown()
+    field(page, "engine").select_option(label="chatterbox")  # which clones voices
     picker = page.locator('input[type="file"]').nth(1)
     bad = tmp_path / "bad.wav"
     bad.write_bytes(b"this is no audio" * 1000)

@@ -6,6 +6,7 @@ Works on ipywidgets 7.7 and 8. In a headless run it is a sentence.
 from __future__ import annotations
 
 import html
+from time import monotonic
 from typing import Any
 
 from chatter_nb.comparing.comparison import Comparison
@@ -15,6 +16,9 @@ from chatter_nb.comparing.preferences import Preferences, Trial, matched
 from chatter_nb.errors import ChatterError
 from chatter_nb.planning import count
 from chatter_nb.players import audio_player, data_url
+
+LISTEN_S = 1.0  # sooner after a pair has come, nobody has heard it; less for shorter pairs
+_STORM_S = 0.3  # a second click, or a key that repeats, within this long is the same click
 
 
 def blind_test(comparison: Comparison, params: CompareParams) -> Any:
@@ -44,6 +48,7 @@ class BlindForm:
 
         self._preferences = preferences
         self._trial: Trial | None = None
+        self._clicked_s = self._asked_s = -_STORM_S
         self._progress, self._page, self._notice = (widgets.HTML() for _ in range(3))
         layout = widgets.Layout(width="auto", min_width="8em")
         self.buttons = tuple(
@@ -55,7 +60,7 @@ class BlindForm:
             )
         )
         for number, button in enumerate(self.buttons):
-            button.on_click(lambda _, number=number: self._answer(number))
+            button.on_click(lambda _, number=number: self._clicked(number))
         row = widgets.HBox(self.buttons, layout=widgets.Layout(flex_flow="row wrap"))
         self.box = widgets.VBox([self._progress, self._page, row, self._notice])
         self._ask()
@@ -80,13 +85,22 @@ class BlindForm:
         except (ChatterError, OSError, RuntimeError) as error:  # its audio is gone, or damaged
             self._stop(f"this pair cannot be played: {error}; run the comparison again")
             return None
-        self._trial = waiting[0]
+        self._trial, self._asked_s = waiting[0], monotonic()
         return None
 
-    def _answer(self, number: int) -> None:
-        trial = self._trial
-        if trial is None:
+    def _clicked(self, number: int) -> None:
+        """Answer, unless nobody can have heard the pair that this click is taken for."""
+        now_s = monotonic()
+        storm = now_s - self._clicked_s < _STORM_S
+        self._clicked_s = now_s
+        if self._trial is None or storm:
             return
+        if now_s - self._asked_s < _shortest_s(self._trial):
+            self._notice.value = "<p>Not counted: listen to this pair first.</p>"
+            return
+        self._answer(self._trial, number)
+
+    def _answer(self, trial: Trial, number: int) -> None:
         try:
             self._preferences.record(trial, (trial.first, trial.second, None)[number])
         except ChatterError as error:
@@ -109,6 +123,12 @@ class BlindForm:
         for button in self.buttons:
             button.disabled = True
         self._notice.value = f"<small>{html.escape(told)}</small>"
+
+
+def _shortest_s(trial: Trial) -> float:
+    """How long a pair must at least have been there before it can be answered."""
+    lengths_s = (side.piece.acoustics.audio_s for side in (trial.first, trial.second))
+    return min(LISTEN_S, *lengths_s)
 
 
 def _players(trial: Trial) -> str:

@@ -13,15 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from chatter_nb.audio import Signal, StraightOn
 from chatter_nb.comparing.acoustics import Acoustics, loudness_unit, measure
-from chatter_nb.comparing.alignment import align
+from chatter_nb.comparing.alignment import Row, align
 from chatter_nb.comparing.params import CompareParams
+from chatter_nb.comparing.pieces import Part, Piece, parts_of, piece_of
 from chatter_nb.contrast import contrast, told
 from chatter_nb.errors import InputError
 from chatter_nb.params import SpeakParams
 from chatter_nb.planning import count
-from chatter_nb.plots import lossless_file
 from chatter_nb.project import resolve_path
 from chatter_nb.runs import RECORD, RunRecord
 from chatter_nb.speech import Speech, load_speech
@@ -34,30 +33,6 @@ SAMPLE_TEXT = (
     "The river ran high that spring, and nobody crossed it before May.\n\n"
     "By then the ferryman had sold his boat, and with the money he had built a bridge."
 )
-
-
-@dataclass(frozen=True)
-class Span:
-    """A stretch of an audio file."""
-
-    path: Path
-    start_s: float
-    end_s: float
-
-
-@dataclass(frozen=True)
-class Piece:
-    """What one run has in a row: consecutive chunks, or an output of a conversion."""
-
-    name: str  # "chunk 3"
-    key: str  # the chunks' keys
-    text: str
-    spans: tuple[Span, ...]
-    acoustics: Acoustics
-
-    def read(self) -> tuple[Signal, int]:
-        """The samples, and their rate in Hz."""
-        return read_spans(self.spans)
 
 
 @dataclass(frozen=True)
@@ -83,11 +58,17 @@ class Comparison:
     differences: dict[str, tuple[str, ...]]
     hidden: int  # rows beyond `chunks`
     left_out: tuple[str, ...]  # runs in a folder that are not finished
+    params: CompareParams
 
     def __str__(self) -> str:
+        from chatter_nb.comparing.veil import veil  # it asks for answers, which are about this
+
         noun = "output" if self.runs[0].speech.record.kind == "convert" else "chunk"
         paired = sum(None not in row for row in self.rows)
+        told = veil(self)
         lines = [f"{run.label}: {run.name}, {_told(run)}" for run in self.runs]
+        if told:
+            lines = [f"runs: {', '.join(sorted(run.name for run in self.runs))}", told]
         lines.append(f"{paired} of {count(len(self.rows), noun)} side by side in all runs")
         if self.hidden:
             lines.append(
@@ -101,16 +82,17 @@ class Comparison:
 def load_comparison(params: CompareParams) -> Comparison:
     """Read and measure the runs that `params` names; without any, two samples are spoken first.
 
-    Raises `InputError` for a name that is no run, a run that is not finished or of another kind
-    than the first, and audio that is gone.
+    Chunks that are nothing but a pause are left out. Raises `InputError` for a name that is no run,
+    a run that is not finished or of another kind than the first, audio that is gone, and runs
+    without any sound.
     """
     folders = [folder for name in params.runs for folder in _folders(name, params)]
     folders = folders or make_samples(params)
     speeches, left_out = _finished(list(dict.fromkeys(folders)), params)
-    parts = [_parts(speech) for speech in speeches]
-    aligned = align([[text for text, *_ in each] for each in parts])
+    parts = [parts_of(speech) for speech in speeches]
+    aligned = _sounding(parts)
     shown = aligned[: params.chunks]
-    rows = [tuple(map(_piece, speeches, parts, row)) for row in shown]
+    rows = [tuple(map(piece_of, speeches, parts, row)) for row in shown]
     paired = [row for row in rows if None not in row] or rows
     runs = [
         Compared(label, speech, _shown_s(rows, number), _together([row[number] for row in paired]))
@@ -120,7 +102,8 @@ def load_comparison(params: CompareParams) -> Comparison:
     ]
     records = [speech.record for speech in speeches]
     hidden = len(aligned) - len(shown)
-    return Comparison(tuple(runs), tuple(rows), differences(records), hidden, tuple(left_out))
+    differing = differences(records)
+    return Comparison(tuple(runs), tuple(rows), differing, hidden, tuple(left_out), params)
 
 
 def make_samples(params: CompareParams) -> list[Path]:
@@ -148,20 +131,6 @@ def differences(records: Sequence[RunRecord]) -> dict[str, tuple[str, ...]]:
     named = dict.fromkeys((*found.columns, *found.listed, *found.subjects, "voice", "target"))
     values |= {name: tuple(told(r.params.get(name)) for r in records) for name in named}
     return {name: each for name, each in values.items() if len(set(each)) > 1}
-
-
-def read_spans(spans: Sequence[Span]) -> tuple[Signal, int]:
-    """Stretches of files, one after the other: mono float32, and the rate in Hz."""
-    parts = []
-    for span in spans:
-        with StraightOn(span.path) as file:
-            rate_hz = file.samplerate
-            first = min(round(span.start_s * rate_hz), file.frames)
-            last = min(round(span.end_s * rate_hz), file.frames)
-            if first:
-                file.seek(first)
-            parts.append(file.read(last - first, dtype="float32", always_2d=True).mean(axis=1))
-    return np.concatenate(parts), rate_hz
 
 
 def _folders(name: str, params: CompareParams) -> list[Path]:
@@ -201,49 +170,18 @@ def _finished(folders: Sequence[Path], params: CompareParams) -> tuple[list[Spee
     return speeches, left_out
 
 
-def _parts(speech: Speech) -> list[tuple[str, str, str, Span]]:
-    """What can stand in a row: text, name, key and place of each chunk, or of each output."""
-    record = speech.record
-    found = []
-    for number, output in enumerate(record.outputs):
-        path = lossless_file(speech, output)
-        if not path.is_file():
-            raise InputError(f"the audio of {speech.folder} is gone: {path.name}; run it again")
-        if record.kind == "convert":
-            key = record.files[0].sha256 if len(record.outputs) == 1 else output.name
-            found.append((output.source, f"output {number}", key, Span(path, 0.0, output.audio_s)))
-        inside = record.chunks[output.first_chunk : output.first_chunk + output.chunks]
-        found += [
-            (c.text, f"chunk {c.index}", c.key, Span(path, c.start_s, c.end_s)) for c in inside
-        ]
-    return found
-
-
-def _piece(speech: Speech, parts: Sequence[tuple[str, str, str, Span]], row: range) -> Piece | None:
-    if not row:
-        return None
-    chosen = [parts[index] for index in row]
-    text = "".join(part[0] for part in chosen)
-    first, last = chosen[0][1], chosen[-1][1].split()[-1]
-    spans = _merged([part[3] for part in chosen])
-    return Piece(
-        name=first if len(chosen) == 1 else f"{first.replace(' ', 's ')}–{last}",
-        key="+".join(part[2] for part in chosen),
-        text=text,
-        spans=spans,
-        acoustics=measure(*read_spans(spans), _spoken(speech, text)),
-    )
-
-
-def _merged(spans: Sequence[Span]) -> tuple[Span, ...]:
-    """Stretches of one file become one, with the pauses between them."""
-    whole: list[Span] = []
-    for span in spans:
-        if whole and whole[-1].path == span.path:
-            whole[-1] = Span(span.path, whole[-1].start_s, span.end_s)
-        else:
-            whole.append(span)
-    return tuple(whole)
+def _sounding(parts: Sequence[Sequence[Part]]) -> list[Row]:
+    """Which parts stand in a row, for each row in which any run has sound."""
+    rows = [
+        row
+        for row in align([[part.text for part in run] for run in parts])
+        if any(
+            run[index].sounds for run, inside in zip(parts, row, strict=True) for index in inside
+        )
+    ]
+    if not rows:
+        raise InputError("runs: none of them has any sound; name runs of a text with words")
+    return rows
 
 
 def _together(pieces: Sequence[Piece | None]) -> Acoustics:
@@ -255,10 +193,6 @@ def _together(pieces: Sequence[Piece | None]) -> Acoustics:
     speaks = any(piece.acoustics.letters_per_s for piece in there)
     text = "".join(piece.text for piece in there) if speaks else ""
     return measure(np.concatenate([signal for signal, _ in read]), read[0][1], text)
-
-
-def _spoken(speech: Speech, text: str) -> str:
-    return text if speech.record.kind == "speak" else ""
 
 
 def _shown_s(rows: Sequence[Sequence[Piece | None]], number: int) -> float:

@@ -10,12 +10,14 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import soundfile
 
 from chatter_nb.audio import Signal
-from chatter_nb.comparing.comparison import COMPARE, Comparison, Piece
+from chatter_nb.comparing.acoustics import extremes
+from chatter_nb.comparing.comparison import COMPARE, Comparison
 from chatter_nb.comparing.params import CompareParams
+from chatter_nb.comparing.pieces import Piece
+from chatter_nb.comparing.veil import veiled
 from chatter_nb.planning import count
 from chatter_nb.players import (
     EMBED_LIMIT_BYTES,
@@ -38,6 +40,7 @@ _GRID = (
 )
 
 
+@veiled
 def compare_table(comparison: Comparison) -> HTML:
     """Only the parameters that differ, a column a run."""
     from IPython.display import HTML
@@ -56,6 +59,7 @@ def compare_table(comparison: Comparison) -> HTML:
     return HTML(f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>")
 
 
+@veiled
 def compare_players(comparison: Comparison, params: CompareParams) -> HTML:
     """A row of players for each row of chunks: embedded for a person, linked in headless runs."""
     from IPython.display import HTML
@@ -79,8 +83,7 @@ def flac(signal: Signal, rate_hz: int) -> bytes:
 
 def picture_of(signal: Signal, rate_hz: int, *, from_s: float = 0.0) -> Picture:
     """What a player draws of samples that it plays whole."""
-    starts = np.arange(0, len(signal), max(1, -(-len(signal) // SNIPPET_BINS)))
-    low, high = (extreme.reduceat(signal, starts) for extreme in (np.minimum, np.maximum))
+    low, high = extremes(signal, -(-len(signal) // SNIPPET_BINS))
     return Picture(len(signal) / rate_hz, peaks_of(low, high), from_s=from_s)
 
 

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chatter_nb.comparing.acoustics import loudness_unit
-from chatter_nb.comparing.comparison import Compared, Comparison, Piece
+from chatter_nb.comparing.acoustics import extremes, loudness_unit
+from chatter_nb.comparing.comparison import Compared, Comparison
+from chatter_nb.comparing.pieces import Piece
+from chatter_nb.comparing.veil import veiled
 from chatter_nb.plots import ACCENT, GREY, INK, clock, house_figure
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ AUDIBLE_DB = 50.0  # below a spectrum's loudest band: beyond, a difference is on
 TICKS_HZ = (50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000)
 
 
+@veiled
 def compare_waveforms(comparison: Comparison) -> Figure:
     """A row a run, its compared chunks one after the other, all on one time axis."""
     longest_s = max(run.shown_s for run in comparison.runs)
@@ -45,6 +48,7 @@ def compare_waveforms(comparison: Comparison) -> Figure:
     return figure
 
 
+@veiled
 def compare_spectra(comparison: Comparison) -> Figure:
     """Long-term spectra in third octaves, each run's total set to 0 dB: colour, not loudness."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
@@ -66,6 +70,7 @@ def compare_spectra(comparison: Comparison) -> Figure:
     return figure
 
 
+@veiled
 def compare_levels(comparison: Comparison) -> Figure:
     """Loudness, and letters a second of speech (a conversion's seconds), chunk by chunk."""
     speaks = any(run.acoustics.letters_per_s for run in comparison.runs)
@@ -145,9 +150,9 @@ def _draw_pieces(ax: Axes, comparison: Comparison, number: int, longest_s: float
         samples, rate_hz = piece.read()
         if start_s:
             ax.axvline(start_s, color=ACCENT, linewidth=0.8)
-        starts = np.arange(0, len(samples), max(1, round(longest_s * rate_hz / WAVE_BINS)))
-        times_s = start_s + starts / rate_hz
-        low, high = (extreme.reduceat(samples, starts) for extreme in (np.minimum, np.maximum))
+        step = max(1, round(longest_s * rate_hz / WAVE_BINS))
+        low, high = extremes(samples, step)
+        times_s = start_s + np.arange(len(low)) * step / rate_hz
         ax.fill_between(times_s, low, high, color=INK, linewidth=0)
         middle_s = start_s + len(samples) / rate_hz / 2
         if middle_s >= free_from_s:  # a number that would cover its neighbour is left out

@@ -11,21 +11,26 @@ import os
 import random
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
+from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from chatter_nb.audio import Signal
 from chatter_nb.comparing.acoustics import SILENCE_DB
-from chatter_nb.comparing.comparison import COMPARE, Compared, Comparison, Piece
+from chatter_nb.comparing.comparison import COMPARE, Compared, Comparison
 from chatter_nb.comparing.params import CompareParams
+from chatter_nb.comparing.pieces import Piece
 from chatter_nb.disk import part_path, write_error
-from chatter_nb.errors import InputError
+from chatter_nb.errors import InputError, OutputError
 from chatter_nb.project import resolve_path
-from chatter_nb.runs import utc_now
+from chatter_nb.runs import LOCKS, utc_now
+
+WAIT_S = 10  # for another tab, which holds the file while it writes one answer
 
 
 @dataclass(frozen=True)
@@ -78,13 +83,14 @@ class _File(_Record):
     answers: tuple[Answer, ...] = ()
 
 
-def blind_trials(comparison: Comparison, *, seed: int) -> list[Trial]:
+def blind_trials(comparison: Comparison, *, seed: int, listener: str = "") -> list[Trial]:
     """Every pair of runs in every row, in random order and sides.
 
-    The same for the same seed; -1 draws one. A chunk that two runs have in common is left out: it
-    is the same audio.
+    The same for the same seed and listener; -1 draws one. What the order does to a judgement must
+    not add up over listeners. A chunk that two runs have in common is left out: it is the same
+    audio.
     """
-    draw = random.Random(seed if seed >= 0 else None)
+    draw = random.Random(f"{seed} {listener}" if seed >= 0 else None)
     trials: list[Trial] = []
     for number, row in enumerate(comparison.rows):
         sides = [
@@ -114,11 +120,14 @@ def matched(trial: Trial) -> tuple[tuple[Signal, int], tuple[Signal, int]]:
 
 
 class Preferences:
-    """A listener's answers about some runs, on disk after each one and found again later."""
+    """A listener's answers about some runs, on disk after each one and found again later.
+
+    Several may be open at a time, in tabs of a browser: each adds to what is on disk.
+    """
 
     def __init__(self, comparison: Comparison, params: CompareParams) -> None:
         """Raises `InputError` for a file of answers that cannot be read."""
-        self._trials = blind_trials(comparison, seed=params.seed)
+        self._trials = blind_trials(comparison, seed=params.seed, listener=params.listener)
         self._runs = comparison.runs
         self.path = _path(comparison, params)
         folders = {run.label: str(run.speech.folder) for run in comparison.runs}
@@ -154,9 +163,11 @@ class Preferences:
             choice=chosen.label if chosen else None,
             time=utc_now(),
         )
-        kept = [one for one in self._file.answers if one.key != trial.key]
-        file = self._file.model_copy(update={"answers": (*kept, answer)})
-        _write(self.path, file)
+        with _locked(self.path):
+            last = _read(self.path) if self.path.exists() else self._file
+            kept = [one for one in last.answers if one.key != trial.key]
+            file = self._file.model_copy(update={"answers": (*kept, answer)})
+            _write(self.path, file)
         self._file = file
         return answer
 
@@ -194,13 +205,32 @@ def _verdicts(runs: Sequence[Compared], answers: Sequence[Answer]) -> Iterator[s
 
 
 def _path(comparison: Comparison, params: CompareParams) -> Path:
-    """By the runs and their chunks: a run that was made anew is heard anew."""
-    pieces = [piece.key if piece else "" for row in comparison.rows for piece in row]
-    names = [str(run.speech.folder) for run in comparison.runs]
-    digest = hashlib.blake2b("\n".join(names + pieces).encode(), digest_size=4).hexdigest()
+    """By the runs and who listens. What was answered is told by the pieces' keys, so that a run
+    that was made anew is heard anew, and more chunks are only more to hear."""
+    told = [str(run.speech.folder) for run in comparison.runs] + [params.listener]
+    digest = hashlib.blake2b("\n".join(told).encode(), digest_size=4).hexdigest()
     listener = "-".join(re.findall(r"\w+", params.listener.lower()))[:40]
     name = "-".join(filter(None, ("preferences", digest, listener)))
     return resolve_path(params.outputs_dir) / COMPARE / f"{name}.json"
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the file alone. Raises `OutputError` where that cannot be."""
+    lock = FileLock(path.parent / LOCKS / f"{path.name}.lock", timeout=WAIT_S)
+    try:
+        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise OutputError(
+            f"another notebook is writing to {path}: close it, then answer again"
+        ) from None
+    except OSError as error:
+        raise write_error(path, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _read(path: Path) -> _File:

@@ -43,6 +43,7 @@ class Control:
         row.add_class("chatter-row")
         layout = widgets.Layout(flex_flow="row wrap", align_items="center", width="100%")
         self.box = widgets.HBox([row, hint], layout=layout)
+        self.box.add_class("chatter-line")
 
     @property
     def value(self) -> Any:
@@ -57,10 +58,14 @@ class Control:
             if not isinstance(one, widgets.Label):
                 one.observe(lambda change: call(), names="value")
 
-    def suggest(self, value: str) -> None:
-        """Take a value, and offer it from now on."""
+    def offer(self, value: str) -> None:
+        """One more to choose from."""
         box = self.inputs[-1]
         box.options = (*box.options, value)
+
+    def suggest(self, value: str) -> None:
+        """Take a value, and offer it from now on."""
+        self.offer(value)
         self.value = value
 
     def show(self, visible: bool) -> None:
@@ -74,8 +79,9 @@ class Control:
         """
         self.own = own
         slider = self.inputs[-1]
-        if isinstance(slider, widgets.FloatSlider) and slider.disabled and own is not None:
+        if isinstance(slider, widgets.FloatSlider) and own is not None and self.value is None:
             slider.value = own
+            self.value = None  # it moved by itself, and is not set by that
         elif isinstance(slider, widgets.Text) and self.field.optional:
             slider.placeholder = _placeholder(own)
 
@@ -144,7 +150,7 @@ _STEP = 0.05
 
 
 def _slider(control: Control, options: Sequence[Any]) -> Made:
-    """A box that says whether it is set, and the slider, which moves only then."""
+    """The slider, and a box that says whether it is set: ticked by moving it."""
     field = control.field
     least, most = field.least or 0.0, field.most or 1.0
     least = least + _STEP if field.above else least
@@ -153,7 +159,7 @@ def _slider(control: Control, options: Sequence[Any]) -> Made:
     )
     start = min(max(1.0 if control.own is None else control.own, least), most)
     slider = widgets.FloatSlider(
-        start, min=least, max=most, step=_STEP, disabled=True, readout_format=".2f", **styled()
+        start, min=least, max=most, step=_STEP, readout_format=".2f", **styled()
     )
     slider.style.description_width = "0"
 
@@ -165,17 +171,17 @@ def _slider(control: Control, options: Sequence[Any]) -> Made:
         # A slider adds steps up (0.15000000000000002); what was loaded stays as it is.
         return slider.value if slider.value == loaded[0] else round(slider.value, 6)
 
-    def switch(change: Any) -> None:
-        slider.disabled = not change["new"]
+    def moved(change: Any) -> None:
+        is_set.value = True
 
     def show(value: float | None) -> None:
-        is_set.value = value is not None
         if value is not None:
             slider.step = _STEP if round(value / _STEP, 6).is_integer() else 0.001
             slider.min = min(slider.min, value)  # above 0 there is room below the first step
             slider.value = loaded[0] = value
+        is_set.value = value is not None
 
-    is_set.observe(switch, names="value")
+    slider.observe(moved, names="value")
     inputs = [label_of(field), is_set, slider]
     return inputs, read, show
 

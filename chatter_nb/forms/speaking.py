@@ -22,6 +22,7 @@ from chatter_nb.speech import Speech
 from chatter_nb.strict import RunParams
 from chatter_nb.textfiles import read_sources
 
+_CLONING = "Chatterbox does (make chatterbox installs it)"
 MAX_TYPED_CHARS = 100_000  # a longer text stays a file: each key would send all of it anew
 
 
@@ -119,11 +120,12 @@ class SpeakForm(Form):
 
     def _voice_came(self, path: Path) -> str:
         voice, told = receive_voice(path, self.params_for_voices())
-        self.sheet.controls["voice"].suggest(voice)
-        taken = self.sheet.taken
-        if taken is not None and "prompt_s" not in taken.takes:
-            told += "; the chosen engine clones no voice: choose one that does, such as chatterbox"
-        return told
+        control, taken = self.sheet.controls["voice"], self.sheet.taken
+        if taken is None or "prompt_s" in taken.takes:
+            control.suggest(voice)
+            return told
+        control.offer(voice)
+        return f"{told}; this engine clones no voice, so it is not chosen: {_CLONING}"
 
     def params_for_voices(self) -> SpeakParams:
         """Where voices are, whatever else the form holds."""

@@ -10,7 +10,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from chatter_nb import show
-from chatter_nb.contrast import told
+from chatter_nb.contrast import NOTHING, told
 from chatter_nb.fields import fields_of
 from chatter_nb.speech import Speech
 from chatter_nb.strict import NOT_DIGESTED, RunParams
@@ -92,12 +92,14 @@ def _caption(take: Take, differing: Sequence[str]) -> str:
     record = take.speech.record
     pace = f", {record.wall_s:.1f} s of work" if record.wall_s else ""
     title = f"<b>Take {take.number}</b>: {record.audio_s:.1f} s, {record.engine.name}{pace}"
-    lines = [f"{name}: {_short(take.params, name)}" for name in differing]
+    lines = [f"{name}: {_short(take, name) or NOTHING}" for name in differing]
     return "<br>".join([title, *(html.escape(line) for line in lines)])
 
 
-def _short(params: RunParams, name: str) -> str:
-    value = told(getattr(params, name))
+def _short(take: Take, name: str) -> str:
+    if name == "takes":  # keys say nothing to a person
+        return ", ".join(f"chunk {c.index}: {c.take}" for c in take.speech.record.chunks if c.take)
+    value = told(getattr(take.params, name))
     return value if len(value) <= MAX_VALUE else f"{value[:MAX_VALUE]}…"
 
 

@@ -35,7 +35,9 @@ class YamlPanel:
         auto: dict[str, Any] = {"layout": widgets.Layout(width="auto")}
         told = "for a file in params/, and for batches"
         copy = CopyButton("Copy as YAML", told=told, text=self.copied)
-        self._fold = widgets.ToggleButton(False, description="YAML", icon="file-text-o", **auto)
+        self._fold = widgets.ToggleButton(
+            False, description="Show YAML", icon="file-text-o", **auto
+        )
         take = widgets.Button(description="Load this YAML", icon="upload", **auto)
         take.on_click(lambda _: guard(self.load))
         accept = ".yaml,.yml"
