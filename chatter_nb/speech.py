@@ -43,7 +43,8 @@ class Speech:
         names = ", ".join([*(path.name for path in self.files), RECORD])
         return (
             f"{record.engine.name} {self._did()} {record.audio_s:.1f} s of audio in "
-            f"{record.wall_s:.1f} s{pace}; {made} of {total} {unit} made anew\n{self.folder}: {names}"
+            f"{record.wall_s:.1f} s{pace}; {made} of {total} {unit} made anew\n"
+            f"{self.folder}: {names}"
         )
 
     def _did(self) -> str:
