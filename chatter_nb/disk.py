@@ -41,8 +41,15 @@ def _is_full(path: Path, reason: object) -> bool:
 
 def free_disk_bytes(path: Path) -> int:
     """Room on the disk that `path` is on, or will be on once it is made."""
-    there = next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
+    there = next(folder for folder in (path, *path.absolute().parents) if _is_folder(folder))
     return shutil.disk_usage(there).free
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # too long a name, before Python 3.13
+        return False
 
 
 def add_samples(digest: Any, path: Path) -> None:

@@ -19,6 +19,7 @@ from chatter_nb.ranks import shift
 T = TypeVar("T")
 
 SLOWER_FACTOR = 1.1  # asv's rule: a tenth slower *and* a difference that chance does not explain
+LEAST_TOLD = 0.001  # a smaller change would read "0.0 %"
 
 
 class Stopwatch:
@@ -129,16 +130,17 @@ class Verdict:
         """Such as "slower by 14 % (99 % interval 11–17 %)"; no full stop."""
         low, high = self.low - 1, self.high - 1
         if not self.significant:
-            change = f"{_percent(self.ratio - 1, '+')}, 99 % interval"
-            return f"within noise ({change} {_percent(low, '+', '')} to {_percent(high, '+')})"
+            change = f"{_change(self.ratio - 1, '+')}, 99 % interval"
+            return f"within noise ({change} {_change(low, '+', '')} to {_change(high, '+')})"
         if self.ratio < 1:
             low, high = -high, -low
-        interval = f"(99 % interval {_percent(low, unit='')}–{_percent(high)})"
-        told = f"{_percent(abs(self.ratio - 1))} {interval}"
+        size = abs(self.ratio - 1)
+        share = _change(size) if size >= LEAST_TOLD else f"less than {_change(LEAST_TOLD)}"
+        told = f"{share} (99 % interval {_change(low, unit='')}–{_change(high)})"
         if self.ratio < 1:
             return f"faster by {told}"
-        small = "" if self.regression else f", under the {SLOWER_FACTOR - 1:.0%} of a regression"
-        return f"slower by {told}{small.replace('%', ' %')}"
+        small = f", under the {percent(SLOWER_FACTOR - 1)} of a regression"
+        return f"slower by {told}{'' if self.regression else small}"
 
 
 def compare(baseline_s: Sequence[float], candidate_s: Sequence[float]) -> Verdict:
@@ -154,8 +156,18 @@ def compare(baseline_s: Sequence[float], candidate_s: Sequence[float]) -> Verdic
     return Verdict(math.exp(found.estimate), math.exp(found.low), math.exp(found.high), found.p)
 
 
-def _percent(share: float, sign: str = "-", unit: str = " %") -> str:
-    """As whole percent, with one digit more below 2 %; `sign` as in format strings."""
-    digits = 0 if abs(share) >= 0.02 else 1
+def percent(share: float, digits: int = 0, *, sign: str = "-", unit: str = " %") -> str:
+    """A share as percent, 0.5 as "50 %", to so many decimals; `sign` as in format strings."""
     told = format(round(100 * share, digits) + 0.0, f"{sign}.{digits}f")  # + 0.0: never "-0.0"
     return told.replace("-", "−") + unit
+
+
+def _change(share: float, sign: str = "-", unit: str = " %") -> str:
+    """As whole percent, with one digit more below 2 % and around the 10 % that a rule is about.
+
+    There it is cut, not rounded: what is told as 10.0 % has reached 10 %.
+    """
+    if 0.095 <= abs(share) < 0.105:
+        tenths = math.floor(1000 * abs(share) + 1e-9)
+        return percent(math.copysign(tenths / 1000, share), 1, sign=sign, unit=unit)
+    return percent(share, 0 if abs(share) >= 0.02 else 1, sign=sign, unit=unit)

@@ -118,8 +118,54 @@ def test_only_like_is_compared_with_like(values, told):
 
 
 def test_commit_and_other_versions_may_differ():
-    other = made(commit="fedcba", dirty=True, versions={"torch": "2.11.0", "numpy": "2.4.0"})
-    assert comparable(made(), other)
+    versions = {"torch": "2.11.0", "numpy": "2.3.0", "papermill": "2.7"}
+    assert comparable(made(), made(commit="fedcba", dirty=True, versions=versions))
+
+
+@pytest.mark.parametrize(
+    ("versions", "told"),
+    [
+        ({"torch": "2.11.0", "numpy": "2.4.0"}, "not the same numpy: 2.3.0 and 2.4.0"),
+        ({"torch": "2.11.0", "numpy": "2.3.0", "python": "3.12.1"}, "python: None and 3.12"),
+    ],
+)
+def test_versions_that_decide_the_speed_must_agree(versions, told):
+    assert told in difference(made(), made(versions=versions))
+
+
+def test_other_audio_is_other_work():
+    shorter = made(rounds=(ROUND.model_copy(update={"audio_s": 40.0}),) * 5)
+    assert difference(made(), shorter) == "not the same audio: 50.0 and 40.0 s"
+
+
+@pytest.mark.parametrize("rounds", [3, 5])
+def test_a_line_that_cannot_be_compared_is_damaged(tmp_path, rounds):
+    """Too few rounds, or rounds that took no time: told, and left out."""
+    line = json.loads(made().model_dump_json())
+    line["rounds"] = line["rounds"][:rounds]
+    line["rounds"][0]["wall_s"] = 1.0 if rounds == 3 else 0.0
+    path = tmp_path / "history.jsonl"
+    path.write_text(json.dumps(line) + "\n")
+    found, damaged = read_history(path)
+    assert found == []
+    assert "rounds" in damaged[0]
+
+
+def test_a_disk_that_takes_only_a_part_is_an_error(tmp_path):
+    """It says nothing itself: here a limit on the file's size stands for a full disk."""
+    path = tmp_path / "history.jsonl"
+    append(path, made())
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "from pathlib import Path; from chatter_nb.measuring.history import append, read_history; "
+        f"path = Path({str(path)!r}); size = path.stat().st_size; (one,), _ = read_history(path); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, size + 100)); append(path, one)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "OutputError" in done.stderr
+    (kept,), damaged = read_history(path)
+    assert kept == made()
+    assert len(damaged) == 1
 
 
 def test_the_earlier_ones_are_those_before_it_and_like_it():

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from chatter_nb.ranks import shift
+from chatter_nb.ranks import _counted, _normal, shift
 from chatter_nb.timing import Stopwatch, Verdict, compare, peak_rss_mb, real_time_factor
 
 
@@ -155,3 +155,22 @@ def test_intervals_hold_the_truth_in_99_of_100_cases():
         verdict = compare(sides[0], sides[1] * 1.15)
         missed += not verdict.low <= 1.15 <= verdict.high
     assert missed <= 20  # ten expected; more than twenty would come of chance once in a thousand
+
+
+def test_sentences_at_the_edges():
+    """What is told as 10 % has reached it; nothing is told as 0.0 %."""
+    near = Verdict(1.0996, 1.08, 1.12, 0.001)
+    assert not near.regression
+    assert near.sentence.startswith("slower by 9.9 %")
+    assert Verdict(1.1, 1.08, 1.12, 0.001).sentence.startswith("slower by 10.0 %")
+    tiny = Verdict(0.9996, 0.9991, 0.9999, 0.001)
+    assert tiny.sentence.startswith("faster by less than 0.1 %")
+
+
+def test_many_samples_are_compared_by_the_normal_curve():
+    """At 60 a side, where counting ends, the two agree."""
+    exact, curve = _counted(60, 60), _normal(60, 60)
+    assert max(abs(one - other) for one, other in zip(exact, curve, strict=True)) < 1e-3
+    many = shift([1.0 + n / 1000 for n in range(300)], [1.2 + n / 1000 for n in range(300)])
+    assert many.significant
+    assert many.low < 0.2 < many.high

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from chatter_nb.errors import InputError
+from chatter_nb.disk import write_error
+from chatter_nb.errors import EngineError, InputError
+
+REGRESSION, FAILED_ROUND = 1, 3  # exit codes of --check
 
 
 def bench(
     suite: Annotated[
         str,
         typer.Argument(
-            help="Which workload: embedded, convert, batch, form, load, overhead, t3, s3gen, pipeline."
+            help="Which workload: embedded, convert, batch, form, load, overhead, t3, s3gen or "
+            "pipeline."
         ),
     ],
     chunks: Annotated[int | None, typer.Option(help="How many chunks.")] = None,
@@ -45,7 +52,11 @@ def bench(
         bool, typer.Option("--record", help="Measure ours alone, and keep it in the history.")
     ] = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Is ours slower than --baseline? Exit code 1 if so.")
+        bool,
+        typer.Option(
+            "--check",
+            help="Is ours slower than --baseline? Exit code 1 if so, 3 if a round failed.",
+        ),
     ] = False,
     baseline: Annotated[
         str | None, typer.Option(help="A commit to check against: a hash, a tag, HEAD~1.")
@@ -70,6 +81,8 @@ def bench(
     given |= {"voices": voices, "precision": precision, "prompt_s": prompt_s}
     given |= {"checkpoint": checkpoint, "engine": engine, "device": device}
     _check_choice(record, check, baseline)
+    if json_file:
+        _can_write(json_file)
     if record:
         made = _record(suite, given, repeats, outputs_dir)
     elif check:
@@ -77,10 +90,11 @@ def bench(
     else:
         made = _compare(suite, given | {"repeats": repeats})
     if json_file:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+    if check and not made["same_work"]:
+        raise typer.Exit(InputError.exit_code)
     if check and made["verdict"]["regression"]:
-        raise typer.Exit(1)
+        raise typer.Exit(REGRESSION)
 
 
 def _check_choice(record: bool, check: bool, baseline: str | None) -> None:
@@ -90,6 +104,29 @@ def _check_choice(record: bool, check: bool, baseline: str | None) -> None:
         raise InputError("--check needs --baseline: a commit such as HEAD~1, to compare with")
     if baseline and not check:
         raise InputError("--baseline is for --check: give both")
+
+
+def _can_write(path: Path) -> None:
+    """Before minutes of work: is there a place for what comes of it?"""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open("a").close()
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """SIGTERM, as CI sends it, ends the block as Ctrl-C does: what it laid out is removed."""
+
+    def leave(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _progress(told: str) -> None:
@@ -129,6 +166,11 @@ def _record(
 def _check(suite: str, given: dict[str, Any], repeats: int | None, ref: str) -> dict[str, Any]:
     from chatter_nb.measuring.regress import check
 
-    found = check(suite, given, ref, repeats, _progress)
+    try:
+        with _ended_in_order():
+            found = check(suite, given, ref, repeats, _progress)
+    except EngineError as error:  # must not be taken for a slow-down
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(FAILED_ROUND) from error
     typer.echo(str(found))
     return found.as_dict()

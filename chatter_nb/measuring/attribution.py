@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from chatter_nb.measuring.history import Round
 from chatter_nb.ranks import shift
+from chatter_nb.timing import percent
 
 OUTSIDE = "outside the stages"
 ALL_OF_IT = 0.9  # of the change; a rest so small is as likely noise
@@ -31,8 +32,7 @@ class StageChange:
     share: float
 
     def __str__(self) -> str:
-        share = f"{self.share:.0%}".replace("%", " %")
-        of_it = "all of it" if self.share >= ALL_OF_IT else f"{share} of it"
+        of_it = "all of it" if self.share >= ALL_OF_IT else f"{percent(self.share)} of it"
         if self.share < 0:
             of_it = "against the rest"
         return f"{self.stage}: {_seconds(self.shift_s)}, {of_it}"
@@ -49,14 +49,15 @@ def attribute(baseline: Sequence[Round], candidate: Sequence[Round]) -> list[Sta
     found = []
     stages = dict.fromkeys(name for one in (*baseline, *candidate) for name in one.stages_s)
     for stage in [*stages, OUTSIDE]:
-        change = shift(*([_spent_s(one, stage) for one in side] for side in (baseline, candidate)))
+        change = shift(*([spent_s(one, stage) for one in side] for side in (baseline, candidate)))
         share = change.estimate / whole.estimate
         if change.significant and abs(share) >= WORTH_TELLING:
             found.append(StageChange(stage, change.estimate, change.low, change.high, share))
     return sorted(found, key=lambda one: -one.share)
 
 
-def _spent_s(one: Round, stage: str) -> float:
+def spent_s(one: Round, stage: str) -> float:
+    """Seconds of a round in a stage, 0 where it has none such; or `OUTSIDE` all of them."""
     if stage == OUTSIDE:
         return one.wall_s - sum(one.stages_s.values())
     return one.stages_s.get(stage, 0.0)

@@ -6,12 +6,12 @@ import statistics
 from collections.abc import Sequence
 
 from chatter_nb.bench import Result
-from chatter_nb.measuring.attribution import OUTSIDE, attribute
-from chatter_nb.measuring.history import Measurement, Round, judged_s
+from chatter_nb.measuring.attribution import OUTSIDE, attribute, spent_s
+from chatter_nb.measuring.history import Measurement, judged_s
 from chatter_nb.measuring.scaling import Scaling
 from chatter_nb.ranks import LEAST_SAMPLES
 from chatter_nb.suites.overhead import RUN
-from chatter_nb.timing import compare
+from chatter_nb.timing import compare, percent
 
 ROUNDS_FOR_99 = 8  # fewer have no interval of the median at 99 %: the range of all is drawn
 
@@ -20,8 +20,7 @@ def stage_finding(past: Sequence[Measurement], measurement: Measurement) -> str:
     """The stage that takes most, and which stages changed since the latest measurement before."""
     spent = spent_by_stage(measurement)
     top = max(spent, key=lambda name: spent[name])
-    share = f"{spent[top] / sum(spent.values()):.0%}".replace("%", " %")
-    finding = f"{share} of the work is {top}"
+    finding = f"{percent(spent[top] / sum(spent.values()))} of the work is {top}"
     if not past:
         return finding
     changes = attribute(past[-1].rounds, measurement.rounds)
@@ -58,14 +57,11 @@ def spent_by_stage(measurement: Measurement) -> dict[str, float]:
     """
     rounds = measurement.rounds
     names = [*dict.fromkeys(name for one in rounds for name in one.stages_s), OUTSIDE]
-    medians = {name: statistics.median(_spent(one, name) for one in rounds) for name in names}
+    medians = {
+        name: statistics.median(spent_s(one, name) / (one.audio_s or 1) for one in rounds)
+        for name in names
+    }
     return {name: max(0.0, spent) for name, spent in medians.items()}
-
-
-def _spent(one: Round, stage: str) -> float:
-    inside = one.stages_s.get(stage, 0.0)
-    seconds = one.wall_s - sum(one.stages_s.values()) if stage == OUTSIDE else inside
-    return seconds / (one.audio_s or 1)
 
 
 def paces(measurement: Measurement) -> list[float]:
@@ -91,7 +87,7 @@ def median_interval(samples: Sequence[float]) -> tuple[float, float]:
 def _told_change(result: Result) -> str:
     """In words, as far as chance does not explain it; fewer than 5 rounds cannot tell."""
     ratio, sides = result.ours_s / result.baseline_s, result.samples
-    share = f"{abs(ratio - 1):.0%}".replace("%", " %")
+    share = percent(abs(ratio - 1))
     enough = min(map(len, sides.values())) >= LEAST_SAMPLES
     if enough and not compare(sides["baseline"], sides["ours"]).significant:
         return "within noise as long as"

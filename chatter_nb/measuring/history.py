@@ -6,22 +6,26 @@ Not here: what is measured (`measure`), the statistics (`timing`), the plots (`p
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from chatter_nb.disk import write_error
 from chatter_nb.errors import InputError
 from chatter_nb.project import resolve_path
+from chatter_nb.ranks import LEAST_SAMPLES
 
 HISTORY = "timing/history.jsonl"  # under the outputs root
 # What a suite is about, where that is not the whole run: these stages, or all but these.
 _ONLY = {"t3": ("tokens",), "s3gen": ("synthesis",)}
 _ALL_BUT = {"overhead": ("load", "tokens", "synthesis", "watermark")}
 SHORT_COMMIT = 7
+_DECIDE = ("torch", "numpy", "python")  # versions that a speed hangs on
+AUDIO_AGREES = 0.01  # of the seconds of audio: more, and the two sides do not do the same
 
 
 class Round(BaseModel):
@@ -29,7 +33,7 @@ class Round(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    wall_s: float
+    wall_s: float = Field(gt=0)
     audio_s: float
     stages_s: dict[str, float]
     peak_rss_mb: float | None = None
@@ -52,7 +56,7 @@ class Measurement(BaseModel):
     commit: str | None  # None outside a git checkout
     dirty: bool = False  # the working tree differed from the commit
     load_s: float | None = None  # apart: never part of a round
-    rounds: tuple[Round, ...]
+    rounds: tuple[Round, ...] = Field(min_length=LEAST_SAMPLES)
 
     @property
     def judged_s(self) -> list[float]:
@@ -117,7 +121,9 @@ def append(path: Path, measurement: Measurement) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a+b", buffering=0) as file:
-            file.write(b"\n" + line if _cut_off(file) else line)
+            line = b"\n" + line if _cut_off(file) else line
+            if file.write(line) != len(line):  # a disk that fills up takes a part, and says nothing
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as error:
         raise write_error(path, error) from error
 
@@ -138,14 +144,29 @@ def difference(one: Measurement, other: Measurement) -> str:
             "workload": side.workload,
             "machine": side.machine,
             "device": side.device,
-            "torch": side.versions.get("torch"),
+            **{name: _version(side, name) for name in _DECIDE},
         }
         for side in (one, other)
     ]
     for name, value in sides[0].items():
         if value != sides[1][name]:
             return f"not the same {name}: {_told(value)} and {_told(sides[1][name])}"
+    if not same_audio(one.rounds[0].audio_s, other.rounds[0].audio_s):
+        return (
+            f"not the same audio: {one.rounds[0].audio_s:.1f} and {other.rounds[0].audio_s:.1f} s"
+        )
     return ""
+
+
+def same_audio(one_s: float, other_s: float) -> bool:
+    """Whether two sides made the same seconds of audio; else they did not do the same."""
+    return abs(other_s - one_s) <= AUDIO_AGREES * one_s
+
+
+def _version(side: Measurement, name: str) -> str | None:
+    """Of Python without its last number: 3.11.7 is as fast as 3.11.8."""
+    version = side.versions.get(name)
+    return version.rpartition(".")[0] if version and name == "python" else version
 
 
 def _told(value: Any) -> str:
@@ -155,7 +176,7 @@ def _told(value: Any) -> str:
 
 
 def comparable(one: Measurement, other: Measurement) -> bool:
-    """Whether suite, options, workload, machine, device and torch's version are the same."""
+    """Whether work, machine, device and the versions that decide its speed are the same."""
     return not difference(one, other)
 
 

@@ -14,14 +14,13 @@ from typing import Any
 from chatter_nb.errors import ChatterError, InputError
 from chatter_nb.measuring.attribution import StageChange, attribute
 from chatter_nb.measuring.checkout import checked_out, commit_of
-from chatter_nb.measuring.history import SHORT_COMMIT, Round, judged_s
+from chatter_nb.measuring.history import SHORT_COMMIT, Round, judged_s, same_audio
 from chatter_nb.measuring.measure import Workload, machine, workload_of
 from chatter_nb.measuring.workers import Worker, own_tree
 from chatter_nb.timing import SLOWER_FACTOR, Verdict, compare
 
 LEAST_ROUNDS, MOST_ROUNDS = 9, 45  # a side; a quiet machine needs no more than the least
 NARROW = 1.1  # an interval's high ÷ low: within ± 5 %, a slow-down of 15 % is plain
-AUDIO_AGREES = 0.01  # of the seconds of audio: more, and the two sides do not do the same
 Progress = Callable[[str], object]
 
 
@@ -54,6 +53,11 @@ class Check:
         return compare(*(judged_s(self.workload.suite, side.rounds) for side in sides))
 
     @property
+    def same_work(self) -> bool:
+        """Whether both sides made the same seconds of audio: else the verdict means nothing."""
+        return same_audio(self.baseline.audio_s, self.candidate.audio_s)
+
+    @property
     def stages(self) -> list[StageChange]:
         """The stages that carry a change of the whole run."""
         return attribute(self.baseline.rounds, self.candidate.rounds)
@@ -67,9 +71,9 @@ class Check:
         ]
         if not self.verdict.significant and self.verdict.high >= SLOWER_FACTOR:
             lines.append("note: noise may hide a slow-down of 10 %: try again on a quieter machine")
-        before_s, after_s = self.baseline.audio_s, self.candidate.audio_s
-        if abs(after_s - before_s) > AUDIO_AGREES * before_s:
-            lines.append(f"note: not the same work: {before_s:.1f} s of audio, now {after_s:.1f} s")
+        if not self.same_work:
+            before_s, after_s = self.baseline.audio_s, self.candidate.audio_s
+            lines.append(f"not the same work: {before_s:.1f} s of audio, now {after_s:.1f} s")
         return "\n".join(lines)
 
     def as_dict(self) -> dict[str, Any]:
@@ -82,6 +86,7 @@ class Check:
             "device": self.workload.device,
             "verdict": asdict(verdict)
             | {"regression": verdict.regression, "sentence": verdict.sentence},
+            "same_work": self.same_work,
             "stages": [asdict(change) for change in self.stages],
             "baseline": _side_as_dict(self.baseline),
             "candidate": _side_as_dict(self.candidate),
@@ -112,24 +117,26 @@ def check(
                 name: ending.enter_context(Worker(workload.work, place, name))
                 for name, place in ((before, tree), (after, tree_now))
             }
-            _warm_up(workers, before, progress)
+            _warm_up(workers, before, suite, progress)
             rounds = in_turn(workers, suite, least, repeats or MOST_ROUNDS, progress)
     baseline = Side(before, commit, False, tuple(rounds[before]))
     return Check(workload, baseline, Side(after, *commit_of(tree_now), tuple(rounds[after])))
 
 
-def _warm_up(workers: Mapping[str, Worker], baseline: str, progress: Progress) -> None:
+def _warm_up(workers: Mapping[str, Worker], baseline: str, suite: str, progress: Progress) -> None:
     """The first round of each; what the working tree can do and the commit cannot is told."""
     for name in reversed(list(workers)):
         progress(f"{name}: warm-up")
         try:
-            workers[name].round()
+            warm = workers[name].round()
         except ChatterError as error:
             if name != baseline:
                 raise
             raise InputError(
                 f"{error}. The commit cannot do this work: choose a later one"
             ) from error
+        if min(judged_s(suite, [warm])) <= 0:
+            raise InputError(f"{name} does not time what suite '{suite}' is about: try pipeline")
 
 
 def in_turn(
