@@ -233,7 +233,7 @@ def test_00_check_runs_on_chatterbox(tiny, tmp_path):
 @pytest.mark.slow
 def test_04_timing_runs_on_chatterbox(tiny, tmp_path):
     """The pipeline of a checkpoint of random weights: what is measured is T3 and S3Gen."""
-    asked = {"suites": ["pipeline"], "chunks": 2, "tokens": 24, "engine": "chatterbox"}
+    asked = {"suites": ["pipeline"], "chunks": 2, "tokens": 60, "engine": "chatterbox"}
     asked |= {"checkpoint": str(tiny()), "device": "cpu", "lengths": [60, 120]}
     asked |= {"outputs_dir": str(tmp_path), "interactive": False}
     done = papermill(TIMING, tmp_path / "out.ipynb", "-y", json.dumps(asked))
