@@ -8,14 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from chatter_nb.strict import Interactive, StrictParams, Text
-
-
-def _as_tuple(value: Any) -> Any:
-    """A list, or one pattern as people write it."""
-    if isinstance(value, str):
-        return (value,)
-    return tuple(value) if isinstance(value, list) else value
+from chatter_nb.strict import Interactive, StrictParams, Text, one_or_more
 
 
 def _check_address(value: str) -> bool:
@@ -30,7 +23,7 @@ class BatchParams(StrictParams):
     """Which notebook runs with which parameter files, where the results go, and who does it."""
 
     notebook: Text = Field("notebooks/01_speak.ipynb", description="the notebook to run")
-    files: Annotated[tuple[Text, ...], BeforeValidator(_as_tuple)] = Field(
+    files: Annotated[tuple[Text, ...], BeforeValidator(one_or_more)] = Field(
         (), description="parameter files, or patterns such as params/batch/*.yaml"
     )
     overrides: dict[str, Any] = Field({}, description="parameter: value, over every file's")

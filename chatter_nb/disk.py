@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import json
+import os
 import secrets
 import shutil
 from pathlib import Path
@@ -20,6 +22,27 @@ PART_SUFFIX = ".part"
 def part_path(path: Path) -> Path:
     """A temporary name beside `path`, hidden, and shared with no other process on any machine."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART_SUFFIX}")
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name, then rename: readers see the old one or all of the new.
+
+    Raises `OutputError`, and leaves what was there, if the disk does not take it.
+    """
+    part = part_path(path)
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    except OSError as error:
+        told = write_error(path, error)
+        part.unlink(missing_ok=True)
+        raise told from error
+
+
+def write_json(path: Path, values: Any) -> None:
+    """`write_whole` for values of JSON, readable by people: indented, letters as they are."""
+    text = json.dumps(values, ensure_ascii=False, indent=1) + "\n"
+    write_whole(path, text.encode())
 
 
 def write_error(path: Path, reason: object) -> OutputError:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Sequence
 from importlib import resources
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from chatter_nb.cards import card
 from chatter_nb.contrast import contrast
-from chatter_nb.disk import part_path, write_error
+from chatter_nb.disk import write_whole
 from chatter_nb.errors import InputError
 from chatter_nb.listing import STATUSES, BatchRecord, Row, moment, read_ledger, read_rows
 from chatter_nb.peaks import HEIGHT, PeakStore, outline
@@ -44,14 +43,7 @@ def write_gallery(folder: Path) -> Path:
     store = PeakStore(folder)
     page = _render(folder, ledger, rows, store)
     target = folder / PAGE
-    part = part_path(target)
-    try:
-        part.write_bytes(page.encode("utf-8", "replace"))  # names may hold what is no UTF-8
-        os.replace(part, target)
-    except OSError as error:
-        reason = write_error(target, error)
-        part.unlink(missing_ok=True)
-        raise reason from error
+    write_whole(target, page.encode("utf-8", "replace"))  # names may hold what is no UTF-8
     store.prune()
     return target
 

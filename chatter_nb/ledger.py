@@ -16,7 +16,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from chatter_nb.disk import part_path, write_error
+from chatter_nb.disk import write_error, write_json
 from chatter_nb.errors import OutputError
 from chatter_nb.jobs import Outcome
 from chatter_nb.runs import LOCKS, utc_now
@@ -110,14 +110,7 @@ class Ledger:
             raise write_error(path, error) from error
 
     def _write(self) -> None:
-        part = part_path(self.path)
-        try:
-            part.write_text(json.dumps(self._values, ensure_ascii=False, indent=1) + "\n", "utf-8")
-            os.replace(part, self.path)
-        except OSError as error:
-            told = write_error(self.path, error)
-            part.unlink(missing_ok=True)
-            raise told from error
+        write_json(self.path, self._values)
         self._written_s = time.monotonic()
 
 

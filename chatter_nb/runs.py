@@ -7,8 +7,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +17,7 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict
 
-from chatter_nb.disk import PART_SUFFIX, part_path, write_error
+from chatter_nb.disk import PART_SUFFIX, part_path, write_json
 from chatter_nb.errors import OutputError
 
 Status = Literal["running", "ok", "failed", "cancelled"]
@@ -232,16 +230,7 @@ class RunFolder:
         return path.stat().st_mtime_ns if path.exists() else 0
 
     def _write(self, name: str, record: RunRecord) -> None:
-        part = part_path(self.path / name)
-        values = record.model_dump(mode="json", by_alias=True)
-        text = json.dumps(values, ensure_ascii=False, indent=1)
-        try:
-            part.write_text(text + "\n", encoding="utf-8")
-            os.replace(part, self.path / name)
-        except OSError as error:
-            told = write_error(self.path / name, error)
-            part.unlink(missing_ok=True)
-            raise told from error
+        write_json(self.path / name, record.model_dump(mode="json", by_alias=True))
 
 
 def _read(path: Path) -> RunRecord | None:

@@ -72,6 +72,13 @@ def _as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def one_or_more(value: Any) -> Any:
+    """A list, or one alone as people write it; nothing of an empty text."""
+    if isinstance(value, str):
+        return (value,) if value else ()
+    return tuple(value) if isinstance(value, list) else value
+
+
 def _check_device(value: str) -> str:
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
         raise ValueError(f"{value!r} is no device: use auto, cpu, mps, cuda or cuda:0")

@@ -153,6 +153,8 @@ def test_the_same_run_twice_differs_in_nothing(compared):
     assert comparison.differences == {}
     assert "No parameter differs" in show.compare_table(comparison).data
     assert loudness_finding(comparison) == "equally loud, within 0.1 dB"
+    low, high = show.compare_levels(comparison).axes[0].get_ylim()
+    assert high - low >= 3  # dB: what nobody hears is no cliff
     assert pace_finding(comparison).startswith("equally fast")
     assert spectrum_finding(comparison).startswith("no band differs")
 

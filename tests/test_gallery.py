@@ -333,7 +333,7 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(runs, monkeypatch):
     def fail(*_):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("chatter_nb.gallery.os.replace", fail)
+    monkeypatch.setattr("chatter_nb.disk.os.replace", fail)
     with pytest.raises(OutputError, match=r"index\.html"):
         write_gallery(runs)
     assert page.read_bytes() == before

@@ -317,9 +317,11 @@ def test_nothing_is_hidden_where_nobody_listens_blind(params, change):
     assert "blind" not in told
 
 
-def test_a_chunk_that_both_runs_share_is_not_asked(speak, tmp_path):
-    speak(text="One here.\n\nTwo here.", run_name="a")
-    speak(text="One here.\n\nTwo there.", run_name="b")
+def test_only_one_text_that_sounds_different_is_asked(speak, tmp_path):
+    """Not a chunk that both runs share, nor one whose text was edited."""
+    first = speak(text="One here.\n\nTwo here.\n\nThree here.", run_name="a")
+    again = {first.record.chunks[1].key: 5}
+    speak(text="One here.\n\nTwo here.\n\nThree there.", run_name="b", takes=again)
     params = CompareParams(runs=["a", "b"], outputs_dir=str(tmp_path))
     assert [trial.row for trial in blind_trials(load_comparison(params), seed=0)] == [1]
 
@@ -329,14 +331,14 @@ def test_equal_runs_have_nothing_to_ask(speak, tmp_path):
         speak(text="One here.", run_name=name)
     params = CompareParams(runs=["a", "b"], outputs_dir=str(tmp_path), blind=True)
     form = BlindForm(Preferences(load_comparison(params), params))
-    assert "their audio is equal" in form.told
+    assert "no chunk of the same text sounds different" in form.told
 
 
 def test_a_disk_that_refuses_is_a_sentence_and_the_pair_stays(form, choose, params, monkeypatch):
     def refuse(path, file):
         raise OutputError("disk full while writing <answers>")
 
-    monkeypatch.setattr(module, "_write", refuse)
+    monkeypatch.setattr(module, "write_json", refuse)
     choose(0)
     assert "Not recorded: disk full while writing &lt;answers&gt;" in form.told
     assert "Pair 1 of 4" in form.told

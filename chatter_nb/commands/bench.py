@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -129,15 +130,24 @@ def _ended_in_order() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _progress(told: str) -> None:
-    typer.echo(told, err=True)
+@contextmanager
+def _reporting() -> Iterator[Callable[[str], object]]:
+    """What is being done: for a person on one line, with the time so far; in a log a line each."""
+    if not sys.stderr.isatty():
+        yield lambda told: typer.echo(told, err=True)
+        return
+    from tqdm import tqdm
+
+    with tqdm(bar_format="{elapsed} {desc}", leave=False, dynamic_ncols=True) as bar:
+        yield bar.set_description_str
 
 
 def _compare(suite: str, given: dict[str, Any]) -> dict[str, Any]:
     from chatter_nb.bench import table
     from chatter_nb.suites import run_suite
 
-    made = run_suite(suite, given, _progress)
+    with _reporting() as progress:
+        made = run_suite(suite, given, progress)
     typer.echo(table(made))
     return made
 
@@ -151,9 +161,9 @@ def _record(
     from chatter_nb.ranks import LEAST_SAMPLES
 
     path = history_path(outputs_dir)
-    measurement = measure(
-        suite, given, repeats if repeats is not None else LEAST_SAMPLES, _progress
-    )
+    asked = repeats if repeats is not None else LEAST_SAMPLES
+    with _reporting() as progress:
+        measurement = measure(suite, given, asked, progress)
     history, damaged = read_history(path)
     append(path, measurement)
     for sentence in damaged:
@@ -167,8 +177,8 @@ def _check(suite: str, given: dict[str, Any], repeats: int | None, ref: str) -> 
     from chatter_nb.measuring.regress import check
 
     try:
-        with _ended_in_order():
-            found = check(suite, given, ref, repeats, _progress)
+        with _ended_in_order(), _reporting() as progress:
+            found = check(suite, given, ref, repeats, progress)
     except EngineError as error:  # must not be taken for a slow-down
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(FAILED_ROUND) from error

@@ -17,6 +17,7 @@ from chatter_nb.errors import ChatterError
 from chatter_nb.planning import count
 from chatter_nb.players import audio_player, data_url
 
+_NOTHING = "no chunk of the same text sounds different in two of these runs"
 LISTEN_S = 1.0  # sooner after a pair has come, nobody has heard it; less for shorter pairs
 _STORM_S = 0.3  # a second click, or a key that repeats, within this long is the same click
 
@@ -61,8 +62,8 @@ class BlindForm:
         )
         for number, button in enumerate(self.buttons):
             button.on_click(lambda _, number=number: self._clicked(number))
-        row = widgets.HBox(self.buttons, layout=widgets.Layout(flex_flow="row wrap"))
-        self.box = widgets.VBox([self._progress, self._page, row, self._notice])
+        self._row = widgets.HBox(self.buttons, layout=widgets.Layout(flex_flow="row wrap"))
+        self.box = widgets.VBox([self._progress, self._page, self._row, self._notice])
         self._ask()
 
     @property
@@ -112,7 +113,7 @@ class BlindForm:
     def _reveal(self) -> None:
         """Who was who: the counts, and what they are worth."""
         verdicts = self._preferences.verdicts()
-        told = verdicts or ["these runs have no chunk that could be compared: their audio is equal"]
+        told = verdicts or [_NOTHING]
         heard = count(len(self._preferences.answers), "pair")
         self._progress.value = f"<b>{heard} heard</b>"
         self._page.value = "".join(f"<p>{html.escape(line)}.</p>" for line in told)
@@ -122,6 +123,7 @@ class BlindForm:
         self._trial = None
         for button in self.buttons:
             button.disabled = True
+        self._row.layout.display = "none"  # nothing is left to answer
         self._notice.value = f"<small>{html.escape(told)}</small>"
 
 

@@ -7,22 +7,15 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from chatter_nb.strict import Interactive, OutputsDir, StrictParams, Text
+from chatter_nb.strict import Interactive, OutputsDir, StrictParams, Text, one_or_more
 
 MAX_ROWS = 500  # each is read, measured and, for a person, embedded
-
-
-def _as_tuple(value: Any) -> Any:
-    """A list, or one folder as people write it."""
-    if isinstance(value, str):
-        return (value,) if value else ()
-    return tuple(value) if isinstance(value, list) else value
 
 
 class CompareParams(StrictParams):
     """Which runs are compared, chunk by chunk."""
 
-    runs: Annotated[tuple[Text, ...], BeforeValidator(_as_tuple)] = Field(
+    runs: Annotated[tuple[Text, ...], BeforeValidator(one_or_more)] = Field(
         (), description="run folders, names under outputs_dir, or a folder of runs; empty: samples"
     )
     outputs_dir: OutputsDir = "outputs"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 COLOURS = (INK, ACCENT, "#4f9467", "#8a63a9", "#b5892c", GREY)  # then from the start, dashed
 WAVE_BINS = 1600  # over the longest run
 SAME_LOUDNESS = 0.5  # dB: less is not heard
+LEAST_SPAN_DB = 3.0  # of the loudness axis: what nobody hears must not look like a cliff
 SAME_PACE = 0.02  # a share
 SAME_BAND_DB = 1.0
 AUDIBLE_DB = 50.0  # below a spectrum's loudest band: beyond, a difference is one of noise
@@ -76,6 +77,7 @@ def compare_levels(comparison: Comparison) -> Figure:
     speaks = any(run.acoustics.letters_per_s for run in comparison.runs)
     with house_figure(2, height_in=2.1) as (figure, (upper, lower)):
         _draw_values(upper, comparison, lambda piece: piece.acoustics.loudness)
+        _at_least(upper, LEAST_SPAN_DB)
         upper.set_ylabel(f"loudness ({loudness_unit()})")
         upper.set_title(loudness_finding(comparison))
         if speaks:
@@ -171,6 +173,13 @@ def _draw_values(ax: Axes, comparison: Comparison, value: Callable[[Piece], floa
         ax.plot(x, y, marker="o", markersize=4, label=_name(run), **_line(number))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.margins(x=0.03, y=0.2)
+
+
+def _at_least(ax: Axes, span: float) -> None:
+    """Widen the y axis about its middle to show no less than `span`."""
+    low, high = ax.get_ylim()
+    more = max(0.0, span - (high - low)) / 2
+    ax.set_ylim(low - more, high + more)
 
 
 def _length_finding(run: Compared, first: Compared) -> str:

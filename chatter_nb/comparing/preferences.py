@@ -6,8 +6,6 @@ No widgets: `blindform` asks, this module decides what is asked and keeps what w
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import random
 import re
 from collections.abc import Iterator, Sequence
@@ -25,7 +23,7 @@ from chatter_nb.comparing.acoustics import SILENCE_DB
 from chatter_nb.comparing.comparison import COMPARE, Compared, Comparison
 from chatter_nb.comparing.params import CompareParams
 from chatter_nb.comparing.pieces import Piece
-from chatter_nb.disk import part_path, write_error
+from chatter_nb.disk import write_error, write_json
 from chatter_nb.errors import InputError, OutputError
 from chatter_nb.project import resolve_path
 from chatter_nb.runs import LOCKS, utc_now
@@ -88,7 +86,7 @@ def blind_trials(comparison: Comparison, *, seed: int, listener: str = "") -> li
 
     The same for the same seed and listener; -1 draws one. What the order does to a judgement must
     not add up over listeners. A chunk that two runs have in common is left out: it is the same
-    audio.
+    audio. So is one whose text was edited: what is said would be judged, not how it sounds.
     """
     draw = random.Random(f"{seed} {listener}" if seed >= 0 else None)
     trials: list[Trial] = []
@@ -99,7 +97,7 @@ def blind_trials(comparison: Comparison, *, seed: int, listener: str = "") -> li
         trials += [
             Trial(number, *draw.sample(pair, 2))
             for pair in combinations(sides, 2)
-            if pair[0].piece.key != pair[1].piece.key
+            if pair[0].piece.key != pair[1].piece.key and pair[0].piece.text == pair[1].piece.text
         ]
     draw.shuffle(trials)
     return trials
@@ -167,7 +165,7 @@ class Preferences:
             last = _read(self.path) if self.path.exists() else self._file
             kept = [one for one in last.answers if one.key != trial.key]
             file = self._file.model_copy(update={"answers": (*kept, answer)})
-            _write(self.path, file)
+            write_json(self.path, file.model_dump(mode="json", by_alias=True))
         self._file = file
         return answer
 
@@ -240,17 +238,3 @@ def _read(path: Path) -> _File:
         raise InputError(
             f"the answers in {path} cannot be read: move the file away to begin anew"
         ) from error
-
-
-def _write(path: Path, file: _File) -> None:
-    values = file.model_dump(mode="json", by_alias=True)
-    text = json.dumps(values, ensure_ascii=False, indent=1)
-    part = part_path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text + "\n", encoding="utf-8")
-        os.replace(part, path)
-    except OSError as error:
-        told = write_error(path, error)
-        part.unlink(missing_ok=True)
-        raise told from error

@@ -140,10 +140,11 @@ def measure_work(work: Work, repeats: int, progress: Progress) -> Measured:
 
 
 def machine() -> str:
-    """The processor and how many cores of it this process may use."""
+    """The processor, how many cores of it this process may use, and a limit to its threads."""
     usable = getattr(os, "sched_getaffinity", None)
     cores = len(usable(0)) if usable else os.cpu_count()
-    return f"{cpu_name()}, {cores} cores"
+    limit = os.environ.get("OMP_NUM_THREADS")  # of OpenMP, and so of torch and NumPy's BLAS
+    return f"{cpu_name()}, {cores} cores" + (f", {limit} threads" if limit else "")
 
 
 def _device(suite: str, options: Options) -> str:

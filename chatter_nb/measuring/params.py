@@ -10,7 +10,15 @@ from pydantic import BeforeValidator, Field
 from chatter_nb.bench import Options
 from chatter_nb.measuring.scaling import LEAST_CHARS, LENGTHS
 from chatter_nb.ranks import LEAST_SAMPLES
-from chatter_nb.strict import Checkpoint, Device, Interactive, OutputsDir, StrictParams, Text
+from chatter_nb.strict import (
+    Checkpoint,
+    Device,
+    Interactive,
+    OutputsDir,
+    StrictParams,
+    Text,
+    one_or_more,
+)
 from chatter_nb.suites import SUITES
 
 EMBEDDED = "hibari"
@@ -18,17 +26,10 @@ MOST_CHARS = 10_000_000
 OVERHEAD_CHUNKS = 4  # half a minute of speech: five ways of it take seconds
 
 
-def _as_tuple(value: Any) -> Any:
-    """A list, or one name as people write it."""
-    if isinstance(value, str):
-        return (value,)
-    return tuple(value) if isinstance(value, list) else value
-
-
 class TimingParams(StrictParams):
     """Which workloads are measured, how often, on what, and where their history is kept."""
 
-    suites: Annotated[tuple[Text, ...], BeforeValidator(_as_tuple)] = Field(
+    suites: Annotated[tuple[Text, ...], BeforeValidator(one_or_more)] = Field(
         ("embedded",), min_length=1, description="workloads, such as embedded, convert, pipeline"
     )
     repeats: int = Field(
@@ -42,7 +43,8 @@ class TimingParams(StrictParams):
     device: Device = "auto"
     checkpoint: Checkpoint = ""
     lengths: Annotated[
-        tuple[Annotated[int, Field(ge=LEAST_CHARS, le=MOST_CHARS)], ...], BeforeValidator(_as_tuple)
+        tuple[Annotated[int, Field(ge=LEAST_CHARS, le=MOST_CHARS)], ...],
+        BeforeValidator(one_or_more),
     ] = Field(LENGTHS, min_length=2, description="characters of the texts that show scaling")
     outputs_dir: OutputsDir = "outputs"
     interactive: Interactive = True
@@ -73,7 +75,7 @@ class TimingParams(StrictParams):
 
     @classmethod
     def _rules(cls, values: Mapping[str, Any]) -> Iterator[str]:
-        suites, lengths = _as_tuple(values["suites"]), _as_tuple(values["lengths"])
+        suites, lengths = one_or_more(values["suites"]), one_or_more(values["lengths"])
         for suite in suites if isinstance(suites, tuple) else ():
             if suite not in SUITES:
                 yield f"suites: there is no {suite!r}; there is: {', '.join(SUITES)}"
