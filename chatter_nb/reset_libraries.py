@@ -52,20 +52,26 @@ class _Watch(importlib.abc.MetaPathFinder):
 
     def __init__(self, note: dict[str, Callable[[Any], Restore]]) -> None:
         self.waiting = dict(note)
+        self._asked: set[str] = set()  # of the others, which ends the recursion
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        if name not in self.waiting:
+        if name not in self.waiting or name in self._asked:
             return None
-        note = self.waiting.pop(name)  # also ends the recursion
-        spec = importlib.util.find_spec(name)
+        self._asked.add(name)
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self._asked.remove(name)
         if spec is None or spec.loader is None:
-            self.waiting[name] = note
             return None
         execute = spec.loader.exec_module
 
         def exec_module(module: Any) -> None:
             execute(module)
-            _noted[name] = note(module)
+            # Not before: who asks for a spec often wants to know only whether it is installed.
+            note = self.waiting.pop(name, None)
+            if note is not None:
+                _noted[name] = note(module)
 
         spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
@@ -159,7 +165,8 @@ def _fresh_rc_params(matplotlib: Any) -> None:
 def _reset_pandas(pandas: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of options that will go
-        pandas.reset_option("all", silent=True) if hasattr(pandas, "reset_option") else None
+        if hasattr(pandas, "reset_option"):  # not while it is half imported
+            pandas.reset_option("all")
 
 
 def _reset_decimal(decimal: Any) -> None:
