@@ -255,24 +255,35 @@ def _forget_modules() -> None:
             sys.modules[name] = module
 
 
+def _holds(filters: Sequence[Any], one: Any) -> bool:
+    """That very filter: one for a while, or a notebook's own, may say the same as a library's."""
+    return any(kept is one for kept in filters)
+
+
 def keep_warnings() -> Restore:
     """Filters: those that libraries set as they are imported stay, as the libraries do."""
     kept, show, form = list(warnings.filters), warnings.showwarning, warnings.formatwarning
     of_libraries: list[Any] = []
+    displaced: list[Any] = []  # of them, by a notebook's that says the same
 
     def recording(function: Any) -> Any:
         def record(*args: Any, **kwargs: Any) -> None:
             before = list(warnings.filters)
             function(*args, **kwargs)
-            if not _is_own(str(sys._getframe(1).f_globals.get("__name__"))):
-                of_libraries.extend(f for f in warnings.filters if f not in before)
+            if _is_own(str(sys._getframe(1).f_globals.get("__name__"))):
+                gone = [f for f in before if not _holds(warnings.filters, f)]
+                displaced.extend(f for f in gone if _holds(of_libraries, f))
+            else:
+                of_libraries.extend(f for f in warnings.filters if not _holds(before, f))
 
         return record
 
     wrapped = recording(warnings.filterwarnings), recording(warnings.simplefilter)
 
     def restore() -> None:
-        filters = [f for f in warnings.filters if f in of_libraries and f not in kept]
+        now = [*warnings.filters, *displaced]
+        filters = [f for f in now if _holds(of_libraries, f) and f not in kept]
+        of_libraries[:], displaced[:] = filters, ()  # the others were for a while only
         warnings.filters[:] = [*filters, *kept]  # type: ignore[index]
         warnings.filterwarnings, warnings.simplefilter = wrapped
         warnings.showwarning, warnings.formatwarning = show, form

@@ -262,6 +262,31 @@ def test_a_cell_shows_what_it_shows_on_a_fresh_kernel(vandalised, cell):
     assert after == fresh
 
 
+def test_a_notebooks_filter_goes_though_a_library_had_the_same_for_a_while():
+    """And a library's stays, though the notebook set the same."""
+    library = """
+    import warnings
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+    warnings.filterwarnings("ignore", "of a library")
+    """
+    ours = """
+    import warnings
+    warnings.simplefilter("ignore")
+    warnings.filterwarnings("ignore", "of a library")
+    """
+    look = """
+    import warnings
+    print(sum(one[:3] == ("ignore", None, Warning) for one in warnings.filters),
+          sum("of a library" in str(one[1]) for one in warnings.filters))
+    """
+    run(f"exec({textwrap.dedent(library)!r}, {{'__name__': 'numpy'}})")
+    for _ in range(2):
+        run(ours)
+        assert printed(look) == "0 1\n"
+    warm.shutdown()
+
+
 @pytest.mark.slow  # torch is imported twice
 def test_generators_and_torch_start_anew():
     """No draw follows from the last notebook's seed, and torch has the settings of its import."""
