@@ -8,9 +8,9 @@ from contextlib import ExitStack
 
 import nbformat
 import pytest
+from browser import needs_browser
 from conftest import ROOT
 
-from chatter_nb.errors import UnavailableError
 from chatter_nb.suites import lab as labs
 
 TARGET = ROOT / "params" / "recordings" / "target.flac"
@@ -23,11 +23,7 @@ form"""
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
-    try:
-        labs.browser_path()
-    except UnavailableError as error:
-        pytest.skip(str(error))
+    needs_browser()
     with labs.jupyter_lab(tmp_path_factory.mktemp("lab")) as running:
         yield running
 
@@ -367,3 +363,21 @@ def test_nothing_sticks_out_narrow_or_wide(shown, width, color_scheme):
                 .map((one) => one.outerHTML.slice(0, 80)); }"""
     )
     assert outside == []
+
+
+@pytest.mark.slow
+def test_narrow_labels_stand_over_their_inputs(shown):
+    """All at the left edge, whatever kind of input follows."""
+    page = shown(width=480, seed=52)
+    page.get_by_role("tab", name="File Browser").click()
+    field(page, "seed").wait_for()
+    offsets = page.evaluate(
+        """() => [...document.querySelectorAll(".chatter-form .chatter-line")].map((line) => {
+            const label = line.querySelector(".widget-label"), text = document.createRange();
+            text.selectNodeContents(label);
+            const starts = text.getBoundingClientRect();
+            return starts.width && starts.left - line.getBoundingClientRect().left;
+        })"""
+    )
+    assert len(offsets) > 15
+    assert max(offsets) < 8
