@@ -87,6 +87,15 @@ def test_the_arrow_keys_move_and_space_plays(speech, opened):
         page.wait_for_function("document.querySelector('audio').currentTime > 1.1")
 
 
+@pytest.mark.parametrize("ink", ["rgb(20, 20, 20)", "rgb(240, 240, 240)"])
+def test_the_playhead_is_no_seam(ink, speech, opened):
+    """It has the text's colour, light or dark: what is orange is a seam."""
+    with opened() as page:
+        put(page, f"<div style='color:{ink}'>{show.player(speech).data}</div>")
+        head = page.locator("[role=slider] > div").last
+        assert head.evaluate("(e) => getComputedStyle(e).backgroundColor") == ink
+
+
 def test_a_chunk_under_the_mouse_is_told(speech, opened):
     """Its number and its text."""
     chunk = speech.record.chunks[1]

@@ -1,5 +1,6 @@
 // Runs as the `onload` of a player's picture: the one place where a script reaches a notebook's output,
 // a widget and a saved page alike. Without it the picture and the audio element still serve.
+// The playhead has the text's colour: what is orange is a seam.
 (function (image) {
   const root = image.closest("[data-player]");
   if (!root || root.dataset.ready) return;
@@ -12,7 +13,7 @@
     return parent.appendChild(made);
   };
   const numbers = add(wave, "position:absolute;inset:0;pointer-events:none;font-size:11px;line-height:1");
-  const head = add(wave, "position:absolute;top:0;bottom:0;width:2px;margin-left:-1px;background:#d1602b;pointer-events:none");
+  const head = add(wave, "position:absolute;top:0;bottom:0;width:2px;margin-left:-1px;background:currentColor;pointer-events:none");
   const line = document.createElement("div");
   line.style.cssText = "font-size:85%;min-height:1.5em;overflow:hidden;text-overflow:ellipsis;white-space:nowrap;opacity:.8";
   wave.after(line);
