@@ -64,10 +64,10 @@ class Picture:
     noun: str = "chunk"
 
 
-def audio_player(urls: Sequence[str], kind: str, label: str) -> str:
-    """A plain player of MIME type `kind`, that tries its addresses in turn."""
-    told = html.escape(label)
-    return f"<div>{_audio(urls, kind, label)}<br><small>{told}</small></div>"
+def audio_player(urls: Sequence[str], kind: str, label: str, *, told: bool = True) -> str:
+    """A plain player of MIME type `kind`, that tries its addresses in turn; `told` below it."""
+    below = f"<br><small>{html.escape(label)}</small>" if told else ""
+    return f"<div>{_audio(urls, kind, label)}{below}</div>"
 
 
 def waveform_player(

@@ -112,6 +112,12 @@ def test_the_form_does_not_tell_which_run_is_which(form, choose):
     assert "pace-1.0" in form.told
 
 
+def test_each_name_stands_above_its_player(form):
+    """Between two players, a name could be either's."""
+    parts = re.findall(r"First|Second|<audio", re.sub(r'(src|aria-label)="[^"]*"', "", form.told))
+    assert parts == ["First", "<audio", "Second", "<audio"]
+
+
 def test_both_sides_are_equally_loud(tmp_path):
     """The louder one is lowered: nothing clips."""
     time_s = np.arange(2 * RATE_HZ) / RATE_HZ

@@ -134,9 +134,12 @@ def _shortest_s(trial: Trial) -> float:
 
 
 def _players(trial: Trial) -> str:
-    """Two plain players, that tell nothing of where the audio comes from."""
+    """Two plain players, that tell nothing of where the audio comes from.
+
+    Each below its name: one that follows the first player reads as the second one's.
+    """
     pages = []
     for name, (signal, rate_hz) in zip(("First", "Second"), matched(trial), strict=True):
         urls = [data_url(flac(signal, rate_hz), "audio/flac")]
-        pages.append(audio_player(urls, "audio/flac", name))
+        pages.append(f"<b>{name}</b>{audio_player(urls, 'audio/flac', name, told=False)}")
     return "".join(pages)
