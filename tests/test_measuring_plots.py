@@ -86,8 +86,9 @@ def test_stages_stack_to_the_pace_and_name_what_changed():
     now = measured(5, slower_s=0.6)
     (ax,) = plots.by_stage([*EARLIER, now], [now]).axes
     assert ax.get_title(loc="left") == (
-        "embedded: 90 % of the work is synthesis; since 03c0ffe: synthesis: +0.60 s, all of it"
-    )
+        "embedded: 90 % of the work is synthesis; since 03c0ffe: synthesis: +1.7 ms, all of it"
+    )  # 0.6 s a round of 347 s, in the unit of the axis
+    assert ax.get_xlabel() == "work for a second of audio (ms)"
     names = [text.get_text() for text in ax.get_legend().get_texts()]
     assert names[0] == "synthesis"
     assert set(names) == {"synthesis", "write", "plan", "join", "outside the stages"}

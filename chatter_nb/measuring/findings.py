@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from chatter_nb.bench import Result
 from chatter_nb.measuring.attribution import OUTSIDE, attribute, spent_s
-from chatter_nb.measuring.history import Measurement, judged_s
+from chatter_nb.measuring.history import Measurement, Round, judged_s
 from chatter_nb.measuring.scaling import Scaling
 from chatter_nb.ranks import LEAST_SAMPLES
 from chatter_nb.suites.overhead import RUN
@@ -17,13 +17,16 @@ ROUNDS_FOR_99 = 8  # fewer have no interval of the median at 99 %: the range of 
 
 
 def stage_finding(past: Sequence[Measurement], measurement: Measurement) -> str:
-    """The stage that takes most, and which stages changed since the latest measurement before."""
+    """The stage that takes most, and which stages changed since the latest measurement before.
+
+    In what the bars below it are drawn in: for a second of audio.
+    """
     spent = spent_by_stage(measurement)
     top = max(spent, key=lambda name: spent[name])
     finding = f"{percent(spent[top] / sum(spent.values()))} of the work is {top}"
     if not past:
         return finding
-    changes = attribute(past[-1].rounds, measurement.rounds)
+    changes = attribute(_for_a_second(past[-1]), _for_a_second(measurement))
     since = f"since {past[-1].label}"
     if not changes:
         return f"{finding}; no stage changed {since} beyond chance"
@@ -82,6 +85,17 @@ def median_interval(samples: Sequence[float]) -> tuple[float, float]:
         chance += term
     first = max(0, outside - 1)
     return ordered[first], ordered[-1 - first]
+
+
+def _for_a_second(measurement: Measurement) -> list[Round]:
+    """The rounds as if each had made a second of audio; without audio, as they are."""
+    found = []
+    for one in measurement.rounds:
+        size = one.audio_s or 1
+        stages_s = {name: spent / size for name, spent in one.stages_s.items()}
+        scaled = {"wall_s": one.wall_s / size, "stages_s": stages_s}
+        found.append(one.model_copy(update=scaled))
+    return found
 
 
 def _told_change(result: Result) -> str:
