@@ -9,6 +9,7 @@ import pytest
 import soundfile
 from conftest import ROOT
 
+from chatter_nb.convert import convert_voice
 from chatter_nb.engines.registry import TTS_ENGINES, VC_ENGINES
 from chatter_nb.errors import ParamError
 from chatter_nb.forms import convert_form, speak_form
@@ -98,6 +99,8 @@ def test_the_count_follows_the_text(form):
     assert "10 characters, 2 chunks" in made._count.value
     made.text.value = " "
     assert "there is nothing to speak" in made._count.value
+    made.sheet.controls["seed"].value = -7
+    assert "seed: should be greater than or equal to -1" in made._count.value  # not "2 problems"
 
 
 def test_errors_are_sentences_and_all_of_them(form):
@@ -299,6 +302,21 @@ def test_takes_stand_side_by_side_with_what_differs(form):
     assert made.params.speed is None
 
 
+def test_the_notebooks_own_run_made_again_is_the_same_take(tmp_path):
+    """The cell's folder has another name than the form's where a file is read."""
+    source = ROOT / "params/recordings/target.flac"
+    reading = ROOT / "params/recordings/reading.flac"
+    values = {"source": str(source), "target": str(reading), "engine": "world"}
+    params = ConvertParams(**values, outputs_dir=str(tmp_path))
+    made = convert_form(params, convert_voice(params))
+    press_speak(made)
+    (take,) = made.takes.all
+    assert take.number == 1
+    made.sheet.controls["window_s"].value = 5.0
+    press_speak(made)
+    assert [take.number for take in made.takes.all] == [1, 2]
+
+
 def test_takes_of_a_named_run_do_not_overwrite_each_other(form, tmp_path):
     made = press_speak(form(run_name="story"))
     made.sheet.controls["speed"].value = 0.8
@@ -316,6 +334,25 @@ def test_yaml_goes_round(form):
     made.yaml.load()
     assert made.params.speed == 1.25
     assert made.text.value == TEXT
+
+
+def test_show_yaml_shows_the_form_as_it_is(form):
+    """Also after a change; what a person put there stays, and nobody is told of an empty text."""
+    made = form(speed=0.9)
+    made.yaml._fold.value = True
+    assert "speed: 0.9" in made.yaml.text.value
+    made.yaml._fold.value = False
+    made.sheet.controls["speed"].value = 1.25
+    made.yaml._fold.value = True
+    assert "speed: 1.25" in made.yaml.text.value
+    made.yaml._fold.value = False
+    made.yaml.text.value = "text: pasted"
+    made.yaml._fold.value = True
+    assert made.yaml.text.value == "text: pasted"
+    empty = form(text="", text_file="params/texts/fables")
+    empty.sheet.controls["text_file"].value = ""
+    empty.yaml._fold.value = True
+    assert empty.yaml.text.value == problem(empty) == ""
 
 
 def test_yaml_that_does_not_hold_changes_nothing(form):

@@ -16,7 +16,7 @@ from typing import Any
 import ipywidgets as widgets
 from IPython.display import HTML
 
-from chatter_nb.errors import Cancelled, ChatterError, ParamError
+from chatter_nb.errors import Cancelled, ChatterError
 from chatter_nb.execution import Progress
 from chatter_nb.forms.notices import Notices, ProgressLine, guarded
 from chatter_nb.forms.sheet import Sheet
@@ -108,6 +108,7 @@ class Form(widgets.VBox):
             self.notices.note(f"the engine does not take {', '.join(left_out)}: left out")
 
     def _guard(self, call: Callable[[], object]) -> None:
+        self.notices.clear()
         guarded(self.notices, call)
 
     def wait(self, timeout_s: float | None = None) -> bool:
@@ -227,13 +228,8 @@ class Form(widgets.VBox):
 
     # YAML ----------------------------------------------------------------------------------------
 
-    def _as_yaml(self) -> str | None:
-        self.notices.clear()
-        try:
-            return to_yaml(self.params)
-        except ParamError as error:
-            self.notices.problem(str(error))
-            return None
+    def _as_yaml(self) -> str:
+        return to_yaml(self.params)
 
     def _load_yaml(self, text: str) -> None:
         controls = self.sheet.controls

@@ -99,7 +99,7 @@ class SpeakForm(Form):
         try:
             told = _told(outline(self.params))
         except InputError as error:
-            told = str(error).splitlines()[0]
+            told = _first(error)
         self._count.value = (
             '<span role="status" style="color: var(--jp-ui-font-color2, GrayText)">'
             f"{html.escape(told)}</span>"
@@ -131,6 +131,12 @@ class SpeakForm(Form):
         """Where voices are, whatever else the form holds."""
         places = {name: self.sheet.controls[name].value for name in ("voices_dir", "outputs_dir")}
         return SpeakParams.create({"text": "-", **places}, where="the form")
+
+
+def _first(error: InputError) -> str:
+    """The first of what is wrong: Speak tells all of it."""
+    heading, *problems = str(error).splitlines()
+    return problems[0].strip() if problems else heading
 
 
 def _told(found: Outline) -> str:

@@ -52,7 +52,7 @@ class Takes:
 
     def add(self, params: RunParams, speech: Speech) -> Take:
         """Keep a take; the same settings once more take the place of the earlier ones."""
-        same = [one for one in self._takes if one.speech.folder == speech.folder]
+        same = [one for one in self._takes if _same(one, params, speech)]
         self._made += not same
         number = same[0].number if same else self._made
         take = Take(number, params, speech, show.player(speech).data)
@@ -86,6 +86,13 @@ class Takes:
         )
         buttons = widgets.HBox([use, remove], layout=widgets.Layout(flex_flow="row wrap"))
         return widgets.VBox([page, buttons], layout=layout)
+
+
+def _same(take: Take, params: RunParams, speech: Speech) -> bool:
+    """Also where the notebook's cell made the earlier one, in a folder of its own name."""
+    heard = [[file.sha256 for file in one.record.files] for one in (take.speech, speech)]
+    made_again = take.params == params and heard[0] == heard[1]
+    return made_again or take.speech.folder == speech.folder
 
 
 def _caption(take: Take, differing: Sequence[str]) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
 
+from chatter_nb.errors import ParamError
 from chatter_nb.forms.uploads import CopyButton, Upload
 
 MAX_BYTES = 1_000_000  # of a file: parameters, not data
@@ -16,19 +18,19 @@ MAX_BYTES = 1_000_000  # of a file: parameters, not data
 class YamlPanel:
     """`buttons` go into the form's row of them, `box` folds out below it.
 
-    `current()` answers the form's YAML, None where it has told why there is none. `load(text)` puts
-    YAML into the form, and raises what is wrong with it.
+    `current()` answers the form's YAML, `load(text)` puts YAML into the form; both raise
+    `ParamError`, and `guard(call)` tells it where the form tells such things.
     """
 
     def __init__(
         self,
         *,
-        current: Callable[[], str | None],
+        current: Callable[[], str],
         load: Callable[[str], object],
         guard: Callable[[Callable[[], object]], None],
         folder: Callable[[], Path],
     ) -> None:
-        self._current, self._load = current, load
+        self._current, self._load, self._guard = current, load, guard
         self.text = widgets.Textarea(
             "", rows=8, layout=widgets.Layout(width="auto"), placeholder="name: value lines"
         )
@@ -48,23 +50,30 @@ class YamlPanel:
         )
         self.buttons = [copy, self._fold]
         self.box = widgets.VBox([self.text, row], layout=widgets.Layout(display="none"))
+        self._given = ""  # what the field was last filled with: nothing that a person typed
         self._fold.observe(self._unfold, names="value")
 
     def copied(self) -> str | None:
         """The form's YAML, shown as well: not every browser lets a page write its clipboard."""
-        text = self._current()
-        if text is not None:
-            self.text.value = text
-            self._fold.value = True
-        return text
+        filled: list[str] = []
+        self._guard(lambda: filled.append(self._fill()))
+        if not filled:
+            return None
+        self._fold.value = True
+        return filled[0]
 
     def load(self) -> None:
         """Put what the field holds into the form. Raises `ParamError`."""
         self._load(self.text.value)
 
+    def _fill(self) -> str:
+        self.text.value = self._given = self._current()
+        return self._given
+
     def _received(self, path: Path) -> str:
         try:
             self.text.value = path.read_text(encoding="utf-8-sig", errors="replace")
+            self._given = ""
         finally:
             path.unlink(missing_ok=True)  # it is in the form now
         self._fold.value = True
@@ -72,4 +81,8 @@ class YamlPanel:
         return "loaded"
 
     def _unfold(self, change: Any) -> None:
+        """The form's YAML as it is now, unless the field holds what a person put there."""
+        if change["new"] and self.text.value in ("", self._given):
+            with suppress(ParamError):  # nobody has asked for what is wrong with the form
+                self._fill()
         self.box.layout.display = None if change["new"] else "none"
