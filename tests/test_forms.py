@@ -249,6 +249,28 @@ def test_a_slider_holds_what_was_loaded(form):
     assert {name: getattr(made.params, name) for name in asked} == asked
 
 
+def test_a_slider_that_is_only_drawn_is_not_set(form):
+    """The browser sums steps up and says so, whether or not the engine's own value came before."""
+    made = form(engine="chatterbox", speed=None)
+    temperature = made.sheet.controls["temperature"]
+    is_set, slider = temperature.inputs[1:]
+    assert slider.value == 0.8
+    slider.value = 0.8000000000000002
+    assert temperature.value is None
+    assert not is_set.value
+    slider.value = 0.85
+    assert temperature.value == 0.85
+
+
+def test_what_is_left_to_the_engine_is_told_in_a_dropdown(form):
+    meanflow = form(engine="chatterbox").sheet.controls["meanflow"]
+    (box,) = meanflow.inputs
+    for value, told in ((None, "the engine's own"), (False, "no"), (None, "the engine's own")):
+        meanflow.value = value
+        assert box.label == told
+        assert meanflow.value is value
+
+
 def test_a_run_that_is_gone_is_a_sentence(form):
     import shutil
 

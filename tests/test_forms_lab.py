@@ -240,6 +240,25 @@ def test_yaml_goes_out_and_in(shown, lab):
     page.get_by_text("did you mean 'seed'").wait_for()
 
 
+def test_what_nobody_touched_is_not_set(shown):
+    """Drawn by a browser, for any engine: the YAML has what was chosen, to the last digit."""
+    page = shown(speed=0.8123, seed=61)
+    area = page.get_by_placeholder("name: value lines")
+
+    def told_by(engine):
+        field(page, "engine").select_option(label=engine)
+        button(page, "Copy as YAML").click()
+        page.wait_for_function(
+            f"() => [...document.querySelectorAll('textarea')].some("
+            f"(one) => one.value.includes('engine: {engine}\\n'))"
+        )
+        return area.input_value()
+
+    assert told_by("hibari").endswith("engine: hibari\nseed: 61\nspeed: 0.8123\n")
+    assert told_by("chatterbox").endswith("engine: chatterbox\nseed: 61\n")
+    assert told_by("chatterbox-turbo").endswith("engine: chatterbox-turbo\nseed: 61\n")
+
+
 def test_one_chunk_is_made_again(shown, lab):
     page = shown(seed=11)
     text_area(page).fill("One wind blew.\n\nTwo suns shone.\n\nThree men walked.")

@@ -165,14 +165,19 @@ def _slider(control: Control, options: Sequence[Any]) -> Made:
 
     loaded: list[float | None] = [None]
 
+    def at(value: float | None, place: float) -> bool:
+        """A browser puts a slider on its own sum of steps when it is drawn (1.0000000000000002),
+        and says that it moved: nobody did that, and nothing is set by it."""
+        return value is not None and abs(value - place) < slider.step / 2
+
     def read() -> float | None:
         if not is_set.value:
             return None
-        # A slider adds steps up (0.15000000000000002); what was loaded stays as it is.
-        return slider.value if slider.value == loaded[0] else round(slider.value, 6)
+        return loaded[0] if at(loaded[0], slider.value) else round(slider.value, 6)
 
     def moved(change: Any) -> None:
-        is_set.value = True
+        if not at(change["old"], change["new"]):
+            is_set.value = True
 
     def show(value: float | None) -> None:
         if value is not None:
@@ -228,17 +233,23 @@ def _checkbox(control: Control, options: Sequence[Any]) -> Made:
 
 
 def _three_ways(control: Control, options: Sequence[Any]) -> Made:
-    return _choice(control.field, [(OWN, None), ("yes", True), ("no", False)])
+    """A dropdown shows nothing for None, so that the engine's own has a word for a value."""
+    own = "own"
+    box, read, show = _choice(control.field, [(OWN, own), ("yes", True), ("no", False)], own)
+    return (
+        box,
+        lambda: None if read() == own else read(),
+        lambda value: show(own if value is None else value),
+    )
 
 
 def _dropdown(control: Control, options: Sequence[Any]) -> Made:
-    return _choice(control.field, options or [(str(one), one) for one in control.field.choices])
+    field = control.field
+    return _choice(field, options or [(str(one), one) for one in field.choices], field.default)
 
 
-def _choice(field: Field, options: Sequence[Any]) -> Made:
-    box = widgets.Dropdown(
-        options=options, value=field.default, description=_label(field), **styled()
-    )
+def _choice(field: Field, options: Sequence[Any], start: Any) -> Made:
+    box = widgets.Dropdown(options=options, value=start, description=_label(field), **styled())
     return [box], lambda: box.value, lambda value: setattr(box, "value", value)
 
 
