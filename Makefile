@@ -72,6 +72,6 @@ $(VENV)/chatterbox.done: $(VENV)/uv.done pyproject.toml constraints.txt
 	@touch $@ $(VENV)/base.done
 
 $(VENV)/test.done: $(VENV)/uv.done pyproject.toml constraints.txt
-	$(INSTALL) $(EDITABLE) '.[test,chatterbox]'
+	$(INSTALL) $(EDITABLE) '.[test,chatterbox,serve]'
 	$(INSTALL_CHATTERBOX)
 	@touch $@ $(VENV)/base.done $(VENV)/chatterbox.done

@@ -6,6 +6,7 @@ Inside the package audio is mono float32, full scale 1.0. Everything that comes 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from chatter_nb.errors import ChatterError, InputError
 
 Signal = np.ndarray[tuple[int], np.dtype[np.float32]]
 
-_COPY_FRAMES = 1 << 20
+_COPY_FRAMES = 1 << 20  # of one channel; fewer frames of many
 _PLAUSIBLE_SAMPLES = 1 << 36  # eighteen days at 44.1 kHz
 WHOLE_S = 600  # up to so long a recording is resampled whole, sample for sample as upstream does
 _CUT_OFF = re.compile(r"data : \d+ \(should be \d+\)")  # libsndfile's log of a short wav
@@ -59,12 +60,19 @@ class Inspected:
         return self.samples / self.sample_rate
 
 
-def inspect_audio(path: str | Path) -> Inspected:
-    """Read a recording through, in flat memory; raises as `read_audio` does."""
+def inspect_audio(path: str | Path, *, longest_s: float = math.inf) -> Inspected:
+    """Read a recording through, in flat memory; raises as `read_audio` does.
+
+    Beyond `longest_s` it is an `InputError`, and no more of it is read: a small file may unfold to
+    days.
+    """
     with _opened(path) as file:
-        found = [(len(block), peak(block)) for block in _mono_blocks(file, path)]
-        samples = sum(length for length, _ in found)
-        return Inspected(samples, file.samplerate, file.channels, max(top for _, top in found))
+        samples, top = 0, 0.0
+        for block in _mono_blocks(file, path):
+            samples, top = samples + len(block), max(top, peak(block))
+            if samples > longest_s * file.samplerate:
+                raise InputError(f"recording {path} is longer than {longest_s:g} s")
+        return Inspected(samples, file.samplerate, file.channels, top)
 
 
 def read_audio(path: str | Path, *, sample_rate: int | None = None) -> tuple[Signal, int]:
@@ -156,7 +164,8 @@ def _opened(path: str | Path) -> Iterator[StraightOn]:
 
 def _mono_blocks(file: StraightOn, path: str | Path) -> Iterator[Signal]:
     read = 0
-    while len(channels := file.read(_COPY_FRAMES, dtype="float32", always_2d=True)):
+    frames = max(1, _COPY_FRAMES // file.channels)  # a file may say that it has 1024
+    while len(channels := file.read(frames, dtype="float32", always_2d=True)):
         read += len(channels)
         yield check_signal(channels.mean(axis=1), where=str(path))
     if not read:

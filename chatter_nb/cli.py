@@ -14,6 +14,8 @@ from chatter_nb import __version__
 from chatter_nb.commands.batch import batch
 from chatter_nb.commands.bench import bench
 from chatter_nb.commands.run import convert, speak
+from chatter_nb.commands.serve import app as open_app
+from chatter_nb.commands.serve import serve
 from chatter_nb.commands.tend import check, clean, doctor, fetch, voices
 from chatter_nb.errors import ChatterError
 
@@ -27,6 +29,8 @@ app = typer.Typer(
 )
 for command in (speak, convert, batch, check, doctor, voices, fetch, clean, bench):
     app.command()(command)
+app.command()(serve)
+app.command("app")(open_app)
 
 
 @app.callback(invoke_without_command=True)

@@ -62,10 +62,12 @@ class Conversions:
         plan: ConversionPlan,
         progress: Callable[[Progress], object],
         cancelled: Callable[[], bool],
+        heard: Callable[[Signal], object] | None = None,
     ) -> None:
         self._plan = plan
         self._progress = progress
         self._cancelled = cancelled
+        self._heard = heard
         self._started = utc_now()
         self._watch = Stopwatch(STAGES)
         self._warnings = list(plan.warnings)
@@ -90,6 +92,7 @@ class Conversions:
             sample_rate=plan.engine.sample_rate,
             watermarked=plan.engine.watermarked,
             device=plan.engine.device,
+            heard=self._heard,
         )
         conversion = self._begin(output)
         joiner = conversion.joiner(sink.write)

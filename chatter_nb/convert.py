@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from chatter_nb.audio import inspect_audio, resampled_length
+from chatter_nb.audio import Signal, inspect_audio, resampled_length
 from chatter_nb.chunkstore import ChunkStore, chunk_key
 from chatter_nb.conversion import Conversions, PlannedRecording, PlannedWindow
 from chatter_nb.engines.base import ConvertEngine, Voice, check_supported, knobs_of
@@ -102,24 +102,27 @@ def convert_voice(
     params: ConvertParams,
     progress: Callable[[Progress], object] | None = None,
     cancelled: Callable[[], bool] | None = None,
+    heard: Callable[[Signal], object] | None = None,
 ) -> Speech:
     """Convert into `outputs_dir/run_name`; finished windows of an earlier run are used again.
 
     Raises `InputError` before any work for recordings that cannot be converted, `EngineError` with
     its position where a window fails, and `Cancelled` after the window in hand once `cancelled()`
-    is true. What is finished is kept, and `run.json` says what happened.
+    is true. What is finished is kept, and `run.json` says what happened. `heard` is given the
+    samples of the files as they come.
     """
-    return render_conversion(plan_conversion(params), progress, cancelled)
+    return render_conversion(plan_conversion(params), progress, cancelled, heard)
 
 
 def render_conversion(
     plan: ConversionPlan,
     progress: Callable[[Progress], object] | None = None,
     cancelled: Callable[[], bool] | None = None,
+    heard: Callable[[Signal], object] | None = None,
 ) -> Speech:
     """Carry out a plan; see `convert_voice`."""
     with plan.folder.locked(), stop_after("window", cancelled) as stopped:
-        run = Conversions(plan, progress or (lambda _: None), stopped)
+        run = Conversions(plan, progress or (lambda _: None), stopped, heard)
         record = carry_out(plan.folder, plan.outputs, run)
     return Speech(plan.folder.path, record)
 

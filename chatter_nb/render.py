@@ -45,10 +45,12 @@ class Run:
         plan: SpeechPlan,
         progress: Callable[[Progress], object],
         cancelled: Callable[[], bool],
+        heard: Callable[[Signal], object] | None = None,
     ) -> None:
         self._plan = plan
         self._progress = progress
         self._cancelled = cancelled
+        self._heard = heard
         self._started = utc_now()
         self._watch = Stopwatch(STAGES)
         self._warnings = list(plan.warnings)
@@ -75,6 +77,7 @@ class Run:
             sample_rate=rate,
             watermarked=plan.engine.watermarked,
             device=plan.engine.device,
+            heard=self._heard,
         )
         self._made = {}
         joiner = Joiner(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 class Sink:
     """One output's files. `write` and `chunk_end` are for a joiner; `finish` closes the files.
 
-    `unfinished` takes them away again unless they are committed.
+    `unfinished` takes them away again unless they are committed. `heard` is given every block that
+    goes to the files; a watermark is then laid chunk by chunk, so that nobody waits a minute.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class Sink:
         sample_rate: int,
         watermarked: bool,
         device: str = "cpu",
+        heard: Callable[[Signal], object] | None = None,
     ) -> None:
         self.writer = AudioWriter(
             folder, name, params.formats, sample_rate=sample_rate, wav_bits=params.wav_bits
@@ -42,10 +45,13 @@ class Sink:
         unfinished.enter_context(self.writer)
         self._name = name
         self._watch = watch
+        self._heard = heard
         self._mark: Watermark | None = None
         if watermarked:
             with watch.stage("load"):
-                self._mark = Watermark(self._write, sample_rate=sample_rate, device=device)
+                self._mark = Watermark(
+                    self._write, sample_rate=sample_rate, device=device, at_once=heard is not None
+                )
 
     def write(self, block: Signal) -> None:
         if self._mark is None:
@@ -73,3 +79,5 @@ class Sink:
     def _write(self, block: Signal) -> None:
         with self._watch.stage("write"):
             self.writer.write(block)
+            if self._heard:
+                self._heard(block)

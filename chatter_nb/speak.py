@@ -39,25 +39,28 @@ def generate_tts(
     params: SpeakParams,
     progress: Callable[[Progress], object] | None = None,
     cancelled: Callable[[], bool] | None = None,
+    heard: Callable[[Signal], object] | None = None,
 ) -> Speech:
     """Speak a text into `outputs_dir/run_name`; finished chunks of an earlier run are used again.
 
     Raises `InputError` before any work for input that cannot be spoken, `EngineError` where a chunk
     fails, `OutputError` where the disk does, and `Cancelled` after the chunk in hand once
     `cancelled()` is true (without it: after a first Ctrl-C; a second stops at once). What is
-    finished is kept, and `run.json` says what happened.
+    finished is kept, and `run.json` says what happened. `heard` is given the samples of the files
+    as they come, float32 mono, chunk after chunk: for those who do not wait for the end.
     """
-    return render_speech(plan_speech(params), progress, cancelled)
+    return render_speech(plan_speech(params), progress, cancelled, heard)
 
 
 def render_speech(
     plan: SpeechPlan,
     progress: Callable[[Progress], object] | None = None,
     cancelled: Callable[[], bool] | None = None,
+    heard: Callable[[Signal], object] | None = None,
 ) -> Speech:
     """Carry out a plan; see `generate_tts`."""
     with plan.folder.locked(), stop_after("chunk", cancelled) as stopped:
-        run = Run(plan, progress or (lambda _: None), stopped)
+        run = Run(plan, progress or (lambda _: None), stopped, heard)
         record = carry_out(plan.folder, plan.outputs, run)
     return Speech(plan.folder.path, record)
 

@@ -90,14 +90,21 @@ def mark(signal: Signal, sample_rate: int, *, perth: Any = None) -> Signal:
 class Watermark:
     """Between a joiner and a file: marks what passes, block by block, in flat memory.
 
-    `chunk_end` says that what has been written ends a chunk: blocks end there if they can.
+    `chunk_end` says that what has been written ends a chunk: blocks end there if they can. With
+    `at_once` every chunk is a block, as soon as it is here: somebody is listening.
     """
 
     def __init__(
-        self, write: Callable[[Signal], object], *, sample_rate: int, device: str = "cpu"
+        self,
+        write: Callable[[Signal], object],
+        *,
+        sample_rate: int,
+        device: str = "cpu",
+        at_once: bool = False,
     ) -> None:
         self._write = write
         self._rate = sample_rate
+        self._at_once = at_once
         self._perth = load_perth(device)
         self._context = round(CONTEXT_S * sample_rate)
         self._longest = round(BLOCK_S * sample_rate) - 2 * self._context
@@ -115,6 +122,8 @@ class Watermark:
 
     def chunk_end(self) -> None:
         self._ends.append(self._waiting)
+        if self._at_once:
+            self.finish()
 
     def finish(self) -> None:
         """Pass on the rest."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -41,3 +42,11 @@ def pairs_of(texts: list[str] | None) -> dict[str, str]:
             raise InputError(f"-p {name.strip()} is given twice")
         pairs[name.strip()] = value
     return pairs
+
+
+def seconds_of(option: str, text: str) -> float:
+    """A length of time such as 30d or 12h. Raises `InputError` that names the option."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text.strip())
+    if not found:
+        raise InputError(f"{option} {text!r} must be a number and one of s m h d w, such as 30d")
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[found[2]]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from chatter_nb.commands.options import JsonOption
-from chatter_nb.errors import InputError
+from chatter_nb.commands.options import JsonOption, seconds_of
 from chatter_nb.project import resolve_path
 
 
@@ -59,7 +57,7 @@ def clean(
 
     folder = resolve_path(outputs_dir)
     store = ChunkStore(folder)
-    age_s = _seconds(older_than) if older_than else None
+    age_s = seconds_of("--older-than", older_than) if older_than else None
     if age_s is None and not unused:
         sizes = [size for _, size, _ in store.entries()]
         told = {"chunks": len(sizes), "bytes": sum(sizes), "removed": 0}
@@ -102,12 +100,3 @@ def fetch(
     from chatter_nb.checkpoints import fetch
 
     typer.echo(f"{model}: {fetch(model)}")
-
-
-def _seconds(text: str) -> float:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text.strip())
-    if not found:
-        raise InputError(
-            f"--older-than {text!r} must be a number and one of s m h d w, such as 30d"
-        )
-    return float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[found[2]]

@@ -1,0 +1,294 @@
+"""The service's own routes: speak, convert, what a run made, and what the server is.
+
+Bodies are the parameter objects (`bodies`); handlers are thin, and wait for a worker.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import Future
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
+
+from chatter_nb import __version__
+from chatter_nb.fields import fields_of
+from chatter_nb.params import ConvertParams, SpeakParams
+from chatter_nb.runs import FileRecord
+from chatter_nb.serve.bodies import (
+    FORM,
+    JSON,
+    Asked,
+    form_schema,
+    json_schema,
+    open_names,
+    read_body,
+)
+from chatter_nb.serve.encoding import STREAMED
+from chatter_nb.serve.metrics import CONTENT_TYPE_LATEST
+from chatter_nb.serve.problems import RESPONSES, Problem
+from chatter_nb.serve.service import UPLOADS, Service, find_run, new_name
+from chatter_nb.serve.settings import Limits
+from chatter_nb.serve.speaking import (
+    AnyRun,
+    check_length,
+    file_of,
+    hand_in,
+    made_live,
+    made_whole,
+)
+from chatter_nb.serve.uploads import keep_upload
+from chatter_nb.speech import load_speech
+
+Kind = type[SpeakParams] | type[ConvertParams]
+
+
+class FileAnswer(FileRecord):
+    """A file of a run, and where it is fetched."""
+
+    url: str
+
+
+class RunAnswer(BaseModel):
+    """A finished run: `run` is its run.json, without places on the server's disk."""
+
+    success: bool
+    run: dict[str, Any]
+    files: list[FileAnswer]
+
+
+class HealthAnswer(BaseModel):
+    """Alive, and how busy. `loaded` says where each model is."""
+
+    status: str
+    version: str
+    uptime_s: float
+    engine: str
+    loaded: dict[str, str]
+    waiting: dict[str, int]
+
+
+def service_of(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+Served = Annotated[Service, Depends(service_of)]
+Live = Annotated[bool, Query(description="send audio chunk by chunk, as it is made")]
+
+_AUDIO: dict[str, Any] = {
+    one.media_type: {"schema": {"type": "string", "format": "binary"}} for one in STREAMED.values()
+}
+
+
+def audio_responses(*more: Mapping[str, Any]) -> dict[int | str, dict[str, Any]]:
+    """For the document: audio, and every error."""
+    content = _AUDIO | {kind: schema for one in more for kind, schema in one.items()}
+    return {**RESPONSES, 200: {"description": "Audio", "content": content}}
+
+
+def routes(limits: Limits) -> APIRouter:
+    """The routes under /api/v1, documented with these limits."""
+    router = APIRouter(prefix="/api/v1")
+    run_answer = {JSON: {"schema": RunAnswer.model_json_schema()}}
+    spoken: dict[str, Any] = {"responses": audio_responses(run_answer), "response_class": Response}
+    router.add_api_route(
+        "/tts",
+        speak,
+        methods=["POST"],
+        tags=["speech"],
+        openapi_extra=_body(SpeakParams, limits.text_chars),
+        **spoken,
+    )
+    router.add_api_route(
+        "/vc",
+        convert,
+        methods=["POST"],
+        tags=["speech"],
+        openapi_extra=_body(ConvertParams),
+        **spoken,
+    )
+    router.add_api_route(
+        "/runs/{run}/{file}",
+        fetch_file,
+        methods=["GET"],
+        tags=["speech"],
+        responses=audio_responses(),
+        response_class=Response,
+    )
+    router.add_api_route(
+        "/health", health, methods=["GET"], tags=["server"], response_model=HealthAnswer
+    )
+    router.add_api_route("/config", config, methods=["GET"], tags=["server"], responses=RESPONSES)
+    router.add_api_route(
+        "/metrics",
+        metrics,
+        methods=["GET"],
+        tags=["server"],
+        response_class=Response,
+        responses={
+            **RESPONSES,
+            200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
+        },
+    )
+    return router
+
+
+async def speak(request: Request, service: Served, stream: Live = False) -> Any:
+    """Speak a text. The answer is audio; with `Accept: application/json`, all about the run.
+
+    In a form, `voice` may be a recording to clone.
+    """
+    asked = await read_body(request, SpeakParams)
+    check_length(asked.values, "text", service.settings.limits.text_chars)
+    return await _answered(request, service, SpeakParams, asked, stream=stream)
+
+
+async def convert(request: Request, service: Served, stream: Live = False) -> Any:
+    """Say a recording again in another voice. `source` and `target` name recordings in the voices
+    folder; in a form they may be recordings themselves.
+    """
+    asked = await read_body(request, ConvertParams)
+    return await _answered(request, service, ConvertParams, asked, stream=stream)
+
+
+async def fetch_file(run: str, file: str, service: Served) -> Response:
+    """A file of a finished run."""
+
+    def found() -> Response:
+        speech = load_speech(find_run(service.settings.outputs, run).path)
+        if file not in (one.name for one in speech.record.files):
+            names = ", ".join(one.name for one in speech.record.files) or "none"
+            raise Problem(404, f"run {run} has no file {file[:80]!r}; it has: {names}")
+        return file_of(speech, file)
+
+    return await run_in_threadpool(found)
+
+
+async def health(service: Served) -> HealthAnswer:
+    """Whether the server lives. Needs no key, and never waits for a model."""
+    return HealthAnswer(
+        status="stopping" if service.closing else "ok",
+        version=__version__,
+        uptime_s=time.monotonic() - service.started_s,
+        engine=service.catalog.choice().name,
+        loaded=dict(service.loaded),
+        waiting=service.waiting(),
+    )
+
+
+async def config(service: Served) -> JSONResponse:
+    """What a request may say: engines, what each takes, every parameter's range, and limits."""
+    return JSONResponse(
+        {
+            "engines": _engines(service, convert=False),
+            "converters": _engines(service, convert=True),
+            "formats": {"files": ["wav", "flac", "mp3", "opus"], "streamed": list(STREAMED)},
+            "parameters": {"tts": _told(SpeakParams), "vc": _told(ConvertParams)},
+            "limits": vars(service.settings.limits),
+        }
+    )
+
+
+async def metrics(service: Served) -> Response:
+    """Counters for Prometheus."""
+    return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _answered(
+    request: Request, service: Service, kind: Kind, asked: Asked, *, stream: bool
+) -> Any:
+    as_json = JSON in request.headers.get("accept", "")
+    if stream and as_json:
+        raise Problem(422, f"stream: audio comes in pieces, {JSON} whole: choose one")
+    async with _uploads(service, kind, asked.recordings) as kept:
+        params = await run_in_threadpool(_params, service, kind, asked.values, kept.paths)
+        if len(params.formats) > 1 and not as_json:
+            raise Problem(
+                422, f"formats: an answer is one file; for more send Accept: {JSON}, and fetch them"
+            )
+        if stream:
+            return await made_live(service, params, params.formats[0], begun=kept.until)
+        task = hand_in(service, params)
+        kept.until(task.result)
+        return await made_whole(service, task, request, as_json=as_json)
+
+
+def _params(
+    service: Service, kind: Kind, values: Mapping[str, Any], uploads: Mapping[str, Path]
+) -> AnyRun:
+    if kind is SpeakParams:
+        return service.catalog.speech(values, new_name("tts"), uploads)
+    return service.catalog.conversion(values, new_name("vc"), uploads)
+
+
+class _Kept:
+    """Uploads of one request, on our disk until the run that needs them has ended."""
+
+    def __init__(self) -> None:
+        self.paths: dict[str, Path] = {}
+        self._result: Future[Any] | None = None
+
+    def until(self, result: Future[Any]) -> None:
+        self._result = result
+
+    def let_go(self) -> None:
+        if self._result is None:
+            return self._remove()
+        self._result.add_done_callback(lambda _: self._remove())
+
+    def _remove(self) -> None:
+        for path in self.paths.values():
+            path.unlink(missing_ok=True)
+
+
+@asynccontextmanager
+async def _uploads(
+    service: Service, kind: Kind, recordings: Mapping[str, UploadFile]
+) -> AsyncIterator[_Kept]:
+    limits, kept = service.settings.limits, _Kept()
+    folder = service.settings.outputs / UPLOADS
+    try:
+        for part, upload in recordings.items():
+            longest_s = limits.source_s if part == "source" else limits.voice_s
+            kept.paths[part] = await run_in_threadpool(
+                keep_upload, upload.file, folder, part=part, longest_s=longest_s
+            )
+        yield kept
+    finally:
+        kept.let_go()
+
+
+def _engines(service: Service, *, convert: bool) -> dict[str, Any]:
+    choice = service.catalog.choice(convert=convert)
+    return {
+        "default": choice.name,
+        "reason": choice.reason,
+        "served": {
+            name: {"takes": dict(one.knobs)}
+            for name, one in service.catalog.engines(convert=convert).items()
+        },
+    }
+
+
+def _told(kind: Kind) -> list[dict[str, Any]]:
+    fields = fields_of(kind)
+    return [
+        {"name": name, "help": fields[name].hint, "default": fields[name].default}
+        for name in open_names(kind)
+    ]
+
+
+def _body(kind: Kind, longest_text: int = 0) -> dict[str, Any]:
+    content = {
+        JSON: {"schema": json_schema(kind, longest_text=longest_text)},
+        FORM: {"schema": form_schema(kind)},
+    }
+    return {"requestBody": {"required": True, "content": content}}

@@ -1,0 +1,160 @@
+"""Request bodies as parameter objects: the same names, ranges and errors as everywhere else.
+
+What is the server's own to say (places, devices, files of its disk) is refused by name, like a name
+that does not exist.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeVar
+
+from starlette.datastructures import FormData, UploadFile
+from starlette.requests import Request
+
+from chatter_nb.errors import ParamError
+from chatter_nb.params import ConvertParams, SpeakParams
+from chatter_nb.serve.problems import Problem
+
+Params = TypeVar("Params", SpeakParams, ConvertParams)
+
+JSON, FORM = "application/json", "multipart/form-data"
+
+# Not for a client: files and folders of this machine, how its models run, and regular expressions,
+# of which one of thirty characters can keep a processor busy for years.
+WITHHELD = frozenset(
+    {
+        *("text_file", "merge", "voices_dir", "outputs_dir", "run_name", "interactive"),
+        *("device", "checkpoint", "precision", "rows", "engine_path", "regex_replacements"),
+    }
+)
+# Parts of a form that may hold a recording instead of a name.
+RECORDINGS = {SpeakParams: ("voice",), ConvertParams: ("source", "target")}
+_MAX_FIELDS = 60
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a client sent: values by name, and recordings by the name of the part that held them."""
+
+    values: dict[str, Any]
+    recordings: Mapping[str, UploadFile]
+
+
+async def read_body(request: Request, kind: type[Params]) -> Asked:
+    """The values of a JSON object or of a form. Raises `Problem` for what is neither."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type == JSON:
+        return Asked(parse_json(await request.body()), {})
+    if media_type == FORM:
+        form = await request.form(max_files=len(RECORDINGS[kind]), max_fields=_MAX_FIELDS)
+        return _of_form(form, kind)
+    told = media_type or "nothing"
+    raise Problem(415, f"Content-Type says {told!r}: send {JSON} or {FORM}")
+
+
+def parse_json(body: bytes) -> dict[str, Any]:
+    """A JSON object, strictly: no name twice, no NaN. Raises `Problem` 400, with the place."""
+    try:
+        values = json.loads(body, object_pairs_hook=_once, parse_constant=_no_constant)
+    except RecursionError:
+        raise Problem(400, "the JSON is nested too deeply") from None
+    except ValueError as error:  # also: bytes that are no text, numbers of thousands of digits
+        raise Problem(400, f"the body is not JSON: {str(error)[:200]}") from None
+    if not isinstance(values, dict):
+        raise Problem(422, f"the body must be a JSON object, not {type(values).__name__}")
+    return values
+
+
+def speech_params(values: Mapping[str, Any], own: Mapping[str, Any]) -> SpeakParams:
+    """A request's parameters; see `_params`."""
+    return _params(SpeakParams, values, own)
+
+
+def conversion_params(values: Mapping[str, Any], own: Mapping[str, Any]) -> ConvertParams:
+    """A request's parameters; see `_params`."""
+    return _params(ConvertParams, values, own)
+
+
+def _params(kind: type[Params], values: Mapping[str, Any], own: Mapping[str, Any]) -> Params:
+    """`values` of a client with the server's `own`. Raises `ParamError` that names every fault."""
+    withheld = sorted(WITHHELD & values.keys())
+    if withheld:
+        raise ParamError(
+            f"{', '.join(withheld)}: not for a request to say; it may say: "
+            + ", ".join(open_names(kind))
+        )
+    return kind.create({**values, **own}, where="request")
+
+
+def open_names(kind: type[SpeakParams] | type[ConvertParams]) -> list[str]:
+    """The parameters that a request may hold."""
+    return [name for name in kind.model_fields if name not in WITHHELD]
+
+
+def json_schema(
+    kind: type[SpeakParams] | type[ConvertParams], *, longest_text: int = 0
+) -> dict[str, Any]:
+    """The schema of a JSON body, out of the parameter class."""
+    schema = kind.model_json_schema()
+    schema["properties"] = {name: schema["properties"][name] for name in open_names(kind)}
+    needed = {"text": SpeakParams, "source": ConvertParams}
+    schema["required"] = [name for name, of in needed.items() if of is kind]
+    for name in schema["required"]:
+        schema["properties"][name] |= {"minLength": 1}
+        schema["properties"][name].pop("default", None)
+    if longest_text:
+        schema["properties"]["text"]["maxLength"] = longest_text
+    schema["title"] = f"{kind.__name__} over HTTP"
+    return schema
+
+
+def form_schema(kind: type[SpeakParams] | type[ConvertParams]) -> dict[str, Any]:
+    """The schema of a form: text for every value, and recordings."""
+    told = {name: info.description or "" for name, info in kind.model_fields.items()}
+    text = {name: {"type": "string", "description": told[name]} for name in open_names(kind)}
+    recordings: dict[str, Any] = {
+        name: {"type": "string", "format": "binary", "description": f"{told[name]}; or a recording"}
+        for name in RECORDINGS[kind]
+    }
+    needed = ["text"] if kind is SpeakParams else ["source"]
+    return {
+        "type": "object",
+        "properties": text | recordings,
+        "required": needed,
+        "additionalProperties": False,
+    }
+
+
+def _of_form(form: FormData, kind: type[Params]) -> Asked:
+    values: dict[str, Any] = {}
+    recordings: dict[str, UploadFile] = {}
+    for name, value in form.multi_items():
+        if name in values or name in recordings:
+            raise Problem(422, f"{name[:80]}: given twice")
+        if not isinstance(value, UploadFile):
+            values[name] = value
+        elif name in RECORDINGS[kind]:
+            recordings[name] = value
+        else:
+            allowed = " and ".join(RECORDINGS[kind])
+            raise Problem(422, f"{name[:80]}: this part takes no file; {allowed} may be one")
+    try:
+        return Asked(kind.coerce(values), recordings)
+    except ValueError as error:  # an integer of thousands of digits
+        raise Problem(422, str(error)) from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice[:80]!r} is given twice")
+    return values
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")

@@ -1,0 +1,124 @@
+"""What a server offers: engines, voices, and a request's parameters checked against them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from chatter_nb.engines.registry import EngineEntry, entries, entry
+from chatter_nb.models import Choice, pick_engine
+from chatter_nb.params import ConvertParams, SpeakParams
+from chatter_nb.project import resolve_path
+from chatter_nb.serve.bodies import conversion_params, speech_params
+from chatter_nb.serve.problems import Problem
+from chatter_nb.serve.settings import Settings
+from chatter_nb.serve.uploads import NAME
+from chatter_nb.voices import CACHE, Library
+
+DEFAULT_VOICE = "default"  # the engine's own
+_NO_UPLOADS: Mapping[str, Path] = {}
+
+
+class Catalog:
+    """Read by every surface; holds nothing but the settings and what `auto` came to."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.library = Library(resolve_path(settings.voices_dir), settings.outputs / CACHE)
+        self._speaks = pick_engine(settings.engine)
+        self._converts = pick_engine("auto", convert=True)
+
+    def choice(self, *, convert: bool = False) -> Choice:
+        """What speaks, or converts, where a request says auto; and why."""
+        return self._converts if convert else self._speaks
+
+    def engines(self, *, convert: bool = False) -> dict[str, EngineEntry]:
+        """What a request may choose: everything installed, or what the server was started for."""
+        only = self._settings.engine
+        if only != "auto" and not convert:
+            return {only: entry(only)}
+        found = entries(convert=convert)
+        return {name: one for name, one in found.items() if not one.missing()}
+
+    def voices(self, engine: str) -> list[str]:
+        """The voices that an engine speaks in: its own, and recordings if it clones them."""
+        own = [DEFAULT_VOICE]
+        if engine == "hibari":
+            own += _hibari_voices()
+        clones = bool(entry(engine).files)
+        return own + [name for name in self.recordings() if clones and name not in own]
+
+    def recordings(self) -> list[str]:
+        """The recordings in the voices folder that can be named over HTTP."""
+        return [name for name in self.library.names() if NAME.fullmatch(name)]
+
+    def speech(
+        self,
+        values: Mapping[str, Any],
+        run_name: str,
+        uploads: Mapping[str, Path] = _NO_UPLOADS,
+    ) -> SpeakParams:
+        """A request's parameters; `uploads` are files of ours by the parameter that they serve.
+
+        Raises `ParamError`, or `Problem` 404 for a voice that is not there.
+        """
+        own = self._settings.own(SpeakParams) | {"run_name": run_name}
+        params = speech_params({**values, **_paths(uploads)}, own)
+        engine = self._offered(params.engine)
+        voice = "" if params.voice == DEFAULT_VOICE else params.voice
+        if voice and "voice" not in uploads and voice not in self.voices(engine):
+            raise self.no_voice(voice, engine)
+        return params.model_copy(update={"engine": engine, "voice": voice})
+
+    def conversion(
+        self,
+        values: Mapping[str, Any],
+        run_name: str,
+        uploads: Mapping[str, Path] = _NO_UPLOADS,
+    ) -> ConvertParams:
+        """Likewise; `source` and `target` are recordings in the voices folder, or uploads."""
+        own = self._settings.own(ConvertParams) | {"run_name": run_name}
+        params = conversion_params({**values, **_paths(uploads)}, own)
+        engine = self._offered(params.engine, convert=True)
+        target = "" if params.target == DEFAULT_VOICE else params.target
+        named = {"source": params.source, "target": target}
+        for name, voice in named.items():
+            if voice and name not in uploads and voice not in self.recordings():
+                raise self.no_voice(voice)
+        source = named["source"] if "source" in uploads else self.library.find(params.source)
+        update = {"engine": engine, "source": str(source), "target": target}
+        return params.model_copy(update=update)
+
+    def no_voice(self, name: str, engine: str = "") -> Problem:
+        """404 that lists what there is."""
+        known = ", ".join(self.voices(engine) if engine else self.recordings()) or "none"
+        whose = f"engine '{engine}' has" if engine else "the voices folder has"
+        return Problem(404, f"no voice {name[:80]!r}; {whose}: {known}")
+
+    def _offered(self, engine: str, *, convert: bool = False) -> str:
+        if engine == "auto":
+            return self.choice(convert=convert).name
+        offered = self.engines(convert=convert)
+        if engine not in offered:
+            known = ", ".join(offered)
+            raise Problem(422, f"engine: '{engine}' is not served here; there is: {known}")
+        return engine
+
+
+def _paths(uploads: Mapping[str, Path]) -> dict[str, str]:
+    return {name: str(path) for name, path in uploads.items()}
+
+
+def _hibari_voices() -> list[str]:
+    """Those that need no download."""
+    from hibari.voices import VOICES, voice_path
+
+    here = []
+    for name in VOICES:
+        try:
+            voice_path(name, download_missing=False)
+        except FileNotFoundError:
+            continue
+        here.append(name)
+    return here

@@ -1,0 +1,166 @@
+"""What every request passes before it is read: who may come in, how much may come in, how slowly.
+
+Also the last place where an exception can become an answer, and where answers are counted. Plain
+ASGI, since Starlette's base class for middleware hides a client that goes away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hmac
+import time
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from chatter_nb.serve.metrics import Metrics
+from chatter_nb.serve.problems import Problem, answer, log, problem_of
+from chatter_nb.serve.settings import Settings
+
+OPENAI = "/v1/"
+UI = "/ui"
+HEALTH = "/api/v1/health"
+_LOCAL = ("127.0.0.1", "localhost", "[::1]")
+_READS = ("GET", "HEAD", "OPTIONS")
+_FORM_SLACK = 100_000  # headers of parts, and other fields
+
+
+class Gate:
+    """Middleware around the whole application."""
+
+    def __init__(self, app: ASGIApp, *, settings: Settings, metrics: Metrics) -> None:
+        self._app, self._settings, self._metrics = app, settings, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":  # there is none here
+            return await send({"type": "websocket.close", "code": 1008})
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        start_s, sent = time.perf_counter(), _Sent(send)
+        try:
+            headers = Headers(scope=scope)
+            self._let_in(scope, headers)
+            await self._app(scope, self._limited(scope, headers, receive), sent)
+        except Exception as error:
+            await self._fail(scope, receive, sent, error)
+        finally:
+            took_s = time.perf_counter() - start_s
+            self._metrics.answered(scope["method"], _route(scope), sent.status, took_s)
+
+    async def _fail(self, scope: Scope, receive: Receive, sent: _Sent, error: Exception) -> None:
+        problem = problem_of(error)
+        if sent.status:  # half an answer: leaving it unfinished tells the client that it is
+            log.error("%s broke off: %s", scope["path"], problem)
+            return
+        response = answer(problem, openai=scope["path"].startswith(OPENAI))
+        await response(scope, receive, sent)
+
+    def _let_in(self, scope: Scope, headers: Headers) -> None:
+        self._check_host(headers)
+        self._check_origin(scope, headers)
+        if self._settings.api_key and scope["path"] != HEALTH:
+            self._check_key(scope, headers)
+
+    def _check_host(self, headers: Headers) -> None:
+        """A page elsewhere may give its own name our address: it is then not asked for by ours."""
+        if self._settings.api_key or not self._settings.is_local:
+            return
+        host = headers.get("host", "")
+        if _name(host) not in (*_LOCAL, self._settings.host):
+            raise Problem(403, f"Host {host[:80]!r} is not this server: call it localhost")
+
+    def _check_origin(self, scope: Scope, headers: Headers) -> None:
+        """Pages of other origins may send forms anywhere: not here."""
+        origin = headers.get("origin")
+        if origin is None or scope["method"] in _READS or origin in self._settings.cors_origins:
+            return
+        if urlsplit(origin).netloc != headers.get("host", ""):
+            raise Problem(403, f"pages of {origin[:80]!r} may not send requests here")
+
+    def _check_key(self, scope: Scope, headers: Headers) -> None:
+        key = self._settings.api_key.encode()
+        # Every one is compared, and each in constant time.
+        right = [hmac.compare_digest(given.encode(), key) for given in _keys(headers)]
+        if any(right):
+            return
+        page = scope["path"].startswith(UI)
+        told = "this server wants its API key: Authorization: Bearer KEY, or X-API-Key: KEY"
+        challenge = 'Basic realm="chatter-nb: any name, the API key"' if page else "Bearer"
+        raise Problem(401, told, headers={"WWW-Authenticate": challenge})
+
+    def _limited(self, scope: Scope, headers: Headers, receive: Receive) -> Receive:
+        """`receive`, which raises `Problem` for a body that is too large or too slow."""
+        limit = self._body_bytes(scope["path"], headers)
+        told = headers.get("content-length", "")
+        too_large = Problem(413, f"the body may have {limit:,} bytes here")
+        if told.isascii() and told.isdigit() and int(told[:20]) > limit:
+            raise too_large
+        deadline_s = time.monotonic() + self._settings.limits.upload_timeout_s
+        taken, whole = 0, False
+
+        async def limited() -> Message:
+            nonlocal taken, whole
+            if whole:  # what comes now is that the client went away
+                return await receive()
+            left_s = deadline_s - time.monotonic()
+            try:
+                message = await asyncio.wait_for(receive(), max(0.0, left_s))
+            except TimeoutError:
+                raise Problem(
+                    408, "the body came too slowly", headers={"Connection": "close"}
+                ) from None
+            taken += len(message.get("body", b""))
+            whole = not message.get("more_body", False)
+            if taken > limit:
+                raise too_large
+            return message
+
+        return limited
+
+    def _body_bytes(self, path: str, headers: Headers) -> int:
+        limits = self._settings.limits
+        if headers.get("content-type", "").lower().startswith("multipart/"):
+            return limits.upload_bytes + _FORM_SLACK
+        return limits.job_json_bytes if path.endswith("/jobs") else limits.json_bytes
+
+
+class _Sent:
+    """`send`, remembering what status went out; 0 before any."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status = 0
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        await self._send(message)
+
+
+def _name(host: str) -> str:
+    """Without the port."""
+    bracketed, closes, _ = host.partition("]")
+    return bracketed + closes if closes else host.partition(":")[0]
+
+
+def _keys(headers: Headers) -> Iterable[str]:
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        yield given.strip()
+    if scheme.lower() == "basic":
+        try:
+            yield base64.b64decode(given, validate=True).decode().partition(":")[2]
+        except (binascii.Error, UnicodeDecodeError):
+            yield ""
+    yield headers.get("x-api-key", "")
+
+
+def _route(scope: Scope) -> str:
+    """A route's pattern; paths themselves would be as many labels as there are clients' whims."""
+    if scope["path"].startswith(UI):
+        return UI
+    return getattr(scope.get("route"), "path", "none")

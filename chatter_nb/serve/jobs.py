@@ -1,0 +1,187 @@
+"""Jobs: long texts that go on when the server comes back, and need nobody to wait for them.
+
+A job is a file of what was asked, `.jobs/<id>.json`, and the run's own folder. How it stands is
+read off that folder: `run.json` proves what is done, kept chunks are not made again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from chatter_nb.disk import write_json
+from chatter_nb.errors import Cancelled, ChatterError
+from chatter_nb.execution import Progress
+from chatter_nb.runs import RunFolder, utc_now
+from chatter_nb.serve.problems import Problem, problem_of
+from chatter_nb.serve.service import Service, is_name, new_name
+from chatter_nb.serve.worker import Task
+from chatter_nb.speech import Speech
+
+log = logging.getLogger("chatter_nb.serve")
+
+FOLDER = ".jobs"
+Status = Literal["queued", "running", "done", "failed", "cancelled"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as it stands. `done` of `total` chunks; `total` is 0 before it was begun."""
+
+    id: str
+    status: Status
+    created: str
+    text_chars: int
+    done: int = 0
+    total: int = 0
+    audio_s: float = 0.0
+    error: str | None = None
+    files: tuple[str, ...] = ()
+
+
+class Jobs:
+    """The jobs of one server."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._folder = service.settings.outputs / FOLDER
+        self._tasks: dict[str, Task[Speech]] = {}  # those in line or in hand
+        self._steps: dict[str, Progress] = {}
+
+    def add(self, values: Mapping[str, Any]) -> Job:
+        """Take a job. Raises for parameters that do not hold, and `Problem` 429 for too many.
+
+        It is on disk before it is in line: what was accepted is not forgotten.
+        """
+        name = new_name("job")
+        self._service.catalog.speech(values, name)
+        asked = {"created": utc_now(), "values": dict(values), "ended": None, "error": None}
+        self._write(name, asked)
+        try:
+            self._begin(name, values)
+        except Problem:
+            self._path(name).unlink(missing_ok=True)
+            raise
+        return self.find(name)
+
+    def resume(self) -> int:
+        """Put what an earlier server did not finish back in line; returns how many."""
+        begun = 0
+        for name in list(self._names()):
+            if self.find(name).status != "queued":
+                continue
+            asked = self._read(name) or {}
+            try:
+                self._begin(name, asked["values"])
+                begun += 1
+            except ChatterError as error:  # a voice that is gone, another engine
+                self._end(name, "failed", str(problem_of(error)))
+        return begun
+
+    def find(self, name: str) -> Job:
+        """Raises `Problem` 404."""
+        asked = self._read(name) if is_name(name) else None
+        if asked is None:
+            raise Problem(404, f"there is no job {name[:80]!r}")
+        step = self._steps.get(name)
+        record = self.folder(name).record()
+        proved = record if record and record.status == "ok" else None
+        chunks = len(proved.chunks) if proved else 0
+        return Job(
+            id=name,
+            status=asked["ended"] or ("done" if proved else "running" if step else "queued"),
+            created=asked["created"],
+            text_chars=len(asked["values"]["text"]),
+            done=chunks or (step.done if step else 0),
+            total=chunks or (step.total if step else 0),
+            audio_s=proved.audio_s if proved else step.audio_s if step else 0.0,
+            error=asked["error"],
+            files=tuple(file.name for file in proved.files) if proved else (),
+        )
+
+    def all(self) -> list[Job]:
+        """The newest first."""
+        found: list[Job] = []
+        for name in sorted(self._names(), reverse=True):
+            with suppress(Problem):  # deleted meanwhile
+                found.append(self.find(name))
+        return found
+
+    def cancel(self, name: str) -> Job:
+        """Stop a job after the chunk in hand; one that has ended goes with its files."""
+        job = self.find(name)
+        if job.status in ("queued", "running"):
+            self._end(name, "cancelled")
+            if task := self._tasks.get(name):
+                task.cancel()
+            return self.find(name)
+        shutil.rmtree(self.folder(name).path, ignore_errors=True)
+        self._path(name).unlink(missing_ok=True)
+        return job
+
+    def folder(self, name: str) -> RunFolder:
+        return RunFolder(self._service.settings.outputs / name)
+
+    def active(self, name: str) -> bool:
+        """Whether a job is in line or in hand: such are not to expire."""
+        return name in self._tasks
+
+    def expire(self, older_than_s: float) -> None:
+        """Forget jobs whose runs have gone, and remove runs; see `Service.expire`."""
+        self._service.expire(older_than_s, self.active)
+        for name in list(self._names()):
+            asked = self._read(name) or {}
+            if not self.active(name) and not self.folder(name).path.exists() and asked.get("ended"):
+                self._path(name).unlink(missing_ok=True)
+
+    def _begin(self, name: str, values: Mapping[str, Any]) -> None:
+        params = self._service.catalog.speech(values, name)
+        told = partial(self._steps.__setitem__, name)
+        self._tasks[name] = task = self._service.speak(params, progress=told, job=True)
+        task.result.add_done_callback(lambda result: self._ended(name, task))
+
+    def _ended(self, name: str, task: Task[Speech]) -> None:
+        """On the worker's thread, or where the task was cancelled."""
+        self._tasks.pop(name, None)
+        self._steps.pop(name, None)
+        if task.result.cancelled() or self._service.closing:
+            return  # asked for, and noted so; or kept for the next server
+        error = task.result.exception()
+        if error is None:
+            self._end(name, "done")
+        elif not isinstance(error, Cancelled):
+            self._end(name, "failed", str(problem_of(error)))
+
+    def _end(self, name: str, how: Status, error: str | None = None) -> None:
+        asked = self._read(name)
+        if asked and not asked["ended"]:
+            try:
+                self._write(name, asked | {"ended": how, "error": error})
+            except ChatterError as full:  # it will be looked at again by the next server
+                log.error("job %s: %s", name, full)
+
+    def _names(self) -> Iterator[str]:
+        return (path.stem for path in self._folder.glob("*.json") if is_name(path.stem))
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.json"
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        try:
+            return dict(json.loads(self._path(name).read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            return None
+
+    def _write(self, name: str, asked: Mapping[str, Any]) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Problem(507, f"jobs cannot be kept: {error.strerror}") from error
+        write_json(self._path(name), asked)

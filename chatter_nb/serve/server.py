@@ -1,0 +1,193 @@
+"""The application put together, and the process around it: begin, signals, end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import webbrowser
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import RedirectResponse, Response
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from chatter_nb import __version__
+from chatter_nb.errors import ChatterError, OutputError
+from chatter_nb.serve import api, api_jobs, api_voices, openai
+from chatter_nb.serve.gate import OPENAI, UI, Gate
+from chatter_nb.serve.jobs import Jobs
+from chatter_nb.serve.problems import CODES, Problem, answer, problem_of
+from chatter_nb.serve.service import Service
+from chatter_nb.serve.settings import Settings
+
+log = logging.getLogger("chatter_nb.serve")
+
+CHUNK_GRACE_S = 7.0  # for the chunk in hand when the server is asked to end; all in all under 10 s
+_SWEEP_S = 60.0
+_MAX_HEADER_BYTES = 32_768
+
+
+def make_app(settings: Settings, service: Service | None = None) -> FastAPI:
+    """The ASGI application. `service` is made here unless it is given."""
+    service = service or Service(settings)
+    jobs = Jobs(service)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await run_in_threadpool(_prepare, service, jobs)
+        sweeping = asyncio.ensure_future(_sweep(service, jobs))
+        yield
+        sweeping.cancel()
+        service.close()
+        if not await run_in_threadpool(service.join, CHUNK_GRACE_S):
+            log.warning("a chunk takes longer: it is made again by the next server")
+
+    app = FastAPI(
+        title="chatter_nb",
+        version=__version__,
+        description="Text to speech and voice conversion: Chatterbox, and voices that need none.",
+        lifespan=lifespan,
+        docs_url=None,  # its page loads scripts from elsewhere
+        redoc_url=None,
+    )
+    app.state.service, app.state.jobs = service, jobs
+    for router in (
+        api.routes(settings.limits),
+        api_voices.router,
+        api_jobs.routes(settings.limits),
+        openai.routes(settings.limits),
+    ):
+        app.include_router(router)
+    _add_errors(app)
+    if settings.web_page:
+        _add_page(app, service)
+    app.add_middleware(Gate, settings=settings, metrics=service.metrics)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.cors_origins),
+            allow_methods=["*"],
+            allow_headers=["*"],
+        )
+    return app
+
+
+def _prepare(service: Service, jobs: Jobs) -> None:
+    try:
+        service.settings.outputs.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        told = f"cannot write to {service.settings.outputs}: {error.strerror}; choose --outputs"
+        raise OutputError(told) from error
+    if service.settings.preload:
+        service.preload()
+    if begun := jobs.resume():
+        log.info("%d jobs go on", begun)
+
+
+async def _sweep(service: Service, jobs: Jobs) -> None:
+    older_than_s = service.settings.expire_after_s
+    while older_than_s is not None:
+        await run_in_threadpool(jobs.expire, older_than_s)
+        await asyncio.sleep(_SWEEP_S)
+
+
+def _add_errors(app: FastAPI) -> None:
+    def answered(request: Request, problem: Problem) -> Response:
+        return answer(problem, openai=request.url.path.startswith(OPENAI))
+
+    async def ours(request: Request, error: Exception) -> Response:
+        return answered(request, problem_of(error))
+
+    async def http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        status = error.status_code if error.status_code in CODES else 400
+        told = str(error.detail)
+        if status == 404:
+            told = f"there is nothing at {request.url.path[:200]}"
+        return answered(request, Problem(status, told, headers=dict(error.headers or {})))
+
+    async def fields(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        told = [f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in error.errors()]
+        return answered(request, Problem(422, "\n".join(told)))
+
+    app.add_exception_handler(ChatterError, ours)
+    app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(RequestValidationError, fields)
+
+
+def _add_page(app: FastAPI, service: Service) -> None:
+    from chatter_nb.serve.ui import add_page
+
+    add_page(app, service)
+
+    @app.get("/", include_in_schema=False)
+    async def home() -> Response:
+        return RedirectResponse(UI)
+
+
+class _Impatient(H11Protocol):
+    """A connection that must say what it wants within `header_timeout_s`."""
+
+    header_timeout_s = 15.0
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._patience = self.loop.call_later(self.header_timeout_s, self._give_up)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._patience.cancel()
+        super().connection_lost(exc)
+
+    def _give_up(self) -> None:
+        asked: object = self.cycle  # None until a request has come, whatever its type says
+        if asked is None:
+            self.transport.close()
+
+
+class _Server(uvicorn.Server):
+    """A signal stops the workers after their chunk at once, not only when all clients have gone."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        # In a thread: a handler may have interrupted a holder of the locks that this takes.
+        threading.Thread(target=self._service.close, daemon=True).start()
+        super().handle_exit(sig, frame)
+
+
+def serve(settings: Settings, *, open_page: bool = False) -> None:
+    """Serve until a signal; raises `OutputError` or `Problem` where it cannot begin."""
+    service = Service(settings)
+    protocol = type(
+        "Protocol", (_Impatient,), {"header_timeout_s": settings.limits.header_timeout_s}
+    )
+    config = uvicorn.Config(
+        make_app(settings, service),
+        host=settings.host,
+        port=settings.port,
+        http=protocol,
+        ws="none",
+        log_level="warning",
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=settings.limits.connections,
+        h11_max_incomplete_event_size=_MAX_HEADER_BYTES,
+        timeout_graceful_shutdown=round(CHUNK_GRACE_S),
+        timeout_keep_alive=30,
+    )
+    server = _Server(config, service)
+    if open_page:
+        threading.Timer(1.0, webbrowser.open, [f"http://localhost:{settings.port}{UI}"]).start()
+    with suppress(KeyboardInterrupt):  # uvicorn has ended in order, and raises it once more
+        server.run()

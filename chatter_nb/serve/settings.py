@@ -1,0 +1,102 @@
+"""What a server is told when it starts, checked before anything loads."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from chatter_nb.engines import registry
+from chatter_nb.errors import InputError, ParamError
+from chatter_nb.params import ConvertParams, SpeakParams
+from chatter_nb.project import resolve_path
+
+MIN_KEY_CHARS = 16
+# What `-p` may set for all requests: where and how models run is not for a client to say.
+MACHINE = ("device", "checkpoint", "precision", "rows")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much one client may ask for at once."""
+
+    text_chars: int = 50_000  # about an hour of speech
+    job_text_chars: int = 1_000_000  # a long novel
+    json_bytes: int = 1_000_000
+    job_json_bytes: int = 8_000_000
+    upload_bytes: int = 100_000_000
+    voice_s: float = 120.0  # a voice needs 15 s
+    source_s: float = 3600.0
+    upload_timeout_s: float = 120.0  # for the whole body; the rate of a slow phone line
+    header_timeout_s: float = 15.0
+    request_timeout_s: float = 1800.0  # waiting and work together
+    backlog_bytes: int = 64_000_000  # streamed audio that a slow client has not taken yet
+    connections: int = 1000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A server. Raises `InputError` for what does not go together."""
+
+    host: str = "127.0.0.1"
+    port: int = 7860
+    engine: str = "auto"
+    preload: bool = False
+    api_key: str = field(default="", repr=False)
+    outputs_dir: str = "outputs/serve"
+    voices_dir: str = "outputs/voices"
+    max_queue: int = 64
+    max_jobs: int = 256
+    expire_after_s: float | None = None
+    cors_origins: tuple[str, ...] = ()
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    limits: Limits = Limits()
+    web_page: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise InputError(f"--port {self.port} is none: choose 1 to 65535, or 0 for any")
+        for name in ("max_queue", "max_jobs"):
+            if getattr(self, name) < 1:
+                raise InputError(f"--{name.replace('_', '-')} must be at least 1")
+        if self.engine != "auto":
+            registry.entry(self.engine)
+        self._check_machine()
+        if self.api_key and len(self.api_key) < MIN_KEY_CHARS:
+            raise InputError(
+                f"the API key has {len(self.api_key)} characters: use {MIN_KEY_CHARS} or more, "
+                'such as: python -c "import secrets; print(secrets.token_urlsafe(32))"'
+            )
+        if not self.api_key and not self.is_local:
+            raise InputError(
+                f"--host {self.host} lets others in: set a key first, with --api-key-env NAME of "
+                "an environment variable that holds it, or keep to --host 127.0.0.1"
+            )
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine reaches it."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
+    def outputs(self) -> Path:
+        return resolve_path(self.outputs_dir)
+
+    def own(self, kind: type[SpeakParams] | type[ConvertParams]) -> dict[str, Any]:
+        """The server's share of a request's parameters: places, and how models run."""
+        machine = {name: value for name, value in self.machine.items() if name in kind.model_fields}
+        places = {"outputs_dir": self.outputs_dir, "voices_dir": self.voices_dir}
+        return machine | places | {"interactive": False}
+
+    def _check_machine(self) -> None:
+        foreign = sorted(set(self.machine) - set(MACHINE))
+        if foreign:
+            raise ParamError(f"-p {foreign[0]}: a server takes only {', '.join(MACHINE)}")
+        SpeakParams.create({"text": "x"} | self.own(SpeakParams), where="-p")
+        if self.machine.get("precision") == "fast" and self.engine in ("auto", "hibari"):
+            raise ParamError("-p precision=fast needs --engine with one of Chatterbox'")

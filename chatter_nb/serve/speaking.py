@@ -1,0 +1,120 @@
+"""From a request's parameters to an answer: a file of a finished run, or audio while it is made.
+
+What `api` and `openai` have in common; the web page waits for the same tasks in its own way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import Future
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response, StreamingResponse
+
+from chatter_nb.params import ConvertParams, SpeakParams
+from chatter_nb.runs import RunRecord
+from chatter_nb.serve.bodies import WITHHELD
+from chatter_nb.serve.encoding import STREAMED
+from chatter_nb.serve.problems import Problem
+from chatter_nb.serve.service import Listener, Service
+from chatter_nb.serve.waiting import Relay, result_of
+from chatter_nb.serve.worker import Task
+from chatter_nb.speech import Speech
+
+AnyRun = SpeakParams | ConvertParams
+
+
+def hand_in(service: Service, params: AnyRun, listener: Listener | None = None) -> Task[Speech]:
+    """Give a run to its worker. Raises `Problem` 429 where the line is full."""
+    if isinstance(params, SpeakParams):
+        return service.speak(params, listener=listener)
+    return service.convert(params, listener=listener)
+
+
+async def made_whole(
+    service: Service, task: Task[Speech], request: Request, *, as_json: bool
+) -> Response | dict[str, Any]:
+    """The finished file, or all about the run and where its files are."""
+    timeout_s = service.settings.limits.request_timeout_s
+    speech = await result_of(task, request, timeout_s=timeout_s)
+    return told_of(speech) if as_json else file_of(speech, speech.record.files[0].name)
+
+
+async def made_live(
+    service: Service,
+    params: AnyRun,
+    format_name: str,
+    *,
+    wrap: Callable[[AsyncIterator[bytes]], AsyncIterator[bytes]] = lambda data: data,
+    media_type: str = "",
+    begun: Callable[[Future[Speech]], object] = lambda result: None,
+) -> Response:
+    """Audio as it is made. `wrap` puts its pieces into something else, such as events; `begun` is
+    given what will be the run.
+    """
+    limits = service.settings.limits
+    relay = Relay(format_name, backlog_bytes=limits.backlog_bytes)
+    task = hand_in(service, params, relay.listener)
+    begun(task.result)
+    relay.follow(task)
+    first = await relay.first(timeout_s=limits.request_timeout_s)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield first
+        async for data in relay.rest():
+            yield data
+
+    headers = {"X-Run": params.run_name, "X-Engine": params.engine, "Cache-Control": "no-store"}
+    told = media_type or STREAMED[format_name].media_type
+    return StreamingResponse(wrap(pieces()), media_type=told, headers=headers)
+
+
+def file_of(speech: Speech, name: str) -> Response:
+    """A file of a run, with what a player or a script wants to know in headers."""
+    record = speech.record
+    format_name = name.rpartition(".")[2]
+    return FileResponse(
+        speech.folder / name,
+        media_type=STREAMED[format_name].media_type,
+        filename=f"{record.run_name}.{format_name}",
+        content_disposition_type="inline",
+        headers={
+            "X-Run": record.run_name,
+            "X-Engine": record.engine.name,
+            "X-Seed": str(record.seed),
+            "X-Audio-Seconds": f"{record.audio_s:.3f}",
+        },
+    )
+
+
+def told_of(speech: Speech) -> dict[str, Any]:
+    """A run for a client: run.json without what is the server's own, and where its files are."""
+    record = speech.record
+    told = public(record)
+    files = [
+        {**file.model_dump(), "url": f"/api/v1/runs/{record.run_name}/{file.name}"}
+        for file in record.files
+    ]
+    return {"success": True, "run": told, "files": files}
+
+
+def public(record: RunRecord) -> dict[str, Any]:
+    """run.json without places on the server's disk."""
+    told = record.model_dump(mode="json", by_alias=True)
+    told["params"] = {k: v for k, v in told["params"].items() if k not in WITHHELD}
+    for name in ("voice", "source", "target"):
+        if "/" in str(told["params"].get(name, "")):
+            told["params"][name] = "(an upload)"
+    return told
+
+
+def check_length(values: Mapping[str, Any], name: str, limit: int) -> None:
+    """Raises `Problem` 422 for a text that is too long here; a long one wants to be a job."""
+    text = values.get(name)
+    if isinstance(text, str) and len(text) > limit:
+        raise Problem(
+            422,
+            f"{name}: {len(text):,} characters; up to {limit:,} are taken here. Longer texts are "
+            "jobs: POST /api/v1/jobs",
+        )

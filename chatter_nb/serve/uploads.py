@@ -1,0 +1,133 @@
+"""Recordings that come by upload: decoded before they are believed, kept under names of ours.
+
+Nothing of a client's file name is used. How long a recording is, is found by decoding it, and no
+further than it may be: a few kilobytes can unfold to days.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import soundfile
+
+from chatter_nb.audio import inspect_audio, read_audio
+from chatter_nb.disk import write_error
+from chatter_nb.errors import InputError
+from chatter_nb.serve.problems import Problem
+from chatter_nb.voices import Library, check_recording
+
+NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+MAX_CHANNELS = 8
+RATES_HZ = (4_000, 384_000)
+
+# By what is in a file, whatever its name says.
+_SUFFIXES = {
+    "WAV": ".wav",
+    "WAVEX": ".wav",
+    "RF64": ".rf64",
+    "FLAC": ".flac",
+    "MP3": ".mp3",
+    "OGG": ".ogg",
+    "AIFF": ".aiff",
+    "AU": ".au",
+    "CAF": ".caf",
+    "W64": ".w64",
+}
+
+
+def keep_upload(source: BinaryIO, folder: Path, *, part: str, longest_s: float) -> Path:
+    """Copy a recording into `folder` under a name of its own, and check it.
+
+    `part` is what the request calls it. Raises `InputError` for what is no recording, has no sound
+    or is longer than `longest_s`, and leaves nothing behind.
+    """
+    path = folder / secrets.token_hex(8)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            shutil.copyfileobj(source, file)
+    except OSError as error:
+        told = write_error(path, error)
+        path.unlink(missing_ok=True)
+        raise told from error
+    try:
+        suffix = _checked(path, part, longest_s)
+    except BaseException:
+        path.unlink()
+        raise
+    return path.rename(path.with_suffix(suffix))
+
+
+def _checked(path: Path, part: str, longest_s: float) -> str:
+    """The suffix that goes with what is in a file. Errors speak of the part, not of our path."""
+    try:
+        with soundfile.SoundFile(path) as file:
+            kind, rate, channels = file.format, file.samplerate, file.channels
+    except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
+        known = "wav flac mp3 ogg opus aiff au caf w64"
+        raise InputError(f"{part}: this is no recording that can be read ({known})") from error
+    if kind not in _SUFFIXES:
+        raise InputError(f"{part}: recordings in {kind} are not taken: send wav, flac, mp3 or ogg")
+    if channels > MAX_CHANNELS:
+        raise InputError(f"{part}: {channels} channels; up to {MAX_CHANNELS} are taken")
+    if not RATES_HZ[0] <= rate <= RATES_HZ[1]:
+        raise InputError(f"{part}: {rate} Hz; from {RATES_HZ[0]} to {RATES_HZ[1]} Hz are taken")
+    try:
+        inspect_audio(path, longest_s=longest_s)
+    except InputError as error:
+        raise InputError(f"{part}: {_nameless(error, path)}") from error
+    return _SUFFIXES[kind]
+
+
+def _nameless(error: InputError, path: Path) -> str:
+    return str(error).replace(str(path), "it").replace("recording it", "the recording")
+
+
+def add_voice(name: str, source: BinaryIO, library: Library, *, longest_s: float) -> list[str]:
+    """Keep a recording as a voice. Returns what is doubtful about it.
+
+    Raises `Problem` 409 where the name is taken, 422 where it or the recording cannot serve.
+    """
+    if not NAME.fullmatch(name):
+        raise Problem(422, f"name: {name[:80]!r}: use 1 to 64 of A-Z a-z 0-9 _ and -")
+    if name in library.names():
+        raise Problem(409, f"there is a voice '{name}' already: delete it first, or choose another")
+    # Beside its place, so that the rename is one; a leading dot keeps it out of every list.
+    arrived = keep_upload(source, library.folder / ".incoming", part="file", longest_s=longest_s)
+    try:
+        return _take_place(arrived, name, library)
+    finally:
+        arrived.unlink(missing_ok=True)
+
+
+def _take_place(arrived: Path, name: str, library: Library) -> list[str]:
+    signal, rate = read_audio(arrived)
+    notes = check_recording(signal, rate, where="file")
+    place = library.folder / f"{name}{arrived.suffix}"
+    try:
+        os.link(arrived, place)  # fails, as a rename would not, if somebody was faster
+    except FileExistsError:
+        raise Problem(409, f"there is a voice '{name}' already") from None
+    except OSError:  # a file system without links
+        os.replace(arrived, place)
+    return notes
+
+
+def remove_voice(name: str, library: Library) -> None:
+    """Delete a voice's recording. Raises `Problem` 404 for one that is not there."""
+    found = [path for path in library.files() if path.stem == name and NAME.fullmatch(name)]
+    if not found:
+        raise Problem(404, f"there is no voice '{name[:80]}'; there are: {_listed(library)}")
+    for path in found:
+        with suppress(FileNotFoundError):
+            path.unlink()
+
+
+def _listed(library: Library) -> str:
+    return ", ".join(library.names()) or "none"
