@@ -8,12 +8,13 @@ EDITABLE = --config-settings editable_mode=compat -e
 # Its own pins would take torch and numpy back by years; the extra [chatterbox] has what it needs.
 INSTALL_CHATTERBOX = $(INSTALL) --no-deps chatterbox-tts
 
-.PHONY: help demo chatterbox test test-slow browser lint format lab clean
+.PHONY: help demo chatterbox app test test-slow browser lint format lab clean
 
 help:
 	@echo "make demo        install, then speak a chapter of a book through a notebook"
 	@echo "make chatterbox  add Chatterbox to that (with torch about 5 GB), and say what is here"
 	@echo "make lab         JupyterLab on the notebooks"
+	@echo "make app         the HTTP service, and its web page in the browser"
 	@echo "make test        install what the tests need, then run all but the slow ones"
 	@echo "make test-slow   run the slow ones: whole texts, long recordings, notebooks on Chatterbox"
 	@echo "make lint        ruff on code and notebooks, mypy on the package"
@@ -27,6 +28,9 @@ chatterbox: $(VENV)/chatterbox.done
 
 lab: $(VENV)/base.done
 	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/01_speak.ipynb
+
+app: $(VENV)/serve.done
+	$(BIN)/chatter-nb app
 
 test: $(VENV)/test.done browser
 	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile
@@ -71,7 +75,11 @@ $(VENV)/chatterbox.done: $(VENV)/uv.done pyproject.toml constraints.txt
 	$(INSTALL_CHATTERBOX)
 	@touch $@ $(VENV)/base.done
 
+$(VENV)/serve.done: $(VENV)/base.done
+	$(INSTALL) $(EDITABLE) '.[serve]'
+	@touch $@
+
 $(VENV)/test.done: $(VENV)/uv.done pyproject.toml constraints.txt
 	$(INSTALL) $(EDITABLE) '.[test,chatterbox,serve]'
 	$(INSTALL_CHATTERBOX)
-	@touch $@ $(VENV)/base.done $(VENV)/chatterbox.done
+	@touch $@ $(VENV)/base.done $(VENV)/chatterbox.done $(VENV)/serve.done

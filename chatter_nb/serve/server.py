@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 import webbrowser
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import uvicorn
@@ -169,10 +170,38 @@ class _Server(uvicorn.Server):
 def serve(settings: Settings, *, open_page: bool = False) -> None:
     """Serve until a signal; raises `OutputError` or `Problem` where it cannot begin."""
     service = Service(settings)
+    server = _Server(_config(settings, service), service)
+    if open_page:
+        threading.Timer(1.0, webbrowser.open, [f"http://localhost:{settings.port}{UI}"]).start()
+    with suppress(KeyboardInterrupt):  # uvicorn has ended in order, and raises it once more
+        server.run()
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[str]:
+    """A server in a thread of this process, for a benchmark or a notebook; its address."""
+    service = Service(settings)
+    server = uvicorn.Server(_config(settings, service))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        while not server.started:
+            if not thread.is_alive():
+                raise OutputError(f"no server could be started on port {settings.port}")
+            time.sleep(0.02)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://{settings.host}:{port}"
+    finally:
+        service.close()
+        server.should_exit = True
+        thread.join()
+
+
+def _config(settings: Settings, service: Service) -> uvicorn.Config:
     protocol = type(
         "Protocol", (_Impatient,), {"header_timeout_s": settings.limits.header_timeout_s}
     )
-    config = uvicorn.Config(
+    return uvicorn.Config(
         make_app(settings, service),
         host=settings.host,
         port=settings.port,
@@ -186,8 +215,3 @@ def serve(settings: Settings, *, open_page: bool = False) -> None:
         timeout_graceful_shutdown=round(CHUNK_GRACE_S),
         timeout_keep_alive=30,
     )
-    server = _Server(config, service)
-    if open_page:
-        threading.Timer(1.0, webbrowser.open, [f"http://localhost:{settings.port}{UI}"]).start()
-    with suppress(KeyboardInterrupt):  # uvicorn has ended in order, and raises it once more
-        server.run()

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 
 from chatter_nb.params import ConvertParams, SpeakParams
 from chatter_nb.runs import RunRecord
@@ -34,11 +34,13 @@ def hand_in(service: Service, params: AnyRun, listener: Listener | None = None) 
 
 async def made_whole(
     service: Service, task: Task[Speech], request: Request, *, as_json: bool
-) -> Response | dict[str, Any]:
+) -> Response:
     """The finished file, or all about the run and where its files are."""
     timeout_s = service.settings.limits.request_timeout_s
     speech = await result_of(task, request, timeout_s=timeout_s)
-    return told_of(speech) if as_json else file_of(speech, speech.record.files[0].name)
+    return (
+        JSONResponse(told_of(speech)) if as_json else file_of(speech, speech.record.files[0].name)
+    )
 
 
 async def made_live(

@@ -1,20 +1,24 @@
-"""A model called in five ways: what is spent around its own work.
+"""A model called in several ways: what is spent around its own work.
 
 Bare calls, `process_one_chunk`, a whole run to a wav file, and bare calls handed to asyncio's
-threads and to a pool, as the first system of this kind did. The voice is ready on all sides. Of
+threads and to a pool, as the first system of this kind did; with the embedded voice, over HTTP as
+well. The voice is ready on all sides. Of
 Chatterbox it is upstream's model and one chunk; of the embedded voice, some chunks of the demo.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import statistics
 import tempfile
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import numpy as np
 
@@ -36,6 +40,7 @@ from chatter_nb.suites.workload import (
 
 BARE = "bare model calls"
 RUN = "generate_tts to a wav"
+HTTP = "HTTP, a whole run"
 Ways = dict[str, Callable[[], list[np.ndarray]]]
 _PLAIN: dict[str, Any] = {"engine_path": "upstream"}
 
@@ -92,14 +97,22 @@ def _in_own_loop(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         return thread.submit(lambda: asyncio.run(work())).result()
 
 
-def absent_ways() -> dict[str, str]:
-    """Ways that are not compared, and why, for a table or a plot to say so."""
-    there = find_spec("chatter_nb.serve") is not None
-    return {"HTTP": "not measured yet" if there else "not here yet"}
+def absent_ways(results: Sequence[Result]) -> dict[str, str]:
+    """Ways that were not compared, and why, for a table or a plot to say so."""
+    if any(result.name == HTTP for result in results):
+        return {}
+    return {HTTP: "embedded voice only" if _has_server() else "needs the extra [serve]"}
 
 
-def embedded_ways(plan: SpeechPlan) -> Ways:
-    """The five on hibari, by name; each returns the samples of every chunk of a plan, in order."""
+def _has_server() -> bool:
+    return all(find_spec(name) for name in ("fastapi", "uvicorn", "av", "prometheus_client"))
+
+
+def embedded_ways(plan: SpeechPlan, url: str = "") -> Ways:
+    """The ways on hibari, by name; each returns the samples of every chunk of a plan, in order.
+
+    `url` is a server's that writes where the plan does: then HTTP is one of them.
+    """
     from hibari import Hibari
 
     speaker = Hibari()
@@ -119,13 +132,38 @@ def embedded_ways(plan: SpeechPlan) -> Ways:
         generate_tts(plan.params)
         return _stored(plan)
 
-    return {
+    def over_http() -> list[np.ndarray]:
+        _post(f"{url}/api/v1/tts", {"text": plan.params.text, "seed": plan.params.seed})
+        return _stored(plan)
+
+    found: Ways = {
         BARE: lambda: [bare(*one) for one in asked],
         "process_one_chunk": lambda: [_one_chunk(*one) for one in asked],
         RUN: to_a_wav,
         "bare, asyncio.to_thread": lambda: _in_own_loop(in_asyncio),
         "bare, thread pool": in_pool,
     }
+    return found | ({HTTP: over_http} if url else {})
+
+
+def _post(url: str, values: dict[str, Any]) -> bytes:
+    request = Request(url, json.dumps(values).encode(), {"Content-Type": "application/json"})
+    with urlopen(request) as response:
+        return bytes(response.read())
+
+
+@contextmanager
+def _server(outputs: str) -> Iterator[str]:
+    """Its address; empty where it cannot run."""
+    if not _has_server():
+        yield ""
+        return
+    from chatter_nb.serve.server import running
+    from chatter_nb.serve.settings import Settings
+
+    settings = Settings(port=0, engine="hibari", outputs_dir=outputs, web_page=False)
+    with running(settings) as url:
+        yield url
 
 
 def _one_chunk(text: str, seed: int) -> np.ndarray:
@@ -139,7 +177,7 @@ def _stored(plan: SpeechPlan) -> list[np.ndarray]:
 
 
 def _run_embedded(options: Options, progress: Progress) -> list[Result]:
-    with tempfile.TemporaryDirectory() as outputs:
+    with tempfile.TemporaryDirectory() as outputs, _server(outputs) as url:
         values = {"text": demo_text(options.chunks), "engine": "hibari", "outputs_dir": outputs}
         plan = plan_speech(SpeakParams.create(values | {"run_name": "bench"}))
         made: dict[str, list[np.ndarray]] = {}
@@ -151,7 +189,7 @@ def _run_embedded(options: Options, progress: Progress) -> list[Result]:
             for key, _, _ in list(plan.store.entries()):
                 plan.store.discard(key)
 
-        calls = {name: keeping(name, way) for name, way in embedded_ways(plan).items()}
+        calls = {name: keeping(name, way) for name, way in embedded_ways(plan, url).items()}
         timings = alternate(calls, options.repeats, progress, before=forget)
     audio_s = sum(map(len, made[BARE])) / plan.engine.sample_rate
     return [
