@@ -40,9 +40,9 @@ def score(perth, signal, rate=RATE) -> float:
     return float(perth.get_watermark(signal, rate, round=False).mean())
 
 
-def marked(chunks) -> tuple[np.ndarray, list[np.ndarray]]:
+def marked(chunks, **options) -> tuple[np.ndarray, list[np.ndarray]]:
     blocks: list[np.ndarray] = []
-    watermark = Watermark(blocks.append, sample_rate=RATE)
+    watermark = Watermark(blocks.append, sample_rate=RATE, **options)
     for chunk in chunks:
         watermark.write(chunk)
         watermark.chunk_end()
@@ -64,6 +64,14 @@ def test_blocks_end_where_chunks_do(speech):
     _, blocks = marked(speech)
     ends = set(np.cumsum([len(chunk) for chunk in speech]))
     assert {int(end) for end in np.cumsum([len(block) for block in blocks])} <= ends
+
+
+def test_who_listens_gets_every_chunk_at_once_and_marked(perth, speech):
+    """A block a chunk, and the mark is as sure as in long ones."""
+    chunks = speech[:6]
+    made, blocks = marked(chunks, at_once=True)
+    assert [len(block) for block in blocks] == [len(chunk) for chunk in chunks]
+    assert score(perth, made) > 0.95
 
 
 def test_no_step_where_blocks_meet_even_in_mid_word(speech):
