@@ -138,6 +138,8 @@ def colab(folder: Path, python: str, torch: bool) -> list[Check]:
         check(name, lambda n=name, e=engine: single(env, content, n, e, source), checks)
     for name in ("03_batch", "05_compare"):
         check(name, lambda n=name: papermill(env, content, n, source), checks)
+    short = ("-y", "{chunks: 2, lengths: [300, 600, 1200]}")
+    check("04_timing", lambda: papermill(env, content, "04_timing", source, *short), checks)
     check("no notebook asked", lambda: asked(env, ["userdata.get HF_TOKEN"]), checks)
     return checks
 
