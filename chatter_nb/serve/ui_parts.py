@@ -1,0 +1,119 @@
+"""What the page is made of: a control for a field, a recording, sentences, players."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from typing import Any
+
+import gradio as gr
+from gradio_client.utils import is_http_url_like
+
+from chatter_nb.execution import Progress
+from chatter_nb.fields import Field
+from chatter_nb.planning import minutes
+from chatter_nb.serve.speaking import told_of
+from chatter_nb.speech import Speech
+
+_TEXT_LINES = 8
+_BEGINNING = 80  # characters of a text that tell it from others
+
+
+def recording(label: str) -> gr.Audio:
+    """A recording by upload or microphone. Gradio would fetch an address: this one never does.
+
+    The two methods are replaced on the object: of a class of our own Gradio writes a stub file
+    beside this module.
+    """
+    sources: list[Any] = ["upload", "microphone"]
+    made = gr.Audio(label=label, type="filepath", sources=sources, editable=False)
+    at_once, awaited = made.move_resource_to_block_cache, made.async_move_resource_to_block_cache
+
+    def move(place: Any) -> str | None:
+        _refuse_address(place)
+        return at_once(place)
+
+    async def move_later(place: Any) -> str | None:
+        _refuse_address(place)
+        return await awaited(place)
+
+    made.move_resource_to_block_cache = move  # type: ignore
+    made.async_move_resource_to_block_cache = move_later  # type: ignore
+    return made
+
+
+def _refuse_address(place: Any) -> None:
+    if place is not None and is_http_url_like(str(place)):
+        raise gr.Error("no address is fetched: upload the recording itself")
+
+
+def control(field: Field, choices: list[str] | None) -> Any:
+    """What a field is set with. `choices` are those of this server, where they are its own.
+
+    Left alone, an optional one stays None: the engine's own.
+    """
+    told: dict[str, Any] = {"label": _label(field), "info": field.hint}
+    if choices is not None:
+        return gr.Dropdown(choices=choices, value=choices[0], **told)
+    if field.kind == "choices":
+        return gr.CheckboxGroup(choices=list(field.choices), value=field.default, **told)
+    if field.kind == "choice":
+        return gr.Dropdown(choices=list(field.choices), value=field.default, **told)
+    if field.kind == "flag":
+        return _flag(field, told)
+    if field.kind in ("integer", "number") and field.optional:  # Gradio's own shows None as 0
+        return gr.Textbox(value="", placeholder="the engine's own", **told)
+    if field.kind in ("integer", "number"):
+        whole = 0 if field.kind == "integer" else None
+        return gr.Number(value=field.default, precision=whole, **told)
+    if field.kind == "mapping":
+        example = json.dumps({"name": "value"})
+        return gr.Textbox(value="", placeholder=example, **told)
+    lines = _TEXT_LINES if field.name == "text" else 1
+    return gr.Textbox(value=field.default or "", lines=lines, **told)
+
+
+def _flag(field: Field, told: dict[str, Any]) -> Any:
+    if not field.optional:
+        return gr.Checkbox(value=field.default, **told)
+    choices: list[Any] = [("the engine's own", None), ("on", True), ("off", False)]
+    return gr.Dropdown(choices=choices, value=None, **told)
+
+
+def _label(field: Field) -> str:
+    return f"{field.label} ({field.unit})" if field.unit else field.label
+
+
+def sentence(told: str) -> str:
+    """What went wrong, for the page."""
+    return f'<p class="status wrong" role="alert">{escape(told)}</p>'
+
+
+def steps(step: Progress | None, waited_s: float) -> str:
+    """How far it is, with the time left once a chunk tells."""
+    if step is None:
+        return '<p class="status" role="status">waiting for the model …<progress></progress></p>'
+    left_s = waited_s / step.done * (step.total - step.done)
+    told = f"{step.done} of {step.total} chunks, {step.audio_s:.0f} s of audio"
+    left = f"; {minutes(left_s)} left" if step.done < step.total else "; writing"
+    bar = f'<progress value="{step.done}" max="{step.total}"></progress>'
+    return f'<p class="status" role="status">{told}{left}{bar}</p>'
+
+
+def player(speech: Speech, values: dict[str, Any]) -> str:
+    """A finished run: what it is of, a player, every file to download."""
+    record, files = speech.record, told_of(speech)["files"]
+    text = str(values.get("text") or "a recording")[:_BEGINNING]
+    voice = values.get("voice") or values.get("target") or "default"
+    about = (
+        f"{record.engine.name}, voice {voice}, seed {record.seed}; {record.audio_s:.1f} s of audio"
+        f" in {record.wall_s:.1f} s"
+    )
+    links = "".join(
+        f'<a href="{escape(one["url"])}" download>{escape(one["name"])}</a>' for one in files
+    )
+    first = escape(files[0]["url"])
+    return (
+        f'<div class="take"><p>{escape(text)}</p><p class="dim">{escape(about)}</p>'
+        f'<audio controls preload="metadata" src="{first}"></audio><p>{links}</p></div>'
+    )

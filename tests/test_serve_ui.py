@@ -1,0 +1,164 @@
+"""The web page in a real browser: it speaks, converts, stops, and says what is wrong."""
+
+import asyncio
+import re
+
+import pytest
+import soundfile
+from conftest import OZ, ROOT
+
+pytest.importorskip("gradio", reason="needs the extra [serve]")
+
+import gradio as gr
+import httpx
+from browser import browser_page
+from gradio import processing_utils
+from serving import serving
+
+from chatter_nb.fields import COMMON
+from chatter_nb.params import ConvertParams, SpeakParams
+from chatter_nb.serve.bodies import RECORDINGS, open_names
+from chatter_nb.serve.service import Service
+from chatter_nb.serve.settings import Settings
+from chatter_nb.serve.ui import _page
+
+READING = ROOT / "params" / "recordings" / "reading.flac"
+TARGET = ROOT / "params" / "recordings" / "target.flac"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """One for all tests of the page: it takes seconds to begin."""
+    with serving(tmp_path_factory.mktemp("ui"), "--engine", "hibari", "--preload") as server:
+        yield server
+
+
+def text_of(page):
+    return page.get_by_role("textbox", name="text").first
+
+
+def press(page, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).locator("visible=true").click()
+
+
+def durations(page) -> list[float]:
+    """Of the players on the page, once their audio is there."""
+    page.locator(".take audio").first.wait_for()
+    loaded = "all => Promise.all(all.map(a => a.duration || new Promise(r => "
+    loaded += "a.onloadedmetadata = () => r(a.duration))))"
+    return page.locator(".take audio").evaluate_all(loaded)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_a_text_is_spoken_and_the_history_keeps_it(server, width, scheme):
+    """Two runs, the newest first, each with a player of the right length and its file."""
+    with browser_page(width=width, color_scheme=scheme) as page:
+        foreign = []
+        page.on("request", lambda r: r.url.startswith(server.url) or foreign.append(r.url))
+        page.goto(f"{server.url}/ui")
+        text_of(page).fill("The first sentence, spoken by hand.")
+        press(page, "Speak")
+        first = durations(page)
+        text_of(page).fill("The second one <b>is</b> longer, so that it takes more time.")
+        press(page, "Speak")
+        page.locator(".take").nth(1).wait_for()
+        assert durations(page)[1:] == first
+        assert durations(page)[0] > first[0]
+        assert "<b>is</b>" in page.locator(".take").first.inner_text()
+        told = page.locator(".take .dim").first.inner_text()
+        assert float(re.search(r"([\d.]+) s of audio", told)[1]) == pytest.approx(
+            durations(page)[0], abs=0.1
+        )
+        link = page.locator(".take a").first.get_attribute("href")
+        assert httpx.get(server.url + link).content[:4] == b"RIFF"
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert [url for url in foreign if not url.startswith(("blob:", "data:"))] == []
+
+
+def test_what_is_wrong_is_a_sentence(server):
+    """Of the parameters' own: nothing to speak, and a number that is none."""
+    with browser_page() as page:
+        page.goto(f"{server.url}/ui")
+        press(page, "Speak")
+        alert = page.locator("[role=alert].wrong")
+        alert.wait_for()
+        assert "nothing to speak" in alert.inner_text()
+        text_of(page).fill("Hello.")
+        page.get_by_role("textbox", name="speed").fill("fast")
+        press(page, "Speak")
+        page.get_by_text("speed: ").first.wait_for()
+        assert "fast" in alert.inner_text()
+        assert "Traceback" not in page.content()
+
+
+def test_cancel_stops_a_long_text(server):
+    """After the chunk in hand, with a sentence; the next one is spoken."""
+    with browser_page() as page:
+        page.goto(f"{server.url}/ui")
+        text_of(page).fill(OZ.read_text() * 7)
+        press(page, "Speak")
+        page.get_by_text(re.compile(r"\d+ of \d+ chunks")).wait_for()
+        press(page, "Cancel")
+        page.get_by_text("stopped; what is finished is kept").wait_for()
+        text_of(page).fill("Short.")
+        press(page, "Speak")
+        assert 0.2 < durations(page)[0] < 3
+
+
+def test_uploads_are_converted(server):
+    """Source and target out of files, by the embedded converter."""
+    with browser_page() as page:
+        page.goto(f"{server.url}/ui")
+        page.get_by_role("tab", name="Convert").click()
+        for part, path in (("source", READING), ("target", TARGET)):
+            block = page.locator(".block").filter(has_text=f"{part}, a recording")
+            block.locator("input[type=file]").last.set_input_files(path)
+            block.locator("#waveform").last.wait_for()
+        press(page, "Convert")
+        assert durations(page)[0] == pytest.approx(soundfile.info(READING).duration, abs=0.1)
+
+
+def test_files_of_the_machine_are_not_served(server):
+    """Through Gradio's own addresses neither: not the system's, not the project's."""
+    for path in ("/etc/passwd", ROOT / "pyproject.toml", server.log):
+        for form in (f"file={path}", f"file/{path}", f"proxy=http://127.0.0.1:{server.port}/"):
+            answer = httpx.get(f"{server.url}/ui/gradio_api/{form}")
+            assert answer.status_code >= 400, form
+
+
+@pytest.fixture
+def page(tmp_path):
+    service = Service(Settings(engine="hibari", outputs_dir=str(tmp_path)))
+    yield _page(service)
+    service.close()
+
+
+def test_no_address_is_ever_fetched(page, monkeypatch):
+    """Every control that takes a file refuses one, before Gradio could ask the network."""
+    asked = []
+
+    async def download(url, **_):
+        asked.append(url)
+
+    monkeypatch.setattr(processing_utils, "async_ssrf_protected_download", download)
+    takers = [block for block in page.blocks.values() if isinstance(block, gr.Audio | gr.File)]
+    assert len(takers) == 3  # voice, source, target
+    for taker in takers:
+        payload = {"path": "http://example.org/a.wav", "meta": {"_type": "gradio.FileData"}}
+        move = processing_utils.async_move_files_to_cache(
+            payload, taker, check_in_upload_folder=True
+        )
+        with pytest.raises(gr.Error, match="no address is fetched"):
+            asyncio.run(move)
+    assert asked == []
+
+
+def test_every_open_parameter_has_a_control(page):
+    """By the fields' own labels; what is withheld over HTTP is not on the page either."""
+    labels = {getattr(block, "label", None) for block in page.blocks.values()}
+    for kind in (SpeakParams, ConvertParams):
+        for name in open_names(kind):
+            shown = re.sub(r"_(ms|s|bits|chars)$", "", name).replace("_", " ")
+            assert any(label and label.startswith(shown) for label in labels), name
+        assert set(RECORDINGS[kind]) <= set(COMMON[kind])
+    assert not {"checkpoint", "outputs dir", "regex replacements"} & labels
