@@ -107,3 +107,10 @@ def test_a_voice_that_cannot_be_downloaded_is_told(engine, monkeypatch, tmp_path
     monkeypatch.setattr("hibari.voices.BASE_URL", "http://127.0.0.1:9/")
     with pytest.raises(EngineError, match=r"could not download .*by hand"):
         engine.prepare_voice("emma", LIBRARY)
+
+
+@pytest.mark.parametrize("text", ["The ¹a of May.", "See ❶①❼⑺.", "A ¹/ :b# of it."])
+def test_digits_that_hibari_fails_at_are_refused_with_the_cure(text, speak):
+    """Raised and circled ones in odd places: found before the work, and told with their words."""
+    with pytest.raises(InputError, match="write its digits as 0 to 9"):
+        speak(text=text)

@@ -699,3 +699,31 @@ def test_the_examples_of_the_readme_run(settings, tmp_path):
             else:
                 json.loads(done.stdout)
     assert len(curl_lines()) >= 7
+
+
+def test_a_stream_of_events_that_breaks_off_says_why(settings):
+    """After the audio that was made an error, and no `done`."""
+    text = "The first paragraph.\n\nThe second one."
+    body = {"model": "hibari", "voice": "default", "input": text, "stream_format": "sse"}
+    with speaking_with(ToneEngine(fail_at=1)), client_of(settings()) as client:
+        answer = client.post("/v1/audio/speech", json=body | {"response_format": "pcm"})
+    events = [json.loads(one[6:]) for one in answer.text.split("\n\n") if one]
+    kinds = [one["type"] for one in events]
+    assert kinds[0] == "speech.audio.delta"
+    assert kinds[-1] == "error"
+    assert "told to fail" in events[-1]["message"]
+
+
+def test_a_server_that_cannot_begin_says_why(cli, tmp_path):
+    """A model that does not load, a port that is taken, a folder that is none: a sentence each."""
+    pytest.importorskip("chatterbox", reason="needs chatterbox-tts")
+    place = ["--port", "0", "--outputs", tmp_path / "out"]
+    model = ["--engine", "chatterbox", "-p", f"checkpoint={tmp_path}", "-p", "device=cpu"]
+    told = cli("serve", "--preload", *place, *model, check=1).stderr
+    assert "error: engine 'chatterbox' cannot be used" in told
+    assert "Traceback" not in told
+    (tmp_path / "file").touch()
+    told = cli("serve", "--port", "0", "--outputs", tmp_path / "file" / "x", check=2).stderr
+    assert "cannot write to" in told
+    told = cli("serve", "--host", "0.0.0.0", check=2).stderr
+    assert "--api-key-env" in told

@@ -52,7 +52,7 @@ class HibariEngine:
         self._speakers = {DEFAULT: Hibari(DEFAULT)}
         # Lexicon and tagger load on first use (about 0.6 s): do it here, as part of loading.
         self._speakers[DEFAULT].phonemize("ready")
-        self._phonemes = lru_cache(CONTEXTS_A_SYMBOL)(self._speakers[DEFAULT].phonemize)
+        self._phonemes = lru_cache(CONTEXTS_A_SYMBOL)(self._read)
 
     def prepare_voice(self, voice: str, library: Library) -> Voice:
         """One of hibari's voices; all but the embedded one are downloaded on first use (8 MB)."""
@@ -76,6 +76,10 @@ class HibariEngine:
         powers it misreads ("10⁶").
         """
         text = _plain(text)
+        words = text.split()
+        for index, word in enumerate(words):
+            if _ODD_DIGIT.search(word):  # hibari reads words by what stands beside them
+                self._phonemes(" ".join(words[max(0, index - 1) : index + 2]))
         foreign = {char for char in text if char.isalnum() and not char.isascii()}
         lost = sorted(char for char in foreign if not self._says_letter(char))
         if lost:
@@ -84,7 +88,7 @@ class HibariEngine:
                 f"({len(lost)} kinds of letter) in {_around(text, lost[0])!r}: it speaks English. "
                 "Replace them (replacements) or choose engine: chatterbox-multilingual"
             )
-        unsaid = self._unsaid_symbols(text.split())
+        unsaid = self._unsaid_symbols(words)
         notes = []
         if unsaid:
             notes.append(
@@ -99,11 +103,24 @@ class HibariEngine:
     ) -> Iterator[tuple[int, Signal, ChunkInfo]]:
         for request in requests:
             speaker = self._speakers[request.voice.name]
-            audio = speaker(_plain(request.text), seed=request.seed, **request.knobs)
+            try:
+                audio = speaker(_plain(request.text), seed=request.seed, **request.knobs)
+            except ValueError as error:
+                raise EngineError(f"hibari cannot read {_shorten(request.text)!r}") from error
             if not len(audio):
                 raise EngineError(f"hibari made no sound of {_shorten(request.text)!r}")
             where = f"hibari, chunk {request.index}"
             yield request.index, check_signal(audio, where=where), ChunkInfo()
+
+    def _read(self, text: str) -> list[str]:
+        """Phonemes, by the embedded voice. Raises `InputError` where hibari fails, as at "¹a"."""
+        try:
+            return list(self._speakers[DEFAULT].phonemize(text))
+        except ValueError as error:
+            raise InputError(
+                f"engine 'hibari' cannot read {_shorten(text)!r}: write its digits as 0 to 9 "
+                "(replacements)"
+            ) from error
 
     def _says_letter(self, char: str) -> bool:
         if char in _MICRO or unicodedata.category(char) == "Lm":  # ˈ ː ʰ: marks, not letters
@@ -135,6 +152,10 @@ class HibariEngine:
 _SYMBOLS = ("Sc", "Sm", "So")
 _MICRO = "\u00b5\u03bc"  # the sign and the letter: "5 µm"
 _POWER = re.compile(r"\w*\d[⁰¹²³⁴-⁹]+")
+# Raised, lowered and circled digits: in some words hibari takes them for numbers, and then fails.
+_ODD_DIGIT = re.compile(
+    "[" + "".join(c for c in map(chr, range(0x11000)) if c.isdigit() and not c.isdecimal()) + "]"
+)
 
 
 _APOSTROPHES = str.maketrans("\u02bc\u02bb\u02b9\u2032", "''''")

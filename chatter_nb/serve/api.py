@@ -97,8 +97,9 @@ def audio_responses(*more: Mapping[str, Any]) -> dict[int | str, dict[str, Any]]
 def routes(limits: Limits) -> APIRouter:
     """The routes under /api/v1, documented with these limits."""
     router = APIRouter(prefix="/api/v1")
-    run_answer = {JSON: {"schema": RunAnswer.model_json_schema()}}
-    spoken: dict[str, Any] = {"responses": audio_responses(run_answer), "response_class": Response}
+    answers = audio_responses()
+    answers[200]["model"] = RunAnswer  # where JSON is asked for
+    spoken: dict[str, Any] = {"responses": answers, "response_class": Response}
     router.add_api_route(
         "/tts",
         speak,

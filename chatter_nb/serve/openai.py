@@ -22,7 +22,7 @@ from chatter_nb.serve.api import Served, audio_responses
 from chatter_nb.serve.bodies import JSON, parse_json
 from chatter_nb.serve.catalog import DEFAULT_VOICE, Catalog
 from chatter_nb.serve.encoding import encodable
-from chatter_nb.serve.problems import RESPONSES, Problem
+from chatter_nb.serve.problems import OPENAI_RESPONSES, Problem, problem_of
 from chatter_nb.serve.service import new_name
 from chatter_nb.serve.settings import Limits
 from chatter_nb.serve.speaking import check_length, made_live
@@ -81,11 +81,13 @@ def routes(limits: Limits) -> APIRouter:
         speech,
         methods=["POST"],
         openapi_extra=body,
-        responses=audio_responses(events),
+        responses={**audio_responses(events), **OPENAI_RESPONSES},
         response_class=Response,
     )
-    router.add_api_route("/models", models, methods=["GET"], responses=RESPONSES)
-    router.add_api_route("/models/{model}", model_named, methods=["GET"], responses=RESPONSES)
+    router.add_api_route("/models", models, methods=["GET"], responses=OPENAI_RESPONSES)
+    router.add_api_route(
+        "/models/{model}", model_named, methods=["GET"], responses=OPENAI_RESPONSES
+    )
     return router
 
 
@@ -180,8 +182,13 @@ def _no_model(model: str, catalog: Catalog) -> Problem:
 async def _events(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Audio as server-sent events. What breaks it off is an event too, then the stream ends."""
     start_s = time.monotonic()
-    async for data in pieces:
-        yield _event("speech.audio.delta", audio=base64.b64encode(data).decode())
+    try:
+        async for data in pieces:
+            yield _event("speech.audio.delta", audio=base64.b64encode(data).decode())
+    except Exception as error:
+        problem = problem_of(error)
+        yield _event("error", message=str(problem), code=problem.code.lower())
+        return
     yield _event("speech.audio.done", seconds=round(time.monotonic() - start_s, 3))
 
 

@@ -48,9 +48,29 @@ class ErrorAnswer(BaseModel):
     timestamp: str
 
 
+class OpenAiError(BaseModel):
+    """What OpenAI's clients read."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    message: str
+    type: str
+    param: None
+    code: str
+
+
+class OpenAiErrorAnswer(ErrorAnswer):
+    """The same under /v1."""
+
+    error: OpenAiError  # type: ignore[assignment]
+
+
 # For the OpenAPI document: any route may meet these.
 RESPONSES: dict[int | str, dict[str, Any]] = {
     code: {"model": ErrorAnswer, "description": HTTPStatus(code).phrase} for code in CODES
+}
+OPENAI_RESPONSES: dict[int | str, dict[str, Any]] = {
+    code: {**told, "model": OpenAiErrorAnswer} for code, told in RESPONSES.items()
 }
 
 

@@ -43,7 +43,8 @@ def make_app(settings: Settings, service: Service | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        await run_in_threadpool(_prepare, service, jobs)
+        if begun := await run_in_threadpool(jobs.resume):
+            log.info("%d jobs go on", begun)
         sweeping = asyncio.ensure_future(_sweep(service, jobs))
         yield
         sweeping.cancel()
@@ -81,7 +82,8 @@ def make_app(settings: Settings, service: Service | None = None) -> FastAPI:
     return app
 
 
-def _prepare(service: Service, jobs: Jobs) -> None:
+def _prepare(service: Service) -> None:
+    """What may fail, before anybody is let in."""
     try:
         service.settings.outputs.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -89,8 +91,6 @@ def _prepare(service: Service, jobs: Jobs) -> None:
         raise OutputError(told) from error
     if service.settings.preload:
         service.preload()
-    if begun := jobs.resume():
-        log.info("%d jobs go on", begun)
 
 
 async def _sweep(service: Service, jobs: Jobs) -> None:
@@ -113,7 +113,10 @@ def _add_errors(app: FastAPI) -> None:
         told = str(error.detail)
         if status == 404:
             told = f"there is nothing at {request.url.path[:200]}"
-        return answered(request, Problem(status, told, headers=dict(error.headers or {})))
+        headers = dict(error.headers or {})
+        if status == 405 and (allowed := _methods(app, request)):
+            headers["Allow"] = allowed
+        return answered(request, Problem(status, told, headers=headers))
 
     async def fields(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
@@ -123,6 +126,12 @@ def _add_errors(app: FastAPI) -> None:
     app.add_exception_handler(ChatterError, ours)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, fields)
+
+
+def _methods(app: FastAPI, request: Request) -> str:
+    """All methods of a path; Starlette tells those of its first route alone."""
+    path = getattr(request.scope.get("route"), "path", "")
+    return ", ".join(name.upper() for name in app.openapi()["paths"].get(path, ()))
 
 
 def _add_page(app: FastAPI, service: Service) -> None:
@@ -157,9 +166,20 @@ class _Impatient(H11Protocol):
 class _Server(uvicorn.Server):
     """A signal stops the workers after their chunk at once, not only when all clients have gone."""
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, *, open_page: bool) -> None:
         super().__init__(config)
-        self._service = service
+        self._service, self._open_page = service, open_page
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        if not self.started:
+            return
+        settings, choice = self._service.settings, self._service.catalog.choice()
+        port = self.servers[0].sockets[0].getsockname()[1]
+        page = f"http://{'localhost' if settings.is_local else settings.host}:{port}{UI}"
+        log.info("%s speaks at %s; Ctrl-C ends it", choice, page)
+        if self._open_page:
+            threading.Thread(target=webbrowser.open, args=(page,), daemon=True).start()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         # In a thread: a handler may have interrupted a holder of the locks that this takes.
@@ -170,9 +190,8 @@ class _Server(uvicorn.Server):
 def serve(settings: Settings, *, open_page: bool = False) -> None:
     """Serve until a signal; raises `OutputError` or `Problem` where it cannot begin."""
     service = Service(settings)
-    server = _Server(_config(settings, service), service)
-    if open_page:
-        threading.Timer(1.0, webbrowser.open, [f"http://localhost:{settings.port}{UI}"]).start()
+    _prepare(service)
+    server = _Server(_config(settings, service), service, open_page=open_page)
     with suppress(KeyboardInterrupt):  # uvicorn has ended in order, and raises it once more
         server.run()
 
@@ -181,6 +200,7 @@ def serve(settings: Settings, *, open_page: bool = False) -> None:
 def running(settings: Settings) -> Iterator[str]:
     """A server in a thread of this process, for a benchmark or a notebook; its address."""
     service = Service(settings)
+    _prepare(service)
     server = uvicorn.Server(_config(settings, service))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
