@@ -5,7 +5,6 @@ Bodies are the parameter objects (`bodies`); handlers are thin, and wait for a w
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
@@ -13,13 +12,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
-from chatter_nb import __version__
-from chatter_nb.fields import fields_of
 from chatter_nb.params import ConvertParams, SpeakParams
 from chatter_nb.runs import FileRecord
 from chatter_nb.serve.bodies import (
@@ -28,11 +25,9 @@ from chatter_nb.serve.bodies import (
     Asked,
     form_schema,
     json_schema,
-    open_names,
     read_body,
 )
 from chatter_nb.serve.encoding import STREAMED
-from chatter_nb.serve.metrics import CONTENT_TYPE_LATEST
 from chatter_nb.serve.problems import RESPONSES, Problem
 from chatter_nb.serve.service import UPLOADS, Service, find_run, new_name
 from chatter_nb.serve.settings import Limits
@@ -62,17 +57,6 @@ class RunAnswer(BaseModel):
     success: bool
     run: dict[str, Any]
     files: list[FileAnswer]
-
-
-class HealthAnswer(BaseModel):
-    """Alive, and how busy. `loaded` says where each model is."""
-
-    status: str
-    version: str
-    uptime_s: float
-    engine: str
-    loaded: dict[str, str]
-    waiting: dict[str, int]
 
 
 def service_of(request: Request) -> Service:
@@ -124,21 +108,6 @@ def routes(limits: Limits) -> APIRouter:
         responses=audio_responses(),
         response_class=Response,
     )
-    router.add_api_route(
-        "/health", health, methods=["GET"], tags=["server"], response_model=HealthAnswer
-    )
-    router.add_api_route("/config", config, methods=["GET"], tags=["server"], responses=RESPONSES)
-    router.add_api_route(
-        "/metrics",
-        metrics,
-        methods=["GET"],
-        tags=["server"],
-        response_class=Response,
-        responses={
-            **RESPONSES,
-            200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
-        },
-    )
     return router
 
 
@@ -171,36 +140,6 @@ async def fetch_file(run: str, file: str, service: Served) -> Response:
         return file_of(speech, file)
 
     return await run_in_threadpool(found)
-
-
-async def health(service: Served) -> HealthAnswer:
-    """Whether the server lives. Needs no key, and never waits for a model."""
-    return HealthAnswer(
-        status="stopping" if service.closing else "ok",
-        version=__version__,
-        uptime_s=time.monotonic() - service.started_s,
-        engine=service.catalog.choice().name,
-        loaded=dict(service.loaded),
-        waiting=service.waiting(),
-    )
-
-
-async def config(service: Served) -> JSONResponse:
-    """What a request may say: engines, what each takes, every parameter's range, and limits."""
-    return JSONResponse(
-        {
-            "engines": _engines(service, convert=False),
-            "converters": _engines(service, convert=True),
-            "formats": {"files": ["wav", "flac", "mp3", "opus"], "streamed": list(STREAMED)},
-            "parameters": {"tts": _told(SpeakParams), "vc": _told(ConvertParams)},
-            "limits": vars(service.settings.limits),
-        }
-    )
-
-
-async def metrics(service: Served) -> Response:
-    """Counters for Prometheus."""
-    return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _answered(
@@ -265,26 +204,6 @@ async def _uploads(
         yield kept
     finally:
         kept.let_go()
-
-
-def _engines(service: Service, *, convert: bool) -> dict[str, Any]:
-    choice = service.catalog.choice(convert=convert)
-    return {
-        "default": choice.name,
-        "reason": choice.reason,
-        "served": {
-            name: {"takes": dict(one.knobs)}
-            for name, one in service.catalog.engines(convert=convert).items()
-        },
-    }
-
-
-def _told(kind: Kind) -> list[dict[str, Any]]:
-    fields = fields_of(kind)
-    return [
-        {"name": name, "help": fields[name].hint, "default": fields[name].default}
-        for name in open_names(kind)
-    ]
 
 
 def _body(kind: Kind, longest_text: int = 0) -> dict[str, Any]:

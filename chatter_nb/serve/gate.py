@@ -60,6 +60,9 @@ class Gate:
         await response(scope, receive, sent)
 
     def _let_in(self, scope: Scope, headers: Headers) -> None:
+        limit = self._settings.limits.header_bytes
+        if sum(len(name) + len(value) for name, value in headers.raw) > limit:
+            raise Problem(431, f"headers may have {limit:,} bytes together")
         self._check_host(headers)
         self._check_origin(scope, headers)
         if self._settings.api_key and scope["path"] != HEALTH:

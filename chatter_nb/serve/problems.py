@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -28,6 +29,7 @@ CODES = {
     415: "UNSUPPORTED_MEDIA_TYPE",
     422: "VALIDATION_ERROR",
     429: "QUEUE_FULL",
+    431: "HEADERS_TOO_LARGE",
     500: "GENERATION_ERROR",
     503: "MODEL_LOAD_ERROR",
     504: "TIMEOUT",
@@ -109,9 +111,14 @@ def problem_of(error: BaseException) -> Problem:
         return Problem(503, str(error), code="CANCELLED")
     if isinstance(error, ChatterError):
         log.error("a request failed: %s", error)
-        return Problem(500, str(error))
+        return Problem(500, without_folders(str(error)))
     log.error("a request failed", exc_info=error)
     return Problem(500, f"{type(error).__name__}: see the server's log")
+
+
+def without_folders(told: str) -> str:
+    """A sentence in which files of this machine have no more than their names; URLs stay."""
+    return re.sub(r"(?<![\w:/])/(?:[^\s/:'\",]+/)+", "", told)
 
 
 def _without_paths(error: OutputError) -> str:

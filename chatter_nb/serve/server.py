@@ -22,7 +22,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from chatter_nb import __version__
 from chatter_nb.errors import ChatterError, OutputError
-from chatter_nb.serve import api, api_jobs, api_voices, openai
+from chatter_nb.serve import api, api_about, api_jobs, api_voices, openai
 from chatter_nb.serve.gate import OPENAI, UI, Gate
 from chatter_nb.serve.jobs import Jobs
 from chatter_nb.serve.problems import CODES, Problem, answer, problem_of
@@ -33,7 +33,6 @@ log = logging.getLogger("chatter_nb.serve")
 
 CHUNK_GRACE_S = 7.0  # for the chunk in hand when the server is asked to end; all in all under 10 s
 _SWEEP_S = 60.0
-_MAX_HEADER_BYTES = 32_768
 
 
 def make_app(settings: Settings, service: Service | None = None) -> FastAPI:
@@ -63,6 +62,7 @@ def make_app(settings: Settings, service: Service | None = None) -> FastAPI:
     app.state.service, app.state.jobs = service, jobs
     for router in (
         api.routes(settings.limits),
+        api_about.router,
         api_voices.router,
         api_jobs.routes(settings.limits),
         openai.routes(settings.limits),
@@ -145,21 +145,46 @@ def _add_page(app: FastAPI, service: Service) -> None:
 
 
 class _Impatient(H11Protocol):
-    """A connection that must say what it wants within `header_timeout_s`."""
+    """A connection that must say what it wants within `header_timeout_s`, each time it asks.
+
+    So is one closed that still sends the body of a request that has had its answer.
+    """
 
     header_timeout_s = 15.0
+    _patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._patience = self.loop.call_later(self.header_timeout_s, self._give_up)
+        self._begin_to_wait()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._patience is None and self._waits():
+            self._begin_to_wait()
+
+    def on_response_complete(self) -> None:
+        self._end_to_wait()
+        super().on_response_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._patience.cancel()
+        self._end_to_wait()
         super().connection_lost(exc)
 
+    def _waits(self) -> bool:
+        asked: Any = self.cycle  # None until a request has come, whatever its type says
+        return asked is None or asked.response_complete
+
+    def _begin_to_wait(self) -> None:
+        self._patience = self.loop.call_later(self.header_timeout_s, self._give_up)
+
+    def _end_to_wait(self) -> None:
+        if self._patience:
+            self._patience.cancel()
+        self._patience = None
+
     def _give_up(self) -> None:
-        asked: object = self.cycle  # None until a request has come, whatever its type says
-        if asked is None:
+        self._patience = None
+        if self._waits():
             self.transport.close()
 
 
@@ -231,7 +256,7 @@ def _config(settings: Settings, service: Service) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         limit_concurrency=settings.limits.connections,
-        h11_max_incomplete_event_size=_MAX_HEADER_BYTES,
+        h11_max_incomplete_event_size=settings.limits.header_bytes,
         timeout_graceful_shutdown=round(CHUNK_GRACE_S),
         timeout_keep_alive=30,
     )

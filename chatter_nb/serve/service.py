@@ -30,7 +30,7 @@ from chatter_nb.planning import Problems, look_ahead
 from chatter_nb.runs import LOCKS, RECORD, RunFolder
 from chatter_nb.serve.catalog import Catalog
 from chatter_nb.serve.metrics import Metrics
-from chatter_nb.serve.problems import Problem, not_ready, shutting_down
+from chatter_nb.serve.problems import Problem, not_ready, shutting_down, without_folders
 from chatter_nb.serve.settings import Settings
 from chatter_nb.serve.uploads import NAME
 from chatter_nb.serve.worker import Full, Task, Worker
@@ -150,7 +150,9 @@ class Service:
                     name, params.device, params.checkpoint, params.precision
                 )
         except ChatterError as error:
-            raise not_ready(f"engine '{name}' cannot be used: {error}") from error
+            log.error("engine %s cannot be used: %s", name, error)
+            told = f"engine '{name}' cannot be used: {without_folders(str(error))}"
+            raise not_ready(told) from error
         except Exception as error:  # whatever a broken file or a missing library raises
             log.error("engine %s did not load", name, exc_info=error)
             told = f"engine '{name}' did not load: {type(error).__name__}"

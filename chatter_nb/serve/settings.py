@@ -24,6 +24,7 @@ class Limits:
 
     text_chars: int = 50_000  # about an hour of speech
     job_text_chars: int = 1_000_000  # a long novel
+    header_bytes: int = 32_768
     json_bytes: int = 1_000_000
     job_json_bytes: int = 8_000_000
     upload_bytes: int = 100_000_000
