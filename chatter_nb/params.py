@@ -77,10 +77,10 @@ class SpeakParams(RunParams):
     text_file: Text = Field("", description="a .txt or .md file, or a folder of them, to speak")
     merge: bool = Field(True, description="a folder of texts becomes one output, or one each")
     remove_references: bool = Field(False, description="drop [12] and superscript footnote numbers")
-    replacements: Annotated[dict[str, str], AfterValidator(_check_words)] = Field(
+    replacements: Annotated[dict[Text, Text], AfterValidator(_check_words)] = Field(
         {}, description="whole words to say differently; a lower-case word matches any case"
     )
-    regex_replacements: Annotated[dict[str, str], AfterValidator(_check_patterns)] = Field(
+    regex_replacements: Annotated[dict[Text, Text], AfterValidator(_check_patterns)] = Field(
         {}, description="regular expressions to replace, Python's syntax"
     )
     engine: TtsEngineName = Field("auto", description="what speaks; auto takes the best present")

@@ -22,8 +22,8 @@ def bench(
     suite: Annotated[
         str,
         typer.Argument(
-            help="Which workload: embedded, convert, batch, form, load, overhead, t3, s3gen or "
-            "pipeline."
+            help="Which workload: embedded, convert, batch, form, load, serve, overhead, t3, s3gen "
+            "or pipeline."
         ),
     ],
     chunks: Annotated[int | None, typer.Option(help="How many chunks.")] = None,

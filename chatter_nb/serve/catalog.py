@@ -69,7 +69,8 @@ class Catalog:
         voice = "" if params.voice == DEFAULT_VOICE else params.voice
         if voice and "voice" not in uploads and voice not in self.voices(engine):
             raise self.no_voice(voice, engine)
-        return params.model_copy(update={"engine": engine, "voice": voice})
+        own = {"engine": engine, "voice": voice}
+        return params.model_copy(update=own | _not_taken(entry(engine)))
 
     def conversion(
         self,
@@ -88,7 +89,7 @@ class Catalog:
                 raise self.no_voice(voice)
         source = named["source"] if "source" in uploads else self.library.find(params.source)
         update = {"engine": engine, "source": str(source), "target": target}
-        return params.model_copy(update=update)
+        return params.model_copy(update=update | _not_taken(entry(engine, convert=True)))
 
     def no_voice(self, name: str, engine: str = "") -> Problem:
         """404 that lists what there is."""
@@ -104,6 +105,13 @@ class Catalog:
             known = ", ".join(offered)
             raise Problem(422, f"engine: '{engine}' is not served here; there is: {known}")
         return engine
+
+
+def _not_taken(engine: EngineEntry) -> dict[str, Any]:
+    """What the server sets for all requests, taken back for an engine that does not take it."""
+    plain = {"checkpoint": "", "precision": "auto", "rows": 0}
+    back = {name: value for name, value in plain.items() if name not in engine.takes}
+    return back | ({"device": "auto"} if engine.cpu_only else {})
 
 
 def _paths(uploads: Mapping[str, Path]) -> dict[str, str]:

@@ -19,7 +19,8 @@ from chatter_nb.measuring.workers import Work
 ENGINES = ("chatterbox", "chatterbox-multilingual", "chatterbox-turbo")
 PRECISIONS = ("auto", "exact", "fast")
 _MODEL = {"checkpoint": "", "engine": "chatterbox", "device": "auto"}
-WITHOUT_A_MODEL = ("embedded", "convert", "batch", "form")  # no checkpoint, and on the processor
+# No checkpoint, and on the processor.
+WITHOUT_A_MODEL = ("embedded", "convert", "batch", "form", "serve")
 # Ours is measured as a whole run, of which these suites judge a part (`history.judged_s`).
 _MEASURED_AS = {"t3": "pipeline", "s3gen": "pipeline", "overhead": "pipeline"}
 
@@ -41,6 +42,9 @@ SUITES = {
     "batch": Suite("a notebook's overhead: a fresh kernel, a warm one", {"repeats": 30}),
     "form": Suite("the form in a browser: ready, first audio, a chunk made again", {"repeats": 5}),
     "load": Suite("loading a model, each in a process of its own", {"repeats": 3} | _MODEL),
+    "serve": Suite(
+        "the HTTP service: whole answers, health under load, the first sound", {"repeats": 5}
+    ),
     "overhead": Suite(
         "a bare model, upstream's or the embedded one: what is spent around it",
         {"tokens": 48, "repeats": 3} | _MODEL,
