@@ -246,13 +246,11 @@ def test_pieces_of_a_stream_are_the_whole(name, client):
     assert len(decoded(b"".join(pieces), name)) / RATE == pytest.approx(whole_s, abs=0.1)
 
 
-@pytest.mark.parametrize("stream_format", ["audio", pytest.param("sse", marks=pytest.mark.slow)])
-def test_a_stream_that_breaks_off_is_seen_to_be_unfinished(stream_format, tmp_path):
+def test_a_stream_that_breaks_off_is_seen_to_be_unfinished(tmp_path):
     """The server ends: its client has what was made, and an error instead of an end."""
-    body = speech_body(ENDLESS, stream_format=stream_format)
     with (
         serving(tmp_path, "--engine", "hibari") as server,
-        httpx.stream("POST", f"{server.url}{SPEECH}", json=body, timeout=30) as answer,
+        httpx.stream("POST", f"{server.url}{SPEECH}", json=speech_body(ENDLESS)) as answer,
     ):
         pieces = answer.iter_raw()
         assert next(pieces)
@@ -260,6 +258,23 @@ def test_a_stream_that_breaks_off_is_seen_to_be_unfinished(stream_format, tmp_pa
         with pytest.raises(httpx.RemoteProtocolError):
             list(pieces)
         server.process.wait(10)
+
+
+@pytest.mark.slow
+def test_events_that_break_off_end_in_one_that_says_so(tmp_path):
+    """The server ends: the last event is an error with its code, and no `done` comes."""
+    body = speech_body(ENDLESS, stream_format="sse")
+    with (
+        serving(tmp_path, "--engine", "hibari") as server,
+        httpx.stream("POST", f"{server.url}{SPEECH}", json=body) as answer,
+    ):
+        lines = (line for line in answer.iter_lines() if line)
+        assert "speech.audio.delta" in next(lines)
+        server.process.terminate()
+        *_, last = lines
+        server.process.wait(10)
+    told = json.loads(last.removeprefix("data: "))
+    assert (told["type"], told["code"]) == ("error", "shutting_down")
 
 
 # -- OpenAI's own client

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 import time
 import webbrowser
@@ -135,6 +136,8 @@ def _methods(app: FastAPI, request: Request) -> str:
 
 
 def _add_page(app: FastAPI, service: Service) -> None:
+    # Gradio asks home for news where it is imported, unless it is told before.
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     from chatter_nb.serve.ui import add_page
 
     add_page(app, service)

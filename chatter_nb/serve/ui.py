@@ -6,7 +6,6 @@ through the same checks as those of a form.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
@@ -14,6 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 from fastapi import FastAPI
 
 from chatter_nb.errors import Cancelled
@@ -29,10 +29,6 @@ from chatter_nb.serve.ui_parts import control, player, recording, sentence, step
 from chatter_nb.serve.uploads import keep_upload
 from chatter_nb.serve.worker import Task
 from chatter_nb.speech import Speech
-
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before Gradio is imported
-
-import gradio as gr
 
 Kind = type[SpeakParams] | type[ConvertParams]
 _LOOK_S = 0.2  # how often a waiting page is told how far it is
@@ -160,17 +156,16 @@ class _Sheet:
         page, made, seen = str(request.session_hash), "".join(history), history
         uploads: dict[str, Path] = {}
         try:
-            if page in self._running:
+            values = self._values(given, uploads)
+            told: list[tuple[float, Progress]] = []
+            task = self._begin(values, uploads, lambda step: told.append((time.monotonic(), step)))
+            if self._running.setdefault(page, task) is not task:
+                task.cancel()
                 yield sentence("one is in hand: wait for it, or cancel it"), made, seen
                 return
-            values = self._values(given, uploads)
-            told: list[Progress] = []
-            task = self._begin(values, uploads, told.append)
-            self._running[page] = task
-            start_s = time.monotonic()
             try:
                 while not task.result.done():
-                    yield steps(told[-1] if told else None, time.monotonic() - start_s), made, seen
+                    yield steps(told), made, seen
                     time.sleep(_LOOK_S)
                 history = [player(task.result.result(), values), *history][:_SEEN]
                 yield "", "".join(history), history

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -89,15 +90,18 @@ def sentence(told: str) -> str:
     return f'<p class="status wrong" role="alert">{escape(told)}</p>'
 
 
-def steps(step: Progress | None, waited_s: float) -> str:
-    """How far it is, with the time left once a chunk tells."""
-    if step is None:
+def steps(told: Sequence[tuple[float, Progress]]) -> str:
+    """How far it is, of what was told at which second; with the time left by the pace so far."""
+    if not told:
         return '<p class="status" role="status">waiting for the model …<progress></progress></p>'
-    left_s = waited_s / step.done * (step.total - step.done)
-    told = f"{step.done} of {step.total} chunks, {step.audio_s:.0f} s of audio"
-    left = f"; {minutes(left_s)} left" if step.done < step.total else "; writing"
+    (first_s, first), (last_s, step) = told[0], told[-1]
+    about = f"{step.done} of {step.total} chunks, {step.audio_s:.0f} s of audio"
+    left = "; writing" if step.done == step.total else ""
+    if step.done > first.done and not left:
+        pace_s = (last_s - first_s) / (step.done - first.done)
+        left = f"; {minutes(pace_s * (step.total - step.done))} left"
     bar = f'<progress value="{step.done}" max="{step.total}"></progress>'
-    return f'<p class="status" role="status">{told}{left}{bar}</p>'
+    return f'<p class="status" role="status">{about}{left}{bar}</p>'
 
 
 def player(speech: Speech, values: dict[str, Any]) -> str:
