@@ -18,6 +18,7 @@ from serving import serving
 from chatter_nb.fields import COMMON
 from chatter_nb.params import ConvertParams, SpeakParams
 from chatter_nb.serve.bodies import RECORDINGS, open_names
+from chatter_nb.serve.server import running
 from chatter_nb.serve.service import Service
 from chatter_nb.serve.settings import Settings
 from chatter_nb.serve.ui import _page
@@ -162,3 +163,29 @@ def test_every_open_parameter_has_a_control(page):
             assert any(label and label.startswith(shown) for label in labels), name
         assert set(RECORDINGS[kind]) <= set(COMMON[kind])
     assert not {"checkpoint", "outputs dir", "regex replacements"} & labels
+
+
+def test_gradios_own_route_fetches_no_address_either(tmp_path, monkeypatch):
+    """As a script would call it, without the page: refused, and nothing was asked for."""
+    asked = []
+
+    async def download(url, **_):
+        asked.append(url)
+        return str(READING)
+
+    monkeypatch.setattr(processing_utils, "async_ssrf_protected_download", download)
+    settings = Settings(port=0, engine="hibari", outputs_dir=str(tmp_path))
+    with running(settings) as url, httpx.Client(base_url=f"{url}/ui", timeout=30) as client:
+        config = client.get("/config").json()
+        parts = {part["id"]: part for part in config["components"]}
+        (speak, *_) = [one for one in config["dependencies"] if len(one["inputs"]) > 5]
+        data = [parts[one]["props"].get("value") for one in speak["inputs"]]
+        file = {"path": "http://example.org/a.wav", "meta": {"_type": "gradio.FileData"}}
+        kinds = [parts[one]["type"] for one in speak["inputs"]]
+        data[kinds.index("audio")] = file
+        call = {"data": data, "fn_index": speak["id"], "session_hash": "s"}
+        client.post("/gradio_api/queue/join", json=call)
+        told = client.get("/gradio_api/queue/data", params={"session_hash": "s"}).text
+    assert '"success":false' in told
+    assert "no address is fetched" in told
+    assert asked == []
