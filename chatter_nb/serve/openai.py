@@ -18,6 +18,7 @@ from starlette.concurrency import run_in_threadpool
 
 from chatter_nb.engines.registry import TTS_ENGINES
 from chatter_nb.errors import ParamError
+from chatter_nb.params import SpeakParams
 from chatter_nb.serve.api import Served, audio_responses
 from chatter_nb.serve.bodies import JSON, parse_json
 from chatter_nb.serve.catalog import DEFAULT_VOICE, Catalog
@@ -95,8 +96,7 @@ async def speech(request: Request, service: Served) -> Any:
     """Speak `input`; audio comes chunk by chunk, as bytes or (`stream_format: sse`) as events."""
     body = _body(await request.body())
     check_length({"input": body.input}, "input", service.settings.limits.text_chars)
-    values = await run_in_threadpool(_values, body, service.catalog)
-    params = await run_in_threadpool(service.catalog.speech, values, new_name("tts"))
+    params = await run_in_threadpool(_params, body, service.catalog)
     if body.stream_format == "audio":
         return await made_live(service, params, body.response_format)
     return await made_live(service, params, body.response_format, wrap=_events, media_type=EVENTS)
@@ -132,6 +132,10 @@ def _explained(error: ValidationError) -> str:
         else:
             lines.append(f"{name}: {problem['msg']}")
     return "\n".join(lines)
+
+
+def _params(body: SpeechBody, catalog: Catalog) -> SpeakParams:
+    return catalog.speech(_values(body, catalog), new_name("tts"))
 
 
 def _values(body: SpeechBody, catalog: Catalog) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 import threading
 import time
 import webbrowser
@@ -33,6 +34,9 @@ from chatter_nb.serve.settings import Settings
 log = logging.getLogger("chatter_nb.serve")
 
 CHUNK_GRACE_S = 7.0  # for the chunk in hand when the server is asked to end; all in all under 10 s
+# A worker that computes in Python keeps the event loop waiting for so long, at most; Python's own
+# 5 ms, twice a request, are as long as all the rest that HTTP adds.
+SWITCH_S = 0.0005
 _SWEEP_S = 60.0
 
 
@@ -219,6 +223,7 @@ def serve(settings: Settings, *, open_page: bool = False) -> None:
     """Serve until a signal; raises `OutputError` or `Problem` where it cannot begin."""
     service = Service(settings)
     _prepare(service)
+    sys.setswitchinterval(SWITCH_S)
     server = _Server(_config(settings, service), service, open_page=open_page)
     with suppress(KeyboardInterrupt):  # uvicorn has ended in order, and raises it once more
         server.run()
