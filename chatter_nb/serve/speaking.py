@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 
@@ -23,6 +24,8 @@ from chatter_nb.serve.worker import Task
 from chatter_nb.speech import Speech
 
 AnyRun = SpeakParams | ConvertParams
+# A file read at once is one errand of a thread; Starlette's own way of files is five.
+_AT_ONCE_BYTES = 8_000_000
 
 
 class _File(FileResponse):
@@ -44,9 +47,14 @@ async def made_whole(
     """The finished file, or all about the run and where its files are."""
     timeout_s = service.settings.limits.request_timeout_s
     speech = await result_of(task, request, timeout_s=timeout_s)
-    return (
-        JSONResponse(told_of(speech)) if as_json else file_of(speech, speech.record.files[0].name)
-    )
+    if as_json:
+        return JSONResponse(told_of(speech))
+    file = speech.record.files[0]
+    if file.bytes > _AT_ONCE_BYTES:
+        return file_of(speech, file.name)
+    data = await run_in_threadpool((speech.folder / file.name).read_bytes)
+    media_type = STREAMED[file.name.rpartition(".")[2]].media_type
+    return Response(data, media_type=media_type, headers=_about(speech))
 
 
 async def made_live(
@@ -87,13 +95,19 @@ def file_of(speech: Speech, name: str) -> Response:
         media_type=STREAMED[format_name].media_type,
         filename=f"{record.run_name}.{format_name}",
         content_disposition_type="inline",
-        headers={
-            "X-Run": record.run_name,
-            "X-Engine": record.engine.name,
-            "X-Seed": str(record.seed),
-            "X-Audio-Seconds": f"{record.audio_s:.3f}",
-        },
+        headers=_about(speech),
     )
+
+
+def _about(speech: Speech) -> dict[str, str]:
+    """What a player or a script wants to know, in headers."""
+    record = speech.record
+    return {
+        "X-Run": record.run_name,
+        "X-Engine": record.engine.name,
+        "X-Seed": str(record.seed),
+        "X-Audio-Seconds": f"{record.audio_s:.3f}",
+    }
 
 
 def told_of(speech: Speech) -> dict[str, Any]:
