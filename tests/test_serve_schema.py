@@ -14,6 +14,8 @@ pytest.importorskip("fastapi", reason="needs the extra [serve]")
 # Left out of schemathesis' checks:
 # - positive_data_acceptance: what goes together (an engine and its knobs, a format and its bits, a
 #   text and the letters of a language) is checked by the parameters, and no schema can say it.
+# - use_after_free: DELETE stops a job that has not ended, which is then there as cancelled; whether
+#   one has ended is a race. Voices that are deleted have a test of their own.
 # - ignored_auth: these servers have no key; the key has tests of its own.
 # - max_response_time, object_level_authorization: there is no such promise, and no owner.
 CHECKS = (
@@ -26,7 +28,6 @@ CHECKS = (
     "missing_required_header",
     "unsupported_method",
     "allow_header_conformance",
-    "use_after_free",
     "ensure_resource_availability",
 )
 SEED = 20_261
@@ -64,5 +65,5 @@ def test_two_hundred_requests_keep_to_the_document(server, tmp_path):
 @pytest.mark.slow
 def test_two_thousand_requests_keep_to_the_document(server, tmp_path):
     """Every bound of every field, then random ones, then chains of requests."""
-    told = fuzzed(server, tmp_path, "--phases", "coverage,fuzzing,stateful", "--max-examples", "60")
+    told = fuzzed(server, tmp_path, "--phases", "coverage,fuzzing,stateful", "--max-examples", "90")
     assert told["test_cases"]["generated"] >= 2_000
