@@ -413,7 +413,7 @@ def test_audio_plays_one_at_a_time(made):
         assert players.evaluate_all(playing) == 1
         page.keyboard.press("ArrowDown")
         last = page.locator("tr", has_text="slow 10")
-        page.wait_for_function("document.querySelector('tr.playing th').dataset.key === 'slow 10'")
+        page.locator("tr.playing th[data-key='slow 10']").wait_for()
         assert players.evaluate_all(playing) == 1
         page.locator("body").evaluate("body => document.activeElement.blur()")
         page.keyboard.press(" ")

@@ -89,10 +89,11 @@ def test_the_ways_run_where_a_loop_runs_already(plan):
     assert len(asyncio.run(in_a_kernel())) == 3
 
 
-def test_overhead_on_hibari_compares_four_ways_with_bare_calls():
+def test_overhead_on_hibari_compares_five_ways_with_bare_calls():
     results = overhead.run(Options(engine="hibari", chunks=2, repeats=3))
     assert [result.name for result in results] == [
-        *("process_one_chunk", overhead.RUN, "bare, asyncio.to_thread", "bare, thread pool")
+        *("process_one_chunk", overhead.RUN, "bare, asyncio.to_thread", "bare, thread pool"),
+        overhead.HTTP,
     ]
     assert all(result.identical for result in results)
     assert {len(result.samples["ours"]) for result in results} == {3}
