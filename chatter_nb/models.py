@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
+from chatter_nb.checkpoints import cached
 from chatter_nb.engines import registry
 from chatter_nb.errors import EngineError, UnavailableError
 from chatter_nb.project import resolve_path
@@ -76,14 +77,17 @@ def _pick_torch_device(device: str) -> Choice:
     return Choice(device, f"asked for: {there[device]}")
 
 
-def pick_engine(engine: str = "auto", *, convert: bool = False) -> Choice:
-    """The engine that speaks or converts: the one asked for, or the best that can run here."""
+def pick_engine(engine: str = "auto", *, convert: bool = False, may_fetch: bool = True) -> Choice:
+    """The engine that speaks or converts: the one asked for, or the best that can run here.
+
+    Unless it `may_fetch`, one whose model is not on this machine is passed over.
+    """
     if engine != "auto":
         registry.entry(engine, convert=convert)
         return Choice(engine, "asked for")
     passed_over: list[str] = []
     for name, entry in registry.entries(convert=convert).items():
-        lacks = _lacks(entry)
+        lacks = _lacks(entry, may_fetch)
         if not lacks:
             default = f"the embedded {'converter' if convert else 'voice'}"
             return Choice(
@@ -93,11 +97,13 @@ def pick_engine(engine: str = "auto", *, convert: bool = False) -> Choice:
     raise UnavailableError("no engine can run here: " + "; ".join(passed_over))
 
 
-def _lacks(entry: registry.EngineEntry) -> str:
+def _lacks(entry: registry.EngineEntry, may_fetch: bool) -> str:
     if entry.missing():
         return entry.lacks()
     if entry.needs_gpu and pick_device().name == "cpu":
         return "no GPU"
+    if entry.files and not may_fetch and cached(entry.files) is None:
+        return f"its model is not on this machine; bring it with: chatter-nb fetch {entry.files}"
     return ""
 
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,32 @@ def cli(tmp_path):
         return done
 
     return run
+
+
+@dataclass(frozen=True)
+class SmallDisk:
+    """A disk of its own size; the folder where it is."""
+
+    folder: Path
+
+    def resize(self, size: str) -> None:
+        remount = ["mount", "-o", f"remount,size={size}", str(self.folder)]
+        subprocess.run(remount, check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 300 kB."""
+    if os.name != "posix" or os.geteuid() != 0:
+        pytest.skip("needs root to mount a tmpfs")
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting a tmpfs is not allowed here")
+    yield SmallDisk(folder)
+    # Lazily: what a test left running there must not fail the one after it.
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,11 @@
 """The suite that times the service: what it compares is the same work."""
 
+import signal
+import subprocess
+import sys
 from importlib import import_module
 
+import psutil
 import pytest
 
 pytest.importorskip("fastapi", reason="needs the extra [serve]")
@@ -52,3 +56,18 @@ def test_a_server_that_does_not_start_is_told_with_its_log(monkeypatch, tmp_path
     (tmp_path / "uvicorn.py").write_text("raise SystemExit('no uvicorn today')")
     with pytest.raises(UnavailableError, match="no uvicorn today"), suite.serving(tmp_path):
         pass
+
+
+def test_the_server_of_a_benchmark_ends_with_it():
+    """SIGTERM, as CI sends it, in mid-round."""
+    command = [sys.executable, "-m", "chatter_nb", "bench", "serve"]
+    process = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr.readline()  # it has begun to measure
+        (server,) = process.children()
+        process.terminate()
+        assert process.wait(30) == 128 + signal.SIGTERM
+        assert not server.is_running()
+    finally:
+        if process.is_running():
+            process.kill()

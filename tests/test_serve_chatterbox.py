@@ -9,10 +9,14 @@ pytest.importorskip("chatterbox", reason="needs chatterbox-tts")
 pytest.importorskip("fastapi", reason="needs the extra [serve]")
 
 from fastapi.testclient import TestClient
+from huggingface_hub import constants
 
-from chatter_nb.models import unload
+from chatter_nb import models
+from chatter_nb.engines.registry import EngineEntry
+from chatter_nb.models import Choice, unload
 from chatter_nb.params import SpeakParams
 from chatter_nb.runs import RunFolder
+from chatter_nb.serve.catalog import Catalog
 from chatter_nb.serve.jobs import Jobs
 from chatter_nb.serve.server import make_app
 from chatter_nb.serve.service import Listener, Service, new_name
@@ -100,6 +104,35 @@ def test_each_request_is_spoken_in_its_own_voice(settings, second_voice, direct)
         by_upload |= {name: (None, str(value)) for name, value in QUICK.items()}
         answer = client.post("/api/v1/tts", files=by_upload)
         assert answer.content == answers["anna", 0]
+
+
+def test_a_model_that_is_not_here_is_not_fetched(tmp_path, monkeypatch):
+    """Nobody waits for gigabytes: `auto` speaks with what is here, and the command is told."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(models, "pick_device", lambda *_, **__: Choice("cuda", "as if there"))
+    settings = Settings(outputs_dir=str(tmp_path / "out"), web_page=False)
+    with TestClient(make_app(settings), base_url="http://localhost") as client:
+        speaks = client.get("/api/v1/config").json()["engines"]
+        assert speaks["default"] == "hibari"
+        assert "chatter-nb fetch chatterbox" in speaks["reason"]
+        asked = {"text": "Not here.", "engine": "chatterbox"}
+        answer = client.post("/api/v1/tts", json=asked)
+    assert answer.status_code == 503
+    assert "chatter-nb fetch chatterbox" in answer.json()["detail"]
+    assert not (tmp_path / "hub").exists()
+
+
+def test_libraries_are_imported_before_anybody_waits(settings, monkeypatch):
+    """Of engines that can speak here, and only of those."""
+    imported = []
+    monkeypatch.setattr(
+        EngineEntry, "engine_class", lambda entry: imported.append(entry.class_name)
+    )
+    Catalog(settings).import_engines()
+    assert set(imported) == {"ChatterboxEngine", "ChatterboxConverter"}
+    imported.clear()
+    Catalog(Settings(engine="hibari")).import_engines()
+    assert imported == []
 
 
 def test_a_stream_is_watermarked(settings):

@@ -277,6 +277,32 @@ def test_events_that_break_off_end_in_one_that_says_so(tmp_path):
     assert (told["type"], told["code"]) == ("error", "shutting_down")
 
 
+def test_a_disk_that_fills_in_mid_stream_is_told(small_disk, tmp_path):
+    """Events end in one that says so; the server lives, and with room the text goes on."""
+    body = speech_body(long_text(40), stream_format="sse", response_format="pcm")
+    outputs = small_disk.folder / "out"
+    small_disk.resize("2m")  # some of its 40 chunks
+    options = ("--engine", "hibari", "--outputs", str(outputs))
+    with serving(tmp_path, *options) as server, httpx.Client(base_url=server.url) as client:
+
+        def events() -> list[dict]:
+            answer = client.post(SPEECH, json=body, timeout=60)
+            assert answer.status_code == 200
+            return [json.loads(one[6:]) for one in answer.text.split("\n\n") if one]
+
+        *sound, last = events()
+        assert {one["type"] for one in sound} == {"speech.audio.delta"}
+        assert (last["type"], last["code"]) == ("error", "disk_full")
+        assert str(outputs) not in last["message"]
+        assert not list(outputs.rglob("speech.wav"))
+        small_disk.resize("50m")
+        *sound, last = events()
+        assert last["type"] == "speech.audio.done"
+        audio = b"".join(base64.b64decode(one["audio"]) for one in sound)
+        (whole,) = outputs.rglob("speech.wav")
+        assert len(audio) == 2 * soundfile.info(whole).frames
+
+
 # -- OpenAI's own client
 
 

@@ -2,6 +2,9 @@
 
 import asyncio
 import re
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import soundfile
@@ -13,6 +16,7 @@ import gradio as gr
 import httpx
 from browser import browser_page
 from gradio import processing_utils
+from playwright.sync_api import expect
 from serving import serving
 
 from chatter_nb.fields import COMMON
@@ -20,11 +24,16 @@ from chatter_nb.params import ConvertParams, SpeakParams
 from chatter_nb.serve.bodies import RECORDINGS, open_names
 from chatter_nb.serve.server import running
 from chatter_nb.serve.service import Service
-from chatter_nb.serve.settings import Settings
+from chatter_nb.serve.settings import Limits, Settings
 from chatter_nb.serve.ui import _page
 
 READING = ROOT / "params" / "recordings" / "reading.flac"
 TARGET = ROOT / "params" / "recordings" / "target.flac"
+
+
+def own_settings(folder, **values):
+    """Of a server in this process."""
+    return Settings(port=0, outputs_dir=str(folder / "out"), **values)
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +126,55 @@ def test_uploads_are_converted(server):
             block.locator("#waveform").last.wait_for()
         press(page, "Convert")
         assert durations(page)[0] == pytest.approx(soundfile.info(READING).duration, abs=0.1)
+
+
+def test_voices_follow_the_engine(tmp_path):
+    """The embedded voice clones nobody, and asks for no recording; Chatterbox does both."""
+    pytest.importorskip("chatterbox", reason="needs chatterbox-tts")
+    voices = tmp_path / "voices"
+    voices.mkdir()
+    shutil.copy(TARGET, voices / "anna.flac")
+    with running(own_settings(tmp_path, voices_dir=str(voices))) as url, browser_page() as page:
+        page.goto(f"{url}/ui")
+        upload = page.locator(".block").filter(has_text="voice, a recording")
+        page.get_by_label("engine").first.click()
+        expect(upload).not_to_be_visible()
+        page.get_by_role("option", name="chatterbox", exact=True).click()
+        expect(upload).to_be_visible()
+        page.get_by_label("voice").first.click()
+        expect(page.get_by_role("option", name="anna")).to_be_visible()
+
+
+def test_an_upload_that_is_too_large_is_refused(tmp_path):
+    """Before it is read whole, with how much is taken."""
+    small = own_settings(tmp_path, limits=Limits(upload_bytes=100_000))
+    with running(small) as url, browser_page() as page:
+        page.goto(f"{url}/ui")
+        page.get_by_role("tab", name="Convert").click()
+        block = page.locator(".block").filter(has_text="source, a recording")
+        block.locator("input[type=file]").last.set_input_files(READING)
+        page.get_by_text("maximum").first.wait_for()
+
+
+def test_a_full_line_is_a_sentence(tmp_path):
+    """With when to come again; what is in hand goes on."""
+    with (
+        running(own_settings(tmp_path, max_queue=1)) as url,
+        ThreadPoolExecutor() as pool,
+        httpx.Client(base_url=url, timeout=60) as client,
+        browser_page() as page,
+    ):
+        page.goto(f"{url}/ui")
+        long = {"text": OZ.read_text() * 3}
+        taken = [pool.submit(client.post, "/api/v1/tts", json=long | {"seed": n}) for n in (1, 2)]
+        end_s = time.monotonic() + 10
+        while not client.get("/api/v1/health").json()["waiting"]["hibari"]:
+            assert time.monotonic() < end_s
+            time.sleep(0.01)
+        text_of(page).fill("No room.")
+        press(page, "Speak")
+        page.get_by_text("1 requests are waiting already").wait_for()
+        assert all(one.result().status_code == 200 for one in taken)
 
 
 def test_files_of_the_machine_are_not_served(server):

@@ -84,12 +84,13 @@ def bench(
     _check_choice(record, check, baseline)
     if json_file:
         _can_write(json_file)
-    if record:
-        made = _record(suite, given, repeats, outputs_dir)
-    elif check:
-        made = _check(suite, given, repeats, baseline or "")
-    else:
-        made = _compare(suite, given | {"repeats": repeats})
+    with _ended_in_order():
+        if record:
+            made = _record(suite, given, repeats, outputs_dir)
+        elif check:
+            made = _check(suite, given, repeats, baseline or "")
+        else:
+            made = _compare(suite, given | {"repeats": repeats})
     if json_file:
         json_file.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
     if check and not made["same_work"]:
@@ -118,7 +119,9 @@ def _can_write(path: Path) -> None:
 
 @contextmanager
 def _ended_in_order() -> Iterator[None]:
-    """SIGTERM, as CI sends it, ends the block as Ctrl-C does: what it laid out is removed."""
+    """SIGTERM, as CI sends it, ends the block as Ctrl-C does: what it laid out is removed, and the
+    servers and rounds that it began end with it.
+    """
 
     def leave(number: int, frame: object) -> None:
         raise SystemExit(128 + number)
@@ -177,7 +180,7 @@ def _check(suite: str, given: dict[str, Any], repeats: int | None, ref: str) -> 
     from chatter_nb.measuring.regress import check
 
     try:
-        with _ended_in_order(), _reporting() as progress:
+        with _reporting() as progress:
             found = check(suite, given, ref, repeats, progress)
     except EngineError as error:  # must not be taken for a slow-down
         typer.echo(f"error: {error}", err=True)

@@ -18,6 +18,7 @@ from chatter_nb.serve.encoding import STREAMED
 from chatter_nb.serve.metrics import CONTENT_TYPE_LATEST
 from chatter_nb.serve.problems import RESPONSES
 from chatter_nb.serve.service import Service
+from chatter_nb.writer import FORMATS
 
 router = APIRouter(prefix="/api/v1", tags=["server"], responses=RESPONSES)
 
@@ -58,7 +59,7 @@ async def config(service: Served) -> JSONResponse:
         {
             "engines": _engines(service, convert=False),
             "converters": _engines(service, convert=True),
-            "formats": {"files": ["wav", "flac", "mp3", "opus"], "streamed": list(STREAMED)},
+            "formats": {"files": list(FORMATS), "streamed": list(STREAMED)},
             "parameters": {"tts": _told(SpeakParams), "vc": _told(ConvertParams)},
             "limits": vars(service.settings.limits),
         }

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from chatter_nb.checkpoints import cached
 from chatter_nb.engines.registry import EngineEntry, entries, entry
 from chatter_nb.models import Choice, pick_engine
 from chatter_nb.params import ConvertParams, SpeakParams
@@ -26,8 +27,10 @@ class Catalog:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.library = Library(resolve_path(settings.voices_dir), settings.outputs / CACHE)
-        self._speaks = pick_engine(settings.engine)
-        self._converts = pick_engine("auto", convert=True)
+        # A request does not wait for gigabytes to be fetched.
+        self._own_files = bool(settings.machine.get("checkpoint"))
+        self._speaks = pick_engine(settings.engine, may_fetch=self._own_files)
+        self._converts = pick_engine("auto", convert=True, may_fetch=self._own_files)
 
     def choice(self, *, convert: bool = False) -> Choice:
         """What speaks, or converts, where a request says auto; and why."""
@@ -41,13 +44,23 @@ class Catalog:
         found = entries(convert=convert)
         return {name: one for name, one in found.items() if not one.missing()}
 
+    def import_engines(self) -> None:
+        """Import the libraries of models that are here: it holds the interpreter for seconds."""
+        for convert in (False, True):
+            for engine in self.engines(convert=convert).values():
+                if engine.files and (self._own_files or cached(engine.files)):
+                    engine.engine_class()
+
+    def clones(self, engine: str) -> bool:
+        """Whether an engine speaks in the voice of a recording."""
+        return bool(entry(engine).files)
+
     def voices(self, engine: str) -> list[str]:
         """The voices that an engine speaks in: its own, and recordings if it clones them."""
         own = [DEFAULT_VOICE]
         if engine == "hibari":
             own += _hibari_voices()
-        clones = bool(entry(engine).files)
-        return own + [name for name in self.recordings() if clones and name not in own]
+        return own + [name for name in self.recordings() if self.clones(engine) and name not in own]
 
     def recordings(self) -> list[str]:
         """The recordings in the voices folder that can be named over HTTP."""

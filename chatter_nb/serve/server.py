@@ -94,6 +94,7 @@ def _prepare(service: Service) -> None:
     except OSError as error:
         told = f"cannot write to {service.settings.outputs}: {error.strerror}; choose --outputs"
         raise OutputError(told) from error
+    service.catalog.import_engines()
     if service.settings.preload:
         service.preload()
 

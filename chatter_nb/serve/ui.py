@@ -120,12 +120,15 @@ class _Sheet:
     def _draw(self, name: str, field: Field) -> None:
         made = control(field, self._choices(name))
         self._keep(name, made)
-        if name in RECORDINGS[self._kind]:
-            self._keep(f"{name} recording", recording(f"{field.label}, a recording"))
         if name == "engine" and not self._convert:
             self._engine = made
+        if name in RECORDINGS[self._kind]:
+            shown = name != "voice" or self._clones("auto")
+            upload = recording(f"{field.label}, a recording", visible=shown)
+            self._keep(f"{name} recording", upload)
         if name == "voice":
-            self._engine.change(self._voices, self._engine, made, api_visibility="private")
+            both = [made, upload]
+            self._engine.change(self._voices, self._engine, both, api_visibility="private")
 
     def _keep(self, name: str, made: Any) -> None:
         self._names.append(name)
@@ -140,10 +143,17 @@ class _Sheet:
             return catalog.voices(catalog.choice().name)
         return ["", *catalog.recordings()] if name in RECORDINGS[self._kind] else None
 
-    def _voices(self, engine: str) -> Any:
-        catalog = self._service.catalog
-        names = catalog.voices(catalog.choice().name if engine == "auto" else engine)
-        return gr.Dropdown(choices=names, value=names[0])
+    def _voices(self, engine: str) -> tuple[Any, Any]:
+        """Another engine's voices; a recording only where it is cloned, an earlier one gone."""
+        names = self._service.catalog.voices(self._speaker(engine))
+        upload = gr.update(visible=self._clones(engine), value=None)
+        return gr.update(choices=names, value=names[0]), upload
+
+    def _clones(self, engine: str) -> bool:
+        return self._service.catalog.clones(self._speaker(engine))
+
+    def _speaker(self, engine: str) -> str:
+        return self._service.catalog.choice().name if engine == "auto" else engine
 
     def _cancel(self, request: gr.Request) -> None:
         if task := self._running.get(str(request.session_hash)):

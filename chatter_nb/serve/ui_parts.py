@@ -20,14 +20,15 @@ _TEXT_LINES = 8
 _BEGINNING = 80  # characters of a text that tell it from others
 
 
-def recording(label: str) -> gr.Audio:
+def recording(label: str, *, visible: bool = True) -> gr.Audio:
     """A recording by upload or microphone. Gradio would fetch an address: this one never does.
 
     The two methods are replaced on the object: of a class of our own Gradio writes a stub file
     beside this module.
     """
     sources: list[Any] = ["upload", "microphone"]
-    made = gr.Audio(label=label, type="filepath", sources=sources, editable=False)
+    told: dict[str, Any] = {"label": label, "type": "filepath", "visible": visible}
+    made = gr.Audio(sources=sources, editable=False, **told)
     at_once, awaited = made.move_resource_to_block_cache, made.async_move_resource_to_block_cache
 
     def move(place: Any) -> str | None:
