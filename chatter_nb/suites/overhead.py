@@ -2,8 +2,8 @@
 
 Bare calls, `process_one_chunk`, a whole run to a wav file, and bare calls handed to asyncio's
 threads and to a pool, as the first system of this kind did; with the embedded voice, over HTTP as
-well. The voice is ready on all sides. Of
-Chatterbox it is upstream's model and one chunk; of the embedded voice, some chunks of the demo.
+well. The voice is ready on all sides. Of Chatterbox it is upstream's model and one chunk; of the
+embedded voice, some chunks of the demo.
 """
 
 from __future__ import annotations
