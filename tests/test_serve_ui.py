@@ -85,6 +85,18 @@ def test_a_text_is_spoken_and_the_history_keeps_it(server, width, scheme):
     assert [url for url in foreign if not url.startswith(("blob:", "data:"))] == []
 
 
+def test_the_key_is_the_pages_password(tmp_path):
+    """From the bare address on: the browser is asked, the page opens, and its audio plays."""
+    key = "a-key-of-enough-characters"
+    with running(own_settings(tmp_path, engine="hibari", api_key=key)) as url:
+        assert httpx.get(url).headers["www-authenticate"].startswith("Basic ")
+        with browser_page() as page:
+            page.goto(url.replace("//", f"//anybody:{key}@"))
+            text_of(page).fill("Let me in.")
+            press(page, "Speak")
+            assert durations(page)[0] > 0.3
+
+
 def test_what_is_wrong_is_a_sentence(server):
     """Of the parameters' own: nothing to speak, and a number that is none."""
     with browser_page() as page:

@@ -90,9 +90,10 @@ class Gate:
         right = [hmac.compare_digest(given.encode(), key) for given in _keys(headers)]
         if any(right):
             return
-        page = scope["path"].startswith(UI)
+        # What a browser opens is asked for in a way that it knows: the page, and a run's audio.
+        browser = scope["method"] in _READS or scope["path"].startswith(UI)
         told = "this server wants its API key: Authorization: Bearer KEY, or X-API-Key: KEY"
-        challenge = 'Basic realm="chatter-nb: any name, the API key"' if page else "Bearer"
+        challenge = 'Basic realm="chatter-nb: any name, the API key"' if browser else "Bearer"
         raise Problem(401, told, headers={"WWW-Authenticate": challenge})
 
     def _limited(self, scope: Scope, headers: Headers, receive: Receive) -> Receive:
