@@ -248,6 +248,18 @@ def test_pieces_of_a_stream_are_the_whole(name, client):
     assert len(decoded(b"".join(pieces), name)) / RATE == pytest.approx(whole_s, abs=0.1)
 
 
+def test_head_is_get_without_a_body(client):
+    """As monitors and download managers ask: of health, and of a file and a part of it."""
+    assert client.head("/api/v1/health").status_code == 200
+    run = client.post("/api/v1/tts", json={"text": "A head."}).headers["x-run"]
+    whole = client.get(f"/api/v1/runs/{run}/speech.wav")
+    head = client.head(f"/api/v1/runs/{run}/speech.wav")
+    assert (head.content, head.headers["content-length"]) == (b"", str(len(whole.content)))
+    part = client.head(f"/api/v1/runs/{run}/speech.wav", headers={"Range": "bytes=0-9"})
+    assert (part.status_code, part.headers["content-length"]) == (206, "10")
+    assert client.head("/api/v1/tts").status_code == 405
+
+
 def test_a_stream_that_breaks_off_is_seen_to_be_unfinished(tmp_path):
     """The server ends: its client has what was made, and an error instead of an end."""
     with (

@@ -41,15 +41,17 @@ class Gate:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         start_s, sent = time.perf_counter(), _Sent(send)
+        # HEAD is GET; the server leaves out the body by the method that it was asked with itself.
+        asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
         try:
             headers = Headers(scope=scope)
             self._let_in(scope, headers)
-            await self._app(scope, self._limited(scope, headers, receive), sent)
+            await self._app(asked, self._limited(scope, headers, receive), sent)
         except Exception as error:
             await self._fail(scope, receive, sent, error)
         finally:
             took_s = time.perf_counter() - start_s
-            self._metrics.answered(scope["method"], _route(scope), sent.status, took_s)
+            self._metrics.answered(scope["method"], _route(asked), sent.status, took_s)
 
     async def _fail(self, scope: Scope, receive: Receive, sent: _Sent, error: Exception) -> None:
         problem = problem_of(error)
