@@ -155,7 +155,7 @@ async def _answered(
                 422, f"formats: an answer is one file; for more send Accept: {JSON}, and fetch them"
             )
         if stream:
-            return await made_live(service, params, params.formats[0], begun=kept.until)
+            return await made_live(service, params, request, params.formats[0], begun=kept.until)
         task = hand_in(service, params)
         kept.until(task.result)
         return await made_whole(service, task, request, as_json=as_json)

@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from chatter_nb.params import SpeakParams
 from chatter_nb.serve.api import Served, audio_responses
-from chatter_nb.serve.bodies import JSON, json_schema, parse_json
+from chatter_nb.serve.bodies import JSON, json_of, json_schema
 from chatter_nb.serve.jobs import Job, Jobs
 from chatter_nb.serve.problems import RESPONSES, Problem
 from chatter_nb.serve.settings import Limits
@@ -75,7 +75,7 @@ async def add(request: Request, service: Served, jobs: Kept) -> JobAnswer:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != JSON:
         raise Problem(415, f"Content-Type says {media_type!r}: send {JSON}")
-    values = parse_json(await request.body())
+    values = await json_of(request)
     check_length(values, "text", service.settings.limits.job_text_chars)
     return JobAnswer.of(await run_in_threadpool(jobs.add, values))
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 
@@ -33,6 +34,7 @@ WITHHELD = frozenset(
 # Parts of a form that may hold a recording instead of a name.
 RECORDINGS = {SpeakParams: ("voice",), ConvertParams: ("source", "target")}
 _MAX_FIELDS = 60
+_SMALL_BYTES = 16_384  # parsed in less time than another thread begins
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,20 @@ async def read_body(request: Request, kind: type[Params]) -> Asked:
     """The values of a JSON object or of a form. Raises `Problem` for what is neither."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == JSON:
-        return Asked(parse_json(await request.body()), {})
+        return Asked(await json_of(request), {})
     if media_type == FORM:
         form = await request.form(max_files=len(RECORDINGS[kind]), max_fields=_MAX_FIELDS)
         return _of_form(form, kind)
     told = media_type or "nothing"
     raise Problem(415, f"Content-Type says {told!r}: send {JSON} or {FORM}")
+
+
+async def json_of(request: Request) -> dict[str, Any]:
+    """A request's JSON object, see `parse_json`; a large one must not hold the event loop."""
+    body = await request.body()
+    if len(body) <= _SMALL_BYTES:
+        return parse_json(body)
+    return await run_in_threadpool(parse_json, body)
 
 
 def parse_json(body: bytes) -> dict[str, Any]:
@@ -65,6 +75,8 @@ def parse_json(body: bytes) -> dict[str, Any]:
         raise Problem(400, f"the body is not JSON: {str(error)[:200]}") from None
     if not isinstance(values, dict):
         raise Problem(422, f"the body must be a JSON object, not {type(values).__name__}")
+    if len(values) > _MAX_FIELDS:  # each unknown one would be a line of the answer
+        raise Problem(422, f"the body has {len(values):,} fields; up to {_MAX_FIELDS} are taken")
     return values
 
 
@@ -148,11 +160,11 @@ def _of_form(form: FormData, kind: type[Params]) -> Asked:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{twice[:80]!r} is given twice")
+    values: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in values:
+            raise ValueError(f"{name[:80]!r} is given twice")
+        values[name] = value
     return values
 
 

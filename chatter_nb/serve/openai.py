@@ -20,7 +20,7 @@ from chatter_nb.engines.registry import TTS_ENGINES
 from chatter_nb.errors import ParamError
 from chatter_nb.params import SpeakParams
 from chatter_nb.serve.api import Served, audio_responses
-from chatter_nb.serve.bodies import JSON, parse_json
+from chatter_nb.serve.bodies import JSON, json_of
 from chatter_nb.serve.catalog import DEFAULT_VOICE, Catalog
 from chatter_nb.serve.encoding import encodable
 from chatter_nb.serve.problems import OPENAI_RESPONSES, Problem, problem_of
@@ -94,12 +94,14 @@ def routes(limits: Limits) -> APIRouter:
 
 async def speech(request: Request, service: Served) -> Any:
     """Speak `input`; audio comes chunk by chunk, as bytes or (`stream_format: sse`) as events."""
-    body = _body(await request.body())
+    body = _body(await json_of(request))
     check_length({"input": body.input}, "input", service.settings.limits.text_chars)
     params = await run_in_threadpool(_params, body, service.catalog)
     if body.stream_format == "audio":
-        return await made_live(service, params, body.response_format)
-    return await made_live(service, params, body.response_format, wrap=_events, media_type=EVENTS)
+        return await made_live(service, params, request, body.response_format)
+    return await made_live(
+        service, params, request, body.response_format, wrap=_events, media_type=EVENTS
+    )
 
 
 async def models(service: Served) -> ModelsAnswer:
@@ -115,8 +117,7 @@ async def model_named(model: str, service: Served) -> ModelAnswer:
     return found[0]
 
 
-def _body(data: bytes) -> SpeechBody:
-    values = parse_json(data)
+def _body(values: dict[str, Any]) -> SpeechBody:
     try:
         return SpeechBody.model_validate(values)
     except ValidationError as error:

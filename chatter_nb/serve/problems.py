@@ -36,6 +36,7 @@ CODES = {
     507: "DISK_FULL",
 }
 SHUTTING_DOWN = "SHUTTING_DOWN"
+_MOST_TOLD = 4_000  # characters
 
 
 class ErrorAnswer(BaseModel):
@@ -130,18 +131,20 @@ def _without_paths(error: OutputError) -> str:
 
 def answer(problem: Problem, *, openai: bool = False) -> Response:
     """The envelope. OpenAI's clients look for an object under `error`: there it is one."""
-    phrase = HTTPStatus(problem.status).phrase
+    phrase, told = HTTPStatus(problem.status).phrase, str(problem)
+    if len(told) > _MOST_TOLD:  # a line for each fault of a body: there may be thousands
+        told = told[:_MOST_TOLD] + " …"
     body: dict[str, Any] = {
         "success": False,
         "error": phrase,
-        "detail": str(problem),
+        "detail": told,
         "error_code": problem.code,
         "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     if openai:
         kind = "invalid_request_error" if problem.status < 500 else "server_error"
-        told = {"message": str(problem), "type": kind, "param": None, "code": problem.code.lower()}
-        body["error"] = told
+        code = problem.code.lower()
+        body["error"] = {"message": told, "type": kind, "param": None, "code": code}
     # ASCII: a text's lone surrogates come back in a message, and UTF-8 has no bytes for them.
     return Response(
         json.dumps(body), problem.status, problem.headers, media_type="application/json"

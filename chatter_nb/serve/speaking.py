@@ -60,6 +60,7 @@ async def made_whole(
 async def made_live(
     service: Service,
     params: AnyRun,
+    request: Request,
     format_name: str,
     *,
     wrap: Callable[[AsyncIterator[bytes]], AsyncIterator[bytes]] = lambda data: data,
@@ -74,7 +75,7 @@ async def made_live(
     task = hand_in(service, params, relay.listener)
     begun(task.result)
     relay.follow(task)
-    first = await relay.first(timeout_s=limits.request_timeout_s)
+    first = await relay.first(request, timeout_s=limits.request_timeout_s)
 
     async def pieces() -> AsyncIterator[bytes]:
         yield first

@@ -27,18 +27,34 @@ async def result_of(task: Task[T], request: Request, *, timeout_s: float) -> T:
     Raises the task's own error, or `Problem`.
     """
     made = asyncio.wrap_future(task.result)
+    try:
+        return _outcome(await _first_of(made, request, timeout_s))
+    finally:
+        made.add_done_callback(_looked_at)
+        task.cancel()  # nothing, where it has ended
+
+
+async def _first_of(
+    made: asyncio.Future[T], request: Request, timeout_s: float
+) -> asyncio.Future[T]:
+    """`made` when it is done. Raises `Problem` if its client goes away, or it takes too long."""
     gone = asyncio.ensure_future(_gone(request))
     try:
         both: set[asyncio.Future[Any]] = {made, gone}
         await asyncio.wait(both, timeout=timeout_s, return_when="FIRST_COMPLETED")
-        if made.done():
-            return _outcome(made)
-        if gone.done():
-            raise Problem(408, "the client went away")
-        raise Problem(504, f"not made within {timeout_s:g} s; what is finished is kept: ask again")
     finally:
         gone.cancel()
-        task.cancel()  # nothing, where it has ended
+    if made.done():
+        return made
+    if gone.done():
+        raise Problem(408, "the client went away")
+    raise Problem(504, f"not made within {timeout_s:g} s; what is finished is kept: ask again")
+
+
+def _looked_at(made: asyncio.Future[Any]) -> None:
+    """Nobody waits for it any more: its error is no news."""
+    if not made.cancelled():
+        made.exception()
 
 
 def _outcome(made: asyncio.Future[T] | Future[T]) -> T:
@@ -65,7 +81,7 @@ class Relay:
         self._format = format_name
         self._loop = asyncio.get_running_loop()
         self._arrived: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._backlog, self._most = 0, backlog_bytes
+        self._backlog, self._most, self._too_slow = 0, backlog_bytes, False
         self._encoder: StreamEncoder | None = None
         self._task: Task[Speech] | None = None
         self.listener = Listener(self._begin, self._hear, self._end)
@@ -75,14 +91,13 @@ class Relay:
         self._task = task
         task.result.add_done_callback(lambda _: self._post(None))
 
-    async def first(self, *, timeout_s: float) -> bytes:
+    async def first(self, request: Request, *, timeout_s: float) -> bytes:
         """The first bytes. Until then whatever goes wrong is an answer of its own: it raises."""
+        arrived = asyncio.ensure_future(self._next())
         try:
-            return await asyncio.wait_for(self._next(), timeout_s) or b""
-        except TimeoutError:
-            self.give_up()
-            raise Problem(504, f"nothing was made within {timeout_s:g} s: ask again") from None
+            return (await _first_of(arrived, request, timeout_s)).result() or b""
         except BaseException:
+            arrived.cancel()
             self.give_up()
             raise
 
@@ -104,6 +119,8 @@ class Relay:
         data = await self._arrived.get()
         if data is None:
             assert self._task is not None
+            if self._too_slow:
+                raise Problem(408, f"the client left {self._most:,} bytes of audio untaken")
             _outcome(self._task.result)
             return None
         self._backlog -= len(data)
@@ -130,4 +147,5 @@ class Relay:
         self._arrived.put_nowait(data)
         self._backlog += len(data or b"")
         if self._backlog > self._most:
+            self._too_slow = True
             self.give_up()
