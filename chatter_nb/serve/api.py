@@ -59,7 +59,7 @@ class RunAnswer(BaseModel):
     files: list[FileAnswer]
 
 
-def service_of(request: Request) -> Service:
+async def service_of(request: Request) -> Service:
     service: Service = request.app.state.service
     return service
 
@@ -72,6 +72,15 @@ _AUDIO: dict[str, Any] = {
 }
 
 
+async def known_query(request: Request) -> None:
+    """Raises `Problem` 422 for a query parameter that the route does not have."""
+    known = [one.alias for one in request.scope["route"].dependant.query_params]
+    for name in request.query_params:
+        if name not in known:
+            told = ", ".join(known) or "none"
+            raise Problem(422, f"unknown query parameter {name[:80]!r}; this route takes: {told}")
+
+
 def audio_responses(*more: Mapping[str, Any]) -> dict[int | str, dict[str, Any]]:
     """For the document: audio, and every error."""
     content = _AUDIO | {kind: schema for one in more for kind, schema in one.items()}
@@ -80,7 +89,7 @@ def audio_responses(*more: Mapping[str, Any]) -> dict[int | str, dict[str, Any]]
 
 def routes(limits: Limits) -> APIRouter:
     """The routes under /api/v1, documented with these limits."""
-    router = APIRouter(prefix="/api/v1")
+    router = APIRouter(prefix="/api/v1", dependencies=[Depends(known_query)])
     answers = audio_responses()
     answers[200]["model"] = RunAnswer  # where JSON is asked for
     spoken: dict[str, Any] = {"responses": answers, "response_class": Response}
@@ -145,9 +154,11 @@ async def fetch_file(run: str, file: str, service: Served) -> Response:
 async def _answered(
     request: Request, service: Service, kind: Kind, asked: Asked, *, stream: bool
 ) -> Any:
-    as_json = JSON in request.headers.get("accept", "")
+    as_json = _wants_json(request.headers.get("accept", ""))
     if stream and as_json:
         raise Problem(422, f"stream: audio comes in pieces, {JSON} whole: choose one")
+    if stream and asked.values.get("wav_bits", 16) != 16:
+        raise Problem(422, "wav_bits: a stream has 16; leave it out, or ask without stream")
     async with _uploads(service, kind, asked.recordings) as kept:
         params = await run_in_threadpool(_params, service, kind, asked.values, kept.paths)
         if len(params.formats) > 1 and not as_json:
@@ -159,6 +170,12 @@ async def _answered(
         task = hand_in(service, params)
         kept.until(task.result)
         return await made_whole(service, task, request, as_json=as_json)
+
+
+def _wants_json(accept: str) -> bool:
+    """Whether JSON is asked for, and not among whatever else: audio is what there is to have."""
+    kinds = {one.partition(";")[0].strip().lower() for one in accept.split(",")}
+    return JSON in kinds and "*/*" not in kinds and not any(k.startswith("audio/") for k in kinds)
 
 
 def _params(

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 
 from chatter_nb import __version__
 from chatter_nb.fields import fields_of
 from chatter_nb.params import ConvertParams, SpeakParams
-from chatter_nb.serve.api import Kind, Served
+from chatter_nb.serve.api import Kind, Served, known_query
 from chatter_nb.serve.bodies import open_names
 from chatter_nb.serve.encoding import STREAMED
 from chatter_nb.serve.metrics import CONTENT_TYPE_LATEST
@@ -20,7 +20,9 @@ from chatter_nb.serve.problems import RESPONSES
 from chatter_nb.serve.service import Service
 from chatter_nb.writer import FORMATS
 
-router = APIRouter(prefix="/api/v1", tags=["server"], responses=RESPONSES)
+router = APIRouter(
+    prefix="/api/v1", tags=["server"], responses=RESPONSES, dependencies=[Depends(known_query)]
+)
 
 
 class HealthAnswer(BaseModel):

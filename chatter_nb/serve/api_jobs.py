@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from chatter_nb.params import SpeakParams
-from chatter_nb.serve.api import Served, audio_responses
+from chatter_nb.serve.api import Served, audio_responses, known_query
 from chatter_nb.serve.bodies import JSON, json_of, json_schema
 from chatter_nb.serve.jobs import Job, Jobs
 from chatter_nb.serve.problems import RESPONSES, Problem
@@ -43,7 +43,7 @@ class JobsAnswer(BaseModel):
     jobs: list[JobAnswer]
 
 
-def jobs_of(request: Request) -> Jobs:
+async def jobs_of(request: Request) -> Jobs:
     jobs: Jobs = request.app.state.jobs
     return jobs
 
@@ -53,7 +53,12 @@ Kept = Annotated[Jobs, Depends(jobs_of)]
 
 def routes(limits: Limits) -> APIRouter:
     """The routes under /api/v1/jobs, documented with these limits."""
-    router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], responses=RESPONSES)
+    router = APIRouter(
+        prefix="/api/v1/jobs",
+        tags=["jobs"],
+        responses=RESPONSES,
+        dependencies=[Depends(known_query)],
+    )
     schema = json_schema(SpeakParams, longest_text=limits.job_text_chars)
     body = {"requestBody": {"required": True, "content": {JSON: {"schema": schema}}}}
     router.add_api_route("", add, methods=["POST"], status_code=202, openapi_extra=body)

@@ -5,16 +5,21 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import soundfile
-from fastapi import APIRouter, File, Form, Query, UploadFile
+from fastapi import APIRouter, Depends, File, Form, Query, Request, UploadFile
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
-from chatter_nb.serve.api import Served
+from chatter_nb.serve.api import Served, known_query
 from chatter_nb.serve.problems import RESPONSES, Problem
 from chatter_nb.serve.uploads import add_voice, remove_voice
 from chatter_nb.voices import Library
 
-router = APIRouter(prefix="/api/v1/voices", tags=["voices"], responses=RESPONSES)
+router = APIRouter(
+    prefix="/api/v1/voices",
+    tags=["voices"],
+    responses=RESPONSES,
+    dependencies=[Depends(known_query)],
+)
 
 
 class RecordingAnswer(BaseModel):
@@ -41,7 +46,7 @@ class AddedAnswer(BaseModel):
 
 
 class DeletedAnswer(BaseModel):
-    """A voice, or a job, that is no more."""
+    """A voice that is no more."""
 
     success: bool
     name: str
@@ -73,11 +78,14 @@ async def voices(
 
 @router.post("", status_code=201)
 async def add(
+    request: Request,
     service: Served,
     name: Annotated[str, Form(pattern=r"^[A-Za-z0-9_-]{1,64}$")],
     file: Annotated[UploadFile, File(description="6 to 15 s of one person speaking")],
 ) -> AddedAnswer:
     """Keep a recording as a voice."""
+    if unknown := sorted(set(await request.form()) - {"name", "file"}):
+        raise Problem(422, f"unknown field {unknown[0][:80]!r}; known: name, file")
     longest_s, library = service.settings.limits.voice_s, service.catalog.library
     notes = await run_in_threadpool(add_voice, name, file.file, library, longest_s=longest_s)
     return AddedAnswer(success=True, name=name, notes=notes)

@@ -14,10 +14,9 @@ from chatter_nb.project import resolve_path
 from chatter_nb.serve.bodies import conversion_params, speech_params
 from chatter_nb.serve.problems import Problem
 from chatter_nb.serve.settings import Settings
-from chatter_nb.serve.uploads import NAME
+from chatter_nb.serve.uploads import DEFAULT_VOICE, NAME
 from chatter_nb.voices import CACHE, Library
 
-DEFAULT_VOICE = "default"  # the engine's own
 _NO_UPLOADS: Mapping[str, Path] = {}
 
 
@@ -64,7 +63,8 @@ class Catalog:
 
     def recordings(self) -> list[str]:
         """The recordings in the voices folder that can be named over HTTP."""
-        return [name for name in self.library.names() if NAME.fullmatch(name)]
+        names = [name for name in self.library.names() if NAME.fullmatch(name)]
+        return [name for name in names if name != DEFAULT_VOICE]
 
     def speech(
         self,

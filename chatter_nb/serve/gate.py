@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from chatter_nb.errors import ChatterError
 from chatter_nb.serve.metrics import Metrics
 from chatter_nb.serve.problems import Problem, answer, log, problem_of
 from chatter_nb.serve.settings import Settings
@@ -54,10 +55,12 @@ class Gate:
             self._metrics.answered(scope["method"], _route(asked), sent.status, took_s)
 
     async def _fail(self, scope: Scope, receive: Receive, sent: _Sent, error: Exception) -> None:
-        problem = problem_of(error)
         if sent.status:  # half an answer: leaving it unfinished tells the client that it is
-            log.error("%s broke off: %s", scope["path"], problem)
+            # Starlette wraps what it cannot answer any more.
+            cause = error.__cause__ if isinstance(error.__cause__, ChatterError) else error
+            log.error("%s broke off: %s", scope["path"], problem_of(cause))
             return
+        problem = problem_of(error)
         response = answer(problem, openai=scope["path"].startswith(OPENAI))
         await response(scope, receive, sent)
 
@@ -75,7 +78,7 @@ class Gate:
         if self._settings.api_key or not self._settings.is_local:
             return
         host = headers.get("host", "")
-        if _name(host) not in (*_LOCAL, self._settings.host):
+        if _name(host).lower() not in (*_LOCAL, self._settings.host.lower()):
             raise Problem(403, f"Host {host[:80]!r} is not this server: call it localhost")
 
     def _check_origin(self, scope: Scope, headers: Headers) -> None:

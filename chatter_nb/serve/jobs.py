@@ -6,9 +6,7 @@ read off that folder: `run.json` proves what is done, kept chunks are not made a
 
 from __future__ import annotations
 
-import json
 import logging
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,12 +14,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import BaseModel, ValidationError
+
 from chatter_nb.disk import write_json
-from chatter_nb.errors import Cancelled, ChatterError
+from chatter_nb.errors import Cancelled, ChatterError, OutputError
 from chatter_nb.execution import Progress
 from chatter_nb.runs import RunFolder, utc_now
 from chatter_nb.serve.problems import Problem, problem_of
-from chatter_nb.serve.service import Service, is_name, new_name
+from chatter_nb.serve.service import Service, age_s, is_name, new_name
 from chatter_nb.serve.worker import Task
 from chatter_nb.speech import Speech
 
@@ -29,6 +29,22 @@ log = logging.getLogger("chatter_nb.serve")
 
 FOLDER = ".jobs"
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
+# Not a fault of the job: no room in line, a model that does not load, a full disk. The next server
+# tries again.
+_PASSING = (429, 503, 507)
+
+
+class _Asked(BaseModel):
+    """A job's file. `error` without `ended` is why it waits."""
+
+    created: str
+    values: dict[str, Any]
+    ended: Status | None = None
+    error: str | None = None
+
+    @property
+    def text_chars(self) -> int:
+        return len(str(self.values.get("text", "")))
 
 
 @dataclass(frozen=True)
@@ -62,8 +78,7 @@ class Jobs:
         """
         name = new_name("job")
         self._service.catalog.speech(values, name)
-        asked = {"created": utc_now(), "values": dict(values), "ended": None, "error": None}
-        self._write(name, asked)
+        self._write(name, _Asked(created=utc_now(), values=dict(values)))
         try:
             self._begin(name, values)
         except Problem:
@@ -74,16 +89,21 @@ class Jobs:
     def resume(self) -> int:
         """Put what an earlier server did not finish back in line; returns how many."""
         begun = 0
-        for name in list(self._names()):
-            if self.find(name).status != "queued":
-                continue
-            asked = self._read(name) or {}
-            try:
-                self._begin(name, asked["values"])
-                begun += 1
-            except ChatterError as error:  # a voice that is gone, another engine
-                self._end(name, "failed", str(problem_of(error)))
+        for name in sorted(self._names()):
+            asked = self._read(name)
+            if asked is None:
+                log.error("%s holds no job: it is left alone", self._path(name))
+            elif self.find(name).status == "queued":
+                begun += self._resumed(name, asked.values)
         return begun
+
+    def _resumed(self, name: str, values: Mapping[str, Any]) -> bool:
+        try:
+            self._begin(name, values, accepted=True)
+        except ChatterError as error:  # a voice that is gone, another engine
+            self._fail(name, error)
+            return False
+        return True
 
     def find(self, name: str) -> Job:
         """Raises `Problem` 404."""
@@ -96,13 +116,13 @@ class Jobs:
         chunks = len(proved.chunks) if proved else 0
         return Job(
             id=name,
-            status=asked["ended"] or ("done" if proved else "running" if step else "queued"),
-            created=asked["created"],
-            text_chars=len(asked["values"]["text"]),
+            status=_status(asked.ended, proved is not None, step is not None),
+            created=asked.created,
+            text_chars=asked.text_chars,
             done=chunks or (step.done if step else 0),
             total=chunks or (step.total if step else 0),
             audio_s=proved.audio_s if proved else step.audio_s if step else 0.0,
-            error=asked["error"],
+            error=None if proved else asked.error,
             files=tuple(file.name for file in proved.files) if proved else (),
         )
 
@@ -115,15 +135,19 @@ class Jobs:
         return found
 
     def cancel(self, name: str) -> Job:
-        """Stop a job after the chunk in hand; one that has ended goes with its files."""
+        """Stop a job after the chunk in hand; one that has ended goes with its files.
+
+        One that was stopped stays as long as its chunk is in hand: it still writes.
+        """
         job = self.find(name)
         if job.status in ("queued", "running"):
-            self._end(name, "cancelled")
+            self._note(name, "cancelled")
             if task := self._tasks.get(name):
                 task.cancel()
             return self.find(name)
-        shutil.rmtree(self.folder(name).path, ignore_errors=True)
-        self._path(name).unlink(missing_ok=True)
+        if not self.active(name):
+            self._service.forget(name)
+            self._path(name).unlink(missing_ok=True)
         return job
 
     def folder(self, name: str) -> RunFolder:
@@ -137,33 +161,48 @@ class Jobs:
         """Forget jobs whose runs have gone, and remove runs; see `Service.expire`."""
         self._service.expire(older_than_s, self.active)
         for name in list(self._names()):
-            asked = self._read(name) or {}
-            if not self.active(name) and not self.folder(name).path.exists() and asked.get("ended"):
+            asked, old_s = self._read(name), age_s(self._path(name))
+            gone = not self.active(name) and not self.folder(name).path.exists()
+            if gone and asked and asked.ended and old_s is not None and old_s > older_than_s:
                 self._path(name).unlink(missing_ok=True)
 
-    def _begin(self, name: str, values: Mapping[str, Any]) -> None:
+    def _begin(self, name: str, values: Mapping[str, Any], *, accepted: bool = False) -> None:
         params = self._service.catalog.speech(values, name)
         told = partial(self._steps.__setitem__, name)
-        self._tasks[name] = task = self._service.speak(params, progress=told, job=True)
+        task = self._service.speak(params, progress=told, job=True, accepted=accepted)
+        self._tasks[name] = task
         task.result.add_done_callback(lambda result: self._ended(name, task))
 
     def _ended(self, name: str, task: Task[Speech]) -> None:
         """On the worker's thread, or where the task was cancelled."""
-        self._tasks.pop(name, None)
-        self._steps.pop(name, None)
-        if task.result.cancelled() or self._service.closing:
-            return  # asked for, and noted so; or kept for the next server
-        error = task.result.exception()
-        if error is None:
-            self._end(name, "done")
-        elif not isinstance(error, Cancelled):
-            self._end(name, "failed", str(problem_of(error)))
+        try:
+            if task.result.cancelled() or self._service.closing:
+                return  # asked for, and noted so; or kept for the next server
+            error = task.result.exception()
+            if error is None:
+                self._note(name, "done")
+            elif not isinstance(error, Cancelled):
+                self._fail(name, error)
+        finally:
+            self._tasks.pop(name, None)
+            self._steps.pop(name, None)
 
-    def _end(self, name: str, how: Status, error: str | None = None) -> None:
+    def _fail(self, name: str, error: BaseException) -> None:
+        """Note why it was not made; for good, unless it is a matter of the moment."""
+        problem = problem_of(error)
+        if self._service.closing:
+            return
+        held = isinstance(error, OutputError)  # also by an earlier server, in its last chunk
+        if problem.status in _PASSING or held:
+            self._note(name, None, f"{problem}; the next server tries again")
+        else:
+            self._note(name, "failed", str(problem))
+
+    def _note(self, name: str, how: Status | None, error: str | None = None) -> None:
         asked = self._read(name)
-        if asked and not asked["ended"]:
+        if asked and not asked.ended:
             try:
-                self._write(name, asked | {"ended": how, "error": error})
+                self._write(name, asked.model_copy(update={"ended": how, "error": error}))
             except ChatterError as full:  # it will be looked at again by the next server
                 log.error("job %s: %s", name, full)
 
@@ -173,15 +212,23 @@ class Jobs:
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.json"
 
-    def _read(self, name: str) -> dict[str, Any] | None:
+    def _read(self, name: str) -> _Asked | None:
+        """None for a file that is not there, or holds no job."""
         try:
-            return dict(json.loads(self._path(name).read_text(encoding="utf-8")))
-        except (OSError, ValueError):
+            return _Asked.model_validate_json(self._path(name).read_bytes())
+        except (OSError, ValidationError):
             return None
 
-    def _write(self, name: str, asked: Mapping[str, Any]) -> None:
+    def _write(self, name: str, asked: _Asked) -> None:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise Problem(507, f"jobs cannot be kept: {error.strerror}") from error
-        write_json(self._path(name), asked)
+        write_json(self._path(name), asked.model_dump())
+
+
+def _status(ended: Status | None, proved: bool, begun: bool) -> Status:
+    """A proved run is done, whatever was noted before; but who cancelled it was told so."""
+    if proved and ended != "cancelled":
+        return "done"
+    return ended or ("running" if begun else "queued")

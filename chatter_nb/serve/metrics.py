@@ -17,6 +17,7 @@ from chatter_nb.runs import RunRecord
 
 __all__ = ["CONTENT_TYPE_LATEST", "Metrics"]
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 _RTF = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
@@ -36,7 +37,7 @@ class Metrics:
         self._latency = made(
             Histogram, "chatter_request_seconds", "Whole answers", ("route",), buckets=_SECONDS
         )
-        self._queue = made(Gauge, "chatter_queue_length", "Requests that wait", ("worker",))
+        self._queue = made(Gauge, "chatter_queue_length", "What waits", ("worker", "line"))
         self._loads = made(Counter, "chatter_model_loads", "Models loaded", ("model",))
         self._stages = made(
             Counter, "chatter_stage_seconds", "Work by stage", ("kind", "engine", "stage")
@@ -51,11 +52,12 @@ class Metrics:
         )
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        self._requests.labels(method, route, str(status)).inc()
+        known = method if method in _METHODS else "other"  # a client may invent any
+        self._requests.labels(known, route, str(status)).inc()
         self._latency.labels(route).observe(seconds)
 
-    def queue(self, worker: str, length: Callable[[], int]) -> None:
-        self._queue.labels(worker).set_function(length)
+    def queue(self, worker: str, line: str, length: Callable[[], int]) -> None:
+        self._queue.labels(worker, line).set_function(length)
 
     def loaded(self, model: str) -> None:
         self._loads.labels(model).inc()

@@ -21,12 +21,13 @@ from chatter_nb.errors import ParamError
 from chatter_nb.params import SpeakParams
 from chatter_nb.serve.api import Served, audio_responses
 from chatter_nb.serve.bodies import JSON, json_of
-from chatter_nb.serve.catalog import DEFAULT_VOICE, Catalog
+from chatter_nb.serve.catalog import Catalog
 from chatter_nb.serve.encoding import encodable
 from chatter_nb.serve.problems import OPENAI_RESPONSES, Problem, problem_of
 from chatter_nb.serve.service import new_name
 from chatter_nb.serve.settings import Limits
 from chatter_nb.serve.speaking import check_length, made_live
+from chatter_nb.serve.uploads import DEFAULT_VOICE
 
 # OpenAI's names for its own. Here they are the default engine; each engine has its name as well.
 MODELS = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")

@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from chatter_nb.errors import Cancelled, ChatterError, InputError, OutputError
@@ -103,6 +104,8 @@ def problem_of(error: BaseException) -> Problem:
     """Any exception as an answer. What nobody expected is logged whole, and told in a sentence."""
     if isinstance(error, Problem):
         return error
+    if isinstance(error, ClientDisconnect):
+        return Problem(408, "the client went away in the middle of its body")
     if isinstance(error, OutputError):
         full = str(error).startswith("disk full")
         return Problem(507 if full else 500, _without_paths(error))

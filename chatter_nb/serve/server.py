@@ -28,12 +28,11 @@ from chatter_nb.serve import api, api_about, api_jobs, api_voices, openai
 from chatter_nb.serve.gate import OPENAI, UI, Gate
 from chatter_nb.serve.jobs import Jobs
 from chatter_nb.serve.problems import CODES, Problem, answer, problem_of
-from chatter_nb.serve.service import Service
+from chatter_nb.serve.service import CHUNK_GRACE_S, PAGE_UPLOADS, Service
 from chatter_nb.serve.settings import Settings
 
 log = logging.getLogger("chatter_nb.serve")
 
-CHUNK_GRACE_S = 7.0  # for the chunk in hand when the server is asked to end; all in all under 10 s
 # A worker that computes in Python keeps the event loop waiting for so long, at most; Python's own
 # 5 ms, twice a request, are as long as all the rest that HTTP adds.
 SWITCH_S = 0.0005
@@ -53,7 +52,7 @@ def make_app(settings: Settings, service: Service | None = None) -> FastAPI:
         yield
         sweeping.cancel()
         service.close()
-        if not await run_in_threadpool(service.join, CHUNK_GRACE_S):
+        if not await run_in_threadpool(service.join):
             log.warning("a chunk takes longer: it is made again by the next server")
 
     app = FastAPI(
@@ -83,6 +82,7 @@ def make_app(settings: Settings, service: Service | None = None) -> FastAPI:
             allow_origins=list(settings.cors_origins),
             allow_methods=["*"],
             allow_headers=["*"],
+            expose_headers=["X-Run", "X-Engine", "X-Seed", "X-Audio-Seconds", "Retry-After"],
         )
     return app
 
@@ -101,8 +101,13 @@ def _prepare(service: Service) -> None:
 
 async def _sweep(service: Service, jobs: Jobs) -> None:
     older_than_s = service.settings.expire_after_s
-    while older_than_s is not None:
-        await run_in_threadpool(jobs.expire, older_than_s)
+    while True:
+        try:
+            await run_in_threadpool(service.tidy)
+            if older_than_s is not None:
+                await run_in_threadpool(jobs.expire, older_than_s)
+        except Exception as error:  # one odd file must not end it for all others
+            log.error("old files stay: %s", error)
         await asyncio.sleep(_SWEEP_S)
 
 
@@ -143,6 +148,7 @@ def _methods(app: FastAPI, request: Request) -> str:
 def _add_page(app: FastAPI, service: Service) -> None:
     # Gradio asks home for news where it is imported, unless it is told before.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["GRADIO_TEMP_DIR"] = str(service.settings.outputs / PAGE_UPLOADS)
     from chatter_nb.serve.ui import add_page
 
     add_page(app, service)
@@ -216,8 +222,14 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         # In a thread: a handler may have interrupted a holder of the locks that this takes.
-        threading.Thread(target=self._service.close, daemon=True).start()
+        threading.Thread(target=_end, args=(self._service,), daemon=True).start()
         super().handle_exit(sig, frame)
+
+
+def _end(service: Service) -> None:
+    """Begin to end while clients are still waiting: uvicorn waits for them first."""
+    service.close()
+    service.join()
 
 
 def serve(settings: Settings, *, open_page: bool = False) -> None:
@@ -246,8 +258,8 @@ def running(settings: Settings) -> Iterator[str]:
         port = server.servers[0].sockets[0].getsockname()[1]
         yield f"http://{settings.host}:{port}"
     finally:
-        service.close()
         server.should_exit = True
+        _end(service)
         thread.join()
 
 
@@ -266,6 +278,6 @@ def _config(settings: Settings, service: Service) -> uvicorn.Config:
         proxy_headers=False,
         limit_concurrency=settings.limits.connections,
         h11_max_incomplete_event_size=settings.limits.header_bytes,
-        timeout_graceful_shutdown=round(CHUNK_GRACE_S),
+        timeout_graceful_shutdown=round(CHUNK_GRACE_S) + 1,
         timeout_keep_alive=30,
     )

@@ -6,6 +6,7 @@ Everything here is synchronous; what asks (`api`, `openai`, `ui`) waits for a ta
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import shutil
 import time
@@ -29,17 +30,19 @@ from chatter_nb.plan import SpeechPlan, plan_speech
 from chatter_nb.planning import Problems, look_ahead
 from chatter_nb.runs import LOCKS, RECORD, RunFolder
 from chatter_nb.serve.catalog import Catalog
+from chatter_nb.serve.costs import check_cost, check_replacements
 from chatter_nb.serve.metrics import Metrics
 from chatter_nb.serve.problems import Problem, not_ready, shutting_down, without_folders
 from chatter_nb.serve.settings import Settings
-from chatter_nb.serve.uploads import NAME
+from chatter_nb.serve.uploads import INCOMING, NAME
 from chatter_nb.serve.worker import Full, Task, Worker
 from chatter_nb.speak import render_speech
 from chatter_nb.speech import Speech
 
 log = logging.getLogger("chatter_nb.serve")
 
-UPLOADS = ".uploads"
+UPLOADS, PAGE_UPLOADS = ".uploads", ".page"
+CHUNK_GRACE_S = 7.0  # for the chunk in hand when the server is asked to end; all in all under 10 s
 _TORCH = "chatterbox"  # its speech and its conversion share modules: one thread for both
 
 Heard = Callable[[Signal], object]
@@ -62,7 +65,7 @@ class Service:
         self.settings = settings
         self.metrics = Metrics()
         self.started_s = time.monotonic()
-        self.closing = False
+        self.closing, self._end_s = False, math.inf
         self.loaded: dict[str, str] = {}  # `models.loaded()` waits for a model that is loading
         self.catalog = Catalog(settings)
         self._workers = {name: self._worker(name) for name in self._worker_names()}
@@ -76,11 +79,17 @@ class Service:
         progress: Told | None = None,
         listener: Listener | None = None,
         job: bool = False,
+        accepted: bool = False,
     ) -> Task[Speech]:
-        """Hand a speech run to its worker. Raises `Problem` 429 where the line is full."""
+        """Hand a speech run to its worker. Raises `Problem` 429 where the line is full, unless it
+        was `accepted` by an earlier server.
+        """
         worker = self.worker(params.engine)
         told = _letting_pass(worker, progress) if job else progress
-        return self._hand_in(worker, partial(self._spoken, params, told, listener), job=job)
+        limits = self.settings.limits
+        longest_s = limits.job_audio_s if job else limits.audio_s
+        work = partial(self._spoken, params, told, listener, longest_s)
+        return self._hand_in(worker, work, job=job, accepted=accepted)
 
     def convert(
         self,
@@ -92,13 +101,15 @@ class Service:
         """Likewise a conversion."""
         worker = self.worker(params.engine, convert=True)
         work = partial(self._converted, params, progress, listener)
-        return self._hand_in(worker, work, job=False)
+        return self._hand_in(worker, work)
 
-    def _hand_in(self, worker: Worker, work: Any, *, job: bool) -> Task[Speech]:
+    def _hand_in(
+        self, worker: Worker, work: Any, *, job: bool = False, accepted: bool = False
+    ) -> Task[Speech]:
         if self.closing:
             raise shutting_down()
         try:
-            return worker.submit(work, job=job)
+            return worker.submit(work, job=job, accepted=accepted)
         except Full as full:
             wait_s = str(max(1, round(full.wait_s)))
             told = f"{full.waiting} requests are waiting already: try again in {wait_s} s"
@@ -109,10 +120,13 @@ class Service:
         params: SpeakParams,
         progress: Told | None,
         listener: Listener | None,
+        longest_s: float,
         cancelled: Callable[[], bool],
     ) -> Speech:
         self.ready(params.engine, params)
+        check_replacements(params, longest_s)
         plan = plan_speech(params)
+        check_cost(plan.estimate(), longest_s)
         heard = _begun(listener, plan)
         return self._ended(render_speech(plan, progress, cancelled, heard), listener)
 
@@ -125,6 +139,7 @@ class Service:
     ) -> Speech:
         self.ready(params.engine, params, convert=True)
         plan = plan_conversion(params)
+        check_cost(plan.estimate(), self.settings.limits.audio_s)
         heard = _begun(listener, plan)
         return self._ended(render_conversion(plan, progress, cancelled, heard), listener)
 
@@ -188,30 +203,63 @@ class Service:
 
     def close(self) -> None:
         """Take nothing more; what is in hand stops after its chunk."""
+        if not self.closing:
+            self._end_s = time.monotonic() + CHUNK_GRACE_S
         self.closing = True
         for worker in self._workers.values():
             worker.close()
 
-    def join(self, timeout_s: float) -> bool:
-        """Wait for the chunks in hand; whether all ended in time."""
-        end_s = time.monotonic() + timeout_s
-        ended = [one.join(max(0.0, end_s - time.monotonic())) for one in self._workers.values()]
+    def join(self) -> bool:
+        """Wait for the chunks in hand, until `CHUNK_GRACE_S` after `close`; whether all ended.
+
+        Who waits for one that did not end is told then that nothing comes.
+        """
+        workers = self._workers.values()
+        ended = [one.join(max(0.0, self._end_s - time.monotonic())) for one in workers]
+        for worker in workers:
+            worker.abandon()
         return all(ended)
 
     def expire(self, older_than_s: float, keep: Callable[[str], bool]) -> int:
         """Remove runs and kept chunks last written so long ago, but for those to `keep` by name."""
-        outputs, removed = self.settings.outputs, 0
-        for record in outputs.glob(f"*/{RECORD}"):
-            old = time.time() - record.stat().st_mtime > older_than_s
-            if old and is_name(record.parent.name) and not keep(record.parent.name):
-                shutil.rmtree(record.parent, ignore_errors=True)
-                (outputs / LOCKS / f"{record.parent.name}.lock").unlink(missing_ok=True)
+        removed = 0
+        for folder in self.settings.outputs.iterdir():
+            if (
+                is_name(folder.name)
+                and not keep(folder.name)
+                and self._is_old(folder, older_than_s)
+            ):
+                self.forget(folder.name)
                 removed += 1
         try:
-            ChunkStore(outputs).prune(older_than_s=older_than_s)
+            ChunkStore(self.settings.outputs).prune(older_than_s=older_than_s)
         except OutputError as error:
             log.error("old chunks stay: %s", error)
         return removed
+
+    def _is_old(self, run: Path, older_than_s: float) -> bool:
+        """By its record; one without is in hand, or what a killed server left."""
+        proved_s = age_s(run / RECORD)
+        if proved_s is not None:
+            return proved_s > older_than_s
+        begun_s = age_s(run)
+        at_least_s = max(older_than_s, self.settings.limits.request_timeout_s)
+        return begun_s is not None and begun_s > at_least_s
+
+    def forget(self, run: str) -> None:
+        """Remove a run's files."""
+        outputs = self.settings.outputs
+        shutil.rmtree(outputs / run, ignore_errors=True)
+        (outputs / LOCKS / f"{run}.lock").unlink(missing_ok=True)
+
+    def tidy(self) -> None:
+        """Remove recordings that a killed server, or a page that was closed, left behind."""
+        outputs, voices = self.settings.outputs, self.catalog.library.folder
+        for folder in (outputs / UPLOADS, outputs / PAGE_UPLOADS, voices / INCOMING):
+            for path in folder.rglob("*"):
+                left_s = age_s(path) if path.is_file() else None
+                if left_s is not None and left_s > self.settings.limits.request_timeout_s:
+                    path.unlink(missing_ok=True)
 
     def _worker_names(self) -> list[str]:
         pairs = [(name, convert) for convert in (False, True) for name in entries(convert=convert)]
@@ -220,7 +268,8 @@ class Service:
     def _worker(self, name: str) -> Worker:
         own = self.settings
         worker = Worker(name, max_queue=own.max_queue, max_jobs=own.max_jobs)
-        self.metrics.queue(name, lambda: worker.waiting)
+        self.metrics.queue(name, "requests", lambda: worker.waiting)
+        self.metrics.queue(name, "jobs", lambda: worker.jobs_waiting)
         return worker
 
 
@@ -242,6 +291,14 @@ def _letting_pass(worker: Worker, progress: Told | None) -> Told:
 
 def _worker_name(engine: str, *, convert: bool) -> str:
     return _TORCH if entry(engine, convert=convert).files else engine
+
+
+def age_s(path: Path) -> float | None:
+    """Seconds since a file or a folder was last written; None where there is none."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return None
 
 
 def new_name(kind: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from chatter_nb.params import ConvertParams, SpeakParams
 from chatter_nb.project import resolve_path
 
 MIN_KEY_CHARS = 16
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d+)?|https?://\[[0-9a-f:]+\](:\d+)?")
 # What `-p` may set for all requests: where and how models run is not for a client to say.
 MACHINE = ("device", "checkpoint", "precision", "rows")
 
@@ -24,6 +26,8 @@ class Limits:
 
     text_chars: int = 50_000  # about an hour of speech
     job_text_chars: int = 1_000_000  # a long novel
+    audio_s: float = 7_200.0  # of one run, by its plan
+    job_audio_s: float = 180_000.0
     header_bytes: int = 32_768
     json_bytes: int = 1_000_000
     job_json_bytes: int = 8_000_000
@@ -70,6 +74,14 @@ class Settings:
                 f"the API key has {len(self.api_key)} characters: use {MIN_KEY_CHARS} or more, "
                 'such as: python -c "import secrets; print(secrets.token_urlsafe(32))"'
             )
+        if not self.api_key.isascii():
+            raise InputError("the API key has letters that not every client can send: use ASCII")
+        for origin in self.cors_origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise InputError(
+                    f"--cors-origin {origin!r} is none: name one as browsers do, without a path, "
+                    "such as https://example.org or http://localhost:3000"
+                )
         if not self.api_key and not self.is_local:
             raise InputError(
                 f"--host {self.host} lets others in: set a key first, with --api-key-env NAME of "

@@ -133,8 +133,10 @@ def public(record: RunRecord) -> dict[str, Any]:
 
 
 def check_length(values: Mapping[str, Any], name: str, limit: int) -> None:
-    """Raises `Problem` 422 for a text that is too long here; a long one wants to be a job."""
-    text = values.get(name)
+    """Raises `Problem` 422 for a text that is empty, or too long here: such wants to be a job."""
+    text = values.get(name, "")
+    if isinstance(text, str) and not text.strip():
+        raise Problem(422, f"{name}: there is nothing to speak")
     if isinstance(text, str) and len(text) > limit:
         raise Problem(
             422,

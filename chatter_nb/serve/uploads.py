@@ -23,7 +23,9 @@ from chatter_nb.serve.problems import Problem
 from chatter_nb.voices import Library, check_recording
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+INCOMING = ".incoming"  # in the voices folder
 MAX_CHANNELS = 8
+DEFAULT_VOICE = "default"  # the engine's own
 RATES_HZ = (4_000, 384_000)
 
 # By what is in a file, whatever its name says.
@@ -96,10 +98,12 @@ def add_voice(name: str, source: BinaryIO, library: Library, *, longest_s: float
     """
     if not NAME.fullmatch(name):
         raise Problem(422, f"name: {name[:80]!r}: use 1 to 64 of A-Z a-z 0-9 _ and -")
+    if name == DEFAULT_VOICE:
+        raise Problem(422, f"name: '{name}' is the engine's own voice: choose another")
     if name in library.names():
         raise Problem(409, f"there is a voice '{name}' already: delete it first, or choose another")
     # Beside its place, so that the rename is one; a leading dot keeps it out of every list.
-    arrived = keep_upload(source, library.folder / ".incoming", part="file", longest_s=longest_s)
+    arrived = keep_upload(source, library.folder / INCOMING, part="file", longest_s=longest_s)
     try:
         return _take_place(arrived, name, library)
     finally:

@@ -10,8 +10,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
+
+from chatter_nb.errors import Cancelled
 
 T = TypeVar("T")
 Work = Callable[[Callable[[], bool]], T]
@@ -41,15 +44,22 @@ class Task(Generic[T]):
         self._stop.set()
         self.result.cancel()
 
+    def abandon(self) -> None:
+        """Tell whoever waits that nothing comes any more, though the chunk in hand goes on."""
+        self.cancel()
+        with suppress(InvalidStateError):  # it has ended meanwhile
+            self.result.set_exception(Cancelled("given up in the middle of a chunk"))
+
     def perform(self) -> None:
         if not self.result.set_running_or_notify_cancel():
             return
-        try:
-            made = self._work(self._stop.is_set)
-        except BaseException as error:
-            self.result.set_exception(error)
-        else:
-            self.result.set_result(made)
+        with suppress(InvalidStateError):  # abandoned: nobody waits for it
+            try:
+                made = self._work(self._stop.is_set)
+            except BaseException as error:
+                self.result.set_exception(error)
+            else:
+                self.result.set_result(made)
 
 
 class Worker:
@@ -68,13 +78,15 @@ class Worker:
         self._thread = threading.Thread(target=self._serve, name=f"worker-{name}", daemon=True)
         self._thread.start()
 
-    def submit(self, work: Work[T], *, job: bool = False) -> Task[T]:
-        """Hand in `work(cancelled)`. Raises `Full` where the line is."""
+    def submit(self, work: Work[T], *, job: bool = False, accepted: bool = False) -> Task[T]:
+        """Hand in `work(cancelled)`. Raises `Full` where the line is; not for what was accepted
+        already, by an earlier server.
+        """
         task = Task(work)
         with self._changed:
             line = self._jobs if job else self._requests
             waiting = [one for one in line if not one.result.cancelled()]
-            if len(waiting) >= self._limits[job]:
+            if len(waiting) >= self._limits[job] and not accepted:
                 raise Full(len(waiting), self._usual_s * len(waiting))
             line.clear()  # of those that gave up, too
             line.extend([*waiting, task])
@@ -84,8 +96,12 @@ class Worker:
     @property
     def waiting(self) -> int:
         """How many requests stand in line."""
-        with self._changed:
-            return sum(not one.result.cancelled() for one in self._requests)
+        return self._length(self._requests)
+
+    @property
+    def jobs_waiting(self) -> int:
+        """How many jobs do."""
+        return self._length(self._jobs)
 
     def let_pass(self) -> None:
         """For a job between two chunks: the requests that wait, one after the other."""
@@ -100,6 +116,13 @@ class Worker:
             self._changed.notify()
         for task in (*waiting, *in_hand):
             task.cancel()
+
+    def abandon(self) -> None:
+        """Who waits for what is in hand waits no longer."""
+        with self._changed:
+            in_hand = list(self._in_hand)
+        for task in in_hand:
+            task.abandon()
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the chunk in hand; whether it ended in time."""
@@ -116,6 +139,10 @@ class Worker:
                 self._timed(task)
             elif task := self._next(self._jobs):
                 self._perform(task)
+
+    def _length(self, line: deque[Task[Any]]) -> int:
+        with self._changed:
+            return sum(not one.result.cancelled() for one in line)
 
     def _next(self, line: deque[Task[Any]]) -> Task[Any] | None:
         with self._changed:
