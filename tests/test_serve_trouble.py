@@ -225,7 +225,7 @@ def test_what_a_killed_server_left_goes(settings):
     """Recordings of people, and runs without a record; not what may still be in hand."""
     service = Service(settings())
     outputs, voices = service.settings.outputs, service.catalog.library.folder
-    for folder in (outputs / ".uploads", outputs / ".page" / "x", voices / ".incoming"):
+    for folder in (outputs / ".uploads", outputs / "page_uploads" / "x", voices / ".incoming"):
         folder.mkdir(parents=True)
         (folder / "new.wav").write_text("")
         (folder / "old.wav").write_text("")

@@ -41,7 +41,8 @@ from chatter_nb.speech import Speech
 
 log = logging.getLogger("chatter_nb.serve")
 
-UPLOADS, PAGE_UPLOADS = ".uploads", ".page"
+UPLOADS = ".uploads"
+PAGE_UPLOADS = "page_uploads"  # Gradio serves nothing out of hidden folders
 CHUNK_GRACE_S = 7.0  # for the chunk in hand when the server is asked to end; all in all under 10 s
 _TORCH = "chatterbox"  # its speech and its conversion share modules: one thread for both
 

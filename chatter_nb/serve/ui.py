@@ -200,8 +200,8 @@ class _Sheet:
             elif not is_recording and (value not in (None, "", []) or name == "text"):
                 whole = fields[name].kind == "number" and isinstance(value, int)
                 values[name] = float(value) if whole else value
-        limit = self._service.settings.limits.text_chars
-        check_length(values, "text", limit)
+        if not self._convert:
+            check_length(values, "text", self._service.settings.limits.text_chars)
         return self._kind.coerce(values)
 
     def _kept(self, part: str, path: str) -> Path:
