@@ -145,9 +145,10 @@ class Jobs:
             if task := self._tasks.get(name):
                 task.cancel()
             return self.find(name)
-        if not self.active(name):
-            self._service.forget(name)
-            self._path(name).unlink(missing_ok=True)
+        if job.status == "cancelled" and self.active(name):
+            return job
+        self._service.forget(name)
+        self._path(name).unlink(missing_ok=True)
         return job
 
     def folder(self, name: str) -> RunFolder:
