@@ -14,6 +14,8 @@ from urllib.request import urlopen
 
 from conftest import ROOT
 
+from chatter_nb.serve.settings import Settings
+
 START_S = 90.0  # torch, gradio and a busy machine
 
 
@@ -29,6 +31,12 @@ class Server:
     @property
     def port(self) -> int:
         return int(self.url.rpartition(":")[2])
+
+
+def settings_in(folder: Path, **values) -> Settings:
+    """Of a server in this process; no page, which takes seconds to build."""
+    places = {"outputs_dir": str(folder / "out"), "voices_dir": str(folder / "voices")}
+    return Settings(**{"engine": "hibari", "web_page": False} | places | values)
 
 
 def free_port() -> int:

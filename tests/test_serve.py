@@ -9,6 +9,7 @@ import threading
 import time
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ pytest.importorskip("av", reason="needs the extra [serve]")
 
 import av
 from fastapi.testclient import TestClient
+from serving import settings_in
 
 from chatter_nb.audio import inspect_audio
 from chatter_nb.engines.registry import entries
@@ -33,6 +35,7 @@ from chatter_nb.serve.problems import Problem
 from chatter_nb.serve.server import make_app, running
 from chatter_nb.serve.service import Service
 from chatter_nb.serve.settings import Settings
+from chatter_nb.serve.sweeping import expire
 from chatter_nb.serve.uploads import keep_upload
 from chatter_nb.serve.worker import Full, Worker
 from chatter_nb.speak import generate_tts
@@ -45,13 +48,8 @@ READING = ROOT / "params" / "recordings" / "reading.flac"
 
 @pytest.fixture
 def settings(tmp_path):
-    """A server's settings, in the test's own folder; no page, which takes seconds to build."""
-
-    def made(**values) -> Settings:
-        places = {"outputs_dir": str(tmp_path / "out"), "voices_dir": str(tmp_path / "voices")}
-        return Settings(**{"engine": "hibari", "web_page": False} | places | values)
-
-    return made
+    """A server's settings, in the test's own folder."""
+    return partial(settings_in, tmp_path)
 
 
 @contextmanager
@@ -671,9 +669,9 @@ def test_old_runs_expire_and_jobs_in_hand_do_not(settings):
     service = Service(settings())
     params = service.catalog.speech({"text": "Old."}, "tts-20260101-000000-0123456789abcdef")
     service.speak(params).result.result(timeout=20)
-    assert service.expire(3600, lambda name: False) == 0
-    assert service.expire(-1, lambda name: True) == 0
-    assert service.expire(-1, lambda name: False) == 1
+    assert expire(service, 3600, lambda name: False) == 0
+    assert expire(service, -1, lambda name: True) == 0
+    assert expire(service, -1, lambda name: False) == 1
     assert not (service.settings.outputs / params.run_name).exists()
     assert not list((service.settings.outputs / ".locks").iterdir())
     service.close()

@@ -6,6 +6,7 @@ import signal
 import socket
 import threading
 import time
+from functools import partial
 
 import pytest
 from conftest import ROOT
@@ -15,17 +16,18 @@ pytest.importorskip("av", reason="needs the extra [serve]")
 
 import httpx
 from fastapi.testclient import TestClient
-from serving import serving
+from serving import serving, settings_in
 
 from chatter_nb.errors import InputError
 from chatter_nb.runs import RunFolder
-from chatter_nb.serve import service as service_module
+from chatter_nb.serve import server
 from chatter_nb.serve.bodies import parse_json
 from chatter_nb.serve.jobs import Jobs
 from chatter_nb.serve.problems import Problem
 from chatter_nb.serve.server import make_app, running
 from chatter_nb.serve.service import Service, new_name
-from chatter_nb.serve.settings import Limits, Settings
+from chatter_nb.serve.settings import Limits
+from chatter_nb.serve.sweeping import expire, tidy
 from chatter_nb.testing import ToneEngine, speaking_with
 
 SPEECH = {"model": "tts-1", "voice": "alloy", "response_format": "pcm"}
@@ -46,11 +48,7 @@ hibari.HibariEngine.synthesize = slow
 
 @pytest.fixture
 def settings(tmp_path):
-    def made(**values) -> Settings:
-        places = {"outputs_dir": str(tmp_path / "out"), "voices_dir": str(tmp_path / "voices")}
-        return Settings(**{"engine": "hibari", "web_page": False} | places | values)
-
-    return made
+    return partial(settings_in, tmp_path)
 
 
 @pytest.fixture
@@ -108,10 +106,18 @@ def test_a_slow_chunk_does_not_hold_the_end_up(tmp_path):
 def test_who_hangs_up_on_a_stream_in_line_frees_the_place(settings):
     """Before the first sound, too: the line is empty again while another text is in hand."""
     with speaking_with(ToneEngine()) as engine, running(settings(port=0, max_queue=2)) as url:
-        plain, held = engine.synthesize, threading.Event()
-        engine.synthesize = lambda requests: (held.wait(20) and one for one in plain(requests))
+        plain, begun, held = engine.synthesize, threading.Event(), threading.Event()
+
+        def slow(requests):
+            begun.set()
+            held.wait(20)
+            yield from plain(requests)
+
+        engine.synthesize = slow
         port = int(url.rpartition(":")[2])
-        lines = [asking(port, f"Text {n}.") for n in range(3)]
+        lines = [asking(port, "In hand.")]
+        assert begun.wait(20)
+        lines += [asking(port, f"In line, {n}.") for n in range(2)]
         waiting = lambda: httpx.get(f"{url}/api/v1/health").json()["waiting"]["hibari"]  # noqa: E731
         until(lambda: waiting() == 2)
         for line in lines[1:]:
@@ -160,7 +166,7 @@ def test_more_jobs_than_the_line_has_room_for_are_all_taken_up(settings):
         first = Service(settings(max_jobs=5))
         held = threading.Event()
         plain = engine.synthesize
-        engine.synthesize = lambda requests: (held.wait(20) and one for one in plain(requests))
+        engine.synthesize = lambda requests: (one for one in plain(requests) if held.wait(20))
         jobs = Jobs(first)
         names = [jobs.add({"text": f"Job {n}."}).id for n in range(4)]
         first.close()
@@ -197,7 +203,7 @@ def test_a_job_is_not_deleted_under_its_chunk(settings):
     """Cancelled twice while it is written: it stays until the chunk has ended, then goes whole."""
     with speaking_with(ToneEngine()) as engine:
         plain, held = engine.synthesize, threading.Event()
-        engine.synthesize = lambda requests: (held.wait(20) and one for one in plain(requests))
+        engine.synthesize = lambda requests: (one for one in plain(requests) if held.wait(20))
         service = Service(settings())
         jobs = Jobs(service)
         name = jobs.add({"text": "One.\n\nTwo."}).id
@@ -234,8 +240,8 @@ def test_what_a_killed_server_left_goes(settings):
     begun.mkdir()
     left.mkdir()
     aged(left, WEEK_S)
-    service.tidy()
-    service.expire(1.0, lambda name: False)
+    tidy(service)
+    expire(service, 1.0, lambda name: False)
     kept = sorted(path.name for path in service.settings.outputs.parent.rglob("*.wav"))
     assert kept == ["new.wav"] * 3
     assert (begun.exists(), left.exists()) == (True, False)
@@ -261,14 +267,14 @@ def test_a_cancelled_job_is_remembered_until_it_is_old(settings):
 
 def test_sweeping_goes_on_after_an_error(settings, monkeypatch):
     """One odd file must not end it for all others."""
-    monkeypatch.setattr("chatter_nb.serve.server._SWEEP_S", 0.01)
+    monkeypatch.setattr(server, "_SWEEP_S", 0.01)
     tries = []
 
-    def odd(self):
+    def odd(service):
         tries.append(None)
         raise OSError("odd")
 
-    monkeypatch.setattr(service_module.Service, "tidy", odd)
+    monkeypatch.setattr(server, "tidy", odd)
     with TestClient(make_app(settings()), base_url="http://localhost"):
         until(lambda: len(tries) > 2)
 

@@ -21,7 +21,8 @@ from chatter_nb.errors import Cancelled, ChatterError, OutputError
 from chatter_nb.execution import Progress
 from chatter_nb.runs import RunFolder, utc_now
 from chatter_nb.serve.problems import Problem, problem_of
-from chatter_nb.serve.service import Service, age_s, is_name, new_name
+from chatter_nb.serve.service import Service, is_name, new_name
+from chatter_nb.serve.sweeping import age_s, expire, forget
 from chatter_nb.serve.worker import Task
 from chatter_nb.speech import Speech
 
@@ -147,7 +148,7 @@ class Jobs:
             return self.find(name)
         if job.status == "cancelled" and self.active(name):
             return job
-        self._service.forget(name)
+        forget(self._service.settings.outputs, name)
         self._path(name).unlink(missing_ok=True)
         return job
 
@@ -159,8 +160,8 @@ class Jobs:
         return name in self._tasks
 
     def expire(self, older_than_s: float) -> None:
-        """Forget jobs whose runs have gone, and remove runs; see `Service.expire`."""
-        self._service.expire(older_than_s, self.active)
+        """Forget jobs whose runs have gone, and remove runs; see `sweeping.expire`."""
+        expire(self._service, older_than_s, self.active)
         for name in list(self._names()):
             asked, old_s = self._read(name), age_s(self._path(name))
             gone = not self.active(name) and not self.folder(name).path.exists()

@@ -30,6 +30,7 @@ from chatter_nb.serve.jobs import Jobs
 from chatter_nb.serve.problems import CODES, Problem, answer, problem_of
 from chatter_nb.serve.service import CHUNK_GRACE_S, PAGE_UPLOADS, Service
 from chatter_nb.serve.settings import Settings
+from chatter_nb.serve.sweeping import tidy
 
 log = logging.getLogger("chatter_nb.serve")
 
@@ -103,7 +104,7 @@ async def _sweep(service: Service, jobs: Jobs) -> None:
     older_than_s = service.settings.expire_after_s
     while True:
         try:
-            await run_in_threadpool(service.tidy)
+            await run_in_threadpool(tidy, service)
             if older_than_s is not None:
                 await run_in_threadpool(jobs.expire, older_than_s)
         except Exception as error:  # one odd file must not end it for all others

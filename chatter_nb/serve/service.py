@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import math
 import secrets
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,23 +17,22 @@ from typing import Any
 
 from chatter_nb.audio import Signal
 from chatter_nb.checkpoints import cached
-from chatter_nb.chunkstore import ChunkStore
 from chatter_nb.convert import ConversionPlan, plan_conversion, render_conversion
 from chatter_nb.engines.base import SpeechEngine
 from chatter_nb.engines.registry import entries, entry
-from chatter_nb.errors import ChatterError, OutputError
+from chatter_nb.errors import ChatterError
 from chatter_nb.execution import Progress
 from chatter_nb.models import CONVERT, get_or_load_tts_model, get_or_load_vc_model
 from chatter_nb.params import ConvertParams, SpeakParams
 from chatter_nb.plan import SpeechPlan, plan_speech
 from chatter_nb.planning import Problems, look_ahead
-from chatter_nb.runs import LOCKS, RECORD, RunFolder
+from chatter_nb.runs import RECORD, RunFolder
 from chatter_nb.serve.catalog import Catalog
 from chatter_nb.serve.costs import check_cost, check_replacements
 from chatter_nb.serve.metrics import Metrics
 from chatter_nb.serve.problems import Problem, not_ready, shutting_down, without_folders
 from chatter_nb.serve.settings import Settings
-from chatter_nb.serve.uploads import INCOMING, NAME
+from chatter_nb.serve.uploads import NAME
 from chatter_nb.serve.worker import Full, Task, Worker
 from chatter_nb.speak import render_speech
 from chatter_nb.speech import Speech
@@ -221,47 +219,6 @@ class Service:
             worker.abandon()
         return all(ended)
 
-    def expire(self, older_than_s: float, keep: Callable[[str], bool]) -> int:
-        """Remove runs and kept chunks last written so long ago, but for those to `keep` by name."""
-        removed = 0
-        for folder in self.settings.outputs.iterdir():
-            if (
-                is_name(folder.name)
-                and not keep(folder.name)
-                and self._is_old(folder, older_than_s)
-            ):
-                self.forget(folder.name)
-                removed += 1
-        try:
-            ChunkStore(self.settings.outputs).prune(older_than_s=older_than_s)
-        except OutputError as error:
-            log.error("old chunks stay: %s", error)
-        return removed
-
-    def _is_old(self, run: Path, older_than_s: float) -> bool:
-        """By its record; one without is in hand, or what a killed server left."""
-        proved_s = age_s(run / RECORD)
-        if proved_s is not None:
-            return proved_s > older_than_s
-        begun_s = age_s(run)
-        at_least_s = max(older_than_s, self.settings.limits.request_timeout_s)
-        return begun_s is not None and begun_s > at_least_s
-
-    def forget(self, run: str) -> None:
-        """Remove a run's files."""
-        outputs = self.settings.outputs
-        shutil.rmtree(outputs / run, ignore_errors=True)
-        (outputs / LOCKS / f"{run}.lock").unlink(missing_ok=True)
-
-    def tidy(self) -> None:
-        """Remove recordings that a killed server, or a page that was closed, left behind."""
-        outputs, voices = self.settings.outputs, self.catalog.library.folder
-        for folder in (outputs / UPLOADS, outputs / PAGE_UPLOADS, voices / INCOMING):
-            for path in folder.rglob("*"):
-                left_s = age_s(path) if path.is_file() else None
-                if left_s is not None and left_s > self.settings.limits.request_timeout_s:
-                    path.unlink(missing_ok=True)
-
     def _worker_names(self) -> list[str]:
         pairs = [(name, convert) for convert in (False, True) for name in entries(convert=convert)]
         return list(dict.fromkeys(_worker_name(name, convert=convert) for name, convert in pairs))
@@ -292,14 +249,6 @@ def _letting_pass(worker: Worker, progress: Told | None) -> Told:
 
 def _worker_name(engine: str, *, convert: bool) -> str:
     return _TORCH if entry(engine, convert=convert).files else engine
-
-
-def age_s(path: Path) -> float | None:
-    """Seconds since a file or a folder was last written; None where there is none."""
-    try:
-        return time.time() - path.stat().st_mtime
-    except OSError:
-        return None
 
 
 def new_name(kind: str) -> str:
