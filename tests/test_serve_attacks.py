@@ -10,6 +10,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -17,6 +19,7 @@ import numpy as np
 import psutil
 import pytest
 import soundfile
+import uvicorn
 from conftest import ROOT
 from serving import serving
 
@@ -25,6 +28,7 @@ pytest.importorskip("av", reason="needs the extra [serve]")
 
 from chatter_nb.serve import uploads
 from chatter_nb.serve.bodies import WITHHELD
+from chatter_nb.serve.connection import Connection
 from chatter_nb.serve.server import running
 from chatter_nb.serve.settings import Limits, Settings
 
@@ -415,6 +419,70 @@ def test_headers_of_a_second_request_may_not_take_for_ever_either(impatient):
         line.sendall(b"GET /api/v1/health HTTP/1.1\r\nHost: lo")
         rest = b"".join(iter(lambda: line.recv(65_536), b""))
         assert b"HTTP/1.1 200" not in rest
+
+
+@contextmanager
+def handing_out(size_bytes: int, **limits) -> Iterator[tuple[int, threading.Event]]:
+    """A server whose every answer is so large; its port, and what is set when one has ended."""
+    ended = threading.Event()
+
+    async def app(scope, receive, send):
+        length = (b"content-length", b"%d" % size_bytes)
+        await send({"type": "http.response.start", "status": 200, "headers": [length]})
+        for _ in range(size_bytes // 1_000_000):
+            await send({"type": "http.response.body", "body": bytes(1_000_000), "more_body": True})
+        await send({"type": "http.response.body"})
+        ended.set()
+
+    protocol = type("Impatient", (Connection,), {"limits": Limits(**limits)})
+    config = uvicorn.Config(app, port=0, http=protocol, lifespan="off", log_level="warning")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.02)
+        yield server.servers[0].sockets[0].getsockname()[1], ended
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@contextmanager
+def asking(port: int) -> Iterator[socket.socket]:
+    """A client that has asked, and whose own buffer holds little of the answer."""
+    with socket.socket() as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        line.settimeout(30)
+        line.connect(("127.0.0.1", port))
+        line.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        yield line
+
+
+def test_a_client_that_takes_nothing_is_cut_off():
+    """Its answer ends, and its connection: it would hold both for as long as it likes."""
+    with handing_out(20_000_000, send_timeout_s=0.3) as (port, ended), asking(port) as line:
+        assert ended.wait(30)
+        taken, cut = 0, False
+        try:
+            while data := line.recv(1_000_000):
+                taken += len(data)
+        except ConnectionResetError:
+            cut = True
+        assert cut or taken < 20_000_000
+
+
+def test_a_client_that_takes_little_at_a_time_gets_all():
+    """In far longer than the time in which it must take something."""
+    size_bytes, taken = 12_000_000, b""
+    with handing_out(size_bytes, send_timeout_s=1.5) as (port, _), asking(port) as line:
+        for _ in range(20):
+            time.sleep(0.2)
+            taken += line.recv(65_536)
+        while data := line.recv(1_000_000):
+            taken += data
+    assert len(taken.partition(b"\r\n\r\n")[2]) == size_bytes
 
 
 # -- who may come in

@@ -248,6 +248,14 @@ def test_pieces_of_a_stream_are_the_whole(name, client):
     assert len(decoded(b"".join(pieces), name)) / RATE == pytest.approx(whole_s, abs=0.1)
 
 
+def test_a_null_is_a_field_left_out(client):
+    """Some clients send every field that they know."""
+    nulls = dict.fromkeys(("instructions", "response_format", "speed", "stream_format"))
+    answer = client.post(SPEECH, json=speech_body("Nothing said.") | nulls)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "audio/mpeg")
+    assert client.post(SPEECH, json=speech_body("x", voice=None)).status_code == 422
+
+
 def test_head_is_get_without_a_body(client):
     """As monitors and download managers ask: of health, and of a file and a part of it."""
     assert client.head("/api/v1/health").status_code == 200
@@ -258,6 +266,24 @@ def test_head_is_get_without_a_body(client):
     part = client.head(f"/api/v1/runs/{run}/speech.wav", headers={"Range": "bytes=0-9"})
     assert (part.status_code, part.headers["content-length"]) == (206, "10")
     assert client.head("/api/v1/tts").status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "told"),
+    [
+        ("bytes=9-3", 400, "bytes=FIRST-LAST"),
+        ("apples=1-2", 400, "bytes=FIRST-LAST"),
+        ("bytes={}-", 416, "the file has {} bytes"),
+    ],
+)
+def test_a_range_that_a_file_does_not_have_is_told_in_the_envelope(asked, status, told, client):
+    run = client.post("/api/v1/tts", json={"text": "A range."}).headers["x-run"]
+    at = f"/api/v1/runs/{run}/speech.wav"
+    size = client.head(at).headers["content-length"]
+    answer = client.get(at, headers={"Range": asked.format(size)})
+    assert answer.status_code == status
+    assert told.format(size) in answer.json()["detail"]
+    assert answer.headers.get("content-range") == (f"bytes */{size}" if status == 416 else None)
 
 
 def test_a_stream_that_breaks_off_is_seen_to_be_unfinished(tmp_path):

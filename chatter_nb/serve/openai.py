@@ -42,7 +42,7 @@ Format = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
 
 
 class SpeechBody(BaseModel):
-    """The body of `POST /v1/audio/speech`."""
+    """The body of `POST /v1/audio/speech`. Null is as if left out: some clients send all fields."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -50,9 +50,15 @@ class SpeechBody(BaseModel):
     input: Annotated[str, Field(min_length=1)]
     voice: Annotated[str, Field(min_length=1)]
     instructions: str | None = Field(None, description="refused: no engine here follows any")
-    response_format: Format = "mp3"
-    speed: Annotated[float, Field(ge=0.25, le=4.0)] = 1.0
-    stream_format: Literal["audio", "sse"] = "audio"
+    response_format: Format | None = Field(None, description="mp3 if left out")
+    speed: float | None = Field(None, ge=0.25, le=4.0, description="1 if left out")
+    stream_format: Literal["audio", "sse"] | None = Field(
+        None, description="audio if left out: its bytes; sse: events"
+    )
+
+    @property
+    def format_name(self) -> Format:
+        return self.response_format or "mp3"
 
 
 class ModelAnswer(BaseModel):
@@ -98,11 +104,11 @@ async def speech(request: Request, service: Served) -> Any:
     body = _body(await json_of(request))
     check_length({"input": body.input}, "input", service.settings.limits.text_chars)
     params = await run_in_threadpool(_params, body, service.catalog)
-    if body.stream_format == "audio":
-        return await made_live(service, params, request, body.response_format)
-    return await made_live(
-        service, params, request, body.response_format, wrap=_events, media_type=EVENTS
-    )
+    if body.stream_format == "sse":
+        return await made_live(
+            service, params, request, body.format_name, wrap=_events, media_type=EVENTS
+        )
+    return await made_live(service, params, request, body.format_name)
 
 
 async def models(service: Served) -> ModelsAnswer:
@@ -144,12 +150,12 @@ def _values(body: SpeechBody, catalog: Catalog) -> dict[str, Any]:
     """The body as parameters of ours. Raises for what cannot be honoured."""
     if body.instructions:
         raise ParamError("instructions: no engine here follows any; leave it out")
-    if body.response_format not in encodable():
+    if body.format_name not in encodable():
         known = ", ".join(encodable())
-        raise ParamError(f"response_format: {body.response_format} has no encoder here; {known}")
+        raise ParamError(f"response_format: {body.format_name} has no encoder here; {known}")
     engine = _engine(body.model, catalog)
     values = {"text": body.input, "engine": engine, "voice": _voice(body.voice, engine, catalog)}
-    return values if body.speed == 1.0 else values | {"speed": body.speed}
+    return values if body.speed in (None, 1.0) else values | {"speed": body.speed}
 
 
 def _engine(model: str, catalog: Catalog) -> str:

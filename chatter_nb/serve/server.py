@@ -20,11 +20,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import RedirectResponse, Response
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from chatter_nb import __version__
 from chatter_nb.errors import ChatterError, OutputError
 from chatter_nb.serve import api, api_about, api_jobs, api_voices, openai
+from chatter_nb.serve.connection import Connection
 from chatter_nb.serve.gate import OPENAI, UI, Gate
 from chatter_nb.serve.jobs import Jobs
 from chatter_nb.serve.problems import CODES, Problem, answer, problem_of
@@ -159,50 +159,6 @@ def _add_page(app: FastAPI, service: Service) -> None:
         return RedirectResponse(UI)
 
 
-class _Impatient(H11Protocol):
-    """A connection that must say what it wants within `header_timeout_s`, each time it asks.
-
-    So is one closed that still sends the body of a request that has had its answer.
-    """
-
-    header_timeout_s = 15.0
-    _patience: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
-        self._begin_to_wait()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self._patience is None and self._waits():
-            self._begin_to_wait()
-
-    def on_response_complete(self) -> None:
-        self._end_to_wait()
-        super().on_response_complete()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._end_to_wait()
-        super().connection_lost(exc)
-
-    def _waits(self) -> bool:
-        asked: Any = self.cycle  # None until a request has come, whatever its type says
-        return asked is None or asked.response_complete
-
-    def _begin_to_wait(self) -> None:
-        self._patience = self.loop.call_later(self.header_timeout_s, self._give_up)
-
-    def _end_to_wait(self) -> None:
-        if self._patience:
-            self._patience.cancel()
-        self._patience = None
-
-    def _give_up(self) -> None:
-        self._patience = None
-        if self._waits():
-            self.transport.close()
-
-
 class _Server(uvicorn.Server):
     """A signal stops the workers after their chunk at once, not only when all clients have gone."""
 
@@ -265,9 +221,8 @@ def running(settings: Settings) -> Iterator[str]:
 
 
 def _config(settings: Settings, service: Service) -> uvicorn.Config:
-    protocol = type(
-        "Protocol", (_Impatient,), {"header_timeout_s": settings.limits.header_timeout_s}
-    )
+    # Uvicorn makes the connections itself, and hands nothing on to them.
+    protocol = type("OwnConnection", (Connection,), {"limits": settings.limits})
     return uvicorn.Config(
         make_app(settings, service),
         host=settings.host,

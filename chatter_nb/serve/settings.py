@@ -36,6 +36,7 @@ class Limits:
     source_s: float = 3600.0
     upload_timeout_s: float = 120.0  # for the whole body; the rate of a slow phone line
     header_timeout_s: float = 15.0
+    send_timeout_s: float = 300.0  # in which nothing is taken; a paused player takes nothing either
     request_timeout_s: float = 1800.0  # waiting and work together
     backlog_bytes: int = 64_000_000  # streamed audio that a slow client has not taken yet
     connections: int = 1000

@@ -10,8 +10,10 @@ from concurrent.futures import Future
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.types import Message, Receive, Scope, Send
 
 from chatter_nb.params import ConvertParams, SpeakParams
 from chatter_nb.runs import RunRecord
@@ -32,6 +34,16 @@ class _File(FileResponse):
     """Starlette's own pieces are 64 kB, each a thread's errand: 5 ms for 20 s of wav."""
 
     chunk_size = 1 << 20
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Starlette answers a Range that is none, or beyond the file, in plain text."""
+
+        async def checked(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] >= 400:
+                raise _bad_range(message["status"], Headers(raw=message["headers"]))
+            await send(message)
+
+        await super().__call__(scope, receive, checked)
 
 
 def hand_in(service: Service, params: AnyRun, listener: Listener | None = None) -> Task[Speech]:
@@ -98,6 +110,13 @@ def file_of(speech: Speech, name: str) -> Response:
         content_disposition_type="inline",
         headers=_about(speech),
     )
+
+
+def _bad_range(status: int, headers: Headers) -> Problem:
+    if size := headers.get("content-range"):
+        told = f"Range: the file has {size.rpartition('/')[2]} bytes"
+        return Problem(status, told, headers={"Content-Range": size})
+    return Problem(status, "Range: ask for bytes=FIRST-LAST, counted from 0")
 
 
 def _about(speech: Speech) -> dict[str, str]:
