@@ -18,6 +18,9 @@ from chatter_nb import warm
 
 # What only a kernel of one's own can honour; and traits that may change any of it.
 _FOREIGN = ("km", "kernel_manager_class", "config", "parent", "ipython_hist_file")
+# For a finished cell's output to arrive, which with Papermill is an error; nbclient's 4 s are over
+# on a machine that runs as many batches as it can, and then a run that was spoken has failed.
+_OUTPUT_TIMEOUT_S = 60
 
 
 class WarmEngine(NBClientEngine):
@@ -52,7 +55,8 @@ class WarmEngine(NBClientEngine):
         client = PapermillNotebookClient(  # as NBClientEngine makes it
             nb_man,
             **merge_kwargs(
-                remove_args(["input_path", "timeout", "startup_timeout"], **kwargs),
+                {"iopub_timeout": _OUTPUT_TIMEOUT_S}
+                | remove_args(["input_path", "timeout", "startup_timeout"], **kwargs),
                 timeout=execution_timeout if execution_timeout else kwargs.get("timeout"),
                 startup_timeout=start_timeout,
                 kernel_name=kernel_name,

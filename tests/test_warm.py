@@ -457,6 +457,27 @@ def test_a_cell_that_takes_too_long_is_an_error_in_it(tmp_path, new_kernel):
     new_kernel("CellTimeoutError")
 
 
+# The kernel flushes, replies, and then says that it is idle, through a thread that is held up here.
+LATE = """
+import sys, time
+flush = sys.stderr.flush
+
+def flush_and_be_late():
+    sys.stderr.flush = flush
+    flush()
+    get_ipython().kernel.iopub_thread.schedule(lambda: time.sleep(6))
+
+sys.stderr.flush = flush_and_be_late
+print("said")
+"""
+
+
+def test_output_that_comes_late_is_waited_for(tmp_path):
+    """As on a busy machine. Papermill's own engine takes 4 s for a failure; so may who asks."""
+    assert printed(LATE) == "said\n"
+    assert failed_cell(tmp_path / "out.ipynb", LATE, iopub_timeout=1).ename == "CellTimeoutError"
+
+
 def test_interrupt_on_timeout_keeps_the_kernel(tmp_path, same_kernel):
     """nbclient's own way with a timeout works as it does there."""
     sleep, options = "import time; time.sleep(30)", {"interrupt_on_timeout": True}
