@@ -3,7 +3,8 @@
 `python tests/colab_env.py [--torch] [--keep] FOLDER` builds a virtual environment in FOLDER with
 the versions that Colab brings, and a `google.colab` that its kernels load as Colab's do. A watched
 kernel runs the Colab cell, which installs this working tree by way of git; the same kernel then
-clicks the forms. The notebooks run by Papermill in an empty folder. With `--torch` Chatterbox is
+clicks the forms, and a real browser one of them, in the classic notebook: its widgets are those of
+ipywidgets 7. The notebooks run by Papermill in an empty folder. With `--torch` Chatterbox is
 installed too. Ends with a table and 1 if anything failed.
 """
 
@@ -19,11 +20,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
+from classic import speaks
 from notebook_cells import ROOT, colab_cell, repository
 
-# What is in use before the first cell runs, or must not move. The rest resolves of itself.
+from chatter_nb.errors import UnavailableError
+from chatter_nb.suites.lab import browser_path
+
+# What is in use before the first cell runs, or must not move. The rest resolves of itself. Of
+# widgetsnbextension Colab has 3.6.10, and does not use it: in a browser its `Output` fails.
 COLABS = (
-    *("ipywidgets==7.7.1", "ipykernel==6.17.1", "ipython==7.34.0", "widgetsnbextension==3.6.10"),
+    *("ipywidgets==7.7.1", "ipykernel==6.17.1", "ipython==7.34.0", "widgetsnbextension==3.6.1"),
     *("jupyter-client==7.4.9", "jupyter-core==5.8.1", "traitlets==5.7.1", "tornado==6.5.1"),
     *("pyzmq==26.2.1", "notebook==6.5.7", "numpy==2.1.3", "matplotlib==3.10.0"),
     *("pydantic==2.11.7", "setuptools==75.2.0", "scipy", "typer", "pyyaml", "tqdm", "packaging"),
@@ -134,6 +140,7 @@ def colab(folder: Path, python: str, torch: bool) -> list[Check]:
         check("token passed on", lambda: run(token), checks)
         for name, code in forms:
             check(name, lambda code=code: run(code), checks)
+    check("SpeakForm in a browser", lambda: in_a_browser(env, content), checks)
     for name, engine in SINGLE:
         check(name, lambda n=name, e=engine: single(env, content, n, e, source), checks)
     for name in ("03_batch", "05_compare"):
@@ -270,6 +277,15 @@ def execute(client, code: str) -> str:
         trace = "\n".join(reply["content"].get("traceback", []))
         raise Fault(f"{reply['content'].get('evalue')}\n{text}\n{trace}")
     return text.splitlines()[-1] if text else "as it should be"
+
+
+def in_a_browser(env: Path, content: Path) -> str:
+    """Left out, and told, where there is no browser."""
+    try:
+        browser_path()
+    except UnavailableError as error:
+        return f"left out: {error}"
+    return speaks(env, content, surroundings(env))
 
 
 def single(env: Path, content: Path, name: str, engine: str, source: str) -> str:
