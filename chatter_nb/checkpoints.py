@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from chatter_nb.disk import add_samples
@@ -117,10 +118,14 @@ def fetch(model: str) -> Path:
     A file appears there under its name only when it is whole. Raises `UnavailableError` without a
     network, naming what is missing and where it belongs.
     """
-    from huggingface_hub import snapshot_download
-
     if model not in MODELS:
         raise InputError(f"no model '{model}'; there are: {', '.join(MODELS)}")
+    if find_spec("huggingface_hub") is None:
+        raise UnavailableError(
+            "huggingface_hub is not installed, which fetches models; it comes with: make chatterbox"
+        )
+    from huggingface_hub import snapshot_download
+
     files = MODELS[model]
     try:
         folder = Path(snapshot_download(files.repo, allow_patterns=list(files.names)))

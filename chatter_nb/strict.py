@@ -10,7 +10,7 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
@@ -255,14 +255,19 @@ def _first_causes(problems: Any) -> list[Any]:
     return [p for p in problems if p["type"] != "too_short" or p["loc"][0] not in items]
 
 
+def unknown_name(name: str, known: Sequence[str]) -> str:
+    """That there is no such parameter, and the nearest one, or all of them."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'?" if near else "known: " + ", ".join(known)
+    return f"unknown parameter '{name}': {hint}"
+
+
 def _explain(problem: Any, cls: type[StrictParams]) -> str:
     """One line for one pydantic problem: name, value, what is valid."""
     name = ".".join(part for part in problem["loc"] if isinstance(part, str))
     value = problem["input"]
     if problem["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(name, cls.model_fields, n=1, cutoff=0.5)
-        hint = f"did you mean '{near[0]}'?" if near else "known: " + ", ".join(cls.model_fields)
-        return f"unknown parameter '{name}': {hint}"
+        return unknown_name(name, list(cls.model_fields))
     if not name:  # a rule over several fields carries its own whole message
         return problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error":

@@ -45,6 +45,16 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def until(true, *, within_s: float = 30.0):
+    """Ask until the answer is something; that."""
+    end_s = time.monotonic() + within_s
+    while time.monotonic() < end_s:
+        if found := true():
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"not within {within_s} s")
+
+
 @contextmanager
 def serving(folder: Path, *args: str, env: Mapping[str, str] | None = None) -> Iterator[Server]:
     """`chatter-nb serve` with outputs and voices under `folder`; killed at the end if it lives."""

@@ -145,6 +145,14 @@ def test_an_unknown_model_comes_with_those_there_are(cli):
     assert "no model 'chatterbot'; there are: chatterbox, chatterbox-multilingual" in done.stderr
 
 
+def test_fetch_without_the_hubs_client_says_what_brings_it(monkeypatch):
+    monkeypatch.setattr("chatter_nb.checkpoints.find_spec", lambda name: None)
+    with pytest.raises(
+        UnavailableError, match="it comes with: make chatterbox"
+    ):
+        fetch("chatterbox")
+
+
 def test_fetch_asks_the_hub_for_this_models_files_only(monkeypatch, tmp_path, tiny):
     """A stand-in for the hub's client: there is no network here."""
     import huggingface_hub

@@ -4,6 +4,7 @@ import io
 import json
 import re
 import shutil
+import socket
 import subprocess
 import threading
 import time
@@ -20,12 +21,13 @@ pytest.importorskip("fastapi", reason="needs the extra [serve]")
 pytest.importorskip("av", reason="needs the extra [serve]")
 
 import av
+import httpx
 from fastapi.testclient import TestClient
-from serving import settings_in
+from serving import settings_in, until
 
 from chatter_nb.audio import inspect_audio
 from chatter_nb.engines.registry import entries
-from chatter_nb.errors import InputError, ParamError
+from chatter_nb.errors import InputError, OutputError, ParamError
 from chatter_nb.params import ConvertParams, SpeakParams
 from chatter_nb.runs import RunFolder
 from chatter_nb.serve.bodies import WITHHELD, json_schema, open_names, parse_json
@@ -244,6 +246,38 @@ def test_a_fault_is_told_with_name_and_value(client):
     assert set(answer) == {"success", "error", "detail", "error_code", "timestamp"}
 
 
+@pytest.mark.parametrize("route", ["tts", "jobs"])
+def test_a_misspelt_text_is_named_and_not_missed(route, client):
+    answer = client.post(f"/api/v1/{route}", json={"txt": "Hello."})
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == "unknown parameter 'txt': did you mean 'text'?"
+
+
+def test_what_a_request_may_say_is_listed_and_nothing_else(client):
+    """Where no name is near, all that are open; what stands in the address is told so."""
+    told = client.post("/api/v1/tts", json={"text": "x", "qqq": 1}).json()["detail"]
+    assert told.startswith("unknown parameter 'qqq': known: text, ")
+    assert not {"device", "outputs_dir", "run_name"} & set(re.findall(r"\w+", told))
+    told = client.post("/api/v1/tts", json={"text": "x", "stream": True}).json()["detail"]
+    assert "?stream=true" in told
+
+
+def test_letters_of_all_kinds_are_readable_in_an_error(client):
+    """In the bytes too, as curl shows them; half a letter, which UTF-8 has not, stays escaped."""
+    answer = client.post("/api/v1/tts", json={"text": "Привет."})
+    assert "П" in answer.content.decode()
+    kind = {"Content-Type": "application/json"}
+    half = client.post("/api/v1/tts", content=rb'{"text": "x", "voice": "\ud800"}', headers=kind)
+    assert half.status_code in (404, 422)
+    assert half.json()["success"] is False
+
+
+def test_a_method_that_a_route_does_not_have_comes_with_those_it_has(client):
+    answer = client.get("/api/v1/tts")
+    assert answer.status_code == 405
+    assert answer.json()["detail"] == "/api/v1/tts does not take GET: use POST"
+
+
 # -- speech
 
 
@@ -298,11 +332,12 @@ def test_a_voice_that_is_not_there_is_a_404_that_lists_the_known(client):
 
 
 def test_a_recording_cannot_be_cloned_by_the_embedded_voice(client):
-    """A form's recording reaches the engine, whose own sentence is the answer."""
+    """Told without the place where it was kept."""
     files = {"text": (None, "Hello."), "voice": ("me.flac", READING.read_bytes())}
     answer = client.post("/api/v1/tts", files=files)
     assert answer.status_code == 422
-    assert "cannot clone" in answer.json()["detail"]
+    detail = answer.json()["detail"]
+    assert detail == "voice: engine 'hibari' clones no recording, and no engine here does"
 
 
 def test_a_conversion_of_uploads_keeps_the_duration_and_leaves_no_upload(client, settings):
@@ -645,6 +680,41 @@ def test_a_cancelled_job_stays_cancelled(settings):
         assert Jobs(Service(settings())).resume() == 0
 
 
+def test_a_cancelled_job_says_how_far_it_came(settings):
+    """When it was cancelled, and ever after."""
+    with speaking_with(ToneEngine()) as engine:
+        service = Service(settings())
+        jobs = Jobs(service)
+        plain, held = engine.synthesize, threading.Event()
+
+        def slow(requests):
+            for number, one in enumerate(plain(requests)):
+                assert number < 2 or held.wait(20)
+                yield one
+
+        engine.synthesize = slow
+        name = jobs.add({"text": "First.\n\nSecond.\n\nThird.\n\nFourth."}).id
+        until(lambda: jobs.find(name).done == 2)
+        cancelled = jobs.cancel(name)
+        held.set()
+        until(lambda: not jobs.active(name))
+        later = jobs.find(name)
+        assert (later.done, later.total) == (cancelled.done, cancelled.total) == (2, 4)
+        assert later.audio_s == cancelled.audio_s > 0
+        service.close()
+
+
+def test_a_job_for_a_model_that_is_not_here_is_refused(settings, monkeypatch):
+    """At once, and not left in line for ever."""
+    pytest.importorskip("chatterbox", reason="needs chatterbox-tts")
+    monkeypatch.setattr("chatter_nb.serve.service.cached", lambda model: None)
+    jobs = Jobs(Service(settings(engine="chatterbox")))
+    with pytest.raises(Problem, match="chatter-nb fetch chatterbox") as told:
+        jobs.add({"text": "Hello."})
+    assert told.value.status == 503
+    assert jobs.all() == []
+
+
 def test_a_job_that_fails_says_why_and_is_not_tried_for_ever(settings):
     """Failed is an end: the next server leaves it alone."""
     with speaking_with(ToneEngine(fail_at=0)):
@@ -727,3 +797,20 @@ def test_a_server_that_cannot_begin_says_why(cli, tmp_path):
     assert "cannot write to" in told
     told = cli("serve", "--host", "0.0.0.0", check=2).stderr
     assert "--api-key-env" in told
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        told = cli("serve", "--port", port, "--outputs", tmp_path / "out", check=2).stderr
+    assert f"cannot listen on 127.0.0.1 at port {port}: Address already in use; choose" in told
+
+
+def test_two_servers_do_not_share_a_folder(settings, monkeypatch):
+    """They would do each other's jobs; one after the other they may."""
+    monkeypatch.setattr("chatter_nb.serve.server._WAIT_S", 0.1)
+    with (
+        running(settings(port=0)),
+        pytest.raises(OutputError, match=r"another server works in .*--outputs"),
+        running(settings(port=0)),
+    ):
+        pass
+    with running(settings(port=0)) as url:
+        assert httpx.get(f"{url}/api/v1/health").status_code == 200

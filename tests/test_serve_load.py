@@ -22,7 +22,7 @@ pytest.importorskip("av", reason="needs the extra [serve]")
 
 import httpx
 import psutil
-from serving import Server, serving
+from serving import Server, serving, until
 from test_serve import RATE, decoded
 
 from chatter_nb.params import SpeakParams
@@ -75,16 +75,6 @@ def direct(tmp_path):
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def until(true, *, within_s: float = 30.0):
-    """Ask until the answer is something; that."""
-    end_s = time.monotonic() + within_s
-    while time.monotonic() < end_s:
-        if found := true():
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"not within {within_s} s")
 
 
 # -- many at once

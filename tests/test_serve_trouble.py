@@ -16,7 +16,7 @@ pytest.importorskip("av", reason="needs the extra [serve]")
 
 import httpx
 from fastapi.testclient import TestClient
-from serving import serving, settings_in
+from serving import serving, settings_in, until
 
 from chatter_nb.errors import InputError
 from chatter_nb.runs import RunFolder
@@ -55,14 +55,6 @@ def settings(tmp_path):
 def client(settings):
     with TestClient(make_app(settings()), base_url="http://localhost") as client:
         yield client
-
-
-def until(true, *, within_s: float = 20.0):
-    end_s = time.monotonic() + within_s
-    while not (found := true()):
-        assert time.monotonic() < end_s
-        time.sleep(0.02)
-    return found
 
 
 def refused(answer: httpx.Response, *told: str) -> None:

@@ -81,6 +81,9 @@ def test_a_text_is_spoken_and_the_history_keeps_it(server, width, scheme):
         )
         link = page.locator(".take a").first.get_attribute("href")
         assert httpx.get(server.url + link).content[:4] == b"RIFF"
+        text_of(page).fill("It costs 5 €.")
+        press(page, "Speak")
+        page.get_by_text("Note: hibari passes over €").wait_for()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert [url for url in foreign if not url.startswith(("blob:", "data:"))] == []
 
@@ -133,7 +136,7 @@ def test_uploads_are_converted(server):
         page.goto(f"{server.url}/ui")
         page.get_by_role("tab", name="Convert").click()
         for part, path in (("source", READING), ("target", TARGET)):
-            block = page.locator(".block").filter(has_text=f"{part}, a recording")
+            block = page.locator(".block").filter(has_text=f"or upload a {part}")
             block.locator("input[type=file]").last.set_input_files(path)
             block.locator("#waveform").last.wait_for()
         press(page, "Convert")
@@ -150,11 +153,14 @@ def test_voices_follow_the_engine(tmp_path):
     shutil.copy(TARGET, voices / "anna.flac")
     with running(own_settings(tmp_path, voices_dir=str(voices))) as url, browser_page() as page:
         page.goto(f"{url}/ui")
-        upload = page.locator(".block").filter(has_text="voice, a recording")
+        upload = page.locator(".block").filter(has_text="or upload a voice")
         page.get_by_label("engine").first.click()
         expect(upload).not_to_be_visible()
+        knob = page.get_by_label("exaggeration")
+        expect(knob).not_to_be_visible()
         page.get_by_role("option", name="chatterbox", exact=True).click()
         expect(upload).to_be_visible()
+        expect(knob).to_be_visible()
         page.get_by_label("voice").first.click()
         expect(page.get_by_role("option", name="anna")).to_be_visible()
 
@@ -165,7 +171,7 @@ def test_an_upload_that_is_too_large_is_refused(tmp_path):
     with running(small) as url, browser_page() as page:
         page.goto(f"{url}/ui")
         page.get_by_role("tab", name="Convert").click()
-        block = page.locator(".block").filter(has_text="source, a recording")
+        block = page.locator(".block").filter(has_text="or upload a source")
         block.locator("input[type=file]").last.set_input_files(READING)
         page.get_by_text("maximum").first.wait_for()
 

@@ -23,6 +23,7 @@ from chatter_nb.serve.bodies import (
     FORM,
     JSON,
     Asked,
+    check_names,
     form_schema,
     json_schema,
     read_body,
@@ -126,6 +127,7 @@ async def speak(request: Request, service: Served, stream: Live = False) -> Any:
     In a form, `voice` may be a recording to clone.
     """
     asked = await read_body(request, SpeakParams)
+    check_names(SpeakParams, asked.values)
     check_length(asked.values, "text", service.settings.limits.text_chars)
     return await _answered(request, service, SpeakParams, asked, stream=stream)
 

@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from chatter_nb.params import SpeakParams
 from chatter_nb.serve.api import Served, audio_responses, known_query
-from chatter_nb.serve.bodies import JSON, json_of, json_schema
+from chatter_nb.serve.bodies import JSON, check_names, json_of, json_schema
 from chatter_nb.serve.jobs import Job, Jobs
 from chatter_nb.serve.problems import RESPONSES, Problem
 from chatter_nb.serve.settings import Limits
@@ -81,6 +81,7 @@ async def add(request: Request, service: Served, jobs: Kept) -> JobAnswer:
     if media_type != JSON:
         raise Problem(415, f"Content-Type says {media_type!r}: send {JSON}")
     values = await json_of(request)
+    check_names(SpeakParams, values)
     check_length(values, "text", service.settings.limits.job_text_chars)
     return JobAnswer.of(await run_in_threadpool(jobs.add, values))
 

@@ -80,7 +80,7 @@ async def voices(
 async def add(
     request: Request,
     service: Served,
-    name: Annotated[str, Form(pattern=r"^[A-Za-z0-9_-]{1,64}$")],
+    name: Annotated[str, Form(json_schema_extra={"pattern": r"^[A-Za-z0-9_-]{1,64}$"})],
     file: Annotated[UploadFile, File(description="6 to 15 s of one person speaking")],
 ) -> AddedAnswer:
     """Keep a recording as a voice."""

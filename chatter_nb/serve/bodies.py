@@ -18,6 +18,7 @@ from starlette.requests import Request
 from chatter_nb.errors import ParamError
 from chatter_nb.params import ConvertParams, SpeakParams
 from chatter_nb.serve.problems import Problem
+from chatter_nb.strict import unknown_name
 
 Params = TypeVar("Params", SpeakParams, ConvertParams)
 
@@ -33,6 +34,9 @@ WITHHELD = frozenset(
 )
 # Parts of a form that may hold a recording instead of a name.
 RECORDINGS = {SpeakParams: ("voice",), ConvertParams: ("source", "target")}
+_STAND_IN = {SpeakParams: {"text": "x"}, ConvertParams: {"source": "x"}}
+# Not of the body.
+_ELSEWHERE = {"stream": "stream: it stands in the address, as ?stream=true"}
 _MAX_FIELDS = 60
 _SMALL_BYTES = 16_384  # parsed in less time than another thread begins
 
@@ -92,13 +96,30 @@ def conversion_params(values: Mapping[str, Any], own: Mapping[str, Any]) -> Conv
 
 def _params(kind: type[Params], values: Mapping[str, Any], own: Mapping[str, Any]) -> Params:
     """`values` of a client with the server's `own`. Raises `ParamError` that names every fault."""
-    withheld = sorted(WITHHELD & values.keys())
-    if withheld:
-        raise ParamError(
-            f"{', '.join(withheld)}: not for a request to say; it may say: "
-            + ", ".join(open_names(kind))
-        )
+    check_names(kind, values)
     return kind.create({**values, **own}, where="request")
+
+
+def check_names(kind: type[Params], values: Mapping[str, Any]) -> None:
+    """Raises `ParamError` for names that a request may not hold, with those that it may.
+
+    Before a text is missed, which may be there by a wrong name; other faults are told with it.
+    """
+    known = open_names(kind)
+    withheld = sorted(WITHHELD & values.keys())
+    lines = [f"{', '.join(withheld)}: not for a request to say"] if withheld else []
+    unknown = sorted(values.keys() - kind.model_fields.keys())
+    lines += [_ELSEWHERE.get(name) or unknown_name(name[:80], known) for name in unknown]
+    if withheld and not unknown:
+        lines[0] += f"; it may say: {', '.join(known)}"
+    if not lines:
+        return
+    rest = {name: value for name, value in values.items() if name in known}
+    try:
+        kind.create({**rest, **_STAND_IN[kind]}, where="request")
+    except ParamError as error:
+        lines.append(str(error))
+    raise ParamError("\n".join(lines))
 
 
 def open_names(kind: type[SpeakParams] | type[ConvertParams]) -> list[str]:

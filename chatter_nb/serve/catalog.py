@@ -8,10 +8,11 @@ from typing import Any
 
 from chatter_nb.checkpoints import cached
 from chatter_nb.engines.registry import EngineEntry, entries, entry
+from chatter_nb.errors import ParamError
 from chatter_nb.models import Choice, pick_engine
 from chatter_nb.params import ConvertParams, SpeakParams
 from chatter_nb.project import resolve_path
-from chatter_nb.serve.bodies import conversion_params, speech_params
+from chatter_nb.serve.bodies import check_names, conversion_params, speech_params
 from chatter_nb.serve.problems import Problem
 from chatter_nb.serve.settings import Settings
 from chatter_nb.serve.uploads import DEFAULT_VOICE, NAME
@@ -80,6 +81,8 @@ class Catalog:
         params = speech_params({**values, **_paths(uploads)}, own)
         engine = self._offered(params.engine)
         voice = "" if params.voice == DEFAULT_VOICE else params.voice
+        if "voice" in uploads and not self.clones(engine):
+            raise ParamError(f"voice: engine '{engine}' clones no recording{self._cloners()}")
         if voice and "voice" not in uploads and voice not in self.voices(engine):
             raise self.no_voice(voice, engine)
         own = {"engine": engine, "voice": voice}
@@ -92,6 +95,9 @@ class Catalog:
         uploads: Mapping[str, Path] = _NO_UPLOADS,
     ) -> ConvertParams:
         """Likewise; `source` and `target` are recordings in the voices folder, or uploads."""
+        check_names(ConvertParams, values)
+        if not values.get("source") and "source" not in uploads:
+            raise ParamError("source: name a recording of the voices folder, or send one")
         own = self._settings.own(ConvertParams) | {"run_name": run_name}
         params = conversion_params({**values, **_paths(uploads)}, own)
         engine = self._offered(params.engine, convert=True)
@@ -109,6 +115,11 @@ class Catalog:
         known = ", ".join(self.voices(engine) if engine else self.recordings()) or "none"
         whose = f"engine '{engine}' has" if engine else "the voices folder has"
         return Problem(404, f"no voice {name[:80]!r}; {whose}: {known}")
+
+    def _cloners(self) -> str:
+        """Who does, to end a sentence."""
+        names = [name for name in self.engines() if self.clones(name)]
+        return f"; choose engine: {' or '.join(names)}" if names else ", and no engine here does"
 
     def _offered(self, engine: str, *, convert: bool = False) -> str:
         if engine == "auto":

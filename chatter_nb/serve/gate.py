@@ -105,7 +105,9 @@ class Gate:
         """`receive`, which raises `Problem` for a body that is too large or too slow."""
         limit = self._body_bytes(scope["path"], headers)
         told = headers.get("content-length", "")
-        too_large = Problem(413, f"the body may have {limit:,} bytes here")
+        longer = "; longer texts are jobs: POST /api/v1/jobs"
+        hint = longer if limit == self._settings.limits.json_bytes else ""
+        too_large = Problem(413, f"the body may have {limit:,} bytes here{hint}")
         if told.isascii() and told.isdigit() and int(told[:20]) > limit:
             raise too_large
         deadline_s = time.monotonic() + self._settings.limits.upload_timeout_s

@@ -36,12 +36,15 @@ _PASSING = (429, 503, 507)
 
 
 class _Asked(BaseModel):
-    """A job's file. `error` without `ended` is why it waits."""
+    """A job's file: `error` without `ended` is why it waits, the figures how far one came."""
 
     created: str
     values: dict[str, Any]
     ended: Status | None = None
     error: str | None = None
+    done: int = 0
+    total: int = 0
+    audio_s: float = 0.0
 
     @property
     def text_chars(self) -> int:
@@ -78,7 +81,7 @@ class Jobs:
         It is on disk before it is in line: what was accepted is not forgotten.
         """
         name = new_name("job")
-        self._service.catalog.speech(values, name)
+        self._service.check_here(self._service.catalog.speech(values, name))
         self._write(name, _Asked(created=utc_now(), values=dict(values)))
         try:
             self._begin(name, values)
@@ -111,18 +114,19 @@ class Jobs:
         asked = self._read(name) if is_name(name) else None
         if asked is None:
             raise Problem(404, f"there is no job {name[:80]!r}")
-        step = self._steps.get(name)
+        begun = self._steps.get(name)
+        step = begun or asked
         record = self.folder(name).record()
         proved = record if record and record.status == "ok" else None
         chunks = len(proved.chunks) if proved else 0
         return Job(
             id=name,
-            status=_status(asked.ended, proved is not None, step is not None),
+            status=_status(asked.ended, proved is not None, begun is not None),
             created=asked.created,
             text_chars=asked.text_chars,
-            done=chunks or (step.done if step else 0),
-            total=chunks or (step.total if step else 0),
-            audio_s=proved.audio_s if proved else step.audio_s if step else 0.0,
+            done=chunks or step.done,
+            total=chunks or step.total,
+            audio_s=proved.audio_s if proved else step.audio_s,
             error=None if proved else asked.error,
             files=tuple(file.name for file in proved.files) if proved else (),
         )
@@ -203,8 +207,11 @@ class Jobs:
     def _note(self, name: str, how: Status | None, error: str | None = None) -> None:
         asked = self._read(name)
         if asked and not asked.ended:
+            told: dict[str, Any] = {"ended": how, "error": error}
+            if step := self._steps.get(name):
+                told |= {"done": step.done, "total": step.total, "audio_s": step.audio_s}
             try:
-                self._write(name, asked.model_copy(update={"ended": how, "error": error}))
+                self._write(name, asked.model_copy(update=told))
             except ChatterError as full:  # it will be looked at again by the next server
                 log.error("job %s: %s", name, full)
 

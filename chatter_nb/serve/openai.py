@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
@@ -193,7 +192,6 @@ def _no_model(model: str, catalog: Catalog) -> Problem:
 
 async def _events(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Audio as server-sent events. What breaks it off is an event too, then the stream ends."""
-    start_s = time.monotonic()
     try:
         async for data in pieces:
             yield _event("speech.audio.delta", audio=base64.b64encode(data).decode())
@@ -201,7 +199,7 @@ async def _events(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         problem = problem_of(error)
         yield _event("error", message=str(problem), code=problem.code.lower())
         return
-    yield _event("speech.audio.done", seconds=round(time.monotonic() - start_s, 3))
+    yield _event("speech.audio.done")
 
 
 def _event(kind: str, **values: Any) -> bytes:

@@ -149,7 +149,7 @@ def answer(problem: Problem, *, openai: bool = False) -> Response:
         kind = "invalid_request_error" if problem.status < 500 else "server_error"
         code = problem.code.lower()
         body["error"] = {"message": told, "type": kind, "param": None, "code": code}
-    # ASCII: a text's lone surrogates come back in a message, and UTF-8 has no bytes for them.
-    return Response(
-        json.dumps(body), problem.status, problem.headers, media_type="application/json"
-    )
+    # A text's lone surrogates come back in a message, and UTF-8 has no bytes for them: they stay
+    # escaped, as JSON writes them too.
+    told_json = json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    return Response(told_json, problem.status, problem.headers, media_type="application/json")

@@ -5,24 +5,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 import sys
 import threading
 import time
 import webbrowser
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from filelock import FileLock, Timeout
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import RedirectResponse, Response
 
 from chatter_nb import __version__
-from chatter_nb.errors import ChatterError, OutputError
+from chatter_nb.errors import ChatterError, InputError, OutputError
+from chatter_nb.planning import count
+from chatter_nb.runs import LOCKS
 from chatter_nb.serve import api, api_about, api_jobs, api_voices, openai
 from chatter_nb.serve.connection import Connection
 from chatter_nb.serve.gate import OPENAI, UI, Gate
@@ -38,6 +43,7 @@ log = logging.getLogger("chatter_nb.serve")
 # 5 ms, twice a request, are as long as all the rest that HTTP adds.
 SWITCH_S = 0.0005
 _SWEEP_S = 60.0
+_WAIT_S = CHUNK_GRACE_S + 3  # for a server that is about to end
 
 
 def make_app(settings: Settings, service: Service | None = None) -> FastAPI:
@@ -48,7 +54,7 @@ def make_app(settings: Settings, service: Service | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if begun := await run_in_threadpool(jobs.resume):
-            log.info("%d jobs go on", begun)
+            log.info("%s left by the server before", count(begun, "job"))
         sweeping = asyncio.ensure_future(_sweep(service, jobs))
         yield
         sweeping.cancel()
@@ -88,16 +94,48 @@ def make_app(settings: Settings, service: Service | None = None) -> FastAPI:
     return app
 
 
-def _prepare(service: Service) -> None:
-    """What may fail, before anybody is let in."""
+@contextmanager
+def _prepared(service: Service) -> Iterator[None]:
+    """What may fail, before anybody is let in; the outputs folder is held for this server alone.
+
+    Two would do each other's jobs. One that is about to end is waited for.
+    """
+    outputs = service.settings.outputs
+    lock = FileLock(outputs / LOCKS / "serve.lock", timeout=_WAIT_S)
     try:
-        service.settings.outputs.mkdir(parents=True, exist_ok=True)
+        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise OutputError(
+            f"another server works in {outputs}: end it, or choose another folder (--outputs)"
+        ) from None
     except OSError as error:
-        told = f"cannot write to {service.settings.outputs}: {error.strerror}; choose --outputs"
+        told = f"cannot write to {outputs}: {error.strerror}; choose --outputs"
         raise OutputError(told) from error
-    service.catalog.import_engines()
-    if service.settings.preload:
-        service.preload()
+    try:
+        service.catalog.import_engines()
+        if service.settings.preload:
+            service.preload()
+        yield
+    finally:
+        lock.release()
+
+
+def _listening(settings: Settings) -> socket.socket:
+    """Raises `InputError` where the port is another's: uvicorn would end the process."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    opened = socket.socket(family)
+    try:
+        if os.name != "nt":  # there it would share the port
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind((settings.host, settings.port))
+    except OSError as error:
+        opened.close()
+        raise InputError(
+            f"cannot listen on {settings.host} at port {settings.port}: {error.strerror}; choose "
+            "another --port, or 0 for any that is free"
+        ) from error
+    return opened
 
 
 async def _sweep(service: Service, jobs: Jobs) -> None:
@@ -128,6 +166,7 @@ def _add_errors(app: FastAPI) -> None:
         headers = dict(error.headers or {})
         if status == 405 and (allowed := _methods(app, request)):
             headers["Allow"] = allowed
+            told = f"{request.url.path[:200]} does not take {request.method}: use {allowed}"
         return answered(request, Problem(status, told, headers=headers))
 
     async def fields(request: Request, error: Exception) -> Response:
@@ -171,7 +210,7 @@ class _Server(uvicorn.Server):
         if not self.started:
             return
         settings, choice = self._service.settings, self._service.catalog.choice()
-        port = self.servers[0].sockets[0].getsockname()[1]
+        port = sockets[0].getsockname()[1]
         page = f"http://{'localhost' if settings.is_local else settings.host}:{port}{UI}"
         log.info("%s speaks at %s; Ctrl-C ends it", choice, page)
         if self._open_page:
@@ -190,34 +229,36 @@ def _end(service: Service) -> None:
 
 
 def serve(settings: Settings, *, open_page: bool = False) -> None:
-    """Serve until a signal; raises `OutputError` or `Problem` where it cannot begin."""
-    service = Service(settings)
-    _prepare(service)
-    sys.setswitchinterval(SWITCH_S)
-    server = _Server(_config(settings, service), service, open_page=open_page)
-    with suppress(KeyboardInterrupt):  # uvicorn has ended in order, and raises it once more
-        server.run()
+    """Serve until a signal. Raises `InputError`, `OutputError` or `Problem` if it cannot begin."""
+    with _listening(settings) as opened:
+        service = Service(settings)
+        with _prepared(service):
+            sys.setswitchinterval(SWITCH_S)
+            server = _Server(_config(settings, service), service, open_page=open_page)
+            with suppress(KeyboardInterrupt):  # uvicorn has ended in order, and raises it once more
+                server.run(sockets=[opened])
 
 
 @contextmanager
 def running(settings: Settings) -> Iterator[str]:
     """A server in a thread of this process, for a benchmark or a notebook; its address."""
-    service = Service(settings)
-    _prepare(service)
-    server = uvicorn.Server(_config(settings, service))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    try:
-        while not server.started:
-            if not thread.is_alive():
-                raise OutputError(f"no server could be started on port {settings.port}")
-            time.sleep(0.02)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://{settings.host}:{port}"
-    finally:
-        server.should_exit = True
-        _end(service)
-        thread.join()
+    with _listening(settings) as opened:
+        address = f"http://{settings.host}:{opened.getsockname()[1]}"
+        service = Service(settings)
+        with _prepared(service):
+            server = uvicorn.Server(_config(settings, service))
+            thread = threading.Thread(target=server.run, args=([opened],), daemon=True)
+            thread.start()
+            try:
+                while not server.started:
+                    if not thread.is_alive():
+                        raise OutputError(f"no server could be started at {address}")
+                    time.sleep(0.02)
+                yield address
+            finally:
+                server.should_exit = True
+                _end(service)
+                thread.join()
 
 
 def _config(settings: Settings, service: Service) -> uvicorn.Config:

@@ -154,6 +154,8 @@ class Service:
         """Load an engine if it is not. Raises `Problem` 503 for whatever keeps it from loading."""
         key = f"{CONVERT}{name}" if convert else name
         first = key not in self.loaded
+        if first:
+            self.check_here(params, convert=convert)
         try:
             if first:
                 self._look(name, params, convert=convert)
@@ -176,13 +178,17 @@ class Service:
             self.metrics.loaded(key)
         return model
 
-    def _look(self, name: str, params: SpeakParams | ConvertParams, *, convert: bool) -> None:
-        problems, files = Problems(), entry(name, convert=convert).files
+    def check_here(self, params: SpeakParams | ConvertParams, *, convert: bool = False) -> None:
+        """Raises `Problem` 503 where a run's model is not on this machine: none is fetched."""
+        files = entry(params.engine, convert=convert).files
         if files and not params.checkpoint and cached(files) is None:
             raise not_ready(
-                f"engine '{name}': its model is not on this machine; its owner can bring it with: "
-                f"chatter-nb fetch {files}"
+                f"engine '{params.engine}': its model is not on this machine; its owner can bring "
+                f"it with: chatter-nb fetch {files}"
             )
+
+    def _look(self, name: str, params: SpeakParams | ConvertParams, *, convert: bool) -> None:
+        problems = Problems()
         look_ahead(name, params, problems, convert=convert)
         problems.raise_any()
 

@@ -16,6 +16,8 @@ from typing import Any
 import gradio as gr
 from fastapi import FastAPI
 
+from chatter_nb.engines.base import KNOBS
+from chatter_nb.engines.registry import entry
 from chatter_nb.errors import Cancelled
 from chatter_nb.execution import Progress
 from chatter_nb.fields import COMMON, Field, fields_of
@@ -88,6 +90,7 @@ class _Sheet:
         self._running: dict[str, Task[Speech]] = {}  # by the page that waits for it
         self._names: list[str] = []
         self._inputs: list[Any] = []
+        self._followers: dict[str, Any] = {}  # what another engine changes
 
     def draw(self) -> None:
         """Common fields in sight, the others folded; below them the buttons, and what was made."""
@@ -104,31 +107,36 @@ class _Sheet:
                 status = gr.HTML(elem_classes=["result"])
                 made = gr.HTML()
                 history = gr.State([])
+        followers = list(self._followers.values())
+        self._engine.change(self._follow, self._engine, followers, api_visibility="private")
         inputs = [history, *self._inputs]
         open_to_all: dict[str, Any] = {"api_visibility": "private"}
         go.click(self._run, inputs, [status, made, history], concurrency_limit=None, **open_to_all)
         stop.click(self._cancel, None, None, queue=False, **open_to_all)
 
     def _add(self, names: list[str]) -> None:
-        """Short ones beside each other, as many as the page is wide."""
+        """Short ones beside each other, as many as the page is wide; a recording by name or upload
+        is a choice of its own."""
         fields = fields_of(self._kind)
-        for _, alike in groupby(names, lambda name: name in _WIDE):
+        recordings = RECORDINGS[self._kind]
+        for _, alike in groupby(names, lambda name: name if name in recordings else name in _WIDE):
             with gr.Row():
                 for name in alike:
                     self._draw(name, fields[name])
 
     def _draw(self, name: str, field: Field) -> None:
-        made = control(field, self._choices(name))
+        made = control(field, self._choices(name), visible=self._takes("auto", name))
         self._keep(name, made)
-        if name == "engine" and not self._convert:
+        if name == "engine":
             self._engine = made
+        if name == "voice" or name in KNOBS:
+            self._followers[name] = made
         if name in RECORDINGS[self._kind]:
             shown = name != "voice" or self._clones("auto")
-            upload = recording(f"{field.label}, a recording", visible=shown)
+            upload = recording(f"or upload a {field.label}", visible=shown)
             self._keep(f"{name} recording", upload)
-        if name == "voice":
-            both = [made, upload]
-            self._engine.change(self._voices, self._engine, both, api_visibility="private")
+            if name == "voice":
+                self._followers[f"{name} recording"] = upload
 
     def _keep(self, name: str, made: Any) -> None:
         self._names.append(name)
@@ -143,17 +151,33 @@ class _Sheet:
             return catalog.voices(catalog.choice().name)
         return ["", *catalog.recordings()] if name in RECORDINGS[self._kind] else None
 
-    def _voices(self, engine: str) -> tuple[Any, Any]:
-        """Another engine's voices; a recording only where it is cloned, an earlier one gone."""
-        names = self._service.catalog.voices(self._speaker(engine))
-        upload = gr.update(visible=self._clones(engine), value=None)
-        return gr.update(choices=names, value=names[0]), upload
+    def _follow(self, engine: str) -> list[Any]:
+        """Another engine's voices and knobs; a recording only where it is cloned. What goes out of
+        sight is as if it had not been set.
+        """
+        return [self._followed(name, engine) for name in self._followers]
+
+    def _followed(self, name: str, engine: str) -> Any:
+        if name == "voice":
+            names = self._service.catalog.voices(self._named(engine))
+            return gr.update(choices=names, value=names[0])
+        if name in KNOBS:
+            default = fields_of(self._kind)[name].default
+            return gr.update(visible=self._takes(engine, name), value=default)
+        return gr.update(visible=self._clones(engine), value=None)
+
+    def _takes(self, engine: str, name: str) -> bool:
+        """Whether an engine takes a parameter; those that are not of engines all do."""
+        taken = entry(self._named(engine), convert=self._convert).takes
+        return name not in KNOBS or name in taken
 
     def _clones(self, engine: str) -> bool:
-        return self._service.catalog.clones(self._speaker(engine))
+        return self._service.catalog.clones(self._named(engine))
 
-    def _speaker(self, engine: str) -> str:
-        return self._service.catalog.choice().name if engine == "auto" else engine
+    def _named(self, engine: str) -> str:
+        """What `auto` stands for here."""
+        choice = self._service.catalog.choice(convert=self._convert)
+        return choice.name if engine == "auto" else engine
 
     def _cancel(self, request: gr.Request) -> None:
         if task := self._running.get(str(request.session_hash)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from html import escape
+from textwrap import shorten
 from typing import Any
 
 import gradio as gr
@@ -49,12 +50,12 @@ def _refuse_address(place: Any) -> None:
         raise gr.Error("no address is fetched: upload the recording itself")
 
 
-def control(field: Field, choices: list[str] | None) -> Any:
+def control(field: Field, choices: list[str] | None, *, visible: bool = True) -> Any:
     """What a field is set with. `choices` are those of this server, where they are its own.
 
     Left alone, an optional one stays None: the engine's own.
     """
-    told: dict[str, Any] = {"label": _label(field), "info": field.hint}
+    told: dict[str, Any] = {"label": _label(field), "info": field.hint, "visible": visible}
     if choices is not None:
         return gr.Dropdown(choices=choices, value=choices[0], **told)
     if field.kind == "choices":
@@ -108,7 +109,7 @@ def steps(told: Sequence[tuple[float, Progress]]) -> str:
 def player(speech: Speech, values: dict[str, Any]) -> str:
     """A finished run: what it is of, a player, every file to download."""
     record, files = speech.record, told_of(speech)["files"]
-    text = str(values.get("text") or "a recording")[:_BEGINNING]
+    text = shorten(str(values.get("text") or "a recording"), _BEGINNING, placeholder=" …")
     voice = values.get("voice") or values.get("target") or "default"
     about = (
         f"{record.engine.name}, voice {voice}, seed {record.seed}; {record.audio_s:.1f} s of audio"
@@ -118,7 +119,8 @@ def player(speech: Speech, values: dict[str, Any]) -> str:
         f'<a href="{escape(one["url"])}" download>{escape(one["name"])}</a>' for one in files
     )
     first = escape(files[0]["url"])
+    notes = "".join(f"<p>Note: {escape(one)}</p>" for one in record.warnings)
     return (
-        f'<div class="take"><p>{escape(text)}</p><p class="dim">{escape(about)}</p>'
+        f'<div class="take"><p>{escape(text)}</p><p class="dim">{escape(about)}</p>{notes}'
         f'<audio controls preload="metadata" src="{first}"></audio><p>{links}</p></div>'
     )
