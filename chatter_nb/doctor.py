@@ -48,6 +48,8 @@ PACKAGES = (
     PACKAGE,
 )
 INSTALL_BASE = "pip install -c constraints.txt -e ."
+INSTALL_SERVICE = "pip install -c constraints.txt -e '.[serve]'"
+SERVICE = ("fastapi", "uvicorn", "multipart", "gradio", "prometheus_client", "av")
 UPSTREAM = "0.1.7"  # the version of chatterbox-tts whose insides the engines know
 NO_DEPS = f"pip install --no-deps {PACKAGE}=={UPSTREAM}"
 _LOW_DISK_BYTES = 1e9
@@ -195,7 +197,16 @@ def _wanted() -> list[Requirement]:
     return [Requirement(wanted) for wanted, _, marker in plain if "chatterbox" in marker]
 
 
+def lacking_for_service() -> str:
+    """What `serve` needs and is not installed, as a sentence; empty if nothing."""
+    lacking = [name for name in SERVICE if find_spec(name) is None]
+    are = "is" if len(lacking) == 1 else "are"
+    return f"{', '.join(lacking)} {are} not installed" if lacking else ""
+
+
 def _notes() -> Iterator[Finding]:
+    if told := lacking_for_service():
+        yield f"{told}: chatter-nb serve and app need them", INSTALL_SERVICE
     if installed_version(PACKAGE) and find_spec("spacy_pkuseg") is None:
         what = "Chinese (chatterbox-multilingual, language zh) needs spacy-pkuseg"
         yield what, "pip install spacy-pkuseg"

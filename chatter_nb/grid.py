@@ -7,13 +7,13 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from chatter_nb.errors import InputError
-from chatter_nb.params import AnyParams, kind_of
+from chatter_nb.errors import InputError, ParamError
+from chatter_nb.params import AnyParams, ConvertParams, SpeakParams, kind_of
 from chatter_nb.planning import Problems
 from chatter_nb.project import resolve_path
 from chatter_nb.strict import read_file
@@ -135,13 +135,31 @@ def _combinations(grid: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]
 def _cell(
     kind: type[AnyParams] | None, file: Path, extra: Mapping[str, Any], cell: Mapping[str, Any]
 ) -> AnyParams:
-    params_class = kind or kind_of(read_file(file))
-    params = params_class.from_file(file, {**extra, **cell})
+    names = read_file(file).keys()
+    params_class = kind or kind_of(names)
+    if other := _other_kind(params_class, names):
+        raise InputError(f"{file}: parameters of {other}, which this notebook does not do")
+    try:
+        params = params_class.from_file(file, {**extra, **cell})
+    except ParamError as error:
+        given = ", ".join(f"{name}={value}" for name, value in cell.items())
+        raise ParamError(f"{error} (with {given})" if cell else str(error)) from None
     if not cell:
         return params
     told = "-".join(f"{name}{_slug(value)}" for name, value in cell.items())
     name = f"{params.run_name}-{told}".encode()[:_NAME_BYTES].decode(errors="ignore").rstrip(". ")
     return params.model_copy(update={"run_name": name})
+
+
+def _other_kind(kind: type[AnyParams], names: Collection[str]) -> str:
+    """ "speech" or "conversion", where names are that other kind's alone; else nothing."""
+    kinds = {"speech": SpeakParams.model_fields, "conversion": ConvertParams.model_fields}
+    for other, fields in kinds.items():
+        foreign = fields.keys() - kind.model_fields.keys()
+        own = kind.model_fields.keys() - fields.keys()
+        if foreign & set(names) and not own & set(names):
+            return other
+    return ""
 
 
 def _slug(value: Any) -> str:

@@ -147,9 +147,7 @@ def test_an_unknown_model_comes_with_those_there_are(cli):
 
 def test_fetch_without_the_hubs_client_says_what_brings_it(monkeypatch):
     monkeypatch.setattr("chatter_nb.checkpoints.find_spec", lambda name: None)
-    with pytest.raises(
-        UnavailableError, match="it comes with: make chatterbox"
-    ):
+    with pytest.raises(UnavailableError, match="it comes with: make chatterbox"):
         fetch("chatterbox")
 
 

@@ -32,7 +32,6 @@ GOOD = ("-p", "text=Hello there.")
         ([*GOOD, "-p", "speed"], "must be name=value"),
         ([*GOOD, "-p", "outputs_dir=/proc/nowhere"], "cannot write to /proc/nowhere"),
         (["-f", "none.yaml"], "cannot read parameter file"),
-        ([], "there is nothing to speak"),
     ],
 )
 def test_bad_input_is_a_sentence_and_exit_code_2(cli, tmp_path, args, told):
@@ -42,6 +41,12 @@ def test_bad_input_is_a_sentence_and_exit_code_2(cli, tmp_path, args, told):
     assert told in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("verb", "name"), [("speak", "text"), ("convert", "source")])
+def test_nothing_given_is_told_with_what_to_give(cli, verb, name):
+    told = cli(verb, check=2).stderr
+    assert f"(-f FILE) or parameters, such as: chatter-nb {verb} -p {name}=" in told
 
 
 @pytest.mark.parametrize(

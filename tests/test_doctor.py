@@ -230,7 +230,10 @@ def test_engines_that_are_not_installed(healthy, monkeypatch):
         "pip install --no-deps chatterbox-tts==0.1.7"
     )
     assert world == ("pyworld (for converter world)", "pip install pyworld-prebuilt")
-    assert report.traps == report.notes == ()
+    assert report.traps == ()
+    ((service, cure),) = report.notes
+    assert service.startswith("fastapi, uvicorn, multipart, gradio, prometheus_client, av are not")
+    assert cure == "pip install -c constraints.txt -e '.[serve]'"
 
 
 def test_the_install_command_of_the_place(healthy, monkeypatch, tmp_path):

@@ -117,5 +117,12 @@ def test_what_is_not_there_is_told_each(tmp_path):
 
 
 def test_a_notebook_of_conversions_takes_conversions(made):
+    """And those of speech are told by what they are, not word by word."""
     _, problems = made(kind=ConvertParams)
-    assert "unknown parameter 'text'" in problems[0]
+    assert problems[0].endswith("hi.yaml: parameters of speech, which this notebook does not do")
+
+
+def test_what_the_grid_gave_is_told_with_the_fault(made):
+    _, problems = made(kind=SpeakParams, grid={"speed": [0.9, 9]})
+    assert "speed: should be less than or equal to 2" in problems[0]
+    assert problems[0].endswith("(with speed=9)")

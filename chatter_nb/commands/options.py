@@ -29,6 +29,11 @@ def params_of(kind: type[Params], file: Path | None, pairs: list[str] | None) ->
             other = "convert" if kind is SpeakParams else "speak"
             raise InputError(f"{file} is a parameter file for: chatter-nb {other}")
         return kind.from_file(file, overrides)
+    if not overrides:
+        verb, name = ("speak", "text") if kind is SpeakParams else ("convert", "source")
+        raise InputError(
+            f"give a parameter file (-f FILE) or parameters, such as: chatter-nb {verb} -p {name}=…"
+        )
     return kind.create(kind.coerce(overrides), where="-p")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from importlib.util import find_spec
 from typing import Annotated, Any
 
 import typer
@@ -12,9 +11,6 @@ import typer
 from chatter_nb.commands.options import pairs_of, seconds_of
 from chatter_nb.errors import InputError, UnavailableError
 from chatter_nb.params import SpeakParams
-
-INSTALL = "pip install -c constraints.txt -e '.[serve]'"
-_NEEDS = ("fastapi", "uvicorn", "multipart", "gradio", "prometheus_client", "av")
 
 Host = Annotated[str, typer.Option(help="Where to listen; others than this machine need a key.")]
 Port = Annotated[int, typer.Option(help="0 takes any that is free.")]
@@ -75,9 +71,10 @@ def app(port: Port = 7860, engine: Engine = "auto") -> None:
 
 
 def _begin(*, open_page: bool, **values: Any) -> None:
-    lacking = [name for name in _NEEDS if find_spec(name) is None]
-    if lacking:
-        raise UnavailableError(f"{', '.join(lacking)} is not installed; install with: {INSTALL}")
+    from chatter_nb.doctor import INSTALL_SERVICE, lacking_for_service
+
+    if told := lacking_for_service():
+        raise UnavailableError(f"{told}; install with: {INSTALL_SERVICE}")
     from chatter_nb.serve.settings import Settings
 
     settings = Settings(**values)

@@ -9,6 +9,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from chatter_nb.engines.registry import entry
 from chatter_nb.errors import InputError, ParamError
 from chatter_nb.execution import Progress
 from chatter_nb.forms.chunks import ChunkPicker
@@ -22,7 +23,6 @@ from chatter_nb.speech import Speech
 from chatter_nb.strict import RunParams
 from chatter_nb.textfiles import read_sources
 
-_CLONING = "Chatterbox does (make chatterbox installs it)"
 MAX_TYPED_CHARS = 100_000  # a longer text stays a file: each key would send all of it anew
 
 
@@ -125,7 +125,9 @@ class SpeakForm(Form):
             control.suggest(voice)
             return told
         control.offer(voice)
-        return f"{told}; this engine clones no voice, so it is not chosen: {_CLONING}"
+        here = not entry("chatterbox").missing()
+        cure = "choose engine chatterbox" if here else "make chatterbox installs one that does"
+        return f"{told}; this engine clones no voice, so it is not chosen: {cure}"
 
     def params_for_voices(self) -> SpeakParams:
         """Where voices are, whatever else the form holds."""

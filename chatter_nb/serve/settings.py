@@ -67,16 +67,12 @@ class Settings:
         for name in ("max_queue", "max_jobs"):
             if getattr(self, name) < 1:
                 raise InputError(f"--{name.replace('_', '-')} must be at least 1")
+        if self.expire_after_s is not None and self.expire_after_s <= 0:
+            raise InputError("--expire-after must be above 0: it would remove what is just made")
         if self.engine != "auto":
             registry.entry(self.engine)
         self._check_machine()
-        if self.api_key and len(self.api_key) < MIN_KEY_CHARS:
-            raise InputError(
-                f"the API key has {len(self.api_key)} characters: use {MIN_KEY_CHARS} or more, "
-                'such as: python -c "import secrets; print(secrets.token_urlsafe(32))"'
-            )
-        if not self.api_key.isascii():
-            raise InputError("the API key has letters that not every client can send: use ASCII")
+        self._check_key()
         for origin in self.cors_origins:
             if not _ORIGIN.fullmatch(origin):
                 raise InputError(
@@ -88,6 +84,15 @@ class Settings:
                 f"--host {self.host} lets others in: set a key first, with --api-key-env NAME of "
                 "an environment variable that holds it, or keep to --host 127.0.0.1"
             )
+
+    def _check_key(self) -> None:
+        if self.api_key and len(self.api_key) < MIN_KEY_CHARS:
+            raise InputError(
+                f"the API key has {len(self.api_key)} characters: use {MIN_KEY_CHARS} or more, "
+                'such as: python -c "import secrets; print(secrets.token_urlsafe(32))"'
+            )
+        if not self.api_key.isascii():
+            raise InputError("the API key has letters that not every client can send: use ASCII")
 
     @property
     def is_local(self) -> bool:
