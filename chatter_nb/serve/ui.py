@@ -52,6 +52,11 @@ _CSS = """
 def add_page(app: FastAPI, service: Service) -> None:
     """Mount the page on the application."""
     theme = gr.themes.Default(font=_FONTS, font_mono=["ui-monospace", "monospace"])
+    theme.set(  # Gradio's own grey is too pale on white to be read: 1.9 to 1
+        body_text_color_subdued="*neutral_500",
+        block_info_text_color="*neutral_500",
+        input_placeholder_color="*neutral_500",
+    )
     gr.mount_gradio_app(
         app,
         _page(service).queue(max_size=service.settings.max_queue),
