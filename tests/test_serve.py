@@ -30,11 +30,12 @@ from chatter_nb.engines.registry import entries
 from chatter_nb.errors import InputError, OutputError, ParamError
 from chatter_nb.params import ConvertParams, SpeakParams
 from chatter_nb.runs import RunFolder
+from chatter_nb.serve.application import make_app
 from chatter_nb.serve.bodies import WITHHELD, json_schema, open_names, parse_json
 from chatter_nb.serve.encoding import STREAMED, StreamEncoder, encodable
 from chatter_nb.serve.jobs import Jobs
 from chatter_nb.serve.problems import Problem
-from chatter_nb.serve.server import make_app, running
+from chatter_nb.serve.server import running
 from chatter_nb.serve.service import Service
 from chatter_nb.serve.settings import Settings
 from chatter_nb.serve.sweeping import expire

@@ -16,9 +16,9 @@ from chatter_nb.engines.registry import EngineEntry
 from chatter_nb.models import Choice, unload
 from chatter_nb.params import SpeakParams
 from chatter_nb.runs import RunFolder
+from chatter_nb.serve.application import make_app
 from chatter_nb.serve.catalog import Catalog
 from chatter_nb.serve.jobs import Jobs
-from chatter_nb.serve.server import make_app
 from chatter_nb.serve.service import Listener, Service, new_name
 from chatter_nb.serve.settings import Settings
 from chatter_nb.speak import generate_tts

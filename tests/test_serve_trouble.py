@@ -20,11 +20,12 @@ from serving import serving, settings_in, until
 
 from chatter_nb.errors import InputError
 from chatter_nb.runs import RunFolder
-from chatter_nb.serve import server
+from chatter_nb.serve import application
+from chatter_nb.serve.application import make_app
 from chatter_nb.serve.bodies import parse_json
 from chatter_nb.serve.jobs import Jobs
 from chatter_nb.serve.problems import Problem
-from chatter_nb.serve.server import make_app, running
+from chatter_nb.serve.server import running
 from chatter_nb.serve.service import Service, new_name
 from chatter_nb.serve.settings import Limits
 from chatter_nb.serve.sweeping import expire, tidy
@@ -259,14 +260,14 @@ def test_a_cancelled_job_is_remembered_until_it_is_old(settings):
 
 def test_sweeping_goes_on_after_an_error(settings, monkeypatch):
     """One odd file must not end it for all others."""
-    monkeypatch.setattr(server, "_SWEEP_S", 0.01)
+    monkeypatch.setattr(application, "_SWEEP_S", 0.01)
     tries = []
 
     def odd(service):
         tries.append(None)
         raise OSError("odd")
 
-    monkeypatch.setattr(server, "tidy", odd)
+    monkeypatch.setattr(application, "tidy", odd)
     with TestClient(make_app(settings()), base_url="http://localhost"):
         until(lambda: len(tries) > 2)
 
