@@ -30,7 +30,8 @@ from chatter_nb.warm_kernel import KernelThread, ResetError, WarmKernel
 
 if TYPE_CHECKING:
     from jupyter_client.kernelspec import KernelSpec
-    from papermill.clientwrap import PapermillNotebookClient
+
+    from chatter_nb.warm_engine import WarmClient
 
 logger = logging.getLogger("papermill")
 _EXIT_MOST_S = 8.0  # for ending the kernel when the process ends
@@ -70,7 +71,7 @@ def status() -> Status:
     return _warm.status()
 
 
-def execute(client: PapermillNotebookClient, spec: KernelSpec) -> Any:
+def execute(client: WarmClient, spec: KernelSpec) -> Any:
     """Run a client's notebook in the warm kernel; for the engine."""
     return _warm.execute(client, spec)
 
@@ -131,7 +132,7 @@ class _Warm:
         if not concurrent.futures.wait([stop], 0 if self._running else _EXIT_MOST_S).done:
             kernel.kill()
 
-    def execute(self, client: PapermillNotebookClient, spec: KernelSpec) -> Any:
+    def execute(self, client: WarmClient, spec: KernelSpec) -> Any:
         with self._lock:
             self._abandoned = False
             self._thread = self._thread or KernelThread()
@@ -154,7 +155,7 @@ class _Warm:
         assert self._thread is not None
         return self._thread.wait(coroutine)
 
-    def _run(self, client: PapermillNotebookClient, spec: KernelSpec) -> Any:
+    def _run(self, client: WarmClient, spec: KernelSpec) -> Any:
         start = partial(self._start, client, spec, _folder(client))
         kernel = self._reuse(client) or start()
         try:
@@ -171,10 +172,11 @@ class _Warm:
         finally:
             self._running = False
             client.km = client.kc = None
+            del client.kill  # it holds the kernel
             self._clean()
         return client.nb
 
-    def _reuse(self, client: PapermillNotebookClient) -> WarmKernel | None:
+    def _reuse(self, client: WarmClient) -> WarmKernel | None:
         """The kernel there is, ready for this notebook; None if another must be started."""
         kernel = self._kernel
         if kernel is None:
@@ -190,7 +192,7 @@ class _Warm:
             self._retire(str(error))
             return None
 
-    def _start(self, client: PapermillNotebookClient, spec: KernelSpec, cwd: str) -> WarmKernel:
+    def _start(self, client: WarmClient, spec: KernelSpec, cwd: str) -> WarmKernel:
         kernel = WarmKernel(client.kernel_name, spec, client.extra_arguments)
         self._kernel = kernel  # now: so that an impatient caller can kill it
         self._started, self._reason = self._started + 1, self._next_reason
@@ -204,12 +206,11 @@ class _Warm:
         log(f"Started a kernel for notebooks to come, pid {kernel.pid}: {self._reason}")
         return kernel
 
-    def _lend(self, client: PapermillNotebookClient, kernel: WarmKernel) -> None:
+    def _lend(self, client: WarmClient, kernel: WarmKernel) -> None:
         client.km, client.kc, client.owns_km = kernel.manager, kernel.client, False
+        client.kill = kernel.kill
 
-    def _run_cells(
-        self, client: PapermillNotebookClient, start: Callable[[], WarmKernel]
-    ) -> str | None:
+    def _run_cells(self, client: WarmClient, start: Callable[[], WarmKernel]) -> str | None:
         """`papermill_execute_cells`, and what it leaves out: why the kernel is lost, or None."""
         fault = partial(_cuda_fault, client.nb)
         for index, cell in enumerate(client.nb.cells):
@@ -223,7 +224,8 @@ class _Warm:
                     client.nb.cells[index], cell_index=index, exception=error
                 )
                 # An import that was interrupted may have left half a library behind.
-                return "the last notebook was interrupted" if self._interrupted else fault()
+                broken_off = self._interrupted or client.unanswered
+                return "the last notebook was interrupted" if broken_off else fault()
             except (DeadKernelError, CellTimeoutError) as error:
                 if self._abandoned:
                     raise
@@ -236,7 +238,7 @@ class _Warm:
 
     def _run_cell(
         self,
-        client: PapermillNotebookClient,
+        client: WarmClient,
         cell: Any,
         index: int,
         start: Callable[[], WarmKernel],
@@ -245,6 +247,8 @@ class _Warm:
         try:
             self._wait(client.async_execute_cell(cell, index))
         except DeadKernelError:
+            if client.unanswered:
+                raise _unanswered(cell) from None
             first = client.code_cells_executed == 1
             if self._abandoned or not first or not self._kernel.reused:
                 raise
@@ -270,7 +274,7 @@ class _Warm:
             self._wait(kernel.stop(now=now or self._abandoned))
 
 
-def _folder(client: PapermillNotebookClient) -> str:
+def _folder(client: WarmClient) -> str:
     folder = client.resources.get("metadata", {}).get("path") or os.getcwd()  # noqa: PTH109
     return os.path.abspath(folder)  # noqa: PTH100 - links stay as the caller names them
 
@@ -287,13 +291,23 @@ def _cuda_fault(nb: Any) -> str | None:
 
 def _stop_before(cell: Any) -> CellExecutionError:
     """The error of a cell that is not begun, since the notebook was interrupted before it."""
-    name, told = "KeyboardInterrupt", "interrupted before this cell"
+    cell.outputs = []
+    return _interrupted(cell, "interrupted before this cell")
+
+
+def _unanswered(cell: Any) -> CellExecutionError:
+    """The error of a cell that was interrupted just before its code, or just after."""
+    return _interrupted(cell, "interrupted beside this cell's own code")
+
+
+def _interrupted(cell: Any, told: str) -> CellExecutionError:
+    name = "KeyboardInterrupt"
     lines = [f"{name}: {told}"]
-    cell.outputs = [nbformat.v4.new_output("error", ename=name, evalue=told, traceback=lines)]
+    cell.outputs.append(nbformat.v4.new_output("error", ename=name, evalue=told, traceback=lines))
     return CellExecutionError("\n".join(lines), ename=name, evalue=told)
 
 
-def _as_output(error: Exception, index: int, client: PapermillNotebookClient) -> Any:
+def _as_output(error: Exception, index: int, client: WarmClient) -> Any:
     """A dead kernel or a timeout as Papermill and the pages show an exception in a cell."""
     told: dict[type[Exception], str] = {
         DeadKernelError: "the kernel died in this cell: it was killed, ran out of memory, or exited"

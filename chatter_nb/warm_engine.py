@@ -6,9 +6,12 @@ which would look for it here.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKernel
+from nbclient.exceptions import CellExecutionComplete
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine
 from papermill.log import logger
@@ -21,6 +24,32 @@ _FOREIGN = ("km", "kernel_manager_class", "config", "parent", "ipython_hist_file
 # For a finished cell's output to arrive, which with Papermill is an error; nbclient's 4 s are over
 # on a machine that runs as many batches as it can, and then a run that was spoken has failed.
 _OUTPUT_TIMEOUT_S = 60
+_REPLY_S = 10.0  # in which a kernel that is idle has answered, also on a busy machine
+
+
+class WarmClient(PapermillNotebookClient):
+    """Papermill's client, but for an answer that does not come.
+
+    An interrupt that falls beside a cell's own code, on its way in or out, makes ipykernel say that
+    it is idle and nothing more. nbclient would wait for ever; here the kernel is ended, by `kill`,
+    and `unanswered` tells why.
+    """
+
+    unanswered = False
+    kill: Callable[[], object]
+
+    def process_message(self, *message: Any) -> Any:
+        try:
+            return super().process_message(*message)
+        except CellExecutionComplete:  # the kernel is idle
+            reply = self.task_poll_for_reply
+            late = asyncio.get_running_loop().call_later(_REPLY_S, self._give_up)
+            reply.add_done_callback(lambda _: late.cancel())
+            raise
+
+    def _give_up(self) -> None:
+        self.unanswered = True
+        self.kill()  # nbclient then raises `DeadKernelError`
 
 
 class WarmEngine(NBClientEngine):
@@ -52,7 +81,7 @@ class WarmEngine(NBClientEngine):
                 execution_timeout=execution_timeout,
                 **kwargs,
             )
-        client = PapermillNotebookClient(  # as NBClientEngine makes it
+        client = WarmClient(  # as NBClientEngine makes it
             nb_man,
             **merge_kwargs(
                 {"iopub_timeout": _OUTPUT_TIMEOUT_S}

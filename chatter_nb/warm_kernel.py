@@ -31,7 +31,7 @@ from nbclient.exceptions import DeadKernelError
 T = TypeVar("T")
 
 _SOCKET_PATH_MOST = 100  # bytes; the least that a system takes is 104, with our "-ipc-1" in it
-_RESET_MOST_S = 60.0
+_RESET_MOST_S, _REPLY_MOST_S = 60.0, 10.0
 _LOOK_S = 0.5  # how often a kernel that does not answer is looked at
 _SOURCES = tuple(f"reset{part}" for part in ("_interpreter", "_libraries", "_shell", "_work", ""))
 _MODULE = "_chatter_nb_reset"
@@ -150,11 +150,15 @@ class WarmKernel:
         message_id = self.client.execute(
             code, silent=True, store_history=False, user_expressions={"answer": expression}
         )
-        reply = await self._next(self.client.get_shell_msg, message_id, "execute_reply")
-        while True:
-            message = await self._next(self.client.get_iopub_msg, message_id, "status")
-            if message["execution_state"] == "idle":
-                break
+        idle = False
+        while not idle:  # first: a kernel that was interrupted gives no reply, and is idle
+            message = await self._next(
+                self.client.get_iopub_msg, message_id, "status", _RESET_MOST_S
+            )
+            idle = message["execution_state"] == "idle"
+        reply = await self._next(
+            self.client.get_shell_msg, message_id, "execute_reply", _REPLY_MOST_S
+        )
         answer = reply.get("user_expressions", {}).get("answer", {"status": "error"})
         if reply["status"] != "ok" or answer["status"] != "ok":
             failed = reply if reply["status"] != "ok" else answer
@@ -165,9 +169,9 @@ class WarmKernel:
         except (KeyError, ValueError, SyntaxError) as error:  # a notebook's own formatters
             raise ResetError("the reset's answer cannot be read") from error
 
-    async def _next(self, get: Any, message_id: str, kind: str) -> dict[str, Any]:
+    async def _next(self, get: Any, message_id: str, kind: str, most_s: float) -> dict[str, Any]:
         """The content of the next answer of that kind. Raises `ResetError` when none comes."""
-        end_s = monotonic() + _RESET_MOST_S
+        end_s = monotonic() + most_s
         while monotonic() < end_s:
             try:
                 message = await get(timeout=_LOOK_S)
@@ -178,7 +182,7 @@ class WarmKernel:
             if message["parent_header"].get("msg_id") == message_id and message["msg_type"] == kind:
                 content: dict[str, Any] = message["content"]
                 return content
-        raise ResetError(f"the reset took more than {_RESET_MOST_S:.0f} s")
+        raise ResetError(f"the reset took more than {most_s:.0f} s")
 
     def signal(self, number: int) -> None:
         """To the kernel and the processes it started, as Jupyter does it."""

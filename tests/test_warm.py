@@ -478,6 +478,33 @@ def test_output_that_comes_late_is_waited_for(tmp_path):
     assert failed_cell(tmp_path / "out.ipynb", LATE, iopub_timeout=1).ename == "CellTimeoutError"
 
 
+# ipykernel flushes after a cell's code, and before it replies.
+BESIDE = """
+import sys
+flush = sys.stderr.flush
+
+def interrupted():
+    sys.stderr.flush = flush
+    raise KeyboardInterrupt
+
+sys.stderr.flush = interrupted
+print("said")
+"""
+
+
+def test_an_interrupt_beside_a_cells_code_does_not_hang(tmp_path, new_kernel, monkeypatch):
+    """The kernel is idle and gives no answer: Papermill's own engine would wait for ever."""
+    monkeypatch.setattr("chatter_nb.warm_engine._REPLY_S", 1.0)
+    path = tmp_path / "out.ipynb"
+    error = failed_cell(path, "1", BESIDE, "2")
+    assert (error.ename, error.evalue) == (
+        "KeyboardInterrupt",
+        "interrupted beside this cell's own code",
+    )
+    assert "said" in path.read_text()
+    new_kernel("the last notebook was interrupted")
+
+
 def test_interrupt_on_timeout_keeps_the_kernel(tmp_path, same_kernel):
     """nbclient's own way with a timeout works as it does there."""
     sleep, options = "import time; time.sleep(30)", {"interrupt_on_timeout": True}
