@@ -227,7 +227,7 @@ def is_done(job: Job) -> bool:
 
 def _told(error: Any, pages: Path, job: Job) -> NotebookError:
     kind = getattr(error, "ename", "")
-    reason = f"{kind}: {error.evalue}" if kind else str(error)
+    reason = ": ".join(filter(None, (kind, error.evalue))) if kind else str(error)
     if kind == _TIMED_OUT and job.timeout_s:
         reason = f"not finished after {job.timeout_s:g} s (--timeout-s); its chunks are kept"
     lines = "\n".join(getattr(error, "traceback", None) or [])
