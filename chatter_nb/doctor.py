@@ -25,7 +25,7 @@ from packaging.requirements import Requirement
 from chatter_nb import __version__
 from chatter_nb.checkpoints import MODELS, PACKAGE, cached
 from chatter_nb.disk import free_disk_bytes
-from chatter_nb.engines.registry import INSTALL_CHATTERBOX, TTS_ENGINES, VC_ENGINES
+from chatter_nb.engines.registry import INSTALL_CHATTERBOX, TTS_ENGINES, VC_ENGINES, not_installed
 from chatter_nb.errors import EngineError
 from chatter_nb.models import Choice, pick_device, pick_engine
 from chatter_nb.project import resolve_path
@@ -199,9 +199,7 @@ def _wanted() -> list[Requirement]:
 
 def lacking_for_service() -> str:
     """What `serve` needs and is not installed, as a sentence; empty if nothing."""
-    lacking = [name for name in SERVICE if find_spec(name) is None]
-    are = "is" if len(lacking) == 1 else "are"
-    return f"{', '.join(lacking)} {are} not installed" if lacking else ""
+    return not_installed([name for name in SERVICE if find_spec(name) is None])
 
 
 def _notes() -> Iterator[Finding]:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
 from chatter_nb.errors import UnavailableError
+
+
+def not_installed(missing: Sequence[str]) -> str:
+    """These modules as a sentence; empty for none."""
+    are = "is" if len(missing) == 1 else "are"
+    return f"{', '.join(missing)} {are} not installed" if missing else ""
 
 
 @dataclass(frozen=True)
@@ -42,9 +48,7 @@ class EngineEntry:
 
     def lacks(self) -> str:
         """What is not installed, as a sentence; empty if nothing."""
-        missing = self.missing()
-        are = "is" if len(missing) == 1 else "are"
-        return f"{', '.join(missing)} {are} not installed" if missing else ""
+        return not_installed(self.missing())
 
     def engine_class(self) -> Any:
         """The class, not loaded as a model. Raises `UnavailableError` with the install command."""
