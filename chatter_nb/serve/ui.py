@@ -15,6 +15,7 @@ from typing import Any
 
 import gradio as gr
 from fastapi import FastAPI
+from starlette.routing import Mount
 
 from chatter_nb.engines.base import KNOBS
 from chatter_nb.engines.registry import entry
@@ -24,8 +25,9 @@ from chatter_nb.fields import COMMON, Field, fields_of
 from chatter_nb.params import ConvertParams, SpeakParams
 from chatter_nb.serve.bodies import RECORDINGS, open_names
 from chatter_nb.serve.gate import UI
+from chatter_nb.serve.page_border import PageBorder
 from chatter_nb.serve.problems import problem_of
-from chatter_nb.serve.service import UPLOADS, Service, new_name
+from chatter_nb.serve.service import PAGE_UPLOADS, UPLOADS, Service, new_name
 from chatter_nb.serve.speaking import check_length
 from chatter_nb.serve.ui_parts import control, player, recording, sentence, steps
 from chatter_nb.serve.uploads import keep_upload
@@ -57,9 +59,13 @@ def add_page(app: FastAPI, service: Service) -> None:
         block_info_text_color="*neutral_500",
         input_placeholder_color="*neutral_500",
     )
+    page = _page(service).queue(max_size=service.settings.max_queue)
+    # Gradio asks which files it may touch only once it has launched, which a mounted page never
+    # does. The border lets none through; this is the second lock.
+    page.has_launched = True
     gr.mount_gradio_app(
         app,
-        _page(service).queue(max_size=service.settings.max_queue),
+        page,
         path=UI,
         max_file_size=service.settings.limits.upload_bytes,
         theme=theme,
@@ -69,6 +75,8 @@ def add_page(app: FastAPI, service: Service) -> None:
         enable_monitoring=False,
         run_history=False,
     )
+    mount = next(route for route in app.routes if isinstance(route, Mount) and route.path == UI)
+    mount.app = PageBorder(mount.app, page, service.settings.outputs / PAGE_UPLOADS)
 
 
 def _page(service: Service) -> gr.Blocks:

@@ -9,7 +9,6 @@ from textwrap import shorten
 from typing import Any
 
 import gradio as gr
-from gradio_client.utils import is_http_url_like
 
 from chatter_nb.execution import Progress
 from chatter_nb.fields import Field
@@ -22,32 +21,10 @@ _BEGINNING = 80  # characters of a text that tell it from others
 
 
 def recording(label: str, *, visible: bool = True) -> gr.Audio:
-    """A recording by upload or microphone. Gradio would fetch an address: this one never does.
-
-    The two methods are replaced on the object: of a class of our own Gradio writes a stub file
-    beside this module.
-    """
+    """A recording by upload or microphone."""
     sources: list[Any] = ["upload", "microphone"]
     told: dict[str, Any] = {"label": label, "type": "filepath", "visible": visible}
-    made = gr.Audio(sources=sources, editable=False, **told)
-    at_once, awaited = made.move_resource_to_block_cache, made.async_move_resource_to_block_cache
-
-    def move(place: Any) -> str | None:
-        _refuse_address(place)
-        return at_once(place)
-
-    async def move_later(place: Any) -> str | None:
-        _refuse_address(place)
-        return await awaited(place)
-
-    made.move_resource_to_block_cache = move  # type: ignore
-    made.async_move_resource_to_block_cache = move_later  # type: ignore
-    return made
-
-
-def _refuse_address(place: Any) -> None:
-    if place is not None and is_http_url_like(str(place)):
-        raise gr.Error("no address is fetched: upload the recording itself")
+    return gr.Audio(sources=sources, editable=False, **told)
 
 
 def control(field: Field, choices: list[str] | None, *, visible: bool = True) -> Any:
