@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from chatter_nb.chunkstore import ChunkStore
@@ -16,11 +17,13 @@ from chatter_nb.engines.base import SpeechEngine, Voice, check_supported
 from chatter_nb.engines.registry import entry
 from chatter_nb.errors import InputError
 from chatter_nb.identity import PlannedChunk, Settled, check_takes, identify
+from chatter_nb.markup import TERMINAL_CODE, foreign_format, markup_notes
 from chatter_nb.models import Choice, get_or_load_tts_model, pick_precision
 from chatter_nb.params import SpeakParams
 from chatter_nb.planning import (
     Estimate,
     Problems,
+    check_texts,
     check_voice,
     cost_notes,
     count,
@@ -32,7 +35,7 @@ from chatter_nb.planning import (
 )
 from chatter_nb.project import resolve_path
 from chatter_nb.runs import RunFolder
-from chatter_nb.text import Chunk, chars_per_s, chunk_limit, clean, split_chunks
+from chatter_nb.text import Chunk, chars_per_s, chunk_limit, clean, split_chunks, without_breaks
 from chatter_nb.textfiles import TextSource, merge_sources, read_sources
 from chatter_nb.timing import Stopwatch
 
@@ -182,7 +185,7 @@ def outline(params: SpeakParams) -> Outline:
         seen = (
             source.text[: source.text.rfind(" ", 0, OUTLINED_CHARS)] if share < 1 else source.text
         )
-        found = _split(TextSource(source.name, seen, source.origin), params, language)
+        _, found = _split(TextSource(source.name, seen, source.origin), params, language)
         spoken_s = sum(len(one.text) for one in found) / chars_per_s(language)
         paused_s = sum(one.pause_ms for one in found) / 1000
         chars += len(source.text)
@@ -206,16 +209,21 @@ def check_speech(params: SpeakParams, engine_class: Any) -> list[str]:
 
 def _sources(params: SpeakParams) -> list[TextSource]:
     if not params.text_file:
-        return [TextSource(MERGED, params.text)]
+        if kind := foreign_format(params.text):
+            raise InputError(
+                f"text is {kind}: its markup would be read aloud. Give the text without it"
+            )
+        return [TextSource(MERGED, without_breaks(params.text))]
     path = resolve_path(params.text_file)
     sources = read_sources(path)
     if params.merge or not path.is_dir():
         notes = "; ".join(source.note for source in sources if source.note)
-        return [TextSource(MERGED, merge_sources(sources), params.text_file, notes)]
+        markdown = all(source.markdown for source in sources)
+        return [TextSource(MERGED, merge_sources(sources), params.text_file, notes, markdown)]
     names = Counter(source.name for source in sources)
-    twice = [name for name, count in names.items() if count > 1]
+    twice = [Path(source.origin).name for source in sources if names[source.name] > 1]
     if twice:
-        raise InputError(f"{path} holds {twice[0]}.txt and {twice[0]}.md: one name, one output")
+        raise InputError(f"{path} holds {' and '.join(twice[:2])}: one name, one output")
     return sources
 
 
@@ -229,23 +237,29 @@ class _Chunked:
 def _chunks(source: TextSource, params: SpeakParams, engine: SpeechEngine) -> _Chunked:
     """A text's chunks; an `InputError` begins with where the text comes from."""
     language = params.language or engine.languages[0]
-    chunks = _split(source, params, language)
+    text, chunks = _split(source, params, language)
     try:
-        notes = engine.check_text(" ".join(chunk.spoken for chunk in chunks), language)
+        notes = check_texts([chunk.spoken for chunk in chunks], engine, language)
     except InputError as error:
         raise InputError(f"{source.origin}: {error}") from error
+    if TERMINAL_CODE.search(source.text):
+        notes.append("the codes that colour a terminal's text are taken out")
+    notes += markup_notes(text, engine=engine.name, markdown=source.markdown)
     return _Chunked(source, chunks, tuple(filter(None, [source.note, *notes])))
 
 
-def _split(source: TextSource, params: SpeakParams, language: str) -> list[Chunk]:
+def _split(source: TextSource, params: SpeakParams, language: str) -> tuple[str, list[Chunk]]:
+    """The cleaned text, and its chunks."""
     try:
+        text = clean(
+            source.text,
+            remove_references=params.remove_references,
+            replacements=params.replacements,
+            regex_replacements=params.regex_replacements,
+            language=language,
+        )
         chunks = split_chunks(
-            clean(
-                source.text,
-                remove_references=params.remove_references,
-                replacements=params.replacements,
-                regex_replacements=params.regex_replacements,
-            ),
+            text,
             chunk_chars=chunk_limit(params.chunk_chars, language),
             sentence_pause_ms=params.sentence_pause_ms,
             paragraph_pause_ms=params.paragraph_pause_ms,
@@ -256,7 +270,7 @@ def _split(source: TextSource, params: SpeakParams, language: str) -> list[Chunk
             raise InputError("there is nothing to speak: no letter and no digit is left")
     except InputError as error:
         raise InputError(f"{source.origin}: {error}") from error
-    return chunks
+    return text, chunks
 
 
 def _plan_output(chunked: _Chunked, params: SpeakParams, settled: Settled) -> PlannedOutput:

@@ -9,8 +9,9 @@ from typing import Any
 
 from chatter_nb.checkpoints import check_meanflow, locate
 from chatter_nb.disk import free_disk_bytes
+from chatter_nb.engines.base import SpeechEngine
 from chatter_nb.engines.registry import entry
-from chatter_nb.errors import InputError, ParamError
+from chatter_nb.errors import ChatterError, InputError, ParamError
 from chatter_nb.models import Choice, pick_device, pick_engine
 from chatter_nb.params import ConvertParams, SpeakParams
 from chatter_nb.project import resolve_path
@@ -20,6 +21,7 @@ from chatter_nb.voices import CACHE, FOLDER, Library
 _FILE_BYTES_PER_S = {"flac": 24_000, "mp3": 6_000, "opus": 6_000}  # of 24 kHz speech, roughly
 _ENCODING_RTF = {"mp3": 0.009, "opus": 0.04}  # measured by `bench embedded`; wav and flac: nothing
 _SLOW_RTF = 2.0  # slower than this on a CPU, a person should hear what a GPU or `auto` would do
+_PLACES_SHOWN = 6
 _RESUMED = "the run to resume had it: "
 
 
@@ -98,6 +100,32 @@ def check_voice(voice: str, library: Library, engine_class: Any) -> None:
         )
     if voice and min_s:
         library.recording(voice, min_s=min_s)
+
+
+def check_texts(texts: list[str], engine: SpeechEngine, language: str) -> list[str]:
+    """What the engine notes of chunks' texts. Where it fails they are named, all at once."""
+    try:
+        return engine.check_text("\n".join(texts), language)
+    except ChatterError:
+        raise
+    except Exception as error:  # whatever reads the text may raise, and must not end a batch
+        places = [text for text in texts if not _can_check(text, engine, language)] or texts
+        shown = ", ".join(f"{text[:60]!r}" for text in places[:_PLACES_SHOWN])
+        more = len(places) - _PLACES_SHOWN
+        raise InputError(
+            f"engine '{engine.name}' cannot read {shown}{f' and {more} more' if more > 0 else ''} "
+            f"({type(error).__name__}: {error}): write it otherwise (replacements)"
+        ) from error
+
+
+def _can_check(text: str, engine: SpeechEngine, language: str) -> bool:
+    try:
+        engine.check_text(text, language)
+    except ChatterError:
+        return True
+    except Exception:
+        return False
+    return True
 
 
 def settle(

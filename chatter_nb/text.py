@@ -11,20 +11,17 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from sentencex import segment
 
 from chatter_nb.cuts import cut
 from chatter_nb.errors import InputError
+from chatter_nb.markup import PAUSE_MARK, TERMINAL_CODE, add_pause, check_markup
 
-CHAPTER_BREAK = "\f"  # whitespace, so that it vanishes when whitespace is collapsed
-MAX_PAUSE_MS = 600_000
-
-# [pause 800ms], [pause 1.5 s]; the second pattern finds marks that were meant but are not valid.
-PAUSE_MARK = re.compile(r"\[pause\s+(\d+(?:\.\d+)?)\s*(ms|s)\]", re.IGNORECASE)
-_PAUSE_ATTEMPT = re.compile(r"\[\s*pause\b[^\]\n]{0,30}\]", re.IGNORECASE)
-
+# Between merged texts: whitespace, so that it vanishes when whitespace is collapsed. A text that is
+# read or given holds none, see `without_breaks`.
+CHAPTER_BREAK = "\x1c"
 _TOKEN = re.compile(rf"(?P<mark>{PAUSE_MARK.pattern})|(?P<space>\s+)|[^\s\[]+|\[", re.IGNORECASE)
 # A heading: "Chapter Two", "CHAPTER IV. The Return", "Chapter 3 The End of It", but not a sentence.
 _CHAPTER_HEADING = re.compile(
@@ -38,8 +35,14 @@ _SMALL_WORDS = ("a", "an", "and", "at", "by", "for", "from", "in", "of", "on", "
 _ORNAMENT_LINE = re.compile(r"^[^\S\n]*(?:[*_~=#•·—–-][^\S\n]*){3,}$", re.MULTILINE)
 _HEADING_LINE = re.compile(r"(?:\A|(?<=\n\n))(?:Chapter|CHAPTER) [^\n]+(?=\n(?!\n))")
 
-# Soft hyphen, grapheme joiner, zero-width space, word joiner, byte-order mark: layout, not speech.
-_INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u034f\u200b\u2060\ufeff"))
+# Layout, not speech: soft hyphen, grapheme joiner, zero-width space, word joiner, byte-order mark,
+# what sets the direction of writing, and stray joiners. Joiners shape the letters of Arabic, Indic
+# and other scripts, and build emoji; elsewhere voices break the word at them.
+_JOINED = "\u0600-\u109f\u1780-\u18af\u2190-\u2bff\ua800-\uabff\ufb50-\ufeff\U00010a00-\U0001faff"
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]"
+    rf"|(?<![\u200c\u200d{_JOINED}])[\u200c\u200d]++(?![{_JOINED}])"
+)
 
 # [12], [1, 2], [3–5]: up to three digits, so that a year in brackets stays.
 _BRACKET_REFERENCE = re.compile(r"[^\S\n]*\[\d{1,3}(?:\s*[,–-]\s*\d{1,3})*\]")
@@ -67,6 +70,9 @@ _CHARS_PER_S = {
 }
 MIN_CHUNK_CHARS = 20
 
+_GAP = " \t\n"  # not a chapter's break
+_PAGE_EDGE_CHARS = 200  # are looked at to tell whether a sentence ends with a page
+
 
 @dataclass(frozen=True)
 class Chunk:
@@ -81,7 +87,8 @@ class Chunk:
 
     @property
     def spoken(self) -> str:
-        return self.text.translate(_INVISIBLE).strip()
+        """Without what is layout. "[a](b)" is no link to a voice: one would pass over its "b"."""
+        return _INVISIBLE.sub("", self.text).replace("](", " (").strip()
 
     @property
     def speakable(self) -> bool:
@@ -95,14 +102,18 @@ def clean(
     remove_references: bool = False,
     replacements: Mapping[str, str] | None = None,
     regex_replacements: Mapping[str, str] | None = None,
+    language: str = "en",
 ) -> str:
     """NFC text with one kind of newline, and with what was asked to be removed or replaced.
 
-    Whole-word replacements happen in one pass, longest word first, so that none feeds another. A
-    lower-case word matches any case; a word with a capital matches only as it is written.
+    The codes that colour a terminal's text are taken out. A form feed, which ends a page, is a
+    space, or a paragraph's end where a sentence of `language` ends before it. Whole-word
+    replacements happen in one pass, longest word first, so that none feeds another. A lower-case
+    word matches any case; a word with a capital matches only as it is written.
     """
     text = unicodedata.normalize("NFC", text.removeprefix("\ufeff"))
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = TERMINAL_CODE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    text = _join_pages(text, language)
     text = _ORNAMENT_LINE.sub(r"\n\g<0>\n", text)
     text = _HEADING_LINE.sub(_apart_if_heading, text)
     for pattern, replacement in (regex_replacements or {}).items():
@@ -135,7 +146,7 @@ def split_chunks(
     stead of any other; before the first word it gives a chunk without text. Raises `InputError` for
     a mark that is not valid.
     """
-    _check_marks(text)
+    check_markup(text)
     line, pauses_ms = _flatten(text, paragraph_pause_ms, chapter_pause_ms)
     edges = sorted({0, *pauses_ms, len(line)})
     chunks = [Chunk(0, "", pauses_ms[0])] if pauses_ms.get(0) else []
@@ -161,19 +172,30 @@ def chunk_limit(chunk_chars: int, language: str) -> int:
     return max(MIN_CHUNK_CHARS, round(chunk_chars * share))
 
 
-def _check_marks(text: str) -> None:
-    for found in _PAUSE_ATTEMPT.finditer(text):
-        mark = PAUSE_MARK.fullmatch(found[0])
-        if not mark:
-            raise InputError(
-                f"{found[0]!r} is not a pause mark: write [pause 800ms] or [pause 1.5s]"
-            )
-        if _mark_ms(mark[1], mark[2]) > MAX_PAUSE_MS:
-            raise InputError(f"{found[0]!r} is too long: at most {MAX_PAUSE_MS // 1000} s")
+def without_breaks(text: str) -> str:
+    """A text from outside: a `CHAPTER_BREAK` in it is a space."""
+    return text.replace(CHAPTER_BREAK, " ")
 
 
-def _mark_ms(number: str, unit: str) -> int:
-    return round(float(number) * (1000 if unit.lower() == "s" else 1))
+def _join_pages(text: str, language: str) -> str:
+    """The pages that form feeds end, joined by a new line, or by a blank one at a paragraph."""
+    if "\f" not in text:
+        return text
+    pages = [page for page in text.split("\f") if page.strip(_GAP)]
+    joined = [page.strip(_GAP) for page in pages[:1]]
+    for page in pages[1:]:
+        after = page.strip(_GAP)
+        joined += ["\n\n" if _ends_sentence(joined[-1], after, language) else "\n", after]
+    return "".join(joined)
+
+
+def _ends_sentence(before: str, after: str, language: str) -> bool:
+    """Whether a sentence, or what stands before a heading, ends between two texts."""
+    before, after = before[-_PAGE_EDGE_CHARS:].rstrip(), after[:_PAGE_EDGE_CHARS].lstrip()
+    if _is_heading(after.partition("\n")[0].strip()):
+        return True
+    ends = accumulate(map(len, segment(language, f"{before} {after}")))
+    return not after[:1].islower() and len(before) + 1 in ends
 
 
 def _flatten(text: str, paragraph_ms: int, chapter_ms: int) -> tuple[str, dict[int, int]]:
@@ -184,7 +206,7 @@ def _flatten(text: str, paragraph_ms: int, chapter_ms: int) -> tuple[str, dict[i
     length, space, gap_ms, mark_ms = 0, "", -1, -1
     for token in _TOKEN.finditer(text):
         if token["mark"]:
-            mark_ms = max(mark_ms, 0) + _mark_ms(token[2], token[3])
+            mark_ms = add_pause(mark_ms, token)
         elif run := token["space"]:
             space = " " if words else ""
             gap_ms = max(gap_ms, _break_ms(run, paragraph_ms, chapter_ms))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Callable, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import charset_normalizer
@@ -17,9 +17,15 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from chatter_nb.errors import InputError
-from chatter_nb.text import CHAPTER_BREAK
+from chatter_nb.markup import foreign_format
+from chatter_nb.text import CHAPTER_BREAK, without_breaks
 
-SUFFIXES = (".txt", ".md")
+MARKDOWN_SUFFIXES = (".md", ".markdown", ".mdown", ".mkd")
+SUFFIXES = (".txt", ".text", *MARKDOWN_SUFFIXES)
+_OTHER_SUFFIXES = (
+    *(".html", ".htm", ".xhtml", ".xml", ".rtf", ".tex", ".json", ".srt", ".vtt", ".zip"),
+    *(".epub", ".mobi", ".azw", ".azw3", ".fb2", ".pdf", ".doc", ".docx", ".odt", ".pages"),
+)
 
 # Byte-order marks, longest first: UTF-32's begins with UTF-16's.
 _MARKS = (
@@ -36,6 +42,8 @@ _UNLIKELY_ENCODINGS = (  # noqa: SIM905  a list literal would take 36 lines
     "cp037 cp273 cp424 cp437 cp500 cp720 cp737 cp775 cp850 cp852 cp855 cp857 cp858 cp860 cp861 "
     "cp862 cp863 cp864 cp865 cp866 cp869 cp875 cp1006 cp1026 cp1125 cp1140"
 ).split()
+_MAX_NESTING = 100  # levels; a list takes two, a quotation one
+_NESTED = ("list_item_open", "blockquote_open")
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a]")
 _VOID = frozenset({"br", "img", "wbr"})  # HTML elements that have no closing tag
 # Settings, a "name: value" first, then only such lines, their continuations, lists and comments.
@@ -57,21 +65,27 @@ _TAG = re.compile(r"<!--.*?-->|</?([a-zA-Z][a-zA-Z0-9]*)(?:\s+[\w:-]+\s*=[^<>]*)
 
 @dataclass(frozen=True)
 class TextSource:
-    """A text, the name of its output, and where it comes from. `note` tells of a guess made."""
+    """A text, the name of its output, and where it comes from.
+
+    `note` tells of a guess made, or of what a folder holds besides; `markdown`: its marks are out
+    of it.
+    """
 
     name: str
     text: str
     origin: str = "text"
     note: str = ""
+    markdown: bool = False
 
 
 def read_sources(path: Path) -> list[TextSource]:
-    """The text of a file, or of every .txt and .md of a folder in natural order (2 before 10).
+    """The text of a file, or of all text files of a folder in natural order (2 before 10).
 
-    Raises `InputError` with every problem of every file.
+    The first tells what the folder holds besides. Raises `InputError` with every problem of every
+    file.
     """
     try:
-        files = _text_files(path)
+        files, passed_over = _text_files(path)
     except OSError as error:
         raise InputError(f"cannot read text file {str(path)[:200]}: {error.strerror}") from error
     sources, problems = [], []
@@ -82,6 +96,9 @@ def read_sources(path: Path) -> list[TextSource]:
             problems.append(str(error))
     if problems:
         raise InputError("\n  ".join(problems))
+    if passed_over:
+        note = f"{path}: passed over {', '.join(passed_over)}: no text files ({' '.join(SUFFIXES)})"
+        sources[0] = replace(sources[0], note="; ".join(filter(None, [note, sources[0].note])))
     return sources
 
 
@@ -96,16 +113,18 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part]
 
 
-def _text_files(path: Path) -> list[Path]:
+def _text_files(path: Path) -> tuple[list[Path], list[str]]:
+    """The files to read, and the names of a folder's others, hidden ones apart."""
     if not path.exists():
         raise InputError(f"text file {path} does not exist")
     if not path.is_dir():
-        return [path]
-    files = [file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file()]
-    files = [file for file in files if not file.name.startswith(".")]
-    if not files:
-        raise InputError(f"folder {path} holds no {' or '.join(SUFFIXES)} file")
-    return sorted(files, key=lambda file: natural_key(file.name))
+        return [path], []
+    files = [file for file in path.iterdir() if file.is_file() and not file.name.startswith(".")]
+    ours = [file for file in files if file.suffix.lower() in SUFFIXES]
+    if not ours:
+        raise InputError(f"folder {path} holds no text file ({' '.join(SUFFIXES)})")
+    others = sorted(file.name for file in set(files) - set(ours))
+    return sorted(ours, key=lambda file: natural_key(file.name)), others
 
 
 def _read_file(file: Path) -> TextSource:
@@ -115,12 +134,28 @@ def _read_file(file: Path) -> TextSource:
         raise InputError(f"cannot read text file {file}: {error.strerror}") from error
     if not data:
         raise InputError(f"text file {file} is empty (0 bytes)")
+    _check_format(data[:1000].decode("latin-1"), file)  # a zip archive or a PDF has no encoding
     text, note = _decode(data, file)
+    _check_format(text, file)
     if not any(char.isalnum() for char in text):
         raise InputError(f"text file {file} holds nothing to speak: no letter and no digit")
-    if file.suffix.lower() == ".md":
-        text = markdown_to_text(text)
-    return TextSource(file.stem, text, str(file), note)
+    text, markdown = without_breaks(text), file.suffix.lower() in MARKDOWN_SUFFIXES
+    try:
+        text = markdown_to_text(text) if markdown else text
+    except InputError as error:
+        raise InputError(f"text file {file}: {error}") from error
+    return TextSource(file.stem, text, str(file), note, markdown)
+
+
+def _check_format(text: str, file: Path) -> None:
+    """Refuse a file of another kind, whether its name or its beginning says so."""
+    suffix = file.suffix.lower()
+    kind = foreign_format(text) or (f"a {suffix} file" if suffix in _OTHER_SUFFIXES else "")
+    if kind:
+        raise InputError(
+            f"text file {file} is {kind}: its markup would be read aloud. Save it as plain text "
+            f"(.txt) or Markdown (.md); files that can be read: {' '.join(SUFFIXES)}"
+        )
 
 
 def _decode(data: bytes, file: Path) -> tuple[str, str]:
@@ -178,7 +213,13 @@ def markdown_to_text(markdown: str) -> str:
     source = _TABLE_ROW.sub(_row_text, _TABLE_RULE.sub("", source))
     blocks: list[str] = []
     number = ""
-    for token in MarkdownIt("commonmark").parse(_NOT_A_TARGET.sub(r"\\[", source)):
+    parser = MarkdownIt("commonmark", {"maxNesting": _MAX_NESTING})
+    for token in parser.parse(_NOT_A_TARGET.sub(r"\\[", source)):
+        if token.type in _NESTED and token.level >= _MAX_NESTING - 1:
+            raise InputError(  # the parser passes over what stands deeper
+                f"Markdown's lists and quotations are more than {_MAX_NESTING // 2 - 1} deep: "
+                "take out some of the levels, or save it as .txt"
+            )
         if token.type == "heading_open" and token.tag in ("h1", "h2") and blocks:
             blocks.append(CHAPTER_BREAK)
         elif token.type == "list_item_open" and token.info:

@@ -39,6 +39,7 @@ TEXTS = st.lists(PIECES, max_size=30).map("".join)
 def source_of(text: str) -> str:
     """What must come out: NFC, marks out, whitespace collapsed. Written apart from the code."""
     text = unicodedata.normalize("NFC", text.removeprefix("\ufeff"))
+    text = re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(\x07|\x1b\\)", "", text)
     text = re.sub(r"\[pause\s+\d+(\.\d+)?\s*(ms|s)\]", "", text, flags=re.IGNORECASE)
     return re.sub(r"\s+", " ", text).strip()
 
@@ -192,6 +193,8 @@ def test_a_pause_mark_sets_the_silence_at_its_place():
         "[pause]",
         "[pause five seconds]",
         "[ pause 2s]",
+        f"[pause {'0' * 40}800]",
+        f"[pause 1s{' and more' * 10}]",
     ],
 )
 def test_a_malformed_pause_mark_is_refused(mark):
@@ -200,13 +203,117 @@ def test_a_malformed_pause_mark_is_refused(mark):
         split_chunks(f"Hello {mark} there.")
 
 
-def test_an_endless_pause_is_refused():
-    with pytest.raises(InputError, match="at most 600 s"):
-        split_chunks("Hello [pause 9999s] there.")
+@pytest.mark.parametrize(
+    "mark",
+    [
+        "[pause 9999s]",
+        f"[pause {'0' * 40}601s]",
+        f"[pause 1{'0' * 35}s]",
+        f"[pause {'9' * 400}s]",
+        f"[pause {'9' * 6000}ms]",
+        "[pause\n700s]",
+        "[pause 400s] [pause 201s]",
+        "[pause 1s]" * 601,
+    ],
+)
+def test_an_endless_pause_is_refused(mark):
+    """However it is written; marks that stand together add up."""
+    with pytest.raises(InputError, match="at most 600 s at one place") as refusal:
+        split_chunks(f"Hello {mark} there.")
+    assert len(str(refusal.value)) < 200
+
+
+def test_a_long_pause_mark_is_read_as_it_is_checked():
+    assert pauses(f"One.[pause {'0' * 40}800ms] Two.[pause 600s]") == [
+        ("One.", 800),
+        ("Two.", 600_000),
+    ]
 
 
 def test_brackets_that_are_no_mark_stay():
     assert split_chunks("He [paused] said [sic].")[0].text == "He [paused] said [sic]."
+
+
+PAGES = """The road was long
+\fand winding, and it met Dr.
+\fSmith there, as he told\f \f\x20
+us. It ended.
+
+\fChapter Two
+It was light. \fBut cold."""
+
+
+def test_a_page_ends_in_mid_sentence():
+    """A form feed is white space; a paragraph's end only where a sentence ends before it."""
+    assert [(c.spoken, c.pause_ms) for c in split_chunks(clean(PAGES))] == [
+        (
+            "The road was long and winding, and it met Dr. Smith there, as he told us. It ended.",
+            1500,
+        ),
+        ("Chapter Two", 600),
+        ("It was light.", 600),
+        ("But cold.", 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "spoken"),
+    [
+        ("The shelf\u200cful of off\u200c\u200dice goods\u200c.", "The shelfful of office goods."),
+        ("\u200eHe\u200fllo \u2068Anna\u2069\u202c", "Hello Anna"),
+        ("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", None),  # Persian
+        ("\u0915\u094d\u200d\u0937 PDF\u200c\u0647\u0627", None),  # Hindi; Latin before Persian
+        ("\U0001f9d1\u200d\U0001f680 \u2764\ufe0f\u200d\U0001f525", None),
+    ],
+)
+def test_joiners_are_spoken_only_where_they_shape_letters(text, spoken):
+    """hibari reads "off‌ice" as two words; Persian and emoji need theirs."""
+    (chunk,) = split_chunks(clean(text))
+    assert (chunk.text, chunk.spoken) == (text, spoken or text)
+
+
+def test_a_link_in_plain_text_loses_no_word():
+    """hibari would read "[a](b)" as a link, and pass over its "b"."""
+    (chunk,) = split_chunks("He said [sic](so), see [it](http://a.b/c).")
+    assert chunk.spoken == "He said [sic (so), see [it (http://a.b/c)."
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("\x1b[31mred\x1b[0m and \x1b[1;38;5;12mblue\x1b[K", "red and blue"),
+        ("See \x1b]8;;http://a.b\x1b\\it\x1b]8;;\x1b\\.\x1b]0;title\x07", "See it."),
+        ("No code: [31m, \x1b]8;;never closed", None),
+    ],
+)
+def test_a_terminals_codes_are_taken_out(text, cleaned):
+    assert clean(text) == (cleaned or text)
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        '<break time="500ms"/>',
+        "<BREAK/>",
+        "<speak>",
+        '<prosody rate="slow">',
+        "<emphasis level='strong'>",
+        '<say-as interpret-as="date">',
+        "</amazon:effect>",
+        '<mstts:express-as style="sad">',
+    ],
+)
+def test_ssml_is_refused_with_the_cure(tag):
+    """It would be read aloud; a replacement takes it out, as the message says."""
+    with pytest.raises(InputError, match=rf"{re.escape(tag)} is SSML.*\[pause 500ms\]"):
+        split_chunks(clean(f"Hello {tag} world."))
+    cure = {"<[^<>]*>": ""}
+    assert split_chunks(clean(f"Hello {tag} world.", regex_replacements=cure))
+
+
+@pytest.mark.parametrize("text", ["a < break > b", "List<String> x", "<b>bold</b> <speaker>"])
+def test_what_only_looks_like_ssml_is_text(text):
+    assert "".join(chunk.text for chunk in split_chunks(text)) == text
 
 
 def test_a_line_of_ornaments_is_a_pause_not_speech():

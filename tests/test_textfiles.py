@@ -1,11 +1,12 @@
 """Text files: each read or refused by name; encodings found; Markdown said as by a reader."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from chatter_nb.errors import InputError
-from chatter_nb.text import clean, split_chunks
+from chatter_nb.text import CHAPTER_BREAK, clean, split_chunks
 from chatter_nb.textfiles import markdown_to_text, merge_sources, natural_key, read_sources
 
 FRENCH = "Le café était fermé, dit-il; une façade naïve. " * 3
@@ -15,7 +16,10 @@ def test_a_folder_is_read_in_natural_order(tmp_path):
     """2 before 10, whatever the case, both suffixes, nothing hidden."""
     for name in ("part 10.txt", "Part 2.md", "part 1.txt", ".hidden.txt", "notes.pdf"):
         (tmp_path / name).write_text(f"This is {name}.")
-    assert [s.name for s in read_sources(tmp_path)] == ["part 1", "Part 2", "part 10"]
+    sources = read_sources(tmp_path)
+    assert [s.name for s in sources] == ["part 1", "Part 2", "part 10"]
+    assert "passed over notes.pdf: no text files (.txt" in sources[0].note
+    assert not any(source.note for source in sources[1:])
 
 
 def test_natural_key_orders_mixed_names():
@@ -81,6 +85,75 @@ def test_a_file_that_cannot_be_spoken_is_refused_by_name(tmp_path, data, told):
         read_sources(tmp_path / "a.txt")
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("page.html", "<p>Hello there.</p>", "a .html file"),
+        ("page.txt", "<html><body><h1>Title</h1><p>Hello there.</p></body></html>", "HTML"),
+        ("page.md", "\ufeff\n<!DOCTYPE html>\n<p>Hello.</p>", "HTML"),
+        ("letter.txt", r"{\rtf1\ansi Hello there.}", "RTF"),
+        ("feed.txt", '<?xml version="1.0"?><rss>Hello</rss>', "XML"),
+        ("film.txt", "1\n00:00:01,000 --> 00:00:02,500\nHello.\n", "subtitles"),
+        ("film.srt", "Hello.", "a .srt file"),
+        ("paper.txt", "%PDF-1.7 Hello", "PDF"),
+        ("book.txt", "PK\x03\x04 mimetypeapplication/epub+zip", "a zip archive"),
+        ("BOOK.EPUB", "Hello.", "a .epub file"),
+    ],
+)
+def test_a_file_of_another_kind_is_refused_with_what_can_be_read(tmp_path, name, content, kind):
+    """Its markup would be read aloud; the name or the beginning tells."""
+    (tmp_path / name).write_text(content)
+    with pytest.raises(InputError, match=rf"{name} is {re.escape(kind)}.*\.txt.*\.md"):
+        read_sources(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.markdown", "a.mdown", "a.MKD"])
+def test_markdown_has_several_suffixes(tmp_path, name):
+    (tmp_path / name).write_text("# Title\n\nSome *words*.")
+    (source,) = read_sources(tmp_path)
+    assert (source.text, source.markdown) == ("Title\n\nSome words.", True)
+
+
+@pytest.mark.parametrize("name", ["notes", "Chapter 1. The Road", "a.log", "a.text"])
+def test_plain_text_may_have_any_other_name(tmp_path, name):
+    (tmp_path / name).write_text("It was <b>so</b> and 1 < 2.")
+    (source,) = read_sources(tmp_path / name)
+    assert (source.text, source.markdown) == ("It was <b>so</b> and 1 < 2.", False)
+
+
+def test_the_sign_between_merged_files_is_no_character_of_theirs(tmp_path):
+    """A file separator or a form feed in a file is white space."""
+    (tmp_path / "1.txt").write_text("One \x1c and\fthe same.\f")
+    (tmp_path / "2.txt").write_text("\fTwo.")
+    chunks = split_chunks(clean(merge_sources(read_sources(tmp_path))), chapter_pause_ms=9)
+    assert [(c.spoken, c.pause_ms) for c in chunks] == [("One and the same.", 9), ("Two.", 0)]
+
+
+@pytest.mark.parametrize(
+    "markdown",
+    [
+        "".join("  " * level + f"- w{level}\n" for level in range(40)),
+        "> " * 40 + "w39",
+        "".join("> " * level + f"w{level}\n\n" for level in range(1, 40)),
+        "".join("   " * level + f"1. w{level}\n" for level in range(40)),
+    ],
+)
+def test_deep_markdown_keeps_its_words(markdown):
+    words = re.findall(r"w\d+", markdown)
+    assert re.findall(r"w\d+", markdown_to_text(markdown)) == words
+
+
+@pytest.mark.parametrize(
+    "markdown",
+    ["".join("  " * level + f"- w{level}\n" for level in range(60)), "> " * 120 + "word"],
+)
+def test_deeper_markdown_is_refused(tmp_path, markdown):
+    """The parser would leave out the words."""
+    (tmp_path / "a.md").write_text("Some text.\n\n" + markdown)
+    with pytest.raises(InputError, match=r"a\.md: Markdown's lists .* more than 49 deep"):
+        read_sources(tmp_path)
+
+
 def test_every_bad_file_of_a_folder_is_named_at_once(tmp_path, monkeypatch):
     """None is skipped in silence, an unreadable one neither."""
     (tmp_path / "1.txt").write_bytes(b"")
@@ -106,7 +179,7 @@ def test_a_text_given_as_a_file_name_is_told_not_thrown(tmp_path):
 def test_missing_places_are_named(tmp_path):
     with pytest.raises(InputError, match=r"nowhere\.txt does not exist"):
         read_sources(tmp_path / "nowhere.txt")
-    with pytest.raises(InputError, match=r"holds no \.txt or \.md file"):
+    with pytest.raises(InputError, match=r"holds no text file \(\.txt .*\.md"):
         read_sources(tmp_path)
 
 
@@ -119,7 +192,7 @@ def test_markdown_is_read_as_a_reader_would():
     assert text.split("\n\n") == [
         "Title",
         "Some em link code [pause 1s].",
-        "\f",
+        CHAPTER_BREAK,
         "Two",
         "a",
         "b",
