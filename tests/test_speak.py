@@ -413,7 +413,7 @@ def test_two_texts_of_one_name_are_refused(hum, tmp_path):
     texts.mkdir()
     (texts / "a.txt").write_text("One.")
     (texts / "a.md").write_text("Two.")
-    with pytest.raises(InputError, match=r"a\.txt and a\.md"):
+    with pytest.raises(InputError, match=r"a\.md and a\.txt"):
         hum("", text_file=str(texts), merge=False)
 
 
