@@ -8,15 +8,15 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from chatter_nb.errors import shown
 from chatter_nb.strict import Interactive, StrictParams, Text, one_or_more
 
 
-def _check_address(value: str) -> bool:
-    return (
-        not value
-        or value in ("auto", "local")
-        or bool(re.fullmatch(r"(ray://)?[^\s/]+:\d+", value))
-    )
+def _is_address(value: Any) -> bool:
+    """Also of what is no text: that is a fault of its own."""
+    if not isinstance(value, str) or value in ("", "auto", "local"):
+        return True
+    return bool(re.fullmatch(r"(ray://)?[^\s/]+:\d+", value))
 
 
 class BatchParams(StrictParams):
@@ -46,11 +46,11 @@ class BatchParams(StrictParams):
         if not values["files"]:
             yield "there is nothing to run: set files to parameter files, or to a pattern of them"
         if values["ray_address"] and not values["ray"]:
-            yield f"ray_address {values['ray_address']!r} is for Ray: set ray as well (--ray)"
+            yield f"ray_address {shown(values['ray_address'])} is for Ray: set ray as well (--ray)"
         if values["gpus_per_worker"] is not None and not values["ray"]:
             yield "gpus_per_worker is for Ray (--ray): without it each worker has a GPU of its own"
-        if not _check_address(str(values["ray_address"])):
+        if not _is_address(values["ray_address"]):
             yield (
-                f"ray_address {values['ray_address']!r} is no address: use HOST:PORT, "
+                f"ray_address {shown(values['ray_address'])} is no address: use HOST:PORT, "
                 "ray://HOST:10001 or auto"
             )

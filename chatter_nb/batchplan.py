@@ -22,7 +22,7 @@ from chatter_nb.ledger import Ledger
 from chatter_nb.models import pick_engine
 from chatter_nb.params import AnyParams, ConvertParams, kind_of
 from chatter_nb.planning import Problems, count
-from chatter_nb.project import resolve_path
+from chatter_nb.project import find_path, resolve_path
 from chatter_nb.runkeys import code_digest, run_key
 from chatter_nb.runs import RunFolder
 
@@ -105,7 +105,7 @@ def plan_batch(
     problem there is.
     """
     problems = Problems()
-    notebook = _there(params.notebook)
+    notebook = find_path(params.notebook).resolve()
     look = problems.of(lambda: _look_at(notebook))
     extra = {**params.overrides, "interactive": False}
     if params.outputs_dir:
@@ -228,11 +228,6 @@ class _Planner:
 class _Look:
     kind: type[AnyParams] | None  # what the parameters cell takes; None if there is none
     code: str
-
-
-def _there(notebook: str) -> Path:
-    path = Path(notebook).expanduser()
-    return (path if path.exists() else resolve_path(path)).resolve()
 
 
 def _look_at(notebook: Path) -> _Look:

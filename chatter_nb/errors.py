@@ -4,8 +4,12 @@ Every message names the value, the place and the valid choices or the cure, so t
 mend it without opening the code. `exit_code` is what the command line returns.
 """
 
+import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+_SHOWN_CHARS = 200
+_READABLE_BITS = 4096  # Python refuses to write longer numbers
 
 
 class ChatterError(Exception):
@@ -60,3 +64,27 @@ def located(where: str, consolation: str) -> Iterator[None]:
     except Exception as error:  # whatever a model raises, a person must know where
         told = f"{type(error).__name__}: {error}"
         raise EngineError(f"{where}: {told}; {consolation}") from error
+
+
+class _Brief(reprlib.Repr):
+    """Python's own shortener, with numbers of any length."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 2  # a list of lists of lists would be written in full
+        self.maxstring = self.maxother = 100
+
+    def repr_int(self, x: int, level: int) -> str:
+        if x.bit_length() > _READABLE_BITS:
+            return f"<a number of {x.bit_length()} bits>"
+        return super().repr_int(x, level)
+
+
+def shown(value: object) -> str:
+    """A value as an error shows it: as Python writes it, shortened, however large it is."""
+    return shorten(_Brief().repr(value), _SHOWN_CHARS)
+
+
+def shorten(text: str, limit: int) -> str:
+    """The beginning of a text, at most `limit` characters of it."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"

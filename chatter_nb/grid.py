@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from chatter_nb.errors import InputError, ParamError
+from chatter_nb.errors import InputError, ParamError, shorten, shown
 from chatter_nb.params import AnyParams, ConvertParams, SpeakParams, kind_of
 from chatter_nb.planning import Problems
-from chatter_nb.project import resolve_path
+from chatter_nb.project import find_path, resolve_path
 from chatter_nb.strict import read_file
 from chatter_nb.textfiles import natural_key
 
@@ -34,8 +34,8 @@ def find_files(patterns: Sequence[str], problems: Problems) -> list[Path]:
 
 
 def _matches(pattern: str) -> list[Path]:
+    path = find_path(pattern)
     here = Path(pattern).expanduser()
-    path = here if here.exists() else resolve_path(pattern)
     if path.is_file():
         return [path.resolve()]
     if path.is_dir():
@@ -62,7 +62,7 @@ def parse_grid(texts: Sequence[str]) -> dict[str, list[Any]]:
         name, equals, listed = text.partition("=")
         name = name.strip()
         if not equals or not name:
-            raise InputError(f"--grid {text!r} must be name=value,value")
+            raise InputError(f"--grid {shown(text)} must be name=value,value")
         if name in grid:
             raise InputError(f"--grid {name} is given twice: list all its values in one")
         grid[name] = _values(text, listed.strip())
@@ -73,8 +73,9 @@ def _values(text: str, listed: str) -> list[Any]:
     if listed.startswith("["):
         try:
             return list(json.loads(listed))
-        except ValueError as error:
-            raise InputError(f"--grid {text!r} is not a JSON list: {error}") from error
+        except (ValueError, RecursionError) as error:
+            told = shorten(str(error), 200)
+            raise InputError(f"--grid {shown(text)} is not a JSON list: {told}") from error
     return [part.strip() for part in listed.split(",")]
 
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
+from chatter_nb.errors import shorten, shown
 from chatter_nb.strict import (
     AudioFormat,
     CfmSteps,
@@ -50,13 +52,16 @@ TtsEngineName = Literal[
 VcEngineName = Literal["auto", "world", "chatterbox"]
 EnginePath = Literal["fast", "upstream"]
 
+_NAMES, _NAME_CHARS = 100, 80  # that are looked at to tell speech from a conversion
+
 
 def _check_patterns(value: dict[str, str]) -> dict[str, str]:
     for pattern in value:
         try:
             re.compile(pattern)
-        except re.error as error:
-            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
+        except (re.error, RecursionError, OverflowError) as error:
+            told = shorten(str(error), 200)
+            raise ValueError(f"{shown(pattern)} is not a regular expression: {told}") from error
     return value
 
 
@@ -128,7 +133,7 @@ class SpeakParams(RunParams):
     def _rules(cls, values: Mapping[str, Any]) -> Iterator[str]:
         text, text_file = values["text"], values["text_file"]
         if text and text_file:
-            yield f"text and text_file are both set (text_file={text_file!r}): keep one"
+            yield f"text and text_file are both set (text_file={shown(text_file)}): keep one"
         if not text_file and _is_blank(text):
             yield "there is nothing to speak: set text or text_file"
         if values["engine_path"] == "upstream":
@@ -194,7 +199,8 @@ def read_params(
 def kind_of(names: Iterable[str]) -> type[SpeakParams] | type[ConvertParams]:
     """What names, misspelt ones too, are parameters of: speech, unless more are a conversion's."""
     speech, conversion = SpeakParams.model_fields.keys(), ConvertParams.model_fields.keys()
-    near = [difflib.get_close_matches(name, {*speech, *conversion}, n=1) for name in names]
+    some = [name[:_NAME_CHARS] for name in islice(names, _NAMES)]
+    near = [difflib.get_close_matches(name, {*speech, *conversion}, n=1) for name in some]
     known = {name for found in near for name in found}
     return ConvertParams if len(known - speech) > len(known - conversion) else SpeakParams
 

@@ -26,14 +26,18 @@ from pydantic import (
 )
 
 from chatter_nb.cells import cell_names
-from chatter_nb.errors import ParamError
-from chatter_nb.project import read_yaml, resolve_path
+from chatter_nb.errors import ParamError, shorten, shown
+from chatter_nb.project import find_path, read_yaml, resolve_path
 
 AudioFormat = Literal["wav", "flac", "mp3", "opus"]
 
 # A run name becomes a folder: one path component, no leading dot, nothing a shell trips over.
 MAX_NAME_BYTES = 200
+_MAX_PROBLEMS, _NAME_CHARS = 20, 80  # of an error
 _RUN_NAME = re.compile(r"\w[\w .+-]{0,119}")
+# What lies under an outputs root beside the runs, in lower case as some disks see it.
+_FILES = ("batch.json", "batch.log", "index.html", "readme.md")
+OWN_NAMES = {*_FILES, "voices", "compare", "timing", "uploads", "page_uploads"}
 # Where a result goes, not what it is.
 NOT_DIGESTED = {"outputs_dir", "run_name", "interactive"}
 
@@ -41,17 +45,22 @@ NOT_DIGESTED = {"outputs_dir", "run_name", "interactive"}
 def _check_run_name(value: str) -> str:
     if value and (not _RUN_NAME.fullmatch(value) or value.endswith((".", " "))):
         raise ValueError(
-            f"{value!r} cannot name a folder: use letters, digits, space and . + - _ "
+            f"{shown(value)} cannot name a folder: use letters, digits, space and . + - _ "
             "(no path; choose the place with outputs_dir)"
         )
     if len(value.encode()) > MAX_NAME_BYTES:
-        raise ValueError(f"{value!r} is too long for a folder: at most {MAX_NAME_BYTES} bytes")
+        raise ValueError(f"{shown(value)} is too long for a folder: at most {MAX_NAME_BYTES} bytes")
+    if value.casefold() in OWN_NAMES:
+        raise ValueError(
+            f"{value!r} is a place of chatter_nb's own beside the runs: choose another run_name, "
+            f"such as {value.partition('.')[0] + '-1'!r}"
+        )
     return value
 
 
 def _no_duplicates(value: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(value)) != len(value):
-        raise ValueError(f"a format is listed twice in {list(value)}")
+        raise ValueError(f"a format is listed twice in {shown(list(value))}")
     return value
 
 
@@ -81,7 +90,7 @@ def one_or_more(value: Any) -> Any:
 
 def _check_device(value: str) -> str:
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
-        raise ValueError(f"{value!r} is no device: use auto, cpu, mps, cuda or cuda:0")
+        raise ValueError(f"{shown(value)} is no device: use auto, cpu, mps, cuda or cuda:0")
     return value
 
 
@@ -143,11 +152,13 @@ class StrictParams(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            lines = [_explain(problem, type(self)) for problem in _first_causes(error.errors())]
+            causes = _first_causes(error.errors())
+            lines = [_explain(problem, type(self)) for problem in causes[:_MAX_PROBLEMS]]
             # pydantic asks for the rules only when all else is well
             defaults = {name: field.default for name, field in type(self).model_fields.items()}
             lines += [line for line in self._rules(defaults | values) if line not in lines]
-            raise ParamError("\n  ".join(_heading(lines))) from None
+            more = len(causes[_MAX_PROBLEMS:])
+            raise ParamError("\n  ".join(_heading(lines, more))) from None
 
     @classmethod
     def create(cls, values: Mapping[str, Any], *, where: str = "parameters") -> Self:
@@ -198,10 +209,16 @@ class RunParams(StrictParams):
     @classmethod
     def from_file(cls, path: str | Path, overrides: Mapping[str, Any] | None = None) -> Self:
         """Read a YAML file; `run_name` defaults to its stem. Strings in `overrides` are `-p`'s."""
-        values = read_file(path)
-        values.setdefault("run_name", Path(path).stem)
-        values.update(cls.coerce(overrides or {}))
-        return cls.create(values, where=str(path))
+        values = read_file(path) | cls.coerce(overrides or {})
+        named = bool(values.get("run_name"))
+        values["run_name"] = values.get("run_name") or Path(path).stem
+        try:
+            return cls.create(values, where=str(path))
+        except ParamError as error:
+            if named or "run_name: " not in str(error):
+                raise
+            told = f"{error}\n  it sets no run_name: the run is named after the file"
+            raise ParamError(told) from None
 
     def digest(self) -> str:
         """A short hash of all that decides the result, for naming runs."""
@@ -223,7 +240,7 @@ class RunParams(StrictParams):
 
 def read_file(path: str | Path) -> dict[str, Any]:
     """A YAML file's mapping: from the working directory, else from the project root."""
-    return read_yaml(path if Path(path).exists() else resolve_path(path))
+    return read_yaml(find_path(path))
 
 
 def _coerce(cls: type[StrictParams], name: str, value: str) -> Any:
@@ -237,7 +254,7 @@ def _coerce(cls: type[StrictParams], name: str, value: str) -> Any:
             return json.loads(value)
         kind: Any = field.annotation
         return TypeAdapter(kind).validate_python(_number(value), strict=False)
-    except (ValidationError, json.JSONDecodeError):
+    except (ValueError, RecursionError):  # no JSON, thousands of digits, nested too deeply
         return value  # left as it is: `create` names the field, the value and what it should be
 
 
@@ -245,8 +262,9 @@ def _number(value: str) -> Any:
     return int(value) if re.fullmatch(r"[+-]?\d+", value.strip()) else value
 
 
-def _heading(lines: list[str]) -> list[str]:
-    return lines if len(lines) == 1 else [f"{len(lines)} problems", *lines]
+def _heading(lines: list[str], more: int) -> list[str]:
+    rest = [f"… and {more:,} more"] if more else []
+    return lines if len(lines) == 1 else [f"{len(lines) + more:,} problems", *lines, *rest]
 
 
 def _first_causes(problems: Any) -> list[Any]:
@@ -257,17 +275,18 @@ def _first_causes(problems: Any) -> list[Any]:
 
 def unknown_name(name: str, known: Sequence[str]) -> str:
     """That there is no such parameter, and the nearest one, or all of them."""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name[:_NAME_CHARS], known, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'?" if near else "known: " + ", ".join(known)
-    return f"unknown parameter '{name}': {hint}"
+    return f"unknown parameter {shown(name)}: {hint}"
 
 
 def _explain(problem: Any, cls: type[StrictParams]) -> str:
     """One line for one pydantic problem: name, value, what is valid."""
-    name = ".".join(part for part in problem["loc"] if isinstance(part, str))
+    parts = [part for part in problem["loc"] if isinstance(part, str)]
+    name = ".".join([*parts[:1], *(shorten(part, _NAME_CHARS) for part in parts[1:])])
     value = problem["input"]
     if problem["type"] == "extra_forbidden":
-        return unknown_name(name, list(cls.model_fields))
+        return unknown_name(parts[-1], list(cls.model_fields))
     if not name:  # a rule over several fields carries its own whole message
         return problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error":
@@ -277,4 +296,4 @@ def _explain(problem: Any, cls: type[StrictParams]) -> str:
         told += "; put it in quotes"
     if problem["type"] == "dict_type":
         told += '; write {"name": "value"}'
-    return f"{name}: {told} (given {value!r}, {type(value).__name__})"
+    return f"{name}: {told} (given {shown(value)}, {type(value).__name__})"

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from chatter_nb.errors import InputError, ParamError
+from chatter_nb.errors import InputError, ParamError, shown
 from chatter_nb.params import ConvertParams, SpeakParams
-from chatter_nb.project import project_root, read_yaml, resolve_path
-from chatter_nb.strict import StrictParams
+from chatter_nb.paramtext import from_yaml
+from chatter_nb.project import find_path, parse_yaml, project_root, read_yaml, resolve_path
+from chatter_nb.strict import OWN_NAMES, StrictParams
 
 BOTH = pytest.mark.parametrize(
     ("cls", "least"),
@@ -56,6 +57,7 @@ def test_the_constructor_raises_the_same_error():
         ({"run_name": "a/b"}, "cannot name a folder"),
         ({"run_name": ".hidden"}, "cannot name a folder"),
         ({"regex_replacements": {"(": ""}}, "not a regular expression"),
+        ({"regex_replacements": {"(" * 900 + ")" * 900: ""}}, "not a regular.*recursion"),
         ({"replacements": {" ": "x"}}, "cannot be empty"),
         ({"text_file": "a.txt"}, "both set"),
         ({"text": "a\udcff"}, "not UTF-8"),
@@ -137,6 +139,155 @@ def test_yaml_faults_are_named(tmp_path, yaml, told):
         read_yaml(tmp_path / "a.yaml")
     with pytest.raises(InputError, match="cannot read parameter file"):
         read_yaml(tmp_path / "none.yaml")
+
+
+NINES = "9" * 5000
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{last}'] * 9)}]\n"
+    for last, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("yaml", "told"),
+    [
+        (
+            "text: 2024-02-30",
+            r"'2024-02-30' cannot be read as timestamp: put it in quotes.*\n.*line 1",
+        ),
+        ("run_name: 2024-13-01", "'2024-13-01' cannot be read as timestamp: put it in quotes"),
+        ("text: 2001-01-01t00:00:00+99:00", "cannot be read as timestamp"),
+        (f"seed: {NINES}", r"'9+\.\.\.9+' cannot be read as int"),
+        (f"seed: 0x{NINES}", "cannot be read as int"),
+        ("seed: " + "1:" * 5000 + "1", "cannot be read as int"),
+        (f"speed: {NINES}.0", "cannot be read as float"),
+        ("seed: !!int abc", "'abc' cannot be read as int"),
+        ('seed: !!int ""', "'' cannot be read as int"),
+        ("seed: 0x_", "'0x_' cannot be read as int"),
+        ("speed: !!float x", "'x' cannot be read as float"),
+        ("merge: !!bool x", "'x' cannot be read as bool"),
+        ("text: !!timestamp x", "'x' cannot be read as timestamp"),
+        ("text: !!set [a]", "expected a mapping"),
+        ("text: !!binary a", "base64"),
+        (f"text: !{'x' * 9000} y", "could not determine a constructor"),
+        (f"text: *{'x' * 9000}", "undefined alias"),
+        ("text: " + "[" * 600, "nested too deeply"),
+        ("- " * 600, "nested too deeply"),
+        ("<<: 5", "expected a mapping"),
+        (BOMB + "takes: *i", r"takes: should be a valid dictionary.*\(given \[\["),
+        (BOMB + "text: *i", r"text: should be a valid string.*\(given \[\["),
+        ("a: &a {<<: *a}", "unknown parameter 'a'"),
+        ("\n".join(f"k{i}: 1" for i in range(1000)), r"1,001 problems(?s:.*)… and 980 more"),
+        ("x" * 900 + ": a", r"unknown parameter 'x{40,60}\.\.\.x+'"),
+        ('"a\\e[1m": a', r"unknown parameter 'a\\x1b\[1m'"),
+        ("text: a\nregex_replacements: {'a{" + "9" * 30 + "}': ''}", "repetition number is too"),
+        ("text: a\nformats: [" + "wav, " * 900 + "wav]", r"twice in \['wav', .*\.\.\.\]"),
+        ("text: a\ntext_file: " + "x" * 5000, r"text_file='x+\.\.\.x+'"),
+    ],
+)
+def test_yaml_that_python_chokes_on_is_a_short_sentence(tmp_path, yaml, told):
+    """The same from a file and from a form's panel."""
+    path = tmp_path / "a.yaml"
+    path.write_text(yaml)
+    for where, read in (
+        (str(path), lambda: SpeakParams.from_file(path)),
+        ("the YAML", lambda: from_yaml(SpeakParams, yaml)),
+    ):
+        with pytest.raises(ParamError, match=told) as caught:
+            read()
+        assert str(caught.value).startswith(where)
+        assert len(str(caught.value)) < 20_000
+
+
+def test_a_merge_key_is_taken_as_papermill_takes_it():
+    """Its own keys win, earlier ones of a list win over later ones, and `=` is text."""
+    assert parse_yaml("<<: {seed: 3}\ntext: Hi.", where="a") == {"seed": 3, "text": "Hi."}
+    text = "a: &a {x: 1, y: 1}\nb: &b {y: 2, z: 2}\nc: {z: 3, <<: [*a, *b]}\n=: {<<: *b, =: =}"
+    values = parse_yaml(text, where="a")
+    assert values["c"] == {"x": 1, "y": 1, "z": 3}
+    assert values["="] == {"y": 2, "z": 2, "=": "="}
+    with pytest.raises(ParamError, match="'z' is given twice"):
+        parse_yaml("c: {z: 3, <<: {x: 1}, z: 4}", where="a")
+
+
+def test_merges_of_merges_do_not_grow():
+    """Nine times nine times nine … keys, each of which is one of nine."""
+    first = "a: &a {" + ", ".join(f"k{i}: {i}" for i in range(9)) + "}\n"
+    rest = "".join(
+        f"{name}: &{name} {{<<: [{', '.join([f'*{last}'] * 9)}]}}\n"
+        for last, name in zip("abcdefghijkl", "bcdefghijklm", strict=True)
+    )
+    assert parse_yaml(first + rest, where="a")["m"] == {f"k{i}": i for i in range(9)}
+
+
+@pytest.mark.parametrize(
+    ("pair", "told"),
+    [
+        ({"seed": NINES}, r"seed: should be a valid integer \(given '9+\.\.\.9+', str\)"),
+        ({"takes": "[" * 5000}, r"takes: should be a valid dictionary.*given '\[+\.\.\.\[+', str"),
+        ({"takes": f'{{"a": {NINES}}}'}, "takes: should be a valid dictionary"),
+        ({"takes": "[" * 500 + "]" * 500}, "takes: should be a valid dictionary"),
+        ({"speed": NINES}, "speed: should be a valid number"),
+        ({NINES: "1"}, r"unknown parameter '9+\.\.\.9+'"),
+    ],
+    ids=["digits", "nesting", "digits in JSON", "a nested list", "a float", "a name"],
+)
+def test_a_command_lines_odd_value_is_a_short_sentence(pair, told):
+    with pytest.raises(ParamError, match=told) as caught:
+        SpeakParams.create({"text": "Hi."} | SpeakParams.coerce(pair), where="-p")
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_value_is_shown_short_whatever_it_is():
+    deep = []
+    for _ in range(2000):
+        deep = [deep] * 9
+    for value in (deep, "x" * 10**6, 10**5000, dict.fromkeys(range(999), deep), b"x" * 10**6):
+        assert len(shown(value)) <= 200
+    assert shown("it's") == repr("it's")
+
+
+@pytest.mark.parametrize("name", ["batch.json", "index.html", "Voices", "compare", "page_uploads"])
+def test_a_place_of_our_own_names_no_run(name, tmp_path):
+    """Also where the name comes from the parameter file's, as it says."""
+    with pytest.raises(ParamError, match=f"run_name: '{name}' is a place .* such as '.*-1'"):
+        SpeakParams.create({"text": "Hi.", "run_name": name})
+    path = tmp_path / f"{name}.yaml"
+    path.write_text("text: Hi.\n")
+    with pytest.raises(ParamError, match=r"sets no run_name: the run is named after the file"):
+        SpeakParams.from_file(path)
+    assert SpeakParams.from_file(path, {"run_name": "mine"}).run_name == "mine"
+    path.write_text("text: Hi.\nrun_name: .x\n")
+    with pytest.raises(ParamError) as caught:
+        SpeakParams.from_file(path)
+    assert "named after" not in str(caught.value)
+
+
+def test_the_places_of_our_own_are_all_of_them():
+    from chatter_nb.comparing.comparison import COMPARE
+    from chatter_nb.forms.form import UPLOADS
+    from chatter_nb.gallery import PAGE
+    from chatter_nb.ledger import LEDGER, LOG
+    from chatter_nb.measuring.history import HISTORY
+    from chatter_nb.serve.service import PAGE_UPLOADS
+    from chatter_nb.voices import FOLDER
+
+    places = {COMPARE, UPLOADS, PAGE, LEDGER, LOG, HISTORY.split("/")[0], PAGE_UPLOADS, FOLDER}
+    assert places | {"readme.md"} == OWN_NAMES
+
+
+def test_an_empty_name_is_none(tmp_path):
+    """`run_name:` with nothing after it, or quotes: the run is named after the file."""
+    for name in ("", "''", "~"):
+        (tmp_path / "night.yaml").write_text(f"text: Hi.\nrun_name: {name}\n")
+        assert SpeakParams.from_file(tmp_path / "night.yaml").run_name == "night"
+
+
+@pytest.mark.parametrize("path", ["a" * 256, f"b/{'é' * 128}/c.txt", "~nobody-has-this-name/x"])
+def test_a_path_that_cannot_be_is_a_sentence(path):
+    for find in (resolve_path, find_path, SpeakParams.from_file):
+        with pytest.raises(InputError, match=r"at most 255 bytes|no such home folder"):
+            find(path)
 
 
 def test_notebook_variables_become_parameters():

@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from chatter_nb.errors import InputError
+from chatter_nb.errors import InputError, shorten, shown
 from chatter_nb.params import ConvertParams, SpeakParams, kind_of
 from chatter_nb.strict import read_file
 
@@ -42,9 +42,9 @@ def pairs_of(texts: list[str] | None) -> dict[str, str]:
     for text in texts or []:
         name, equals, value = text.partition("=")
         if not equals:
-            raise InputError(f"-p {text!r} must be name=value")
+            raise InputError(f"-p {shown(text)} must be name=value")
         if name.strip() in pairs:
-            raise InputError(f"-p {name.strip()} is given twice")
+            raise InputError(f"-p {shorten(name.strip(), 80)} is given twice")
         pairs[name.strip()] = value
     return pairs
 
@@ -53,5 +53,7 @@ def seconds_of(option: str, text: str) -> float:
     """A length of time such as 30d or 12h. Raises `InputError` that names the option."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text.strip())
     if not found:
-        raise InputError(f"{option} {text!r} must be a number and one of s m h d w, such as 30d")
+        raise InputError(
+            f"{option} {shown(text)} must be a number and one of s m h d w, such as 30d"
+        )
     return float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[found[2]]

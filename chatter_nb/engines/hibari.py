@@ -20,7 +20,7 @@ from hibari.voices import DEFAULT, VOICES
 from chatter_nb.audio import Signal, check_signal
 from chatter_nb.engines.base import ChunkInfo, ChunkRequest, Voice
 from chatter_nb.engines.registry import TTS_ENGINES
-from chatter_nb.errors import EngineError, InputError, ParamError
+from chatter_nb.errors import EngineError, InputError, ParamError, shown
 
 if TYPE_CHECKING:
     from chatter_nb.voices import Library
@@ -59,7 +59,7 @@ class HibariEngine:
         name = voice or DEFAULT
         if name not in VOICES:
             raise ParamError(
-                f"engine 'hibari' has no voice '{name}'; it has: {', '.join(VOICES)}. "
+                f"engine 'hibari' has no voice {shown(name)}; it has: {', '.join(VOICES)}. "
                 "It cannot clone a recording: for that choose engine: chatterbox"
             )
         if name not in self._speakers:

@@ -174,10 +174,7 @@ def _of_form(form: FormData, kind: type[Params]) -> Asked:
         else:
             allowed = " and ".join(RECORDINGS[kind])
             raise Problem(422, f"{name[:80]}: this part takes no file; {allowed} may be one")
-    try:
-        return Asked(kind.coerce(values), recordings)
-    except ValueError as error:  # an integer of thousands of digits
-        raise Problem(422, str(error)) from None
+    return Asked(kind.coerce(values), recordings)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

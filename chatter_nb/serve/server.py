@@ -73,7 +73,7 @@ def _prepared(service: Service) -> Iterator[None]:
     Two would do each other's jobs. One that is about to end is waited for.
     """
     outputs = service.settings.outputs
-    lock = FileLock(outputs / LOCKS / "serve.lock")
+    lock = FileLock(outputs / LOCKS / ".serve.lock")  # hidden: no run's name
     try:
         Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
         _take(lock, outputs)
