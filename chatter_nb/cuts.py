@@ -1,4 +1,4 @@
-"""Where a sentence that is too long to be spoken in one go may be cut, in any script.
+"""Where what is too long to be spoken in one go may be cut, sentence or word, in any script.
 
 Not here: where sentences end (`sentencex` finds that), and how they are packed (`text`).
 """
@@ -36,19 +36,71 @@ _NEVER_FIRST = re.compile(
 _NEVER_LAST = re.compile("[เแโใไເແໂໃໄ]")  # Thai and Lao vowels written before their consonant
 _VIRAMA = 9  # Unicode's combining class of marks that tie two consonants into one sign
 
+# A word's parts: letters, digits, signs ("a-1" has three). Who reads words by their parts compares
+# all runs of them: the work grows with the cube of their number.
+MAX_PARTS = 20
+_LONG_WORD = re.compile(rf"\S{{{MAX_PARTS + 1},}}")
+_RULES = "-._=*~#!?…—–"  # many of one of these in a row are one part
+_KINDS = {"Lu": "A", "Lt": "A", "Ll": "a", "Lm": "a", "Lo": "a", "Nd": "0"}
+_SIGN, _UNSPACED_LETTER = "sign", "unspaced"
+
 
 def cut(sentence: str, limit: int) -> Iterator[str]:
     """Parts of at most `limit` characters, spaces at their ends apart; joined, the sentence."""
-    while len(sentence.rstrip()) > limit:
-        at = _cut_position(sentence, limit)
-        yield sentence[:at]
-        sentence = sentence[at:]
-    yield sentence
+    start, end = 0, len(sentence.rstrip())
+    while end - start > limit:
+        # What follows is of no account but for its length; copied, it would cost the square.
+        reach = sentence[start : start + limit + MAX_TAG_CHARS + 2]
+        at = start + _cut_position(reach, limit, len(sentence) - start)
+        yield sentence[start:at]
+        start = at
+    yield sentence[start:]
 
 
-def _cut_position(sentence: str, limit: int) -> int:
-    """Where to cut, near to parts of equal length: very short ones are what engines say worst."""
-    target = len(sentence) / math.ceil(len(sentence) / limit)
+def parted(text: str) -> str:
+    """The text with a space in words of more than `MAX_PARTS` parts, after hyphens or slashes.
+
+    Where such a word has none, between other parts. Scripts without spaces have no words here.
+    """
+    return _LONG_WORD.sub(lambda word: _parted(word[0]), text)
+
+
+def _parted(word: str) -> str:
+    pieces, start, parts, before = [], 0, 0, ""
+    joint, joint_parts = 0, 0  # after the last hyphen or slash, and the parts up to there
+    for at, char in enumerate(word):
+        kind = _kind(char) or before
+        if kind == _UNSPACED_LETTER:
+            parts, joint_parts = 0, 0
+        elif kind == _SIGN or kind not in (before, before.lower()):  # "Ab" is one, "aB" two
+            parts += 1
+        if parts > MAX_PARTS:
+            near = joint_parts > MAX_PARTS // 2
+            end, parts = (joint, parts - joint_parts) if near else (at, 1)
+            pieces.append(word[start:end])
+            start, joint_parts = end, 0
+        if char in "-/":
+            joint, joint_parts = at + 1, parts
+        before = kind
+    return " ".join([*pieces, word[start:]])
+
+
+def _kind(char: str) -> str:
+    """What a part is made of; empty for a mark, which belongs to the letter before."""
+    category = unicodedata.category(char)
+    if category == "Lo" and _UNSPACED.match(char):
+        return _UNSPACED_LETTER
+    if category.startswith("M"):
+        return ""
+    return _KINDS.get(category) or (char if char in _RULES else _SIGN)
+
+
+def _cut_position(sentence: str, limit: int, length: int) -> int:
+    """Where to cut, near to parts of equal length: very short ones are what engines say worst.
+
+    `sentence` may be the beginning of a longer one, of `length` characters in all.
+    """
+    target = length / math.ceil(length / limit)
     tags = _within_tags(sentence, limit)
     for places in _places(sentence[: limit + 1], limit):
         fitting = [

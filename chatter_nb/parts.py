@@ -40,10 +40,16 @@ def in_parts(
 
 
 def _spread(text: str, spoken: Sequence[str]) -> list[str]:
-    """Cut `text` where its spoken parts end; it may hold layout characters that they lack."""
+    """Cut `text` where its spoken parts end; it may hold layout characters that they lack.
+
+    And it may lack spaces that they have, in words that would be too long for the voice.
+    """
     ends, at = [], 0
     for part in spoken[:-1]:
         for char in part:
-            at = text.index(char, at) + 1
+            if not char.isspace():
+                at = text.index(char, at) + 1
+            elif text[at : at + 1].isspace():
+                at += 1
         ends.append(at)
     return [text[a:b] for a, b in pairwise([0, *ends, len(text)])]

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from chatter_nb.budget import budget
 from chatter_nb.chunkstore import ChunkStore
 from chatter_nb.engines.base import SpeechEngine, Voice, check_supported
 from chatter_nb.engines.registry import entry
@@ -239,7 +240,8 @@ def _chunks(source: TextSource, params: SpeakParams, engine: SpeechEngine) -> _C
     language = params.language or engine.languages[0]
     text, chunks = _split(source, params, language)
     try:
-        notes = check_texts([chunk.spoken for chunk in chunks], engine, language)
+        with budget(len(text)):
+            notes = check_texts([chunk.spoken for chunk in chunks], engine, language)
     except InputError as error:
         raise InputError(f"{source.origin}: {error}") from error
     if TERMINAL_CODE.search(source.text):
@@ -251,21 +253,22 @@ def _chunks(source: TextSource, params: SpeakParams, engine: SpeechEngine) -> _C
 def _split(source: TextSource, params: SpeakParams, language: str) -> tuple[str, list[Chunk]]:
     """The cleaned text, and its chunks."""
     try:
-        text = clean(
-            source.text,
-            remove_references=params.remove_references,
-            replacements=params.replacements,
-            regex_replacements=params.regex_replacements,
-            language=language,
-        )
-        chunks = split_chunks(
-            text,
-            chunk_chars=chunk_limit(params.chunk_chars, language),
-            sentence_pause_ms=params.sentence_pause_ms,
-            paragraph_pause_ms=params.paragraph_pause_ms,
-            chapter_pause_ms=params.chapter_pause_ms,
-            language=language,
-        )
+        with budget(len(source.text)):
+            text = clean(
+                source.text,
+                remove_references=params.remove_references,
+                replacements=params.replacements,
+                regex_replacements=params.regex_replacements,
+                language=language,
+            )
+            chunks = split_chunks(
+                text,
+                chunk_chars=chunk_limit(params.chunk_chars, language),
+                sentence_pause_ms=params.sentence_pause_ms,
+                paragraph_pause_ms=params.paragraph_pause_ms,
+                chapter_pause_ms=params.chapter_pause_ms,
+                language=language,
+            )
         if not any(chunk.speakable for chunk in chunks):
             raise InputError("there is nothing to speak: no letter and no digit is left")
     except InputError as error:

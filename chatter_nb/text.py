@@ -15,9 +15,11 @@ from itertools import accumulate, pairwise
 
 from sentencex import segment
 
-from chatter_nb.cuts import cut
+from chatter_nb.budget import ask
+from chatter_nb.cuts import cut, parted
 from chatter_nb.errors import InputError
 from chatter_nb.markup import PAUSE_MARK, TERMINAL_CODE, add_pause, check_markup
+from chatter_nb.replacing import Replacer
 
 # Between merged texts: whitespace, so that it vanishes when whitespace is collapsed. A text that is
 # read or given holds none, see `without_breaks`.
@@ -45,10 +47,15 @@ _INVISIBLE = re.compile(
 )
 
 # [12], [1, 2], [3–5]: up to three digits, so that a year in brackets stays.
-_BRACKET_REFERENCE = re.compile(r"[^\S\n]*\[\d{1,3}(?:\s*[,–-]\s*\d{1,3})*\]")
+_BRACKET_REFERENCE = re.compile(r"(?<![^\S\n])[^\S\n]*\[\d{1,3}(?:\s*[,–-]\s*\d{1,3})*\]")
 # Superscript digits after a word of three letters or more, or after closing punctuation: "m²",
 # "x²", "(a+b)²" and "10⁶" are powers, not footnotes, and so is "sin²x".
-_SUPERSCRIPT_REFERENCE = re.compile(r"(?:(?<=[^\W\d_]{3})|(?<=[.,;:!?”’\"]))[⁰¹²³⁴-⁹]+(?!\w)")
+_SUPERSCRIPT_REFERENCE = re.compile(
+    r"(?:(?<=[^\W\d_⁰¹²³⁴-⁹]{3})|(?<=[.,;:!?”’\"]))[⁰¹²³⁴-⁹]++(?!\w)"
+)
+# A letter's accents, however they are written; sorting them takes the square of their number.
+MAX_ACCENTS = 100
+_SIGNS = re.compile(r"[^\w\s\x00-\x7f]++")
 
 # Characters of written text, spaces and marks too, read aloud in a second; rough. English: `plan`
 # measures 17 of the embedded voice. News readers take about 270 Chinese characters a minute, 360
@@ -87,8 +94,11 @@ class Chunk:
 
     @property
     def spoken(self) -> str:
-        """Without what is layout. "[a](b)" is no link to a voice: one would pass over its "b"."""
-        return _INVISIBLE.sub("", self.text).replace("](", " (").strip()
+        """Without what is layout. "[a](b)" is no link to a voice: one would pass over its "b".
+
+        A word of many parts has spaces: the time that voices take grows with their cube.
+        """
+        return parted(_INVISIBLE.sub("", self.text).replace("](", " (").strip())
 
     @property
     def speakable(self) -> bool:
@@ -111,7 +121,7 @@ def clean(
     replacements happen in one pass, longest word first, so that none feeds another. A lower-case
     word matches any case; a word with a capital matches only as it is written.
     """
-    text = unicodedata.normalize("NFC", text.removeprefix("\ufeff"))
+    text = _composed(text.removeprefix("\ufeff"))
     text = TERMINAL_CODE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
     text = _join_pages(text, language)
     text = _ORNAMENT_LINE.sub(r"\n\g<0>\n", text)
@@ -123,9 +133,13 @@ def clean(
             raise InputError(
                 f"regex_replacements: {pattern!r} → {replacement!r}: {error}"
             ) from error
+        ask(f"the pattern {pattern!r}")
     if remove_references:
         text = _SUPERSCRIPT_REFERENCE.sub("", _BRACKET_REFERENCE.sub("", text))
-    return _replace_words(text, replacements or {})
+        ask("remove_references")
+    if not replacements:
+        return text
+    return Replacer({_composed(word): said for word, said in replacements.items()}).replace(text)
 
 
 def split_chunks(
@@ -241,6 +255,7 @@ def _pack(text: str, limit: int, language: str) -> Iterator[tuple[str, bool]]:
     """Greedily filled chunks of a paragraph, each with whether it ends where a sentence does."""
     current = ""
     for sentence in segment(language, text):
+        ask("cutting it into chunks")
         *parts, rest = cut(sentence, limit)
         if current and (parts or len((current + rest).rstrip()) > limit):
             yield current, True
@@ -249,6 +264,26 @@ def _pack(text: str, limit: int, language: str) -> Iterator[tuple[str, bool]]:
             yield part, False
         current += rest
     yield current, True
+
+
+def _composed(text: str) -> str:
+    """The text in NFC. Raises `InputError` where a letter has more than `MAX_ACCENTS`."""
+    for signs in _SIGNS.finditer(text):
+        if signs.end() - signs.start() > MAX_ACCENTS:
+            _check_accents(text, signs.start(), signs.end())
+    return unicodedata.normalize("NFC", text)
+
+
+def _check_accents(text: str, start: int, end: int) -> None:
+    accents = 0
+    for at in range(start, end):
+        accents = accents + 1 if unicodedata.combining(text[at]) else 0
+        if accents > MAX_ACCENTS:
+            letters = at - MAX_ACCENTS  # up to the letter that has them
+            raise InputError(
+                f"the last letter of {text[max(0, letters - 20) : letters]!r} (character "
+                f"{letters:,}) has more than {MAX_ACCENTS} accents: take them out"
+            )
 
 
 def _apart_if_heading(line: re.Match[str]) -> str:
@@ -261,17 +296,3 @@ def _is_heading(paragraph: str) -> bool:
     return bool(_CHAPTER_HEADING.fullmatch(paragraph)) and all(
         not word[0].islower() or word in _SMALL_WORDS for word in title
     )
-
-
-def _replace_words(text: str, replacements: Mapping[str, str]) -> str:
-    if not replacements:
-        return text
-    # Longest first, so that "mr smith" wins over "mr"; a group a word tells which one was found.
-    rules = sorted(replacements.items(), key=lambda rule: len(rule[0]), reverse=True)
-    words = [unicodedata.normalize("NFC", word) for word, _ in rules]
-    either = "|".join(
-        f"((?i:{re.escape(word)}))" if word == word.lower() else f"({re.escape(word)})"
-        for word in words
-    )
-    whole = re.compile(rf"(?<!\w)(?<!\w['’-])(?:{either})(?!\w)(?!['’-]\w)")
-    return whole.sub(lambda found: rules[(found.lastindex or 1) - 1][1], text)

@@ -51,7 +51,7 @@ _FRONT_MATTER = re.compile(
     r"\A---[ \t]*\n[\w-]+:.*\n(?:(?:[\w-]+:|[ \t]+\S|- |#).*\n|[ \t]*\n)*?---[ \t]*\n"
 )
 _TABLE_RULE = re.compile(
-    r"^[ \t]*\|?(?:[ \t]*:?-{3,}:?[ \t]*\|)+(?:[ \t]*:?-{3,}:?)?[ \t]*$", re.MULTILINE
+    r"^[ \t]*(?:\|[ \t]*)?(?::?-{3,}:?[ \t]*\|[ \t]*)+(?::?-{3,}:?[ \t]*)?$", re.MULTILINE
 )
 _TABLE_ROW = re.compile(r"^[ \t]*\|(.+)\|[ \t]*$", re.MULTILINE)
 # "[name]: http://…" names a link's target; "[note]: something" and footnotes "[^1]: …" are text.
@@ -60,7 +60,8 @@ _NOT_A_TARGET = re.compile(
     re.MULTILINE | re.IGNORECASE,
 )
 # A tag, not "a <b and c> d": attributes have values.
-_TAG = re.compile(r"<!--.*?-->|</?([a-zA-Z][a-zA-Z0-9]*)(?:\s+[\w:-]+\s*=[^<>]*)?\s*/?>", re.DOTALL)
+_ELEMENT = re.compile(r"</?([a-zA-Z][a-zA-Z0-9]*)(?:\s+[\w:-]+\s*=[^<>]*|\s*/?)>")
+_TAG = re.compile(rf"<!--.*?-->|{_ELEMENT.pattern}", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -256,6 +257,12 @@ def _child_text(child: Token, *, markup: Set[str]) -> str:
     return child.content
 
 
+def _html_text(token: Token) -> str:
+    """Without tags and comments. A comment that nothing closes is text; its end is sought once."""
+    head, arrow, rest = token.content.rpartition("-->")
+    return _TAG.sub(" ", head + arrow) + _ELEMENT.sub(" ", rest)
+
+
 def _fence_text(token: Token) -> str:
     """The code, and before it an opening line of several words: prose, not a language's name."""
     words = token.info.strip()
@@ -266,5 +273,5 @@ _SPOKEN_BLOCKS: dict[str, Callable[[Token], str]] = {
     "inline": _inline_text,
     "fence": _fence_text,
     "code_block": lambda token: token.content,
-    "html_block": lambda token: _TAG.sub(" ", token.content),
+    "html_block": _html_text,
 }

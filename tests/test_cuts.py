@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chatter_nb.cuts import TAG, cut
+from chatter_nb.cuts import TAG, cut, parted
 from chatter_nb.text import chars_per_s, chunk_limit, clean, split_chunks
 
 # A paragraph of each, sentence by sentence, written for these tests.
@@ -218,3 +218,63 @@ def test_a_limit_for_few_characters_keeps_room_for_a_phrase():
 def test_a_region_does_not_change_the_rate():
     assert chars_per_s("zh-CN") == chars_per_s("ZH_tw") == chars_per_s("zh")
     assert chars_per_s("xx") == 15.0
+
+
+# -- words of many parts
+
+
+@pytest.mark.parametrize(
+    ("word", "spaced"),
+    [
+        ("well-known-" * 8, "well-known-well-known-well-known-well-known-well-known- "),
+        ("a/" * 30, "a/a/a/a/a/a/a/a/a/a/ a/"),
+        ("/" * 30, "//////////////////// //"),
+        ("’s" * 30, "’s’s’s’s’s’s’s’s’s’s ’s"),
+        ("a1" * 30, "a1a1a1a1a1a1a1a1a1a1 a1"),
+        ("aB" * 30, "aBaBaBaBaBaBaBaBaBaBaBaBaBaBaBaBaBaBaBa B"),
+        ("https://ab.cd/e/f/g/h/i/j/k?l=1&m=2", "https://ab.cd/e/f/g/h/i/j/ k?l=1&m=2"),
+        ("e\u0301-" * 30, "e\u0301-" * 10 + " e\u0301-"),
+    ],
+)
+def test_a_word_of_many_parts_has_spaces_for_the_voice(word, spaced):
+    """After a hyphen or a slash where there is one; once, and no letter is lost."""
+    assert parted(f"See {word}, he said.").startswith(f"See {spaced}")
+    assert parted(word).replace(" ", "") == word
+    assert parted(parted(word)) == parted(word)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a-" * 10,
+        "mother-in-law " * 20,
+        "." * 100,
+        "-" * 100,
+        "_" * 100,
+        "* " * 100,
+        "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft",
+        "你好，世界。「本当？」と、" * 20,
+        "สวัสดีครับ" * 20,
+        "नमस्ते" * 20,
+        "مرحبا،" * 3,
+        "555-0123-4567-8901",
+        "https://www.example.org/path/page.html",
+    ],
+)
+def test_other_words_stay_as_they_are(text):
+    """Rules and leaders, long words, scripts without spaces, ordinary addresses and numbers."""
+    assert parted(text) == text
+
+
+def test_long_sentences_are_cut_without_being_copied():
+    """Each part copied what follows it: the square of the length."""
+    copied = []
+
+    class Counted(str):
+        def __getitem__(self, place):
+            part = super().__getitem__(place)
+            copied.append(len(part))
+            return part
+
+    assert "".join(cut(Counted("word " * 4_000), 20)) == "word " * 4_000
+    assert sum(copied) < 10 * 20_000

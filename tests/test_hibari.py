@@ -10,6 +10,7 @@ from chatter_nb.engines.base import ChunkRequest
 from chatter_nb.errors import EngineError, InputError, ParamError
 from chatter_nb.models import get_or_load_tts_model
 from chatter_nb.speak import process_one_chunk
+from chatter_nb.text import split_chunks
 from chatter_nb.voices import Library
 
 LIBRARY = Library(Path("voices"), Path("voices"))  # none of hibari's is in it
@@ -114,3 +115,23 @@ def test_digits_that_hibari_fails_at_are_refused_with_the_cure(text, speak):
     """Raised and circled ones in odd places: found before the work, and told with their words."""
     with pytest.raises(InputError, match="write its digits as 0 to 9"):
         speak(text=text)
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["a-" * 140, "a/" * 140, "/" * 280, "’s" * 140, "a1" * 140, "a+" * 140, "ab/c?d=1&" * 31],
+)
+def test_a_word_of_many_parts_is_read_in_steps_of_its_length(word, engine, monkeypatch):
+    """hibari compares all runs of a word's parts: 280 characters took up to half a minute."""
+    lexicon = type(engine._speakers["heart"].g2p.lexicon)
+    plain, looked_up = lexicon.__call__, []
+
+    def counted(self, token, context):
+        looked_up.append(token)
+        return plain(self, token, context)
+
+    monkeypatch.setattr(lexicon, "__call__", counted)
+    (chunk,) = split_chunks(word)
+    engine.check_text(chunk.spoken, "en")
+    engine._speakers["heart"].phonemize(chunk.spoken)
+    assert len(looked_up) < 30_000

@@ -123,6 +123,19 @@ def test_the_table_names_the_parts_of_a_chunk_that_was_split(hum):
     ]
 
 
+def test_parts_add_up_to_the_text_of_a_word_that_was_spaced_for_the_voice(hum):
+    """And with what is layout, or was put aside, in its place."""
+    (whole,) = hum("One.").record.chunks
+    whole = whole.model_copy(update={"text": "See a/b/c\u00adc [d](e). "})
+    parts = (
+        ChunkPart("See a/b/ ", 0, 900),
+        ChunkPart("cc [d (", 900, 950),
+        ChunkPart("e).", 950, 999),
+    )
+    texts = [part.text for part in in_parts(whole, parts, 0, RATE_HZ)]
+    assert texts == ["See a/b/", "c\u00adc [d](", "e). "]
+
+
 def test_the_waveform_marks_every_seam_and_states_the_finding(hum):
     speech = hum("One here.\n\nTwo here.\n\nThree here.")
     (ax,) = show.waveform(speech).axes

@@ -369,6 +369,22 @@ def test_replacements_are_whole_words_in_one_pass():
     )
 
 
+def test_footnote_numbers_of_any_length_go_whole_or_not_at_all():
+    """Powers stay, however long; a space before a bracket goes with it."""
+    text = "abc²³⁴ m²³⁴ sin²x³ word²²²a end.¹² a \t [12] b"
+    assert clean(text, remove_references=True) == "abc m²³⁴ sin²x³ word²²²a end. a b"
+
+
+@pytest.mark.parametrize("marks", ["\u0301\u0327", "\u0327", "\u05b0\u05bc"])
+def test_more_accents_than_a_letter_can_have_are_refused_with_the_place(marks):
+    """Sorting them takes the square of their number."""
+    with pytest.raises(InputError, match=r"of 'Word a' \(character 6\) has more than 100"):
+        clean(f"Word a{marks * 101} b")
+    with pytest.raises(InputError, match="100 accents"):
+        clean("a b", replacements={f"a{marks * 101}": "c"})
+    assert clean(f"b{marks * (100 // len(marks))} " * 50).count("b") == 50
+
+
 def test_replacements_know_unicodes_ways_to_write_a_letter():
     """A decomposed accent, a long s and a Kelvin sign match as their ordinary forms do."""
     rules = {"cafe\u0301": "bar", "s": "z", "k": "q"}

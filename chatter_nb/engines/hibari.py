@@ -18,6 +18,7 @@ from hibari import Hibari, dsp
 from hibari.voices import DEFAULT, VOICES
 
 from chatter_nb.audio import Signal, check_signal
+from chatter_nb.budget import ask
 from chatter_nb.engines.base import ChunkInfo, ChunkRequest, Voice
 from chatter_nb.engines.registry import TTS_ENGINES
 from chatter_nb.errors import EngineError, InputError, ParamError, shown
@@ -77,9 +78,6 @@ class HibariEngine:
         """
         text = _plain(text)
         words = text.split()
-        for index, word in enumerate(words):
-            if _ODD_DIGIT.search(word):  # hibari reads words by what stands beside them
-                self._phonemes(" ".join(words[max(0, index - 1) : index + 2]))
         foreign = {char for char in text if char.isalnum() and not char.isascii()}
         lost = sorted(char for char in foreign if not self._says_letter(char))
         if lost:
@@ -88,6 +86,9 @@ class HibariEngine:
                 f"({len(lost)} kinds of letter) in {_around(text, lost[0])!r}: it speaks English. "
                 "Replace them (replacements) or choose engine: chatterbox-multilingual"
             )
+        for index, word in enumerate(words):
+            if _ODD_DIGIT.search(word):  # hibari reads words by what stands beside them
+                self._phonemes(" ".join(words[max(0, index - 1) : index + 2]))
         unsaid = self._unsaid_symbols(words)
         notes = []
         if unsaid:
@@ -114,6 +115,7 @@ class HibariEngine:
 
     def _read(self, text: str) -> list[str]:
         """Phonemes, by the embedded voice. Raises `InputError` where hibari fails, as at "¹a"."""
+        ask("how hibari reads it")
         try:
             return list(self._speakers[DEFAULT].phonemize(text))
         except ValueError as error:
@@ -151,7 +153,7 @@ class HibariEngine:
 # Currency, mathematical and other symbols (emoji among them): meant to be said, unlike marks.
 _SYMBOLS = ("Sc", "Sm", "So")
 _MICRO = "\u00b5\u03bc"  # the sign and the letter: "5 µm"
-_POWER = re.compile(r"\w*\d[⁰¹²³⁴-⁹]+")
+_POWER = re.compile(r"(?<!\w)\w*\d[⁰¹²³⁴-⁹]+")
 # Raised, lowered and circled digits: in some words hibari takes them for numbers, and then fails.
 _ODD_DIGIT = re.compile(
     "[" + "".join(c for c in map(chr, range(0x11000)) if c.isdigit() and not c.isdecimal()) + "]"
