@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -601,3 +601,98 @@ def test_no_error_tells_of_the_server(client, server):
     for answer in answers:
         refused(answer, *range(400, 512), folder=server.folder)
     assert not re.search(r"Traceback", server.log.read_text())
+
+
+# -- headers that are none
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://["},
+        {"Origin": "http://[::1"},
+        {"Origin": "null"},
+        {"Authorization": "Basic é"},
+        {"Authorization": "Basic =="},
+        {"Authorization": "Basic " + "A" * 5},
+        {"Authorization": "Bearer é"},
+        {"X-API-Key": "é"},
+        {"Host": "["},
+        {"Host": "localhost:notaport"},
+        {"Content-Type": "multipart/form-data"},
+        {"Content-Type": "multipart/form-data; boundary="},
+        {"Content-Type": "multipart/form-data; boundary=" + "b" * 3000},
+        {"Content-Type": 'multipart/form-data; boundary="b'},
+        {"Content-Type": "multipart/form-data; boundary*=x"},
+        {"Content-Type": "multipart/form-data; boundary=b; charset=undefined"},
+        {"Content-Type": "multipart/form-data; boundary=b; charset=punycode"},
+        {"Content-Type": "multipart/form-data; boundary=b; charset=idna"},
+        {"Content-Type": "multipart/mixed; boundary=b; charset=hex"},
+        {"Content-Type": "application/json; charset=undefined"},
+        {"Content-Type": "é"},
+        {"Content-Type": ";;;=,"},
+        {"Accept": "é;q=x"},
+        {"Range": "bytes=9-1,,"},
+        {"Cookie": "é=;;=\x7f"},
+    ],
+    ids=lambda headers: next(iter(headers.items()))[1][:60],
+)
+@pytest.mark.parametrize("key", ["", KEY])
+def test_odd_headers_are_no_failure_of_the_server(headers, key, pages):
+    """On own routes, OpenAI's and the page's; before the key is asked for, and after it."""
+    raw_headers = [(name, value.encode()) for name, value in headers.items()]
+    for path in (TTS, VC, VOICES, JOBS, "/v1/audio/speech", "/ui/gradio_api/upload"):
+        body = b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\nx\r\n--b--\r\n'
+        given = [("X-API-Key", key.encode())] if key else []
+        answer = httpx.post(pages + path, content=body, headers=given + raw_headers, timeout=60)
+        assert 400 <= answer.status_code < 500, (path, answer.text)
+        assert "Traceback" not in answer.text
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """A server with a key and the web page, in this process."""
+    pytest.importorskip("gradio", reason="needs the extra [serve]")
+    settings = own_settings(tmp_path_factory.mktemp("pages"), web_page=True, api_key=KEY)
+    with running(settings) as url:
+        yield url
+
+
+def test_every_answer_protects_its_reader(pages):
+    """No answer may be framed or taken for another kind of file: audio, errors, the page, all."""
+    origin = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
+    with httpx.Client(base_url=pages, headers={"X-API-Key": KEY}, timeout=60) as client:
+        answers = [
+            client.get("/api/v1/health"),
+            client.get("/ui/"),
+            client.get("/ui/theme.css"),
+            client.get("/nothing"),
+            client.get("/api/v1/voices", headers={"X-API-Key": "wrong"}),
+            client.options(TTS, headers=origin),
+            client.post(TTS, json={"text": "Hello."}),
+        ]
+    assert {answer.status_code for answer in answers} >= {200, 401, 404}
+    for answer in answers:
+        assert answer.headers["content-security-policy"] == "frame-ancestors 'none'"
+        assert answer.headers["x-frame-options"] == "DENY"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "access-control-allow-credentials" not in answer.headers
+
+
+def test_silent_connections_make_room(tmp_path):
+    """Three times as many as there may be: who asks is answered, and who is at work is not cut."""
+    limits = Limits(connections=30)
+    with running(own_settings(tmp_path, limits=limits)) as url, httpx.Client(base_url=url) as kept:
+        kept.get("/api/v1/health")  # a client that stays, and is silent now
+        place = ("127.0.0.1", int(url.rpartition(":")[2]))
+        with ExitStack() as opened:
+            busy = opened.enter_context(socket.create_connection(place, timeout=60))
+            head = f"POST {TTS} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            busy.sendall(f"{head}Content-Length: 18\r\n\r\n".encode() + b'{"text"')
+            assert httpx.get(f"{url}/api/v1/health").status_code == 200  # busy's head is read
+            for _ in range(90):
+                opened.enter_context(socket.create_connection(place, timeout=60))
+            for _ in range(3):
+                assert httpx.get(f"{url}/api/v1/health").status_code == 200
+            busy.sendall(b': "Hello."}')
+            assert busy.recv(65_536).startswith(b"HTTP/1.1 200 ")

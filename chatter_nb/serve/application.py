@@ -22,7 +22,7 @@ from chatter_nb import __version__
 from chatter_nb.errors import ChatterError
 from chatter_nb.planning import count
 from chatter_nb.serve import api, api_about, api_jobs, api_voices, openai
-from chatter_nb.serve.gate import OPENAI, UI, Gate
+from chatter_nb.serve.gate import OPENAI, UI, Gate, Protection
 from chatter_nb.serve.jobs import Jobs
 from chatter_nb.serve.problems import CODES, Problem, answer, problem_of
 from chatter_nb.serve.service import PAGE_UPLOADS, Service
@@ -79,6 +79,7 @@ def make_app(settings: Settings, service: Service | None = None) -> FastAPI:
             allow_headers=["*"],
             expose_headers=["X-Run", "X-Engine", "X-Seed", "X-Audio-Seconds", "Retry-After"],
         )
+    app.add_middleware(Protection)
     return app
 
 

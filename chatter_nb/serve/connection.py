@@ -1,5 +1,7 @@
 """One client's connection, and how long it is waited for: until it asks, and until it takes.
 
+Where as many are open as there may be, the one that has been silent for longest makes room.
+
 Uvicorn's protocol with two clocks. Not here: how slowly a body may come (`gate`), and how long a
 model may take (`speaking`).
 """
@@ -8,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import Any
+from typing import Any, ClassVar
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -26,6 +28,7 @@ class Connection(H11Protocol):
     """
 
     limits = Limits()
+    silent: ClassVar[dict[Connection, None]] = {}  # of a server, the longest silent first
     _patience: asyncio.TimerHandle | None = None
     _sending: asyncio.TimerHandle | None = None
 
@@ -35,15 +38,20 @@ class Connection(H11Protocol):
             socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_BYTES
         )
         self._begin_to_wait()
+        while len(self.connections) >= self.limits.connections and len(self.silent) > 1:
+            next(iter(self.silent))._make_room()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self._patience is None and self._waits():
+        if not self._waits():
+            self._end_to_wait()
+        elif self._patience is None:
             self._begin_to_wait()
 
     def on_response_complete(self) -> None:
-        self._end_to_wait()
-        super().on_response_complete()
+        super().on_response_complete()  # may begin with the next request
+        if self._waits() and not self.transport.is_closing():  # uvicorn's own clock runs now
+            self.silent[self] = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_to_wait()
@@ -67,11 +75,18 @@ class Connection(H11Protocol):
     def _begin_to_wait(self) -> None:
         self._end_to_wait()
         self._patience = self.loop.call_later(self.limits.header_timeout_s, self._give_up)
+        self.silent[self] = None
 
     def _end_to_wait(self) -> None:
         if self._patience:
             self._patience.cancel()
         self._patience = None
+        self.silent.pop(self, None)
+
+    def _make_room(self) -> None:
+        self._end_to_wait()
+        self.connections.discard(self)  # as uvicorn does once it is lost, a turn of the loop later
+        self.transport.close()
 
     def _give_up(self) -> None:
         self._patience = None

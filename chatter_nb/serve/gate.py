@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import hmac
 import time
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chatter_nb.errors import ChatterError
@@ -28,6 +28,15 @@ HEALTH = "/api/v1/health"
 _LOCAL = ("127.0.0.1", "localhost", "[::1]")
 _READS = ("GET", "HEAD", "OPTIONS")
 _FORM_SLACK = 100_000  # headers of parts, and other fields
+_BOUNDARY_CHARS = 70  # RFC 2046, 5.1.1
+_FORM_CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1")
+# No page, of this server or of others, shows an answer in a frame, where clicks are led astray; no
+# browser takes an answer for another kind of file than it says.
+_PROTECTION = {
+    "Content-Security-Policy": "frame-ancestors 'none'",
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 class Gate:
@@ -70,6 +79,7 @@ class Gate:
             raise Problem(431, f"headers may have {limit:,} bytes together")
         self._check_host(headers)
         self._check_origin(scope, headers)
+        _check_form(headers)
         if self._settings.api_key and scope["path"] != HEALTH:
             self._check_key(scope, headers)
 
@@ -86,7 +96,7 @@ class Gate:
         origin = headers.get("origin")
         if origin is None or scope["method"] in _READS or origin in self._settings.cors_origins:
             return
-        if urlsplit(origin).netloc != headers.get("host", ""):
+        if _netloc(origin) != headers.get("host", ""):
             raise Problem(403, f"pages of {origin[:80]!r} may not send requests here")
 
     def _check_key(self, scope: Scope, headers: Headers) -> None:
@@ -139,6 +149,21 @@ class Gate:
         return limits.job_json_bytes if path.endswith("/jobs") else limits.json_bytes
 
 
+class Protection:
+    """Middleware around all others: every answer has the headers that protect its reader."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(_PROTECTION)
+            await send(message)
+
+        await self._app(scope, receive, sent)
+
+
 class _Sent:
     """`send`, remembering what status went out; 0 before any."""
 
@@ -150,6 +175,26 @@ class _Sent:
         if message["type"] == "http.response.start":
             self.status = message["status"]
         await self._send(message)
+
+
+def _check_form(headers: Headers) -> None:
+    """What a form says of itself: parsers fail at a boundary or a charset that is none."""
+    kind, options = parse_options_header(headers.get("content-type"))
+    if not kind.startswith(b"multipart/"):
+        return
+    if not 1 <= len(options.get(b"boundary", b"")) <= _BOUNDARY_CHARS:
+        raise Problem(400, f"a form's boundary has 1 to {_BOUNDARY_CHARS} characters")
+    charset = options.get(b"charset", b"utf-8").decode("latin-1").lower()
+    if charset not in _FORM_CHARSETS:
+        raise Problem(415, f"a form's charset cannot be {charset[:40]!r}: send utf-8, or none")
+
+
+def _netloc(origin: str) -> str:
+    """Name and port of an origin; "" where it is none, as of `http://[`."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def _name(host: str) -> str:
@@ -165,7 +210,7 @@ def _keys(headers: Headers) -> Iterable[str]:
     if scheme.lower() == "basic":
         try:
             yield base64.b64decode(given, validate=True).decode().partition(":")[2]
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # not base64, not ASCII, or no UTF-8 in it
             yield ""
     yield headers.get("x-api-key", "")
 

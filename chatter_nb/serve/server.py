@@ -31,10 +31,12 @@ log = logging.getLogger("chatter_nb.serve")
 # 5 ms, twice a request, are as long as all the rest that HTTP adds.
 SWITCH_S = 0.0005
 _WAIT_S = CHUNK_GRACE_S + 3  # for a server that is about to end
+_OWN_FILES = 500  # open at once beside the connections: models, runs, uploads
 
 
 def serve(settings: Settings, *, open_page: bool = False) -> None:
     """Serve until a signal. Raises `InputError`, `OutputError` or `Problem` if it cannot begin."""
+    _allow_files(settings.limits.connections + _OWN_FILES)
     with _listening(settings) as opened:
         service = Service(settings)
         with _prepared(service):
@@ -91,6 +93,18 @@ def _prepared(service: Service) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _allow_files(number: int) -> None:
+    """As many open files as connections need: many systems let a process have 1,024 at first."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < number:
+        most = number if hard == resource.RLIM_INFINITY else min(number, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _take(lock: FileLock, outputs: Path) -> None:
@@ -150,7 +164,7 @@ def _end(service: Service) -> None:
 
 def _config(settings: Settings, service: Service) -> uvicorn.Config:
     # Uvicorn makes the connections itself, and hands nothing on to them.
-    protocol = type("OwnConnection", (Connection,), {"limits": settings.limits})
+    protocol = type("OwnConnection", (Connection,), {"limits": settings.limits, "silent": {}})
     return uvicorn.Config(
         make_app(settings, service),
         host=settings.host,
