@@ -7,25 +7,26 @@ Inside the package audio is mono float32, full scale 1.0. Everything that comes 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import soundfile
 import soxr
 
+from chatter_nb.containers import READABLE, StraightOn, way_out
 from chatter_nb.errors import ChatterError, InputError
 
 Signal = np.ndarray[tuple[int], np.dtype[np.float32]]
+_Read = TypeVar("_Read")
 
 _COPY_FRAMES = 1 << 20  # of one channel; fewer frames of many
-_PLAUSIBLE_SAMPLES = 1 << 36  # eighteen days at 44.1 kHz
+RATES_HZ = (4_000, 384_000)  # a header's 1 Hz would be resampled to thousands of times its samples
+CANCELLED_DB = -10.0  # of the mean of channels, to what unrelated ones would leave of their power
 WHOLE_S = 600  # up to so long a recording is resampled whole, sample for sample as upstream does
-_CUT_OFF = re.compile(r"data : \d+ \(should be \d+\)")  # libsndfile's log of a short wav
 
 
 def check_signal(signal: Any, *, where: str, error: type[ChatterError] = InputError) -> Signal:
@@ -48,12 +49,16 @@ def peak(signal: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Inspected:
-    """What a recording holds, read through once. `samples` at `sample_rate`, in each channel."""
+    """What a recording holds, read through once. `samples` at `sample_rate`, in each channel.
+
+    `channel` is the only one that is taken, where they cancel each other; see `read_recording`.
+    """
 
     samples: int
     sample_rate: int
     channels: int
     peak: float
+    channel: int | None = None
 
     @property
     def duration_s(self) -> float:
@@ -66,31 +71,67 @@ def inspect_audio(path: str | Path, *, longest_s: float = math.inf) -> Inspected
     Beyond `longest_s` it is an `InputError`, and no more of it is read: a small file may unfold to
     days.
     """
-    with _opened(path) as file:
-        samples, top = 0, 0.0
-        for block in _mono_blocks(file, path):
-            samples, top = samples + len(block), max(top, peak(block))
-            if samples > longest_s * file.samplerate:
-                raise InputError(f"recording {path} is longer than {longest_s:g} s")
-        return Inspected(samples, file.samplerate, file.channels, top)
+
+    def inspected(mix: _Mix) -> Inspected:
+        with _opened(path) as file:
+            samples, top = 0, 0.0
+            for block in _mono_blocks(file, path, mix):
+                samples, top = samples + len(block), max(top, peak(block))
+                if samples > longest_s * file.samplerate:
+                    raise InputError(f"recording {path} is longer than {longest_s:g} s")
+            return Inspected(samples, file.samplerate, file.channels, top, mix.channel)
+
+    return _mixed(inspected)
 
 
-def read_audio(path: str | Path, *, sample_rate: int | None = None) -> tuple[Signal, int]:
-    """A recording as mono float32 and its rate in Hz; channels averaged, resampled if asked.
+@dataclass(frozen=True)
+class Heard:
+    """A recording as it was read, mono. `channel` is the only one that was taken, if there is."""
 
+    signal: Signal
+    sample_rate: int
+    channel: int | None = None
+
+
+def read_recording(path: str | Path, *, sample_rate: int | None = None) -> Heard:
+    """A recording as mono float32; channels averaged, resampled if asked.
+
+    Where channels cancel each other (one is another upside down), the loudest is taken alone.
     Needs memory for the mono signal only, not for its channels, nor, where it is long, for its
     own rate. Raises `InputError` for a file that is missing, empty, cut off, holds NaN or
     infinities, or is no audio libsndfile can read.
     """
-    with _opened(path) as file:
-        rate = file.samplerate
-        blocks = _mono_blocks(file, path)
-        if sample_rate in (None, rate):
-            return _gathered(blocks, file.frames), rate
-        assert sample_rate is not None
-        if file.frames <= WHOLE_S * rate:
-            return resample(_gathered(blocks, file.frames), rate, sample_rate), sample_rate
-        return _resampled_on_the_way(blocks, file.frames, rate, sample_rate), sample_rate
+
+    def read(mix: _Mix) -> Heard:
+        with _opened(path) as file:
+            rate = file.samplerate
+            blocks = _mono_blocks(file, path, mix)
+            if sample_rate in (None, rate):
+                return Heard(_gathered(blocks, file.frames), rate, mix.channel)
+            assert sample_rate is not None
+            if file.frames <= WHOLE_S * rate:
+                signal = resample(_gathered(blocks, file.frames), rate, sample_rate)
+            else:
+                signal = _resampled_on_the_way(blocks, file.frames, rate, sample_rate)
+            return Heard(signal, sample_rate, mix.channel)
+
+    return _mixed(read)
+
+
+def read_audio(path: str | Path, *, sample_rate: int | None = None) -> tuple[Signal, int]:
+    """A recording as mono float32 and its rate in Hz; see `read_recording`."""
+    heard = read_recording(path, sample_rate=sample_rate)
+    return heard.signal, heard.sample_rate
+
+
+def mix_notes(channel: int | None, *, where: str) -> list[str]:
+    """What to tell of a recording of which one channel alone is taken."""
+    if channel is None:
+        return []
+    return [
+        f"{where}: its channels cancel each other (one is another upside down): channel "
+        f"{channel + 1} alone is taken"
+    ]
 
 
 def resample(signal: Signal, from_hz: int, to_hz: int) -> Signal:
@@ -124,8 +165,7 @@ def _resampled_on_the_way(
 
 def _gathered(blocks: Iterable[Signal], expected: int) -> Signal:
     """All blocks as one array; without a second copy where there are no more than `expected`."""
-    # A streamed flac does not know its length: libsndfile says 2⁶³ - 1.
-    signal = np.empty(expected if expected < _PLAUSIBLE_SAMPLES else 0, np.float32)
+    signal = np.empty(expected, np.float32)
     filled = 0
     for block in blocks:
         if filled + len(block) > len(signal):  # an mp3's header may promise less than it holds
@@ -149,32 +189,72 @@ def _opened(path: str | Path) -> Iterator[StraightOn]:
         raise InputError(f"recording {path} does not exist")
     try:
         with StraightOn(path) as file:
-            if _CUT_OFF.search(file.extra_info):
+            if file.is_cut_off:
+                raise _cut_off(path, file.frames / file.samplerate)
+            if not RATES_HZ[0] <= file.samplerate <= RATES_HZ[1]:
                 raise InputError(
-                    f"recording {path} is cut off: its header promises more than its "
-                    f"{file.frames / file.samplerate:.1f} s; copy it again"
+                    f"recording {path} has {file.samplerate} Hz; from {RATES_HZ[0]} to "
+                    f"{RATES_HZ[1]} Hz are taken"
                 )
             yield file
     except soundfile.LibsndfileError as error:
-        raise InputError(
-            f"cannot read recording {path}: {error.error_string} "
-            f"(readable: {', '.join(soundfile.available_formats())})"
-        ) from error
+        cure = way_out(path) or f"{error.error_string} (readable: {READABLE})"
+        raise InputError(f"cannot read recording {path}: {cure}") from error
+    except OSError as error:
+        raise InputError(f"cannot read recording {path}: {error.strerror or error}") from error
 
 
-def _mono_blocks(file: StraightOn, path: str | Path) -> Iterator[Signal]:
+def _cut_off(path: str | Path, there_s: float) -> InputError:
+    return InputError(
+        f"recording {path} is cut off: its header promises more than its {there_s:.1f} s; "
+        "copy it again"
+    )
+
+
+def _mono_blocks(file: StraightOn, path: str | Path, mix: _Mix) -> Iterator[Signal]:
     read = 0
     frames = max(1, _COPY_FRAMES // file.channels)  # a file may say that it has 1024
     while len(channels := file.read(frames, dtype="float32", always_2d=True)):
         read += len(channels)
-        yield check_signal(channels.mean(axis=1), where=str(path))
+        yield check_signal(mix.of(channels), where=str(path))
     if not read:
         raise InputError(f"recording {path} holds no sound (0 samples)")
+    if file.format == "FLAC" and read < file.frames:  # libsndfile tells only a frame that is cut
+        raise _cut_off(path, read / file.samplerate)
 
 
-class StraightOn(soundfile.SoundFile):
-    """A file read from front to back. soundfile seeks after every read of a seekable file, at which
-    libsndfile's mp3 decoder loses its place and prints an error."""
+class _Mix:
+    """How channels become one: averaged, or only `channel` of them."""
 
-    def seekable(self) -> bool:
-        return False
+    def __init__(self, channel: int | None = None) -> None:
+        self.channel = channel
+        self._powers: np.ndarray = np.zeros(1)  # of each channel
+        self._mean_power = 0.0
+
+    def of(self, channels: np.ndarray) -> Signal:
+        """A block of shape (samples, channels) as mono."""
+        if self.channel is not None:
+            return channels[:, self.channel].copy()
+        mean = channels.mean(axis=1)
+        if channels.shape[1] > 1:
+            self._powers = self._powers + np.einsum("sc,sc->c", channels, channels)
+            self._mean_power += float(np.dot(mean, mean))
+        return mean
+
+    def loudest_of_cancelled(self) -> int | None:
+        """The channel to take alone, where the channels seen cancel each other in their mean."""
+        unrelated = float(self._powers.sum()) / len(self._powers) ** 2
+        if self._mean_power < unrelated * 10 ** (CANCELLED_DB / 10):
+            return int(np.argmax(self._powers))
+        return None
+
+
+def _mixed(read: Callable[[_Mix], _Read]) -> _Read:
+    """What `read` makes of a recording's channels: of their mean, or else of the loudest."""
+    mix = _Mix()
+    result = read(mix)
+    loudest = mix.loudest_of_cancelled()
+    if loudest is None:
+        return result
+    del result  # a long recording's memory
+    return read(_Mix(loudest))

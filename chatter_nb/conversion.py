@@ -9,7 +9,7 @@ from itertools import islice, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chatter_nb.audio import Signal, read_audio
+from chatter_nb.audio import Signal, read_recording
 from chatter_nb.engines.base import Conversion, knobs_of
 from chatter_nb.errors import (
     Cancelled,
@@ -20,6 +20,7 @@ from chatter_nb.errors import (
     located,
 )
 from chatter_nb.execution import Progress, run_record
+from chatter_nb.join import ExactLength
 from chatter_nb.planning import count
 from chatter_nb.runs import FileRecord, OutputRecord, RunRecord, Status, WindowRecord, utc_now
 from chatter_nb.sink import Sink
@@ -50,6 +51,7 @@ class PlannedRecording:
     path: Path
     content_hash: str
     duration_s: float
+    samples: int  # of the result: as long as the recording
     steps: int
     windows: tuple[PlannedWindow, ...]
 
@@ -95,7 +97,8 @@ class Conversions:
             heard=self._heard,
         )
         conversion = self._begin(output)
-        joiner = conversion.joiner(sink.write)
+        exact = ExactLength(sink.write, output.samples)
+        joiner = conversion.joiner(exact.write)
         first = len(self._windows)
         self._ahead.clear()
         for position, planned in enumerate(output.windows):
@@ -105,6 +108,7 @@ class Conversions:
             self._tell(output, planned, joiner.samples)
         with self._watch.stage("join"):
             seams = joiner.finish()
+            exact.finish()
         files, warnings = sink.finish()
         self._files += files
         self._warnings += warnings
@@ -125,13 +129,13 @@ class Conversions:
     def _begin(self, output: PlannedRecording) -> Conversion:
         plan = self._plan
         with self._watch.stage("read"):
-            source, _ = read_audio(output.path, sample_rate=plan.engine.source_rate)
-            changed = content_hash(output.path) != output.content_hash
-        if changed:  # its windows are named by what it was
+            heard = read_recording(output.path, sample_rate=plan.engine.source_rate)
+            is_changed = content_hash(output.path, channel=heard.channel) != output.content_hash
+        if is_changed:  # its windows are named by what it was
             raise InputError(f"{output.path} changed since the run was planned: run again")
         with self._watch.stage("tokens"):
             conversion = plan.engine.begin(
-                source, plan.voice, seed=plan.seed, knobs=knobs_of(plan.params)
+                heard.signal, plan.voice, seed=plan.seed, knobs=knobs_of(plan.params)
             )
         if conversion.steps != output.steps:
             raise EngineError(

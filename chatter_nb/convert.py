@@ -12,8 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from chatter_nb.audio import Signal, inspect_audio, resampled_length
+from chatter_nb.audio import Signal, inspect_audio, mix_notes, resampled_length
 from chatter_nb.chunkstore import ChunkStore, chunk_key
+from chatter_nb.containers import way_out
 from chatter_nb.conversion import Conversions, PlannedRecording, PlannedWindow
 from chatter_nb.engines.base import ConvertEngine, Voice, check_supported, knobs_of
 from chatter_nb.engines.registry import entry
@@ -172,6 +173,7 @@ class Source:
     content_hash: str
     samples: int
     sample_rate: int
+    notes: tuple[str, ...] = ()
 
     @property
     def duration_s(self) -> float:
@@ -186,21 +188,29 @@ def read_sources(params: ConvertParams, problems: Problems) -> tuple[list[Source
         return [], []
     if not path.is_dir():
         found = problems.of(lambda: _inspected(path, CONVERTED))
-        return [found] if found else [], []
+        return ([found], [*found.notes]) if found else ([], [])
     files = [file for file in path.iterdir() if file.is_file() and not file.name.startswith(".")]
     ours = sorted(
         (file for file in files if file.suffix.lower() in SUFFIXES),
         key=lambda file: natural_key(file.name),
     )
-    others = sorted(file.name for file in set(files) - set(ours))
-    notes = [f"{path}: passed over {', '.join(others)}: no recordings"] if others else []
+    notes = _passed_over(path, sorted(set(files) - set(ours)))
     if not ours:
         problems.found.append(f"folder {path} holds no recording ({' '.join(SUFFIXES)})")
     twice = [name for name, times in Counter(file.stem for file in ours).items() if times > 1]
     if twice:
         problems.found.append(f"{path} holds two recordings named {twice[0]}: one name, one output")
     found = [problems.of(partial(_inspected, file, file.stem)) for file in ours]
-    return [source for source in found if source], notes
+    sources = [source for source in found if source]
+    return sources, notes + [note for source in sources for note in source.notes]
+
+
+def _passed_over(folder: Path, files: list[Path]) -> list[str]:
+    cures = {file: way_out(file) for file in files}
+    notes = [f"{folder}: passed over {file.name}: {cure}" for file, cure in cures.items() if cure]
+    if others := [file.name for file, cure in cures.items() if not cure]:
+        notes.append(f"{folder}: passed over {', '.join(others)}: no recordings")
+    return notes
 
 
 def _inspected(path: Path, name: str) -> Source:
@@ -209,7 +219,9 @@ def _inspected(path: Path, name: str) -> Source:
         raise InputError(f"recording {path} is {found.duration_s:.2f} s: at least {MIN_SOURCE_S} s")
     if found.peak < SILENT_PEAK:
         raise InputError(f"recording {path} is all silence: there is nothing to convert")
-    return Source(name, path, content_hash(path), found.samples, found.sample_rate)
+    key = content_hash(path, channel=found.channel)
+    notes = mix_notes(found.channel, where=path.name)
+    return Source(name, path, key, found.samples, found.sample_rate, tuple(notes))
 
 
 def _planned(
@@ -234,6 +246,7 @@ def _planned(
         path=source.path,
         content_hash=source.content_hash,
         duration_s=source.duration_s,
+        samples=resampled_length(source.samples, source.sample_rate, engine.sample_rate),
         steps=steps,
         windows=tuple(
             PlannedWindow(

@@ -160,6 +160,23 @@ def _correlate(longer: np.ndarray, shorter: np.ndarray) -> np.ndarray:
     return np.fft.irfft(spectrum, points)[:, : size - shorter.shape[1] + 1]
 
 
+class ExactLength:
+    """Passes on exactly so many `samples`: what is more is cut off, what is missing is silence."""
+
+    def __init__(self, write: Callable[[Signal], object], samples: int) -> None:
+        self._write = write
+        self._left = samples
+
+    def write(self, block: Signal) -> None:
+        block = block[: self._left]
+        self._left -= len(block)
+        self._write(block)
+
+    def finish(self) -> None:
+        self._write(np.zeros(self._left, np.float32))
+        self._left = 0
+
+
 class Joiner:
     """Joins chunks in their order, however they arrive, and passes samples on as it goes.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from chatter_nb.audio import StraightOn
+from chatter_nb.containers import StraightOn
 
 READ_SAMPLES = 1 << 18
 # 60 s hold some 3000 voiced frames: a median moves by less than 1 Hz with more of them.

@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import math
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 
-from chatter_nb.audio import Signal, peak, read_audio
+from chatter_nb.audio import Heard, Signal, mix_notes, peak, read_recording
+from chatter_nb.containers import way_out
 from chatter_nb.errors import InputError, ParamError
 from chatter_nb.project import resolve_path
 
@@ -26,12 +31,17 @@ SUFFIXES = (  # of recordings; what libsndfile reads
 )
 FOLDER = "voices"
 CACHE = ".voices"
+_NAMING = ".naming.lock"
 
 MIN_S = 3.0  # upstream takes less, and says it badly: its prompts were 6 to 10 s
+HEARD_S = 6.0  # of a recording, by the model that hears least of it: Chatterbox' T3
 QUIET_DB = -40.0  # RMS of the loud half; below, the room's noise becomes part of the voice
 SILENT_PEAK_DB = -60.0
 CLIPPED_SHARE = 1e-3  # of samples at full scale: louder than a click or two
 SILENT_SHARE = 0.6
+# Between the loud and the quiet tenth of the frames. Speech has 40 dB, 15 in noise 10 dB below it,
+# 6 in noise as loud; noise alone 1, a hum less.
+STEADY_DB = 6.0
 _FRAME_S = 0.02
 _SPEECH_FLOOR_DB = -40.0  # below the recording's peak
 
@@ -77,6 +87,9 @@ class Library:
         path = resolve_path(voice)
         if path.is_file():
             return path
+        unread = [path for path in self._there() if voice in (path.stem, path.name)]
+        if unread and (cure := way_out(unread[0])):
+            raise ParamError(f"voice '{voice}' is {unread[0]}: {cure}")
         near = difflib.get_close_matches(voice, self.names(), n=1)
         hint = f"did you mean '{near[0]}'? " if near else ""
         known = ", ".join(self.names()) or "none yet"
@@ -85,19 +98,34 @@ class Library:
             f"voices there: {known}. Put a recording of 6 to 15 s there, or give its path"
         )
 
-    def recording(self, voice: str, *, min_s: float = MIN_S) -> Recording:
+    def recording(self, voice: str, *, min_s: float = MIN_S, heard_s: float = HEARD_S) -> Recording:
         """Find, read and check a voice's recording; see `check_recording`."""
         path = self.find(voice)
-        signal, rate = read_audio(path)
-        notes = check_recording(signal, rate, where=f"voice {path.name}", min_s=min_s)
-        return Recording(path.stem, path, content_hash(path), signal, rate, tuple(notes))
+        heard, notes = read_checked(path, where=f"voice {path.name}", min_s=min_s, heard_s=heard_s)
+        key = content_hash(path, channel=heard.channel)
+        return Recording(path.stem, path, key, heard.signal, heard.sample_rate, tuple(notes))
+
+    @contextmanager
+    def naming(self) -> Iterator[None]:
+        """Hold the names alone, among all processes, from asking for a free one to taking it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder / _NAMING):
+            yield
 
     def files(self) -> list[Path]:
         """The recordings there are, by name."""
+        return [path for path in self._there() if path.suffix.lower() in SUFFIXES]
+
+    def unread(self) -> list[Path]:
+        """The recordings there are in formats that are not read here."""
+        others = (path for path in self._there() if path.suffix.lower() not in SUFFIXES)
+        return [path for path in others if way_out(path)]
+
+    def _there(self) -> list[Path]:
         if not self.folder.is_dir():
             return []
         seen = (path for path in self.folder.iterdir() if not path.name.startswith("."))
-        return sorted(path for path in seen if path.is_file() and path.suffix.lower() in SUFFIXES)
+        return sorted(path for path in seen if path.is_file())
 
 
 @dataclass(frozen=True)
@@ -128,61 +156,88 @@ def survey(folder: Path) -> list[Surveyed]:
         raise InputError(
             f"{folder} is not a folder: make it, and put recordings of 6 to 15 s there"
         )
-    files = Library(folder, folder).files()
+    library = Library(folder, folder)
+    files = sorted([*library.files(), *library.unread()])
     stems = Counter(path.stem for path in files)
     return [_surveyed(path, path.stem if stems[path.stem] == 1 else path.name) for path in files]
 
 
 def _surveyed(path: Path, name: str) -> Surveyed:
     try:
-        signal, rate = read_audio(path)
-        notes = check_recording(signal, rate, where=path.name)
+        heard, notes = read_checked(path, where=path.name)
     except InputError as error:
         return Surveyed(name, path, None, problem=str(error))
-    return Surveyed(name, path, measure(signal, rate), tuple(notes))
+    return Surveyed(name, path, measure(heard.signal, heard.sample_rate), tuple(notes))
 
 
-def content_hash(path: Path) -> str:
-    """A file's identity, whatever its name."""
+def read_checked(
+    path: Path, *, where: str, min_s: float = MIN_S, heard_s: float = HEARD_S
+) -> tuple[Heard, list[str]]:
+    """Read a recording that is to be a voice, and what is doubtful about it; see
+    `check_recording`."""
+    heard = read_recording(path)
+    notes = check_recording(
+        heard.signal, heard.sample_rate, where=where, min_s=min_s, heard_s=heard_s
+    )
+    return heard, [*mix_notes(heard.channel, where=where), *notes]
+
+
+def content_hash(path: Path, *, channel: int | None = None) -> str:
+    """A file's identity, whatever its name; with the one channel that is taken, if there is one."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    return digest if channel is None else f"{digest}-channel{channel + 1}"
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What a recording measures. `rms_db` is that of its louder half, in dB of full scale."""
+    """What a recording measures: its duration, and of what a model hears of it all else.
+
+    `rms_db` is that of its louder half, in dB of full scale; `spread_db` lies between the loud and
+    the quiet tenth of its frames. `silent_share` is of frames 40 dB below the whole's peak.
+    """
 
     duration_s: float
     peak_db: float
     rms_db: float
+    spread_db: float
     clipped_share: float
     silent_share: float
 
 
-def measure(signal: Signal, sample_rate: int) -> Figures:
-    """Duration, level, clipping and silence of a mono recording."""
+def measure(signal: Signal, sample_rate: int, *, heard_s: float = HEARD_S) -> Figures:
+    """Duration and peak of a mono recording; level, clipping, silence of its first `heard_s`."""
     top = peak(signal)
+    heard = signal[: math.ceil(min(heard_s * sample_rate, len(signal)))]
     frame = max(1, round(_FRAME_S * sample_rate))
-    whole = signal[: len(signal) // frame * frame].reshape(-1, frame)
+    whole = heard[: len(heard) // frame * frame].reshape(-1, frame)
     power = np.sort(np.mean(whole.astype(np.float64) ** 2, axis=1)) if len(whole) else np.zeros(1)
     floor = (top * 10 ** (_SPEECH_FLOOR_DB / 20)) ** 2
+    quiet, loud = np.sqrt(np.percentile(power, [10, 90]))
     return Figures(
         duration_s=len(signal) / sample_rate,
         peak_db=_db(top),
         rms_db=_db(float(np.sqrt(power[len(power) // 2 :].mean()))),
-        clipped_share=float(np.mean(np.abs(signal) >= 0.999)),
+        spread_db=_db(float(loud)) - _db(float(quiet)),
+        clipped_share=float(np.mean(np.abs(heard) >= 0.999)),
         silent_share=float(np.mean(power <= floor)),
     )
 
 
 def check_recording(
-    signal: Signal, sample_rate: int, *, where: str, min_s: float = MIN_S
+    signal: Signal,
+    sample_rate: int,
+    *,
+    where: str,
+    min_s: float = MIN_S,
+    heard_s: float = HEARD_S,
 ) -> list[str]:
     """Refuse what cannot serve as a voice (`InputError`); return notes on what will sound worse.
 
-    Refused: shorter than `min_s`, or silent. Noted: quiet, clipped, or mostly silence.
+    Refused: shorter than `min_s`, or silent. Noted: quiet, clipped, mostly silence, or noise only,
+    in the first `heard_s`, which are what a model hears.
     """
-    found = measure(signal, sample_rate)
+    found = measure(signal, sample_rate, heard_s=heard_s)
     if found.peak_db < SILENT_PEAK_DB:
         raise InputError(
             f"{where}: silent (its peak is {found.peak_db:.0f} dB): record it again, louder"
@@ -194,14 +249,21 @@ def check_recording(
             f"{where}: {found.duration_s:.2f} s long; {needed} s are needed, "
             "and 6 to 15 s of one person speaking are best"
         )
-    notes = []
-    if found.rms_db < QUIET_DB:
-        notes.append(f"{where}: quiet ({found.rms_db:.0f} dB): its noise becomes part of the voice")
-    if found.clipped_share > CLIPPED_SHARE:
-        notes.append(f"{where}: clipped ({found.clipped_share:.1%} of samples at full scale)")
+    is_longer = found.duration_s > heard_s
+    part = f"the first {heard_s:g} s, which the model hears," if is_longer else "it"
+    return [f"{where}: {doubt}" for doubt in _doubts(found, part, is_longer)]
+
+
+def _doubts(found: Figures, part: str, is_longer: bool) -> Iterator[str]:
+    cure = ": cut off what is before the speech" if is_longer else ""
     if found.silent_share > SILENT_SHARE:
-        notes.append(f"{where}: {found.silent_share:.0%} of it is silence")
-    return notes
+        yield f"{found.silent_share:.0%} of {part} is silence{cure}"
+    elif found.spread_db < STEADY_DB:
+        yield f"nothing in {part} rises above a steady noise: no speech is heard{cure}"
+    elif found.rms_db < QUIET_DB:
+        yield f"quiet ({found.rms_db:.0f} dB): its noise becomes part of the voice"
+    if found.clipped_share > CLIPPED_SHARE:
+        yield f"clipped ({found.clipped_share:.1%} of samples at full scale)"
 
 
 def _db(amplitude: float) -> float:

@@ -193,6 +193,13 @@ def test_our_calls_fit_the_installed_upstream(engine):
         assert [*fake][1:] == [*real][1:] or [*fake][2:] == [*real][2:]
 
 
+def test_a_target_is_judged_by_the_ten_seconds_that_are_heard(engine, tmp_path):
+    noise = np.random.default_rng(0).normal(0, 0.01, 12 * 16_000).astype(np.float32)
+    soundfile.write(tmp_path / "late.wav", np.append(noise, at_16k(5)), 16_000)
+    (note,) = engine.prepare_voice("late", Library(tmp_path, tmp_path / "cache")).notes
+    assert "in the first 10 s, which the model hears, rises above a steady noise" in note
+
+
 @pytest.fixture
 def run(tiny, tmp_path, own_models):
     """A whole conversion run of 30 s in windows of 5 s."""
@@ -217,6 +224,14 @@ def test_windows_made_together_are_those_made_alone(run):
     assert together.record.model_calls < 5
     assert np.abs(alone.read()[0] - together.read()[0]).max() < 1e-4
     assert alone.record.stages_s["watermark"] > 0
+
+
+@pytest.mark.parametrize("samples", [24_001, 23_300, 6 * 24_000 + 959])
+def test_a_conversion_is_as_long_as_its_source_to_the_sample(samples, run, tmp_path):
+    """Whole tokens are cut, and filled up where the tokenizer leaves out a last part of one."""
+    soundfile.write(tmp_path / "odd.wav", at_16k(10)[:samples], 24_000)
+    made = run("odd", source=str(tmp_path / "odd.wav"))
+    assert len(made.read()[0]) == samples
 
 
 def test_out_of_memory_halves_the_rows_and_says_so(run, monkeypatch):

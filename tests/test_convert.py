@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 from conftest import ROOT
 
+from chatter_nb.audio import resampled_length
 from chatter_nb.convert import convert_voice, plan_conversion, render_conversion
 from chatter_nb.engines import world
 from chatter_nb.errors import Cancelled, EngineError, InputError, UnavailableError
@@ -28,6 +30,11 @@ def reading(seconds: float = 12.0) -> np.ndarray:
     """Speech of any length: the reading, over and over."""
     signal, _ = soundfile.read(READING, dtype="float32")
     return np.tile(signal, int(seconds * RATE / len(signal)) + 1)[: round(seconds * RATE)]
+
+
+def soundfile_length(path: str) -> tuple[int, int]:
+    info = soundfile.info(path)
+    return info.frames, info.samplerate
 
 
 @pytest.fixture
@@ -212,9 +219,52 @@ def test_any_rate_width_and_channels_are_read(rate, channels, options, params, s
     mono = soxr.resample(reading(2), RATE, rate)
     path = source(np.tile(mono[:, None], (1, channels)), rate, **options)
     speech = convert_voice(params(source=path))
-    assert abs(speech.audio_s - soundfile.info(path).duration) <= 0.04
     signal, _ = speech.read()
+    assert len(signal) == resampled_length(*soundfile_length(path), RATE)
     assert np.sqrt(np.mean(signal**2)) > 0.02
+
+
+@pytest.mark.parametrize("samples", [RATE + 1, 2 * RATE - 1, RATE * 6 + 959])
+def test_a_conversion_is_as_long_as_its_source_to_the_sample(samples, params, source):
+    """In one window and in two, in every file and in the blocks that are heard on the way."""
+    heard: list[np.ndarray] = []
+    path = source(reading(7)[:samples])
+    speech = convert_voice(params(source=path, formats=("wav", "flac")), heard=heard.append)
+    for file in speech.record.files:
+        assert soundfile.info(speech.folder / file.name).frames == samples
+    assert sum(map(len, heard)) == samples
+    assert speech.audio_s == samples / RATE
+
+
+def test_a_source_whose_channels_cancel_is_converted_and_told(params, source):
+    voice = reading(2)
+    path = source(np.stack([voice, -voice], axis=1), subtype="FLOAT")
+    speech = convert_voice(params(source=path))
+    (note,) = speech.record.warnings
+    assert "source.wav: its channels cancel each other" in note
+    alone = convert_voice(params(source=source(voice, name="mono.wav", subtype="FLOAT")))
+    assert np.array_equal(speech.read()[0], alone.read()[0])
+
+
+def test_a_source_of_open_length_is_converted(params, source, tmp_path):
+    """As source and as target: what ffmpeg, and our own service, stream."""
+    data = bytearray(Path(source(reading(2))).read_bytes())
+    data[4:8] = data[40:44] = b"\xff" * 4
+    (tmp_path / "open.wav").write_bytes(data)
+    whole = convert_voice(params(source=source(reading(2))))
+    path = str(tmp_path / "open.wav")
+    speech = convert_voice(params(source=path, run_name="open"))
+    assert np.array_equal(speech.read()[0], whole.read()[0])
+    assert convert_voice(params(source=path, target=path)).audio_s == 2
+
+
+def test_a_folder_tells_what_to_do_with_what_it_passes_over(params, tmp_path):
+    soundfile.write(tmp_path / "a.wav", reading(0.5), RATE)
+    (tmp_path / "b.m4a").write_bytes(b"\0\0\0\x20ftypM4A \0\0\2\0")
+    (tmp_path / "c.txt").write_text("notes")
+    first, second = plan_conversion(params(source=str(tmp_path))).warnings
+    assert "passed over b.m4a: MPEG-4" in first
+    assert second.endswith("passed over c.txt: no recordings")
 
 
 @pytest.mark.parametrize("engine", ["world", "chatterbox"])

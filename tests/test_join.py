@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatter_nb.errors import ChatterError
-from chatter_nb.join import Joiner, best_join, crossfade, trim_edges
+from chatter_nb.join import ExactLength, Joiner, best_join, crossfade, trim_edges
 
 RATE = 1000
 
@@ -22,6 +22,18 @@ def join(chunks, crossfade_ms=0.0, order=None):
         joiner.add(index, np.asarray(signal, np.float32), pause_ms=pause_ms)
     joined = joiner.finish(len(chunks))
     return np.concatenate(blocks), joined
+
+
+@pytest.mark.parametrize("samples", [0, 3, 9, 10, 11, 25])
+def test_an_exact_length_is_cut_or_filled_with_silence(samples):
+    """Ten samples in three blocks, to as many as are asked for."""
+    blocks = []
+    exact = ExactLength(blocks.append, samples)
+    for block in np.array_split(np.ones(10, np.float32), 3):
+        exact.write(block)
+    exact.finish()
+    expected = [1.0] * min(samples, 10) + [0.0] * max(0, samples - 10)
+    assert np.concatenate(blocks).tolist() == expected
 
 
 def test_a_crossfade_of_equal_signals_stays_equal():

@@ -10,7 +10,7 @@ from conftest import ROOT
 from chatter_nb.errors import InputError, ParamError
 from chatter_nb.params import SpeakParams
 from chatter_nb.planning import library_of
-from chatter_nb.voices import Library, check_recording, measure
+from chatter_nb.voices import Library, check_recording, content_hash, measure
 
 RATE = 24_000
 TARGET = ROOT / "params" / "recordings" / "target.flac"
@@ -19,6 +19,20 @@ TARGET = ROOT / "params" / "recordings" / "target.flac"
 def speech(seconds: float = 6.0) -> np.ndarray:
     signal, _ = soundfile.read(TARGET, dtype="float32")
     return signal[: round(seconds * RATE)]
+
+
+def silence(seconds: float) -> np.ndarray:
+    return np.zeros(round(seconds * RATE), np.float32)
+
+
+def noise(seconds: float, level: float) -> np.ndarray:
+    draw = np.random.default_rng(0).normal(0, level, round(seconds * RATE))
+    return draw.astype(np.float32)
+
+
+def hum(seconds: float) -> np.ndarray:
+    wave = 0.2 * np.sin(2 * np.pi * 50 * np.arange(round(seconds * RATE)) / RATE)
+    return wave.astype(np.float32)
 
 
 @pytest.fixture
@@ -79,7 +93,17 @@ def test_what_cannot_serve_is_refused_with_the_figure(signal, told):
     [
         (speech() * 0.02, r"quiet \(-\d\d dB\)"),
         (np.clip(speech() * 30, -1, 1), r"clipped \(\d+\.\d% of samples"),
-        (np.concatenate([speech(), np.zeros(RATE * 20, np.float32)]), r"\d\d% of it is silence"),
+        (np.concatenate([silence(3.5), speech(1.5)]), r"\d\d% of it is silence"),
+        (
+            np.concatenate([silence(12), speech()]),
+            "100% of the first 6 s, which .* is silence: cut",
+        ),
+        (
+            np.concatenate([noise(12, 0.01), speech()]),
+            "in the first 6 s, which .* no speech .*: cut",
+        ),
+        (np.concatenate([hum(12), speech()]), "no speech is heard: cut off what is before"),
+        (noise(4, 0.1), "nothing in it rises above a steady noise: no speech is heard$"),
     ],
 )
 def test_what_will_sound_worse_is_noted_with_the_figure(signal, told):
@@ -87,6 +111,43 @@ def test_what_will_sound_worse_is_noted_with_the_figure(signal, told):
 
     (note,) = check_recording(signal, RATE, where="voice x")
     assert re.search(told, note), note
+
+
+def test_only_the_seconds_that_the_model_hears_are_judged():
+    """Silence, noise or clipping after them is none of its business; another model hears more."""
+    for after in (silence(20), noise(20, 0.01), np.ones(RATE * 20, np.float32)):
+        assert check_recording(np.concatenate([speech(), after]), RATE, where="x") == []
+    late = np.concatenate([silence(8), speech(10)])
+    assert check_recording(late, RATE, where="x", heard_s=30) == []
+    assert check_recording(late, RATE, where="x", heard_s=10) != []
+
+
+def test_speech_in_noise_as_loud_as_itself_is_speech():
+    level = float(np.sqrt(np.mean(speech() ** 2))) * 10 ** (-3 / 20)
+    assert check_recording(speech() + noise(6, level), RATE, where="x") == []
+
+
+def test_opposite_channels_are_a_voice_and_it_is_told(library):
+    """Mixed they are silence. What is taken is part of the voice's key; others keep theirs."""
+    soundfile.write(library.folder / "eve.wav", np.stack([speech(), -speech()], axis=1), RATE)
+    eve, anna = library.recording("eve"), library.recording("anna")
+    assert eve.notes == (
+        "voice eve.wav: its channels cancel each other (one is another upside down): channel 1 "
+        "alone is taken",
+    )
+    assert np.abs(eve.signal - speech()).max() < 1e-4
+    assert eve.content_hash == f"{content_hash(eve.path)}-channel1"
+    assert anna.content_hash == content_hash(anna.path)
+
+
+def test_a_phones_recording_by_name_says_what_to_do(library, cli):
+    (library.folder / "mum.m4a").write_bytes(b"\0\0\0\x20ftypM4A \0\0\2\0")
+    assert "mum" not in library.names()
+    with pytest.raises(ParamError, match=r"'mum' is .*mum\.m4a: MPEG-4 .*ffmpeg -i \"mum\.m4a\""):
+        library.find("mum")
+    done = cli("voices", "--dir", library.folder, check=0)
+    assert "cannot be used: cannot read recording" in done.stdout
+    assert 'ffmpeg -i "mum.m4a" "mum.wav"' in done.stdout
 
 
 def test_a_good_recording_has_no_notes_and_true_figures():

@@ -243,5 +243,12 @@ def test_a_target_without_a_voice_is_refused(engine, tmp_path):
         engine.prepare_voice("hiss", Library(tmp_path, tmp_path))
 
 
+def test_a_target_is_judged_by_its_first_half_minute(engine, tmp_path):
+    """All of it is measured: a late beginning costs nothing, as it would a cloning model."""
+    late = np.concatenate([np.zeros(4 * RATE_HZ, np.float32), speech(0, 0, 10.0)])
+    soundfile.write(tmp_path / "late.wav", late, RATE_HZ)
+    assert engine.prepare_voice("late", Library(tmp_path, tmp_path)).notes == ()
+
+
 def test_the_version_is_that_of_the_package(engine):
     assert re.fullmatch(r"\d+\.\d+.*\+r\d+", engine.version)

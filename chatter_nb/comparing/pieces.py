@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from chatter_nb.audio import Signal, StraightOn
+from chatter_nb.audio import Signal
 from chatter_nb.comparing.acoustics import Acoustics, measure
+from chatter_nb.containers import StraightOn
 from chatter_nb.errors import InputError
 from chatter_nb.plots import lossless_file
 from chatter_nb.speech import Speech

@@ -28,7 +28,12 @@ from chatter_nb.budget import ask
 from chatter_nb.checkpoints import MEANFLOW_FILE, PACKAGE, check_meanflow, identity, locate
 from chatter_nb.engines.alphabet import Alphabet
 from chatter_nb.engines.base import ChunkRequest, Voice
-from chatter_nb.engines.conditionals import Conditionals, VoiceShelf, encode_for_speech
+from chatter_nb.engines.conditionals import (
+    DECODER_PROMPT_S,
+    Conditionals,
+    VoiceShelf,
+    encode_for_speech,
+)
 from chatter_nb.engines.device import memory_told, weights_dtype
 from chatter_nb.engines.fast import FastPath
 from chatter_nb.engines.loading import (
@@ -111,7 +116,13 @@ class ChatterboxEngine:
             self._synthesizer = Synthesizer(self._s3gen, precision=precision)
         del t3.tfmr  # the decoder has its layers in a form of its own
         self._fast = FastPath(self, self._decoder)
-        self._voices = VoiceShelf(folder, self.version, self._encode, min_s=self.min_voice_s or 0)
+        self._voices = VoiceShelf(
+            folder,
+            self.version,
+            self._encode,
+            min_s=self.min_voice_s or 0,
+            heard_s=min(self.encoder_prompt_s, DECODER_PROMPT_S),
+        )
 
     def prepare_voice(self, voice: str, library: Library) -> Voice:
         """A voice of the library or of a recording; empty for the checkpoint's own."""

@@ -20,7 +20,12 @@ from torch import Tensor
 from chatter_nb.audio import Signal, check_signal
 from chatter_nb.checkpoints import PACKAGE, identity, locate
 from chatter_nb.engines.base import Voice
-from chatter_nb.engines.conditionals import Conditionals, VoiceShelf, encode_for_s3gen
+from chatter_nb.engines.conditionals import (
+    DECODER_PROMPT_S,
+    Conditionals,
+    VoiceShelf,
+    encode_for_s3gen,
+)
 from chatter_nb.engines.device import RandomState, memory_told, seeded
 from chatter_nb.engines.flow import FLOW_STEPS, MELS, MELS_PER_TOKEN, Flow
 from chatter_nb.engines.loading import load_s3gen
@@ -65,7 +70,9 @@ class ChatterboxConverter:
         self._perth = load_perth(device)  # held, so that each output of a run finds it loaded
         self._s3gen = load_s3gen(folder, "s3gen.safetensors", device)
         self._flow = Flow(self._s3gen)
-        self._voices = VoiceShelf(folder, f"vc {self.version}", self._encode, min_s=MIN_S)
+        self._voices = VoiceShelf(
+            folder, f"vc {self.version}", self._encode, min_s=MIN_S, heard_s=DECODER_PROMPT_S
+        )
 
     def prepare_voice(self, voice: str, library: Library) -> Voice:
         """The target's prompt; empty for the checkpoint's own voice."""

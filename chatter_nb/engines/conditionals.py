@@ -67,7 +67,8 @@ class Conditionals:
 class VoiceShelf:
     """One model's voices, each encoded once: kept by content in memory and on disk.
 
-    `version` names the model: conditionals of one are wrong for another.
+    `version` names the model: conditionals of one are wrong for another. It refuses recordings
+    shorter than `min_s`, and judges them by their first `heard_s`.
     """
 
     def __init__(
@@ -77,18 +78,19 @@ class VoiceShelf:
         encode: Callable[[Recording], Conditionals],
         *,
         min_s: float,
+        heard_s: float,
     ) -> None:
         self._built_in = folder / "conds.pt"
         self._version = version
         self._encode = encode
-        self._min_s = min_s
+        self._min_s, self._heard_s = min_s, heard_s
         self._kept: dict[str, Conditionals] = {}
 
     def voice(self, voice: str, library: Library) -> Voice:
         """A voice ready to pass on; empty for the one that comes with the checkpoint."""
         if not voice:
             return self._own()
-        recording = library.recording(voice, min_s=self._min_s)
+        recording = library.recording(voice, min_s=self._min_s, heard_s=self._heard_s)
         key = recording.content_hash
         if key not in self._kept:
             self._kept[key] = self._from_disk(recording, library.cache)

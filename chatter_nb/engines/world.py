@@ -87,7 +87,7 @@ class WorldConverter:
                 "engine 'world' has no voice of its own: it needs a target recording, "
                 "by its name in the library or its path (target)"
             )
-        recording = library.recording(voice, min_s=MIN_TARGET_S)
+        recording = library.recording(voice, min_s=MIN_TARGET_S, heard_s=TARGET_S)
         signal = resample(recording.signal, recording.sample_rate, RATE_HZ)
         profile = measure(_excerpts(signal, TARGET_S, TARGET_EXCERPTS))
         if not profile.voiced:

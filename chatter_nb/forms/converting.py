@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ class ConvertForm(Form):
         return render_conversion(plan, progress, cancelled)
 
     def _source_came(self, path: Path) -> str:
-        notes = check_upload(path, min_s=MIN_SOURCE_S)
+        notes = check_upload(path, min_s=MIN_SOURCE_S, heard_s=math.inf)
         self.sheet.controls["source"].value = str(path)
         return "; ".join([f"{path.name} is ready, {duration_s(path):.1f} s", *notes])
 

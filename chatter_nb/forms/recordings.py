@@ -7,6 +7,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from chatter_nb.containers import way_out
 from chatter_nb.disk import part_path, write_error
 from chatter_nb.errors import InputError
 from chatter_nb.forms.uploads import free_name
@@ -14,7 +15,7 @@ from chatter_nb.params import AnyParams
 from chatter_nb.planning import library_of
 from chatter_nb.strict import RunParams
 from chatter_nb.tracks import duration_s
-from chatter_nb.voices import SUFFIXES, Library, check_recording
+from chatter_nb.voices import HEARD_S, MIN_S, SUFFIXES, Library, read_checked
 
 
 def recordings_accepted() -> str:
@@ -32,37 +33,32 @@ def receive_voice(path: Path, params: AnyParams) -> tuple[str, str]:
 
     Raises `InputError` for what is no recording, is silent or too short; the caller removes it.
     """
-    notes = check_upload(path, min_s=None)
+    notes = check_upload(path)
     library = library_of(params)
     kept = _move(path, library)
     told = "; ".join([f"voice '{kept.stem}' is ready, {duration_s(kept):.1f} s", *notes])
     return kept.stem, told
 
 
-def check_upload(path: Path, *, min_s: float | None) -> list[str]:
-    """What is doubtful about a recording. Raises `InputError` for what is none, or cannot serve.
-
-    Without `min_s`, the shortest that makes a voice.
-    """
-    from chatter_nb.audio import read_audio
-
+def check_upload(path: Path, *, min_s: float = MIN_S, heard_s: float = HEARD_S) -> list[str]:
+    """What is doubtful about a recording. Raises `InputError` for what is none, or cannot serve."""
     if path.suffix.lower() not in SUFFIXES:
         known = ", ".join(SUFFIXES)
-        raise InputError(f"{path.name} is no recording: its name ends in none of {known}")
-    signal, rate = read_audio(path)
-    if min_s is None:
-        return check_recording(signal, rate, where=path.name)
-    return check_recording(signal, rate, where=path.name, min_s=min_s)
+        cure = way_out(path) or f"its name ends in none of {known}"
+        raise InputError(f"{path.name} is no recording that can be read: {cure}")
+    _, notes = read_checked(path, where=path.name, min_s=min_s, heard_s=heard_s)
+    return notes
 
 
 def _move(path: Path, library: Library) -> Path:
     """Names are looked up without their suffix: one that is taken gets a number."""
-    kept = free_name(library.folder / path.name, taken=library.names())
+    kept = library.folder / path.name
     part = part_path(kept)
     try:
-        library.folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, part)  # the voices may lie on another disk, such as Drive
-        os.replace(part, kept)
+        with library.naming():
+            kept = free_name(kept, taken=library.names())
+            shutil.copyfile(path, part)  # the voices may lie on another disk, such as Drive
+            os.replace(part, kept)
     except OSError as error:
         told = write_error(kept, error)
         with suppress(OSError):

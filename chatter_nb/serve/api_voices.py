@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-import soundfile
 from fastapi import APIRouter, Depends, File, Form, Query, Request, UploadFile
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
@@ -12,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from chatter_nb.serve.api import Served, known_query
 from chatter_nb.serve.problems import RESPONSES, Problem
 from chatter_nb.serve.uploads import add_voice, remove_voice
+from chatter_nb.tracks import duration_s
 from chatter_nb.voices import Library
 
 router = APIRouter(
@@ -99,9 +99,9 @@ async def remove(name: str, service: Served) -> DeletedAnswer:
 
 
 def _duration_s(library: Library, name: str) -> float | None:
-    """By its header alone; None where that cannot be read, or the name is another's too."""
+    """By its header, if that can be believed; None where the name is another's too, or it cannot
+    be read."""
     try:
-        info: Any = soundfile.info(str(library.find(name)))
+        return duration_s(library.find(name))
     except Exception:  # one odd file must not hide the others
         return None
-    return float(info.duration)

@@ -16,17 +16,17 @@ from typing import BinaryIO
 
 import soundfile
 
-from chatter_nb.audio import inspect_audio, read_audio
+from chatter_nb.audio import inspect_audio
+from chatter_nb.containers import READABLE, StraightOn, way_out
 from chatter_nb.disk import write_error
 from chatter_nb.errors import InputError
 from chatter_nb.serve.problems import Problem
-from chatter_nb.voices import Library, check_recording
+from chatter_nb.voices import Library, read_checked
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 INCOMING = ".incoming"  # in the voices folder
 MAX_CHANNELS = 8
 DEFAULT_VOICE = "default"  # the engine's own
-RATES_HZ = (4_000, 384_000)
 
 # By what is in a file, whatever its name says.
 _SUFFIXES = {
@@ -69,17 +69,16 @@ def keep_upload(source: BinaryIO, folder: Path, *, part: str, longest_s: float) 
 def _checked(path: Path, part: str, longest_s: float) -> str:
     """The suffix that goes with what is in a file. Errors speak of the part, not of our path."""
     try:
-        with soundfile.SoundFile(path) as file:
-            kind, rate, channels = file.format, file.samplerate, file.channels
+        with StraightOn(path) as file:
+            kind, channels = file.format, file.channels
     except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
-        known = "wav flac mp3 ogg opus aiff au caf w64"
-        raise InputError(f"{part}: this is no recording that can be read ({known})") from error
+        cure = way_out(path, name="RECORDING")
+        told = cure or f"this is no recording that can be read ({READABLE})"
+        raise InputError(f"{part}: {told}") from error
     if kind not in _SUFFIXES:
         raise InputError(f"{part}: recordings in {kind} are not taken: send wav, flac, mp3 or ogg")
     if channels > MAX_CHANNELS:
         raise InputError(f"{part}: {channels} channels; up to {MAX_CHANNELS} are taken")
-    if not RATES_HZ[0] <= rate <= RATES_HZ[1]:
-        raise InputError(f"{part}: {rate} Hz; from {RATES_HZ[0]} to {RATES_HZ[1]} Hz are taken")
     try:
         inspect_audio(path, longest_s=longest_s)
     except InputError as error:
@@ -98,10 +97,9 @@ def add_voice(name: str, source: BinaryIO, library: Library, *, longest_s: float
     """
     if not NAME.fullmatch(name):
         raise Problem(422, f"name: {name[:80]!r}: use 1 to 64 of A-Z a-z 0-9 _ and -")
-    if name == DEFAULT_VOICE:
+    if name.casefold() == DEFAULT_VOICE:
         raise Problem(422, f"name: '{name}' is the engine's own voice: choose another")
-    if name in library.names():
-        raise Problem(409, f"there is a voice '{name}' already: delete it first, or choose another")
+    _refuse_taken(name, library)
     # Beside its place, so that the rename is one; a leading dot keeps it out of every list.
     arrived = keep_upload(source, library.folder / INCOMING, part="file", longest_s=longest_s)
     try:
@@ -111,16 +109,16 @@ def add_voice(name: str, source: BinaryIO, library: Library, *, longest_s: float
 
 
 def _take_place(arrived: Path, name: str, library: Library) -> list[str]:
-    signal, rate = read_audio(arrived)
-    notes = check_recording(signal, rate, where="file")
-    place = library.folder / f"{name}{arrived.suffix}"
-    try:
-        os.link(arrived, place)  # fails, as a rename would not, if somebody was faster
-    except FileExistsError:
-        raise Problem(409, f"there is a voice '{name}' already") from None
-    except OSError:  # a file system without links
-        os.replace(arrived, place)
+    _, notes = read_checked(arrived, where="file")
+    with library.naming():
+        _refuse_taken(name, library)  # somebody was faster, perhaps with another format
+        os.replace(arrived, library.folder / f"{name}{arrived.suffix}")
     return notes
+
+
+def _refuse_taken(name: str, library: Library) -> None:
+    if name.casefold() in (taken.casefold() for taken in library.names()):
+        raise Problem(409, f"there is a voice '{name}' already: delete it first, or choose another")
 
 
 def remove_voice(name: str, library: Library) -> None:

@@ -1,0 +1,182 @@
+"""A recording's file: opened whatever its header says of its length, or refused with a way out.
+
+A header is believed as far as its file bears it out. Not here: what is done with the samples.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import soundfile
+
+READABLE = "wav flac mp3 ogg opus aiff au caf w64"
+# Other recordings, by how a file begins.
+_FOREIGN = {
+    rb"....ftyp": "MPEG-4 (m4a, mp4, 3gp, mov)",
+    rb"\xff[\xf0\xf1\xf8\xf9]|ADIF": "AAC",
+    rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11": "Windows Media (wma)",
+    rb"#!AMR": "AMR",
+    rb"\x1a\x45\xdf\xa3": "WebM or Matroska",
+    rb"OggS.{24}(Speex|\x80theora|\x7fFLAC)": "Ogg with another codec than Vorbis or Opus",
+    rb"wvpk": "WavPack",
+    rb"MAC ": "Monkey's Audio (ape)",
+    rb"TTA[12]": "TrueAudio (tta)",
+    rb"DSD |FRM8": "DSD",
+    rb"\x0b\x77": "AC-3",
+    rb"FLV": "Flash video",
+    rb"RIFF....AVI ": "AVI",
+    rb"BW64": "Broadcast Wave 64",
+    rb"\.RMF|\.ra\xfd": "RealAudio",
+}
+
+# What writers into a pipe give as the length of a stream: 0, ffmpeg all ones, others the largest
+# signed number, sox a little less, in aiff 0x7F000000; some leave room for headers.
+_OPEN_BYTES = (0x7F000000, 0x7FFFFFFF, 0xFFFFFFFF, 2**64 - 1)
+_OPEN_WITHIN_BYTES = 4096
+_MAX_CHUNKS = 1000  # before the samples
+_RF64_LENGTH_AT = 28  # in `ds64`, always its first chunk
+# Mono samples that a byte of a file may hold, by its header alone: mp3 at 24 kbit/s has 8.
+_SAMPLES_A_BYTE = 8
+_COUNTED_SAMPLES = 1 << 18  # of all channels, at a time
+# libsndfile's log, where a header and its file disagree.
+_DISAGREE = re.compile(r"(?:data|riff|Riff size|Data Size|SSND) *: (\d+) \(should be (\d+)\)")
+
+
+class StraightOn(soundfile.SoundFile):
+    """A recording's file, read from front to back. A length that is left open goes to its end.
+
+    soundfile seeks after every read of a seekable file, at which libsndfile's mp3 decoder loses its
+    place and prints an error.
+    """
+
+    _mended: _Mended | None = None  # until the file is looked at: a close may come before
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+        self._mended = _mended(self._path)
+        super().__init__(self._mended or path)
+
+    def seekable(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        super().close()
+        if self._mended:
+            self._mended.close()
+
+    @cached_property
+    def frames(self) -> int:
+        """Samples of a channel: by the header, or counted where the file can hardly hold as many.
+
+        A streamed flac does not know its length (libsndfile says 2⁶³ - 1), and headers lie.
+        """
+        promised = int(super().frames)
+        if promised <= _SAMPLES_A_BYTE * self._path.stat().st_size:
+            return promised
+        with StraightOn(self._path) as file:
+            block_frames = _COUNTED_SAMPLES // file.channels
+            return sum(iter(lambda: len(file.read(block_frames, dtype="float32")), 0))
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the header promises more than there is, and not as one of open length does."""
+        lengths = [(int(a), int(b)) for a, b in _DISAGREE.findall(self.extra_info)]
+        return any(promised > there and not _is_open(promised) for promised, there in lengths)
+
+
+def way_out(path: str | Path, *, name: str = "") -> str:
+    """What to do with a recording that is not read here; empty for what is no known recording.
+
+    `name` is what the person calls it, where that is not its path.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(64)
+    except OSError:
+        return ""
+    for pattern, known in _FOREIGN.items():
+        if re.match(pattern, beginning, re.DOTALL):
+            return (
+                f"{known} is not read here: turn it into a wav first, for instance with "
+                f'ffmpeg -i "{name or path.name}" "{Path(name or path).stem}.wav"'
+            )
+    return ""
+
+
+def _is_open(length: int) -> bool:
+    near = (abs(length - known) <= _OPEN_WITHIN_BYTES for known in _OPEN_BYTES)
+    return length == 0 or any(near)
+
+
+class _Mended(io.FileIO):
+    """A file as if it had other bytes at one place."""
+
+    def __init__(self, path: Path, at: int, instead: bytes) -> None:
+        super().__init__(path)
+        self._at, self._instead = at, instead
+
+    def readinto(self, buffer: Any) -> int:
+        start = self.tell()
+        count = super().readinto(buffer) or 0
+        view = memoryview(buffer).cast("B")
+        for place, byte in enumerate(self._instead, self._at - start):
+            if 0 <= place < count:
+                view[place] = byte
+        return count
+
+
+def _mended(path: Path) -> _Mended | None:
+    """A wav, RF64 or caf of open length, with its true one in its header; None for all others.
+
+    libsndfile takes a wav's 0 for an empty file, and refuses what ffmpeg streams as caf.
+    """
+    with path.open("rb") as file:
+        head = file.read(12)
+        order: Literal["little", "big"] = "little"
+        if head[:4] == b"caff":
+            start, order = _samples_start(file, ">4sQ", at=8), "big"
+            at, width = start - 8, 8
+        elif head[:4] in (b"RIFF", b"RF64") and head[8:] == b"WAVE":
+            start = _samples_start(file, "<4sI", at=12)
+            at, width = (start - 4, 4) if head[:4] == b"RIFF" else (_RF64_LENGTH_AT, 8)
+        else:
+            return None
+        if not start:
+            return None
+        promised = int.from_bytes(_bytes(file, at, width), order)
+        there = path.stat().st_size - start
+        is_empty = promised == 0 and _is_chunk(_bytes(file, start, 8), there)
+        if is_empty or not _is_open(promised) or there >> 8 * width:
+            return None
+        return _Mended(path, at, there.to_bytes(width, order))
+
+
+def _samples_start(file: BinaryIO, header: str, *, at: int) -> int:
+    """Where a file's samples begin, the chunks before them passed over; 0 if they do not."""
+    size = struct.calcsize(header)
+    for _ in range(_MAX_CHUNKS):
+        beginning = _bytes(file, at, size)
+        if len(beginning) < size:
+            return 0
+        name, length = struct.unpack(header, beginning)
+        if name == b"data":
+            return at + size
+        at += size + length + (length % 2 if header[0] == "<" else 0)
+    return 0
+
+
+def _is_chunk(beginning: bytes, there: int) -> bool:
+    """Whether what follows an empty `data` chunk is another chunk, and no samples."""
+    name, length = beginning[:4], int.from_bytes(beginning[4:8], "little")
+    return len(beginning) == 8 and name.isalnum() and length + 8 <= there
+
+
+def _bytes(file: BinaryIO, at: int, count: int) -> bytes:
+    file.seek(min(at, file.seek(0, io.SEEK_END)))  # a header's place may be beyond any file
+    return file.read(count)
