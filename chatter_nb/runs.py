@@ -235,7 +235,7 @@ class RunFolder:
 
     def _write(self, name: str, record: RunRecord) -> None:
         values = record.model_dump(mode="json", by_alias=True)
-        write_json(self.path / name, values, durable=True)
+        write_json(self.path / name, values, durable=name == RECORD)
 
 
 def _read(path: Path) -> RunRecord | None:
