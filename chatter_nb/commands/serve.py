@@ -27,7 +27,17 @@ Expire = Annotated[
 ]
 Cors = Annotated[
     list[str] | None,
-    typer.Option("--cors-origin", help="Pages of this origin may call: https://example.org."),
+    typer.Option(
+        "--cors-origin",
+        help="Pages of this origin may call: https://example.org, chrome-extension://ID.",
+    ),
+]
+Hosts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-host",
+        help="Another name by which it is called, such as host.docker.internal.",
+    ),
 ]
 Machine = Annotated[
     list[str] | None,
@@ -46,6 +56,7 @@ def serve(
     outputs: Outputs = "outputs/serve",
     expire_after: Expire = "",
     cors_origin: Cors = None,
+    allow_host: Hosts = None,
     param: Machine = None,
 ) -> None:
     """Serve speech and conversion over HTTP, with a web page at /ui."""
@@ -61,6 +72,7 @@ def serve(
         outputs_dir=outputs,
         expire_after_s=seconds_of("--expire-after", expire_after) if expire_after else None,
         cors_origins=tuple(cors_origin or ()),
+        allow_hosts=tuple(allow_host or ()),
         machine=SpeakParams.coerce(pairs_of(param)),
     )
 

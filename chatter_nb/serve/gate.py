@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hmac
+import re
 import time
 from collections.abc import Iterable
 from urllib.parse import urlsplit
@@ -27,6 +28,7 @@ UI = "/ui"
 HEALTH = "/api/v1/health"
 _LOCAL = ("127.0.0.1", "localhost", "[::1]")
 _READS = ("GET", "HEAD", "OPTIONS")
+_SLASHES = re.compile("/{2,}")
 _FORM_SLACK = 100_000  # headers of parts, and other fields
 _BOUNDARY_CHARS = 70  # RFC 2046, 5.1.1
 _FORM_CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1")
@@ -50,6 +52,7 @@ class Gate:
             return await send({"type": "websocket.close", "code": 1008})
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
+        scope = {**scope, "path": _plain_path(scope["path"])}
         start_s, sent = time.perf_counter(), _Sent(send)
         # HEAD is GET; the server leaves out the body by the method that it was asked with itself.
         asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
@@ -77,39 +80,58 @@ class Gate:
         limit = self._settings.limits.header_bytes
         if sum(len(name) + len(value) for name, value in headers.raw) > limit:
             raise Problem(431, f"headers may have {limit:,} bytes together")
-        self._check_host(headers)
+        is_health = scope["path"] == HEALTH
+        if not is_health:
+            self._check_host(headers)
         self._check_origin(scope, headers)
         _check_form(headers)
-        if self._settings.api_key and scope["path"] != HEALTH:
+        if self._settings.api_key and not is_health:
             self._check_key(scope, headers)
 
     def _check_host(self, headers: Headers) -> None:
         """A page elsewhere may give its own name our address: it is then not asked for by ours."""
         if self._settings.api_key or not self._settings.is_local:
             return
-        host = headers.get("host", "")
-        if _name(host).lower() not in (*_LOCAL, self._settings.host.lower()):
-            raise Problem(403, f"Host {host[:80]!r} is not this server: call it localhost")
+        name = _name(headers.get("host", "")).lower()
+        known = (*_LOCAL, self._settings.host.lower(), *self._settings.allow_hosts)
+        if name not in known:
+            raise Problem(
+                403,
+                f"Host {name[:80]!r} is not this server: call it localhost, or start it with "
+                "--allow-host NAME",
+            )
 
     def _check_origin(self, scope: Scope, headers: Headers) -> None:
         """Pages of other origins may send forms anywhere: not here."""
         origin = headers.get("origin")
         if origin is None or scope["method"] in _READS or origin in self._settings.cors_origins:
             return
-        if _netloc(origin) != headers.get("host", ""):
-            raise Problem(403, f"pages of {origin[:80]!r} may not send requests here")
+        if _netloc(origin) == headers.get("host", ""):
+            return
+        if not self._is_key_in(_written_keys(headers)):
+            raise Problem(
+                403,
+                f"pages of {origin[:80]!r} may not send requests here: start the server with "
+                "--cors-origin ORIGIN, or send its API key",
+            )
 
     def _check_key(self, scope: Scope, headers: Headers) -> None:
-        key = self._settings.api_key.encode()
-        # Every one is compared, and each in constant time.
-        right = [hmac.compare_digest(given.encode(), key) for given in _keys(headers)]
-        if any(right):
+        if self._is_key_in([*_written_keys(headers), *_password(headers)]):
             return
         # What a browser opens is asked for in a way that it knows: the page, and a run's audio.
         browser = scope["method"] in _READS or scope["path"].startswith(UI)
         told = "this server wants its API key: Authorization: Bearer KEY, or X-API-Key: KEY"
         challenge = 'Basic realm="chatter-nb: any name, the API key"' if browser else "Bearer"
         raise Problem(401, told, headers={"WWW-Authenticate": challenge})
+
+    def _is_key_in(self, given: Iterable[str]) -> bool:
+        """Whether the server has a key, and it is one of these.
+
+        Every one is compared, and each in constant time.
+        """
+        key = self._settings.api_key.encode()
+        right = [hmac.compare_digest(one.encode(), key) for one in given]
+        return bool(key) and any(right)
 
     def _limited(self, scope: Scope, headers: Headers, receive: Receive) -> Receive:
         """`receive`, which raises `Problem` for a body that is too large or too slow."""
@@ -203,16 +225,28 @@ def _name(host: str) -> str:
     return bracketed + closes if closes else host.partition(":")[0]
 
 
-def _keys(headers: Headers) -> Iterable[str]:
+def _plain_path(path: str) -> str:
+    """Without doubled slashes, and under /v1 without a last one: base URLs are typed by hand."""
+    path = _SLASHES.sub("/", path)
+    return path.rstrip("/") if path.startswith(OPENAI) else path
+
+
+def _written_keys(headers: Headers) -> Iterable[str]:
+    """The keys that a program has put into its headers: no browser sends these by itself."""
     scheme, _, given = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         yield given.strip()
+    yield headers.get("x-api-key", "")
+
+
+def _password(headers: Headers) -> Iterable[str]:
+    """What a browser was told once, and sends with every request from any page."""
+    scheme, _, given = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "basic":
         try:
             yield base64.b64decode(given, validate=True).decode().partition(":")[2]
         except ValueError:  # not base64, not ASCII, or no UTF-8 in it
             yield ""
-    yield headers.get("x-api-key", "")
 
 
 def _route(scope: Scope) -> str:

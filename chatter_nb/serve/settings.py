@@ -15,7 +15,10 @@ from chatter_nb.params import ConvertParams, SpeakParams
 from chatter_nb.project import resolve_path
 
 MIN_KEY_CHARS = 16
-_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d+)?|https?://\[[0-9a-f:]+\](:\d+)?")
+# http, and what browsers' extensions and applications of web pages have: chrome-extension://ID,
+# app://NAME, tauri://localhost.
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:]+\])(:\d+)?")
+_HOST = re.compile(r"[a-z0-9._-]+|\[[0-9a-f:]+\]")
 # What `-p` may set for all requests: where and how models run is not for a client to say.
 MACHINE = ("device", "checkpoint", "precision", "rows")
 
@@ -57,6 +60,7 @@ class Settings:
     max_jobs: int = 256
     expire_after_s: float | None = None
     cors_origins: tuple[str, ...] = ()
+    allow_hosts: tuple[str, ...] = ()
     machine: Mapping[str, Any] = field(default_factory=dict)
     limits: Limits = Limits()
     web_page: bool = True
@@ -73,17 +77,26 @@ class Settings:
             registry.entry(self.engine)
         self._check_machine()
         self._check_key()
-        for origin in self.cors_origins:
-            if not _ORIGIN.fullmatch(origin):
-                raise InputError(
-                    f"--cors-origin {origin!r} is none: name one as browsers do, without a path, "
-                    "such as https://example.org or http://localhost:3000"
-                )
+        self._check_names()
         if not self.api_key and not self.is_local:
             raise InputError(
                 f"--host {self.host} lets others in: set a key first, with --api-key-env NAME of "
                 "an environment variable that holds it, or keep to --host 127.0.0.1"
             )
+
+    def _check_names(self) -> None:
+        for origin in self.cors_origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise InputError(
+                    f"--cors-origin {origin!r} is none: name one as browsers do, without a path, "
+                    "such as https://example.org, http://localhost:3000 or chrome-extension://ID"
+                )
+        for host in self.allow_hosts:
+            if not _HOST.fullmatch(host):
+                raise InputError(
+                    f"--allow-host {host!r} is none: name one in small letters and without a port, "
+                    "such as host.docker.internal"
+                )
 
     def _check_key(self) -> None:
         if self.api_key and len(self.api_key) < MIN_KEY_CHARS:
