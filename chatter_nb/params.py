@@ -71,6 +71,7 @@ def _check_words(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
+SPEEDS = (0.5, 2.0)  # the slowest and the fastest pace, of any engine that has one
 _Pause = Annotated[int, Field(ge=0, le=60_000, json_schema_extra={"unit": "ms"})]
 _Take = Annotated[int, Field(ge=0, le=1_000_000)]
 
@@ -109,7 +110,9 @@ class SpeakParams(RunParams):
     n_cfm_timesteps: CfmSteps | None = Field(None, description="steps from token to mel")
     meanflow: bool | None = Field(None, description="Turbo's two-step decoder for the others")
     prompt_s: PromptSeconds | None = Field(None, description="voice prompt used, seconds")
-    speed: float | None = Field(None, ge=0.5, le=2, description="pace; 1 is the voice's own")
+    speed: float | None = Field(
+        None, ge=SPEEDS[0], le=SPEEDS[1], description="pace; 1 is the voice's own"
+    )
     formats: Formats = ("wav",)
     wav_bits: WavBits = 16
     takes: dict[str, _Take] = Field({}, description="chunk key: take, to make a chunk again")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from chatter_nb.disk import part_path, read_json
+from chatter_nb.disk import part_path
 from chatter_nb.tracks import envelope
 
 CACHE = ".gallery"
@@ -68,11 +68,11 @@ class PeakStore:
 
     def _read(self, sha256: str) -> Peaks | None:
         try:
-            values = read_json(self._folder / f"{sha256}.json")
+            values = json.loads((self._folder / f"{sha256}.json").read_text(encoding="ascii"))
             peaks = Peaks(tuple(map(int, values["low"])), tuple(map(int, values["high"])))
-        except (ValueError, TypeError, KeyError, OverflowError):  # not there, or not peaks
+        except (OSError, ValueError, TypeError, KeyError):  # not there, or not peaks (any more)
             return None
-        if not len(peaks.low) == len(peaks.high) <= BINS or peaks.loudest > FULL_SCALE:
+        if not len(peaks.low) == len(peaks.high) <= BINS:
             return None
         self._used.add(sha256)
         return peaks

@@ -108,7 +108,7 @@ def test_no_name_leads_out_of_its_folder(name, client, server):
     form = {"data": {"name": name}, "files": {"file": ("a.wav", b"x")}}
     refused(client.post(VOICES, **form), 400, 422, folder=folder)
     speech = {"model": "tts-1", "input": "Hi.", "voice": name}
-    assert client.post("/v1/audio/speech", json=speech).status_code == 404
+    assert client.post("/v1/audio/speech", json=speech).status_code == 400
     quoted = "".join(f"%{byte:02x}" for byte in name.encode())
     run = "tts-20260101-000000-0123456789abcdef"
     for path in (f"{JOBS}/{quoted}", f"{JOBS}/{quoted}/audio"):

@@ -32,6 +32,8 @@ from chatter_nb.serve.sweeping import tidy
 log = logging.getLogger("chatter_nb.serve")
 
 _SWEEP_S = 60.0
+# What a page elsewhere may read of an answer, besides its body.
+_EXPOSED = ["X-Run", "X-Engine", "X-Seed", "X-Audio-Seconds", "Retry-After", openai.IGNORED]
 
 
 def make_app(settings: Settings, service: Service | None = None) -> FastAPI:
@@ -77,7 +79,7 @@ def make_app(settings: Settings, service: Service | None = None) -> FastAPI:
             allow_origins=list(settings.cors_origins),
             allow_methods=["*"],
             allow_headers=["*"],
-            expose_headers=["X-Run", "X-Engine", "X-Seed", "X-Audio-Seconds", "Retry-After"],
+            expose_headers=_EXPOSED,
         )
     app.add_middleware(Protection)
     return app
@@ -107,7 +109,10 @@ def _add_errors(app: FastAPI) -> None:
         status = error.status_code if error.status_code in CODES else 400
         told = str(error.detail)
         if status == 404:
-            told = f"there is nothing at {request.url.path[:200]}"
+            path = request.url.path
+            told = f"there is nothing at {path[:200]}"
+            if path.startswith(("/audio/", "/models")):
+                told += f"; OpenAI's routes begin with /v1: {path[:200]} is /v1{path[:200]}"
         headers = dict(error.headers or {})
         if status == 405 and (allowed := _methods(app, request)):
             headers["Allow"] = allowed

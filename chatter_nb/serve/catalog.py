@@ -48,8 +48,12 @@ class Catalog:
         """Import the libraries of models that are here: it holds the interpreter for seconds."""
         for convert in (False, True):
             for engine in self.engines(convert=convert).values():
-                if engine.files and (self._own_files or cached(engine.files)):
+                if engine.files and self.has_files(engine):
                     engine.engine_class()
+
+    def has_files(self, engine: EngineEntry) -> bool:
+        """Whether an engine's model is on this machine; a `checkpoint` for all is taken to be."""
+        return not engine.files or self._own_files or bool(cached(engine.files))
 
     def clones(self, engine: str) -> bool:
         """Whether an engine speaks in the voice of a recording."""

@@ -5,9 +5,10 @@ Not here: files of a run (`writer`), which are written whole.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 import numpy as np
@@ -25,13 +26,14 @@ class StreamFormat:
     options: dict[str, str] = field(default_factory=dict)
 
 
-# A second a page of ogg is a second's wait for the first sound.
+# A second a page of ogg is a second's wait for the first sound. Without FFmpeg's name in it a wav's
+# header has the 44 bytes that simple clients skip.
 STREAMED = {
     "mp3": StreamFormat("audio/mpeg", "mp3", "libmp3lame", {"write_xing": "0"}),
     "opus": StreamFormat("audio/ogg", "ogg", "libopus", {"page_duration": "200000"}),
     "aac": StreamFormat("audio/aac", "adts", "aac"),
     "flac": StreamFormat("audio/flac", "flac", "flac"),
-    "wav": StreamFormat("audio/wav", "wav", "pcm_s16le"),
+    "wav": StreamFormat("audio/wav", "wav", "pcm_s16le", {"fflags": "bitexact"}),
     "pcm": StreamFormat("audio/pcm", "s16le", "pcm_s16le"),
 }
 _PEAK = np.float32(1 - 2**-15)  # encoders wrap, or distort, what is beyond full scale
@@ -42,20 +44,41 @@ def encodable() -> tuple[str, ...]:
     return tuple(name for name, one in STREAMED.items() if one.codec in av.codec.codecs_available)
 
 
+def is_streamable(format_name: str, *, pieces: int) -> bool:
+    """Whether a signal of so many pieces is sent before its end is known.
+
+    A flac begins with its length, and libsndfile opens none that leaves it out. A streamed wav says
+    0xFFFFFFFF, "to the end of the file"; one of a single piece does not need to.
+    """
+    return format_name != "flac" and (format_name != "wav" or pieces > 1)
+
+
+def encoded(format_name: str, signal: Signal, *, sample_rate: int) -> bytes:
+    """A whole file: its header holds its length."""
+    file = io.BytesIO()
+    encoder = StreamEncoder(format_name, file, sample_rate=sample_rate)
+    encoder.write(signal)
+    encoder.finish()
+    return file.getvalue()
+
+
 class StreamEncoder:
-    """Gives `send` the bytes of one mono signal in a format of `STREAMED`, as they are made.
+    """Writes one mono signal in a format of `STREAMED`: to a file, or as bytes to a function.
 
     `write` takes float32 samples at `sample_rate` Hz; `finish` sends what the encoder still holds.
     """
 
     def __init__(
-        self, format_name: str, send: Callable[[bytes], object], *, sample_rate: int
+        self, format_name: str, place: Callable[[bytes], object] | BinaryIO, *, sample_rate: int
     ) -> None:
         told = STREAMED[format_name]
         self._rate = sample_rate
         self._samples = 0
         self._container = av.open(
-            _Pipe(send), "w", format=told.container, container_options=told.options
+            _Pipe(place) if callable(place) else place,
+            "w",
+            format=told.container,
+            container_options=told.options,
         )
         self._stream: Any = self._container.add_stream(told.codec, rate=sample_rate, layout="mono")
 

@@ -60,7 +60,7 @@ class OpenAiError(BaseModel):
 
     message: str
     type: str
-    param: None
+    param: str | None
     code: str
 
 
@@ -80,13 +80,22 @@ OPENAI_RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 class Problem(ChatterError):
-    """An answer that is an error. `detail` is a sentence for the person who asked."""
+    """An answer that is an error. `detail` is a sentence for the person who asked; `param` the
+    field that it is about, as OpenAI's clients want to know.
+    """
 
     def __init__(
-        self, status: int, detail: str, *, code: str = "", headers: Mapping[str, str] | None = None
+        self,
+        status: int,
+        detail: str,
+        *,
+        code: str = "",
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
+        self.param = param
         self.code = code or CODES[status]
         self.headers = dict(headers or {})
 
@@ -148,7 +157,7 @@ def answer(problem: Problem, *, openai: bool = False) -> Response:
     if openai:
         kind = "invalid_request_error" if problem.status < 500 else "server_error"
         code = problem.code.lower()
-        body["error"] = {"message": told, "type": kind, "param": None, "code": code}
+        body["error"] = {"message": told, "type": kind, "param": problem.param, "code": code}
     # A text's lone surrogates come back in a message, and UTF-8 has no bytes for them: they stay
     # escaped, as JSON writes them too.
     told_json = json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
+import anyio
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -26,6 +28,9 @@ from chatter_nb.serve.worker import Task
 from chatter_nb.speech import Speech
 
 AnyRun = SpeakParams | ConvertParams
+# Pieces of audio as events; the future is the run that they are of.
+Wrap = Callable[[AsyncIterator[bytes], Future[Speech]], AsyncIterator[bytes]]
+EVENTS = "text/event-stream"
 # A file read at once is one errand of a thread; Starlette's own way of files is five.
 _AT_ONCE_BYTES = 8_000_000
 
@@ -61,12 +66,7 @@ async def made_whole(
     speech = await result_of(task, request, timeout_s=timeout_s)
     if as_json:
         return JSONResponse(told_of(speech))
-    file = speech.record.files[0]
-    if file.bytes > _AT_ONCE_BYTES:
-        return file_of(speech, file.name)
-    data = await run_in_threadpool((speech.folder / file.name).read_bytes)
-    media_type = STREAMED[file.name.rpartition(".")[2]].media_type
-    return Response(data, media_type=media_type, headers=_about(speech))
+    return await _first_file(speech)
 
 
 async def made_live(
@@ -75,12 +75,12 @@ async def made_live(
     request: Request,
     format_name: str,
     *,
-    wrap: Callable[[AsyncIterator[bytes]], AsyncIterator[bytes]] = lambda data: data,
-    media_type: str = "",
+    wrap: Wrap | None = None,
     begun: Callable[[Future[Speech]], object] = lambda result: None,
 ) -> Response:
-    """Audio as it is made. `wrap` puts its pieces into something else, such as events; `begun` is
-    given what will be the run.
+    """Audio as it is made; the run's own file where its format cannot be sent before its end.
+
+    `wrap` puts its pieces into events; `begun` is given what will be the run.
     """
     limits = service.settings.limits
     relay = Relay(format_name, backlog_bytes=limits.backlog_bytes)
@@ -88,15 +88,33 @@ async def made_live(
     begun(task.result)
     relay.follow(task)
     first = await relay.first(request, timeout_s=limits.request_timeout_s)
+    if first:
+        pieces, headers = relay.all(first), {"X-Run": params.run_name, "X-Engine": params.engine}
+    elif wrap:
+        speech = task.result.result()
+        pieces, headers = _pieces_of(speech.files[0]), _about(speech)
+    else:
+        return await _first_file(task.result.result())
+    headers["Cache-Control"] = "no-store"
+    if wrap:
+        return StreamingResponse(wrap(pieces, task.result), media_type=EVENTS, headers=headers)
+    media_type = STREAMED[format_name].media_type
+    return StreamingResponse(pieces, media_type=media_type, headers=headers)
 
-    async def pieces() -> AsyncIterator[bytes]:
-        yield first
-        async for data in relay.rest():
+
+async def _first_file(speech: Speech) -> Response:
+    file = speech.record.files[0]
+    if file.bytes > _AT_ONCE_BYTES:
+        return file_of(speech, file.name)
+    data = await run_in_threadpool((speech.folder / file.name).read_bytes)
+    media_type = STREAMED[file.name.rpartition(".")[2]].media_type
+    return Response(data, media_type=media_type, headers=_about(speech))
+
+
+async def _pieces_of(path: Path) -> AsyncIterator[bytes]:
+    async with await anyio.open_file(path, "rb") as file:
+        while data := await file.read(_File.chunk_size):
             yield data
-
-    headers = {"X-Run": params.run_name, "X-Engine": params.engine, "Cache-Control": "no-store"}
-    told = media_type or STREAMED[format_name].media_type
-    return StreamingResponse(wrap(pieces()), media_type=told, headers=headers)
 
 
 def file_of(speech: Speech, name: str) -> Response:

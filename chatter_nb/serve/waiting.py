@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 
 from starlette.requests import Request
 
+from chatter_nb.audio import Signal
 from chatter_nb.convert import ConversionPlan
 from chatter_nb.errors import Cancelled
 from chatter_nb.plan import SpeechPlan
-from chatter_nb.serve.encoding import StreamEncoder
+from chatter_nb.serve.encoding import StreamEncoder, is_streamable
 from chatter_nb.serve.problems import Problem, shutting_down
 from chatter_nb.serve.service import Listener
 from chatter_nb.serve.worker import Task
@@ -75,6 +76,7 @@ class Relay:
     """Encoded audio on its way from the worker's thread to one client.
 
     The worker never waits for a client: one with more than `backlog_bytes` to take is given up.
+    Nothing is passed on where the format cannot be sent before its end (`is_streamable`).
     """
 
     def __init__(self, format_name: str, *, backlog_bytes: int) -> None:
@@ -92,7 +94,10 @@ class Relay:
         task.result.add_done_callback(lambda _: self._post(None))
 
     async def first(self, request: Request, *, timeout_s: float) -> bytes:
-        """The first bytes. Until then whatever goes wrong is an answer of its own: it raises."""
+        """The first bytes; none where the run ended without any, and its file is the answer.
+
+        Until then whatever goes wrong is an answer of its own: it raises.
+        """
         arrived = asyncio.ensure_future(self._next())
         try:
             return (await _first_of(arrived, request, timeout_s)).result() or b""
@@ -101,11 +106,13 @@ class Relay:
             self.give_up()
             raise
 
-    async def rest(self) -> AsyncIterator[bytes]:
-        """What follows, until the end; raises what broke it off."""
+    async def all(self, first: bytes) -> AsyncIterator[bytes]:
+        """The first bytes and what follows, until the end; raises what broke it off."""
         try:
-            while data := await self._next():
+            data: bytes | None = first
+            while data:
                 yield data
+                data = await self._next()
         finally:
             self.give_up()
 
@@ -129,15 +136,18 @@ class Relay:
     # -- on the worker's thread
 
     def _begin(self, plan: SpeechPlan | ConversionPlan) -> None:
-        self._encoder = StreamEncoder(self._format, self._post, sample_rate=plan.engine.sample_rate)
+        pieces = len(plan.chunks if isinstance(plan, SpeechPlan) else plan.windows)
+        if is_streamable(self._format, pieces=pieces):
+            rate = plan.engine.sample_rate
+            self._encoder = StreamEncoder(self._format, self._post, sample_rate=rate)
 
-    def _hear(self, block: object) -> None:
-        assert self._encoder is not None
-        self._encoder.write(block)  # type: ignore[arg-type]
+    def _hear(self, block: Signal) -> None:
+        if self._encoder:
+            self._encoder.write(block)
 
     def _end(self, speech: Speech) -> None:
-        assert self._encoder is not None
-        self._encoder.finish()
+        if self._encoder:
+            self._encoder.finish()
 
     def _post(self, data: bytes | None) -> None:
         if data != b"":
