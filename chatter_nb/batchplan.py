@@ -15,7 +15,8 @@ from typing import Any, Literal
 from chatter_nb.batchparams import BatchParams
 from chatter_nb.cells import assigned
 from chatter_nb.check import check_params
-from chatter_nb.errors import InputError
+from chatter_nb.engines import registry
+from chatter_nb.errors import InputError, shorten
 from chatter_nb.grid import expand, find_files
 from chatter_nb.jobs import Job, key_of_pages
 from chatter_nb.ledger import Ledger
@@ -154,7 +155,11 @@ class _Planner:
         self._code = code
         self._pick = pick
         self._fetch = fetch
-        self._pinned = ledger.engines
+        self._pinned = {
+            kind: name
+            for kind, name in ledger.engines.items()
+            if name in registry.entries(convert=kind == "convert")
+        }
         self._ledger = ledger
         self._now: dict[str, str] = {}
         self.engines: dict[str, str] = {}
@@ -237,10 +242,11 @@ def _look_at(notebook: Path) -> _Look:
         raise InputError(f"notebook {notebook} does not exist")
     try:
         cells = nbformat.read(notebook, as_version=4).cells
+        code = [cell.source for cell in cells if cell.cell_type == "code"]
+        tagged = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])]
     except Exception as error:  # nbformat raises whatever its JSON and schema readers do
-        raise InputError(f"{notebook} is not a notebook: {error}") from error
-    code = [cell.source for cell in cells if cell.cell_type == "code"]
-    tagged = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+        told = shorten(str(error), 500)
+        raise InputError(f"{notebook} is not a notebook: {told}") from error
     return _Look(kind_of(assigned(tagged[0])) if tagged else None, code_digest(code))
 
 

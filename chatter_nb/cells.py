@@ -31,7 +31,7 @@ def assigned(source: str) -> set[str]:
     """The names that a cell's source assigns; none if it is not plain Python."""
     try:
         statements = ast.parse(source).body
-    except SyntaxError:  # a cell with magics: no parameters cell
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # magics; nested without end
         return set()
     plain = [target for s in statements if isinstance(s, ast.Assign) for target in s.targets]
     targets = plain + [s.target for s in statements if isinstance(s, ast.AnnAssign)]

@@ -6,13 +6,12 @@ Not here: what is in them.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from chatter_nb.disk import add_samples
+from chatter_nb.disk import add_samples, read_json
 from chatter_nb.errors import InputError, UnavailableError
 from chatter_nb.project import resolve_path
 
@@ -171,8 +170,8 @@ def _missing(model: str, folder: Path) -> list[str]:
 
 def _random_hint(folder: Path) -> str:
     try:
-        made_for = json.loads((folder / "chatter_nb.json").read_text(encoding="utf-8"))["model"]
-    except (OSError, ValueError, KeyError, TypeError):
+        made_for = read_json(folder / "chatter_nb.json")["model"]
+    except (KeyError, TypeError):
         return ""
     return f". The folder holds a random {made_for}: choose that engine, or make one with --model"
 

@@ -7,8 +7,10 @@ under a temporary name and renamed; a damaged one is reported and made again.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
+import shutil
 import time
 import zlib
 from collections.abc import Collection, Iterator, Mapping
@@ -17,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict
 
 from chatter_nb.audio import Signal
-from chatter_nb.disk import part_path, write_error
+from chatter_nb.disk import is_folder, is_there, part_path, remove, write_error
 
 FOLDER = ".chunks"
 ABANDONED_S = 24 * 3600  # a temporary file this old belongs to no run
@@ -44,6 +47,27 @@ def digest(values: Any, *, size: int) -> str:
     return hashlib.blake2b(canonical.encode(), digest_size=size).hexdigest()
 
 
+class _Part(BaseModel):
+    """`ChunkPart`, as an entry holds it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    text: str
+    start_samples: int
+    end_samples: int
+
+
+class _Entry(BaseModel):
+    """What is read of an entry's JSON; the rest is for people."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    samples: int
+    crc32: int
+    notes: list[str] = []
+    parts: list[_Part] = []
+
+
 class ChunkStore:
     """`<outputs_dir>/.chunks/<key[:2]>/<key>.npy` (float32 mono) with `<key>.json` beside it."""
 
@@ -53,20 +77,20 @@ class ChunkStore:
 
     def has(self, key: str) -> bool:
         """Whether a chunk is there, undamaged or not."""
-        return self._path(key).exists()
+        return is_there(self._path(key))
 
     def get(self, key: str, *, verify: bool = True) -> tuple[Signal, dict[str, Any]] | None:
         """A chunk and what is known of it; None if it is not there or damaged (see `damaged`)."""
-        path = self._path(key)
-        if not path.exists():
+        if not self.has(key):
             return None
+        path = self._path(key)
         try:
-            about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+            entry = _Entry.model_validate_json(path.with_suffix(".json").read_bytes())
             with path.open("rb") as file:
                 audio = np.lib.format.read_array(file, allow_pickle=False)
-            sound = audio.dtype == np.float32 and audio.shape == (about["samples"],)
-            if sound and (not verify or zlib.crc32(audio.tobytes()) == about["crc32"]):
-                return audio, about
+            sound = audio.dtype == np.float32 and audio.shape == (entry.samples,)
+            if sound and (not verify or zlib.crc32(audio.tobytes()) == entry.crc32):
+                return audio, entry.model_dump()
         except Exception:  # a damaged file can make numpy raise nearly anything
             self.damaged.append(key)
             return None
@@ -84,20 +108,23 @@ class ChunkStore:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             part.write_text(json.dumps(entry, ensure_ascii=False), encoding="utf-8")
+            _make_way(path.with_suffix(".json"))
             os.replace(part, path.with_suffix(".json"))
-            with part.open("wb") as file:
-                np.save(file, audio, allow_pickle=False)
+            samples = io.BytesIO()  # numpy itself does not notice a last block that is not taken
+            np.save(samples, audio, allow_pickle=False)
+            part.write_bytes(samples.getbuffer())
+            _make_way(path)
             os.replace(part, path)
         except OSError as error:
             told = write_error(path, error)
-            part.unlink(missing_ok=True)
+            remove(part)
             raise told from error
 
     def entries(self) -> Iterator[tuple[str, int, float]]:
         """Key, bytes on disk and last use (unix seconds) of each chunk."""
         for path in sorted(self.root.glob("??/*.npy")):
             about = path.with_suffix(".json")
-            with suppress(FileNotFoundError):  # another process pruned it meanwhile
+            with suppress(OSError):  # another process pruned it meanwhile
                 size = path.stat().st_size + about.stat().st_size
                 yield path.stem, size, path.stat().st_mtime
 
@@ -109,8 +136,9 @@ class ChunkStore:
     def discard(self, key: str) -> None:
         """Remove one chunk. Raises `OutputError` where the store cannot be written."""
         try:
-            self._path(key).unlink(missing_ok=True)
-            self._path(key).with_suffix(".json").unlink(missing_ok=True)
+            for path in (self._path(key), self._path(key).with_suffix(".json")):
+                _make_way(path)
+                path.unlink(missing_ok=True)
         except OSError as error:
             raise write_error(self._path(key), error) from error
 
@@ -129,10 +157,16 @@ class ChunkStore:
                 self.discard(key)
                 count, size = count + 1, size + entry_bytes
         for part in self.root.glob("??/.*.part"):
-            with suppress(FileNotFoundError):
+            with suppress(OSError):
                 if time.time() - part.stat().st_mtime > ABANDONED_S:
                     part.unlink()
         return count, size
 
     def _path(self, key: str) -> Path:
         return self.root / key[:2] / f"{key}.npy"
+
+
+def _make_way(path: Path) -> None:
+    """Remove a folder that lies in a file's place: damage like any other."""
+    if is_folder(path):
+        shutil.rmtree(path)

@@ -16,7 +16,7 @@ from pathlib import Path
 from traceback import format_exc
 from typing import Any, Literal
 
-from chatter_nb.disk import free_disk_bytes, write_error
+from chatter_nb.disk import free_disk_bytes, read_json, write_error
 from chatter_nb.errors import ChatterError
 from chatter_nb.params import AnyParams
 from chatter_nb.project import project_root
@@ -102,7 +102,7 @@ def _perform(job: Job) -> Outcome:
     except Exception as error:  # one job's failure, whatever it is, must not stop the others
         told = str(error) if isinstance(error, ChatterError) else repr(error)
         if isinstance(error, OSError):
-            told = str(write_error(job.params.run_dir(), error))
+            told = str(write_error(Path(error.filename or job.params.run_dir()), error))
         found = {"status": "failed", "error": told, "traceback": format_exc()}
     return Outcome(
         name=job.name,
@@ -209,11 +209,11 @@ def key_of_pages(folder: Path, record: RunRecord) -> str | None:
 
     None if there is none, or if the folder's record is of another run: one without a notebook, say.
     """
+    values = read_json(folder / NOTEBOOK)
     try:
-        values = json.loads((folder / NOTEBOOK).read_text(encoding="utf-8"))
-        mark = values["metadata"].get(MARK, {})
-        return str(mark["key"]) if mark.get("run") == _run_of(record) else None
-    except (OSError, ValueError, KeyError, AttributeError):
+        mark = values["metadata"][MARK]
+        return str(mark["key"]) if mark["run"] == _run_of(record) else None
+    except (KeyError, TypeError):  # none of ours, or damaged
         return None
 
 

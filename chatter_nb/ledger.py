@@ -6,17 +6,16 @@ gallery, and for what no run's folder can tell.
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from chatter_nb.disk import write_error, write_json
+from chatter_nb.disk import read_json, write_error, write_json
 from chatter_nb.errors import OutputError
 from chatter_nb.jobs import Outcome
 from chatter_nb.runs import LOCKS, utc_now
@@ -115,11 +114,24 @@ class Ledger:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """A ledger; an empty one if there is none, or a damaged one: nothing hangs on it."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        if values["schema"] == 1 and {**values["runs"], **values["engines"]}:
-            return values
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    return {"schema": 1, "engines": {}, "runs": {}}
+    """A ledger, as far as it can be read: nothing hangs on it."""
+    values = read_json(path)
+    if not isinstance(values, dict) or values.get("schema") != 1:
+        values = {}
+    engines, runs = values.get("engines"), values.get("runs")
+    return {
+        **values,
+        "schema": 1,
+        "engines": _those(engines, lambda name: isinstance(name, str)),
+        "runs": _those(runs, _is_entry),
+    }
+
+
+def _those(values: Any, are: Callable[[Any], bool]) -> dict[str, Any]:
+    """The values that are as they should be, by name; none of what is no mapping."""
+    pairs = values.items() if isinstance(values, dict) else ()
+    return {name: value for name, value in pairs if are(value)}
+
+
+def _is_entry(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("error"), str | None)

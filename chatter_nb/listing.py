@@ -6,7 +6,6 @@ one of them must not hide the others.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
+from chatter_nb.disk import is_folder, read_json
 from chatter_nb.jobs import FAILED_NOTEBOOK
 from chatter_nb.ledger import LEDGER
 from chatter_nb.runs import NOTEBOOK, PARTIAL, RECORD, RunFolder, RunRecord
@@ -93,7 +93,7 @@ class Row:
 def read_rows(folder: Path, ledger: BatchRecord) -> list[Row]:
     """A row a run, by name, 2 before 10: every folder with a record, every entry of the ledger."""
     entries = ledger.entries or {}
-    folders = {path.name for path in folder.iterdir() if path.is_dir() and _is_run(path)}
+    folders = {path.name for path in folder.iterdir() if is_folder(path) and _is_run(path)}
     rows = [_row(folder, name, entries.get(name), ledger) for name in folders | set(entries)]
     return sorted(rows, key=lambda row: (natural_key(row.name), row.name))
 
@@ -104,10 +104,10 @@ def read_ledger(folder: Path) -> BatchRecord:
     if not is_there(path):
         return BatchRecord()
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
         runs = values["runs"]
         entries = dict(_entries(runs))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (TypeError, KeyError, AttributeError):
         told = f"{LEDGER} cannot be read: runs that failed before they began are missing here"
         return BatchRecord(problems=(told,))
     bad = [name for name in runs if name not in entries]

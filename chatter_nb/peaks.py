@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from chatter_nb.disk import part_path
+from chatter_nb.disk import part_path, read_json
 from chatter_nb.tracks import envelope
 
 CACHE = ".gallery"
@@ -68,11 +68,11 @@ class PeakStore:
 
     def _read(self, sha256: str) -> Peaks | None:
         try:
-            values = json.loads((self._folder / f"{sha256}.json").read_text(encoding="ascii"))
+            values = read_json(self._folder / f"{sha256}.json")
             peaks = Peaks(tuple(map(int, values["low"])), tuple(map(int, values["high"])))
-        except (OSError, ValueError, TypeError, KeyError):  # not there, or not peaks (any more)
+        except (ValueError, TypeError, KeyError, OverflowError):  # not there, or not peaks
             return None
-        if not len(peaks.low) == len(peaks.high) <= BINS:
+        if not len(peaks.low) == len(peaks.high) <= BINS or peaks.loudest > FULL_SCALE:
             return None
         self._used.add(sha256)
         return peaks

@@ -168,7 +168,9 @@ class Problems:
             return step()
         except InputError as error:
             self.found.append(str(error))
-            return None
+        except OSError as error:  # a folder that is closed to us, a network disk that went away
+            self.found.append(f"cannot read {error.filename}: {error.strerror or error}")
+        return None
 
     def raise_any(self) -> None:
         if self.found:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict
 
-from chatter_nb.disk import PART_SUFFIX, part_path, write_json
+from chatter_nb.disk import PART_SUFFIX, check_way, part_path, remove, write_error, write_json
 from chatter_nb.errors import OutputError
 
 Status = Literal["running", "ok", "failed", "cancelled"]
@@ -156,7 +156,7 @@ class RunFolder:
             Path(lock.lock_file).parent.mkdir(exist_ok=True)
             lock.acquire()
             for part in self.path.glob(f".*{PART_SUFFIX}"):
-                part.unlink()
+                remove(part)
             trial = part_path(self.path / "writable")
             trial.touch()
             trial.unlink()
@@ -169,6 +169,8 @@ class RunFolder:
                 f"cannot write to {self.path}: {error.strerror}; choose another outputs_dir"
             ) from error
         try:
+            check_way(self.path / RECORD)
+            check_way(self.path / PARTIAL)
             yield
         finally:
             lock.release()
@@ -180,7 +182,7 @@ class RunFolder:
     def unfinished(self) -> RunRecord | None:
         """The record of a run to resume: killed in mid-run, failed or cancelled."""
         partial, last = _read(self.path / PARTIAL), self.record()
-        ended = last is not None and partial is not None and last.started == partial.started
+        ended = last is not None and partial is not None and _settled(last) == _settled(partial)
         if partial and not (ended and partial.status == "running"):  # killed after run.json came
             return partial
         return last if last and last.status != "ok" else None
@@ -195,7 +197,7 @@ class RunFolder:
 
     def retire(self) -> None:
         """Take an earlier run.json away: from here on, it would prove audio that is replaced."""
-        (self.path / RECORD).unlink(missing_ok=True)
+        _take_away(self.path / RECORD)
 
     def end(self, record: RunRecord) -> None:
         """Write run.json. After an ok run, audio that an earlier one left here is removed.
@@ -211,26 +213,29 @@ class RunFolder:
         self._write(RECORD, record)
         if record.status == "ok":
             for name in set(self._stale) - {file.name for file in record.files}:
-                (self.path / name).unlink(missing_ok=True)
-        (self.path / PARTIAL).unlink(missing_ok=True)
+                _take_away(self.path / name)
+        _take_away(self.path / PARTIAL)
 
     def is_proved(self) -> bool:
         """Whether run.json says ok and every file of it is there, with its size and hash."""
         record = self.record()
         if not record or record.status != "ok" or not record.files:
             return False
-        paths = [self.path / file.name for file in record.files]
-        return all(path.is_file() for path in paths) and record.files == tuple(
-            map(file_record, paths)
-        )
+        try:
+            return record.files == tuple(file_record(self.path / f.name) for f in record.files)
+        except (OutputError, ValueError):  # not there, or no name that a disk can have
+            return False
 
     def stamp(self) -> int:
         """Changes whenever run.json is written; 0 without one."""
-        path = self.path / RECORD
-        return path.stat().st_mtime_ns if path.exists() else 0
+        try:
+            return (self.path / RECORD).stat().st_mtime_ns
+        except OSError:
+            return 0
 
     def _write(self, name: str, record: RunRecord) -> None:
-        write_json(self.path / name, record.model_dump(mode="json", by_alias=True))
+        values = record.model_dump(mode="json", by_alias=True)
+        write_json(self.path / name, values, durable=name == RECORD)
 
 
 def _read(path: Path) -> RunRecord | None:
@@ -240,11 +245,27 @@ def _read(path: Path) -> RunRecord | None:
         return None
 
 
+def _settled(record: RunRecord) -> tuple[Any, ...]:
+    """What tells runs apart that began in one second: among all else, a seed that was drawn."""
+    return record.started, record.seed, record.engine, record.params
+
+
+def _take_away(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
 def file_record(path: Path, name: str = "") -> FileRecord:
-    """A file's name (or the one that it will have), size and SHA-256."""
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return FileRecord(name=name or path.name, bytes=path.stat().st_size, sha256=sha256)
+    """A file's name (or the one that it will have), size and SHA-256. Raises `OutputError`."""
+    try:
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        size = path.stat().st_size
+    except OSError as error:
+        raise OutputError(f"cannot read {path} back: {error.strerror}") from error
+    return FileRecord(name=name or path.name, bytes=size, sha256=sha256)
 
 
 def utc_now() -> str:
@@ -255,7 +276,7 @@ def remove_leftovers(outputs_dir: Path, *, older_than_s: float) -> int:
     """Remove what killed runs left half written in their folders; returns the bytes freed."""
     freed = 0
     for part in outputs_dir.glob(f"*/.*{PART_SUFFIX}*"):
-        with suppress(FileNotFoundError):  # its run ended meanwhile
+        with suppress(OSError):  # its run ended meanwhile
             about = part.stat()
             if time.time() - about.st_mtime > older_than_s:
                 part.unlink()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,7 +13,7 @@ import numpy as np
 import soundfile
 
 from chatter_nb.audio import Signal, peak
-from chatter_nb.disk import part_path, write_error
+from chatter_nb.disk import check_way, part_path, remove, write_error
 from chatter_nb.errors import OutputError
 
 FORMATS = ("wav", "flac", "mp3", "opus")
@@ -111,6 +112,7 @@ class _Sink:
     """One file under its temporary name. A wav that outgrows its format goes on as RF64."""
 
     def __init__(self, path: Path, format_name: str, sample_rate: int, wav_bits: int) -> None:
+        check_way(path)
         self.path = path
         self.part = part_path(path)
         self._rate = sample_rate
@@ -139,8 +141,9 @@ class _Sink:
             raise write_error(self.path, f"{found} of {samples} samples arrived")
 
     def discard(self) -> None:
-        self._file.close()
-        self.part.unlink(missing_ok=True)
+        with suppress(soundfile.LibsndfileError, OSError):  # it is thrown away
+            self._file.close()
+        remove(self.part)
 
     def _wav(self, container: str) -> dict[str, str]:
         return {"format": container, "subtype": _WAV_SUBTYPES[self._wav_bits or 16]}
@@ -153,11 +156,11 @@ class _Sink:
 
     def _go_on_as_rf64(self) -> None:
         """Copy what is there into an RF64 file, sample for sample, and continue in it."""
-        self._file.close()
         wav = part_path(self.path)
-        os.replace(self.part, wav)
         dtype = _WAV_DTYPES[self._wav_bits or 16]
         try:
+            self._file.close()
+            os.replace(self.part, wav)
             self._file = self._open(self.part, self._wav("RF64"))
             with soundfile.SoundFile(wav) as written:
                 for block in written.blocks(_COPY_FRAMES, dtype=dtype):
@@ -165,7 +168,7 @@ class _Sink:
         except (soundfile.LibsndfileError, OSError, AssertionError) as error:
             raise write_error(self.path, error) from error
         finally:
-            wav.unlink(missing_ok=True)
+            remove(wav)
 
 
 def _quantise(block: Signal, subtype: str) -> np.ndarray:

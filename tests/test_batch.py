@@ -1,5 +1,6 @@
 """Batches: planned whole, performed, recorded, resumed; failures told, and none in the way."""
 
+import errno
 import json
 import os
 import signal
@@ -17,7 +18,8 @@ from chatter_nb.batch import plan_batch, run_batch
 from chatter_nb.batchparams import BatchParams
 from chatter_nb.crews import Started, Workers
 from chatter_nb.errors import InputError, OutputError, ParamError
-from chatter_nb.jobs import FAILED_NOTEBOOK
+from chatter_nb.gallery import write_gallery
+from chatter_nb.jobs import FAILED_NOTEBOOK, MARK, perform
 from chatter_nb.ledger import Ledger
 from chatter_nb.params import SpeakParams
 from chatter_nb.runs import RunFolder
@@ -376,6 +378,86 @@ def test_a_damaged_ledger_is_begun_anew(project, plan):
     (project / "runs" / "batch.json").write_text('{"schema": 1, "runs": []')
     assert run_batch(plan()).status == "ok"
     assert states(plan()) == ["done"] * 4
+
+
+@pytest.mark.parametrize(
+    "ledger",
+    [
+        *("[]", "null", "5", '"\\ud800"', "[" * 100_000, '{"schema": 1}', '{"schema": [1]}'),
+        '{"schema": 1, "runs": [], "engines": 5}',
+        '{"schema": 1, "runs": {"text0": 5, "text1": {"error": 5}}, "engines": {}}',
+        '{"schema": 1, "runs": {"text0": {"error": "\\n"}, "\\ud800": {}}, "engines": {}}',
+        '{"schema": 1, "runs": {}, "engines": {"speak": ["hibari"], "convert": "none"}}',
+        '{"schema": 1, "runs": {}, "engines": {"speak": "an engine of another day"}}',
+    ],
+    ids=lambda ledger: ledger[:60],
+)
+def test_a_ledger_of_odd_values_ends_no_batch(project, plan, ledger):
+    """Planned, begun, ended and shown; what is sound in it is used."""
+    (project / "runs").mkdir()
+    (project / "runs" / "batch.json").write_text(ledger)
+    found = plan(limit=1)
+    assert states(found) == ["to do"] * 4
+    kept = Ledger(project / "runs")
+    with kept.locked():
+        kept.begin("speak.ipynb", found.engines, {"text0": "key"})
+        kept.end("ok")
+    assert json.loads((project / "runs" / "batch.json").read_text())["status"] == "ok"
+    assert write_gallery(project / "runs").is_file()
+
+
+def test_a_folder_in_the_ledgers_place_is_told(project, plan):
+    (project / "runs" / "batch.json").mkdir(parents=True)
+    with pytest.raises(OutputError, match=r"batch\.json: a folder is in its place: move it away"):
+        run_batch(plan())
+
+
+@pytest.mark.parametrize("at", ["notebook.ipynb", "run.json", "run.partial.json"])
+def test_damaged_files_of_a_run_end_no_batch(project, plan, at):
+    """The run is made again. A folder in a file's place fails that run alone."""
+    speech = generate_tts(
+        SpeakParams(
+            text="Hi.", engine="hibari", outputs_dir=str(project / "runs"), run_name="text0"
+        )
+    )
+    mark = {"metadata": {MARK: {"key": 3, "run": [speech.record.started]}}}
+    path = speech.folder / at
+    odd = ["[]", "null", "5", '"a"', "", "[" * 100_000, '{"metadata": []}', '{"metadata": null}']
+    odd += ['{"metadata": {"chatter_nb": []}}', '{"metadata": {"chatter_nb": "x"}}']
+    for text in (*odd, json.dumps(mark)):
+        path.write_text(text)
+        assert states(plan()) == ["to do"] * 4, text[:40]
+    path.unlink()
+    path.mkdir()
+    assert states(plan()) == ["to do"] * 4
+    (job,) = [entry.job for entry in plan().to_do if entry.job.name == "text0"]
+    outcome = perform(job)
+    assert outcome.status == "failed"
+    assert at in outcome.error
+
+
+@pytest.mark.parametrize(
+    "notebook",
+    ["[]", "null", "[" * 100_000, '{"cells": [{"cell_type": "code"}], "nbformat": 4}', "\xff"],
+    ids=lambda text: text[:20],
+)
+def test_a_notebook_of_odd_values_is_a_sentence(project, plan, notebook):
+    (project / "odd.ipynb").write_bytes(notebook.encode("latin-1"))
+    with pytest.raises(InputError, match=r"odd\.ipynb is not a notebook") as caught:
+        plan(notebook=str(project / "odd.ipynb"))
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_file_that_the_disk_does_not_give_is_one_runs_problem(project, plan, monkeypatch):
+    """All of them are told at once, as with any other bad input."""
+
+    def fails(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    (project / "text0.yaml").write_text("text_file: text1.yaml\nspeed: 9\n")
+    monkeypatch.setattr("chatter_nb.batchplan.run_key", lambda *args, **how: fails("a.txt"))
+    with pytest.raises(InputError, match=r"(?s)speed.*cannot read a\.txt: Permission denied"):
+        plan()
 
 
 # --- Ctrl-C

@@ -1,17 +1,36 @@
 """The chunk store: whole entries or none, damage noticed, seeds that follow the text."""
 
+import errno
 import os
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from chatter_nb import chunkstore
 from chatter_nb.chunkstore import ChunkStore, chunk_key, chunk_seed
+from chatter_nb.disk import write_whole
 from chatter_nb.errors import OutputError
 
 AUDIO = np.linspace(-1, 1, 1000, dtype=np.float32)
 KEY = chunk_key(text="a")
+
+
+# What stands in an entry's .json: `{` alone is replaced by what was there.
+ODD_ABOUT = {
+    "a list": "[]",
+    "nothing": "null",
+    "deep": "[" * 100_000,
+    "notes null": '{"notes": null}',
+    "notes of numbers": '{"notes": [3]}',
+    "parts as text": '{"parts": "x"}',
+    "parts of lists": '{"parts": [[]]}',
+    "parts of other fields": '{"parts": [{"text": "a", "start": 0}]}',
+    "parts of half numbers": '{"parts": [{"text": "a", "start_samples": 0.5, "end_samples": 1}]}',
+    "samples as text": '{"samples": "1000"}',
+    "a checksum of digits": '{"crc32": ' + "9" * 5000 + "}",
+}
 
 
 @pytest.fixture
@@ -35,7 +54,11 @@ def test_entries_lie_where_the_interface_says(store, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "damage", ["truncate", "flip", "header", "shape", "empty", "text", "no json", "bad json"]
+    "damage",
+    [
+        *("truncate", "flip", "header", "shape", "empty", "text", "no json"),
+        *("folder", "json folder", *ODD_ABOUT),
+    ],
 )
 def test_a_damaged_entry_is_noticed_and_made_again(store, damage):
     """Whatever happened to it, it is never returned as sound, and can be replaced."""
@@ -55,8 +78,14 @@ def test_a_damaged_entry_is_noticed_and_made_again(store, damage):
         path.write_bytes(b"PK not numpy")
     elif damage == "no json":
         path.with_suffix(".json").unlink()
+    elif damage.endswith("folder"):
+        place = path.with_suffix(".json") if damage == "json folder" else path
+        place.unlink()
+        place.mkdir()
+        (place / "file").touch()
     else:
-        path.with_suffix(".json").write_text("[]")
+        about = path.with_suffix(".json")
+        about.write_text(ODD_ABOUT[damage].replace("{", about.read_text()[:-1] + ", ", 1))
     assert store.get(KEY) is None
     assert store.damaged == [KEY]
     store.put(KEY, AUDIO, {})
@@ -72,6 +101,52 @@ def test_a_full_disk_is_told_and_leaves_no_half_entry(store, monkeypatch):
         store.put(chunk_key(text="b"), AUDIO, {})
     assert not store.has(chunk_key(text="b"))
     assert len(list(store.root.glob("??/.*"))) == 0
+
+
+def test_a_store_that_is_a_file_is_told(tmp_path):
+    store = ChunkStore(tmp_path)
+    store.root.write_text("")
+    assert (store.get(KEY), store.has(KEY), store.damaged) == (None, False, [])
+    with pytest.raises(OutputError, match=r"cannot write .*\.chunks"):
+        store.put(KEY, AUDIO, {})
+
+
+@pytest.mark.parametrize("fault", [errno.EIO, errno.ESTALE, errno.EACCES])
+def test_a_disk_that_answers_with_errors_is_told(store, monkeypatch, fault):
+    """Where a chunk is asked for, where it is written, and where what is half written goes."""
+
+    def fails(*args, **kwargs):
+        raise OSError(fault, os.strerror(fault))
+
+    stat, inside = Path.stat, store._path(KEY).parent
+    monkeypatch.setattr(
+        type(store.root),
+        "stat",
+        lambda path, **how: fails() if path.parent == inside else stat(path, **how),
+    )
+    monkeypatch.setattr(type(store.root), "unlink", fails)
+    monkeypatch.setattr(chunkstore.os, "replace", fails)
+    assert store.get(KEY) is None
+    with pytest.raises(OutputError, match=os.strerror(fault)):
+        store.put(KEY, AUDIO, {})
+    with pytest.raises(OutputError, match=os.strerror(fault)):
+        store.discard(KEY)
+    assert store.prune(keep=set()) == (0, 0)
+
+
+def test_a_limit_on_a_files_size_is_told_with_the_cure(store):
+    """`ulimit -f`, which numpy tells as "1000 requested and 500 written"."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, before[1]))
+    try:
+        with pytest.raises(OutputError, match=r"may have 3,000 bytes here.*ulimit -f"):
+            store.put(chunk_key(text="b"), AUDIO, {})
+        with pytest.raises(OutputError, match=r"may have 3,000 bytes here.*ulimit -f"):
+            write_whole(store.root / "page", b"x" * 4000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [path.name for path in store.root.rglob("*.part")] == []
 
 
 def test_prune_goes_by_age_and_use(store):

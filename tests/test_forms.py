@@ -441,6 +441,16 @@ def test_a_voice_comes_by_upload(form, tmp_path):
     assert "An na-2" in send(picker, ROOT / TARGET, "An na.flac", part_bytes=200_000)
 
 
+def test_a_wav_of_open_length_comes_by_upload(form, tmp_path):
+    """As ffmpeg, and our own service, stream it: its length is what the file holds."""
+    signal, rate = soundfile.read(ROOT / TARGET)
+    soundfile.write(tmp_path / "whole.wav", signal[: 4 * rate], rate)
+    data = bytearray((tmp_path / "whole.wav").read_bytes())
+    data[4:8] = data[40:44] = bytes(4)
+    picker = uploads_of(form(engine="chatterbox"))["A voice from a recording"]
+    assert "voice 'open' is ready, 4.0 s" in send(picker, bytes(data), "open.wav", part_bytes=10**6)
+
+
 @pytest.mark.parametrize(
     ("data", "name", "told"),
     [

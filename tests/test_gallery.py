@@ -1,5 +1,6 @@
 """The page of a folder of runs: true to the runs, safe to open, usable with 500 of them."""
 
+import itertools
 import json
 import re
 import shutil
@@ -260,7 +261,9 @@ def test_a_run_under_way_and_one_that_failed_over_a_complete_one(runs):
     assert row.find("audio")
 
 
-@pytest.mark.parametrize("damage", ["{", "[]", '{"runs": 3}', '{"runs": {"a": 1, "../b": {}}}'])
+@pytest.mark.parametrize(
+    "damage", ["{", "[]", "null", "[" * 100_000, '{"runs": 3}', '{"runs": {"a": 1, "../b": {}}}']
+)
 def test_a_damaged_ledger_is_told(runs, damage):
     (runs / "batch.json").write_text(damage)
     page = parsed(runs)
@@ -283,6 +286,15 @@ def test_damage_stops_no_other_row(runs):
     assert "is not there any more" in row_of(page, WILD).get_text()
     assert "has changed" in row_of(page, "slow 2").get_text()
     assert row_of(page, "slow 2").find("path")  # from the mp3, which is whole
+
+
+def test_a_damaged_cache_of_waveforms_is_made_again(runs):
+    before = str(parsed(runs))
+    odd = ["[" * 100_000, "null", '{"low": [1e999], "high": [1]}', '{"low": 5}', "a folder"]
+    odd += ['{"low": [0], "high": [1' + "0" * 400 + "]}"]
+    for path, text in zip(sorted((runs / ".gallery").iterdir()), itertools.cycle(odd)):
+        path.write_text(text)
+    assert str(parsed(runs)) == before
 
 
 def test_a_record_leads_nowhere_else(runs):

@@ -1,5 +1,6 @@
 """The pipeline: what is recorded is what is heard; nothing is made twice; what fails is kept."""
 
+import errno
 import json
 import os
 import signal
@@ -389,6 +390,73 @@ def test_a_damaged_chunk_is_made_again_and_told(hum, tmp_path):
     assert speech.record.files == before.record.files
 
 
+def test_a_chunk_with_odd_notes_is_made_again_and_told(hum, tmp_path):
+    """Its samples are sound; what is known of them is not."""
+    before, _ = hum()
+    for at, odd in ((1, {"notes": None}), (4, {"parts": "x"})):
+        key = before.record.chunks[at].key
+        path = tmp_path / ".chunks" / key[:2] / f"{key}.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | odd))
+    speech, engine = hum()
+    assert engine.spoken == [PARAGRAPHS[1], PARAGRAPHS[4]]
+    assert [note.split(" was ")[1] for note in speech.record.warnings] == [
+        "damaged and is made again"
+    ] * 2
+    assert speech.record.files == before.record.files
+
+
+@pytest.mark.parametrize("name", ["run.json", "run.partial.json", "speech.wav"])
+def test_a_folder_where_a_file_goes_is_told_before_the_work(hum, tmp_path, name):
+    (tmp_path / "run" / name).mkdir(parents=True)
+    engine = ToneEngine()
+    with pytest.raises(OutputError, match=rf"{name}: a folder is in its place: move it away"):
+        hum(engine=engine)
+    assert engine.spoken == []
+
+
+def test_proofs_survive_a_power_cut_and_chunks_cost_no_wait(hum, monkeypatch):
+    """run.json is on the disk before it has its name; a chunk that is lost is made again."""
+    steps = []
+    sync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: (steps.append("sync"), sync(handle)))
+    monkeypatch.setattr(
+        os, "replace", lambda part, path: (steps.append(Path(path).name), replace(part, path))
+    )
+    hum()
+    records = [step for step in steps if step == "sync" or step.startswith("run")]
+    assert records == ["run.partial.json", "sync", "run.json", "sync"]
+    assert len(steps) > 4 + 2 * len(PARAGRAPHS)
+
+
+def test_a_disk_that_fails_after_the_audio_is_in_place_is_told(hum, monkeypatch):
+    """The temporary names that are no longer there are not worth failing for; the proof is."""
+    hum()
+    unlink, stale = Path.unlink, [".wav."]
+
+    def fails(path, missing_ok=False):
+        if any(part in path.name for part in stale):
+            raise OSError(errno.ESTALE, "Stale file handle")
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", fails)
+    assert hum(seed=3)[0].record.status == "ok"
+    stale.append("run.json")
+    with pytest.raises(OutputError, match=r"cannot write .*run\.json: Stale file handle"):
+        hum()
+
+
+def test_a_file_that_cannot_be_read_back_is_told_and_proves_nothing(hum, monkeypatch):
+    before, _ = hum()
+
+    def fails(file, name):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("chatter_nb.runs.hashlib.file_digest", fails)
+    assert not RunFolder(before.folder).is_proved()
+    with pytest.raises(OutputError, match="back: Input/output error"):
+        hum(seed=3)
+
+
 def test_a_folder_becomes_one_output_or_one_each(hum, tmp_path):
     texts = tmp_path / "texts"
     texts.mkdir()
@@ -434,6 +502,21 @@ def test_a_drawn_seed_is_recorded_and_a_resume_keeps_it(hum, tmp_path):
     assert resumed.record.params["seed"] == -1
     fresh, _ = hum(seed=-1)
     assert fresh.record.seed != drawn
+
+
+def test_a_drawn_seed_survives_a_kill_in_the_second_of_an_earlier_run(hum, tmp_path, monkeypatch):
+    """Records tell whole seconds: two runs of one second are told apart by what they settled on."""
+    for module in ("render", "runs"):
+        monkeypatch.setattr(f"chatter_nb.{module}.utc_now", lambda: "2026-11-22T10:00:00Z")
+    hum(seed=-1)
+    monkeypatch.setattr(RunFolder, "end", lambda folder, record: None)  # as a kill leaves it
+    with pytest.raises(EngineError):
+        hum(seed=-1, engine=ToneEngine(fail_at=5))
+    monkeypatch.undo()
+    drawn = RunFolder(tmp_path / "run").unfinished().seed
+    resumed, engine = hum(seed=-1)
+    assert (resumed.record.seed, len(engine.spoken)) == (drawn, 5)
+    assert RunFolder(tmp_path / "run").unfinished() is None
 
 
 def test_a_resume_keeps_the_engine_that_auto_became(hum, tmp_path, monkeypatch):

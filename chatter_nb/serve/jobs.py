@@ -233,7 +233,7 @@ class Jobs:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise Problem(507, f"jobs cannot be kept: {error.strerror}") from error
-        write_json(self._path(name), asked.model_dump())
+        write_json(self._path(name), asked.model_dump(), durable=True)
 
 
 def _status(ended: Status | None, proved: bool, begun: bool) -> Status:
