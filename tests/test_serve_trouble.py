@@ -18,6 +18,7 @@ import httpx
 from fastapi.testclient import TestClient
 from serving import serving, settings_in, until
 
+from chatter_nb.budget import ask
 from chatter_nb.errors import InputError
 from chatter_nb.runs import RunFolder
 from chatter_nb.serve import application
@@ -212,6 +213,77 @@ def test_a_job_is_not_deleted_under_its_chunk(settings):
         service.close()
 
 
+def test_a_job_that_ended_two_servers_does_not_end_a_third(settings):
+    """It is set aside with its reason and keeps its file; the server goes on with others."""
+    with speaking_with(ToneEngine()) as engine:
+        plain, begun, held = engine.check_text, threading.Semaphore(0), threading.Event()
+
+        def deadly(text, language):
+            if text == "Deadly.":
+                begun.release()
+                held.wait(60)
+            return plain(text, language)
+
+        engine.check_text = deadly
+        killed = [Service(settings()) for _ in range(2)]  # neither ends in order
+        name = Jobs(killed[0]).add({"text": "Deadly."}).id
+        assert begun.acquire(timeout=20)
+        assert Jobs(killed[1]).resume() == 1
+        assert begun.acquire(timeout=20)
+        with TestClient(make_app(settings()), base_url="http://localhost") as client:
+            job = lambda name: client.get(f"/api/v1/jobs/{name}").json()  # noqa: E731
+            until(lambda: job(name)["status"] == "failed")
+            assert job(name)["error"].startswith("set aside: 2 servers ended in the middle of it")
+            assert (settings().outputs / ".jobs" / f"{name}.json").exists()
+            other = client.post("/api/v1/jobs", json={"text": "Alive."}).json()["id"]
+            until(lambda: job(other)["status"] == "done")
+        held.set()
+        for service in killed:
+            service.close()
+            assert service.join()
+
+
+def test_a_job_that_goes_on_is_not_set_aside(settings):
+    """Killed each time after another chunk: that is a slow job, not one that ends servers."""
+    service = Service(settings())
+    jobs = Jobs(service)
+    done = jobs.add({"text": "One.\n\nTwo."}).id
+    until(lambda: jobs.find(done).status == "done")
+    record = jobs.folder(done).record()
+    keys = tuple(chunk.key for chunk in record.chunks)
+    begun = record.model_copy(update={"status": "running", "planned_keys": keys})
+    names = {kept: new_name("job") for kept in (1, 2)}
+    for kept, name in names.items():
+        jobs.folder(name).path.mkdir()
+        jobs.folder(name).begin(begun)
+        asked = {"created": record.started, "values": {"text": "Two."}, "tries": 2, "kept": kept}
+        (service.settings.outputs / ".jobs" / f"{name}.json").write_text(json.dumps(asked))
+    assert jobs.resume() == 1
+    until(lambda: jobs.find(names[1]).status == "done")
+    assert jobs.find(names[2]).status == "failed"
+    service.close()
+
+
+def test_a_text_that_is_planned_stops_with_the_server(settings):
+    """Health answers meanwhile; the job waits for the next server, with nothing against it."""
+    with speaking_with(ToneEngine()) as engine, running(settings(port=0)) as url:
+        begun = threading.Event()
+        plain = engine.check_text
+
+        def endless(text, language):
+            begun.set()
+            while True:
+                ask("a step of many")
+
+        engine.check_text = endless
+        name = httpx.post(f"{url}/api/v1/jobs", json={"text": "Long."}).json()["id"]
+        assert begun.wait(20)
+        assert httpx.get(f"{url}/api/v1/health").status_code == 200
+    engine.check_text = plain
+    kept = json.loads(next(settings().outputs.rglob(f".jobs/{name}.json")).read_text())
+    assert (kept["ended"], kept["tries"]) == (None, 0)
+
+
 # -- what is swept away
 
 
@@ -297,14 +369,39 @@ def test_errors_are_not_longer_than_what_was_asked(client):
         ({"text": "a[pause 60s] " * 1_000}, "h of audio; up to about 2.0 h"),
         ({"text": "a " * 20_000, "replacements": {"a": "hello there " * 1_000}}, "could make"),
         (
-            {"text": "word " * 9_000, "replacements": {f"w{n}": "x" for n in range(1_000)}},
-            "up to 444 are replaced",
+            {"text": "word " * 9_000, "replacements": {f"w{n}": "x" for n in range(5_000)}},
+            "up to 4,444 are replaced",
         ),
     ],
 )
 def test_a_short_body_cannot_ask_for_days_of_audio(values, told, client):
     """By pauses, or by words that grow: refused before it is made."""
     refused(client.post("/api/v1/tts", json=values), told)
+
+
+def test_a_run_that_outgrows_its_limit_is_stopped_and_kept(settings):
+    """Estimates go by characters; prices are spoken eight times as long."""
+    limits = Limits(audio_s=40.0)
+    with TestClient(make_app(settings(limits=limits)), base_url="http://localhost") as client:
+        text = "It is $987,654,321.99 or 987654321.\n\n" * 12
+        answer = client.post("/api/v1/tts", json={"text": text})
+        refused(answer, "stopped after", "of 12 chunks", "of audio, and up to", "they are kept")
+        (record,) = settings().outputs.glob("tts-*/run.json")
+        run = json.loads(record.read_text())
+        assert run["status"] == "failed"
+        assert run["error"] == answer.json()["detail"]
+        assert list(settings().outputs.rglob("*.npy"))
+
+
+def test_a_job_that_outgrows_its_limit_says_so(settings):
+    limits = Limits(job_audio_s=40.0)
+    with TestClient(make_app(settings(limits=limits)), base_url="http://localhost") as client:
+        text = "It is $987,654,321.99 or 987654321.\n\n" * 12
+        name = client.post("/api/v1/jobs", json={"text": text}).json()["id"]
+        found = lambda: client.get(f"/api/v1/jobs/{name}").json()  # noqa: E731
+        until(lambda: found()["status"] == "failed")
+        assert found()["error"].startswith("stopped after")
+        assert 0 < found()["done"] < found()["total"]
 
 
 def test_replacements_of_a_usual_size_are_taken(client):

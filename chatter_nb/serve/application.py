@@ -43,11 +43,9 @@ def make_app(settings: Settings, service: Service | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        if begun := await run_in_threadpool(jobs.resume):
-            log.info("%s left by the server before", count(begun, "job"))
-        sweeping = asyncio.ensure_future(_sweep(service, jobs))
+        tending = asyncio.ensure_future(_tend(service, jobs))
         yield
-        sweeping.cancel()
+        tending.cancel()
         service.close()
         if not await run_in_threadpool(service.join):
             log.warning("a chunk takes longer: it is made again by the next server")
@@ -85,7 +83,13 @@ def make_app(settings: Settings, service: Service | None = None) -> FastAPI:
     return app
 
 
-async def _sweep(service: Service, jobs: Jobs) -> None:
+async def _tend(service: Service, jobs: Jobs) -> None:
+    """Jobs that were left are taken up while the server listens already; then old files go."""
+    try:
+        if begun := await run_in_threadpool(jobs.resume):
+            log.info("%s left by the server before", count(begun, "job"))
+    except Exception as error:
+        log.error("jobs left by the server before stay: %s", error)
     older_than_s = service.settings.expire_after_s
     while True:
         try:

@@ -1,13 +1,16 @@
-"""What a run would cost, looked at before it is made: a short body may ask for days of audio."""
+"""What a run costs, before and while it is made: a short body may ask for days of audio."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from chatter_nb.execution import Progress
 from chatter_nb.params import SpeakParams
 from chatter_nb.planning import Estimate, minutes
 from chatter_nb.serve.problems import Problem
 from chatter_nb.text import chars_per_s
 
-_SEARCH = 20_000_000  # words to replace, times characters to look through: about a second
+_SEARCH = 200_000_000  # words to replace, times characters to count them in: about a second
 _SLACK = 2  # texts are spoken at different paces
 
 
@@ -40,3 +43,25 @@ def check_cost(cost: Estimate, longest_s: float) -> None:
             f"this would be {minutes(cost.audio_s)} of audio; up to {minutes(longest_s)} are made: "
             "shorten the text or its pauses",
         )
+
+
+def stop_beyond(
+    longest_s: float, progress: Callable[[Progress], object] | None
+) -> Callable[[Progress], object]:
+    """`progress`, and a `Problem` 422 once a run has outgrown `longest_s` before its last chunk.
+
+    Estimates go by characters: digits and prices take eight times as long as they look.
+    """
+
+    def told(step: Progress) -> None:
+        if progress:
+            progress(step)
+        if step.audio_s > longest_s and step.done < step.total:
+            raise Problem(
+                422,
+                f"stopped after {step.done:,} of {step.total:,} chunks: they are "
+                f"{minutes(step.audio_s)} of audio, and up to {minutes(longest_s)} are made; they "
+                "are kept: ask for the text in parts",
+            )
+
+    return told

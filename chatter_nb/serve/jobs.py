@@ -1,7 +1,8 @@
 """Jobs: long texts that go on when the server comes back, and need nobody to wait for them.
 
 A job is a file of what was asked, `.jobs/<id>.json`, and the run's own folder. How it stands is
-read off that folder: `run.json` proves what is done, kept chunks are not made again.
+read off that folder: `run.json` proves what is done, kept chunks are not made again. The worker
+plans it; one that ended its server twice, and no chunk came of it, is set aside.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
+from chatter_nb.chunkstore import ChunkStore
 from chatter_nb.disk import write_json
 from chatter_nb.errors import Cancelled, ChatterError, OutputError
 from chatter_nb.execution import Progress
@@ -33,10 +35,14 @@ Status = Literal["queued", "running", "done", "failed", "cancelled"]
 # Not a fault of the job: no room in line, a model that does not load, a full disk. The next server
 # tries again.
 _PASSING = (429, 503, 507)
+MAX_TRIES = 2
 
 
 class _Asked(BaseModel):
-    """A job's file: `error` without `ended` is why it waits, the figures how far one came."""
+    """A job's file: `error` without `ended` is why it waits, the figures how far one came.
+
+    `tries`: how often a server began it that did not end in order, with the same chunks `kept`.
+    """
 
     created: str
     values: dict[str, Any]
@@ -45,6 +51,8 @@ class _Asked(BaseModel):
     done: int = 0
     total: int = 0
     audio_s: float = 0.0
+    tries: int = 0
+    kept: int = 0
 
     @property
     def text_chars(self) -> int:
@@ -98,12 +106,21 @@ class Jobs:
             if asked is None:
                 log.error("%s holds no job: it is left alone", self._path(name))
             elif self.find(name).status == "queued":
-                begun += self._resumed(name, asked.values)
+                begun += self._resumed(name, asked)
         return begun
 
-    def _resumed(self, name: str, values: Mapping[str, Any]) -> bool:
+    def _resumed(self, name: str, asked: _Asked) -> bool:
+        asked = self._counted(name, asked)
+        if asked.tries >= MAX_TRIES:
+            told = (
+                f"set aside: {asked.tries} servers ended in the middle of it, and it came no "
+                f"further than {asked.kept:,} kept chunks: delete it, or ask for its text in parts"
+            )
+            log.error("job %s: %s", name, told)
+            self._note(name, "failed", told)
+            return False
         try:
-            self._begin(name, values, accepted=True)
+            self._begin(name, asked.values, accepted=True)
         except ChatterError as error:  # a voice that is gone, another engine
             self._fail(name, error)
             return False
@@ -175,15 +192,23 @@ class Jobs:
     def _begin(self, name: str, values: Mapping[str, Any], *, accepted: bool = False) -> None:
         params = self._service.catalog.speech(values, name)
         told = partial(self._steps.__setitem__, name)
-        task = self._service.speak(params, progress=told, job=True, accepted=accepted)
+        task = self._service.speak(
+            params,
+            progress=told,
+            job=True,
+            accepted=accepted,
+            on_begin=partial(self._count, name),
+        )
         self._tasks[name] = task
         task.result.add_done_callback(lambda result: self._ended(name, task))
 
     def _ended(self, name: str, task: Task[Speech]) -> None:
         """On the worker's thread, or where the task was cancelled."""
         try:
-            if task.result.cancelled() or self._service.closing:
+            if task.result.cancelled():
                 return  # asked for, and noted so; or kept for the next server
+            if self._service.closing:
+                return self._uncount(name)
             error = task.result.exception()
             if error is None:
                 self._note(name, "done")
@@ -207,13 +232,34 @@ class Jobs:
     def _note(self, name: str, how: Status | None, error: str | None = None) -> None:
         asked = self._read(name)
         if asked and not asked.ended:
-            told: dict[str, Any] = {"ended": how, "error": error}
+            told: dict[str, Any] = {"ended": how, "error": error, "tries": 0}
             if step := self._steps.get(name):
                 told |= {"done": step.done, "total": step.total, "audio_s": step.audio_s}
             try:
                 self._write(name, asked.model_copy(update=told))
             except ChatterError as full:  # it will be looked at again by the next server
                 log.error("job %s: %s", name, full)
+
+    def _count(self, name: str) -> None:
+        """On the worker's thread, before the text is planned: it may be the server's end."""
+        if asked := self._read(name):
+            asked = self._counted(name, asked)
+            self._write(name, asked.model_copy(update={"tries": asked.tries + 1}))
+
+    def _counted(self, name: str, asked: _Asked) -> _Asked:
+        """With the tries since a chunk was last added to those that are kept."""
+        record = self.folder(name).unfinished()
+        store = ChunkStore(self._service.settings.outputs)
+        kept = sum(map(store.has, record.planned_keys)) if record else 0
+        tries = asked.tries if kept <= asked.kept else 0
+        return asked.model_copy(update={"tries": tries, "kept": kept})
+
+    def _uncount(self, name: str) -> None:
+        """The server ends in order: that is no fault of the job."""
+        asked = self._read(name)
+        if asked and asked.tries and not asked.ended:
+            with suppress(ChatterError):
+                self._write(name, asked.model_copy(update={"tries": 0}))
 
     def _names(self) -> Iterator[str]:
         return (path.stem for path in self._folder.glob("*.json") if is_name(path.stem))

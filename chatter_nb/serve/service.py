@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from chatter_nb.audio import Signal
+from chatter_nb.budget import stopping
 from chatter_nb.checkpoints import cached
 from chatter_nb.convert import ConversionPlan, plan_conversion, render_conversion
 from chatter_nb.engines.base import SpeechEngine
@@ -28,7 +29,7 @@ from chatter_nb.plan import SpeechPlan, plan_speech
 from chatter_nb.planning import Problems, look_ahead
 from chatter_nb.runs import RECORD, RunFolder
 from chatter_nb.serve.catalog import Catalog
-from chatter_nb.serve.costs import check_cost, check_replacements
+from chatter_nb.serve.costs import check_cost, check_replacements, stop_beyond
 from chatter_nb.serve.metrics import Metrics
 from chatter_nb.serve.problems import Problem, not_ready, shutting_down, without_folders
 from chatter_nb.serve.settings import Settings
@@ -79,15 +80,17 @@ class Service:
         listener: Listener | None = None,
         job: bool = False,
         accepted: bool = False,
+        on_begin: Callable[[], object] | None = None,
     ) -> Task[Speech]:
-        """Hand a speech run to its worker. Raises `Problem` 429 where the line is full, unless it
-        was `accepted` by an earlier server.
+        """Hand a speech run to its worker, which calls `on_begin` before it plans. Raises `Problem`
+        429 where the line is full, unless it was `accepted` by an earlier server.
         """
         worker = self.worker(params.engine)
         told = _letting_pass(worker, progress) if job else progress
         limits = self.settings.limits
         longest_s = limits.job_audio_s if job else limits.audio_s
-        work = partial(self._spoken, params, told, listener, longest_s)
+        told = stop_beyond(longest_s, told)
+        work = partial(self._spoken, params, told, listener, longest_s, on_begin)
         return self._hand_in(worker, work, job=job, accepted=accepted)
 
     def convert(
@@ -120,11 +123,15 @@ class Service:
         progress: Told | None,
         listener: Listener | None,
         longest_s: float,
+        on_begin: Callable[[], object] | None,
         cancelled: Callable[[], bool],
     ) -> Speech:
+        if on_begin:
+            on_begin()
         self.ready(params.engine, params)
         check_replacements(params, longest_s)
-        plan = plan_speech(params)
+        with stopping(cancelled):
+            plan = plan_speech(params)
         check_cost(plan.estimate(), longest_s)
         heard = _begun(listener, plan)
         return self._ended(render_speech(plan, progress, cancelled, heard), listener)
