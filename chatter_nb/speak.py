@@ -17,7 +17,7 @@ from chatter_nb.interrupts import stop_after
 from chatter_nb.models import get_or_load_tts_model, pick_engine
 from chatter_nb.params import SpeakParams
 from chatter_nb.plan import SpeechPlan, estimate, plan_speech
-from chatter_nb.planning import Estimate, draw_seed, library_of
+from chatter_nb.planning import Estimate, check_texts, draw_seed, library_of
 from chatter_nb.render import Run, checked, options_of, request_for
 from chatter_nb.speech import Speech, load_speech
 from chatter_nb.watermark import load_perth, mark
@@ -94,7 +94,7 @@ def process_one_chunk(
     check_supported(params, entry(choice.name).engine_class(), choice.reason)
     precision = "any" if engine_path == "upstream" else precision
     model = get_or_load_tts_model(choice.name, device, checkpoint, precision)
-    model.check_text(text, language or model.languages[0])
+    check_texts([text], model, language or model.languages[0])
     own_seed = draw_seed() if params.seed < 0 else params.seed
     own_voice = model.prepare_voice(voice, library_of(params))
     request = request_for(0, text, own_seed, own_voice, model, params)

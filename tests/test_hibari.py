@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from chatter_nb.engines.base import ChunkRequest
 from chatter_nb.errors import EngineError, InputError, ParamError
 from chatter_nb.models import get_or_load_tts_model
 from chatter_nb.speak import process_one_chunk
-from chatter_nb.text import split_chunks
 from chatter_nb.voices import Library
 
 LIBRARY = Library(Path("voices"), Path("voices"))  # none of hibari's is in it
@@ -74,6 +74,9 @@ def test_letters_it_says_are_accepted(engine, text):
         ("So x ≥ 5 and ∞ and 🙂.", ["hibari passes over ∞ ≥ 🙂"]),
         ("About 10⁶ of them.", ["hibari reads the power in '10⁶' as digits"]),
         ("It is €5, $3.50, 2 + 2 = 4, 20 °C.", []),
+        ("Here a > b and c < d.", []),
+        ("So a>b, a <b, a= b, x ~ 5 and ± 5.", []),
+        ("> quoted", ["hibari passes over >"]),
     ],
 )
 def test_symbols_it_passes_over_are_noted(engine, text, told):
@@ -110,28 +113,122 @@ def test_a_voice_that_cannot_be_downloaded_is_told(engine, monkeypatch, tmp_path
         engine.prepare_voice("emma", LIBRARY)
 
 
-@pytest.mark.parametrize("text", ["The ¹a of May.", "See ❶①❼⑺.", "A ¹/ :b# of it."])
-def test_digits_that_hibari_fails_at_are_refused_with_the_cure(text, speak):
-    """Raised and circled ones in odd places: found before the work, and told with their words."""
-    with pytest.raises(InputError, match="write its digits as 0 to 9"):
-        speak(text=text)
+def refusal_of(engine, text: str) -> str:
+    with pytest.raises(InputError) as refusal:
+        engine.check_text(text, "en")
+    return str(refusal.value)
+
+
+HUGE = "1" * 40
+UNREADABLE = [
+    (f"The number is {HUGE} exactly.", [HUGE]),
+    (f"It is ${'9' * 37}, {'9' * 37}% or {'8' * 38}th.", ["9" * 37, "8" * 38 + "th"]),
+    (f"Or 1{',000' * 13} of them.\nAnd {'7' * 5000}!", ["1" + ",000" * 13]),
+    ("The ¹a of May. The ¹b, and then ¹b.", ["¹b", "¹a"]),
+    ("A ¹/ :b# of it.", ["¹"]),
+]
+
+
+@pytest.mark.parametrize(("text", "words"), UNREADABLE)
+def test_what_hibari_fails_at_is_refused_all_at_once(engine, text, words):
+    """Found before the work, whatever hibari raises; the words are named, the message is short."""
+    message = refusal_of(engine, text)
+    assert "engine 'hibari' cannot read" in message
+    assert "write its digits as 0 to 9, at most 36 in a number" in message
+    assert (
+        list(yaml.safe_load(message[message.index("replacements:  #") :])["replacements"]) == words
+    )
+    assert len(message) < 1500
 
 
 @pytest.mark.parametrize(
-    "word",
-    ["a-" * 140, "a/" * 140, "/" * 280, "’s" * 140, "a1" * 140, "a+" * 140, "ab/c?d=1&" * 31],
+    ("text", "words"),
+    [
+        ("We say the word /ˈwɔːtə/ in two ways.", ["ˈwɔːtə"]),
+        ("A lone ǆ, and ﬄ, and again ǆ.", ["ǆ", "ﬄ"]),
+        ("The wide ｂｂ, small ᴀʙᴄ and ꝏ.", ["ｂｂ", "ᴀʙᴄ", "ꝏ"]),
+    ],
 )
-def test_a_word_of_many_parts_is_read_in_steps_of_its_length(word, engine, monkeypatch):
-    """hibari compares all runs of a word's parts: 280 characters took up to half a minute."""
-    lexicon = type(engine._speakers["heart"].g2p.lexicon)
-    plain, looked_up = lexicon.__call__, []
+def test_words_of_which_no_sound_comes_are_refused(engine, text, words):
+    message = refusal_of(engine, text)
+    assert "engine 'hibari' would leave out" in message
+    assert "speaks English" not in message
+    assert (
+        list(yaml.safe_load(message[message.index("replacements:  #") :])["replacements"]) == words
+    )
 
-    def counted(self, token, context):
-        looked_up.append(token)
-        return plain(self, token, context)
 
-    monkeypatch.setattr(lexicon, "__call__", counted)
-    (chunk,) = split_chunks(word)
-    engine.check_text(chunk.spoken, "en")
-    engine._speakers["heart"].phonemize(chunk.spoken)
-    assert len(looked_up) < 30_000
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Some write [ˈwɔːtə] for it.", "hibari leaves letters out of ˈwɔːtə"),
+        ("aǆb and Nguyễn.", "hibari leaves letters out of aǆb, Nguyễn"),
+        # A word that is in no dictionary is read up to its 24th letter.
+        (f"The Donau{'dampf' * 6}er.", f"hibari leaves letters out of Donau{'dampf' * 6}er"),
+    ],
+)
+def test_words_that_lose_letters_are_told(engine, text, told):
+    assert [note.split(": ")[0] for note in engine.check_text(text, "en")] == [told]
+
+
+def test_a_number_that_is_taken_for_punctuation_is_told(engine, monkeypatch):
+    """hibari's tagger does so now and then: no reason to stop a text of plain English."""
+    tag = engine._speakers["heart"].g2p.tagger
+    monkeypatch.setattr(
+        engine._speakers["heart"].g2p,
+        "tagger",
+        lambda words: [":" if word == "443" else tag([word])[0] for word in words],
+    )
+    (note,) = engine.check_text("It listens on port 443 of this machine.", "en")
+    assert "passes over a word or number in 'istens on port 443 of this machin'" in note
+
+
+@pytest.mark.parametrize("text", ["Antidisestablishmentarianism.", "An ℹ️ and a Ⓜ️ sign, 1️⃣."])
+def test_long_words_of_the_dictionary_and_emoji_lose_nothing(engine, text):
+    assert not any("leaves letters out" in note for note in engine.check_text(text, "en"))
+
+
+def test_all_refused_letters_are_counted_and_the_block_is_a_cure(engine, speak):
+    """The block of the message, as it is, makes the text one that can be spoken."""
+    text = "Hello 你好 friend, 你好, Привет, α rays. The ǆ. See ¹a."
+    message = refusal_of(engine, text)
+    assert "你 (2 times), 好 (2 times), П, р, и, в, е, т, α" in message
+    block = yaml.safe_load(message[message.index("replacements:  #") :])
+    assert block["replacements"] == {
+        "你好": "",
+        "Привет": "",
+        "α": "alpha",
+        "ǆ": "dž",
+        "¹a": "1a",
+    }
+    assert '"你好": ""  # 2 times' in message
+    assert speak(text=text, **block).record.status == "ok"
+
+
+def test_the_block_reads_a_huge_number_digit_by_digit(engine, speak):
+    text, words = UNREADABLE[0]
+    message = refusal_of(engine, text)
+    block = yaml.safe_load(message[message.index("replacements:  #") :])
+    assert block["replacements"] == {words[0]: " ".join(HUGE)}
+    assert speak(text=text, **block).record.status == "ok"
+
+
+def test_the_message_of_a_foreign_book_is_bounded(engine):
+    """Two thousand kinds of letter: the most frequent, and how many more."""
+    text = " ".join(chr(0x4E00 + number % 2000) for number in range(20_000))
+    message = refusal_of(engine, text)
+    assert len(message) < 2500
+    assert "and 1,960 more" in message
+    assert "  # and 1,980 more" in message
+
+
+def test_whatever_is_raised_at_a_chunk_names_the_chunk(engine, monkeypatch):
+    def fail(*args, **kwargs):
+        raise RecursionError("too deep")
+
+    voice = engine.prepare_voice("", LIBRARY)
+    monkeypatch.setitem(engine._speakers, "heart", fail)
+    with pytest.raises(
+        EngineError, match=r"chunk 7: cannot read 'Hello\.' \(RecursionError: too d"
+    ):
+        list(engine.synthesize([ChunkRequest(7, "Hello.", 0, voice, "en", {})]))

@@ -273,6 +273,22 @@ def test_letters_of_all_kinds_are_readable_in_an_error(client):
     assert half.json()["success"] is False
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (f"It is {'9' * 40}.", "engine 'hibari' cannot read 9999"),
+        ("The word /ˈwɔːtə/ is one.", "would leave out ˈwɔːtə"),
+        ('Hello <break time="500ms"/> world.', "[pause 500ms]"),
+        (f"Hello [pause {'9' * 400}s].", "at most 600 s at one place"),
+    ],
+)
+def test_a_text_that_cannot_be_spoken_is_a_422_with_the_cure(client, text, told):
+    """What a planned run refuses, in the same words."""
+    answer = client.post("/api/v1/tts", json={"text": text})
+    assert answer.status_code == 422
+    assert told in answer.json()["detail"]
+
+
 def test_a_method_that_a_route_does_not_have_comes_with_those_it_has(client):
     answer = client.get("/api/v1/tts")
     assert answer.status_code == 405

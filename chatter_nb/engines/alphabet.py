@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
+from chatter_nb.engines.refusal import counted, with_block, words_with
 from chatter_nb.errors import InputError
 
 _UNKNOWN = "[UNK]"
-_SHOWN = 12
 # One character, or a token that is spelled in brackets, such as Cangjie's [cj_a].
 _PIECE = re.compile(r"\[[^\[\]\s]{1,12}\]|.", re.DOTALL)
 
@@ -34,16 +35,22 @@ class Alphabet:
         """The text with letters it lacks as those without their accents: é as e."""
         return "".join(self._in_place_of(char) for char in self._pieces(text))
 
-    def check(self, text: str, *, who: str) -> list[str]:
-        """Raise `InputError` for letters and digits it lacks; return notes on the rest."""
-        missing = sorted({char for char in set(self._pieces(text)) if not self._knows(char)})
+    def check(self, text: str, *, who: str, original: str) -> list[str]:
+        """Raise `InputError` for letters and digits it lacks; return notes on the rest.
+
+        `text` is what the tokenizer gets of the `original`, whose words the error names.
+        """
+        pieces = Counter(self._pieces(text))
+        missing = sorted(char for char in pieces if not self._knows(char))
         lost = [c for c in missing if c.isalnum() and not self._knows_all(self._in_place_of(c))]
         if lost:
-            raise InputError(
-                f"engine '{who}' has no token for {' '.join(lost[:_SHOWN])} ({len(lost)} kinds of "
-                "letter): it would leave them out. Replace them (replacements), or choose the "
-                "engine and language of the text (chatterbox-multilingual, language)"
+            letters = counted(Counter({char: pieces[char] for char in lost}))
+            problem = (
+                f"engine '{who}' has no token for {letters}: it would leave them out. Replace them "
+                "(replacements), or choose the engine and language of the text "
+                "(chatterbox-multilingual, language)"
             )
+            raise InputError(with_block([problem], words_with({*lost}, original)))
         bare = [c for c in missing if c.isalnum()]
         silent = [c for c in missing if not c.isalnum()]
         notes = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from functools import cached_property
@@ -45,6 +46,7 @@ from chatter_nb.engines.loading import (
 )
 from chatter_nb.engines.multilingual import GraphemeTokenizer, helper_notes, helper_versions
 from chatter_nb.engines.plain import PlainPath
+from chatter_nb.engines.refusal import counted, with_block, words_with
 from chatter_nb.engines.registry import TTS_ENGINES
 from chatter_nb.engines.s3gen import Synthesizer
 from chatter_nb.engines.script import Made
@@ -134,7 +136,7 @@ class ChatterboxEngine:
         for part in _PART.findall(text):
             ask(f"how {self.name} reads it")
             read.append(self._normalised(part, language))
-        return self._alphabet.check("".join(read), who=self.name)
+        return self._alphabet.check("".join(read), who=self.name, original=text)
 
     def synthesize(
         self, requests: Sequence[ChunkRequest], *, rows: int = 1, engine_path: str = "fast"
@@ -273,13 +275,14 @@ class TurboEngine(ChatterboxEngine):
 
     def check_text(self, text: str, language: str) -> list[str]:
         """Its tokens are bytes, so that no text is foreign to them; it was taught English."""
-        letters = {char for char in text if char.isalpha()}
-        foreign = sorted(c for c in letters if "LATIN" not in unicodedata.name(c, ""))
+        letters = Counter(filter(str.isalpha, text))
+        foreign = {c: n for c, n in letters.items() if "LATIN" not in unicodedata.name(c, "")}
         if foreign:
-            raise InputError(
-                f"engine '{self.name}' speaks English, not {' '.join(foreign[:12])}: choose "
-                "engine: chatterbox-multilingual"
+            problem = (
+                f"engine '{self.name}' speaks English, not {counted(Counter(foreign))}: replace "
+                "them (replacements), or choose engine: chatterbox-multilingual"
             )
+            raise InputError(with_block([problem], words_with({*foreign}, text)))
         return []
 
     def with_end(self, tokens: Tensor) -> Tensor:

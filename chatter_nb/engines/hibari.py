@@ -6,11 +6,7 @@ no voice cloning, one pace knob.
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -18,16 +14,13 @@ from hibari import Hibari, dsp
 from hibari.voices import DEFAULT, VOICES
 
 from chatter_nb.audio import Signal, check_signal
-from chatter_nb.budget import ask
 from chatter_nb.engines.base import ChunkInfo, ChunkRequest, Voice
+from chatter_nb.engines.hibari_text import Reader, plain
 from chatter_nb.engines.registry import TTS_ENGINES
-from chatter_nb.errors import EngineError, InputError, ParamError, shown
+from chatter_nb.errors import EngineError, ParamError, shorten, shown
 
 if TYPE_CHECKING:
     from chatter_nb.voices import Library
-
-# A symbol that was said in so many places is taken to be said in the others of a long text.
-CONTEXTS_A_SYMBOL = 400
 
 
 class HibariEngine:
@@ -53,7 +46,7 @@ class HibariEngine:
         self._speakers = {DEFAULT: Hibari(DEFAULT)}
         # Lexicon and tagger load on first use (about 0.6 s): do it here, as part of loading.
         self._speakers[DEFAULT].phonemize("ready")
-        self._phonemes = lru_cache(CONTEXTS_A_SYMBOL)(self._read)
+        self._reader = Reader(self._speakers[DEFAULT])
 
     def prepare_voice(self, voice: str, library: Library) -> Voice:
         """One of hibari's voices; all but the embedded one are downloaded on first use (8 MB)."""
@@ -71,110 +64,24 @@ class HibariEngine:
         return Voice(name, VOICES[name]["sha256"])
 
     def check_text(self, text: str, language: str) -> list[str]:
-        """Refuse letters and digits that hibari passes over in silence or spells, such as 你 or Ж.
+        """Refuse what hibari would pass over in silence or spell, such as 你, or fails at.
 
-        Returns a note on symbols it does not say where they stand ("5 €", "x ≥ 5", emoji) and on
-        powers it misreads ("10⁶").
+        Returns notes on what it says otherwise than it is written: see `hibari_text`.
         """
-        text = _plain(text)
-        words = text.split()
-        foreign = {char for char in text if char.isalnum() and not char.isascii()}
-        lost = sorted(char for char in foreign if not self._says_letter(char))
-        if lost:
-            raise InputError(
-                f"engine 'hibari' would leave out or spell {' '.join(lost[:12])} "
-                f"({len(lost)} kinds of letter) in {_around(text, lost[0])!r}: it speaks English. "
-                "Replace them (replacements) or choose engine: chatterbox-multilingual"
-            )
-        for index, word in enumerate(words):
-            if _ODD_DIGIT.search(word):  # hibari reads words by what stands beside them
-                self._phonemes(" ".join(words[max(0, index - 1) : index + 2]))
-        unsaid = self._unsaid_symbols(words)
-        notes = []
-        if unsaid:
-            notes.append(
-                f"hibari passes over {' '.join(sorted(unsaid))}: to hear them, use replacements"
-            )
-        if power := _POWER.search(text):
-            notes.append(f"hibari reads the power in {power[0]!r} as digits: use replacements")
-        return notes
+        return self._reader.check(text)
 
     def synthesize(
         self, requests: Sequence[ChunkRequest]
     ) -> Iterator[tuple[int, Signal, ChunkInfo]]:
         for request in requests:
             speaker = self._speakers[request.voice.name]
+            where, text = f"hibari, chunk {request.index}", shorten(request.text, 60)
             try:
-                audio = speaker(_plain(request.text), seed=request.seed, **request.knobs)
-            except ValueError as error:
-                raise EngineError(f"hibari cannot read {_shorten(request.text)!r}") from error
+                audio = speaker(plain(request.text), seed=request.seed, **request.knobs)
+            except Exception as error:  # what reads the text may raise anything
+                raise EngineError(
+                    f"{where}: cannot read {text!r} ({type(error).__name__}: {error})"
+                ) from error
             if not len(audio):
-                raise EngineError(f"hibari made no sound of {_shorten(request.text)!r}")
-            where = f"hibari, chunk {request.index}"
+                raise EngineError(f"{where}: no sound of {text!r}")
             yield request.index, check_signal(audio, where=where), ChunkInfo()
-
-    def _read(self, text: str) -> list[str]:
-        """Phonemes, by the embedded voice. Raises `InputError` where hibari fails, as at "¹a"."""
-        ask("how hibari reads it")
-        try:
-            return list(self._speakers[DEFAULT].phonemize(text))
-        except ValueError as error:
-            raise InputError(
-                f"engine 'hibari' cannot read {_shorten(text)!r}: write its digits as 0 to 9 "
-                "(replacements)"
-            ) from error
-
-    def _says_letter(self, char: str) -> bool:
-        if char in _MICRO or unicodedata.category(char) == "Lm":  # ˈ ː ʰ: marks, not letters
-            return True
-        latin = "LATIN" in unicodedata.name(unicodedata.normalize("NFKC", char)[0], "")
-        return latin or (char.isnumeric() and any(map(str.strip, self._phonemes(char))))
-
-    def _unsaid_symbols(self, words: list[str]) -> set[str]:
-        """Symbols that somewhere make no difference to how their word is said."""
-        unsaid: set[str] = set()
-        tried: Counter[str] = Counter()
-        for before, word in zip(["", *words], words, strict=False):
-            symbols = {c for c in word if c in _MICRO or unicodedata.category(c) in _SYMBOLS}
-            context = word if any(map(str.isalnum, word)) else f"{before} {word}"
-            for char in symbols - unsaid:
-                tried[char] += 1
-                without = context.replace(char, " ")
-                if tried[char] < CONTEXTS_A_SYMBOL and (
-                    self._sounds(context) == self._sounds(without)
-                ):
-                    unsaid.add(char)
-        return unsaid
-
-    def _sounds(self, text: str) -> list[str]:
-        return [char for part in self._phonemes(text) for char in part if char.isalpha()]
-
-
-# Currency, mathematical and other symbols (emoji among them): meant to be said, unlike marks.
-_SYMBOLS = ("Sc", "Sm", "So")
-_MICRO = "\u00b5\u03bc"  # the sign and the letter: "5 µm"
-_POWER = re.compile(r"(?<!\w)\w*\d[⁰¹²³⁴-⁹]+")
-# Raised, lowered and circled digits: in some words hibari takes them for numbers, and then fails.
-_ODD_DIGIT = re.compile(
-    "[" + "".join(c for c in map(chr, range(0x11000)) if c.isdigit() and not c.isdecimal()) + "]"
-)
-
-
-_APOSTROPHES = str.maketrans("\u02bc\u02bb\u02b9\u2032", "''''")
-
-
-def _plain(text: str) -> str:
-    """Text as hibari knows it: plain apostrophes, Roman numerals in ordinary letters."""
-    return "".join(
-        unicodedata.normalize("NFKC", char) if unicodedata.category(char) == "Nl" else char
-        for char in text.translate(_APOSTROPHES)
-    )
-
-
-def _around(text: str, char: str) -> str:
-    at = text.index(char)
-    return _shorten(text[max(0, at - 20) : at + 40])
-
-
-def _shorten(text: str, limit: int = 60) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"

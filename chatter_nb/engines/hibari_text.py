@@ -1,0 +1,219 @@
+"""How hibari would read a text, asked before a sample is made: what it loses, or fails at.
+
+hibari passes over in silence what it does not know: letters, whole words that its tagger takes for
+punctuation, the end of a word that is in no dictionary. Nothing of a text may be lost unheard.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from hibari import Hibari
+from hibari.g2p import FALLBACK_PIECE
+from hibari.g2p.normalize import normalize
+
+from chatter_nb.budget import ask
+from chatter_nb.engines.refusal import bare, counted, with_block, words_with
+from chatter_nb.errors import ChatterError, InputError, shorten
+
+# A symbol that was said in so many places is taken to be said in the others of a long text.
+CONTEXTS_A_SYMBOL = 400
+_WORDS_SHOWN = 12
+# Currency, mathematical and other symbols (emoji among them): meant to be said, unlike marks.
+_SYMBOLS = ("Sc", "Sm", "So")
+_MICRO = "\u00b5\u03bc"  # the sign and the letter: "5 µm"
+_POWER = re.compile(r"(?<!\w)\w*\d[⁰¹²³⁴-⁹]+")
+_APOSTROPHES = str.maketrans("\u02bc\u02bb\u02b9\u2032", "''''")
+# Of words in plain letters hibari loses none and fails at none, up to its longest word: such
+# sentences, most of a book, need not be read.
+_PLAIN_WORD = r"[A-Za-z]{1,24}(?![A-Za-z])"
+_PLAIN = re.compile(rf"(?:{_PLAIN_WORD}|[\s,.;:!?()\"“”'’‘—–-])*+")
+_EMOJI = re.compile(".\ufe0f")  # a letter shown as a picture: ℹ️, Ⓜ️
+_RATED_AS_GUESS = 2  # hibari's rating of a word that is in no dictionary
+
+
+@dataclass
+class _Losses:
+    """Words by how often they occur."""
+
+    unreadable: Counter[str] = field(default_factory=Counter)  # hibari fails at them
+    silent: Counter[str] = field(default_factory=Counter)  # no sound comes of them
+    passed_over: Counter[str] = field(default_factory=Counter)  # only where they stand, with that
+    shortened: Counter[str] = field(default_factory=Counter)  # they lose letters
+
+    def notes(self) -> Iterator[str]:
+        if self.passed_over:
+            shown = counted(self.passed_over, _WORDS_SHOWN)
+            yield f"hibari passes over a word or number in {shown}: to hear it, use replacements"
+        if self.shortened:
+            shown = counted(self.shortened, _WORDS_SHOWN)
+            yield f"hibari leaves letters out of {shown}: to hear them, use replacements"
+
+
+class Reader:
+    """Reads texts as `speaker` will, for what they lose on the way."""
+
+    def __init__(self, speaker: Hibari) -> None:
+        self._speaker = speaker
+        self._sounds = lru_cache(CONTEXTS_A_SYMBOL)(self._sounds_of)
+
+    def check(self, text: str) -> list[str]:
+        """Notes on what is not said as it is written. Raises `InputError` for what is not said.
+
+        Lines of `text` are read apart. The error names every letter and word, and has a
+        `replacements:` block.
+        """
+        text = plain(text)
+        letters = self._foreign_letters(text)
+        losses = self._read_sentences(text, letters)
+        problems = []
+        if letters:
+            problems.append(
+                f"engine 'hibari' would leave out or spell {counted(letters)}: it speaks English. "
+                "Replace them (replacements) or choose engine: chatterbox-multilingual"
+            )
+        if losses.unreadable:
+            problems.append(
+                f"engine 'hibari' cannot read {counted(losses.unreadable, _WORDS_SHOWN)}: write "
+                "its digits as 0 to 9, at most 36 in a number, or other words (replacements)"
+            )
+        if losses.silent:
+            problems.append(
+                f"engine 'hibari' would leave out {counted(losses.silent, _WORDS_SHOWN)}: it "
+                "knows no sound for it. Write it in English letters (replacements)"
+            )
+        if problems:
+            words = words_with(set(letters), text) + losses.unreadable + losses.silent
+            raise InputError(with_block(problems, words))
+        return [*self._notes(text.split(), text), *losses.notes()]
+
+    def _foreign_letters(self, text: str) -> Counter[str]:
+        """Letters and digits of other scripts, which hibari passes over or spells: 你, Ж."""
+        chars = Counter(text)
+        foreign = {c: n for c, n in chars.items() if c.isalnum() and not c.isascii()}
+        return Counter({c: n for c, n in foreign.items() if not self._says_letter(c)})
+
+    def _says_letter(self, char: str) -> bool:
+        if char in _MICRO or unicodedata.category(char) == "Lm":  # ˈ ː ʰ: marks, not letters
+            return True
+        latin = "LATIN" in unicodedata.name(unicodedata.normalize("NFKC", char)[0], "")
+        return latin or (char.isnumeric() and bool(self._sounds(char)))
+
+    def _read_sentences(self, text: str, letters: Counter[str]) -> _Losses:
+        """What is lost besides these letters."""
+        losses = _Losses()
+        for line, times in Counter(text.split("\n")).items():
+            for sentence in Hibari.split_sentences(line):
+                if _PLAIN.fullmatch(sentence) or not letters.keys().isdisjoint(sentence):
+                    continue
+                try:
+                    tokens = self._tokens(sentence)
+                except ChatterError:
+                    raise
+                except Exception:  # IndexError, KeyError, ValueError: it depends on the word
+                    for word in self._failing_words(sentence):
+                        losses.unreadable[word] += times
+                    continue
+                for token in tokens:
+                    self._look_at(token, sentence, times, losses)
+        return losses
+
+    def _look_at(self, token: Any, sentence: str, times: int, losses: _Losses) -> None:
+        if self._loses_letters(token):
+            losses.shortened[_word_of(token.text, sentence)] += times
+        elif _is_silent(token) and token.text.isascii():  # it was taken for punctuation
+            losses.passed_over[_around(token.text, sentence)] += times
+        elif _is_silent(token):
+            losses.silent[_word_of(token.text, sentence)] += times
+
+    def _tokens(self, sentence: str) -> list[Any]:
+        ask("how hibari reads it")
+        g2p = self._speaker.g2p
+        tokens: list[Any] = g2p.phonemize_tokens(g2p.tokenize(normalize(sentence)))
+        return tokens
+
+    def _failing_words(self, sentence: str) -> list[str]:
+        """Words that fail alone, and those that fail beside their neighbours."""
+        words = ["", *sentence.split(), ""]
+        odd = [at for at, word in enumerate(words) if not _PLAIN.fullmatch(word)]
+        failing = {at for at in odd if self._sounds(words[at]) is None}
+        for at in odd:
+            beside = failing.isdisjoint((at - 1, at, at + 1))
+            if beside and self._sounds(" ".join(words[at - 1 : at + 2])) is None:
+                failing.add(at)
+        return [bare(words[at]) for at in sorted(failing)] or [shorten(sentence, 60)]
+
+    def _loses_letters(self, token: Any) -> bool:
+        """Whether it is a guess that hibari makes of some of its letters only."""
+        if token.rating != _RATED_AS_GUESS or _is_silent(token):
+            return False
+        known, longest = self._speaker.g2p.oov.cin, self._speaker.g2p.oov.maxlen
+        pieces = [piece for piece in FALLBACK_PIECE.findall(token.text) if piece[0].isalpha()]
+        letters = [[c for c in piece if c.isalpha()] for piece in pieces]
+        return any(
+            len(own) > longest
+            or any(c not in known and unicodedata.category(c) != "Lm" for c in own)
+            for own in letters
+        )
+
+    def _notes(self, words: list[str], text: str) -> Iterator[str]:
+        if unsaid := self._unsaid_symbols(words):
+            yield f"hibari passes over {' '.join(sorted(unsaid))}: to hear them, use replacements"
+        if power := _POWER.search(text):
+            yield f"hibari reads the power in {power[0]!r} as digits: use replacements"
+
+    def _unsaid_symbols(self, words: list[str]) -> set[str]:
+        """Symbols that somewhere make no difference to how the words around them are said."""
+        unsaid: set[str] = set()
+        tried: Counter[str] = Counter()
+        for before, word, after in zip(["", *words], words, [*words[1:], ""], strict=False):
+            symbols = {c for c in word if c in _MICRO or unicodedata.category(c) in _SYMBOLS}
+            context = f"{before} {word} {after}"
+            for char in symbols - unsaid:
+                tried[char] += 1
+                without = f"{before} {word.replace(char, ' ')} {after}"
+                if tried[char] < CONTEXTS_A_SYMBOL and (
+                    self._sounds(context) == self._sounds(without)
+                ):
+                    unsaid.add(char)
+        return unsaid
+
+    def _sounds_of(self, text: str) -> tuple[str, ...] | None:
+        """Phonemes without marks and stresses; None where hibari fails."""
+        ask("how hibari reads it")
+        try:
+            parts = list(self._speaker.phonemize(text))
+        except Exception:
+            return None
+        return tuple(char for part in parts for char in part if char.isalpha())
+
+
+def plain(text: str) -> str:
+    """Text as hibari knows it: plain apostrophes, Roman numerals in ordinary letters."""
+    return "".join(
+        unicodedata.normalize("NFKC", char) if unicodedata.category(char) == "Nl" else char
+        for char in text.translate(_APOSTROPHES)
+    )
+
+
+def _is_silent(token: Any) -> bool:
+    """Whether a letter or digit is in it, and no sound comes of it."""
+    has_letters = any(map(str.isalnum, _EMOJI.sub("", token.text)))
+    return has_letters and not any(map(str.isalpha, token.phonemes or ""))
+
+
+def _word_of(part: str, sentence: str) -> str:
+    """The word of a sentence that a token is from; the token where hibari wrote it otherwise."""
+    words = [bare(word) for word in sentence.split() if part in word]
+    return part if part in words or not words else words[0]
+
+
+def _around(part: str, sentence: str) -> str:
+    at = max(0, sentence.find(part))
+    return repr(sentence[max(0, at - 15) : at + len(part) + 15])

@@ -1,0 +1,99 @@
+"""What an error says of letters and words that a voice cannot say: all of them, and the cure.
+
+The cure is a `replacements:` block, ready to be put among the parameters. A pathological text has
+more than anyone reads: what is shown is bounded, and the rest counted.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Set
+
+from chatter_nb.errors import shorten
+
+_LETTERS_SHOWN = 40
+_WORDS_SHOWN = 20
+_WORD_CHARS = 100  # longer ones are shortened, and not in the block
+_LONG_NUMBER = re.compile(r"\d(?:,?\d){19,}")
+
+
+def counted(items: Counter[str], shown: int = _LETTERS_SHOWN) -> str:
+    """ "你 (2 times), 好 and 3 more", the most frequent first."""
+    parts = [
+        shorten(item, 60) + (f" ({times:,} times)" if times > 1 else "")
+        for item, times in items.most_common(shown)
+    ]
+    return ", ".join(parts) + _more(len(items) - shown)
+
+
+def words_with(letters: Set[str], text: str) -> Counter[str]:
+    """The words that hold one of these letters, or whose lower case or parts do."""
+    if not letters:
+        return Counter()
+    words = Counter(map(bare, text.split()))
+    return Counter({word: n for word, n in words.items() if not letters.isdisjoint(_parts(word))})
+
+
+def bare(word: str) -> str:
+    """A word without the marks around it, as `replacements` finds it in a text."""
+    start, end = 0, len(word)
+    while start < end and not _of_word(word[start]):
+        start += 1
+    while end > start and not _of_word(word[end - 1]):
+        end -= 1
+    return word[start:end]
+
+
+def replacements_block(words: Counter[str]) -> str:
+    """YAML that replaces the words, with a proposal where there is an obvious one."""
+    fitting = [(word, n) for word, n in words.most_common() if 0 < len(word) <= _WORD_CHARS]
+    if not fitting:
+        return ""
+    lines = ["replacements:  # put what is to be said between the second quotes"]
+    lines += [
+        f"  {_quoted(word)}: {_quoted(_proposal(word))}" + (f"  # {n:,} times" if n > 1 else "")
+        for word, n in fitting[:_WORDS_SHOWN]
+    ]
+    more = _more(len(words) - len(fitting[:_WORDS_SHOWN]))
+    return "\n".join([*lines, *([f"  #{more}"] if more else [])])
+
+
+def with_block(problems: Iterable[str], words: Counter[str]) -> str:
+    """Sentences, a line each, and the block that cures them."""
+    return "\n".join(filter(None, [*problems, replacements_block(words)]))
+
+
+def _proposal(word: str) -> str:
+    """Digits one by one, a letter's name, ordinary letters for their variants; else nothing."""
+    if _LONG_NUMBER.search(word):
+        return _LONG_NUMBER.sub(lambda number: " ".join(number[0].replace(",", "")), word)
+    if len(word) == 1 and "LETTER " in (name := unicodedata.name(word, "")):
+        called = name.rpartition("LETTER ")[2].lower()
+        return called if called.isalpha() and not name.startswith("LATIN") else _ordinary(word)
+    return _ordinary(word)
+
+
+def _ordinary(word: str) -> str:
+    digits = "".join(str(unicodedata.digit(char, char)) for char in word)
+    plain = unicodedata.normalize("NFKC", digits)
+    latin = all("LATIN" in unicodedata.name(char, "") for char in plain if char.isalpha())
+    return plain if plain != word and latin else ""
+
+
+def _parts(word: str) -> set[str]:
+    return {*word, *unicodedata.normalize("NFKD", word.lower())}
+
+
+def _of_word(char: str) -> bool:
+    return char.isalnum() or unicodedata.category(char)[0] == "M"
+
+
+def _quoted(word: str) -> str:
+    return json.dumps(word, ensure_ascii=False)
+
+
+def _more(count: int) -> str:
+    return f" and {count:,} more" if count > 0 else ""
