@@ -1,6 +1,6 @@
 """Where what is too long to be spoken in one go may be cut, sentence or word, in any script.
 
-Not here: where sentences end (`sentencex` finds that), and how they are packed (`text`).
+Not here: where sentences end (`sentences`), and how they are packed (`text`).
 """
 
 from __future__ import annotations

@@ -13,13 +13,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-from sentencex import segment
-
 from chatter_nb.budget import ask
 from chatter_nb.cuts import cut, parted
 from chatter_nb.errors import InputError
 from chatter_nb.markup import PAUSE_MARK, TERMINAL_CODE, add_pause, check_markup
 from chatter_nb.replacing import Replacer
+from chatter_nb.sentences import sentences
 
 # Between merged texts: whitespace, so that it vanishes when whitespace is collapsed. A text that is
 # read or given holds none, see `without_breaks`.
@@ -208,7 +207,7 @@ def _ends_sentence(before: str, after: str, language: str) -> bool:
     before, after = before[-_PAGE_EDGE_CHARS:].rstrip(), after[:_PAGE_EDGE_CHARS].lstrip()
     if _is_heading(after.partition("\n")[0].strip()):
         return True
-    ends = accumulate(map(len, segment(language, f"{before} {after}")))
+    ends = accumulate(map(len, sentences(f"{before} {after}", language)))
     return not after[:1].islower() and len(before) + 1 in ends
 
 
@@ -254,7 +253,7 @@ def _lengthen_at_headings(line: str, breaks: dict[int, int], chapter_ms: int) ->
 def _pack(text: str, limit: int, language: str) -> Iterator[tuple[str, bool]]:
     """Greedily filled chunks of a paragraph, each with whether it ends where a sentence does."""
     current = ""
-    for sentence in segment(language, text):
+    for sentence in sentences(text, language, limit):
         ask("cutting it into chunks")
         *parts, rest = cut(sentence, limit)
         if current and (parts or len((current + rest).rstrip()) > limit):
