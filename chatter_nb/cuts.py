@@ -22,6 +22,7 @@ _CLAUSE_END = re.compile(
     r"|(?:[，、；：。！？､｡]|…{2,}|—{2,})[”’」』）》〉】]*"
 )
 _SPACE = re.compile(r"\s")
+_JOINT = re.compile(r"(?<=\w)[-/_.?&=#+~]+(?=\w)")
 
 # Scripts that put no space between words: Thai and Lao, Burmese, Khmer, kana, Chinese characters.
 _UNSPACED = re.compile(
@@ -50,7 +51,7 @@ def cut(sentence: str, limit: int) -> Iterator[str]:
     start, end = 0, len(sentence.rstrip())
     while end - start > limit:
         # What follows is of no account but for its length; copied, it would cost the square.
-        reach = sentence[start : start + limit + MAX_TAG_CHARS + 2]
+        reach = sentence[start : start + limit + limit // 4 + MAX_TAG_CHARS + 2]
         at = start + _cut_position(reach, limit, len(sentence) - start)
         yield sentence[start:at]
         start = at
@@ -102,7 +103,7 @@ def _cut_position(sentence: str, limit: int, length: int) -> int:
     """
     target = length / math.ceil(length / limit)
     tags = _within_tags(sentence, limit)
-    for places in _places(sentence[: limit + 1], limit):
+    for places in _places(sentence, limit):
         fitting = [
             at
             for at in places
@@ -117,19 +118,29 @@ def _cut_position(sentence: str, limit: int, length: int) -> int:
     return next(whole, limit)
 
 
-def _places(reach: str, limit: int) -> Iterator[list[int]]:
-    """Places to cut, the best kind first: clause marks, spaces, between words of no spaces.
+def _places(sentence: str, limit: int) -> Iterator[list[int]]:
+    """Places to cut, the best kind first: clause marks, spaces, between words of no spaces, at the
+    joints of a long word.
 
-    Where the script has no spaces, a single one near the beginning makes no good part.
+    A space near the beginning makes no good part where the script has no other, nor where the word
+    after it has to be cut anyway.
     """
-    near = limit // 4
+    near, reach = limit // 4, sentence[: limit + 1]
     clauses = [found.end() for found in _CLAUSE_END.finditer(reach)]
     yield [at for at in clauses if near <= at and TAG.sub("", reach[:at]).strip()]
     spaces = [found.end() for found in _SPACE.finditer(reach)]
+    spaces = [at for at in spaces if near <= at or not _is_too_long(sentence, at, limit)]
     unspaced = [at for at in range(1, len(reach)) if _is_unspaced(reach[at - 1], reach[at])]
     yield [at for at in spaces if near <= at] if unspaced else spaces
     yield unspaced
     yield spaces
+    yield [found.end() for found in _JOINT.finditer(reach) if near <= found.end()]
+
+
+def _is_too_long(sentence: str, start: int, limit: int) -> bool:
+    """Whether the word that begins there is over the limit alone."""
+    end = start + limit + 1
+    return end <= len(sentence) and not _SPACE.search(sentence, start, end)
 
 
 def _is_unspaced(before: str, after: str) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from difflib import SequenceMatcher
+from itertools import accumulate, pairwise
 from typing import Any
 
 from chatter_nb.engines.base import ChunkPart
@@ -40,16 +41,14 @@ def in_parts(
 
 
 def _spread(text: str, spoken: Sequence[str]) -> list[str]:
-    """Cut `text` where its spoken parts end; it may hold layout characters that they lack.
+    """Cut `text` where its spoken parts end.
 
-    And it may lack spaces that they have, in words that would be too long for the voice.
+    It may hold layout characters that they lack, lack spaces that they have in long words, and have
+    abbreviations that they have in full.
     """
-    ends, at = [], 0
-    for part in spoken[:-1]:
-        for char in part:
-            if not char.isspace():
-                at = text.index(char, at) + 1
-            elif text[at : at + 1].isspace():
-                at += 1
-        ends.append(at)
+    same = SequenceMatcher(None, "".join(spoken), text, autojunk=False).get_matching_blocks()
+    ends = []
+    for end in accumulate(len(part) for part in spoken[:-1]):
+        block = max((one for one in same if one.a < end), key=lambda one: one.a, default=same[0])
+        ends.append(block.b + min(end - block.a, block.size))
     return [text[a:b] for a, b in pairwise([0, *ends, len(text)])]

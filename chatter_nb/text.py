@@ -16,6 +16,8 @@ from itertools import accumulate, pairwise
 from chatter_nb.budget import ask
 from chatter_nb.cuts import cut, parted
 from chatter_nb.errors import InputError
+from chatter_nb.headings import is_heading, set_headings_apart
+from chatter_nb.in_full import in_full
 from chatter_nb.markup import PAUSE_MARK, TERMINAL_CODE, add_pause, check_markup
 from chatter_nb.replacing import Replacer
 from chatter_nb.sentences import sentences
@@ -24,17 +26,8 @@ from chatter_nb.sentences import sentences
 # read or given holds none, see `without_breaks`.
 CHAPTER_BREAK = "\x1c"
 _TOKEN = re.compile(rf"(?P<mark>{PAUSE_MARK.pattern})|(?P<space>\s+)|[^\s\[]+|\[", re.IGNORECASE)
-# A heading: "Chapter Two", "CHAPTER IV. The Return", "Chapter 3 The End of It", but not a sentence.
-_CHAPTER_HEADING = re.compile(
-    r"(?:(?i:chapter)\s+[\w-]+|(?i:prologue|epilogue))\b"
-    r"(?:\.|[.:—–-]*\s.{1,60}(?<![.!?,;”\"]))?"
-)
-_SMALL_WORDS = ("a", "an", "and", "at", "by", "for", "from", "in", "of", "on", "or", "the", "to")
-
-# Lines that are paragraphs of their own without blank lines around them: ornaments such as
-# "* * *", and a heading at the start of a paragraph.
+# An ornament such as "* * *" is a paragraph of its own without blank lines around it.
 _ORNAMENT_LINE = re.compile(r"^[^\S\n]*(?:[*_~=#•·—–-][^\S\n]*){3,}$", re.MULTILINE)
-_HEADING_LINE = re.compile(r"(?:\A|(?<=\n\n))(?:Chapter|CHAPTER) [^\n]+(?=\n(?!\n))")
 
 # Layout, not speech: soft hyphen, grapheme joiner, zero-width space, word joiner, byte-order mark,
 # what sets the direction of writing, and stray joiners. Joiners shape the letters of Arabic, Indic
@@ -90,14 +83,17 @@ class Chunk:
     index: int
     text: str
     pause_ms: int
+    language: str = ""
 
     @property
     def spoken(self) -> str:
         """Without what is layout. "[a](b)" is no link to a voice: one would pass over its "b".
 
-        A word of many parts has spaces: the time that voices take grows with their cube.
+        A word of many parts has spaces: the time that voices take grows with their cube. English
+        abbreviations whose stop would be a pause are in full.
         """
-        return parted(_INVISIBLE.sub("", self.text).replace("](", " (").strip())
+        text = _INVISIBLE.sub("", self.text).replace("](", " (").strip()
+        return parted(in_full(text) if base_of(self.language) == "en" else text)
 
     @property
     def speakable(self) -> bool:
@@ -124,7 +120,7 @@ def clean(
     text = TERMINAL_CODE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
     text = _join_pages(text, language)
     text = _ORNAMENT_LINE.sub(r"\n\g<0>\n", text)
-    text = _HEADING_LINE.sub(_apart_if_heading, text)
+    text = set_headings_apart(text)
     for pattern, replacement in (regex_replacements or {}).items():
         try:
             text = re.sub(pattern, replacement, text)
@@ -150,7 +146,7 @@ def split_chunks(
     chapter_pause_ms: int = 1500,
     language: str = "en",
 ) -> list[Chunk]:
-    """Pack whole sentences into chunks of at most `chunk_chars` spoken characters.
+    """Pack whole sentences into chunks of at most `chunk_chars` characters.
 
     Packing starts anew at each paragraph, so that an edit touches only its own. A sentence over the
     limit is cut at clause marks, then at spaces, then where a script has none between characters; a
@@ -166,14 +162,19 @@ def split_chunks(
     for start, end in pairwise(edges):
         packed = list(_pack(line[start:end], chunk_chars, language))
         for part, whole in packed[:-1]:
-            chunks.append(Chunk(len(chunks), part, sentence_pause_ms if whole else 0))
-        chunks.append(Chunk(len(chunks), packed[-1][0], pauses_ms.get(end, 0)))
+            chunks.append(Chunk(len(chunks), part, sentence_pause_ms if whole else 0, language))
+        chunks.append(Chunk(len(chunks), packed[-1][0], pauses_ms.get(end, 0), language))
     return chunks
 
 
 def chars_per_s(language: str) -> float:
     """Roughly how many characters of a language are spoken in a second; `zh-CN` counts as `zh`."""
-    return _CHARS_PER_S.get(re.split("[-_]", language.lower())[0], _LATIN_CHARS_PER_S)
+    return _CHARS_PER_S.get(base_of(language), _LATIN_CHARS_PER_S)
+
+
+def base_of(language: str) -> str:
+    """ "zh" of "zh-CN"."""
+    return re.split("[-_]", language.lower())[0]
 
 
 def chunk_limit(chunk_chars: int, language: str) -> int:
@@ -205,7 +206,7 @@ def _join_pages(text: str, language: str) -> str:
 def _ends_sentence(before: str, after: str, language: str) -> bool:
     """Whether a sentence, or what stands before a heading, ends between two texts."""
     before, after = before[-_PAGE_EDGE_CHARS:].rstrip(), after[:_PAGE_EDGE_CHARS].lstrip()
-    if _is_heading(after.partition("\n")[0].strip()):
+    if is_heading(after.partition("\n")[0].strip()):
         return True
     ends = accumulate(map(len, sentences(f"{before} {after}", language)))
     return not after[:1].islower() and len(before) + 1 in ends
@@ -246,7 +247,7 @@ def _break_ms(whitespace: str, paragraph_ms: int, chapter_ms: int) -> int:
 def _lengthen_at_headings(line: str, breaks: dict[int, int], chapter_ms: int) -> None:
     edges = [*breaks, len(line)]
     for start, end in pairwise(edges):
-        if _is_heading(line[start:end].strip()):
+        if is_heading(line[start:end].strip()):
             breaks[start] = chapter_ms
 
 
@@ -283,15 +284,3 @@ def _check_accents(text: str, start: int, end: int) -> None:
                 f"the last letter of {text[max(0, letters - 20) : letters]!r} (character "
                 f"{letters:,}) has more than {MAX_ACCENTS} accents: take them out"
             )
-
-
-def _apart_if_heading(line: re.Match[str]) -> str:
-    return f"{line[0]}\n" if _is_heading(line[0].strip()) else line[0]
-
-
-def _is_heading(paragraph: str) -> bool:
-    """Whether it is of a heading's form, its title in capitals as titles are."""
-    title = re.findall(r"\w+", paragraph)[2:]
-    return bool(_CHAPTER_HEADING.fullmatch(paragraph)) and all(
-        not word[0].islower() or word in _SMALL_WORDS for word in title
-    )

@@ -278,3 +278,15 @@ def test_long_sentences_are_cut_without_being_copied():
 
     assert "".join(cut(Counted("word " * 4_000), 20)) == "word " * 4_000
     assert sum(copied) < 10 * 20_000
+
+
+def test_no_word_stands_alone_before_one_that_is_cut():
+    """ "See https://…": the address has to be cut anyway, at its joints and not in its parts."""
+    address = "https://example.com/" + "abc/" * 100
+    first, *_, last = cut(f"See {address}for more.", 280)
+    assert first.startswith("See https:")
+    assert first.endswith("/")
+    assert last.endswith("for more.")
+    first, *_ = cut("See " + "a" * 300 + " now.", 280)
+    assert len(first) == 280
+    assert list(cut("To internationalization of it", 20))[0] == "To "  # the word fits alone

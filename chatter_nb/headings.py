@@ -1,0 +1,37 @@
+"""Headings of chapters in plain text: "Chapter Two", "CHAPTER IV. The Return", "Epilogue".
+
+A heading has a chapter's pause before it and is a paragraph of its own. A line of prose that only
+begins like one ("Chapter 7 of The Hobbit") is none.
+"""
+
+from __future__ import annotations
+
+import re
+
+_HEADING = re.compile(
+    r"(?:(?i:chapter)\s+[\w-]+|(?i:prologue|epilogue))\b"
+    r"(?:\.|(?P<mark>[.:—–-]*)\s(?P<title>.{1,60})(?<![.!?,;”\"]))?"
+)
+_SMALL_WORDS = ("a", "an", "and", "at", "by", "for", "from", "in", "of", "on", "or", "the", "to")
+_LINE = re.compile(r"(?:\A|(?<=\n\n))(?:Chapter|CHAPTER) [^\n]+(?=\n(?!\n))")
+
+
+def is_heading(paragraph: str) -> bool:
+    """Whether it is of a heading's form, its title in capitals as titles are."""
+    heading = _HEADING.fullmatch(paragraph)
+    if not heading:
+        return False
+    title = re.findall(r"\w+", heading["title"] or "")
+    goes_on = not heading["mark"] and title and title[0][0].islower()
+    return not goes_on and all(not w[0].islower() or w in _SMALL_WORDS for w in title)
+
+
+def set_headings_apart(text: str) -> str:
+    """The text with an empty line after a heading that is a paragraph's first line."""
+    return _LINE.sub(_apart_if_heading, text)
+
+
+def _apart_if_heading(line: re.Match[str]) -> str:
+    next_line = line.string[line.end() + 1 : line.end() + 200].lstrip()
+    goes_on = next_line[:1].islower()
+    return f"{line[0]}\n" if is_heading(line[0].strip()) and not goes_on else line[0]

@@ -1,0 +1,78 @@
+"""English abbreviations in full, where a voice would take their stop for a sentence's end.
+
+Only for what is spoken; the text that is shown keeps them. Titles ("Dr. Smith") are not here:
+voices know them. Measured with hibari 0.2.1: "Fig. 3" is "figure." and a pause, then "three";
+"Sept. 11" is "September." and "eleven".
+"""
+
+from __future__ import annotations
+
+import re
+
+_BEFORE_NUMBERS = {
+    "p": "page",
+    "pp": "pages",
+    "vol": "volume",
+    "vols": "volumes",
+    "ch": "chapter",
+    "chap": "chapter",
+    "chaps": "chapters",
+    "fig": "figure",
+    "figs": "figures",
+    "sec": "section",
+    "eq": "equation",
+    "eqs": "equations",
+    "no": "number",
+    "nos": "numbers",
+    "approx": "approximately",
+}
+_BEFORE_WORDS = {"cf": "compare", "approx": "approximately", "vs": "versus"}
+_MONTHS = {
+    "Jan": "January",
+    "Feb": "February",
+    "Mar": "March",
+    "Apr": "April",
+    "Jun": "June",
+    "Jul": "July",
+    "Aug": "August",
+    "Sep": "September",
+    "Sept": "September",
+    "Oct": "October",
+    "Nov": "November",
+    "Dec": "December",
+}
+_DAYS = {
+    "Mon": "Monday",
+    "Tue": "Tuesday",
+    "Tues": "Tuesday",
+    "Wed": "Wednesday",
+    "Thu": "Thursday",
+    "Thur": "Thursday",
+    "Thurs": "Thursday",
+    "Fri": "Friday",
+    "Sat": "Saturday",
+    "Sun": "Sunday",
+}
+_FULL = _BEFORE_NUMBERS | _BEFORE_WORDS | _MONTHS | _DAYS | {"al": "al"}
+_DATE = rf"\d|(?:{'|'.join(_MONTHS)})\b"
+_ABBREVIATION = re.compile(
+    rf"(?<![\w.'’-])(?P<word>(?i:{'|'.join(_BEFORE_NUMBERS)})(?=\.\s?\d)"
+    rf"|(?i:{'|'.join(_BEFORE_WORDS)})(?=\.\s[^\W_])"
+    rf"|(?:{'|'.join(_MONTHS)})(?=\.\s?\d)"
+    rf"|(?:{'|'.join(_DAYS)})(?=\.,?\s(?:{_DATE}))"
+    r"|(?<=\bet )al(?=\.\s[\d(a-z]))\."
+)
+
+
+def in_full(text: str) -> str:
+    """ "Fig. 3, cf. Smith" is "Figure 3, compare Smith". Linear in the text."""
+    return _ABBREVIATION.sub(_said, text)
+
+
+def _said(abbreviation: re.Match[str]) -> str:
+    word = abbreviation["word"]
+    full = _FULL.get(word) or _FULL[word.lower()]
+    if word[0].isupper():
+        full = full.capitalize()
+    follows = abbreviation.string[abbreviation.end() : abbreviation.end() + 1]
+    return full + (" " if follows.isdigit() else "")
