@@ -136,7 +136,7 @@ def test_long_sentences_are_cut_at_clause_marks_then_spaces():
     """A clause mark is preferred to a space, a space to nothing; cut parts have no pause."""
     clauses = "The first part is here; the second part follows without a mark to the very end"
     chunks = split_chunks(clauses, chunk_chars=60)
-    assert chunks[0] == Chunk(0, "The first part is here; ", 0)
+    assert chunks[0] == Chunk(0, "The first part is here; ", 0, "en")
     spaces = split_chunks("word " * 30, chunk_chars=50)
     assert all(c.spoken.replace("word", "").strip() == "" and c.pause_ms == 0 for c in spaces)
 
