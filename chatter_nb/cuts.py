@@ -35,6 +35,7 @@ _NEVER_FIRST = re.compile(
     "[ะาำๅๆฯະາຳໆຯ\u1160-\u11ffぁぃぅぇぉっゃゅょゎゕゖァィゥェォッャュョヮヵヶㇰ-ㇿーゝゞヽヾ々〻ｧ-ｰﾞﾟ]"
 )
 _NEVER_LAST = re.compile("[เแโใไເແໂໃໄ]")  # Thai and Lao vowels written before their consonant
+_CLOSING_QUOTE, _HIRAGANA = re.compile("[”’」』]"), re.compile("[ぁ-ゖ]")  # 「…」と
 _VIRAMA = 9  # Unicode's combining class of marks that tie two consonants into one sign
 
 # A word's parts: letters, digits, signs ("a-1" has three). Who reads words by their parts compares
@@ -154,7 +155,8 @@ def _is_unspaced(before: str, after: str) -> bool:
 
 
 def _separable(text: str, at: int) -> bool:
-    """Whether a cut there parts no letter from its accents or vowels, and no emoji."""
+    """Whether a cut there parts no letter from its accents or vowels, no emoji, and no quote from
+    the particle after it."""
     before, after = text[at - 1], text[at]
     return not (
         unicodedata.category(after) in ("Mn", "Mc", "Me")
@@ -162,6 +164,7 @@ def _separable(text: str, at: int) -> bool:
         or "\u200d" in (before, after)
         or _NEVER_FIRST.match(after)
         or _NEVER_LAST.match(before)
+        or (_CLOSING_QUOTE.match(before) and _HIRAGANA.match(after))
     )
 
 

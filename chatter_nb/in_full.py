@@ -27,6 +27,7 @@ _BEFORE_NUMBERS = {
     "approx": "approximately",
 }
 _BEFORE_WORDS = {"cf": "compare", "approx": "approximately", "vs": "versus"}
+_BEFORE_CAPITALS = {"e.g": "e.g.,", "i.e": "i.e.,"}
 _MONTHS = {
     "Jan": "January",
     "Feb": "February",
@@ -53,11 +54,13 @@ _DAYS = {
     "Sat": "Saturday",
     "Sun": "Sunday",
 }
-_FULL = _BEFORE_NUMBERS | _BEFORE_WORDS | _MONTHS | _DAYS | {"al": "al"}
+_FULL = _BEFORE_NUMBERS | _BEFORE_WORDS | _BEFORE_CAPITALS | _MONTHS | _DAYS | {"al": "al"}
 _DATE = rf"\d|(?:{'|'.join(_MONTHS)})\b"
 _ABBREVIATION = re.compile(
-    rf"(?<![\w.'’-])(?P<word>(?i:{'|'.join(_BEFORE_NUMBERS)})(?=\.\s?\d)"
+    rf"(?<![\w.'’-])(?P<word>(?i:{'|'.join(_BEFORE_NUMBERS)})"
+    r"(?=\.(?:\s?\d|\s(?:[IVXLC]{2,}|[VX])\b))"
     rf"|(?i:{'|'.join(_BEFORE_WORDS)})(?=\.\s[^\W_])"
+    rf"|(?:{'|'.join(map(re.escape, _BEFORE_CAPITALS))})(?=\.\s[A-Z\d])"
     rf"|(?:{'|'.join(_MONTHS)})(?=\.\s?\d)"
     rf"|(?:{'|'.join(_DAYS)})(?=\.,?\s(?:{_DATE}))"
     r"|(?<=\bet )al(?=\.\s[\d(a-z]))\."

@@ -134,6 +134,17 @@ def test_one_early_space_is_no_place_to_cut_where_words_have_none():
     assert len(first) > 8
 
 
+@pytest.mark.parametrize("limit", range(15, 60, 3))
+def test_a_quote_keeps_the_particle_that_follows_it(limit):
+    """「…」と is one phrase: neither a pause nor a cut falls between."""
+    text = (
+        "「今日はとても良い天気ですね！」と言いながら彼は外へ「さようなら」って出て行ったのです" * 2
+    )
+    parts = list(cut(text, limit))
+    assert len(parts) > 1
+    assert not any(part.endswith("」") for part in parts)
+
+
 TAGS = st.sampled_from(["[laugh]", "[sigh]", "[clear throat]", "[gasp]", "[Rire Doux]", "[咳嗽]"])
 AROUND = st.sampled_from(
     [
