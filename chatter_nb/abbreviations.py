@@ -1,8 +1,8 @@
 """Abbreviations with a full stop that ends no sentence, for each language of Chatterbox.
 
 Data only; `sentences` applies it. The lists hold what is met in prose, not in dictionaries, and
-leave out what looks like a common last word ("am.", "gen."). Compare CLDR's suppressions (common/
-segments: de, el, en, es, fi, fr, it, pt, ru, sv) and Wikipedia's lists of abbreviations.
+leave out what looks like a common last word ("am.", "gen."). Those of de, es, fr, it, pt and ru
+were compared with CLDR's suppressions (common/segments), the others with no list.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from conftest import ROOT
 
 from chatter_nb.serve.settings import Settings
 
-START_S = 90.0  # torch, gradio and a busy machine
+START_S = 600.0  # torch, gradio and a busy machine; who ends before is told at once
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def until(true, *, within_s: float = 30.0):
+def until(true, *, within_s: float = 300.0):
     """Ask until the answer is something; that."""
     end_s = time.monotonic() + within_s
     while time.monotonic() < end_s:

@@ -62,7 +62,7 @@ def test_a_folder_in_the_files_place_is_told(tmp_path):
     with AudioWriter(tmp_path, "a", ["wav"], sample_rate=RATE) as writer:
         writer.write(tone())
         writer.finish()
-        with pytest.raises(OutputError, match=r"cannot write .*a\.wav: Is a directory"):
+        with pytest.raises(OutputError, match=r"cannot write .*a\.wav: a folder is in its place"):
             writer.commit()
 
 

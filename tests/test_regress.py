@@ -315,7 +315,7 @@ def test_ended_from_outside_it_leaves_neither_tree_nor_process(clone, number):
     children = psutil.Process(process.pid).children()
     assert len(children) == 2
     process.send_signal(number)
-    process.communicate(timeout=60)
+    process.communicate(timeout=600)
     assert process.returncode == 128 + number
     assert len(git(clone, "worktree", "list").splitlines()) == 1
     assert not any(child.is_running() for child in children)

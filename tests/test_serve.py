@@ -734,7 +734,7 @@ def test_old_runs_expire_and_jobs_in_hand_do_not(settings):
     """What is older goes, with its lock and its chunks; what is younger stays."""
     service = Service(settings())
     params = service.catalog.speech({"text": "Old."}, "tts-20260101-000000-0123456789abcdef")
-    service.speak(params).result.result(timeout=20)
+    service.speak(params).result.result(timeout=300)
     assert expire(service, 3600, lambda name: False) == 0
     assert expire(service, -1, lambda name: True) == 0
     assert expire(service, -1, lambda name: False) == 1

@@ -59,7 +59,7 @@ def server(tmp_path_factory):
 @pytest.fixture
 def client(server):
     """After the attack the server answers, with no traceback anywhere but in its log."""
-    with httpx.Client(base_url=server.url, timeout=60) as one:
+    with httpx.Client(base_url=server.url, timeout=600) as one:
         yield one
         assert one.get("/api/v1/health").json()["status"] == "ok"
     assert server.process.poll() is None
@@ -536,7 +536,7 @@ def test_a_key_opens_and_a_wrong_one_does_not(tmp_path):
 def test_a_public_bind_without_a_key_does_not_begin():
     """Exit code 2, with the way to go on."""
     command = [sys.executable, "-m", "chatter_nb", "serve", "--host", "0.0.0.0", "--port", "0"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 2
     assert "--api-key-env" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
@@ -554,7 +554,7 @@ def test_a_model_that_does_not_load_is_a_503_and_the_process_lives(files, tmp_pa
     for name, data in files.items():
         (checkpoint / name).write_bytes(data)
     options = ("-p", f"checkpoint={checkpoint}", "-p", "device=cpu")
-    with serving(tmp_path / "server", *options) as server, httpx.Client(timeout=60) as client:
+    with serving(tmp_path / "server", *options) as server, httpx.Client(timeout=600) as client:
         for _ in range(2):
             body = {"text": "Hi.", "engine": "chatterbox"}
             answer = client.post(server.url + TTS, json=body)
@@ -567,7 +567,7 @@ def test_a_model_that_does_not_load_is_a_503_and_the_process_lives(files, tmp_pa
 
 def test_a_full_disk_is_a_507_and_the_server_lives(tmp_path, monkeypatch):
     """No space for a run, a job and an upload, told without a place; then there is space again."""
-    with running(own_settings(tmp_path)) as url, httpx.Client(base_url=url, timeout=60) as client:
+    with running(own_settings(tmp_path)) as url, httpx.Client(base_url=url, timeout=600) as client:
         full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         def no_space(*args, **kwargs):
@@ -650,7 +650,7 @@ def test_odd_headers_are_no_failure_of_the_server(headers, key, pages):
     for path in (TTS, VC, VOICES, JOBS, "/v1/audio/speech", "/ui/gradio_api/upload"):
         body = b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\nx\r\n--b--\r\n'
         given = [("X-API-Key", key.encode())] if key else []
-        answer = httpx.post(pages + path, content=body, headers=given + raw_headers, timeout=60)
+        answer = httpx.post(pages + path, content=body, headers=given + raw_headers, timeout=600)
         assert 400 <= answer.status_code < 500, (path, answer.text)
         assert "Traceback" not in answer.text
 
@@ -667,7 +667,7 @@ def pages(tmp_path_factory):
 def test_every_answer_protects_its_reader(pages):
     """No answer may be framed or taken for another kind of file: audio, errors, the page, all."""
     origin = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
-    with httpx.Client(base_url=pages, headers={"X-API-Key": KEY}, timeout=60) as client:
+    with httpx.Client(base_url=pages, headers={"X-API-Key": KEY}, timeout=600) as client:
         answers = [
             client.get("/api/v1/health"),
             client.get("/ui/"),
@@ -692,12 +692,12 @@ def test_silent_connections_make_room(tmp_path):
         kept.get("/api/v1/health")  # a client that stays, and is silent now
         place = ("127.0.0.1", int(url.rpartition(":")[2]))
         with ExitStack() as opened:
-            busy = opened.enter_context(socket.create_connection(place, timeout=60))
+            busy = opened.enter_context(socket.create_connection(place, timeout=600))
             head = f"POST {TTS} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             busy.sendall(f"{head}Content-Length: 18\r\n\r\n".encode() + b'{"text"')
             assert httpx.get(f"{url}/api/v1/health").status_code == 200  # busy's head is read
             for _ in range(90):
-                opened.enter_context(socket.create_connection(place, timeout=60))
+                opened.enter_context(socket.create_connection(place, timeout=600))
             for _ in range(3):
                 assert httpx.get(f"{url}/api/v1/health").status_code == 200
             busy.sendall(b': "Hello."}')

@@ -57,7 +57,7 @@ def server(folder) -> typing.Iterator[str]:
 
 @pytest.fixture
 def client(server) -> typing.Iterator[httpx.Client]:
-    with httpx.Client(base_url=server, timeout=60) as client:
+    with httpx.Client(base_url=server, timeout=600) as client:
         yield client
 
 
@@ -87,7 +87,7 @@ def sent(asked: dict, server: str) -> tuple[int, dict[str, str], bytes]:
     address = server.removeprefix("http://")
     if "raw" in asked:
         host, _, port = address.partition(":")
-        with socket.create_connection((host, int(port)), timeout=60) as line:
+        with socket.create_connection((host, int(port)), timeout=600) as line:
             line.sendall(asked["raw"].encode())
             answer = http.client.HTTPResponse(line, method=asked["method"])
             answer.begin()
@@ -308,7 +308,7 @@ def files(server) -> dict[str, tuple[bytes, int]]:
         "silent wav": ("…", "wav"),
     }
     made = {}
-    with httpx.Client(base_url=server, timeout=60) as client:
+    with httpx.Client(base_url=server, timeout=600) as client:
         for kind, (text, name) in asked.items():
             answer = client.post(SPEECH, json=speech_body(text, response_format=name))
             pcm = client.post(SPEECH, json=speech_body(text, response_format="pcm"))

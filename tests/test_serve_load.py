@@ -58,7 +58,7 @@ def server(tmp_path_factory) -> Iterator[Server]:
 
 @pytest.fixture
 def client(server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, timeout=60, headers={"X-API-Key": KEY}) as client:
+    with httpx.Client(base_url=server.url, timeout=600, headers={"X-API-Key": KEY}) as client:
         yield client
 
 
@@ -148,7 +148,7 @@ def test_a_full_line_is_a_429_and_who_goes_away_frees_a_place(tmp_path):
     """One is made and one waits: a third is told when to come back; later both have gone."""
     with (
         serving(tmp_path, "--engine", "hibari", "--max-queue", "1", "--preload") as server,
-        httpx.Client(base_url=server.url, timeout=60) as client,
+        httpx.Client(base_url=server.url, timeout=600) as client,
         ThreadPoolExecutor(2) as pool,
     ):
         in_hand = pool.submit(hang_up_after, client, ENDLESS, 2.0)
@@ -316,7 +316,7 @@ def test_a_disk_that_fills_in_mid_stream_is_told(small_disk, tmp_path):
     with serving(tmp_path, *options) as server, httpx.Client(base_url=server.url) as client:
 
         def events() -> list[dict]:
-            answer = client.post(SPEECH, json=body, timeout=60)
+            answer = client.post(SPEECH, json=body, timeout=600)
             assert answer.status_code == 200
             return [json.loads(one[6:]) for one in answer.text.split("\n\n") if one]
 

@@ -77,7 +77,7 @@ def test_a_slow_chunk_does_not_hold_the_end_up(tmp_path):
         answers = []
 
         def ask(path, body):
-            answers.append(httpx.post(server.url + path, json=body, timeout=60))
+            answers.append(httpx.post(server.url + path, json=body, timeout=600))
 
         asked = [
             threading.Thread(target=ask, args=("/api/v1/tts", {"text": "Slow."})),
@@ -227,9 +227,9 @@ def test_a_job_that_ended_two_servers_does_not_end_a_third(settings):
         engine.check_text = deadly
         killed = [Service(settings()) for _ in range(2)]  # neither ends in order
         name = Jobs(killed[0]).add({"text": "Deadly."}).id
-        assert begun.acquire(timeout=20)
+        assert begun.acquire(timeout=300)
         assert Jobs(killed[1]).resume() == 1
-        assert begun.acquire(timeout=20)
+        assert begun.acquire(timeout=300)
         with TestClient(make_app(settings()), base_url="http://localhost") as client:
             job = lambda name: client.get(f"/api/v1/jobs/{name}").json()  # noqa: E731
             until(lambda: job(name)["status"] == "failed")
@@ -465,7 +465,7 @@ def test_a_reader_that_does_not_read_is_told_why(settings):
     text = "\n\n".join(f"Sentence {n} of a long text." for n in range(60))
     with running(small) as url:
         body = SPEECH | {"input": text, "stream_format": "sse"}
-        with httpx.stream("POST", f"{url}/v1/audio/speech", json=body, timeout=60) as answer:
+        with httpx.stream("POST", f"{url}/v1/audio/speech", json=body, timeout=600) as answer:
             lines = (line for line in answer.iter_lines() if line)
             next(lines)
             time.sleep(6)

@@ -140,7 +140,7 @@ def test_ctrl_c_stops_cleanly_and_resumes(speak, tmp_path):
     """One SIGINT: exit code 130, run.json says cancelled, what was finished is used again."""
     process = start_speaking(tmp_path)
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=600)
     assert process.returncode == 130, out
     assert "run the same again to resume" in out
     record = json.loads((tmp_path / "oz" / "run.json").read_text())
