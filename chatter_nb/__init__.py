@@ -7,6 +7,7 @@ Names load on first use, so that importing the package costs milliseconds and ne
 matplotlib.
 """
 
+import sys
 from importlib import import_module
 from typing import Any
 
@@ -73,3 +74,9 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def __warm_reset__() -> None:
+    """Called by the warm kernel between two notebooks: loaded models stay, and may be replaced."""
+    if models := sys.modules.get(f"{__name__}.models"):
+        models.relinquish()

@@ -108,6 +108,8 @@ def plan_batch(
     problems = Problems()
     notebook = find_path(params.notebook).resolve()
     look = problems.of(lambda: _look_at(notebook))
+    if look is not None and not params.ray:  # there, machines differ
+        problems.of(partial(_check_kernel, notebook, look.kernel))
     extra = {**params.overrides, "interactive": False}
     if params.outputs_dir:
         extra["outputs_dir"] = params.outputs_dir
@@ -233,6 +235,7 @@ class _Planner:
 class _Look:
     kind: type[AnyParams] | None  # what the parameters cell takes; None if there is none
     code: str
+    kernel: str
 
 
 def _look_at(notebook: Path) -> _Look:
@@ -241,13 +244,28 @@ def _look_at(notebook: Path) -> _Look:
     if not notebook.is_file():
         raise InputError(f"notebook {notebook} does not exist")
     try:
-        cells = nbformat.read(notebook, as_version=4).cells
-        code = [cell.source for cell in cells if cell.cell_type == "code"]
-        tagged = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+        pages = nbformat.read(notebook, as_version=4)
+        code = [cell for cell in pages.cells if cell.cell_type == "code"]
+        tagged = [cell for cell in pages.cells if "parameters" in cell.metadata.get("tags", [])]
+        kernel = pages.metadata.get("kernelspec", {}).get("name", "")
     except Exception as error:  # nbformat raises whatever its JSON and schema readers do
         told = shorten(str(error), 500)
         raise InputError(f"{notebook} is not a notebook: {told}") from error
-    return _Look(kind_of(assigned(tagged[0])) if tagged else None, code_digest(code))
+    kind = kind_of(assigned(tagged[0].source)) if tagged else None
+    return _Look(kind, code_digest([cell.source for cell in code]), kernel)
+
+
+def _check_kernel(notebook: Path, name: str) -> None:
+    """Raises `InputError` if no kernel of that name is installed."""
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    installed = sorted(KernelSpecManager().find_kernel_specs())
+    if name.lower() not in installed:  # as Jupyter compares them
+        asks = f"asks for the kernel '{name}', which is not here" if name else "names no kernel"
+        raise InputError(
+            f"{notebook.name} {asks}; there is: {', '.join(installed) or 'none'}. Choose one of "
+            "them in JupyterLab (Kernel, Change Kernel), and save the notebook"
+        )
 
 
 def _names_twice(made: Iterable[AnyParams]) -> list[str]:

@@ -1,83 +1,83 @@
 """What runs inside a warm kernel: makes it like a fresh one again. Sent there as source text.
 
-It imports nothing of the package, so that it works in any IPython kernel. `snapshot` looks at a
-fresh kernel once; `finish` after a notebook puts back what the notebook changed, and answers with
-the reasons why the kernel must not be used again; `begin` before the next one sets what depends
-on the caller: environment, folder, seeds, peaks. Each `keep_…` looks at one concern and returns
-the function that restores it; those of Python, IPython and libraries are in modules of their own
-(`reset_interpreter`, `reset_shell`, `reset_libraries`), and what goes on by itself in `reset_work`.
+It and the other `reset_….py` import nothing else of the package, so that they work in any IPython
+kernel. `snapshot` looks at a fresh kernel once; `finish` after a notebook puts back what the
+notebook changed, and answers with the reasons why the kernel must not be used again; `begin` before
+the next one sets what depends on the caller: environment, folder, seeds, peaks.
 
 It is no sandbox: what it cannot see (a library's own variables, memory written by C) stays.
 """
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import contextlib
 import ctypes
-import functools
 import gc
 import importlib
-import linecache
 import os
 import random
-import signal
 import sys
-import sysconfig
+import threading
 import time
-import types
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-Restore = Callable[[], None]
+from chatter_nb import reset_imports, reset_notes, reset_shell, reset_tables
 
 # ipykernel sets these whatever the caller's are (zmqshell.init_environment).
 _IPYKERNEL_SETS = ("TERM", "CLICOLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "PAGER", "GIT_PAGER")
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_TOLD = 3  # reasons
+_THREADS_WAIT_S = 0.5
+_HARMLESS_THREADS = ("tqdm.", "ipykernel.", "IPython.", "zmq.", "debugpy.", "_pydev", "pydevd")
+_HARMLESS_CHILDREN = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
+_KERNELS_TASKS = ("ipykernel", "tornado", "zmq", "jupyter", "IPython", "_chatter_nb")
 
-_restores: list[Restore] = []
-_baseline: dict[str, Any] = {}  # what several concerns compare with
-_parts: dict[str, Any] = {}  # the other modules by name
+_own_variables: dict[str, str] = {}
+_known_threads: set[threading.Thread] = set()
+_known_children: set[Any] = set()
+_restores: list[Callable[[], None]] = []
 reasons: list[str] = []  # of the last `finish`
 
 
-def snapshot(parts: Mapping[str, Any], launch_environ: Mapping[str, str], parent: int) -> None:
-    """Look at a fresh kernel: started by `parent` with `launch_environ`. `parts` are the modules
-    named above."""
-    _parts.update(parts)
-    _parts["reset_work"].snapshot()
-    _die_with(parent)
-    _baseline["cwd"] = os.getcwd()
-    _baseline["modules"] = dict(sys.modules)
-    _baseline["own_variables"] = {
-        name: value
+def snapshot(launch_environ: Mapping[str, str]) -> None:
+    """Look at a fresh kernel, started with `launch_environ`: whatever runs there is its own."""
+    _known_threads.update(threading.enumerate())
+    _known_children.update(_children())
+    _own_variables.update(
+        (name, value)
         for name, value in os.environ.items()
         if name in _IPYKERNEL_SETS or launch_environ.get(name) != value
-    }
-    others = ("reset_interpreter", "reset_libraries", "reset_shell")
-    keepers = [keep for name in others for keep in parts[name].KEEP]
+    )
+    roots = {os.path.realpath(folder) for folder in sys.path if folder}
+    reset_notes.fresh.update(modules=dict(sys.modules), roots=roots, cwd=os.getcwd())
+    keepers = (keep_atexit, reset_imports.keep, reset_shell.keep_comms, reset_shell.keep_shell)
     # what is registered for the end runs first, while the names are there
-    _restores[:] = [keep() for keep in (keep_atexit, *keepers, *_KEEP)]
+    _restores[:] = [keep() for keep in keepers]
 
 
 def begin(environ: Mapping[str, str], cwd: str) -> None:
     """Make the kernel what one started now, by this caller in this folder, would be."""
-    own = dict(_baseline["own_variables"])
+    own = dict(_own_variables)
     if environ.get("MPLBACKEND"):  # the kernel's own is only for callers that have none
         own.pop("MPLBACKEND", None)
     wanted = {**environ, **own}
-    for name in set(os.environ) - set(wanted):
-        del os.environ[name]
+    for name in {*os.environ, *_c_variables()} - wanted.keys():
+        os.environ.pop(name, None)
+        os.unsetenv(name)
     os.environ.update(wanted)
     os.chdir(cwd)
-    _baseline["cwd"] = os.getcwd()
+    reset_notes.fresh["cwd"] = os.getcwd()
     if hasattr(time, "tzset"):
         time.tzset()
     importlib.invalidate_caches()  # files may have come since
     random.seed()
-    _parts["reset_shell"].begin()
-    _parts["reset_libraries"].begin()
-    _forget_peak()
+    reset_shell.begin()
+    reset_tables.begin()
+    if sys.platform == "linux":  # the peak of the memory in use counts from here, as the run's own
+        with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
 
 
 def finish() -> None:
@@ -86,119 +86,32 @@ def finish() -> None:
     A kernel with work still going on is left as it is: clearing the names would break that work,
     and a kernel that is shut down lets it end, as after every notebook on a fresh kernel.
     """
-    shell, libraries, work = (_parts[f"reset_{name}"] for name in ("shell", "libraries", "work"))
-    reasons[:] = shell.faults() or libraries.faults() or work.busy(daemons=False)
+    faults = reset_shell.faults() or reset_tables.faults() or reset_imports.faults
+    reasons[:] = faults or _threads(daemons=False)
     if reasons:
         return
-    reasons.extend(_undo_patches())
+    lost = reset_notes.put_back()
     for restore in _restores:
         restore()
+    _cancel_tasks()
+    reasons.extend(reset_tables.restore())
+    for module in list(sys.modules.values()):
+        getattr(module, "__dict__", {}).get("__warm_reset__", lambda: None)()
+    reasons.extend(reason for change in lost for reason in change.reason())
+    reasons[_TOLD:] = [f"and {len(reasons) - _TOLD} more like it"] if reasons[_TOLD:] else []
+    del lost
     gc.collect()
-    reasons.extend(work.busy(daemons=True) + work.processes())
+    reasons.extend(_threads(daemons=True) + _processes())
 
 
-# -- whose code ----------------------------------------------------------------------------------
-
-_LIBRARY_FOLDERS = tuple(
-    os.path.realpath(path) + os.sep
-    for name, path in sysconfig.get_paths().items()
-    if name in ("stdlib", "platstdlib", "purelib", "platlib")
-)
-
-
-@functools.cache
-def _real(path: str) -> str:
-    return os.path.realpath(path)
-
-
-def _in_library(path: str) -> bool:
-    return (_real(path) + os.sep).startswith(_LIBRARY_FOLDERS)
-
-
-def _of_notebook(value: Any) -> bool:
-    """Whether a function, a class or an object's class was defined by the notebook."""
-    module = getattr(value, "__module__", None)
-    return _is_own(module if isinstance(module, str) else type(value).__module__)
-
-
-def _is_own(name: str) -> bool:
-    """Whether a module is the cells' or from a folder that is no library's.
-
-    A library's folder is one of Python's own, or was on the path of the fresh kernel. `chatter_nb`
-    stays wherever it is, with its models.
-    """
-    name = name.partition(".")[0]
-    if name in ("__main__", "chatter_nb") or name in _baseline["modules"]:
-        return name == "__main__"
-    folder = _container(sys.modules.get(name))
-    if folder is None or _in_library(folder):
-        return False
-    return folder == _baseline["cwd"] or folder not in _baseline["roots"]
-
-
-def _own_modules() -> set[str]:
-    """Top-level modules of the notebook's own: one in another folder must not get them."""
-    return {name for name in list(sys.modules) if "." not in name and _is_own(name)}
-
-
-def _container(module: Any) -> str | None:
-    """The folder that a top-level module was found in; None for one that has no file."""
-    with contextlib.suppress(Exception):  # anything may be in sys.modules
-        if file := getattr(module, "__file__", None):
-            return _real(os.path.dirname(os.path.dirname(file) if _is_package(module) else file))
-        if paths := list(getattr(module, "__path__", ())):
-            return _real(os.path.dirname(paths[0]))
-    return None
-
-
-def _is_package(module: Any) -> bool:
-    return hasattr(module, "__path__")
-
-
-def _undo_patches() -> list[str]:
-    """Put back functions and classes that the notebook replaced in modules by its own.
-
-    What they were is known for the modules of a fresh kernel only: reasons for the others.
-    """
-    own, unknown = {*_own_modules(), "__mp_main__"}, []  # multiprocessing's name for __main__
-    for name, module in list(sys.modules.items()):
-        if type(module) is not types.ModuleType or name.partition(".")[0] in own:
-            continue
-        for attribute, value in list(vars(module).items()):
-            if type(value) not in (types.FunctionType, type):
-                continue
-            if getattr(value, "__module__", "") not in own:
-                continue
-            if attribute in _baseline["attributes"].get(name, {}):
-                setattr(module, attribute, _baseline["attributes"][name][attribute])
-            elif name not in _baseline["modules"]:
-                unknown.append(f"put a function of its own into {name}: {attribute}")
-    return unknown
-
-
-# -- concerns, in the order of restoring ---------------------------------------------------------
-
-
-def keep_attributes() -> Restore:
-    """Functions and classes of the modules that a fresh kernel has, for `_undo_patches`."""
-    kinds = (types.FunctionType, types.BuiltinFunctionType, type)
-    _baseline["attributes"] = {
-        name: {key: value for key, value in vars(module).items() if isinstance(value, kinds)}
-        for name, module in sys.modules.items()
-        if type(module) is types.ModuleType
-    }
-    return lambda: None
-
-
-def keep_atexit() -> Restore:
+def keep_atexit() -> Callable[[], None]:
     """Functions that cells register run at the notebook's end, libraries' at the kernel's."""
-    import atexit
-
     module: Any = atexit
     register, own = atexit.register, []
 
     def recording(function: Any, *args: Any, **kwargs: Any) -> Any:
-        if _is_own(str(sys._getframe(1).f_globals.get("__name__"))) or _of_notebook(function):
+        makers = (str(sys._getframe(1).f_globals.get("__name__")), reset_notes.maker(function))
+        if any(map(reset_notes.is_own, makers)):
             own.append((function, args, kwargs))
         return register(function, *args, **kwargs)
 
@@ -212,108 +125,70 @@ def keep_atexit() -> Restore:
                 function(*args, **kwargs)
             except BaseException:  # as Python's own: told, and on with the next
                 sys.excepthook(*sys.exc_info())
-        module.register = recording
 
     return restore
 
 
-def keep_imports() -> Restore:
-    """The search path, and the modules found in folders of the notebook's own."""
-    path: list[Any] = sys.path
-    finders: list[Any] = sys.meta_path
-    hooks: list[Any] = sys.path_hooks
-    contents = [list(path), list(finders), list(hooks)]
-    _baseline["roots"] = {_real(folder) for folder in sys.path if folder}
-
-    def restore() -> None:
-        # libraries extend these too, and need it: only what is the notebook's own goes
-        extra = [p for p in sys.path if isinstance(p, str) and p and _in_library(p)]
-        path[:] = [*contents[0], *(p for p in extra if p not in contents[0])]
-        finders[:] = _without_own(sys.meta_path, contents[1])
-        hooks[:] = _without_own(sys.path_hooks, contents[2])
-        sys.path, sys.meta_path, sys.path_hooks = path, finders, hooks
-        _forget_modules()
-        sys.path_importer_cache.clear()
-        linecache.clearcache()
-
-    return restore
+def _c_variables() -> set[str]:
+    """Of the environment that processes inherit; `os.putenv` writes there alone."""
+    try:
+        entries = ctypes.POINTER(ctypes.c_char_p).in_dll(ctypes.CDLL(None), "environ")
+    except (ValueError, TypeError):  # it is kept elsewhere, as on a Mac and on Windows
+        return set()
+    return {os.fsdecode(one.partition(b"=")[0]) for one in iter(iter(entries).__next__, None)}
 
 
-def _without_own(now: Sequence[Any], base: Sequence[Any]) -> list[Any]:
-    kept = [item for item in now if item in base or not _of_notebook(item)]
-    return [*(item for item in base if item not in kept), *kept]
+# -- what a notebook leaves at work --------------------------------------------------------------
 
 
-def _forget_modules() -> None:
-    own = _own_modules()
-    for name, module in list(sys.modules.items()):
-        top = name.partition(".")[0]
-        if (top in own and top != "__main__") or module is None:
-            del sys.modules[name]
-    for name, module in _baseline["modules"].items():
-        if sys.modules.get(name) is not module:
-            sys.modules[name] = module
+def _threads(*, daemons: bool) -> list[str]:
+    """Threads of the notebook that are still working half a second later."""
+    end_s = time.monotonic() + _THREADS_WAIT_S
+    while threads := [t for t in _new_threads() if daemons or not t.daemon]:
+        if time.monotonic() > end_s:
+            return [f"left a thread running: {thread.name}" for thread in threads]
+        time.sleep(0.01)
+    return []
 
 
-def _holds(filters: Sequence[Any], one: Any) -> bool:
-    """That very filter: one for a while, or a notebook's own, may say the same as a library's."""
-    return any(kept is one for kept in filters)
+def _new_threads() -> Iterator[threading.Thread]:
+    frames = sys._current_frames()
+    for thread in set(threading.enumerate()) - _known_threads:
+        if isinstance(thread, threading._DummyThread) or reset_shell.is_of_magic(thread):
+            continue
+        if type(thread).__module__.startswith(_HARMLESS_THREADS):
+            continue
+        frame = frames.get(thread.ident or 0)
+        # a pool's worker that waits for work is in this very function, and does nothing
+        idle = frame is not None and frame.f_code.co_name == "_worker"
+        if not (idle and frame and frame.f_globals["__name__"] == "concurrent.futures.thread"):
+            yield thread
 
 
-def keep_warnings() -> Restore:
-    """Filters: those that libraries set as they are imported stay, as the libraries do."""
-    kept, show, form = list(warnings.filters), warnings.showwarning, warnings.formatwarning
-    of_libraries: list[Any] = []
-    displaced: list[Any] = []  # of them, by a notebook's that says the same
-
-    def recording(function: Any) -> Any:
-        def record(*args: Any, **kwargs: Any) -> None:
-            before = list(warnings.filters)
-            function(*args, **kwargs)
-            if _is_own(str(sys._getframe(1).f_globals.get("__name__"))):
-                gone = [f for f in before if not _holds(warnings.filters, f)]
-                displaced.extend(f for f in gone if _holds(of_libraries, f))
-            else:
-                of_libraries.extend(f for f in warnings.filters if not _holds(before, f))
-
-        return record
-
-    wrapped = recording(warnings.filterwarnings), recording(warnings.simplefilter)
-
-    def restore() -> None:
-        now = [*warnings.filters, *displaced]
-        filters = [f for f in now if _holds(of_libraries, f) and f not in kept]
-        of_libraries[:], displaced[:] = filters, ()  # the others were for a while only
-        warnings.filters[:] = [*filters, *kept]  # type: ignore[index]
-        warnings.filterwarnings, warnings.simplefilter = wrapped
-        warnings.showwarning, warnings.formatwarning = show, form
-        # what was shown once is shown again; the call has had two names
-        getattr(
-            warnings, "_filters_mutated", getattr(warnings, "_filters_mutated_lock_held", int)
-        )()
-
-    warnings.filterwarnings, warnings.simplefilter = wrapped
-    return restore
+def _children() -> list[Any]:
+    try:
+        import psutil  # ipykernel depends on it
+    except ImportError:
+        return []
+    return psutil.Process().children()
 
 
-_KEEP = (keep_attributes, keep_warnings, keep_imports)
+def _processes() -> list[str]:
+    """Processes that the notebook started and that still run; helpers of Python's own may."""
+    running = []
+    for child in set(_children()) - _known_children:
+        with contextlib.suppress(Exception):  # it may end while it is looked at
+            helps = any(helper in " ".join(child.cmdline()) for helper in _HARMLESS_CHILDREN)
+            if child.status() != "zombie" and not helps:
+                running.append(f"left a process running: {child.name()}")
+    return running
 
 
-# -- the process ---------------------------------------------------------------------------------
-
-
-def _die_with(parent: int) -> None:
-    """On Linux: end at once when the runner does, even by `kill -9`. ipykernel's own poller looks
-    once a second, and does not get to it during a long call into C."""
-    if sys.platform != "linux":
-        return
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it ended before we asked
-        os._exit(1)
-
-
-def _forget_peak() -> None:
-    """On Linux: the peak of the memory in use counts from here, so that it is the run's own."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as file:
-            file.write("5")
+def _cancel_tasks() -> None:
+    """Coroutines that the notebook left waiting on the kernel's event loop."""
+    with contextlib.suppress(RuntimeError):  # no loop runs in very old kernels
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            frame = getattr(task.get_coro(), "cr_frame", None)
+            module = frame.f_globals.get("__name__", "") if frame else ""
+            if not module.startswith(_KERNELS_TASKS):
+                task.cancel()

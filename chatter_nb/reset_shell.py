@@ -1,6 +1,6 @@
 """What a notebook can change of IPython and its widgets, and how that is put back.
 
-Runs inside a warm kernel and is sent there as source text, like `reset`, which calls it.
+Runs inside a warm kernel, like `reset`.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from pathlib import Path
@@ -31,55 +32,71 @@ def faults() -> list[str]:
     return ["ended the kernel by exit()"] if shell.exit_now else []
 
 
+def is_of_magic(thread: threading.Thread) -> bool:
+    """`%%bash` keeps an event loop at work in a thread, for the next `%%bash`."""
+    shell: Any = get_ipython()
+    loop = getattr(getattr(thread, "_target", None), "__self__", None)
+    magics = shell.magics_manager.registry.values()
+    return loop is not None and any(getattr(one, "event_loop", None) is loop for one in magics)
+
+
 def keep_shell() -> Restore:
     """Names, In, Out, counters, and everything that a cell can register or configure."""
     global _first_folder
     shell: Any = get_ipython()
     _first_folder = (shell.history_manager.dir_hist or [Path()])[0]
-    parts = [*shell.configurables, shell.display_formatter.mimebundle_formatter]
-    parts += [shell.display_formatter.ipython_display_formatter]
-    parts += shell.display_formatter.formatters.values()
-    restore_settings = _keep_settings(dict.fromkeys(parts))
-    lists = [(held, list(held)) for held in _lists(shell)]
-    dicts = [(held, dict(held)) for held in _dicts(shell)]
-    events = {name: list(called) for name, called in shell.events.callbacks.items()}
-    names, hidden = dict(shell.user_ns), dict(shell.user_ns_hidden)
-    plain = {name: getattr(shell, name) for name in ("custom_exceptions", "CustomTB")}
-    traceback_mode = shell.InteractiveTB.mode
-    replaced, flags = set(vars(shell)), shell.compile.flags
-    configurables, extensions = list(shell.configurables), set(shell.extension_manager.loaded)
+    formatters = _formatters(shell)
+    settings = dict.fromkeys([*shell.configurables, *formatters])
+    restore_settings = _keep_settings(settings)
     magics = {kind: dict(table) for kind, table in shell.magics_manager.magics.items()}
+    contents = [(held, held.copy()) for held in _contents(shell, formatters)]
+    names = dict(shell.user_ns)
+    plain = {name: getattr(shell, name) for name in ("custom_exceptions", "CustomTB")}
+    mode, flags, attributes = shell.InteractiveTB.mode, shell.compile.flags, set(vars(shell))
+    extensions = set(shell.extension_manager.loaded)
 
     def restore() -> None:
         for name in set(shell.extension_manager.loaded) - extensions:
             with contextlib.suppress(Exception):  # many cannot be unloaded; the rest is done here
                 shell.extension_manager.unload_extension(name)
         shell.extension_manager.loaded = set(extensions)
-        for name in (
-            set(vars(shell)) - replaced
-        ):  # methods of an object's own, such as showtraceback
-            if callable(vars(shell)[name]) and hasattr(type(shell), name):
-                delattr(shell, name)
-        shell.configurables[:] = configurables
-        for held, content in lists:
-            held[:] = content
-        for table, entries in dicts:
-            table.clear()
-            table.update(entries)
-        for name, called in events.items():
-            shell.events.callbacks[name][:] = called
+        for name in set(vars(shell)) - attributes:  # such as a showtraceback of its own
+            delattr(shell, name)
         restore_settings()
-        for name, value in plain.items():
-            setattr(shell, name, value)
-        shell.InteractiveTB.set_mode(traceback_mode)
+        vars(shell).update(plain)
+        shell.InteractiveTB.set_mode(mode)
         shell.compile.flags = flags  # `from __future__ import …`
-        _restore_magics(shell, magics)
+        for kind, table in shell.magics_manager.magics.items():
+            # IPython loads its own on first use: those are not the notebook's
+            loaded = {
+                n: magic for n, magic in table.items() if n in magics[kind] and _is_its(magic)
+            }
+            table.clear()
+            table.update(magics[kind] | loaded)
         _forget_names(shell)
-        for name in set(names) - set(shell.user_ns):  # `_`, and what every module has
-            shell.user_ns[name] = names[name]
-        shell.user_ns_hidden.update(hidden)
+        shell.user_ns.update(names)  # `_`, what every module has, and what `%who` passes over
+        for held, content in contents:
+            held.clear()
+            (held.extend if isinstance(held, list) else held.update)(content)
 
     return restore
+
+
+def _formatters(shell: Any) -> list[Any]:
+    display = shell.display_formatter
+    others = [display.mimebundle_formatter, display.ipython_display_formatter]
+    return [*display.formatters.values(), *others]
+
+
+def _contents(shell: Any, formatters: list[Any]) -> list[Any]:
+    """The lists and dicts in which cells register something."""
+    manager = shell.input_transformer_manager
+    lists = [manager.cleanup_transforms, manager.line_transforms, manager.token_transformers]
+    lists += [shell.input_transformers_post, shell.ast_transformers, shell.configurables]
+    kinds = ("type_printers", "singleton_printers", "deferred_printers")
+    dicts = [getattr(formatter, kind) for formatter in formatters for kind in kinds]
+    dicts += [shell.display_formatter.formatters, shell.user_ns_hidden]
+    return [*lists, *shell.events.callbacks.values(), *dicts]
 
 
 def _keep_settings(parts: Iterable[Any]) -> Restore:
@@ -93,48 +110,25 @@ def _keep_settings(parts: Iterable[Any]) -> Restore:
                 config.update(deepcopy(entries))
             if part.config is not config:
                 part.config = config
-            _set(part, values)
+            for name, value in values.items():
+                with contextlib.suppress(Exception):  # some can be set at the start only
+                    if getattr(part, name) != value:
+                        setattr(part, name, _copy(value))
 
     return restore
 
 
 def _settings(part: Any) -> dict[str, Any]:
-    copies = (list, dict, set)
-    values = {name: getattr(part, name) for name in part.traits(config=True)}
-    return {n: v.copy() if isinstance(v, copies) else v for n, v in values.items()}
+    return {name: _copy(getattr(part, name)) for name in part.traits(config=True)}
 
 
-def _set(part: Any, values: dict[str, Any]) -> None:
-    for name, value in values.items():
-        with contextlib.suppress(Exception):  # some can be set at the start only
-            if getattr(part, name) != value:
-                setattr(part, name, value.copy() if hasattr(value, "copy") else value)
+def _copy(value: Any) -> Any:
+    return value.copy() if isinstance(value, list | dict | set) else value
 
 
-def _lists(shell: Any) -> list[list[Any]]:
-    manager = shell.input_transformer_manager
-    lists = [manager.cleanup_transforms, manager.line_transforms, manager.token_transformers]
-    return [*lists, shell.input_transformers_post, shell.ast_transformers]
-
-
-def _dicts(shell: Any) -> list[dict[Any, Any]]:
-    display = shell.display_formatter
-    formatters = [*display.formatters.values()]
-    formatters += [display.mimebundle_formatter, display.ipython_display_formatter]
-    kinds = ("type_printers", "singleton_printers", "deferred_printers")
-    return [getattr(one, kind) for one in formatters for kind in kinds]
-
-
-def _restore_magics(shell: Any, kept: dict[str, dict[str, Any]]) -> None:
-    """IPython loads its own on first use: those are not the notebook's."""
-    for kind, table in shell.magics_manager.magics.items():
-        for name, magic in list(table.items()):
-            module = str(getattr(magic, "__module__", None) or type(magic).__module__)
-            if name not in kept[kind]:
-                del table[name]
-            elif not module.startswith(("IPython.", "ipykernel.")):
-                table[name] = kept[kind][name]
-        table.update({name: magic for name, magic in kept[kind].items() if name not in table})
+def _is_its(magic: Any) -> bool:
+    module = getattr(magic, "__module__", None) or type(magic).__module__
+    return str(module).startswith(("IPython.", "ipykernel."))
 
 
 def _forget_names(shell: Any) -> None:
@@ -149,8 +143,6 @@ def _forget_names(shell: Any) -> None:
     shell.last_execution_result = None
     shell.set_next_input("", replace=True)
     shell.payload_manager.clear_payload()
-    for name in ("pylab_gui_select", "_saved_rcParams", "_last_traceback"):
-        vars(shell).pop(name, None)
     if shell.kernel.eventloop is not None:
         shell.enable_gui(None)
 
@@ -159,23 +151,17 @@ def keep_comms() -> Restore:
     """Widgets and what connects them with a page."""
     shell: Any = get_ipython()
     manager: Any = shell.kernel.comm_manager  # ipykernel before 6.18 has no package `comm`
-    targets = dict(manager.targets)
+    targets, control = dict(manager.targets), "jupyter.widget.control"
 
     def restore() -> None:
-        widgets = sys.modules.get("ipywidgets")
-        if widgets is not None:
+        if widgets := sys.modules.get("ipywidgets"):
             widgets.Widget.close_all()
-            targets.setdefault(
-                "jupyter.widget.control", manager.targets.get("jupyter.widget.control")
-            )
-        for one in list(manager.comms.values()):
+            targets.setdefault(control, manager.targets.get(control))
+        for comm in list(manager.comms.values()):
             with contextlib.suppress(Exception):
-                one.close()
+                comm.close()
         manager.comms.clear()
         manager.targets.clear()
         manager.targets.update({name: made for name, made in targets.items() if made})
 
     return restore
-
-
-KEEP = (keep_comms, keep_shell)

@@ -20,7 +20,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from string import Template
-from time import monotonic
+from time import monotonic, time
 from typing import Any, TypeVar
 
 from jupyter_client.asynchronous.client import AsyncKernelClient
@@ -30,17 +30,43 @@ from nbclient.exceptions import DeadKernelError
 
 T = TypeVar("T")
 
+_PREFIX, _LOCK = "warm-", "lock"  # of a kernel's folder in TMPDIR, and of the file in it
+_YOUNG_S = 60.0  # so long a folder may be without its lock yet
+
 _SOCKET_PATH_MOST = 100  # bytes; the least that a system takes is 104, with our "-ipc-1" in it
 _RESET_MOST_S, _REPLY_MOST_S = 60.0, 10.0
 _LOOK_S = 0.5  # how often a kernel that does not answer is looked at
-_SOURCES = tuple(f"reset{part}" for part in ("_interpreter", "_libraries", "_shell", "_work", ""))
-_MODULE = "_chatter_nb_reset"
+_RESET = ("notes", "tables", "imports", "shell")  # each may import those before it
+_SOURCES = (*(f"reset_{part}" for part in _RESET), "reset")
 # No database: two runners would share it, and leaving a session writes to the next notebook.
 _ARGUMENTS = ("--HistoryManager.enabled=False",)
 
 
+# PR_SET_PDEATHSIG outlives exec. Who became the parent before we asked is not the runner.
+_DIE_WITH_PARENT = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
+if os.getppid() == int(sys.argv[1]):
+    os.execvp(sys.argv[2], sys.argv[2:])
+"""
+
+
 class ResetError(Exception):
     """The kernel could not be made like a fresh one; the message says why."""
+
+
+class _Manager(AsyncKernelManager):
+    """Starts a kernel that ends when its runner does, from its first moment on.
+
+    ipykernel's own poller looks once a second, waits for a parent with the number 1, and does not
+    get to it during a long call into C. Only Linux can do better.
+    """
+
+    def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
+        command = super().format_kernel_cmd(extra_arguments)
+        if sys.platform != "linux":
+            return command
+        return [sys.executable, "-ISc", _DIE_WITH_PARENT, str(os.getpid()), *command]
 
 
 class KernelThread:
@@ -94,8 +120,10 @@ class WarmKernel:
         self.reused = False
         self._unknown = ""  # why its state could not be noted
         self.language_info: dict[str, Any] = {}
-        self._folder = Path(tempfile.mkdtemp(prefix="warm-"))
-        self.manager = AsyncKernelManager(
+        sweep()
+        self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        self._lock = _locked(self._folder / _LOCK)
+        self.manager = _Manager(
             kernel_name=name,
             transport=_transport(self._folder),
             connection_file=str(self._folder / "k.json"),
@@ -113,6 +141,7 @@ class WarmKernel:
         arguments = [*_ARGUMENTS, *self.extra_arguments]
         await self.manager.start_kernel(extra_arguments=arguments, cwd=cwd)
         self.client = self.manager.client()
+        self.client.context.RCVHWM = 0  # a cell prints faster than we read: else that is dropped
         self.client.start_channels(hb=False, stdin=False)  # is_alive asks the process
         await self.client.wait_for_ready(timeout=timeout_s)
         self.client.allow_stdin = False
@@ -213,9 +242,37 @@ class WarmKernel:
             self.client.stop_channels()
             self.client.context.destroy(linger=0)
         shutil.rmtree(self._folder, ignore_errors=True)
+        if self._lock is not None:
+            os.close(self._lock)
 
 
-_CALL = f"__import__('sys').modules['{_MODULE}']"
+def sweep() -> None:
+    """Remove the folders of runners that were killed; each held a lock while it lived."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):  # another's, or another sweeps it
+            lock = _locked(folder / _LOCK) if time() - folder.stat().st_mtime > _YOUNG_S else None
+            if lock is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(lock)
+
+
+def _locked(path: Path) -> int | None:
+    """A descriptor that holds a lock on a file; None if another process holds it, or on Windows."""
+    if sys.platform == "win32":
+        return None
+    import fcntl
+
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+_PACKAGE = "_chatter_nb"  # in the kernel, where the real one may be as well
+_CALL = f"__import__('sys').modules['{_PACKAGE}.reset']"
 
 # Variables that a process or a library reads once: after a change only a fresh kernel has it.
 READ_ONCE = (
@@ -244,17 +301,19 @@ def _transport(folder: Path) -> str:
 
 def _bootstrap(sources: Mapping[str, str], environ: Mapping[str, str]) -> str:
     """Code that makes modules of the sources, and lets them look at the kernel."""
+    own = {n: s.replace("from chatter_nb", f"from {_PACKAGE}") for n, s in sources.items()}
     return f"""exec({_BOOTSTRAP!r}, {{
-        "sources": {dict(sources)!a}, "environ": {dict(environ)!a},
-        "parent": {os.getpid()}, "module": {_MODULE!r}}})"""
+        "sources": {own!a}, "environ": {dict(environ)!a}, "package": {_PACKAGE!r}}})"""
 
 
 _BOOTSTRAP = """
 import sys, types
-made = {}
+sys.modules[package] = types.ModuleType(package)
 for name, source in sources.items():
-    made[name] = types.ModuleType(module if name == "reset" else f"{module}_{name}")
-    exec(compile(source, f"<{name}>", "exec", dont_inherit=True), made[name].__dict__)
-sys.modules[module] = made["reset"]
-made["reset"].snapshot(made, environ, parent)
+    module = sys.modules[f"{package}.{name}"] = types.ModuleType(f"{package}.{name}")
+    setattr(sys.modules[package], name, module)
+    # Python leaves importlib's frames out of tracebacks, and so those of who looks at imports.
+    place = "<frozen importlib._bootstrap>" if name == "reset_imports" else f"<{name}>"
+    exec(compile(source, place, "exec", dont_inherit=True), vars(module))
+module.snapshot(environ)
 """

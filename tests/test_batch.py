@@ -120,6 +120,31 @@ def test_a_notebook_that_is_none_is_told(plan, name, told):
 
 
 @pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ({"name": "julia-1.9", "display_name": "Julia"}, "asks for the kernel 'julia-1.9'"),
+        ({"name": "chatter", "display_name": "Mine", "language": "python"}, "kernel 'chatter'"),
+        (None, "speak.ipynb names no kernel"),
+    ],
+)
+def test_a_notebook_whose_kernel_is_not_here_is_told_before_a_run(project, plan, spec, told):
+    """With the kernels that there are; Jupyter does not tell capitals from small letters."""
+    path = project / "speak.ipynb"
+    pages = nbformat.read(path, as_version=4)
+    pages.metadata.kernelspec = {"name": "Python3", "display_name": "Python 3"}
+    nbformat.write(pages, path)
+    assert states(plan()) == ["to do"] * 4
+    del pages.metadata["kernelspec"]
+    pages.metadata.update({"kernelspec": spec} if spec else {})
+    nbformat.write(pages, path)
+    with pytest.raises(InputError, match=told) as caught:
+        plan()
+    assert "there is: " in str(caught.value)
+    assert "python3" in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
     ("values", "told"),
     [
         ({"files": ()}, "there is nothing to run"),

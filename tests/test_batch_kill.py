@@ -13,6 +13,7 @@ import psutil
 import pytest
 from test_batch import SLOWLY, SPEAK, wavs, write_notebook
 
+from chatter_nb import warm_kernel
 from chatter_nb.batch import plan_batch, run_batch
 from chatter_nb.batchparams import BatchParams
 from chatter_nb.runs import RunFolder
@@ -108,3 +109,39 @@ def test_a_batch_killed_at_twenty_moments_is_whole_after_resuming(project, targe
         kept, wanted = (sorted(p.name for p in f.glob(".chunks/*/*.npy")) for f in (out, whole))
         assert kept == wanted
         assert not list(out.glob("*/.*.part*"))
+
+
+# A child subreaper gets the orphans of its children, as a container's first process may be one.
+REAPER = """
+import ctypes, os, subprocess, sys, time
+import psutil
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+runner = subprocess.Popen([sys.executable, "-c", sys.argv[1]])
+def kernels():
+    return [c for c in psutil.Process(runner.pid).children() if "ipykernel" in str(c.cmdline())]
+while not kernels(): time.sleep(0.001)
+runner.kill()
+runner.wait()
+os.wait()  # for the kernel
+"""
+RUNNER = "import test_warm; test_warm.run('import time; time.sleep(600)')"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere ipykernel looks once a second")
+def test_a_kernel_ends_whose_runner_died_in_its_first_moment(tmp_path, monkeypatch):
+    """Also where orphans do not get the parent 1, and the next runner sweeps the folder."""
+    environ = os.environ | {"TMPDIR": str(tmp_path)}
+    paths = [str(Path(__file__).parent), *sys.path]
+    environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    command = [sys.executable, "-c", REAPER, RUNNER]
+    subprocess.run(command, env=environ, timeout=100, check=True)
+    assert len(list(tmp_path.glob("warm-*"))) == 1
+    (tmp_path / "warm-living").mkdir()
+    lock = warm_kernel._locked(tmp_path / "warm-living" / "lock")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    warm_kernel.sweep()  # they are too young
+    assert len(list(tmp_path.glob("warm-*"))) == 2
+    monkeypatch.setattr(warm_kernel, "_YOUNG_S", -1.0)
+    warm_kernel.sweep()
+    assert [path.name for path in tmp_path.glob("warm-*")] == ["warm-living"]
+    os.close(lock)
