@@ -81,9 +81,8 @@ def _loggers(logging: Any) -> dict[str, Any]:
 def _write_loggers(logging: Any, value: dict[str, Any]) -> None:
     for name in _loggers(logging):  # those that a notebook has made are like new ones
         one = logging.getLogger(name)
-        level, handlers, filters, one.propagate, one.disabled = value.get(
-            name, (0, [], [], True, False)
-        )
+        state = value.get(name, (0, [], [], True, False))
+        level, handlers, filters, one.propagate, one.disabled = state
         for handler in [h for h in one.handlers if h not in handlers]:
             handler.close()  # a file that the notebook logged to
         one.setLevel(level)
@@ -162,36 +161,29 @@ _ROWS = (
     *_calls("torch", "get_deterministic_debug_mode set_deterministic_debug_mode"),
     *_calls("torch", "get_float32_matmul_precision set_float32_matmul_precision"),
     *_values("torch.backends.cudnn", "enabled", "benchmark", "deterministic", "allow_tf32"),
-    *_values("torch.backends.cuda", "matmul.allow_tf32"),
-    *_values("torch.backends.mkldnn", "enabled", "deterministic"),
+    *_values("torch.backends", "cuda.matmul.allow_tf32", "mkldnn.enabled", "mkldnn.deterministic"),
 )  # fmt: skip
 
-_ONCE = {
-    "os": ("nice",),
-    "sys": ("addaudithook",),
-    "resource": ("setrlimit",),
-    "torch": ("set_num_interop_threads",),
-    "torch.distributed": ("init_process_group",),
-}
+_ONCE = {"os": "nice", "sys": "addaudithook", "resource": "setrlimit"}
+_ONCE |= {"torch": "set_num_interop_threads", "torch.distributed": "init_process_group"}
 
 
 def record_calls() -> None:
     """Of what can be done once, before its module is noted."""
     for name in _ONCE.keys() & sys.modules.keys() - _recorded:
         _recorded.add(name)
-        for function in [f for f in _ONCE[name] if hasattr(sys.modules[name], f)]:
-            _record(sys.modules[name], function)
+        function = getattr(sys.modules[name], _ONCE[name], None)
+        if function is not None:
+            setattr(sys.modules[name], _ONCE[name], _recording(function, f"{name}.{_ONCE[name]}"))
 
 
-def _record(module: Any, name: str) -> None:
-    function = getattr(module, name)
-
+def _recording(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     @functools.wraps(function)
     def record(*args: Any, **kwargs: Any) -> Any:
-        _called.append(f"called {module.__name__}.{name}, which a process can do once")
+        _called.append(f"called {name}, which a process can do once")
         return function(*args, **kwargs)
 
-    setattr(module, name, record)
+    return record
 
 
 def note(modules: Collection[str]) -> None:
@@ -299,15 +291,10 @@ def _reset_tqdm(tqdm: Any) -> None:
     tqdm.tqdm._instances.clear()  # a bar left open would push the next one down
 
 
-def _reset_torch(torch: Any) -> None:
-    torch.set_default_device(None)
-    torch.set_printoptions(profile="default")
-
-
-_RESETS: dict[str, Callable[[Any], None]] = {
-    "faulthandler": lambda faulthandler: faulthandler.cancel_dump_traceback_later(),
+_RESETS: dict[str, Callable[[Any], Any]] = {
+    "faulthandler": lambda m: m.cancel_dump_traceback_later(),
     "matplotlib": _reset_matplotlib,
     "pandas": _reset_pandas,
     "tqdm": _reset_tqdm,
-    "torch": _reset_torch,
+    "torch": lambda m: [m.set_default_device(None), m.set_printoptions(profile="default")],
 }

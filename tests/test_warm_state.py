@@ -83,6 +83,7 @@ LEAKS |= {
 FRESH = ("torch_interop_threads", "tqdm_pandas")  # only a fresh kernel forgets these
 SLOW = ("magic_error_without_output", "odd_text", "display", "tags", "much_output", "sysexit0")
 SLOW += ("sysexit1", "sysexit_text", "equals_in_string", "threads_output")
+SLOW += ("input", "asyncio", "autoreload", "magics")
 DEAD = ("kernel_dies", "timeouts")  # Papermill's own engine leaves their cells "completed"
 
 
