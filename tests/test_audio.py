@@ -58,12 +58,15 @@ def test_over_full_scale_is_clipped_and_told(tmp_path):
 
 
 def test_a_folder_in_the_files_place_is_told(tmp_path):
-    (tmp_path / "a.wav").mkdir()
+    """Before a sample is written, and where it came meanwhile."""
     with AudioWriter(tmp_path, "a", ["wav"], sample_rate=RATE) as writer:
         writer.write(tone())
         writer.finish()
-        with pytest.raises(OutputError, match=r"cannot write .*a\.wav: a folder is in its place"):
+        (tmp_path / "a.wav").mkdir()
+        with pytest.raises(OutputError, match=r"cannot write .*a\.wav"):
             writer.commit()
+    with pytest.raises(OutputError, match=r"cannot write .*a\.wav: a folder is in its place"):
+        AudioWriter(tmp_path, "a", ["wav"], sample_rate=RATE)
 
 
 def test_nothing_is_in_place_before_commit_and_nothing_left_without(tmp_path):

@@ -280,14 +280,16 @@ def test_a_stream_that_breaks_off_is_seen_to_be_unfinished(tmp_path):
     """The server ends: its client has what was made, and an error instead of an end."""
     with (
         serving(tmp_path, "--engine", "hibari") as server,
-        httpx.stream("POST", f"{server.url}{SPEECH}", json=speech_body(ENDLESS)) as answer,
+        httpx.stream(
+            "POST", f"{server.url}{SPEECH}", json=speech_body(ENDLESS), timeout=600
+        ) as answer,
     ):
         pieces = answer.iter_raw()
         assert next(pieces)
         server.process.terminate()
         with pytest.raises(httpx.RemoteProtocolError):
             list(pieces)
-        server.process.wait(10)
+        server.process.wait(300)
 
 
 @pytest.mark.slow
@@ -296,13 +298,13 @@ def test_events_that_break_off_end_in_one_that_says_so(tmp_path):
     body = speech_body(ENDLESS, stream_format="sse")
     with (
         serving(tmp_path, "--engine", "hibari") as server,
-        httpx.stream("POST", f"{server.url}{SPEECH}", json=body) as answer,
+        httpx.stream("POST", f"{server.url}{SPEECH}", json=body, timeout=600) as answer,
     ):
         lines = (line for line in answer.iter_lines() if line)
         assert "speech.audio.delta" in next(lines)
         server.process.terminate()
         *_, last = lines
-        server.process.wait(10)
+        server.process.wait(300)
     told = json.loads(last.removeprefix("data: "))
     assert (told["type"], told["code"]) == ("error", "shutting_down")
 

@@ -100,7 +100,7 @@ def plain(value) -> str:
         return text
     numbers = r"0x[0-9a-f]{6,}|ipykernel_\d+/\d+|\b[0-9a-f]{32}\b|Task-\d+|events\(\d+"
     text = re.sub(numbers, "…", text)
-    text = re.sub(r"\b[\d.]{1,12} ?(ns|[µμ]s|ms|s)\b", "time", text)
+    text = re.sub(r"\b[\d.]{1,12}(e[+-]?\d+)? ?(ns|[µμ]s|ms|s)\b", "time", text)
     return re.sub(r"/tmp/[\w./-]+", "path", text)
 
 

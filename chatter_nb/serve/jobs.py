@@ -8,6 +8,7 @@ plans it; one that ended its server twice, and no chunk came of it, is set aside
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -82,6 +83,8 @@ class Jobs:
         self._folder = service.settings.outputs / FOLDER
         self._tasks: dict[str, Task[Speech]] = {}  # those in line or in hand
         self._steps: dict[str, Progress] = {}
+        # A job's file is changed by requests and by the worker: none may undo the other's change.
+        self._changing = threading.Lock()
 
     def add(self, values: Mapping[str, Any]) -> Job:
         """Take a job. Raises for parameters that do not hold, and `Problem` 429 for too many.
@@ -230,8 +233,10 @@ class Jobs:
             self._note(name, "failed", str(problem))
 
     def _note(self, name: str, how: Status | None, error: str | None = None) -> None:
-        asked = self._read(name)
-        if asked and not asked.ended:
+        with self._changing:
+            asked = self._read(name)
+            if not asked or asked.ended:
+                return
             told: dict[str, Any] = {"ended": how, "error": error, "tries": 0}
             if step := self._steps.get(name):
                 told |= {"done": step.done, "total": step.total, "audio_s": step.audio_s}
@@ -242,9 +247,10 @@ class Jobs:
 
     def _count(self, name: str) -> None:
         """On the worker's thread, before the text is planned: it may be the server's end."""
-        if asked := self._read(name):
-            asked = self._counted(name, asked)
-            self._write(name, asked.model_copy(update={"tries": asked.tries + 1}))
+        with self._changing:
+            if asked := self._read(name):
+                asked = self._counted(name, asked)
+                self._write(name, asked.model_copy(update={"tries": asked.tries + 1}))
 
     def _counted(self, name: str, asked: _Asked) -> _Asked:
         """With the tries since a chunk was last added to those that are kept."""
@@ -256,10 +262,11 @@ class Jobs:
 
     def _uncount(self, name: str) -> None:
         """The server ends in order: that is no fault of the job."""
-        asked = self._read(name)
-        if asked and asked.tries and not asked.ended:
-            with suppress(ChatterError):
-                self._write(name, asked.model_copy(update={"tries": 0}))
+        with self._changing:
+            asked = self._read(name)
+            if asked and asked.tries and not asked.ended:
+                with suppress(ChatterError):
+                    self._write(name, asked.model_copy(update={"tries": 0}))
 
     def _names(self) -> Iterator[str]:
         return (path.stem for path in self._folder.glob("*.json") if is_name(path.stem))
