@@ -27,6 +27,8 @@ _SKIPPED = {"__main__", "__mp_main__", "sys", "builtins", "getpass"}
 # What these put elsewhere is put back; other libraries may keep account of what they have patched.
 _FORGETFUL = {*getattr(sys, "stdlib_module_names", sys.builtin_module_names)}
 _FORGETFUL |= {"", "IPython", "ipykernel", "matplotlib_inline"}
+# Libraries that extend another for themselves, at work and not at import: (whose code, where).
+_EXTEND = {("transformers", "torch")}
 _LIBRARY_FOLDERS = tuple(
     os.path.realpath(path) + os.sep
     for name, path in sysconfig.get_paths().items()
@@ -150,8 +152,8 @@ class _Change:
 
     def _is_foreign(self) -> bool:
         """Whether a third library's code stands here, which may keep account of that."""
-        top = maker(self.new).partition(".")[0]
-        at_home = top == self.space.label.partition(".")[0]
+        top, home = (name.partition(".")[0] for name in (maker(self.new), self.space.label))
+        at_home = top == home or (top, home) in _EXTEND
         return not (at_home or top in _FORGETFUL or is_own(top))
 
     def put_back(self) -> bool:
