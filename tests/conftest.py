@@ -11,6 +11,11 @@ import pytest
 from chatter_nb.params import SpeakParams
 from chatter_nb.speak import Speech, generate_tts
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Two workers on two cores: threads of torch that wait for each other would spin, and a run of
+    # 4 s would take 19. Kernels and servers that a test starts inherit it.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).resolve().parents[1]
 OZ = ROOT / "params" / "texts" / "oz_the_cyclone.txt"
 

@@ -67,13 +67,13 @@ def calls(folder) -> list[str]:
 
 
 @pytest.mark.slow
-def test_twenty_runs_load_the_model_once_and_encode_each_voice_once(batch, tmp_path):
+def test_eight_runs_load_the_model_once_and_encode_each_voice_once(batch, tmp_path):
     """Counted in the kernel; and again in fresh kernels, a few of them give the same bytes."""
-    report, runs = batch(20)
+    report, runs = batch(8)
     assert report.status == "ok", str(report)
     assert sorted(calls(tmp_path)) == ["encode", "encode", "load"]
     (tmp_path / "calls.txt").unlink()
-    fresh, other = batch(20, "fresh", fresh_kernels=True, limit=2)
+    fresh, other = batch(8, "fresh", fresh_kernels=True, limit=2)
     assert fresh.status == "ok", str(fresh)
     assert calls(tmp_path).count("load") == 2
     made = wavs(other)

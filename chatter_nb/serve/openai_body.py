@@ -110,7 +110,8 @@ class Order:
 def body_schema(text_chars: int) -> dict[str, Any]:
     """The schema of a body, with the engines' own knobs."""
     schema, ours = SpeechBody.model_json_schema(), SpeakParams.model_json_schema()["properties"]
-    schema["properties"] |= {name: ours[name] for name in ENGINE_FIELDS}
+    null = {"type": "null"}
+    schema["properties"] |= {name: {"anyOf": [ours[name], null]} for name in ENGINE_FIELDS}
     schema["properties"]["input"]["maxLength"] = text_chars
     return schema
 
