@@ -21,6 +21,7 @@ INSTALL_RAY = "pip install -c constraints.txt -e '.[ray]'"
 _HERE = ("", "local")  # addresses that mean a cluster of this machine's own
 _STORE_BYTES = 80 * 2**20  # Ray's least: only outcomes travel, results go through the folder
 _KNOCK_S = 10.0
+_STARTS, _TOO_SLOW = 5, "timed out during startup"
 _PRINTS = "_worker_logs_enabled"  # a name of Ray's own; without it, it prints as ever
 _PICK_MOST_S = 600.0  # a cluster that grows on demand takes minutes
 
@@ -75,10 +76,28 @@ def _connect(params: BatchParams) -> None:
         settings["num_cpus"] = max(os.cpu_count() or 1, params.workers)
     try:
         _knock(params.ray_address)
-        import_ray().init(**settings, log_to_driver=False, logging_level=logging.ERROR)
+        start(**settings)
     except (OSError, ImportError, RuntimeError, ValueError) as error:
         where = f"at {params.ray_address}" if params.ray_address else "on this machine"
         raise UnavailableError(f"no Ray cluster {where}: {last_line(error)}") from error
+
+
+def start(**settings: Any) -> None:
+    """`ray.init`, and again where its 30 s are over before a busy machine has started all of it.
+
+    Ray has no setting for them. Raises what `ray.init` raises, and `RuntimeError` if it is too slow
+    every time.
+    """
+    ray = import_ray()
+    for _ in range(_STARTS):
+        try:
+            ray.init(**settings, log_to_driver=False, logging_level=logging.ERROR)
+            return
+        except Exception as error:  # that very class is raised
+            if _TOO_SLOW not in str(error):
+                raise
+            ray.shutdown()
+    raise RuntimeError(f"it did not start within 30 s, {_STARTS} times: the machine is too busy")
 
 
 def _knock(address: str) -> None:

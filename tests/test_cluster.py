@@ -45,17 +45,35 @@ TELL = "pathlib.Path(outputs_dir, f'{run_name}.gpu').write_text(os.environ['CUDA
 def ray_here():
     """Ray of this machine, with two GPUs in its books."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    ray.init(
+    machines.start(
         address="local",
         num_cpus=2,
         num_gpus=2,
         include_dashboard=False,
-        log_to_driver=False,
-        logging_level="ERROR",
         object_store_memory=80 * 2**20,
     )
     yield
     ray.shutdown()
+
+
+@pytest.mark.parametrize("slow_starts", [1, 5])
+def test_ray_is_started_again_where_a_busy_machine_was_too_slow(monkeypatch, slow_starts):
+    starts = []
+
+    def init(**settings):
+        starts.append(settings)
+        if len(starts) <= slow_starts:
+            raise Exception("The current node timed out during startup. This could happen because")
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    if slow_starts == 5:
+        with pytest.raises(RuntimeError, match="within 30 s, 5 times"):
+            machines.start(num_cpus=2)
+    else:
+        machines.start(num_cpus=2)
+    assert len(starts) == min(slow_starts + 1, 5)
+    assert all(settings["num_cpus"] == 2 for settings in starts)
 
 
 @pytest.fixture
