@@ -284,7 +284,7 @@ def test_the_command_says_what_it_did(cli, tmp_path):
     place = ("-p", f"outputs_dir={tmp_path}", "-p", "engine=world")
     done = cli("convert", "-f", "params/convert.yaml", *place, check=0)
     assert "engine: world (asked for), voice target, seed 0" in done.stdout
-    assert "world converted 24.5 s of audio" in done.stdout
+    assert "world converted 24.4 s of audio" in done.stdout
     args = ("convert", "-f", "params/convert.yaml", *place, "--json")
     record = json.loads(cli(*args, check=0).stdout)
     assert [window["cached"] for window in record["windows"]] == [True] * 4

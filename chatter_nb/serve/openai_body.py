@@ -67,7 +67,8 @@ def _any_of(*schemas: dict[str, Any]) -> WithJsonSchema:
 
 
 _TEXT = {"type": "string"}
-_VOICE = {"type": "object", "properties": {"id": _TEXT}, "required": ["id"]}
+_ID = {"type": ["string", "null"]}
+_VOICE = {"type": "object", "properties": {"id": _ID}, "required": ["id"]}
 
 Format = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
 _FormatName = Annotated[Format | None, BeforeValidator(_word), _any_of(_TEXT)]
