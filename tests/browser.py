@@ -33,6 +33,7 @@ def browser_page(
     needs_browser()
     faults: list[str] = []
     with lab.browser_page(width=width, height=height, color_scheme=color_scheme) as page:
+        page.context.set_default_timeout(300_000)  # ms; for an event, however busy the machine
         page.on("pageerror", lambda error: faults.append(str(error)))
         yield page
     assert not faults, f"scripts on the page failed: {faults}"

@@ -81,7 +81,7 @@ def _served(env: Path, folder: Path, surroundings: dict[str, str]) -> Iterator[t
 
 
 def _wait_for(address: str, server: subprocess.Popen) -> None:
-    end_s = time.monotonic() + 60
+    end_s = time.monotonic() + 600
     while time.monotonic() < end_s and server.poll() is None:
         try:
             urllib.request.urlopen(address, timeout=10).close()

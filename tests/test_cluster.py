@@ -132,7 +132,7 @@ def processes(*marks: str) -> list[psutil.Process]:
 
 
 def wait_for(find: Callable[[str], Iterable[Path]], pattern: str, count: int) -> None:
-    end_s = time.monotonic() + 240
+    end_s = time.monotonic() + 600
     while len(list(find(pattern))) < count:
         assert time.monotonic() < end_s, f"no {pattern}"
         time.sleep(0.05)

@@ -112,7 +112,7 @@ def start_speaking(folder: Path) -> subprocess.Popen:
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    until = time.monotonic() + 60
+    until = time.monotonic() + 600
     while len(list(folder.glob(".chunks/??/*.npy"))) < 5:  # renamed into place last
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < until
