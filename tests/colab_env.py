@@ -256,7 +256,7 @@ def kernel(env: Path, content: Path) -> Iterator[Callable[[str], str]]:
     client = manager.client()
     client.start_channels()
     try:
-        client.wait_for_ready(timeout=60)
+        client.wait_for_ready(timeout=600)
         yield lambda code: execute(client, code)
     finally:
         client.stop_channels()

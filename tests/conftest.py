@@ -47,7 +47,7 @@ def cli(tmp_path):
             text=True,
             env={**os.environ, **kwargs.pop("env", {})},
             cwd=kwargs.pop("cwd", ROOT),
-            timeout=300,
+            timeout=1_800,
             **kwargs,
         )
         if check is not None:

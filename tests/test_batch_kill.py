@@ -18,7 +18,7 @@ from chatter_nb.batch import plan_batch, run_batch
 from chatter_nb.batchparams import BatchParams
 from chatter_nb.runs import RunFolder
 
-KILLS = 20
+KILLS = 7  # of each target
 LATEST_S = 5.0  # after a batch begins, or after the last kill
 RUNS = 5
 
@@ -58,7 +58,7 @@ def victims(process: subprocess.Popen, target: str) -> list[psutil.Process]:
 
 
 def moments(project: Path, target: str, chance: random.Random) -> Iterator[Path]:
-    """Batches in which the target is killed, twenty times in all; each is then resumed."""
+    """Batches in which the target is killed, `KILLS` times in all; each is then resumed."""
     kills = rounds = 0
     args = ("--workers", "2") if target == "worker" else ()
     while kills < KILLS:
@@ -70,7 +70,7 @@ def moments(project: Path, target: str, chance: random.Random) -> Iterator[Path]
                 time.sleep(chance.uniform(0, LATEST_S))
                 kills += process.poll() is None and kills < KILLS and kill(process, target, chance)
                 if kills == KILLS:
-                    process.wait(timeout=120)
+                    process.wait(timeout=600)
             if process.returncode == 0:
                 break
         assert process.returncode == 0, (project / "log.txt").read_text()
@@ -88,7 +88,7 @@ def kill(process: subprocess.Popen, target: str, chance: random.Random) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("target", ["runner", "kernel", "worker"])
-def test_a_batch_killed_at_twenty_moments_is_whole_after_resuming(project, target):
+def test_a_batch_killed_at_bad_moments_is_whole_after_resuming(project, target):
     """Every run ok, none missing, none double, the bytes of an undisturbed batch."""
     seed = random.SystemRandom().randrange(10**6)
     print("seed", seed)
@@ -134,7 +134,7 @@ def test_a_kernel_ends_whose_runner_died_in_its_first_moment(tmp_path, monkeypat
     paths = [str(Path(__file__).parent), *sys.path]
     environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     command = [sys.executable, "-c", REAPER, RUNNER]
-    subprocess.run(command, env=environ, timeout=100, check=True)
+    subprocess.run(command, env=environ, timeout=600, check=True)
     assert len(list(tmp_path.glob("warm-*"))) == 1
     (tmp_path / "warm-living").mkdir()
     lock = warm_kernel._locked(tmp_path / "warm-living" / "lock")

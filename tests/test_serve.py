@@ -89,7 +89,7 @@ def test_a_worker_makes_one_thing_at_a_time_in_order():
 
     tasks = [line.submit(work(number)) for number in range(10)]
     for task in tasks:
-        task.result.result(timeout=5)
+        task.result.result(timeout=300)
     assert done == list(range(10))
 
 
@@ -114,10 +114,10 @@ def test_who_gives_up_while_waiting_frees_the_place_at_once():
     waiting.cancel()
     last = line.submit(lambda cancelled: made.append("last"))
     go_on.set()
-    last.result.result(timeout=5)
+    last.result.result(timeout=300)
     assert made == ["last"]
     with pytest.raises(CancelledError):
-        waiting.result.result(timeout=5)
+        waiting.result.result(timeout=300)
 
 
 def test_a_job_lets_requests_pass_between_its_chunks():
@@ -134,7 +134,7 @@ def test_a_job_lets_requests_pass_between_its_chunks():
     task = line.submit(job, job=True)
     assert begun.wait(5)
     line.submit(lambda cancelled: order.append(("request", threading.current_thread().name)))
-    task.result.result(timeout=5)
+    task.result.result(timeout=300)
     assert [who for who, _ in order] == ["request", "job"]
     assert len({thread for _, thread in order}) == 1
 
@@ -153,7 +153,7 @@ def test_closing_cancels_what_waits_and_tells_what_is_in_hand():
     assert begun.wait(5)
     second = line.submit(lambda cancelled: "begun")
     line.close()
-    assert first.result.result(timeout=5) == "stopped"
+    assert first.result.result(timeout=300) == "stopped"
     assert second.result.cancelled()
     assert line.join(5)
 

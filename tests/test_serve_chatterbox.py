@@ -70,7 +70,7 @@ def test_requests_pass_a_job_on_the_same_model_and_change_nothing(settings, dire
     params = service.catalog.speech({"text": JOB, "seed": 9, **QUICK}, new_name("job"))
     job = service.speak(params, progress=submit_during_the_job, job=True)
     job.result.add_done_callback(lambda _: order.append("job"))
-    made = job.result.result(timeout=120)
+    made = job.result.result(timeout=600)
     assert order == ["request"] * 3 + ["job"]
     assert (
         made.record.files[0].sha256
@@ -142,7 +142,7 @@ def test_a_stream_is_watermarked(settings):
     text = "It is heard while it is made, and it carries the mark. " * 4
     values = {"text": text, "n_cfm_timesteps": 1, "wav_bits": 32, "chunk_chars": 120}
     params = service.catalog.speech(values, new_name("tts"))
-    speech = service.speak(params, listener=listener).result.result(timeout=120)
+    speech = service.speak(params, listener=listener).result.result(timeout=600)
     heard = np.concatenate(blocks)
     assert np.array_equal(heard, speech.read()[0])
     assert len(blocks) >= len(speech.record.chunks)

@@ -93,7 +93,7 @@ def sent(asked: dict, server: str) -> tuple[int, dict[str, str], bytes]:
             answer.begin()
             data = answer.read()
     else:
-        connection = http.client.HTTPConnection(address, timeout=120)
+        connection = http.client.HTTPConnection(address, timeout=600)
         body = json.dumps(asked["json"]) if "json" in asked else asked.get("body", "")
         headers, method = asked.get("headers", {}), asked.get("method", "POST")
         connection.request(method, asked["path"], body.encode(), headers)

@@ -114,7 +114,7 @@ def test_voices_do_not_mix(tiny, second_voice, tmp_path, direct):
     one_thread = {"OMP_NUM_THREADS": "1"}
     with (
         serving(tmp_path / "serve", "--engine", "chatterbox", *options, env=one_thread) as server,
-        httpx.Client(base_url=server.url, timeout=120) as client,
+        httpx.Client(base_url=server.url, timeout=600) as client,
     ):
         for name, path in voices.items():
             form = {"data": {"name": name}, "files": {"file": path.read_bytes()}}

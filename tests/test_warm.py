@@ -653,7 +653,7 @@ def test_papermill_finds_the_engine_by_name(tmp_path):
     source, path = tmp_path / "in.ipynb", tmp_path / "out.ipynb"
     nbformat.write(notebook("import os; print(os.getpid())"), source)
     command = [sys.executable, "-m", "papermill", source, path, "--engine", "chatter-warm"]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, check=True, capture_output=True, timeout=600)
     pid = int(nbformat.read(path, as_version=4).cells[0].outputs[0].text)
     assert gone(pid)
 
