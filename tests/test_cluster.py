@@ -253,6 +253,7 @@ def test_a_cluster_that_is_not_there():
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.usefixtures("ray_here")
 def test_two_workers_make_what_one_process_makes(plan, tmp_path, monkeypatch):
     """Byte for byte, in Ray's workers, whose environment is the batch's."""
@@ -271,6 +272,7 @@ def test_two_workers_make_what_one_process_makes(plan, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.usefixtures("ray_here")
 def test_a_killed_worker_costs_nothing(plan, tmp_path):
     """Its kernel dies with it, Ray starts another, and every run is there, as if nothing was."""
@@ -285,6 +287,7 @@ def test_a_killed_worker_costs_nothing(plan, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.usefixtures("ray_here")
 def test_a_run_that_kills_every_worker_fails_alone(plan, own_notebook, tmp_path):
     """It is tried twice, told, and the others are done."""
@@ -300,6 +303,7 @@ def test_a_run_that_kills_every_worker_fails_alone(plan, own_notebook, tmp_path)
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.usefixtures("ray_here")
 @pytest.mark.parametrize(("gpus", "seen"), [(1, {"0", "1"}), (0, {""})])
 def test_a_kernel_sees_its_own_gpu(plan, own_notebook, tmp_path, gpus, seen):
@@ -345,6 +349,7 @@ def test_a_folder_of_the_same_name_is_another(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("ray_here")
 @pytest.mark.slow
+@pytest.mark.alone
 def test_the_engine_is_asked_of_the_cluster():
     """`auto` is what the workers have, not what this process has."""
     params = BatchParams(files=("a.yaml",), ray=True, gpus_per_worker=0)
@@ -353,6 +358,7 @@ def test_the_engine_is_asked_of_the_cluster():
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.usefixtures("ray_here")
 def test_a_stop_lets_chunks_end(plan, tmp_path):
     """Ray blocks SIGINT in its processes; kernels get it all the same, and stop after a chunk."""
@@ -373,6 +379,7 @@ def test_a_stop_lets_chunks_end(plan, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.usefixtures("ray_here")
 def test_twenty_runs_are_the_same_bytes(plan, tmp_path):
     run_batch(plan("alone", seeds=20), crew=Alone()).check()
@@ -382,6 +389,7 @@ def test_twenty_runs_are_the_same_bytes(plan, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.usefixtures("ray_here")
 def test_workers_killed_at_twenty_moments(plan, tmp_path):
     """After resuming, every run is there once, with the bytes that it has in peace."""
@@ -457,6 +465,7 @@ cluster.shutdown()
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_lost_machine_costs_nothing(plan, tmp_path):
     """A cluster of two at an address, with a worker each; the run of the lost one goes on there."""
     (tmp_path / "run.yaml").write_text(f"text_file: {OZ}\nchunk_chars: 40\n")
@@ -472,6 +481,7 @@ def test_a_lost_machine_costs_nothing(plan, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_ctrl_c_stops_a_batch_that_goes_on_later(plan, batch, tmp_path):
     """Exit code 130; nothing of Ray's is left; the same command makes the rest, as a serial one."""
     before = {process.pid for process in processes("/ray/", "ray::", "ipykernel")}

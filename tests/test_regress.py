@@ -325,7 +325,7 @@ TRIALS, CHUNKS = 20, 3
 
 
 @pytest.mark.slow
-@pytest.mark.timing
+@pytest.mark.alone
 def test_a_delay_of_fifteen_percent_is_caught_in_nineteen_of_twenty_trials(tmp_path):
     """And named; without a change there is at most one alarm in twenty. Real runs, real sleeps.
 
