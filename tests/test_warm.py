@@ -737,15 +737,21 @@ def _growth(first: int, then: int) -> dict[str, float]:
     return {name: after[name] / before[name] for name in after}
 
 
+def _nothing_is_left_open(growth: dict[str, float]) -> None:
+    """The kernel's counts stay; the runner's do not grow: it is pytest's own process, where what
+    other tests left behind may end meanwhile."""
+    assert growth["kernel descriptors"] == growth["kernel threads"] == 1.0, growth
+    assert max(growth["runner descriptors"], growth["runner threads"]) <= 1.0, growth
+
+
 def test_descriptors_and_threads_stay_the_same(same_kernel):
     """25 notebooks leave nothing open, here and in the kernel."""
-    growth = _growth(5, 25)
-    assert {value for name, value in growth.items() if "MB" not in name} == {1.0}
+    _nothing_is_left_open(_growth(5, 25))
 
 
 @pytest.mark.slow
 def test_memory_stays_the_same(same_kernel):
     """200 notebooks: less than 5 % after the first 20."""
     growth = _growth(20, 180)
-    assert {value for name, value in growth.items() if "MB" not in name} == {1.0}
+    _nothing_is_left_open(growth)
     assert max(growth.values()) < 1.05, growth
