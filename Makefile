@@ -8,16 +8,19 @@ EDITABLE = --config-settings editable_mode=compat -e
 # Its own pins would take torch and numpy back by years; the extra [chatterbox] has what it needs.
 INSTALL_CHATTERBOX = $(INSTALL) --no-deps chatterbox-tts
 
-.PHONY: help demo chatterbox app test test-slow browser lint format lab clean
+QUICK := tests/base tests/params tests/text tests/audio tests/batch/test_grid.py tests/runs/test_chunkstore.py
+
+.PHONY: help demo chatterbox app quick test test-slow browser lint format lab clean
 
 help:
 	@echo "make demo        install, then speak a chapter of a book through a notebook"
 	@echo "make chatterbox  add Chatterbox to that (with torch about 5 GB), and say what is here"
 	@echo "make lab         JupyterLab on the notebooks"
 	@echo "make app         the HTTP service, and its web page in the browser"
+	@echo "make quick       what one runs at every save: under a minute, no browser, kernel, Ray, torch or server"
 	@echo "make test        install what the tests need, then run all but the slow ones"
 	@echo "make test-slow   run the slow ones: whole texts, long recordings, notebooks on Chatterbox"
-	@echo "make lint        ruff on code and notebooks, mypy on the package"
+	@echo "make lint        ruff on code and notebooks, mypy and the borders of rooms on the package"
 	@echo "make clean       remove .venv and caches; outputs stay"
 
 demo: $(VENV)/base.done
@@ -31,6 +34,9 @@ lab: $(VENV)/base.done
 
 app: $(VENV)/serve.done
 	$(BIN)/chatter-nb app
+
+quick: $(VENV)/test.done
+	$(BIN)/pytest $(QUICK) --ignore tests/text/test_text_growth.py -m "not slow" -n 2
 
 test: $(VENV)/test.done browser
 	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile
@@ -50,6 +56,7 @@ lint: $(VENV)/test.done
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: $(VENV)/test.done
 	$(BIN)/ruff check --fix .

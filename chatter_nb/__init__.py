@@ -8,75 +8,43 @@ matplotlib.
 """
 
 import sys
-from importlib import import_module
-from typing import Any
 
-__version__ = "0.1.0"
+import lazy_loader
 
-_HOME = {
-    "ChatterError": "errors",
-    "SpeakParams": "params",
-    "ConvertParams": "params",
-    "project_root": "project",
-    "Chunk": "text",
-    "read_audio": "audio",
-    "Stopwatch": "timing",
-    "get_or_load_tts_model": "models",
-    "get_or_load_vc_model": "models",
-    "unload": "models",
-    "loaded": "models",
-    "pick_device": "models",
-    "pick_engine": "models",
-    "Speech": "speech",
-    "generate_tts": "speak",
-    "process_one_chunk": "speak",
-    "estimate": "speak",
-    "plan_speech": "speak",
-    "render_speech": "speak",
-    "load_speech": "speech",
-    "BatchParams": "batchparams",
-    "TimingParams": "measuring.params",
-    "CompareParams": "comparing.params",
-    "load_comparison": "comparing.comparison",
-    "plan_batch": "batch",
-    "run_batch": "batch",
-    "write_gallery": "gallery",
-    "convert_voice": "convert",
-    "plan_conversion": "convert",
-    "render_conversion": "convert",
+_PUBLIC = {
+    "base.version": ["__version__"],
+    "base.errors": ["ChatterError"],
+    "base.project": ["project_root"],
+    "base.timing": ["Stopwatch"],
+    "params.runs": ["ConvertParams", "SpeakParams"],
+    "text.chunking": ["Chunk"],
+    "audio.reading": ["read_audio"],
+    "engines.models": [
+        "get_or_load_tts_model",
+        "get_or_load_vc_model",
+        "loaded",
+        "pick_device",
+        "pick_engine",
+        "unload",
+    ],
+    "runs.speak": ["estimate", "generate_tts", "plan_speech", "process_one_chunk", "render_speech"],
+    "runs.convert": ["convert_voice", "plan_conversion", "render_conversion"],
+    "runs.speech": ["Speech", "load_speech"],
+    "batch": ["warm"],
+    "batch.params": ["BatchParams"],
+    "batch.run": ["plan_batch", "run_batch"],
+    "notebook": ["forms", "show"],
+    "notebook.gallery.page": ["write_gallery"],
+    "notebook.compare.comparison": ["load_comparison"],
+    "notebook.compare.params": ["CompareParams"],
+    "bench.params": ["TimingParams"],
+    "setup": ["colab"],
 }
-_MODULES = (
-    "audio",
-    "batch",
-    "bench",
-    "convert",
-    "forms",
-    "join",
-    "models",
-    "params",
-    "show",
-    "speak",
-    "text",
-    "timing",
-    "voices",
-)
 
-__all__ = [*_HOME, *_MODULES]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    if name in _MODULES:
-        return import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs=_PUBLIC)
 
 
 def __warm_reset__() -> None:
     """Called by the warm kernel between two notebooks: loaded models stay, and may be replaced."""
-    if models := sys.modules.get(f"{__name__}.models"):
+    if models := sys.modules.get(f"{__name__}.engines.models"):
         models.relinquish()

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from chatter_nb.errors import UnavailableError
-from chatter_nb.suites import lab
+from chatter_nb.base.errors import UnavailableError
+from chatter_nb.bench.suites import lab
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

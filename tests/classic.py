@@ -12,10 +12,10 @@ from pathlib import Path
 import nbformat
 from serving import free_port
 
-from chatter_nb.suites import lab as labs
+from chatter_nb.bench.suites import lab as labs
 
 SPEAK = """import chatter_nb as cn
-from chatter_nb import forms
+from chatter_nb.notebook import forms
 values = {"text": "Hello there.", "engine": "hibari", "run_name": "classic"}
 forms.speak_form(cn.SpeakParams(**values))"""
 MS = 1000

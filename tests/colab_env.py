@@ -23,8 +23,8 @@ import nbformat
 from classic import speaks
 from notebook_cells import ROOT, colab_cell, repository
 
-from chatter_nb.errors import UnavailableError
-from chatter_nb.suites.lab import browser_path
+from chatter_nb.base.errors import UnavailableError
+from chatter_nb.bench.suites.lab import browser_path
 
 # What is in use before the first cell runs, or must not move. The rest resolves of itself. Of
 # widgetsnbextension Colab has 3.6.10, and does not use it: in a browser its `Output` fails.
@@ -54,8 +54,8 @@ def mount(place):
 """,
 }
 SPEAK_FORM = """
-from chatter_nb.forms.speaking import SpeakForm
-from chatter_nb.params import SpeakParams
+from chatter_nb.notebook.forms.speaking import SpeakForm
+from chatter_nb.params.runs import SpeakParams
 form = SpeakForm(SpeakParams(text="A form on Colab.", engine="hibari", run_name="form"))
 form._go.click()
 assert form.wait(60), "it did not end within a minute"
@@ -64,8 +64,8 @@ display(form)
 print(form.takes.all[0].speech)
 """
 CONVERT_FORM = """
-from chatter_nb.forms.converting import ConvertForm
-from chatter_nb.params import ConvertParams
+from chatter_nb.notebook.forms.converting import ConvertForm
+from chatter_nb.params.runs import ConvertParams
 both = {"source": "params/recordings/target.flac", "target": "params/recordings/reading.flac"}
 form = ConvertForm(ConvertParams(**both, engine="world", run_name="convert_form"))
 form._go.click()
@@ -75,11 +75,11 @@ display(form)
 print(form.takes.all[0].speech)
 """
 BLIND_FORM = """
-from chatter_nb.comparing import blindform
-from chatter_nb.comparing.comparison import load_comparison
-from chatter_nb.comparing.params import CompareParams
-from chatter_nb.comparing.preferences import Preferences
-from chatter_nb.speak import generate_tts
+from chatter_nb.notebook.compare import blindform
+from chatter_nb.notebook.compare.comparison import load_comparison
+from chatter_nb.notebook.compare.params import CompareParams
+from chatter_nb.notebook.compare.preferences import Preferences
+from chatter_nb.runs.speak import generate_tts
 for pace in (1.0, 0.8):
     generate_tts(SpeakParams(text="One. Two.", engine="hibari", speed=pace, run_name=str(pace)))
 params = CompareParams(runs=["1.0", "0.8"], blind=True)
@@ -91,7 +91,7 @@ display(blind.box)
 print("one answer given")
 """
 CHATTERBOX = """
-from chatter_nb.random_checkpoints import make_checkpoint
+from chatter_nb.engines.chatterbox.random_checkpoints import make_checkpoint
 place = str(make_checkpoint("checkpoint", "chatterbox", "tiny"))
 values = {"text": "A model.", "engine": "chatterbox", "checkpoint": place, "run_name": "model"}
 print(generate_tts(SpeakParams(**values)))

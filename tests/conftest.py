@@ -3,13 +3,14 @@
 import os
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from chatter_nb.params import SpeakParams
-from chatter_nb.speak import Speech, generate_tts
+from chatter_nb.params.runs import SpeakParams
+from chatter_nb.runs.speak import Speech, generate_tts
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Two workers on two cores: threads of torch that wait for each other would spin, and a run of
@@ -18,6 +19,17 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 ROOT = Path(__file__).resolve().parents[1]
 OZ = ROOT / "params" / "texts" / "oz_the_cyclone.txt"
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The seconds that each room's tests took, all processes together."""
+    durations_s = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                durations_s[report.nodeid.split("/")[1]] += report.duration
+    seconds = ", ".join(f"{room} {spent_s:.0f}" for room, spent_s in durations_s.most_common())
+    terminalreporter.write_line(f"seconds by room: {seconds}")
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +54,7 @@ def cli(tmp_path):
 
     def run(*args: str, check: int | None = None, **kwargs) -> subprocess.CompletedProcess:
         done = subprocess.run(
-            [sys.executable, "-m", "chatter_nb", *map(str, args)],
+            [sys.executable, "-m", "chatter_nb.cli", *map(str, args)],
             capture_output=True,
             text=True,
             env={**os.environ, **kwargs.pop("env", {})},
@@ -90,7 +102,7 @@ def tiny(tmp_path_factory):
     import torch
 
     torch.set_num_threads(1)  # models so small lose more by handing work over than they gain
-    from chatter_nb.random_checkpoints import make_checkpoint
+    from chatter_nb.engines.chatterbox.random_checkpoints import make_checkpoint
 
     root, made = tmp_path_factory.mktemp("checkpoints"), {}
 
@@ -105,7 +117,7 @@ def tiny(tmp_path_factory):
 @pytest.fixture
 def own_models(monkeypatch):
     """No model from another test, and none left for the next."""
-    from chatter_nb import models
+    from chatter_nb.engines import models
 
     monkeypatch.setattr(models, "_models", {})
     return models

@@ -37,12 +37,13 @@ def badge(path: Path) -> str:
 
 def colab_cell() -> str:
     """Installs what is missing on a bare runtime; elsewhere it does nothing."""
-    install = f"python -m pip install -q --no-deps git+{repository()}"
+    # what the package itself needs comes in the next line; this is what its first import needs
+    install = f"python -m pip install -q --no-deps lazy-loader git+{repository()}"
     return f"""# @title Colab: install what is missing (elsewhere this cell does nothing)
 drive = False  # @param {{"type":"boolean"}}
 chatterbox = "auto"  # @param ["auto", "yes", "no"]
 if "google.colab" in __import__("sys").modules:
-    !python -c "import chatter_nb.colab" 2>/dev/null || {install}
+    !python -c "from chatter_nb import colab" 2>/dev/null || {install}
     from chatter_nb import colab
 
     colab.set_up(drive=drive, chatterbox=chatterbox)"""

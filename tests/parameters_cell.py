@@ -8,12 +8,12 @@ import json
 import sys
 from typing import Any
 
-from chatter_nb.batchparams import BatchParams
-from chatter_nb.comparing.params import CompareParams
-from chatter_nb.fields import COMMON, Field, fields_of
-from chatter_nb.measuring.params import TimingParams
-from chatter_nb.params import ConvertParams, SpeakParams
-from chatter_nb.strict import StrictParams
+from chatter_nb.batch.params import BatchParams
+from chatter_nb.bench.params import TimingParams
+from chatter_nb.notebook.compare.params import CompareParams
+from chatter_nb.params.base import StrictParams
+from chatter_nb.params.fields import COMMON, Field, fields_of
+from chatter_nb.params.runs import ConvertParams, SpeakParams
 
 CLASSES: dict[str, type[StrictParams]] = {
     "speak": SpeakParams,

@@ -60,7 +60,7 @@ def serving(folder: Path, *args: str, env: Mapping[str, str] | None = None) -> I
     """`chatter-nb serve` with outputs and voices under `folder`; killed at the end if it lives."""
     port, log = free_port(), folder / "server.log"
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "chatter_nb", "serve", "--port", str(port)]
+    command = [sys.executable, "-m", "chatter_nb.cli", "serve", "--port", str(port)]
     command += ["--outputs", str(folder / "out"), "--voices", str(folder / "voices"), *args]
     with log.open("a") as file:
         process = subprocess.Popen(

@@ -1,1 +1,18 @@
-"""The things that make sound. `base` holds what they share; each engine is a module of its own."""
+"""What makes sound, and the models that this process has loaded."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=["voices", "models"],
+    submod_attrs={
+        "models": [
+            "get_or_load_tts_model",
+            "get_or_load_vc_model",
+            "loaded",
+            "pick_device",
+            "pick_engine",
+            "unload",
+        ],
+    },
+)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from chatter_nb.audio import Signal
-from chatter_nb.join import best_join, crossfade
-from chatter_nb.windows import STEPS_PER_S, Window
+from chatter_nb.audio.join import best_join, crossfade
+from chatter_nb.audio.reading import Signal
+from chatter_nb.audio.windows import STEPS_PER_S, Window
 
 RATE_HZ = 24_000
 STEP_SAMPLES = RATE_HZ // STEPS_PER_S

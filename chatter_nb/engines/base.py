@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from chatter_nb.errors import ParamError
+from chatter_nb.base.errors import ParamError
 
 if TYPE_CHECKING:
-    from chatter_nb.audio import Signal
-    from chatter_nb.params import ConvertParams, SpeakParams
-    from chatter_nb.voices import Library
-    from chatter_nb.windows import Window
+    from chatter_nb.audio.reading import Signal
+    from chatter_nb.audio.windows import Window
+    from chatter_nb.engines.voices import Library
+    from chatter_nb.params.runs import ConvertParams, SpeakParams
 
 # Parameters that only some engines take; None is the engine's own default.
 KNOBS = (

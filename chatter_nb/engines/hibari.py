@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 from hibari import Hibari, dsp
 from hibari.voices import DEFAULT, VOICES
 
-from chatter_nb.audio import Signal, check_signal
+from chatter_nb.audio.reading import Signal, check_signal
+from chatter_nb.base.errors import EngineError, ParamError, shorten, shown
 from chatter_nb.engines.base import ChunkInfo, ChunkRequest, Voice
 from chatter_nb.engines.hibari_text import Reader, plain
 from chatter_nb.engines.registry import TTS_ENGINES
-from chatter_nb.errors import EngineError, ParamError, shorten, shown
 
 if TYPE_CHECKING:
-    from chatter_nb.voices import Library
+    from chatter_nb.engines.voices import Library
 
 
 class HibariEngine:

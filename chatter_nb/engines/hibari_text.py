@@ -18,9 +18,9 @@ from hibari import Hibari
 from hibari.g2p import FALLBACK_PIECE
 from hibari.g2p.normalize import normalize
 
-from chatter_nb.budget import ask
+from chatter_nb.base.budget import ask
+from chatter_nb.base.errors import ChatterError, InputError, shorten
 from chatter_nb.engines.refusal import bare, counted, with_block, words_with
-from chatter_nb.errors import ChatterError, InputError, shorten
 
 # A symbol that was said in so many places is taken to be said in the others of a long text.
 CONTEXTS_A_SYMBOL = 400

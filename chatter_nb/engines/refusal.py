@@ -12,7 +12,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Set
 
-from chatter_nb.errors import shorten
+from chatter_nb.base.errors import shorten
 
 _LETTERS_SHOWN = 40
 _WORDS_SHOWN = 20

@@ -9,7 +9,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from chatter_nb.errors import UnavailableError
+from chatter_nb.base.errors import UnavailableError
 
 
 def not_installed(missing: Sequence[str]) -> str:
@@ -97,11 +97,11 @@ def _chatterbox(
     files: str,
     knobs: Mapping[str, float | None],
     *,
-    module: str = "chatterbox",
+    module: str = "speak",
     options: tuple[str, ...] = _SPEECH_OPTIONS,
 ) -> EngineEntry:
     return EngineEntry(
-        f"chatter_nb.engines.{module}",
+        f"chatter_nb.engines.chatterbox.{module}",
         class_name,
         ("torch", "torchaudio", "chatterbox"),
         INSTALL_CHATTERBOX,
@@ -136,7 +136,7 @@ VC_ENGINES: dict[str, EngineEntry] = {
         "ChatterboxConverter",
         "chatterbox-vc",
         _DECODING,
-        module="chatterbox_vc",
+        module="convert",
         options=("checkpoint", "rows"),
     ),
     "world": EngineEntry(

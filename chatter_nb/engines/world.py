@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyworld
 
-from chatter_nb.audio import Signal, resample
+from chatter_nb.audio.reading import Signal, resample
+from chatter_nb.audio.windows import Window
+from chatter_nb.base.errors import InputError, ParamError
 from chatter_nb.engines.aligned import MARGIN_SAMPLES, RATE_HZ, STEP_SAMPLES, AlignedJoiner
 from chatter_nb.engines.base import Voice
 from chatter_nb.engines.registry import VC_ENGINES
-from chatter_nb.errors import InputError, ParamError
-from chatter_nb.windows import Window
 
 if TYPE_CHECKING:
-    from chatter_nb.voices import Library
+    from chatter_nb.engines.voices import Library
 
 REVISION = 1  # of how windows are made here: a change of it makes kept ones anew
 FRAME_MS = 5.0

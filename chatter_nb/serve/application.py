@@ -18,16 +18,17 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import RedirectResponse, Response
 
-from chatter_nb import __version__
-from chatter_nb.errors import ChatterError
-from chatter_nb.planning import count
-from chatter_nb.serve import api, api_about, api_jobs, api_voices, openai
-from chatter_nb.serve.gate import OPENAI, UI, Gate, Protection
+from chatter_nb.base.errors import ChatterError
+from chatter_nb.base.version import __version__
+from chatter_nb.base.wording import count
+from chatter_nb.serve.cleanup import tidy
+from chatter_nb.serve.errors import CODES, Problem, answer, problem_of
 from chatter_nb.serve.jobs import Jobs
-from chatter_nb.serve.problems import CODES, Problem, answer, problem_of
+from chatter_nb.serve.middleware import OPENAI, UI, Gate, Protection
+from chatter_nb.serve.routes import about, openai, speech, voices
+from chatter_nb.serve.routes import jobs as job_routes
 from chatter_nb.serve.service import PAGE_UPLOADS, Service
 from chatter_nb.serve.settings import Settings
-from chatter_nb.serve.sweeping import tidy
 
 log = logging.getLogger("chatter_nb.serve")
 
@@ -60,10 +61,10 @@ def make_app(settings: Settings, service: Service | None = None) -> FastAPI:
     )
     app.state.service, app.state.jobs = service, jobs
     for router in (
-        api.routes(settings.limits),
-        api_about.router,
-        api_voices.router,
-        api_jobs.routes(settings.limits),
+        speech.routes(settings.limits),
+        about.router,
+        voices.router,
+        job_routes.routes(settings.limits),
         openai.routes(settings.limits),
     ):
         app.include_router(router)

@@ -15,10 +15,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 
-from chatter_nb.errors import ParamError
-from chatter_nb.params import ConvertParams, SpeakParams
-from chatter_nb.serve.problems import Problem
-from chatter_nb.strict import unknown_name
+from chatter_nb.base.errors import ParamError
+from chatter_nb.params.base import unknown_name
+from chatter_nb.params.runs import ConvertParams, SpeakParams
+from chatter_nb.serve.errors import Problem
 
 Params = TypeVar("Params", SpeakParams, ConvertParams)
 

@@ -2,8 +2,8 @@
 
 Where as many are open as there may be, the one that has been silent for longest makes room.
 
-Uvicorn's protocol with two clocks. Not here: how slowly a body may come (`gate`), and how long a
-model may take (`speaking`).
+Uvicorn's protocol with two clocks. Not here: how slowly a body may come (`middleware`), and how
+long a model may take (`responses`).
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import av
 import numpy as np
 
-from chatter_nb.audio import Signal
+from chatter_nb.audio.reading import Signal
 
 
 @dataclass(frozen=True)

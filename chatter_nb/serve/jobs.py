@@ -18,16 +18,16 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from chatter_nb.chunkstore import ChunkStore
-from chatter_nb.disk import write_json
-from chatter_nb.errors import Cancelled, ChatterError, OutputError
-from chatter_nb.execution import Progress
-from chatter_nb.runs import RunFolder, utc_now
-from chatter_nb.serve.problems import Problem, problem_of
+from chatter_nb.base.disk import write_json
+from chatter_nb.base.errors import Cancelled, ChatterError, OutputError
+from chatter_nb.runs.lifecycle import Progress
+from chatter_nb.runs.record import RunFolder, utc_now
+from chatter_nb.runs.speech import Speech
+from chatter_nb.runs.store import ChunkStore
+from chatter_nb.serve.cleanup import age_s, expire, forget
+from chatter_nb.serve.errors import Problem, problem_of
 from chatter_nb.serve.service import Service, is_name, new_name
-from chatter_nb.serve.sweeping import age_s, expire, forget
 from chatter_nb.serve.worker import Task
-from chatter_nb.speech import Speech
 
 log = logging.getLogger("chatter_nb.serve")
 
@@ -184,7 +184,7 @@ class Jobs:
         return name in self._tasks
 
     def expire(self, older_than_s: float) -> None:
-        """Forget jobs whose runs have gone, and remove runs; see `sweeping.expire`."""
+        """Forget jobs whose runs have gone, and remove runs; see `serve.cleanup.expire`."""
         expire(self._service, older_than_s, self.active)
         for name in list(self._names()):
             asked, old_s = self._read(name), age_s(self._path(name))

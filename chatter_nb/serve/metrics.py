@@ -13,7 +13,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from chatter_nb.runs import RunRecord
+from chatter_nb.runs.record import RunRecord
 
 __all__ = ["CONTENT_TYPE_LATEST", "Metrics"]
 

@@ -15,13 +15,13 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
+from chatter_nb.base.errors import ChatterError
 from chatter_nb.engines.base import KNOBS, knobs_of
 from chatter_nb.engines.registry import entry
-from chatter_nb.errors import ChatterError
-from chatter_nb.params import SPEEDS, SpeakParams
-from chatter_nb.serve.catalog import Catalog
+from chatter_nb.params.runs import SPEEDS, SpeakParams
 from chatter_nb.serve.encoding import encodable
-from chatter_nb.serve.problems import Problem, problem_of
+from chatter_nb.serve.errors import Problem, problem_of
+from chatter_nb.serve.offers import Catalog
 from chatter_nb.serve.service import new_name
 from chatter_nb.serve.uploads import DEFAULT_VOICE
 

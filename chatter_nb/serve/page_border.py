@@ -18,8 +18,8 @@ import gradio as gr
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chatter_nb.serve.gate import UI
-from chatter_nb.serve.problems import Problem
+from chatter_nb.serve.errors import Problem
+from chatter_nb.serve.middleware import UI
 
 # What a browser reads of the page: itself, its scripts and styles, and the progress of its calls.
 READ = re.compile(

@@ -17,11 +17,11 @@ from typing import Any
 import uvicorn
 from filelock import FileLock, Timeout
 
-from chatter_nb.errors import InputError, OutputError
-from chatter_nb.runs import LOCKS
+from chatter_nb.base.errors import InputError, OutputError
+from chatter_nb.runs.record import LOCKS
 from chatter_nb.serve.application import make_app
 from chatter_nb.serve.connection import Connection
-from chatter_nb.serve.gate import UI
+from chatter_nb.serve.middleware import UI
 from chatter_nb.serve.service import CHUNK_GRACE_S, Service
 from chatter_nb.serve.settings import Settings
 

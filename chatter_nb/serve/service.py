@@ -15,28 +15,28 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from chatter_nb.audio import Signal
-from chatter_nb.budget import stopping
-from chatter_nb.checkpoints import cached
-from chatter_nb.convert import ConversionPlan, plan_conversion, render_conversion
+from chatter_nb.audio.reading import Signal
+from chatter_nb.base.budget import stopping
+from chatter_nb.base.errors import ChatterError
 from chatter_nb.engines.base import SpeechEngine
+from chatter_nb.engines.checkpoints import cached
+from chatter_nb.engines.models import CONVERT, get_or_load_tts_model, get_or_load_vc_model
 from chatter_nb.engines.registry import entries, entry
-from chatter_nb.errors import ChatterError
-from chatter_nb.execution import Progress
-from chatter_nb.models import CONVERT, get_or_load_tts_model, get_or_load_vc_model
-from chatter_nb.params import ConvertParams, SpeakParams
-from chatter_nb.plan import SpeechPlan, plan_speech
-from chatter_nb.planning import Problems, look_ahead
-from chatter_nb.runs import RECORD, RunFolder
-from chatter_nb.serve.catalog import Catalog
-from chatter_nb.serve.costs import check_cost, check_replacements, stop_beyond
+from chatter_nb.params.runs import ConvertParams, SpeakParams
+from chatter_nb.runs.convert import ConversionPlan, plan_conversion, render_conversion
+from chatter_nb.runs.lifecycle import Progress
+from chatter_nb.runs.record import RECORD, RunFolder
+from chatter_nb.runs.settle import Problems, look_ahead
+from chatter_nb.runs.speak import render_speech
+from chatter_nb.runs.speak_plan import SpeechPlan, plan_speech
+from chatter_nb.runs.speech import Speech
+from chatter_nb.serve.errors import Problem, not_ready, shutting_down, without_folders
+from chatter_nb.serve.limits import check_cost, check_replacements, stop_beyond
 from chatter_nb.serve.metrics import Metrics
-from chatter_nb.serve.problems import Problem, not_ready, shutting_down, without_folders
+from chatter_nb.serve.offers import Catalog
 from chatter_nb.serve.settings import Settings
 from chatter_nb.serve.uploads import NAME
 from chatter_nb.serve.worker import Full, Task, Worker
-from chatter_nb.speak import render_speech
-from chatter_nb.speech import Speech
 
 log = logging.getLogger("chatter_nb.serve")
 

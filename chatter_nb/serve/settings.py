@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from chatter_nb.base.errors import InputError, ParamError
+from chatter_nb.base.project import resolve_path
 from chatter_nb.engines import registry
-from chatter_nb.errors import InputError, ParamError
-from chatter_nb.params import ConvertParams, SpeakParams
-from chatter_nb.project import resolve_path
+from chatter_nb.params.runs import ConvertParams, SpeakParams
 
 MIN_KEY_CHARS = 16
 # http, and what browsers' extensions and applications of web pages have: chrome-extension://ID,

@@ -17,22 +17,22 @@ import gradio as gr
 from fastapi import FastAPI
 from starlette.routing import Mount
 
+from chatter_nb.base.errors import Cancelled
 from chatter_nb.engines.base import KNOBS
 from chatter_nb.engines.registry import entry
-from chatter_nb.errors import Cancelled
-from chatter_nb.execution import Progress
-from chatter_nb.fields import COMMON, Field, fields_of
-from chatter_nb.params import ConvertParams, SpeakParams
+from chatter_nb.params.fields import COMMON, Field, fields_of
+from chatter_nb.params.runs import ConvertParams, SpeakParams
+from chatter_nb.runs.lifecycle import Progress
+from chatter_nb.runs.speech import Speech
 from chatter_nb.serve.bodies import RECORDINGS, open_names
-from chatter_nb.serve.gate import UI
+from chatter_nb.serve.errors import problem_of
+from chatter_nb.serve.middleware import UI
 from chatter_nb.serve.page_border import PageBorder
-from chatter_nb.serve.problems import problem_of
+from chatter_nb.serve.responses import check_length
 from chatter_nb.serve.service import PAGE_UPLOADS, UPLOADS, Service, new_name
-from chatter_nb.serve.speaking import check_length
 from chatter_nb.serve.ui_parts import control, player, recording, sentence, steps
 from chatter_nb.serve.uploads import keep_upload
 from chatter_nb.serve.worker import Task
-from chatter_nb.speech import Speech
 
 Kind = type[SpeakParams] | type[ConvertParams]
 _LOOK_S = 0.2  # how often a waiting page is told how far it is

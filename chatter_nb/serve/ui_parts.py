@@ -10,11 +10,11 @@ from typing import Any
 
 import gradio as gr
 
-from chatter_nb.execution import Progress
-from chatter_nb.fields import Field
-from chatter_nb.planning import minutes
-from chatter_nb.serve.speaking import told_of
-from chatter_nb.speech import Speech
+from chatter_nb.base.wording import minutes
+from chatter_nb.params.fields import Field
+from chatter_nb.runs.lifecycle import Progress
+from chatter_nb.runs.speech import Speech
+from chatter_nb.serve.responses import told_of
 
 _TEXT_LINES = 8
 _BEGINNING = 80  # characters of a text that tell it from others

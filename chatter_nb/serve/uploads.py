@@ -16,12 +16,12 @@ from typing import BinaryIO
 
 import soundfile
 
-from chatter_nb.audio import inspect_audio
-from chatter_nb.containers import READABLE, StraightOn, way_out
-from chatter_nb.disk import write_error
-from chatter_nb.errors import InputError
-from chatter_nb.serve.problems import Problem
-from chatter_nb.voices import Library, read_checked
+from chatter_nb.audio.containers import READABLE, StraightOn, way_out
+from chatter_nb.audio.reading import inspect_audio
+from chatter_nb.base.disk import write_error
+from chatter_nb.base.errors import InputError
+from chatter_nb.engines.voices import Library, read_checked
+from chatter_nb.serve.errors import Problem
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 INCOMING = ".incoming"  # in the voices folder

@@ -14,7 +14,7 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
-from chatter_nb.errors import Cancelled
+from chatter_nb.base.errors import Cancelled
 
 T = TypeVar("T")
 Work = Callable[[Callable[[], bool]], T]

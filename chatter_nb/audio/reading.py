@@ -1,0 +1,260 @@
+"""Audio on its way in: read, checked, resampled. `writer` is for the way out.
+
+Inside the package audio is mono float32, full scale 1.0. Everything that comes in passes
+`check_signal` once; inner functions trust it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import soundfile
+import soxr
+
+from chatter_nb.audio.containers import READABLE, StraightOn, way_out
+from chatter_nb.base.errors import ChatterError, InputError
+
+Signal = np.ndarray[tuple[int], np.dtype[np.float32]]
+_Read = TypeVar("_Read")
+
+_COPY_FRAMES = 1 << 20  # of one channel; fewer frames of many
+RATES_HZ = (4_000, 384_000)  # a header's 1 Hz would be resampled to thousands of times its samples
+CANCELLED_DB = -10.0  # of the mean of channels, to what unrelated ones would leave of their power
+WHOLE_S = 600  # up to so long a recording is resampled whole, sample for sample as upstream does
+
+
+def check_signal(signal: Any, *, where: str, error: type[ChatterError] = InputError) -> Signal:
+    """`signal` as mono float32, shape (samples,). Raises `error` unless it is finite."""
+    array = np.asarray(signal)
+    if array.ndim != 1:
+        raise error(f"{where}: audio must be mono, shape (samples,), not {array.shape}")
+    if not np.issubdtype(array.dtype, np.floating):
+        raise error(f"{where}: audio must be floating point, not {array.dtype}")
+    if not np.isfinite(peak(array)):
+        bad = array.size - np.count_nonzero(np.isfinite(array))
+        raise error(f"{where}: {bad} of {array.size} samples are NaN or infinite")
+    return array.astype(np.float32, copy=False)
+
+
+def peak(signal: np.ndarray) -> float:
+    """The largest magnitude; 0 for no samples, NaN if any is. Makes no copy of the signal."""
+    return max(float(signal.max()), -float(signal.min())) if len(signal) else 0.0
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """What a recording holds, read through once. `samples` at `sample_rate`, in each channel.
+
+    `channel` is the only one that is taken, where they cancel each other; see `read_recording`.
+    """
+
+    samples: int
+    sample_rate: int
+    channels: int
+    peak: float
+    channel: int | None = None
+
+    @property
+    def duration_s(self) -> float:
+        return self.samples / self.sample_rate
+
+
+def inspect_audio(path: str | Path, *, longest_s: float = math.inf) -> Inspected:
+    """Read a recording through, in flat memory; raises as `read_audio` does.
+
+    Beyond `longest_s` it is an `InputError`, and no more of it is read: a small file may unfold to
+    days.
+    """
+
+    def inspected(mix: _Mix) -> Inspected:
+        with _opened(path) as file:
+            samples, top = 0, 0.0
+            for block in _mono_blocks(file, path, mix):
+                samples, top = samples + len(block), max(top, peak(block))
+                if samples > longest_s * file.samplerate:
+                    raise InputError(f"recording {path} is longer than {longest_s:g} s")
+            return Inspected(samples, file.samplerate, file.channels, top, mix.channel)
+
+    return _mixed(inspected)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A recording as it was read, mono. `channel` is the only one that was taken, if there is."""
+
+    signal: Signal
+    sample_rate: int
+    channel: int | None = None
+
+
+def read_recording(path: str | Path, *, sample_rate: int | None = None) -> Heard:
+    """A recording as mono float32; channels averaged, resampled if asked.
+
+    Where channels cancel each other (one is another upside down), the loudest is taken alone.
+    Needs memory for the mono signal only, not for its channels, nor, where it is long, for its
+    own rate. Raises `InputError` for a file that is missing, empty, cut off, holds NaN or
+    infinities, or is no audio libsndfile can read.
+    """
+
+    def read(mix: _Mix) -> Heard:
+        with _opened(path) as file:
+            rate = file.samplerate
+            blocks = _mono_blocks(file, path, mix)
+            if sample_rate in (None, rate):
+                return Heard(_gathered(blocks, file.frames), rate, mix.channel)
+            assert sample_rate is not None
+            if file.frames <= WHOLE_S * rate:
+                signal = resample(_gathered(blocks, file.frames), rate, sample_rate)
+            else:
+                signal = _resampled_on_the_way(blocks, file.frames, rate, sample_rate)
+            return Heard(signal, sample_rate, mix.channel)
+
+    return _mixed(read)
+
+
+def read_audio(path: str | Path, *, sample_rate: int | None = None) -> tuple[Signal, int]:
+    """A recording as mono float32 and its rate in Hz; see `read_recording`."""
+    heard = read_recording(path, sample_rate=sample_rate)
+    return heard.signal, heard.sample_rate
+
+
+def mix_notes(channel: int | None, *, where: str) -> list[str]:
+    """What to tell of a recording of which one channel alone is taken."""
+    if channel is None:
+        return []
+    return [
+        f"{where}: its channels cancel each other (one is another upside down): channel "
+        f"{channel + 1} alone is taken"
+    ]
+
+
+def resample(signal: Signal, from_hz: int, to_hz: int) -> Signal:
+    """Band-limited resampling (soxr, HQ), length ceil(n · to_hz / from_hz): librosa's own."""
+    return _of_length(
+        soxr.resample(signal, from_hz, to_hz), resampled_length(len(signal), from_hz, to_hz)
+    )
+
+
+def resampled_length(samples: int, from_hz: int, to_hz: int) -> int:
+    """How many samples `resample` makes of so many."""
+    return -(-samples * to_hz // from_hz)
+
+
+def _resampled_on_the_way(
+    blocks: Iterator[Signal], frames: int, from_hz: int, to_hz: int
+) -> Signal:
+    stream = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32")
+    samples = 0
+
+    def made() -> Iterator[Signal]:
+        nonlocal samples
+        for block in blocks:
+            samples += len(block)
+            yield stream.resample_chunk(block)
+        yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+
+    signal = _gathered(made(), resampled_length(frames, from_hz, to_hz) + 1)
+    return _of_length(signal, resampled_length(samples, from_hz, to_hz))
+
+
+def _gathered(blocks: Iterable[Signal], expected: int) -> Signal:
+    """All blocks as one array; without a second copy where there are no more than `expected`."""
+    signal = np.empty(expected, np.float32)
+    filled = 0
+    for block in blocks:
+        if filled + len(block) > len(signal):  # an mp3's header may promise less than it holds
+            signal = np.concatenate([signal, np.empty(len(signal) + len(block), np.float32)])
+        signal[filled : filled + len(block)] = block
+        filled += len(block)
+    return signal[:filled]
+
+
+def _of_length(signal: Signal, samples: int) -> Signal:
+    return (
+        np.pad(signal[:samples], (0, samples - len(signal)))
+        if len(signal) < samples
+        else signal[:samples]
+    )
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[StraightOn]:
+    if not Path(path).is_file():
+        raise InputError(f"recording {path} does not exist")
+    try:
+        with StraightOn(path) as file:
+            if file.is_cut_off:
+                raise _cut_off(path, file.frames / file.samplerate)
+            if not RATES_HZ[0] <= file.samplerate <= RATES_HZ[1]:
+                raise InputError(
+                    f"recording {path} has {file.samplerate} Hz; from {RATES_HZ[0]} to "
+                    f"{RATES_HZ[1]} Hz are taken"
+                )
+            yield file
+    except soundfile.LibsndfileError as error:
+        cure = way_out(path) or f"{error.error_string} (readable: {READABLE})"
+        raise InputError(f"cannot read recording {path}: {cure}") from error
+    except OSError as error:
+        raise InputError(f"cannot read recording {path}: {error.strerror or error}") from error
+
+
+def _cut_off(path: str | Path, there_s: float) -> InputError:
+    return InputError(
+        f"recording {path} is cut off: its header promises more than its {there_s:.1f} s; "
+        "copy it again"
+    )
+
+
+def _mono_blocks(file: StraightOn, path: str | Path, mix: _Mix) -> Iterator[Signal]:
+    read = 0
+    frames = max(1, _COPY_FRAMES // file.channels)  # a file may say that it has 1024
+    while len(channels := file.read(frames, dtype="float32", always_2d=True)):
+        read += len(channels)
+        yield check_signal(mix.of(channels), where=str(path))
+    if not read:
+        raise InputError(f"recording {path} holds no sound (0 samples)")
+    if file.format == "FLAC" and read < file.frames:  # libsndfile tells only a frame that is cut
+        raise _cut_off(path, read / file.samplerate)
+
+
+class _Mix:
+    """How channels become one: averaged, or only `channel` of them."""
+
+    def __init__(self, channel: int | None = None) -> None:
+        self.channel = channel
+        self._powers: np.ndarray = np.zeros(1)  # of each channel
+        self._mean_power = 0.0
+
+    def of(self, channels: np.ndarray) -> Signal:
+        """A block of shape (samples, channels) as mono."""
+        if self.channel is not None:
+            return channels[:, self.channel].copy()
+        mean = channels.mean(axis=1)
+        if channels.shape[1] > 1:
+            self._powers = self._powers + np.einsum("sc,sc->c", channels, channels)
+            self._mean_power += float(np.dot(mean, mean))
+        return mean
+
+    def loudest_of_cancelled(self) -> int | None:
+        """The channel to take alone, where the channels seen cancel each other in their mean."""
+        unrelated = float(self._powers.sum()) / len(self._powers) ** 2
+        if self._mean_power < unrelated * 10 ** (CANCELLED_DB / 10):
+            return int(np.argmax(self._powers))
+        return None
+
+
+def _mixed(read: Callable[[_Mix], _Read]) -> _Read:
+    """What `read` makes of a recording's channels: of their mean, or else of the loudest."""
+    mix = _Mix()
+    result = read(mix)
+    loudest = mix.loudest_of_cancelled()
+    if loudest is None:
+        return result
+    del result  # a long recording's memory
+    return read(_Mix(loudest))

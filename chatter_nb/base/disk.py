@@ -1,0 +1,156 @@
+"""Writing to disk: temporary names, free room, a failed write explained; large files told apart.
+
+Reading of small files that may be damaged is here as well.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+import shutil
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from chatter_nb.base.errors import OutputError
+
+# libsndfile and numpy report a full disk without an errno; so little free space is taken as one.
+_FULL_BELOW_BYTES = 1 << 20
+_SAMPLES, _SAMPLE_BYTES = 256, 1 << 16
+
+PART_SUFFIX = ".part"
+
+
+def part_path(path: Path) -> Path:
+    """A temporary name beside `path`, hidden, and shared with no other process on any machine."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART_SUFFIX}")
+
+
+def write_whole(path: Path, content: bytes, *, durable: bool = False) -> None:
+    """Write a file under a temporary name, then rename: readers see the old one or all of the new.
+
+    A `durable` one is there after a power cut as well, which costs milliseconds. Raises
+    `OutputError`, and leaves what was there, if the disk does not take it.
+    """
+    part = part_path(path)
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        told = write_error(path, error)
+        remove(part)
+        raise told from error
+    if durable:
+        _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Keep a file's new name too; Windows and some network disks cannot be asked to."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def write_json(path: Path, values: Any, *, durable: bool = False) -> None:
+    """`write_whole` for values of JSON, readable by people: indented, letters as they are."""
+    text = json.dumps(values, ensure_ascii=False, indent=1) + "\n"
+    # Half a surrogate pair, out of a file's name, becomes JSON's own escape.
+    write_whole(path, text.encode(errors="backslashreplace"), durable=durable)
+
+
+def read_json(path: Path) -> Any:
+    """Values of JSON out of a file; None if there is none, or none that can be read."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is anything at `path`; no, where the disk does not say."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def remove(path: Path) -> None:
+    """Remove a leftover, if the disk lets us: one that stays is not worth failing for."""
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+
+
+def write_error(path: Path, reason: object) -> OutputError:
+    """The error to raise when `path` could not be written; ask before removing leftovers."""
+    if _is_full(path, reason):
+        return OutputError(
+            f"disk full while writing {path}: make room and run the same again; "
+            "the finished chunks are kept"
+        )
+    told = getattr(reason, "strerror", None) or reason
+    limit_bytes = _file_limit_bytes()
+    if limit_bytes and getattr(reason, "errno", None) in (None, errno.EFBIG):
+        told = f"a file may have {limit_bytes:,} bytes here: raise the limit (ulimit -f)"
+    elif getattr(reason, "errno", None) == errno.EISDIR:
+        told = "a folder is in its place: move it away"
+    return OutputError(f"cannot write {path}: {told}")
+
+
+def check_way(path: Path) -> None:
+    """Raise `OutputError` if a folder lies where a file is to be written: before the work."""
+    if is_folder(path):
+        raise write_error(path, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
+
+
+def _file_limit_bytes() -> int:
+    """How large this process may make a file; 0 without a limit."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    return 0 if limit == resource.RLIM_INFINITY else limit
+
+
+def _is_full(path: Path, reason: object) -> bool:
+    if getattr(reason, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return free_disk_bytes(path) < _FULL_BELOW_BYTES
+
+
+def free_disk_bytes(path: Path) -> int:
+    """Room on the disk that `path` is on, or will be on once it is made; endless if it is mute."""
+    folders = (path, *path.absolute().parents)
+    there = next((folder for folder in folders if is_folder(folder)), path)
+    try:
+        return shutil.disk_usage(there).free
+    except OSError:
+        return sys.maxsize
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder at `path`; no, where the disk does not say."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def add_samples(digest: Any, path: Path) -> None:
+    """Add 256 evenly spaced pieces of 64 kB of a file to a hash; of a small file, all of it."""
+    size = path.stat().st_size
+    step = max(_SAMPLE_BYTES, size // _SAMPLES)
+    with path.open("rb") as file:
+        for start in range(0, size, step):
+            file.seek(start)
+            digest.update(file.read(_SAMPLE_BYTES))

@@ -1,0 +1,125 @@
+"""Where a project's relative paths start, and how its YAML files are read."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from chatter_nb.base.errors import InputError, ParamError, shorten, shown
+
+_MERGE = "tag:yaml.org,2002:merge"
+_NUMBER_CHARS = 100  # a longer one is no parameter
+_NAME_BYTES = 255  # what disks take
+
+
+def project_root(start: Path | None = None) -> Path:
+    """The nearest folder, from the working directory upwards, that holds params/ and notebooks/.
+
+    Relative paths in parameters start here; outside a project, at the working directory.
+    """
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / "params").is_dir() and (folder / "notebooks").is_dir():
+            return folder
+    return here
+
+
+def resolve_path(path: str | Path) -> Path:
+    """An absolute path: `~` opened, relative ones from `project_root()`.
+
+    Raises `InputError` for a path that there cannot be.
+    """
+    return project_root() / _possible(path)
+
+
+def find_path(path: str | Path) -> Path:
+    """A path from the working directory, else, if it leads to nothing there, `resolve_path`'s.
+
+    Raises `InputError` for a path that there cannot be.
+    """
+    here = _possible(path)
+    return here if here.exists() else resolve_path(path)
+
+
+def _possible(path: str | Path) -> Path:
+    try:
+        found = Path(path).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"{shown(str(path))}: there is no such home folder") from error
+    if any(len(part.encode(errors="surrogatepass")) > _NAME_BYTES for part in found.parts):
+        raise InputError(f"{shown(str(path))}: a name in a path is at most {_NAME_BYTES} bytes")
+    return found
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML that refuses a key given twice, where the plain loader silently keeps the last.
+
+    What PyYAML's constructors raise on values that they cannot read becomes a `YAMLError`.
+    """
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        kind = node.tag.rpartition(":")[2]
+        try:
+            if kind in ("int", "float") and len(node.value) > _NUMBER_CHARS:
+                raise ValueError("too long")  # 1:1:1:… takes the square of its length
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
+            value = shown(node.value) if isinstance(node.value, str) else "this"
+            raise yaml.MarkedYAMLError(
+                problem=f"{value} cannot be read as {kind}: put it in quotes if it is text",
+                problem_mark=node.start_mark,
+            ) from error
+
+    def flatten_mapping(self, node: Any) -> None:
+        """Take in what `<<` names, each key once: aliases of aliases would fill the memory."""
+        own = [key for key, _ in node.value if key.tag != _MERGE]
+        super().flatten_mapping(node)
+        self._refuse_twice(own, node)
+        named = {_name_of(key): (key, value) for key, value in node.value}
+        node.value = list(named.values())
+
+    def _refuse_twice(self, keys: list[Any], node: Any) -> None:
+        seen: set[Any] = set()
+        for key in (self.construct_object(key, deep=True) for key in keys):
+            if not isinstance(key, Hashable):
+                continue  # the loader itself refuses it
+            if key in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"{shown(key)} is given twice", problem_mark=node.start_mark
+                )
+            seen.add(key)
+
+
+# PyYAML knows the lone `=` of an early YAML, and then nothing to make of it.
+_StrictLoader.add_constructor("tag:yaml.org,2002:value", lambda loader, node: str(node.value))
+
+
+def _name_of(key: Any) -> Any:
+    """What tells one key from another before they are constructed."""
+    return (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else id(key)
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """A YAML file's mapping, or an `InputError` that names the file, the line and the fault."""
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read parameter file {path}: {error}") from error
+    return parse_yaml(text, where=str(path))
+
+
+def parse_yaml(text: str, *, where: str) -> dict[str, Any]:
+    """A YAML text's mapping, or a `ParamError` that begins with `where` it came from."""
+    try:
+        values = yaml.load(text, Loader=_StrictLoader)
+    except yaml.YAMLError as error:
+        raise ParamError(f"{where} is not valid YAML: {shorten(str(error), 1000)}") from error
+    except RecursionError:
+        raise ParamError(f"{where} is not valid YAML: it is nested too deeply") from None
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        held = "nothing" if values is None else f"a {type(values).__name__} that is no such mapping"
+        raise ParamError(f"{where} must hold 'name: value' lines; it holds {held}")
+    return values

@@ -1,0 +1,169 @@
+"""Parameter files, times a grid of values: a validated set of parameters for each run."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from chatter_nb.base.errors import InputError, ParamError, shorten, shown
+from chatter_nb.base.project import find_path, resolve_path
+from chatter_nb.params.base import read_file
+from chatter_nb.params.runs import AnyParams, ConvertParams, SpeakParams, kind_of
+from chatter_nb.runs.settle import Problems
+from chatter_nb.text.files import natural_key
+
+MAX_CELLS = 100_000
+_WILD = re.compile(r"[*?\[]")
+_NAME_BYTES, _VALUE_CHARS = 110, 24  # a short hash may follow
+
+
+def find_files(patterns: Sequence[str], problems: Problems) -> list[Path]:
+    """The files that names and patterns stand for, in natural order, each once."""
+    found: list[Path] = []
+    for pattern in patterns:
+        matches = problems.of(partial(_matches, pattern)) or []
+        found += [path for path in matches if path not in found]
+    return found
+
+
+def _matches(pattern: str) -> list[Path]:
+    path = find_path(pattern)
+    here = Path(pattern).expanduser()
+    if path.is_file():
+        return [path.resolve()]
+    if path.is_dir():
+        raise InputError(f"{pattern} is a folder: write {pattern.rstrip('/')}/*.yaml")
+    if not _WILD.search(pattern):
+        raise InputError(f"there is no parameter file {pattern}")
+    # From the working directory, as a shell would, or from the project's root.
+    for root in (Path.cwd(), resolve_path("")):
+        names = pattern if not here.is_absolute() else str(here.relative_to(here.anchor))
+        start = root if not here.is_absolute() else Path(here.anchor)
+        matches = [path.resolve() for path in start.glob(names) if path.is_file()]
+        if matches:
+            return sorted(matches, key=lambda path: natural_key(str(path)))
+    raise InputError(f"no parameter file matches {pattern}")
+
+
+def parse_grid(texts: Sequence[str]) -> dict[str, list[Any]]:
+    """`name=a,b` texts as the command line takes them; `name=["a, b", "c"]` for values with commas.
+
+    Raises `InputError`.
+    """
+    grid: dict[str, list[Any]] = {}
+    for text in texts:
+        name, equals, listed = text.partition("=")
+        name = name.strip()
+        if not equals or not name:
+            raise InputError(f"--grid {shown(text)} must be name=value,value")
+        if name in grid:
+            raise InputError(f"--grid {name} is given twice: list all its values in one")
+        grid[name] = _values(text, listed.strip())
+    return grid
+
+
+def _values(text: str, listed: str) -> list[Any]:
+    if listed.startswith("["):
+        try:
+            return list(json.loads(listed))
+        except (ValueError, RecursionError) as error:
+            told = shorten(str(error), 200)
+            raise InputError(f"--grid {shown(text)} is not a JSON list: {told}") from error
+    return [part.strip() for part in listed.split(",")]
+
+
+def expand(
+    kind: type[AnyParams] | None,
+    files: Sequence[Path],
+    extra: Mapping[str, Any],
+    grid: Mapping[str, Sequence[Any]],
+    problems: Problems,
+) -> list[AnyParams]:
+    """Each file with each combination of the grid's values, validated; `extra` over all of them.
+
+    `kind` is what the notebook takes; None lets each file tell. A cell is named after its file and
+    its values: `demo-seed1-speed0.9`.
+    """
+    problems.of(lambda: _check_grid(grid, extra))
+    if len(files) * math.prod(map(len, grid.values())) > MAX_CELLS:
+        problems.found.append(f"the grid has over {MAX_CELLS} cells: choose fewer values")
+        return []
+    made = []
+    for file in files:
+        for cell in _combinations(grid):
+            params = problems.of(partial(_cell, kind, file, extra, cell))
+            made += [params] if params else []
+    return _told_apart(made) if grid else made
+
+
+def _told_apart(made: list[AnyParams]) -> list[AnyParams]:
+    """Cells whose values begin alike get a short hash of all their parameters as well."""
+    names = Counter(params.run_name for params in made)
+    return [
+        params.model_copy(update={"run_name": f"{params.run_name}-{params.digest()}"})
+        if names[params.run_name] > 1
+        else params
+        for params in made
+    ]
+
+
+def _check_grid(grid: Mapping[str, Sequence[Any]], extra: Mapping[str, Any]) -> None:
+    for name, values in grid.items():
+        if name in ("run_name", "outputs_dir", "interactive"):
+            raise InputError(f"{name} cannot be in the grid: it changes nothing that is heard")
+        if name in extra:
+            raise InputError(f"{name} is set for all runs and in the grid: keep one")
+        if not values:
+            raise InputError(f"the grid gives {name} no value")
+        told = [json.dumps(value) for value in values]
+        twice = {value for value in told if told.count(value) > 1}
+        if twice:
+            raise InputError(f"the grid gives {name} the value {', '.join(sorted(twice))} twice")
+
+
+def _combinations(grid: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
+    for values in itertools.product(*grid.values()):
+        yield dict(zip(grid, values, strict=True))
+
+
+def _cell(
+    kind: type[AnyParams] | None, file: Path, extra: Mapping[str, Any], cell: Mapping[str, Any]
+) -> AnyParams:
+    names = read_file(file).keys()
+    params_class = kind or kind_of(names)
+    if other := _other_kind(params_class, names):
+        raise InputError(f"{file}: parameters of {other}, which this notebook does not do")
+    try:
+        params = params_class.from_file(file, {**extra, **cell})
+    except ParamError as error:
+        given = ", ".join(f"{name}={value}" for name, value in cell.items())
+        raise ParamError(f"{error} (with {given})" if cell else str(error)) from None
+    if not cell:
+        return params
+    told = "-".join(f"{name}{_slug(value)}" for name, value in cell.items())
+    name = f"{params.run_name}-{told}".encode()[:_NAME_BYTES].decode(errors="ignore").rstrip(". ")
+    return params.model_copy(update={"run_name": name})
+
+
+def _other_kind(kind: type[AnyParams], names: Collection[str]) -> str:
+    """ "speech" or "conversion", where names are that other kind's alone; else nothing."""
+    kinds = {"speech": SpeakParams.model_fields, "conversion": ConvertParams.model_fields}
+    for other, fields in kinds.items():
+        foreign = fields.keys() - kind.model_fields.keys()
+        own = kind.model_fields.keys() - fields.keys()
+        if foreign & set(names) and not own & set(names):
+            return other
+    return ""
+
+
+def _slug(value: Any) -> str:
+    """A value as part of a folder's name; of a path, its stem."""
+    text = Path(value).stem if isinstance(value, str) and "/" in value else str(value)
+    return re.sub(r"[^\w.+-]+", "-", text)[:_VALUE_CHARS].strip("-.") or "-"

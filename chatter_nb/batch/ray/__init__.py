@@ -1,0 +1,1 @@
+"""A batch on Ray: one actor is one GPU, or the cores of a machine."""

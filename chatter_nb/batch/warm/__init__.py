@@ -1,0 +1,20 @@
+"""The Papermill engine `chatter-warm`: many notebooks in one kernel. It knows nothing of us."""
+
+from typing import Any
+
+import lazy_loader
+
+_load, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "engine": ["WarmEngine"],
+        "runner": ["Status", "clear_interrupt", "interrupt", "is_nested", "shutdown", "status"],
+    },
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "WarmEngine":
+        # Papermill asks for this class while it is imported: it must be in the making by then.
+        import papermill.engines  # noqa: F401
+    return _load(name)

@@ -1,0 +1,56 @@
+"""The command line: `chatter-nb …`. Thin: every command calls one function and prints what it says.
+
+Exit codes: 0 done, 1 failed run, 2 bad input, 130 interrupted (run the same again to resume).
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from chatter_nb.base.errors import ChatterError
+from chatter_nb.base.version import __version__
+from chatter_nb.cli.batch import batch
+from chatter_nb.cli.bench import bench
+from chatter_nb.cli.run import convert, speak
+from chatter_nb.cli.serve import app as open_app
+from chatter_nb.cli.serve import serve
+from chatter_nb.cli.tidy import check, clean, doctor, fetch, voices
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Text to speech and voice conversion as parameterised notebooks, and without them.",
+)
+for command in (speak, convert, batch, check, doctor, voices, fetch, clean, bench):
+    app.command()(command)
+app.command()(serve)
+app.command("app")(open_app)
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point: errors become a sentence and an exit code; only bugs show a traceback."""
+    try:
+        app()
+    except ChatterError as error:
+        typer.echo("\n".join([f"error: {error}", *getattr(error, "__notes__", [])]), err=True)
+        sys.exit(error.exit_code)
+    except SystemExit as leaving:
+        if leaving.code == INTERRUPTED:  # typer takes the KeyboardInterrupt and says nothing
+            typer.echo("interrupted: what is finished is kept; run the same to resume", err=True)
+        raise

@@ -1,0 +1,59 @@
+"""What several commands share: their options, and parameters out of a file and `-p`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from chatter_nb.base.errors import InputError, shorten, shown
+from chatter_nb.params.base import read_file
+from chatter_nb.params.runs import ConvertParams, SpeakParams, kind_of
+
+Params = TypeVar("Params", SpeakParams, ConvertParams)
+
+FileOption = Annotated[Path | None, typer.Option("-f", "--file", help="A YAML parameter file.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("-p", "--param", help="name=value, over the file's. May be given several times."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines, nothing else.")]
+
+
+def params_of(kind: type[Params], file: Path | None, pairs: list[str] | None) -> Params:
+    overrides = pairs_of(pairs)
+    if file:
+        if kind_of(read_file(file)) is not kind:
+            other = "convert" if kind is SpeakParams else "speak"
+            raise InputError(f"{file} is a parameter file for: chatter-nb {other}")
+        return kind.from_file(file, overrides)
+    if not overrides:
+        verb, name = ("speak", "text") if kind is SpeakParams else ("convert", "source")
+        raise InputError(
+            f"give a parameter file (-f FILE) or parameters, such as: chatter-nb {verb} -p {name}=…"
+        )
+    return kind.create(kind.coerce(overrides), where="-p")
+
+
+def pairs_of(texts: list[str] | None) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for text in texts or []:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise InputError(f"-p {shown(text)} must be name=value")
+        if name.strip() in pairs:
+            raise InputError(f"-p {shorten(name.strip(), 80)} is given twice")
+        pairs[name.strip()] = value
+    return pairs
+
+
+def seconds_of(option: str, text: str) -> float:
+    """A length of time such as 30d or 12h. Raises `InputError` that names the option."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text.strip())
+    if not found:
+        raise InputError(
+            f"{option} {shown(text)} must be a number and one of s m h d w, such as 30d"
+        )
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[found[2]]

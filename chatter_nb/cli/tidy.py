@@ -1,0 +1,102 @@
+"""Looking after it all: `check`, `doctor`, `clean`, `voices`, `fetch`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chatter_nb.base.project import resolve_path
+from chatter_nb.cli.options import JsonOption, seconds_of
+
+
+def check(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="YAML files.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Check parameter files, and the texts they name, without speaking. Says every problem."""
+    from chatter_nb.runs.check import check_file
+
+    findings = {str(file): check_file(file) for file in files}
+    if as_json:
+        problems = {name: found.problems for name, found in findings.items()}
+        typer.echo(json.dumps(problems, ensure_ascii=False))
+    else:
+        for name, found in findings.items():
+            verdict = "" if found.problems else "ok"
+            typer.echo("\n  ".join([f"{name}: {verdict}", *found.problems, *found.notes]))
+    if any(found.problems for found in findings.values()):
+        raise typer.Exit(2)
+
+
+def doctor(as_json: JsonOption = False) -> None:
+    """Say what is installed, which engine and device a run would use, and what to install."""
+    from chatter_nb.setup.doctor import examine
+
+    report = examine()
+    typer.echo(json.dumps(report.as_dict(), ensure_ascii=False) if as_json else str(report))
+    if not report.can_speak:
+        raise typer.Exit(1)
+
+
+def clean(
+    older_than: Annotated[
+        str, typer.Option(help="Only chunks last used so long ago: 30d, 12h.")
+    ] = "",
+    unused: Annotated[
+        bool, typer.Option("--unused", help="Only chunks that no run needs.")
+    ] = False,
+    outputs_dir: Annotated[str, typer.Option(help="The folder of the runs.")] = "outputs",
+    as_json: JsonOption = False,
+) -> None:
+    """Prune the store of finished chunks. Without options it only says what is there."""
+    from chatter_nb.runs.record import find_records, remove_leftovers
+    from chatter_nb.runs.store import ABANDONED_S, ChunkStore
+
+    folder = resolve_path(outputs_dir)
+    store = ChunkStore(folder)
+    age_s = seconds_of("--older-than", older_than) if older_than else None
+    if age_s is None and not unused:
+        sizes = [size for _, size, _ in store.entries()]
+        told = {"chunks": len(sizes), "bytes": sum(sizes), "removed": 0}
+        said = (
+            f"{len(sizes)} chunks, {sum(sizes) / 1e6:.1f} MB in {store.root}; "
+            "to remove some: --unused, --older-than 30d"
+        )
+    else:
+        records = [record for _, record in find_records(folder) if unused or record.status != "ok"]
+        needed = {key for record in records for key in record.chunk_keys()}
+        count, size = store.prune(older_than_s=age_s, keep=needed)
+        size += remove_leftovers(folder, older_than_s=ABANDONED_S)
+        told = {"removed": count, "bytes": size}
+        said = f"removed {count} chunks, {size / 1e6:.1f} MB, from {store.root}"
+    typer.echo(json.dumps(told) if as_json else said)
+
+
+def voices(
+    folder: Annotated[str, typer.Option("--dir", help="A folder of recordings.")] = "",
+    outputs_dir: Annotated[str, typer.Option(help="Whose voices/ to list.")] = "outputs",
+    as_json: JsonOption = False,
+) -> None:
+    """List the voices that `voice` and `target` can name, with what is doubtful about each."""
+    from chatter_nb.engines.voices import FOLDER, survey
+
+    place = resolve_path(folder) if folder else resolve_path(outputs_dir) / FOLDER
+    found = survey(place) if folder or place.is_dir() else []
+    if as_json:
+        return typer.echo(json.dumps([voice.as_dict() for voice in found], ensure_ascii=False))
+    for voice in found:
+        typer.echo(str(voice))
+    if not found:
+        typer.echo(f"no voices in {place}: put recordings of 6 to 15 s there, named as you like")
+
+
+def fetch(
+    model: Annotated[str, typer.Argument(help="Which model: chatterbox, chatterbox-turbo, …")],
+) -> None:
+    """Download a model's files ahead of time (1 to 3 GB), or say that they are here."""
+    from chatter_nb.engines.checkpoints import fetch
+
+    typer.echo(f"{model}: {fetch(model)}")

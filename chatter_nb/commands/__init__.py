@@ -1,1 +1,0 @@
-"""The command line's commands, each thin: one call, and what it says. `cli` joins them."""

@@ -1,0 +1,1 @@
+"""Chatterbox: the fast path and upstream's own, reached through `engines.registry`."""

@@ -1,0 +1,297 @@
+"""The chunks that are being decoded together: their state on the device, and one step of it.
+
+A chunk in hand has a number; its state is at that number in every tensor here. The chunks in hand
+are always the first ones: where one finishes, the last takes its number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from chatterbox.models.s3tokenizer import SPEECH_VOCAB_SIZE
+from torch import Tensor
+
+from chatter_nb.base.errors import EngineError
+from chatter_nb.engines.chatterbox.attention_check import Alignment
+from chatter_nb.engines.chatterbox.backbone import Cache, Place
+from chatter_nb.engines.chatterbox.network import Network, Prefix
+from chatter_nb.engines.chatterbox.sampling import NOT_A_TOKEN, Knobs, draw, guided
+from chatter_nb.engines.chatterbox.tokens import Drawn, Prompt, alignment_note
+
+
+@dataclass(eq=False)
+class Row:
+    """A chunk in hand. `position`: where its next token goes in its cache."""
+
+    prompt: Prompt
+    generator: torch.Generator
+    limit: int
+    position: int = 0
+    tokens: list[int] = field(default_factory=list)
+    note: str = ""
+    ended: bool = False
+
+    @property
+    def finished(self) -> bool:
+        return self.ended or len(self.tokens) >= self.limit
+
+    def decoded(self, *, twice_is_bad: bool) -> Drawn:
+        """Its tokens. `twice_is_bad`: one that starts again (the token after the valid ones) in the
+        middle has not ended well.
+        """
+        valid = [token for token in self.tokens if token < SPEECH_VOCAB_SIZE]
+        tokens = torch.tensor(valid, dtype=torch.long, device=self.generator.device)
+        ended = self.ended and not (twice_is_bad and SPEECH_VOCAB_SIZE in self.tokens)
+        return Drawn(tokens=tokens, ended=ended, note=self.note, generator=self.generator)
+
+
+class Rows:
+    """At most `rows` chunks in hand. Call `admit`, `step` and `take_finished` as needed.
+
+    `told` hears of steps that have to be run more slowly than planned.
+    """
+
+    def __init__(
+        self,
+        decoder: Network,
+        prefix: Prefix,
+        knobs: Knobs,
+        rows: int,
+        told: Callable[[str], object],
+    ) -> None:
+        device, pace = decoder.device, decoder.pace
+        self._decoder, self._prefix, self._knobs, self._most = decoder, prefix, knobs, rows
+        self._lanes = 2 if knobs.steps.guided else 1
+        self._block, self._pace = pace.block, pace
+        self._cache = Cache(decoder.backbone, rows * self._lanes, pace.room)
+        self._tokens = torch.zeros(rows, dtype=torch.long, device=device)  # the latest
+        self._numbers = torch.zeros_like(self._tokens)  # how many there are
+        self._positions = torch.zeros_like(self._tokens)  # where the next goes
+        self._seen = torch.zeros(rows, decoder.vocabulary, dtype=torch.bool, device=device)
+        self._noise = torch.ones(self._block, rows, decoder.vocabulary, device=device)
+        self._drawn = torch.zeros(self._block, rows, dtype=torch.long, device=device)
+        self._at = torch.zeros(1, dtype=torch.long, device=device)  # in the block
+        self._alignment = (
+            Alignment(rows, prefix.length, decoder.stop, decoder.vocabulary, device)
+            if decoder.multilingual
+            else None
+        )
+        self._runs = pace.runs([*self._row_state(), self._drawn, self._at], told)
+        self.active: list[Row] = []
+
+    def serves(self, prefix: Prefix, knobs: Knobs, rows: int) -> bool:
+        return (self._prefix, self._knobs.steps, self._most) == (prefix, knobs.steps, rows)
+
+    def begin_again(self, knobs: Knobs, told: Callable[[str], object]) -> None:
+        """Serve another call with the same steps: what was captured stays."""
+        self.active = []
+        self._runs.told = told
+        self._knobs.become(knobs)
+
+    @property
+    def bytes(self) -> int:
+        """What its cache takes."""
+        return self._cache.bytes
+
+    @property
+    def free(self) -> int:
+        return self._most - len(self.active)
+
+    def admit(self, prompts: Sequence[Prompt]) -> None:
+        """Read the texts of new chunks and draw their first tokens."""
+        new = [self._row(prompt) for prompt in prompts]
+        first = len(self.active)
+        numbers = range(first, first + len(new))
+        hidden = self._read([prompt.text_tokens for prompt in prompts], new, numbers)
+        rows = slice(first, first + len(new))
+        self._seen[rows] = False
+        self._seen[rows, self._decoder.start : self._decoder.start + 1] = True
+        self._numbers[rows] = 0
+        self._positions[rows] = torch.tensor(
+            [row.position for row in new], device=self._decoder.device
+        )
+        for row, number in zip(new, numbers, strict=True):
+            self._noise[0, number].exponential_(generator=row.generator)
+            if self._alignment:
+                text_length = row.position - self._prefix.length - self._beginning
+                self._alignment.begin(number, text_length)
+        self._at.zero_()
+        self._draw(hidden, rows, first=True)
+        self.active += new
+        self._look(1, new)
+
+    def step(self) -> None:
+        """A block of steps for all chunks in hand: one, or several that a GPU does by itself."""
+        count = len(self.active)
+        span = self._room(max(row.position for row in self.active) + self._block)
+        rewinds = [_Rewind(row, self._block) for row in self.active]
+        for step in range(self._block):
+            for number, row in enumerate(self.active):
+                self._noise[step, number].exponential_(generator=row.generator)
+        self._at.zero_()
+        stepped = self._runs.rows(count, self._most)
+        if stepped > count:
+            for tensor in self._row_state():
+                tensor[count:stepped] = 0  # rows of no chunk
+        run = self._runs.get((stepped, span), lambda: self._step(stepped, span))
+        for _ in range(self._block):
+            run()
+        self._look(self._block, self.active)
+        for rewind in rewinds:
+            rewind(self._noise[0, 0])
+
+    def take_finished(self) -> list[Row]:
+        """The chunks that are finished, no longer in hand."""
+        finished = [row for row in self.active if row.finished]
+        for row in finished:
+            number, last = self.active.index(row), len(self.active) - 1
+            row.note = self._doubt(number)
+            self._move(last, number)
+            self.active[number] = self.active[last]
+            self.active.pop()
+        return finished
+
+    def _row(self, prompt: Prompt) -> Row:
+        generator = torch.Generator(self._decoder.device).manual_seed(prompt.seed)
+        # Turbo makes one token more than it is asked for.
+        return Row(prompt, generator, prompt.max_new_tokens + self._decoder.turbo)
+
+    @property
+    def _beginning(self) -> int:
+        return 1 if self._decoder.turbo else 2
+
+    def _read(self, texts: Sequence[Tensor], new: Sequence[Row], numbers: range) -> Tensor:
+        """Texts into the cache; the hidden states after them, twins next to each other."""
+        decoder, start = self._decoder, self._prefix.length
+        embeds = [decoder.text_embeds(text) for text in texts]
+        for row, text in zip(new, embeds, strict=True):
+            row.position = start + text.shape[1]
+        self._room(max(row.position for row in new))
+        with_text = []
+        for row, number, text in zip(new, numbers, embeds, strict=True):
+            lane = slice(number * self._lanes, number * self._lanes + 1)
+            self._cache.copy(slice(0, 1), lane, start, of=self._prefix.cache)
+            positions = torch.arange(start, row.position, device=decoder.device)[None]
+            place = Place(self._cache, lane, positions, row.position)
+            with_text.append(decoder.backbone(text, place)[:, -1])
+        if self._lanes == 1:
+            return torch.cat(with_text)
+        without = self._read_wordless(new, numbers)
+        return torch.stack([torch.cat(with_text), without], dim=1).flatten(0, 1)
+
+    def _read_wordless(self, new: Sequence[Row], numbers: range) -> Tensor:
+        """The twins that guidance compares with: all read already, but for speech's beginning."""
+        decoder = self._decoder
+        ends = [row.position - self._beginning for row in new]
+        self._prefix.reach(max(ends) - self._prefix.length)
+        for end, number in zip(ends, numbers, strict=True):
+            twin = slice(number * 2 + 1, number * 2 + 2)
+            self._cache.copy(slice(0, 1), twin, end, of=self._prefix.cache)
+        start = torch.tensor(ends, device=decoder.device)[:, None]
+        positions = start + torch.arange(self._beginning, device=decoder.device)
+        twins = torch.tensor([number * 2 + 1 for number in numbers], device=decoder.device)
+        span = max(row.position for row in new)
+        embeds = decoder.beginning.expand(len(new), -1, -1)
+        return decoder.backbone(embeds, Place(self._cache, twins, positions, span))[:, -1]
+
+    def _room(self, length: int) -> int:
+        """Make the cache hold `length` positions; the span to attend to."""
+        span = -(-length // self._pace.span) * self._pace.span
+        if span > self._cache.capacity:
+            self._runs.forget()
+            self._cache.grow(-(-span // self._pace.room) * self._pace.room)
+        return span
+
+    def _step(self, count: int, span: int) -> None:
+        """One step of the first `count` rows. On a GPU it is captured: nothing here may wait."""
+        rows = slice(0, count)
+        embeds = self._decoder.speech_embeds(self._tokens[rows], self._numbers[rows])
+        positions = self._positions[rows].repeat_interleave(self._lanes)[:, None]
+        place = Place(self._cache, slice(0, count * self._lanes), positions, span)
+        hidden = self._decoder.backbone(
+            embeds.repeat_interleave(self._lanes, dim=0), place, self._spy(positions)
+        )
+        self._positions[rows] += 1
+        self._draw(hidden[:, -1], rows)
+
+    def _spy(self, positions: Tensor) -> Callable[[int, Tensor, Tensor], None] | None:
+        alignment, lanes = self._alignment, self._lanes
+        if alignment is None:
+            return None
+
+        def watch(layer: int, queries: Tensor, keys: Tensor) -> None:
+            alignment.watch(layer, queries[::lanes], keys[::lanes], positions[::lanes, 0])
+
+        return watch
+
+    def _draw(self, hidden: Tensor, rows: slice, *, first: bool = False) -> None:
+        """The next token of each row, from the hidden states of its lanes."""
+        logits = guided(self._decoder.logits(hidden), self._knobs)
+        if self._alignment:
+            logits = self._alignment.checked(logits, rows, first=first)
+        noise = self._noise.index_select(0, self._at)[0, rows]
+        turbo = self._decoder.turbo
+        drawn = draw(logits, self._seen[rows], noise, self._knobs, turbo=turbo)
+        self._drawn[self._at, rows] = drawn
+        tokens = drawn.clamp(min=0)
+        if turbo and first:  # its penalty forgets the start token
+            self._seen[rows] = False
+        self._seen[rows].scatter_(1, tokens[:, None], True)
+        self._tokens[rows] = tokens
+        self._numbers[rows] += 1
+        if self._alignment:
+            self._alignment.told(tokens, rows)
+        self._at += 1
+
+    def _look(self, steps: int, rows: Sequence[Row]) -> None:
+        """Wait for the tokens that were drawn, and give them to their rows."""
+        first = len(self.active) - len(rows)
+        drawn = self._drawn[:steps, first : first + len(rows)].tolist()
+        for number, row in enumerate(rows):
+            row.position += steps if row.tokens else 0
+            for tokens in drawn:
+                if row.finished:
+                    break
+                if tokens[number] == NOT_A_TOKEN:
+                    raise EngineError(
+                        "the model's numbers overflowed; under precision: fast, choose exact"
+                    )
+                row.tokens.append(tokens[number])
+                row.ended = tokens[number] == self._decoder.stop
+
+    def _move(self, source: int, target: int) -> None:
+        """A chunk gets another's number."""
+        if source == target:
+            return
+        for tensor in self._row_state():
+            tensor[target] = tensor[source]
+        first, second = (slice(n * self._lanes, (n + 1) * self._lanes) for n in (source, target))
+        self._cache.copy(first, second, self.active[source].position)
+
+    def _row_state(self) -> list[Tensor]:
+        own = [self._tokens, self._numbers, self._positions, self._seen]
+        return own + (self._alignment.state() if self._alignment else [])
+
+    def _doubt(self, number: int) -> str:
+        alignment = self._alignment
+        if alignment and self.active[number].ended and alignment.cut_short(number):
+            return alignment_note(alignment.share(number))
+        return ""
+
+
+class _Rewind:
+    """Takes back the numbers that a row has drawn ahead and not needed."""
+
+    def __init__(self, row: Row, drawn: int) -> None:
+        self._row, self._drawn, self._tokens = row, drawn, len(row.tokens)
+        self._state = row.generator.get_state() if drawn > 1 else None
+
+    def __call__(self, scratch: Tensor) -> None:
+        used = len(self._row.tokens) - self._tokens
+        if self._state is None or used == self._drawn:
+            return
+        self._row.generator.set_state(self._state)
+        for _ in range(used):
+            scratch.exponential_(generator=self._row.generator)

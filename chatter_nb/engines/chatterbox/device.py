@@ -1,0 +1,172 @@
+"""What every call into a torch model needs around it: its own randomness, quiet, told memory."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import threading
+import traceback
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+from unittest import mock
+
+import psutil
+import torch
+
+from chatter_nb.base.errors import OutOfMemory
+
+# One call at a time: what another thread draws in between would be missing from our numbers, and
+# of two that patch upstream's names the later would put the earlier's patch back for good.
+_turn = threading.RLock()
+
+
+def weights_dtype(device: str, precision: str) -> torch.dtype:
+    """What T3's weights are kept in: float32, or 16 bits under `precision` "fast".
+
+    float16, which a model's numbers may overflow, only on a GPU that has no bfloat16; a CPU without
+    stays at float32.
+    """
+    kind = device.partition(":")[0]
+    if precision == "exact" or (kind == "cpu" and not cpu_has_bfloat16()):
+        return torch.float32
+    if kind == "mps" or (kind == "cuda" and torch.cuda.get_device_capability(device) < (8, 0)):
+        return torch.float16
+    return torch.bfloat16
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether the processor has instructions for it."""
+    # No public name; without it (another torch, another processor) float32 stays.
+    known = (
+        getattr(torch.cpu, f"_is_{part}_supported", None) for part in ("avx512_bf16", "amx_tile")
+    )
+    return any(check() for check in known if check)
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that is free for tensors, in what torch has reserved and beyond."""
+    if device.type == "cuda":
+        reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + reserved
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+    return psutil.virtual_memory().available
+
+
+def one_at_a_time() -> AbstractContextManager[object]:
+    """Work of other threads on models waits outside."""
+    return _turn
+
+
+class RandomState:
+    """Torch's global generators as they are now, to be gone on from later."""
+
+    def __init__(self) -> None:
+        self._state = _states()
+
+    @contextmanager
+    def resumed(self) -> Iterator[None]:
+        """Go on from this state inside, remember where that led; outside, all is as it was."""
+        with _turn:
+            before = _states()
+            _set_states(self._state)
+            try:
+                yield
+            finally:
+                self._state = _states()
+                _set_states(before)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Torch's global generators seeded inside, and as they were outside.
+
+    Upstream draws from them; a generator of our own cannot be passed.
+    """
+    with _turn:
+        before = _states()
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            _set_states(before)
+
+
+def _states() -> dict[str, Any]:
+    found: dict[str, Any] = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        found["cuda"] = torch.cuda.get_rng_state_all()
+    if torch.backends.mps.is_available():
+        found["mps"] = torch.mps.get_rng_state()
+    return found
+
+
+def _set_states(states: dict[str, Any]) -> None:
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states:
+        torch.cuda.set_rng_state_all(states["cuda"])
+    if "mps" in states:
+        torch.mps.set_rng_state(states["mps"])
+
+
+@contextmanager
+def quiet_upstream() -> Iterator[None]:
+    """Upstream without its progress bar a chunk, its prints and its warnings."""
+    from chatterbox.models.s3gen import flow_matching
+    from chatterbox.models.t3 import t3
+
+    loggers = [logging.getLogger(name) for name in ("chatterbox", "transformers", "root")]
+    with _turn, contextlib.ExitStack() as patches:
+        levels = [logger.level for logger in loggers]
+        patches.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")  # of what newer torch and diffusers will remove
+        for module in (t3, flow_matching):
+            patches.enter_context(mock.patch.object(module, "tqdm", _no_bar))
+        patches.enter_context(mock.patch.object(flow_matching, "print", _no_print, create=True))
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+def _no_bar(items: Iterable[Any], **_: Any) -> Iterable[Any]:
+    return items
+
+
+def _no_print(*_: Any) -> None:
+    """In the place of upstream's `print`."""
+
+
+@contextmanager
+def memory_told(what: str, cure: str) -> Iterator[None]:
+    """An `OutOfMemory` with the cure where the device's memory runs out, all of it given back."""
+    try:
+        yield
+        return
+    except RuntimeError as error:
+        if not _is_full(error):
+            raise
+        # The frames of the failed call hold its tensors, and would while its error is kept.
+        traceback.clear_frames(error.__traceback__)
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
+    raise OutOfMemory(f"the GPU's memory is too small for {what}: {cure}")
+
+
+def _is_full(error: RuntimeError) -> bool:
+    """MPS and CUDA's libraries have no error of their own for it."""
+    told = str(error)
+    return (
+        isinstance(error, torch.OutOfMemoryError)
+        or "out of memory" in told
+        or "ALLOC_FAILED" in told
+    )

@@ -1,0 +1,148 @@
+"""The estimator of upstream's flow matching: most of S3Gen's work, without its waste.
+
+The weights are upstream's; the work is laid out frames by channels, convolutions are matrix
+products, and rows without padding need no mask. All convolutions look to the left, so padding at a
+row's end reaches what is before it through attention alone.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from chatter_nb.engines.chatterbox.packing import Weight
+
+
+class Estimator:
+    """Upstream's `ConditionalDecoder`: the slope of the flow at a point, most of S3Gen's work."""
+
+    def __init__(self, estimator: Any, dtype: torch.dtype) -> None:
+        self._upstream, self.dtype = estimator, dtype
+        ((down, down_blocks, down_conv),) = estimator.down_blocks
+        ((up, up_blocks, up_conv),) = estimator.up_blocks
+        stages = [(down, down_blocks), *estimator.mid_blocks, (up, up_blocks)]
+        self._time_mlps = [resnet.mlp for resnet, _ in stages]
+        self._stages = [
+            (_Resnet(resnet, dtype), [_Transformer(block, dtype) for block in blocks])
+            for resnet, blocks in stages
+        ]
+        self._down, self._up = Conv(down_conv, dtype), Conv(up_conv, dtype)
+        self._final = _ConvBlock(estimator.final_block, dtype)
+        self._out = Conv(estimator.final_proj, dtype)
+
+    def shifts(self, times: Tensor) -> list[Tensor]:
+        """What the time adds to each stage, (steps, channels), for all steps between times."""
+        upstream = self._upstream
+        embedded = upstream.time_mlp(upstream.time_embeddings(times))
+        time = embedded[:-1]
+        if upstream.meanflow:  # which is told where its step ends too
+            time = upstream.time_embed_mixer(torch.cat([time, embedded[1:]], dim=1))
+        return [mlp(time).to(self.dtype) for mlp in self._time_mlps]
+
+    def __call__(self, x: Tensor, shifts: Sequence[Tensor], bias: Tensor | None) -> Tensor:
+        """(rows, frames, 320) to (rows, frames, 80)."""
+        bias = None if bias is None else bias.to(self.dtype)
+        stages = list(zip(self._stages, shifts, strict=True))
+        skipped = x = _passed(stages[0], x, bias)
+        x = self._down(x)
+        for stage in stages[1:-1]:
+            x = _passed(stage, x, bias)
+        x = self._up(_passed(stages[-1], torch.cat([x, skipped], dim=2), bias))
+        return self._out(self._final(x))
+
+
+def _passed(stage: Any, x: Tensor, bias: Tensor | None) -> Tensor:
+    (resnet, blocks), shift = stage
+    x = resnet(x, shift)
+    for block in blocks:
+        x = block(x, bias)
+    return x
+
+
+class _Resnet:
+    def __init__(self, block: Any, dtype: torch.dtype) -> None:
+        self._first, self._second = _ConvBlock(block.block1, dtype), _ConvBlock(block.block2, dtype)
+        self._residual = Conv(block.res_conv, dtype)
+
+    def __call__(self, x: Tensor, shift: Tensor) -> Tensor:
+        return self._second(self._first(x) + shift) + self._residual(x)
+
+
+class _ConvBlock:
+    def __init__(self, block: Any, dtype: torch.dtype) -> None:
+        conv, _, norm, _, self._activation = block.block
+        self._conv, self._norm = Conv(conv, dtype), _as(norm, dtype)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self._activation(self._norm(self._conv(x)))
+
+
+class _Transformer:
+    """diffusers' `BasicTransformerBlock` as upstream sets it up: self-attention, feed-forward."""
+
+    def __init__(self, block: Any, dtype: torch.dtype) -> None:
+        attention = block.attn1
+        self._heads = attention.heads
+        self._norm, self._norm_ff = _as(block.norm1, dtype), _as(block.norm3, dtype)
+        self._qkv = joined(attention.to_q, attention.to_k, attention.to_v, dtype=dtype)
+        self._out = linear(attention.to_out[0], dtype)
+        self._up, self._down = (
+            linear(part, dtype) for part in (block.ff.net[0].proj, block.ff.net[2])
+        )
+
+    def __call__(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        rows, n, _ = x.shape
+        q, k, v = self._qkv(self._norm(x)).view(rows, n, 3, self._heads, -1).permute(2, 0, 3, 1, 4)
+        attended = _attention(q, k, v, bias)
+        x = x + self._out(attended.transpose(1, 2).reshape(rows, n, -1))
+        return x + self._down(F.gelu(self._up(self._norm_ff(x))))
+
+
+def _attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
+    if q.device.type != "cpu" or q.dtype == torch.float32:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+    # Torch's fused 16-bit attention takes 2.5 times as long on a CPU (2 cores with AVX-512 BF16).
+    q, made = q * q.shape[-1] ** -0.5, torch.empty_like(v)
+    for row in range(len(q)):
+        for head in range(q.shape[1]):
+            scores = q[row, head] @ k[row, head].T
+            if bias is not None:
+                scores += bias[row, 0]
+            torch.mm(torch.softmax(scores, dim=-1), v[row, head], out=made[row, head])
+    return made
+
+
+class Conv:
+    """A `Conv1d` over frames as one matrix product; it looks to the left but for `right` frames."""
+
+    def __init__(self, conv: Any, dtype: torch.dtype = torch.float32, *, right: int = 0) -> None:
+        (self._width,), self._right = conv.kernel_size, right
+        matrix = conv.weight.detach().transpose(1, 2).flatten(1)
+        self._weight = Weight(matrix.to(dtype), conv.bias.detach().to(dtype))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        rows, frames, channels = x.shape
+        x = F.pad(x, (0, 0, self._width - 1 - self._right, self._right)).contiguous()
+        windows = (rows, frames, self._width * channels)
+        return self._weight(x.as_strided(windows, (x.stride(0), channels, 1)))
+
+
+def linear(layer: Any, dtype: torch.dtype = torch.float32) -> Weight:
+    return joined(layer, dtype=dtype)
+
+
+def joined(*layers: Any, dtype: torch.dtype = torch.float32) -> Weight:
+    """Linear layers of the same input as one."""
+    biases = [layer.bias for layer in layers if layer.bias is not None]
+    bias = torch.cat([b.detach() for b in biases]).to(dtype) if biases else None
+    weights = [layer.weight.detach() for layer in layers]
+    return Weight((torch.cat(weights) if len(weights) > 1 else weights[0]).to(dtype), bias)
+
+
+def _as(norm: nn.LayerNorm, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+    return norm if norm.weight.dtype == dtype else copy.deepcopy(norm).to(dtype)

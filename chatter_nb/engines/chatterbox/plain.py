@@ -1,0 +1,166 @@
+"""The plain way from requests to samples: upstream's own loops, one chunk a call.
+
+What the fast way is compared with (`engine_path: upstream`). Called so that it leaves nothing
+behind.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from chatterbox.models.s3gen import S3GEN_SR
+from chatterbox.models.s3tokenizer import SPEECH_VOCAB_SIZE
+from chatterbox.models.t3.modules.cond_enc import T3Cond
+from torch import Tensor
+
+from chatter_nb.audio.reading import Signal, check_signal
+from chatter_nb.base.errors import EngineError, located
+from chatter_nb.engines.base import ChunkInfo, ChunkRequest
+from chatter_nb.engines.chatterbox.adapter import (
+    KEPT,
+    SMALLER,
+    Made,
+    Script,
+    flow_steps,
+    told_of,
+    usable,
+    where,
+)
+from chatter_nb.engines.chatterbox.device import memory_told, quiet_upstream, seeded
+from chatter_nb.engines.chatterbox.splitting import say_or_split
+from chatter_nb.engines.chatterbox.tokens import Decoded, Prompt, Sampling, alignment_note
+
+
+class PlainPath:
+    """Upstream's own T3 and S3Gen, called chunk by chunk; `script` says what a request becomes."""
+
+    def __init__(self, script: Script, t3: Any) -> None:
+        self._script, self._t3 = script, t3
+
+    def synthesize(self, requests: Sequence[ChunkRequest]) -> Iterator[Made]:
+        """See `SpeechEngine.synthesize`: the samples are those of upstream's `generate`."""
+        for request in requests:
+            with located(where(request), KEPT):
+                audio, info = self._speak(request)
+            yield request.index, audio, info
+
+    def _speak(self, request: ChunkRequest) -> tuple[Signal, ChunkInfo]:
+        tokens_s = 0.0
+        notes: list[str] = []
+
+        def say(text: str, seed: int) -> Signal | None:
+            nonlocal tokens_s
+            prompt = self._script.prompt(text, seed, request)
+            with seeded(seed), quiet_upstream(), memory_told("one chunk", SMALLER):
+                start_s = time.perf_counter()
+                decoded = decode(
+                    self._t3, self._script.cond(request), prompt, self._script.sampling(request)
+                )
+                tokens_s += time.perf_counter() - start_s
+                if not usable(decoded):
+                    return None
+                notes.extend(told_of(text, decoded))
+                return self._wave(decoded.tokens, request)
+
+        audio, info = say_or_split(
+            request.text, request.seed, say, sample_rate=S3GEN_SR, language=request.language
+        )
+        return audio, replace(info, notes=tuple(notes), stages_s={"tokens": tokens_s})
+
+    def _wave(self, tokens: Tensor, request: ChunkRequest) -> Signal:
+        with torch.inference_mode():
+            wave, _ = self._script.s3gen(request).inference(
+                speech_tokens=self._script.with_end(tokens),
+                ref_dict=self._script.decoder_prompt(request),
+                n_cfm_timesteps=flow_steps(request),
+            )
+        audio = wave.squeeze(0).cpu().numpy()
+        return check_signal(audio, where=self._script.name, error=EngineError)
+
+
+def decode(t3: Any, cond: T3Cond, prompt: Prompt, sampling: Sampling) -> Decoded:
+    """A chunk's tokens by upstream's loop, drawn from the global generator as it stands."""
+    with torch.inference_mode():
+        return (_decode_turbo if t3.is_gpt else _decode_llama)(t3, cond, prompt, sampling)
+
+
+def _decode_llama(t3: Any, cond: T3Cond, prompt: Prompt, sampling: Sampling) -> Decoded:
+    """English and Multilingual.
+
+    The text goes in twice whatever `cfg_weight` is: upstream's English model doubles its start
+    token always, and fails with one row at a weight of 0, where the second counts for nothing.
+    """
+    text = prompt.text_tokens.to(t3.device)
+    pair = F.pad(torch.cat([text, text], dim=0), (1, 0), value=t3.hp.start_text_token)
+    pair = F.pad(pair, (0, 1), value=t3.hp.stop_text_token)
+    with _hooks_contained(t3):
+        tokens = t3.inference(
+            t3_cond=cond,
+            text_tokens=pair,
+            max_new_tokens=prompt.max_new_tokens,
+            cfg_weight=sampling.cfg_weight,
+            repetition_penalty=sampling.repetition_penalty,
+            temperature=sampling.temperature,
+            min_p=sampling.min_p,
+            top_p=sampling.top_p,
+        )[0]
+        note = _doubt(t3.patched_model.alignment_stream_analyzer)
+    ended = bool(tokens[-1] == t3.hp.stop_speech_token)
+    starts = (tokens == t3.hp.start_speech_token).nonzero()
+    # A second start token: upstream drops what was said before it. Here that has not ended well.
+    valid = tokens[tokens < SPEECH_VOCAB_SIZE]
+    return Decoded(tokens=valid, ended=ended and not len(starts), note=note)
+
+
+def _decode_turbo(t3: Any, cond: T3Cond, prompt: Prompt, sampling: Sampling) -> Decoded:
+    """Turbo, which makes one token more than `max_new_tokens`."""
+    tokens = t3.inference_turbo(
+        t3_cond=cond,
+        text_tokens=prompt.text_tokens.to(t3.device),
+        max_gen_len=prompt.max_new_tokens,
+        temperature=sampling.temperature,
+        top_k=sampling.top_k,
+        top_p=sampling.top_p,
+        repetition_penalty=sampling.repetition_penalty,
+    )[0]
+    # Upstream takes the end token off; one that never came leaves the list at its full length.
+    ended = len(tokens) <= prompt.max_new_tokens
+    return Decoded(tokens=tokens[tokens < SPEECH_VOCAB_SIZE], ended=ended)
+
+
+def _doubt(analyzer: Any) -> str:
+    """Whether 0.1.7's alignment check forced the end, for a token said twice, in mid-text."""
+    if analyzer is None or analyzer.complete or len(analyzer.generated_tokens) < 3:
+        return ""
+    if len(set(analyzer.generated_tokens[-2:])) > 1:
+        return ""
+    share = float(analyzer.text_position) / max(1, analyzer.alignment.shape[1])
+    return alignment_note(share)
+
+
+@contextmanager
+def _hooks_contained(t3: Any) -> Iterator[None]:
+    """Undo what 0.1.7's alignment analyzer leaves on the model: three hooks a call, slow attention.
+
+    Every later call would also copy its attention maps to the CPU for the dead analyzers.
+    """
+    config = t3.tfmr.config
+    names = ("output_attentions", "_attn_implementation")
+    before = {name: getattr(config, name, None) for name in names}
+    layers = [layer.self_attn for layer in t3.tfmr.layers]
+    hooks = [set(layer._forward_hooks) for layer in layers]
+    try:
+        yield
+    finally:
+        t3.patched_model = None  # it holds the analyzer, and the whole model a second time
+        for layer, known in zip(layers, hooks, strict=True):
+            for key in set(layer._forward_hooks) - known:
+                del layer._forward_hooks[key]
+        for name, value in before.items():
+            setattr(config, name, value)

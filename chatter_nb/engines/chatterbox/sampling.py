@@ -1,0 +1,115 @@
+"""Logits to the next token, for many rows at once; each row draws from a generator of its own.
+
+`torch.multinomial(p, 1)` is `argmax(p / q)` with q drawn from an exponential distribution (so
+PyTorch's Distributions.cpp computes it), so that rows that have drawn their q one by one can be
+sampled together, and get the tokens they would have got alone.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from chatter_nb.engines.chatterbox.tokens import Sampling
+
+NOT_A_TOKEN = -1  # where the probabilities are no numbers
+
+
+class Steps(NamedTuple):
+    """Which steps sampling takes: all that would need another captured graph."""
+
+    guided: bool
+    penalised: bool
+    min_p: bool
+    top_k: int
+    top_p: bool
+
+
+class Knobs:
+    """The values of a `Sampling` as tensors: others can be written into a captured graph's."""
+
+    def __init__(self, sampling: Sampling, device: torch.device) -> None:
+        self.steps = Steps(
+            guided=sampling.cfg_weight != 0,
+            penalised=sampling.repetition_penalty != 1,
+            min_p=sampling.min_p > 0,
+            top_k=sampling.top_k,
+            top_p=sampling.top_p < 1,
+        )
+        self._values = torch.tensor(
+            [
+                sampling.cfg_weight,
+                sampling.repetition_penalty,
+                sampling.temperature,
+                sampling.min_p,
+                1 - sampling.top_p,
+            ],
+            device=device,
+        )
+        self.cfg_weight, self.penalty, self.temperature, self.min_p, self.beyond = (
+            self._values.unbind()
+        )
+
+    def become(self, other: Knobs) -> None:
+        """Take the values of other knobs with the same `steps`."""
+        self._values.copy_(other._values)
+
+
+def guided(logits: Tensor, knobs: Knobs) -> Tensor:
+    """(2 · rows, vocabulary), each row followed by its twin without text, to (rows, vocabulary)."""
+    if not knobs.steps.guided:
+        return logits
+    cond, uncond = logits[0::2], logits[1::2]
+    return cond + knobs.cfg_weight * (cond - uncond)
+
+
+def draw(logits: Tensor, seen: Tensor, noise: Tensor, knobs: Knobs, *, turbo: bool) -> Tensor:
+    """The next tokens, shape (rows,), of logits (rows, vocabulary).
+
+    `seen` marks the tokens that the repetition penalty applies to; `noise` is drawn from an
+    exponential distribution of rate 1. A row whose probabilities are no numbers gets `NOT_A_TOKEN`.
+    """
+    if turbo:
+        logits = _within_top_k(logits / knobs.temperature, knobs)
+        logits = _penalised(_within_top_p(logits, knobs), seen, knobs)
+    else:
+        logits = _penalised(logits, seen, knobs) / knobs.temperature
+        logits = _within_top_p(_above_min_p(logits, knobs), knobs)
+    probabilities = torch.softmax(logits, dim=-1)
+    tokens = (probabilities / noise).argmax(dim=-1)
+    return tokens.masked_fill(probabilities.sum(dim=-1).isnan(), NOT_A_TOKEN)
+
+
+def _penalised(logits: Tensor, seen: Tensor, knobs: Knobs) -> Tensor:
+    if not knobs.steps.penalised:
+        return logits
+    weighed = torch.where(logits < 0, logits * knobs.penalty, logits / knobs.penalty)
+    return torch.where(seen, weighed, logits)
+
+
+def _above_min_p(logits: Tensor, knobs: Knobs) -> Tensor:
+    """Without tokens whose probability is less than `min_p` of the likeliest one's."""
+    if not knobs.steps.min_p:
+        return logits
+    probabilities = torch.softmax(logits, dim=-1)
+    least = knobs.min_p * probabilities.amax(dim=-1, keepdim=True)
+    return logits.masked_fill(probabilities < least, -torch.inf)
+
+
+def _within_top_k(logits: Tensor, knobs: Knobs) -> Tensor:
+    if not 0 < knobs.steps.top_k < logits.shape[-1]:
+        return logits
+    least = logits.topk(knobs.steps.top_k, dim=-1).values[:, -1:]
+    return logits.masked_fill(logits < least, -torch.inf)
+
+
+def _within_top_p(logits: Tensor, knobs: Knobs) -> Tensor:
+    """Without the least likely tokens beyond a total of `top_p`; the likeliest always stays."""
+    if not knobs.steps.top_p:
+        return logits
+    rising, order = logits.sort(dim=-1)
+    beyond = rising.softmax(dim=-1).cumsum(dim=-1) <= knobs.beyond
+    beyond[:, -1:].fill_(False)
+    return logits.masked_fill(beyond.scatter(1, order, beyond), -torch.inf)

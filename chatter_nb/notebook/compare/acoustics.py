@@ -1,0 +1,111 @@
+"""What is measured of a stretch of speech: loudness, pace, long-term spectrum. Numbers only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+
+import numpy as np
+
+from chatter_nb.audio.reading import Signal
+
+FRAME_MS = 20.0  # shorter than a syllable, longer than a pitch period
+PAUSE_DB = 40.0  # below the loudest frame: a pause, or its noise, not speech
+MIN_LUFS_S = 0.4  # a block of BS.1770; anything shorter has no loudness there
+FFT_MS = 64.0  # resolves a low voice's harmonics, which the bands then add up
+BANDS_HZ = 1000 * 2.0 ** (np.arange(-13, 14) / 3)  # third octaves, 50 Hz to 20 kHz
+SILENCE_DB = -120.0
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Mean power in dB of full scale, in third octaves around `bands_hz`; both (bands,)."""
+
+    bands_hz: np.ndarray
+    level_db: np.ndarray
+
+
+@dataclass(frozen=True)
+class Acoustics:
+    """A stretch of audio in numbers. `letters_per_s` is None where no text is known."""
+
+    audio_s: float
+    speech_s: float
+    loudness: float  # in `loudness_unit()`
+    letters_per_s: float | None
+    spectrum: Spectrum
+
+
+def measure(signal: Signal, rate_hz: int, text: str = "") -> Acoustics:
+    """Measure `signal`, mono, shape (samples,); letters and digits of `text` give the pace."""
+    active = speech_frames(signal, rate_hz)
+    speech_s = float(active.sum()) * FRAME_MS / 1000
+    letters = sum(character.isalnum() for character in text)
+    return Acoustics(
+        audio_s=len(signal) / rate_hz,
+        speech_s=speech_s,
+        loudness=loudness(signal, rate_hz),
+        letters_per_s=letters / speech_s if letters and speech_s else None,
+        spectrum=spectrum(signal, rate_hz),
+    )
+
+
+def loudness_unit() -> str:
+    """ "LUFS" where pyloudnorm is installed, else "dB": the level of what is not a pause."""
+    return "LUFS" if _has_pyloudnorm() else "dB"
+
+
+def loudness(signal: Signal, rate_hz: int) -> float:
+    """Loudness in `loudness_unit()`; pauses do not count. -120 for silence."""
+    if _has_pyloudnorm() and len(signal) >= MIN_LUFS_S * rate_hz:
+        import pyloudnorm
+
+        return max(SILENCE_DB, float(pyloudnorm.Meter(rate_hz).integrated_loudness(signal)))
+    frames = _frames(signal, rate_hz)[speech_frames(signal, rate_hz)]
+    return _db(float(np.mean(frames**2))) if frames.size else SILENCE_DB
+
+
+def speech_frames(signal: Signal, rate_hz: int) -> np.ndarray:
+    """For each frame of 20 ms whether it is speech: less than 40 dB below the loudest one."""
+    power = np.mean(_frames(signal, rate_hz) ** 2, axis=1)
+    loudest = float(power.max(initial=0))
+    return power > max(loudest * 10 ** (-PAUSE_DB / 10), 10 ** (SILENCE_DB / 10))
+
+
+def spectrum(signal: Signal, rate_hz: int) -> Spectrum:
+    """The long-term average spectrum, up to the highest band that the rate holds."""
+    from scipy.signal import welch
+
+    size = min(max(16, len(signal)), 2 ** round(np.log2(FFT_MS / 1000 * rate_hz)))
+    padded = np.pad(signal, (0, max(0, size - len(signal))))
+    hz, power = welch(padded, rate_hz, nperseg=size, scaling="density")
+    upper_hz = BANDS_HZ * 2 ** (1 / 6)
+    bands_hz = BANDS_HZ[upper_hz <= rate_hz / 2]
+    edges_hz = np.append(bands_hz * 2 ** (-1 / 6), bands_hz[-1] * 2 ** (1 / 6))
+    # Added up as an integral: the lowest bands are narrower than the transform's own steps.
+    total = np.append(0, np.cumsum(power) * (hz[1] - hz[0]))
+    upto = np.interp(edges_hz, np.append(0, hz + (hz[1] - hz[0]) / 2), total)
+    return Spectrum(bands_hz, np.array([_db(float(level)) for level in np.diff(upto)]))
+
+
+def extremes(signal: Signal, step: int) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest sample of each stretch of `step` samples, as a waveform is drawn."""
+    starts = np.arange(0, len(signal), max(1, step))
+    return np.minimum.reduceat(signal, starts), np.maximum.reduceat(signal, starts)
+
+
+def _frames(signal: Signal, rate_hz: int) -> np.ndarray:
+    """Whole frames, shape (frames, samples); a signal shorter than one is one."""
+    size = min(max(1, len(signal)), round(FRAME_MS / 1000 * rate_hz))
+    whole = len(signal) // size * size
+    return np.asarray(signal[:whole], np.float64).reshape(-1, size)
+
+
+def _db(power: float) -> float:
+    return max(SILENCE_DB, 10 * float(np.log10(max(power, 1e-20))))
+
+
+@cache
+def _has_pyloudnorm() -> bool:
+    return find_spec("pyloudnorm") is not None

@@ -1,0 +1,302 @@
+"""Figures of a run: recordings, waveforms, windows, pitch, where the seconds went.
+
+One style; axes have units, titles state the finding. `show` passes these on to the notebooks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from chatter_nb.audio.curves import PITCH_S, PitchTrack, duration_s, envelope, pitch_track
+from chatter_nb.base.project import resolve_path
+from chatter_nb.base.wording import count
+from chatter_nb.params.runs import ConvertParams
+from chatter_nb.runs.record import ChunkRecord, OutputRecord, WindowRecord
+from chatter_nb.runs.settle import library_of
+from chatter_nb.runs.speech import Speech
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from chatter_nb.runs.convert_plan import ConversionPlan
+
+MAX_ROWS = 8  # of a figure; a run may have hundreds of outputs
+MAX_PITCH_ROWS = 4
+MAX_NUMBERS = 55
+UNMOVED = 0.02  # a third of a semitone: less is no move
+PITCH_TICKS_HZ = (60, 80, 100, 130, 170, 220, 300, 400, 550, 700)
+
+INK, ACCENT, GREY = "#3b6ea8", "#d1602b", "#9a9a9a"  # what is told; what to look at; the past
+_WAVE, _SEAM, _BAR = INK, ACCENT, INK
+_BEFORE, _SHARED = GREY, "#f3d9c9"
+_LANES = ("#7fa3cc", "#b9cde4")  # neighbouring windows lie in different lanes, so that both show
+_STYLE: Any = {
+    "figure.dpi": 110,
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+}
+
+Piece = ChunkRecord | WindowRecord
+
+
+def recordings(plan: ConversionPlan) -> Figure:
+    """What a conversion starts from: its sources and, below them, the target's recording."""
+    drawn = plan.outputs[: MAX_ROWS - 1]
+    found = [("source", output.path) for output in drawn]
+    target = target_path(plan.params)
+    found += [("target", target)] if target else []
+    with house_figure(len(found), height_in=1.6) as (figure, axes):
+        for ax, (role, path) in zip(axes, found, strict=True):
+            _draw_recording(ax, role, path)
+        axes[-1].set_xlabel("time (s)" + _left_out(len(plan.outputs) - len(drawn), "source"))
+    return figure
+
+
+def waveform(speech: Speech, *, start_s: float = 0.0, end_s: float | None = None) -> Figure:
+    """The signal with its seams and chunk numbers, a row an output; or a stretch of the first."""
+    return _row_an_output(speech, _draw_pieces, start_s, end_s, height_in=1.9)
+
+
+def windows(speech: Speech, *, start_s: float = 0.0, end_s: float | None = None) -> Figure:
+    """A conversion's windows over the result: what neighbours share is shaded, seams are orange.
+
+    A row an output; or a stretch of the first.
+    """
+    return _row_an_output(speech, _draw_windows, start_s, end_s, height_in=2.4)
+
+
+def pitch(speech: Speech) -> Figure:
+    """A conversion's pitch before and after, of each recording's first minute; the target's median.
+
+    Reads the source and the target where the run found them.
+    """
+    params = ConvertParams.create(speech.record.params)
+    target = target_path(params)
+    target_hz = pitch_track(target).median_hz if target else None
+    drawn = speech.record.outputs[:MAX_PITCH_ROWS]
+    with house_figure(len(drawn), height_in=2.6) as (figure, axes):
+        for ax, output in zip(axes, drawn, strict=True):
+            before = pitch_track(_source_path(params, output))
+            after = pitch_track(lossless_file(speech, output))
+            _draw_pitch(ax, before, after, target_hz)
+            name = "" if len(speech.record.outputs) == 1 else f"{output.name}: "
+            ax.set_title(name + pitch_finding(before.median_hz, after.median_hz, target_hz))
+        label = "time (s)" if max(o.audio_s for o in drawn) <= PITCH_S else "first minute (s)"
+        left_out = len(speech.record.outputs) - len(drawn)
+        axes[-1].set_xlabel(label + _left_out(left_out, "output"))
+    return figure
+
+
+def stages(speech: Speech) -> Figure:
+    """Where the seconds went, longest first."""
+    record = speech.record
+    other_s = record.wall_s - sum(record.stages_s.values())
+    spent = {**record.stages_s, "other": max(0.0, other_s)}
+    spent = {name: s for name, s in sorted(spent.items(), key=lambda item: item[1]) if s >= 0.0005}
+    top = list(spent)[-1]
+    with house_figure(1, height_in=0.7 + 0.22 * len(spent)) as (figure, (ax,)):
+        bars = ax.barh(list(spent), list(spent.values()), color=_BAR, height=0.7)
+        ax.bar_label(bars, [f"{s:.2f} s" for s in spent.values()], padding=3)
+        ax.set_xlabel("seconds")
+        ax.set_xlim(0, spent[top] * 1.12)
+        ax.set_title(
+            f"{spent[top] / record.wall_s:.0%} of {record.wall_s:.1f} s went to {top}; "
+            f"{clock(record.audio_s)} of audio, real-time factor {record.rtf:.3f}"
+        )
+    return figure
+
+
+def target_path(params: ConvertParams) -> Path | None:
+    """The target's recording; None for the engine's own voice."""
+    return library_of(params).find(params.target) if params.target else None
+
+
+def lossless_file(speech: Speech, output: OutputRecord) -> Path:
+    """An output's file that is nearest to what was made."""
+    order = (".mp3", ".opus", ".flac", ".wav")
+    files = [path for path in speech.files if path.stem == output.name]
+    return max(files, key=lambda path: order.index(path.suffix))
+
+
+def pitch_finding(before_hz: float | None, after_hz: float | None, target_hz: float | None) -> str:
+    """What became of the pitch, in a line."""
+    target = f"; target {target_hz:.0f} Hz" if target_hz else ""
+    if before_hz is None:
+        return f"no pitch found in the source{target}"
+    if after_hz is None:
+        return f"no pitch found in the result; source {before_hz:.0f} Hz{target}"
+    if abs(after_hz / before_hz - 1) < UNMOVED:
+        return f"pitch stayed at {after_hz:.0f} Hz{target}"
+    return f"pitch moved from {before_hz:.0f} to {after_hz:.0f} Hz{target}"
+
+
+def clock(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+
+
+def _row_an_output(
+    speech: Speech,
+    draw: Callable[[Axes, Speech, OutputRecord, float, float], None],
+    start_s: float,
+    end_s: float | None,
+    *,
+    height_in: float,
+) -> Figure:
+    outputs = speech.record.outputs[: 1 if start_s or end_s else MAX_ROWS]
+    with house_figure(len(outputs), height_in=height_in) as (figure, axes):
+        for ax, output in zip(axes, outputs, strict=True):
+            draw(ax, speech, output, start_s, min(end_s or output.audio_s, output.audio_s))
+        left_out = len(speech.record.outputs) - len(outputs)
+        axes[-1].set_xlabel("time (s)" + _left_out(left_out, "output"))
+    return figure
+
+
+def _draw_recording(ax: Axes, role: str, path: Path) -> None:
+    end_s = duration_s(path)
+    peak = _draw_wave(ax, path, 0.0, end_s)
+    ax.set_ylim(-_limit(peak), _limit(peak))
+    peak_db = 20 * np.log10(max(peak, 1e-6))
+    ax.set_title(f"{role}: {path.name}, {clock(end_s)}, its peak at {peak_db:.0f} dB of full scale")
+
+
+def _draw_pieces(
+    ax: Axes, speech: Speech, output: OutputRecord, start_s: float, end_s: float
+) -> None:
+    limit = _limit(_draw_wave(ax, lossless_file(speech, output), start_s, end_s))
+    seams_s = _draw_seams(ax, speech, output, start_s, end_s, limit)
+    inside = [piece for piece in _pieces_of(speech, output) if start_s <= piece.start_s < end_s]
+    _draw_numbers(ax, inside, [limit * 0.97] * len(inside), start_s, end_s)
+    ax.set_ylim(-limit, limit)
+    noun = "window" if speech.record.kind == "convert" else "chunk"
+    longest_s = max((piece.end_s - piece.start_s for piece in inside), default=0)
+    ax.set_title(
+        f"{_name_of(output)}{count(len(inside), noun)}, {count(len(seams_s), 'seam')} (orange) "
+        f"in {clock(end_s - start_s)}; the longest {noun} lasts {longest_s:.1f} s"
+    )
+
+
+def _draw_windows(
+    ax: Axes, speech: Speech, output: OutputRecord, start_s: float, end_s: float
+) -> None:
+    limit = _limit(_draw_wave(ax, lossless_file(speech, output), start_s, end_s))
+    lane = limit * 0.24
+    tops = [limit * 1.06 + lane * 1.15 * (number % 2) for number in range(2)]
+    every = _pieces_of(speech, output)
+    inside = [piece for piece in every if piece.start_s < end_s and piece.end_s > start_s]
+    heights = [tops[piece.index % 2] for piece in inside]
+    for piece, bottom in zip(inside, heights, strict=True):
+        span = [(piece.start_s, piece.end_s - piece.start_s)]
+        ax.broken_barh(span, (bottom, lane), color=_LANES[piece.index % 2], linewidth=0)
+    for one, other in pairwise(inside):
+        ax.axvspan(other.start_s, one.end_s, color=_SHARED, linewidth=0, zorder=0)
+    seams_s = _draw_seams(ax, speech, output, start_s, end_s, limit)
+    _draw_numbers(ax, inside, [bottom + lane * 0.9 for bottom in heights], start_s, end_s)
+    ax.set_ylim(-limit, tops[1] + lane * 1.1)
+    ax.set_title(_name_of(output) + _windows_finding(inside, len(seams_s), end_s - start_s))
+
+
+def _windows_finding(inside: Sequence[Piece], seams: int, length_s: float) -> str:
+    if len(inside) < 2:
+        return f"one window holds all {clock(length_s)}: no seam"
+    longest_s = max(piece.end_s - piece.start_s for piece in inside)
+    shared_s = max(one.end_s - two.start_s for one, two in pairwise(inside))
+    return (
+        f"{count(len(inside), 'window')} of up to {longest_s:.1f} s, "
+        f"{count(seams, 'seam')} (orange); neighbours share {shared_s:.1f} s (shaded)"
+    )
+
+
+def _draw_pitch(ax: Axes, before: PitchTrack, after: PitchTrack, target_hz: float | None) -> None:
+    from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+
+    ax.plot(before.times_s, before.f0_hz, color=_BEFORE, linewidth=1.4, label="source")
+    ax.plot(after.times_s, after.f0_hz, color=_WAVE, linewidth=1.4, label="result")
+    if target_hz:
+        ax.axhline(target_hz, color=_SEAM, linewidth=1, linestyle="--", label="target's median")
+    # By ratio, as the ear hears it: an intonation that is kept looks alike at any height.
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(FixedLocator(PITCH_TICKS_HZ))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
+    ax.set_xlim(0, max(before.times_s[-1], after.times_s[-1]))
+    ax.set_ylabel("pitch (Hz)")
+    ax.legend(ncols=3, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
+
+
+def _draw_wave(ax: Axes, path: Path, start_s: float, end_s: float) -> float:
+    """Draw a stretch of a file; returns its peak."""
+    times_s, low, high = envelope(path, start_s=start_s, end_s=end_s)
+    ax.fill_between(times_s, low, high, color=_WAVE, linewidth=0)
+    ax.set_xlim(start_s, end_s)
+    ax.set_ylabel("amplitude\n(full scale 1)")
+    return float(np.abs([low, high]).max(initial=0))
+
+
+def _limit(peak: float) -> float:
+    """The y axis' end, with room for numbers; silence is not blown up."""
+    return max(0.05, peak) * 1.35
+
+
+def _draw_seams(
+    ax: Axes, speech: Speech, output: OutputRecord, start_s: float, end_s: float, limit: float
+) -> list[float]:
+    rate = speech.record.sample_rate
+    seams_s = [s / rate for s in output.seams_samples if start_s <= s / rate <= end_s]
+    ax.vlines(seams_s, -limit, limit, color=_SEAM, linewidth=0.8)
+    return seams_s
+
+
+def _draw_numbers(
+    ax: Axes, pieces: Sequence[Piece], tops: Sequence[float], start_s: float, end_s: float
+) -> None:
+    """Each piece's number in its middle; one that would cover its neighbour is left out."""
+    room_s = (end_s - start_s) / MAX_NUMBERS
+    free_from_s = start_s
+    for piece, top in zip(pieces, tops, strict=True):
+        middle_s = (max(piece.start_s, start_s) + min(piece.end_s, end_s)) / 2
+        if middle_s >= free_from_s:
+            ax.text(middle_s, top, str(piece.index), ha="center", va="top", fontsize=7)
+            free_from_s = middle_s + room_s
+
+
+def _pieces_of(speech: Speech, output: OutputRecord) -> Sequence[Piece]:
+    record = speech.record
+    pieces: Sequence[Piece] = record.windows if record.kind == "convert" else record.chunks
+    return pieces[output.first_chunk : output.first_chunk + output.chunks]
+
+
+def _source_path(params: ConvertParams, output: OutputRecord) -> Path:
+    path = resolve_path(params.source)
+    return path / output.source if path.is_dir() else path
+
+
+def _name_of(output: OutputRecord) -> str:
+    return "" if output.name in ("speech", "converted") else f"{output.name}: "
+
+
+def _left_out(number: int, noun: str) -> str:
+    return f"; {count(number, f'more {noun}')} not drawn" if number else ""
+
+
+@contextmanager
+def house_figure(rows: int, *, height_in: float) -> Iterator[tuple[Figure, Any]]:
+    """A figure in the house style, closed at the end so that a notebook shows it just once."""
+    import matplotlib.pyplot as plt
+
+    with plt.rc_context(_STYLE):
+        figure, axes = plt.subplots(
+            rows, 1, figsize=(9.5, max(1.3, height_in * rows)), squeeze=False, layout="constrained"
+        )
+        yield figure, axes[:, 0]
+        plt.close(figure)

@@ -1,0 +1,164 @@
+"""What goes wrong, as an answer: status, code and one envelope; never a traceback."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from chatter_nb.base.errors import Cancelled, ChatterError, InputError, OutputError
+
+log = logging.getLogger("chatter_nb.serve")
+
+CODES = {
+    400: "BAD_REQUEST",
+    401: "UNAUTHORIZED",
+    403: "FORBIDDEN",
+    404: "RESOURCE_NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    408: "REQUEST_TIMEOUT",
+    409: "CONFLICT",
+    413: "TOO_LARGE",
+    415: "UNSUPPORTED_MEDIA_TYPE",
+    416: "RANGE_NOT_SATISFIABLE",
+    422: "VALIDATION_ERROR",
+    429: "QUEUE_FULL",
+    431: "HEADERS_TOO_LARGE",
+    500: "GENERATION_ERROR",
+    503: "MODEL_LOAD_ERROR",
+    504: "TIMEOUT",
+    507: "DISK_FULL",
+}
+SHUTTING_DOWN = "SHUTTING_DOWN"
+_MOST_TOLD = 4_000  # characters
+
+
+class ErrorAnswer(BaseModel):
+    """Every error of this service."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    success: Literal[False]
+    error: str
+    detail: str
+    error_code: str
+    timestamp: str
+
+
+class OpenAiError(BaseModel):
+    """What OpenAI's clients read."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class OpenAiErrorAnswer(ErrorAnswer):
+    """The same under /v1."""
+
+    error: OpenAiError  # type: ignore[assignment]
+
+
+# For the OpenAPI document: any route may meet these.
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    code: {"model": ErrorAnswer, "description": HTTPStatus(code).phrase} for code in CODES
+}
+OPENAI_RESPONSES: dict[int | str, dict[str, Any]] = {
+    code: {**told, "model": OpenAiErrorAnswer} for code, told in RESPONSES.items()
+}
+
+
+class Problem(ChatterError):
+    """An answer that is an error. `detail` is a sentence for the person who asked; `param` the
+    field that it is about, as OpenAI's clients want to know.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        code: str = "",
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.param = param
+        self.code = code or CODES[status]
+        self.headers = dict(headers or {})
+
+
+def not_ready(detail: str) -> Problem:
+    """A model that did not load: the next request tries again."""
+    return Problem(503, detail, headers={"Retry-After": "30"})
+
+
+def shutting_down() -> Problem:
+    told = "the server is shutting down: what is finished is kept, ask again when it is back"
+    return Problem(503, told, code=SHUTTING_DOWN, headers={"Retry-After": "30"})
+
+
+def problem_of(error: BaseException) -> Problem:
+    """Any exception as an answer. What nobody expected is logged whole, and told in a sentence."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, ClientDisconnect):
+        return Problem(408, "the client went away in the middle of its body")
+    if isinstance(error, OutputError):
+        full = str(error).startswith("disk full")
+        return Problem(507 if full else 500, _without_paths(error))
+    if isinstance(error, InputError):
+        return Problem(422, str(error))
+    if isinstance(error, Cancelled):
+        return Problem(503, str(error), code="CANCELLED")
+    if isinstance(error, ChatterError):
+        log.error("a request failed: %s", error)
+        return Problem(500, without_folders(str(error)))
+    log.error("a request failed", exc_info=error)
+    return Problem(500, f"{type(error).__name__}: see the server's log")
+
+
+def without_folders(told: str) -> str:
+    """A sentence in which files of this machine have no more than their names; URLs stay."""
+    return re.sub(r"(?<![\w:/])/(?:[^\s/:'\",]+/)+", "", told)
+
+
+def _without_paths(error: OutputError) -> str:
+    """Where the server keeps its files is nobody's business."""
+    log.error("cannot write: %s", error)
+    full = str(error).startswith("disk full")
+    return "the server's disk is full" if full else "the server cannot write its files"
+
+
+def answer(problem: Problem, *, openai: bool = False) -> Response:
+    """The envelope. OpenAI's clients look for an object under `error`: there it is one."""
+    phrase, told = HTTPStatus(problem.status).phrase, str(problem)
+    if len(told) > _MOST_TOLD:  # a line for each fault of a body: there may be thousands
+        told = told[:_MOST_TOLD] + " …"
+    body: dict[str, Any] = {
+        "success": False,
+        "error": phrase,
+        "detail": told,
+        "error_code": problem.code,
+        "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    if openai:
+        kind = "invalid_request_error" if problem.status < 500 else "server_error"
+        code = problem.code.lower()
+        body["error"] = {"message": told, "type": kind, "param": problem.param, "code": code}
+    # A text's lone surrogates come back in a message, and UTF-8 has no bytes for them: they stay
+    # escaped, as JSON writes them too.
+    told_json = json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    return Response(told_json, problem.status, problem.headers, media_type="application/json")

@@ -1,0 +1,286 @@
+"""Text in, chunks out: cleaned, split into sentences, packed, each with the pause that follows it.
+
+No character is ever lost: the chunks' texts, concatenated, are the cleaned text with its pause
+marks taken out and its whitespace collapsed. Reading files is `text.files`' job; where an over-long
+sentence may be cut is `cuts`'.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+
+from chatter_nb.base.budget import ask
+from chatter_nb.base.errors import InputError
+from chatter_nb.text.cuts import cut, parted
+from chatter_nb.text.headings import is_heading, set_headings_apart
+from chatter_nb.text.in_full import in_full
+from chatter_nb.text.markup import PAUSE_MARK, TERMINAL_CODE, add_pause, check_markup
+from chatter_nb.text.replacing import Replacer
+from chatter_nb.text.sentences import sentences
+
+# Between merged texts: whitespace, so that it vanishes when whitespace is collapsed. A text that is
+# read or given holds none, see `without_breaks`.
+CHAPTER_BREAK = "\x1c"
+_TOKEN = re.compile(rf"(?P<mark>{PAUSE_MARK.pattern})|(?P<space>\s+)|[^\s\[]+|\[", re.IGNORECASE)
+# An ornament such as "* * *" is a paragraph of its own without blank lines around it.
+_ORNAMENT_LINE = re.compile(r"^[^\S\n]*(?:[*_~=#•·—–-][^\S\n]*){3,}$", re.MULTILINE)
+
+# Layout, not speech: soft hyphen, grapheme joiner, zero-width space, word joiner, byte-order mark,
+# what sets the direction of writing, and stray joiners. Joiners shape the letters of Arabic, Indic
+# and other scripts, and build emoji; elsewhere voices break the word at them.
+_JOINED = "\u0600-\u109f\u1780-\u18af\u2190-\u2bff\ua800-\uabff\ufb50-\ufeff\U00010a00-\U0001faff"
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]"
+    rf"|(?<![\u200c\u200d{_JOINED}])[\u200c\u200d]++(?![{_JOINED}])"
+)
+
+# [12], [1, 2], [3–5]: up to three digits, so that a year in brackets stays.
+_BRACKET_REFERENCE = re.compile(r"(?<![^\S\n])[^\S\n]*\[\d{1,3}(?:\s*[,–-]\s*\d{1,3})*\]")
+# Superscript digits after a word of three letters or more, or after closing punctuation: "m²",
+# "x²", "(a+b)²" and "10⁶" are powers, not footnotes, and so is "sin²x".
+_SUPERSCRIPT_REFERENCE = re.compile(
+    r"(?:(?<=[^\W\d_⁰¹²³⁴-⁹]{3})|(?<=[.,;:!?”’\"]))[⁰¹²³⁴-⁹]++(?!\w)"
+)
+# A letter's accents, however they are written; sorting them takes the square of their number.
+MAX_ACCENTS = 100
+_SIGNS = re.compile(r"[^\w\s\x00-\x7f]++")
+
+# Characters of written text, spaces and marks too, read aloud in a second; rough. English: `plan`
+# measures 17 of the embedded voice. News readers take about 270 Chinese characters a minute, 360
+# Japanese ones (kana and Chinese characters mixed), 390 Korean ones with their spaces. Where vowels
+# are signs of their own (Thai, Hindi) or not written (Arabic, Hebrew) a character is worth its
+# share of a syllable, at 4 to 5 syllables a second with pauses (Coupé et al. 2019, without them:
+# 4.7 to 8, doi:10.1126/sciadv.aaw2594).
+_LATIN_CHARS_PER_S = 15.0
+_CHARS_PER_S = {
+    "en": 17.0,
+    "zh": 4.5,
+    "yue": 4.5,
+    "ja": 6.0,
+    "ko": 6.5,
+    "th": 13.0,
+    "hi": 12.0,
+    "ar": 12.0,
+    "he": 12.0,
+}
+MIN_CHUNK_CHARS = 20
+
+_GAP = " \t\n"  # not a chapter's break
+_PAGE_EDGE_CHARS = 200  # are looked at to tell whether a sentence ends with a page
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A piece of text spoken in one go, and the silence after it.
+
+    `text` keeps the space that joins it to the next chunk; `spoken` is what an engine gets.
+    """
+
+    index: int
+    text: str
+    pause_ms: int
+    language: str = ""
+
+    @property
+    def spoken(self) -> str:
+        """Without what is layout. "[a](b)" is no link to a voice: one would pass over its "b".
+
+        A word of many parts has spaces: the time that voices take grows with their cube. English
+        abbreviations whose stop would be a pause are in full.
+        """
+        text = _INVISIBLE.sub("", self.text).replace("](", " (").strip()
+        return parted(in_full(text) if base_of(self.language) == "en" else text)
+
+    @property
+    def speakable(self) -> bool:
+        """Whether there is anything to say: a letter or a digit. A lone "* * *" is a pause."""
+        return any(char.isalnum() for char in self.text)
+
+
+def clean(
+    text: str,
+    *,
+    remove_references: bool = False,
+    replacements: Mapping[str, str] | None = None,
+    regex_replacements: Mapping[str, str] | None = None,
+    language: str = "en",
+) -> str:
+    """NFC text with one kind of newline, and with what was asked to be removed or replaced.
+
+    The codes that colour a terminal's text are taken out. A form feed, which ends a page, is a
+    space, or a paragraph's end where a sentence of `language` ends before it. Whole-word
+    replacements happen in one pass, longest word first, so that none feeds another. A lower-case
+    word matches any case; a word with a capital matches only as it is written.
+    """
+    text = _composed(text.removeprefix("\ufeff"))
+    text = TERMINAL_CODE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    text = _join_pages(text, language)
+    text = _ORNAMENT_LINE.sub(r"\n\g<0>\n", text)
+    text = set_headings_apart(text)
+    for pattern, replacement in (regex_replacements or {}).items():
+        try:
+            text = re.sub(pattern, replacement, text)
+        except (re.error, IndexError) as error:
+            raise InputError(
+                f"regex_replacements: {pattern!r} → {replacement!r}: {error}"
+            ) from error
+        ask(f"the pattern {pattern!r}")
+    if remove_references:
+        text = _SUPERSCRIPT_REFERENCE.sub("", _BRACKET_REFERENCE.sub("", text))
+        ask("remove_references")
+    if not replacements:
+        return text
+    return Replacer({_composed(word): said for word, said in replacements.items()}).replace(text)
+
+
+def split_chunks(
+    text: str,
+    *,
+    chunk_chars: int = 280,
+    sentence_pause_ms: int = 250,
+    paragraph_pause_ms: int = 600,
+    chapter_pause_ms: int = 1500,
+    language: str = "en",
+) -> list[Chunk]:
+    """Pack whole sentences into chunks of at most `chunk_chars` characters.
+
+    Packing starts anew at each paragraph, so that an edit touches only its own. A sentence over the
+    limit is cut at clause marks, then at spaces, then where a script has none between characters; a
+    word or a tag such as `[laugh]` only if it alone is over the limit. Where a sentence is cut the
+    pause is 0: its parts are crossfaded. `[pause 800ms]` sets the silence at its place, in the
+    stead of any other; before the first word it gives a chunk without text. Raises `InputError` for
+    a mark that is not valid.
+    """
+    check_markup(text)
+    line, pauses_ms = _flatten(text, paragraph_pause_ms, chapter_pause_ms)
+    edges = sorted({0, *pauses_ms, len(line)})
+    chunks = [Chunk(0, "", pauses_ms[0])] if pauses_ms.get(0) else []
+    for start, end in pairwise(edges):
+        packed = list(_pack(line[start:end], chunk_chars, language))
+        for part, whole in packed[:-1]:
+            chunks.append(Chunk(len(chunks), part, sentence_pause_ms if whole else 0, language))
+        chunks.append(Chunk(len(chunks), packed[-1][0], pauses_ms.get(end, 0), language))
+    return chunks
+
+
+def chars_per_s(language: str) -> float:
+    """Roughly how many characters of a language are spoken in a second; `zh-CN` counts as `zh`."""
+    return _CHARS_PER_S.get(base_of(language), _LATIN_CHARS_PER_S)
+
+
+def base_of(language: str) -> str:
+    """ "zh" of "zh-CN"."""
+    return re.split("[-_]", language.lower())[0]
+
+
+def chunk_limit(chunk_chars: int, language: str) -> int:
+    """A limit meant for Latin text, scaled so that a chunk lasts about as long in `language`.
+
+    Never above what was asked for, nor below `MIN_CHUNK_CHARS`.
+    """
+    share = min(1.0, chars_per_s(language) / _LATIN_CHARS_PER_S)
+    return max(MIN_CHUNK_CHARS, round(chunk_chars * share))
+
+
+def without_breaks(text: str) -> str:
+    """A text from outside: a `CHAPTER_BREAK` in it is a space."""
+    return text.replace(CHAPTER_BREAK, " ")
+
+
+def _join_pages(text: str, language: str) -> str:
+    """The pages that form feeds end, joined by a new line, or by a blank one at a paragraph."""
+    if "\f" not in text:
+        return text
+    pages = [page for page in text.split("\f") if page.strip(_GAP)]
+    joined = [page.strip(_GAP) for page in pages[:1]]
+    for page in pages[1:]:
+        after = page.strip(_GAP)
+        joined += ["\n\n" if _ends_sentence(joined[-1], after, language) else "\n", after]
+    return "".join(joined)
+
+
+def _ends_sentence(before: str, after: str, language: str) -> bool:
+    """Whether a sentence, or what stands before a heading, ends between two texts."""
+    before, after = before[-_PAGE_EDGE_CHARS:].rstrip(), after[:_PAGE_EDGE_CHARS].lstrip()
+    if is_heading(after.partition("\n")[0].strip()):
+        return True
+    ends = accumulate(map(len, sentences(f"{before} {after}", language)))
+    return not after[:1].islower() and len(before) + 1 in ends
+
+
+def _flatten(text: str, paragraph_ms: int, chapter_ms: int) -> tuple[str, dict[int, int]]:
+    """The collapsed line, and the silence in ms before each position of it where there is one."""
+    words: list[str] = []
+    breaks: dict[int, int] = {}  # position of a paragraph's first character: silence before it
+    marks: dict[int, int] = {}
+    length, space, gap_ms, mark_ms = 0, "", -1, -1
+    for token in _TOKEN.finditer(text):
+        if token["mark"]:
+            mark_ms = add_pause(mark_ms, token)
+        elif run := token["space"]:
+            space = " " if words else ""
+            gap_ms = max(gap_ms, _break_ms(run, paragraph_ms, chapter_ms))
+        else:
+            words.append(space + token[0])
+            length += len(space)
+            if gap_ms >= 0 and length:
+                breaks[length] = gap_ms
+            if mark_ms >= 0:
+                marks[length] = mark_ms
+            length += len(token[0])
+            space, gap_ms, mark_ms = "", -1, -1
+    line = "".join(words)
+    _lengthen_at_headings(line, breaks, chapter_ms)
+    return line, breaks | marks | ({length: mark_ms} if mark_ms >= 0 else {})
+
+
+def _break_ms(whitespace: str, paragraph_ms: int, chapter_ms: int) -> int:
+    if CHAPTER_BREAK in whitespace:
+        return chapter_ms
+    return paragraph_ms if whitespace.count("\n") > 1 or "\u2029" in whitespace else -1
+
+
+def _lengthen_at_headings(line: str, breaks: dict[int, int], chapter_ms: int) -> None:
+    edges = [*breaks, len(line)]
+    for start, end in pairwise(edges):
+        if is_heading(line[start:end].strip()):
+            breaks[start] = chapter_ms
+
+
+def _pack(text: str, limit: int, language: str) -> Iterator[tuple[str, bool]]:
+    """Greedily filled chunks of a paragraph, each with whether it ends where a sentence does."""
+    current = ""
+    for sentence in sentences(text, language, limit):
+        ask("cutting it into chunks")
+        *parts, rest = cut(sentence, limit)
+        if current and (parts or len((current + rest).rstrip()) > limit):
+            yield current, True
+            current = ""
+        for part in parts:
+            yield part, False
+        current += rest
+    yield current, True
+
+
+def _composed(text: str) -> str:
+    """The text in NFC. Raises `InputError` where a letter has more than `MAX_ACCENTS`."""
+    for signs in _SIGNS.finditer(text):
+        if signs.end() - signs.start() > MAX_ACCENTS:
+            _check_accents(text, signs.start(), signs.end())
+    return unicodedata.normalize("NFC", text)
+
+
+def _check_accents(text: str, start: int, end: int) -> None:
+    accents = 0
+    for at in range(start, end):
+        accents = accents + 1 if unicodedata.combining(text[at]) else 0
+        if accents > MAX_ACCENTS:
+            letters = at - MAX_ACCENTS  # up to the letter that has them
+            raise InputError(
+                f"the last letter of {text[max(0, letters - 20) : letters]!r} (character "
+                f"{letters:,}) has more than {MAX_ACCENTS} accents: take them out"
+            )

@@ -1,0 +1,277 @@
+"""Text files: found in natural order, decoded, Markdown turned into plain text.
+
+Nothing is skipped in silence: a file that cannot be read is an error, and all of a folder's errors
+are reported together. What is done to the text afterwards is `text`'s job.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Callable, Set
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import charset_normalizer
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from chatter_nb.base.errors import InputError
+from chatter_nb.text.chunking import CHAPTER_BREAK, without_breaks
+from chatter_nb.text.markup import foreign_format
+
+MARKDOWN_SUFFIXES = (".md", ".markdown", ".mdown", ".mkd")
+SUFFIXES = (".txt", ".text", *MARKDOWN_SUFFIXES)
+_OTHER_SUFFIXES = (
+    *(".html", ".htm", ".xhtml", ".xml", ".rtf", ".tex", ".json", ".srt", ".vtt", ".zip"),
+    *(".epub", ".mobi", ".azw", ".azw3", ".fb2", ".pdf", ".doc", ".docx", ".odt", ".pages"),
+)
+
+# Byte-order marks, longest first: UTF-32's begins with UTF-16's.
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+# Code pages of DOS and of the old Mac: almost nobody's files today, yet often the detector's guess
+# for a short text in the Western code page.
+_UNLIKELY_ENCODINGS = (  # noqa: SIM905  a list literal would take 36 lines
+    "mac_cyrillic mac_greek mac_iceland mac_latin2 mac_roman mac_turkish hp_roman8 ptcp154 kz1048 "
+    "cp037 cp273 cp424 cp437 cp500 cp720 cp737 cp775 cp850 cp852 cp855 cp857 cp858 cp860 cp861 "
+    "cp862 cp863 cp864 cp865 cp866 cp869 cp875 cp1006 cp1026 cp1125 cp1140"
+).split()
+_MAX_NESTING = 100  # levels; a list takes two, a quotation one
+_NESTED = ("list_item_open", "blockquote_open")
+_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a]")
+_VOID = frozenset({"br", "img", "wbr"})  # HTML elements that have no closing tag
+# Settings, a "name: value" first, then only such lines, their continuations, lists and comments.
+_FRONT_MATTER = re.compile(
+    r"\A---[ \t]*\n[\w-]+:.*\n(?:(?:[\w-]+:|[ \t]+\S|- |#).*\n|[ \t]*\n)*?---[ \t]*\n"
+)
+_TABLE_RULE = re.compile(
+    r"^[ \t]*(?:\|[ \t]*)?(?::?-{3,}:?[ \t]*\|[ \t]*)+(?::?-{3,}:?[ \t]*)?$", re.MULTILINE
+)
+_TABLE_ROW = re.compile(r"^[ \t]*\|(.+)\|[ \t]*$", re.MULTILINE)
+# "[name]: http://…" names a link's target; "[note]: something" and footnotes "[^1]: …" are text.
+_NOT_A_TARGET = re.compile(
+    r"^ {0,3}\[(?=\^|[^\]\n]+\]:(?!\s*(?:[a-z][a-z0-9+.-]*://|mailto:|www\.|[/#<.])))",
+    re.MULTILINE | re.IGNORECASE,
+)
+# A tag, not "a <b and c> d": attributes have values.
+_ELEMENT = re.compile(r"</?([a-zA-Z][a-zA-Z0-9]*)(?:\s+[\w:-]+\s*=[^<>]*|\s*/?)>")
+_TAG = re.compile(rf"<!--.*?-->|{_ELEMENT.pattern}", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class TextSource:
+    """A text, the name of its output, and where it comes from.
+
+    `note` tells of a guess made, or of what a folder holds besides; `markdown`: its marks are out
+    of it.
+    """
+
+    name: str
+    text: str
+    origin: str = "text"
+    note: str = ""
+    markdown: bool = False
+
+
+def read_sources(path: Path) -> list[TextSource]:
+    """The text of a file, or of all text files of a folder in natural order (2 before 10).
+
+    The first tells what the folder holds besides. Raises `InputError` with every problem of every
+    file.
+    """
+    try:
+        files, passed_over = _text_files(path)
+    except OSError as error:
+        raise InputError(f"cannot read text file {str(path)[:200]}: {error.strerror}") from error
+    sources, problems = [], []
+    for file in files:
+        try:
+            sources.append(_read_file(file))
+        except InputError as error:
+            problems.append(str(error))
+    if problems:
+        raise InputError("\n  ".join(problems))
+    if passed_over:
+        note = f"{path}: passed over {', '.join(passed_over)}: no text files ({' '.join(SUFFIXES)})"
+        sources[0] = replace(sources[0], note="; ".join(filter(None, [note, sources[0].note])))
+    return sources
+
+
+def merge_sources(sources: list[TextSource]) -> str:
+    """One text of several, with a chapter break between each two."""
+    return f"\n\n{CHAPTER_BREAK}\n\n".join(source.text for source in sources)
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Sort key that puts "part 2" before "part 10", whatever the case."""
+    parts = re.split(r"([0-9]+)", name.casefold())
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part]
+
+
+def _text_files(path: Path) -> tuple[list[Path], list[str]]:
+    """The files to read, and the names of a folder's others, hidden ones apart."""
+    if not path.exists():
+        raise InputError(f"text file {path} does not exist")
+    if not path.is_dir():
+        return [path], []
+    files = [file for file in path.iterdir() if file.is_file() and not file.name.startswith(".")]
+    ours = [file for file in files if file.suffix.lower() in SUFFIXES]
+    if not ours:
+        raise InputError(f"folder {path} holds no text file ({' '.join(SUFFIXES)})")
+    others = sorted(file.name for file in set(files) - set(ours))
+    return sorted(ours, key=lambda file: natural_key(file.name)), others
+
+
+def _read_file(file: Path) -> TextSource:
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read text file {file}: {error.strerror}") from error
+    if not data:
+        raise InputError(f"text file {file} is empty (0 bytes)")
+    _check_format(data[:1000].decode("latin-1"), file)  # a zip archive or a PDF has no encoding
+    text, note = _decode(data, file)
+    _check_format(text, file)
+    if not any(char.isalnum() for char in text):
+        raise InputError(f"text file {file} holds nothing to speak: no letter and no digit")
+    text, markdown = without_breaks(text), file.suffix.lower() in MARKDOWN_SUFFIXES
+    try:
+        text = markdown_to_text(text) if markdown else text
+    except InputError as error:
+        raise InputError(f"text file {file}: {error}") from error
+    return TextSource(file.stem, text, str(file), note, markdown)
+
+
+def _check_format(text: str, file: Path) -> None:
+    """Refuse a file of another kind, whether its name or its beginning says so."""
+    suffix = file.suffix.lower()
+    kind = foreign_format(text) or (f"a {suffix} file" if suffix in _OTHER_SUFFIXES else "")
+    if kind:
+        raise InputError(
+            f"text file {file} is {kind}: its markup would be read aloud. Save it as plain text "
+            f"(.txt) or Markdown (.md); files that can be read: {' '.join(SUFFIXES)}"
+        )
+
+
+def _decode(data: bytes, file: Path) -> tuple[str, str]:
+    named = next((encoding for mark, encoding in _MARKS if data.startswith(mark)), "utf-8")
+    note = ""
+    try:
+        text = data.decode(named)
+    except UnicodeDecodeError as error:
+        text, note = _decode_otherwise(data, file, error.start)
+    controls = len(_CONTROLS.findall(text))
+    if "\x00" in text or controls > len(text) / 20:
+        raise InputError(f"text file {file} is binary, not text: save it as UTF-8")
+    return text, note
+
+
+def _decode_otherwise(data: bytes, file: Path, first_bad: int) -> tuple[str, str]:
+    """UTF-8 with a few stray bytes, or another encoding altogether; always with a note."""
+    mostly = data.decode("utf-8", errors="surrogateescape")
+    stray = [char for char in mostly if "\udc80" <= char <= "\udcff"]
+    foreign = sum(char > "\x7f" for char in mostly) - len(stray)
+    if foreign >= 3 * len(stray):  # text in another encoding hardly ever forms UTF-8's sequences
+        for char in set(stray):
+            byte = bytes([ord(char) - 0xDC00])
+            mostly = mostly.replace(char, byte.decode("cp1252", errors="replace"))
+        where = f"the first at byte {first_bad}"
+        return mostly, f"{file.name}: {len(stray)} bytes are not UTF-8, {where}; read as cp1252"
+    guess = None if b"\x00" in data else _guess(data)
+    if guess is None:
+        raise InputError(f"text file {file} is binary, not text: save it as UTF-8")
+    told = f"{file.name} is not UTF-8; read as {guess.encoding}: check its accents and quotes"
+    return str(guess), told
+
+
+def _guess(data: bytes) -> charset_normalizer.CharsetMatch | None:
+    """The detector's best guess, or the Western code page where it fits about as well.
+
+    Its letters differ from its neighbours' in a few places only ("naïve", "naďve"), which a short
+    text cannot decide; it is by far the most common of them.
+    """
+    best = charset_normalizer.from_bytes(data, cp_exclusion=_UNLIKELY_ENCODINGS).best()
+    western = charset_normalizer.from_bytes(data, cp_isolation=["cp1252"]).best()
+    if best is None or western is None:
+        return best
+    as_good = western.chaos <= best.chaos and western.coherence > best.coherence - 0.06
+    return western if as_good else best
+
+
+def markdown_to_text(markdown: str) -> str:
+    """What a reader would say of a Markdown text: no markup, no link targets, no word lost.
+
+    Headings of the first two levels begin a chapter; numbers of lists and footnotes stay; a table's
+    row is a paragraph; front matter (settings between two lines of dashes at the top) is left out.
+    """
+    source = _FRONT_MATTER.sub("", markdown.replace("\r\n", "\n").replace("\r", "\n"))
+    source = _TABLE_ROW.sub(_row_text, _TABLE_RULE.sub("", source))
+    blocks: list[str] = []
+    number = ""
+    parser = MarkdownIt("commonmark", {"maxNesting": _MAX_NESTING})
+    for token in parser.parse(_NOT_A_TARGET.sub(r"\\[", source)):
+        if token.type in _NESTED and token.level >= _MAX_NESTING - 1:
+            raise InputError(  # the parser passes over what stands deeper
+                f"Markdown's lists and quotations are more than {_MAX_NESTING // 2 - 1} deep: "
+                "take out some of the levels, or save it as .txt"
+            )
+        if token.type == "heading_open" and token.tag in ("h1", "h2") and blocks:
+            blocks.append(CHAPTER_BREAK)
+        elif token.type == "list_item_open" and token.info:
+            number += f"{token.info}{token.markup} "
+        elif token.type in _SPOKEN_BLOCKS:
+            blocks.append(number + _SPOKEN_BLOCKS[token.type](token))
+            number = ""
+        elif token.type == "list_item_close" and number:  # an item that is only its number
+            blocks.append(number.strip())
+            number = ""
+    return "\n\n".join(blocks)
+
+
+def _row_text(row: re.Match[str]) -> str:
+    return "\n" + ", ".join(cell.strip() for cell in row[1].split("|")) + "\n"
+
+
+def _inline_text(token: Token) -> str:
+    children = token.children or []
+    tags = [_TAG.fullmatch(child.content) for child in children if child.type == "html_inline"]
+    closed = {tag[1].lower() for tag in tags if tag and tag[0].startswith("</")}
+    opened = {tag[1].lower() for tag in tags if tag and tag[1] and not tag[0].startswith("</")}
+    return "".join(_child_text(child, markup=(closed & opened) | _VOID) for child in children)
+
+
+def _child_text(child: Token, *, markup: Set[str]) -> str:
+    if child.type in ("softbreak", "hardbreak"):
+        return "\n"
+    if child.type == "html_inline":  # <br> is a break, <b>…</b> markup, <String> what is written
+        tag = _TAG.fullmatch(child.content)
+        if tag is None or (tag[1] and tag[1].lower() not in markup):
+            return child.content
+        return "\n" if (tag[1] or "").lower() == "br" else ""
+    return child.content
+
+
+def _html_text(token: Token) -> str:
+    """Without tags and comments. A comment that nothing closes is text; its end is sought once."""
+    head, arrow, rest = token.content.rpartition("-->")
+    return _TAG.sub(" ", head + arrow) + _ELEMENT.sub(" ", rest)
+
+
+def _fence_text(token: Token) -> str:
+    """The code, and before it an opening line of several words: prose, not a language's name."""
+    words = token.info.strip()
+    return f"{words}\n{token.content}" if " " in words and "=" not in words else token.content
+
+
+_SPOKEN_BLOCKS: dict[str, Callable[[Token], str]] = {
+    "inline": _inline_text,
+    "fence": _fence_text,
+    "code_block": lambda token: token.content,
+    "html_block": _html_text,
+}

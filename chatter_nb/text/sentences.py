@@ -1,0 +1,146 @@
+"""Where sentences end, in each language of Chatterbox: what `sentencex` finds, less false ends.
+
+Not here: the abbreviations (`abbreviations`), where an over-long sentence is cut (`cuts`), and how
+sentences are packed (`text`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+
+from sentencex import segment
+
+from chatter_nb.text.abbreviations import ABBREVIATIONS, Abbreviations
+
+# sentencex compares every quote with all that follows it: the time grows with their number times
+# the text's length, in one call. These bounds are far above an ordinary paragraph's.
+MAX_PIECE_CHARS = 8_000
+MAX_PIECE_QUOTES = 300
+_QUOTE = re.compile("[\"'`«»‹›‘’‚‛“”„‟「」《》]")
+
+_NONE = Abbreviations()
+_OPENING = " \u00a0\"'`«»‹›‘’‚‛“”„‟「『《({¿¡—–‒-.…"
+_INNER_OPENING = re.compile(r"[(\[«“„\"‘]")
+_CLOSING = "\"'’”“»«›‹」』》〉】)]"
+
+_LETTER = re.compile(r"[^\W\d_]\.")
+_REACH = 60  # characters before an end, more than any abbreviation has
+_NUMBER = re.compile(r"[(\[#]?\d|[IVXLC]+\b|(?P<word>[^\W\d_]+)\.")
+_ORDINAL = re.compile(r"\d{1,3}|[IVXLC]+")
+_NOT_INITIAL = re.compile("[a-z\u1100-\u11ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
+_GOES_ON = re.compile(r"[,;:)\]}，；：、）］｝」』》〉】،؛]")
+
+# Said of a quote: 「…」と彼は, “…”他说. Chinese: a speaker of a few characters, then the verb.
+_QUOTE_END = tuple('”’」』）》"')
+_KANA = re.compile("[\u3041-\u309f]")
+_QUOTATIVE = re.compile("と(?!ても|にかく|ころ|き|もに|おり|なり)|って")
+_SAYS = re.compile("[^，。！？：；“”「」、]{0,8}?[说說问問道答喊叫嚷][着著了]?[，。]")
+
+
+def sentences(text: str, language: str, limit: int = 0) -> list[str]:
+    """A paragraph's sentences, each with the space after it; joined they are the text.
+
+    An end that may be none ("… usw. Die") counts only where the sentence would be longer than
+    `limit` characters without it.
+    """
+    base = re.split("[-_]", language.lower())[0]
+    capitals = text != text.lower()
+    found: list[list[str]] = []
+    length, certain = 0, True
+    for part, whole in _pieces(text, language):
+        before = "".join(found[-1][-3:])[-_REACH:] if found else ""
+        end = not before or (certain and _ends(before, part, base, capitals))
+        if end is None:
+            end = length + len(part.rstrip()) > limit
+        if end:
+            found.append([])
+            length = 0
+        found[-1].append(part)
+        length, certain = length + len(part), whole
+    return ["".join(parts) for parts in found]
+
+
+def _pieces(text: str, language: str) -> Iterator[tuple[str, bool]]:
+    """What sentencex takes for sentences, and whether each ends where sentencex says so.
+
+    A text over the bounds is read in several pieces. Each begins where the last sentence of the
+    piece before it does, unless that one alone is half a piece long.
+    """
+    start = 0
+    while start < len(text):
+        end = _piece_end(text, start)
+        found = segment(language, text[start:end])
+        known = found if end == len(text) else found[:-1]
+        if 2 * sum(map(len, known)) < end - start:
+            known = found
+        for position, sentence in enumerate(known):
+            start += len(sentence)
+            yield sentence, position < len(known) - 1 or start < end
+
+
+def _piece_end(text: str, start: int) -> int:
+    reach = min(len(text), start + MAX_PIECE_CHARS)
+    quotes = _QUOTE.finditer(text, start, reach)
+    after_the_last = next(islice(quotes, MAX_PIECE_QUOTES, None), None)
+    return after_the_last.start() if after_the_last else reach
+
+
+def _ends(before: str, after: str, language: str, capitals: bool) -> bool | None:
+    """Whether a sentence ends between the two; None where it may or may not.
+
+    `capitals`: whether the text has any. Where it has none, a small letter says nothing.
+    """
+    first = after.lstrip(_OPENING)[:1]
+    if (capitals and first.islower()) or _GOES_ON.match(after):
+        return False
+    if not before[-1].isspace() and _clings(before, after, language):
+        return False
+    *earlier, last = before.split() or [""]
+    word = last.rstrip(_CLOSING)
+    if not word.endswith("."):
+        return True
+    word = _INNER_OPENING.split(word.removesuffix("."))[-1]
+    return _ends_after(word, earlier, after, ABBREVIATIONS.get(language, _NONE))
+
+
+def _clings(before: str, after: str, language: str) -> bool:
+    """Whether `after` belongs to the mark right before it: "J.-C.", “…”他说, "…"라고."""
+    quoted = before.endswith(_QUOTE_END)
+    if language == "ja":
+        return bool(_QUOTATIVE.match(after) or (quoted and _KANA.match(after)))
+    if language == "zh":
+        return quoted and bool(_SAYS.match(after))
+    return after[0] in "-\u2010\u2011" or (quoted and after[0].isalpha())
+
+
+def _ends_after(word: str, earlier: list[str], after: str, known: Abbreviations) -> bool | None:
+    """Whether a sentence ends after "earlier words, word." or None, as `_ends`."""
+    whole = word  # with the letters before it: "z. B." is "z.B."
+    while earlier and _LETTER.fullmatch(earlier[-1]):
+        whole = earlier.pop() + whole
+    names = _forms(word) | _forms(whole)
+    if names & known.either:
+        return None
+    number = _NUMBER.match(after.lstrip(_OPENING))
+    counted = number and (not number["word"] or _forms(number["word"]) & known.numbered)
+    if names & known.leading or (counted and names & known.numbered):
+        return False
+    if known.ordinals and (_ORDINAL.fullmatch(word) or (word.isdigit() and counted)):
+        page = earlier and _forms(earlier[-1].removesuffix(".")) & known.numbered
+        return bool(page)  # the end of "siehe S. 45."
+    if len(word.split("-")[-1]) == 1 and word not in known.words:
+        return _initial_ends(word[-1])
+    return True
+
+
+def _initial_ends(letter: str) -> bool | None:
+    if letter.islower():
+        return None
+    return not letter.isalpha() or bool(_NOT_INITIAL.match(letter))
+
+
+def _forms(word: str) -> set[str]:
+    """How a list may write it: a lower-case entry is met in any case."""
+    return {word, word.lower()}

@@ -1,0 +1,58 @@
+"""Work that was kept stays found: keys of chunks, a store and a record made at commit bca1862.
+
+`data/kept_work/keys.json` holds the keys that `plan_speech` gave there, `tiny.yaml` is a run with
+its store. A change here makes everybody's kept chunks anew: only a rule that concerns these very
+texts may cause one.
+"""
+
+import json
+import shutil
+from importlib.metadata import version
+
+import pytest
+from conftest import ROOT
+
+from chatter_nb.audio.reading import read_audio
+from chatter_nb.engines.hibari import HibariEngine
+from chatter_nb.params.runs import SpeakParams, read_params
+from chatter_nb.runs.record import RunFolder
+from chatter_nb.runs.speak import generate_tts
+from chatter_nb.runs.speak_plan import plan_speech
+
+KEPT = ROOT / "tests" / "data" / "kept_work"
+SETS = json.loads((KEPT / "keys.json").read_text(encoding="utf-8"))
+
+pytestmark = pytest.mark.skipif(
+    version("hibari-tts") != "0.2.1", reason="another hibari has other samples, and so other keys"
+)
+
+
+def _name(planned: dict) -> str:
+    values = planned.get("values", {})
+    return planned.get("file") or ",".join(f"{key}={str(values[key])[:9]}" for key in values)
+
+
+@pytest.mark.parametrize("planned", SETS, ids=map(_name, SETS))
+def test_chunks_are_known_by_the_keys_that_they_had(planned, tmp_path, monkeypatch):
+    """Files, languages, pauses, replacements. Planned only: hibari itself speaks English alone."""
+    spoken = {one["values"]["language"] for one in SETS if "language" in one.get("values", {})}
+    monkeypatch.setattr(HibariEngine, "languages", ("en", *spoken - {"en"}))
+    monkeypatch.setattr(HibariEngine, "check_text", lambda self, text, language: [])
+    here = {"engine": "hibari", "outputs_dir": str(tmp_path)}
+    if "file" in planned:
+        params = read_params(planned["file"], here)
+    else:
+        params = SpeakParams.create(planned["values"] | here)
+    assert [chunk.key for chunk in plan_speech(params).chunks] == planned["keys"]
+
+
+def test_a_store_of_then_is_used_and_its_run_is_proved(tmp_path):
+    shutil.copytree(KEPT / "outputs", tmp_path, dirs_exist_ok=True)
+    folder = RunFolder(tmp_path / "tiny")
+    assert folder.is_proved()
+    before, rate = read_audio(folder.path / "speech.flac")
+    speech = generate_tts(read_params(KEPT / "tiny.yaml", {"outputs_dir": str(tmp_path)}))
+    assert "0 of 2 chunks made anew" in str(speech)
+    assert speech.record.warnings == ()
+    after, _ = speech.read()
+    assert (rate, before.tobytes()) == (24_000, after.tobytes())

@@ -1,0 +1,211 @@
+"""The web page in a real browser: it speaks, converts, stops, and says what is wrong."""
+
+import re
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import soundfile
+from conftest import OZ, ROOT
+
+pytest.importorskip("gradio", reason="needs the extra [serve]")
+
+import httpx
+from browser import browser_page
+from playwright.sync_api import expect
+from serving import serving, until
+
+from chatter_nb.params.fields import COMMON
+from chatter_nb.params.runs import ConvertParams, SpeakParams
+from chatter_nb.serve.bodies import RECORDINGS, open_names
+from chatter_nb.serve.server import running
+from chatter_nb.serve.service import Service
+from chatter_nb.serve.settings import Limits, Settings
+from chatter_nb.serve.ui import _page
+
+READING = ROOT / "params" / "recordings" / "reading.flac"
+TARGET = ROOT / "params" / "recordings" / "target.flac"
+
+
+def own_settings(folder, **values):
+    """Of a server in this process."""
+    return Settings(port=0, outputs_dir=str(folder / "out"), **values)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """One for all tests of the page: it takes seconds to begin."""
+    with serving(tmp_path_factory.mktemp("ui"), "--engine", "hibari", "--preload") as server:
+        yield server
+
+
+def text_of(page):
+    return page.get_by_role("textbox", name="text").first
+
+
+def press(page, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).locator("visible=true").click()
+
+
+def durations(page) -> list[float]:
+    """Of the players on the page, once their audio is there."""
+    page.locator(".take audio").first.wait_for()
+    loaded = "all => Promise.all(all.map(a => a.duration || new Promise(r => "
+    loaded += "a.onloadedmetadata = () => r(a.duration))))"
+    return page.locator(".take audio").evaluate_all(loaded)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_a_text_is_spoken_and_the_history_keeps_it(server, width, scheme):
+    """Two runs, the newest first, each with a player of the right length and its file."""
+    with browser_page(width=width, color_scheme=scheme) as page:
+        foreign = []
+        page.on("request", lambda r: r.url.startswith(server.url) or foreign.append(r.url))
+        page.goto(f"{server.url}/ui")
+        text_of(page).fill("The first sentence, spoken by hand.")
+        press(page, "Speak")
+        first = durations(page)
+        text_of(page).fill("The second one <b>is</b> longer, so that it takes more time.")
+        press(page, "Speak")
+        page.locator(".take").nth(1).wait_for()
+        assert durations(page)[1:] == first
+        assert durations(page)[0] > first[0]
+        assert "<b>is</b>" in page.locator(".take").first.inner_text()
+        told = page.locator(".take .dim").first.inner_text()
+        assert float(re.search(r"([\d.]+) s of audio", told)[1]) == pytest.approx(
+            durations(page)[0], abs=0.1
+        )
+        link = page.locator(".take a").first.get_attribute("href")
+        assert httpx.get(server.url + link).content[:4] == b"RIFF"
+        text_of(page).fill("It costs 5 €.")
+        press(page, "Speak")
+        page.get_by_text("Note: hibari passes over €").wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert [url for url in foreign if not url.startswith(("blob:", "data:"))] == []
+
+
+def test_the_key_is_the_pages_password(tmp_path):
+    """From the bare address on: the browser is asked, the page opens, and its audio plays."""
+    key = "a-key-of-enough-characters"
+    with running(own_settings(tmp_path, engine="hibari", api_key=key)) as url:
+        assert httpx.get(url).headers["www-authenticate"].startswith("Basic ")
+        with browser_page() as page:
+            page.goto(url.replace("//", f"//anybody:{key}@"))
+            text_of(page).fill("Let me in.")
+            press(page, "Speak")
+            assert durations(page)[0] > 0.3
+
+
+def test_what_is_wrong_is_a_sentence(server):
+    """Of the parameters' own: nothing to speak, and a number that is none."""
+    with browser_page() as page:
+        page.goto(f"{server.url}/ui")
+        press(page, "Speak")
+        alert = page.locator("[role=alert].wrong")
+        alert.wait_for()
+        assert "nothing to speak" in alert.inner_text()
+        text_of(page).fill("Hello.")
+        page.get_by_role("textbox", name="speed").fill("fast")
+        press(page, "Speak")
+        page.get_by_text("speed: ").first.wait_for()
+        assert "fast" in alert.inner_text()
+        assert "Traceback" not in page.content()
+
+
+def test_cancel_stops_a_long_text(server):
+    """After the chunk in hand, with a sentence; the next one is spoken."""
+    with browser_page() as page:
+        page.goto(f"{server.url}/ui")
+        text_of(page).fill(OZ.read_text() * 7)
+        press(page, "Speak")
+        page.get_by_text(re.compile(r"\d+ of \d+ chunks")).wait_for()
+        press(page, "Cancel")
+        page.get_by_text("stopped; what is finished is kept").wait_for()
+        text_of(page).fill("Short.")
+        press(page, "Speak")
+        assert 0.2 < durations(page)[0] < 3
+
+
+def test_uploads_are_converted(server):
+    """Source and target out of files, by the embedded converter."""
+    with browser_page() as page:
+        page.goto(f"{server.url}/ui")
+        page.get_by_role("tab", name="Convert").click()
+        for part, path in (("source", READING), ("target", TARGET)):
+            block = page.locator(".block").filter(has_text=f"or upload a {part}")
+            block.locator("input[type=file]").last.set_input_files(path)
+            block.locator("#waveform").last.wait_for()
+        press(page, "Convert")
+        assert durations(page)[0] == pytest.approx(soundfile.info(READING).duration, abs=0.1)
+    # Gradio's copies are where the server sweeps, not in the system's folder of temporary files.
+    assert list((server.folder / "out" / "page_uploads").rglob("*.flac"))
+
+
+def test_voices_follow_the_engine(tmp_path):
+    """The embedded voice clones nobody, and asks for no recording; Chatterbox does both."""
+    pytest.importorskip("chatterbox", reason="needs chatterbox-tts")
+    voices = tmp_path / "voices"
+    voices.mkdir()
+    shutil.copy(TARGET, voices / "anna.flac")
+    with running(own_settings(tmp_path, voices_dir=str(voices))) as url, browser_page() as page:
+        page.goto(f"{url}/ui")
+        upload = page.locator(".block").filter(has_text="or upload a voice")
+        page.get_by_label("engine").first.click()
+        expect(upload).not_to_be_visible()
+        knob = page.get_by_label("exaggeration")
+        expect(knob).not_to_be_visible()
+        page.get_by_role("option", name="chatterbox", exact=True).click()
+        expect(upload).to_be_visible()
+        expect(knob).to_be_visible()
+        page.get_by_label("voice").first.click()
+        expect(page.get_by_role("option", name="anna")).to_be_visible()
+
+
+def test_an_upload_that_is_too_large_is_refused(tmp_path):
+    """Before it is read whole, with how much is taken."""
+    small = own_settings(tmp_path, limits=Limits(upload_bytes=100_000))
+    with running(small) as url, browser_page() as page:
+        page.goto(f"{url}/ui")
+        page.get_by_role("tab", name="Convert").click()
+        block = page.locator(".block").filter(has_text="or upload a source")
+        block.locator("input[type=file]").last.set_input_files(READING)
+        page.get_by_text("maximum").first.wait_for()
+
+
+def test_a_full_line_is_a_sentence(tmp_path):
+    """With when to come again; what is in hand goes on."""
+    with (
+        running(own_settings(tmp_path, max_queue=1)) as url,
+        ThreadPoolExecutor() as pool,
+        httpx.Client(base_url=url, timeout=600) as client,
+        browser_page() as page,
+    ):
+        page.goto(f"{url}/ui")
+        long = {"text": OZ.read_text() * 3}
+        client.post("/api/v1/tts", json={"text": "The model is loaded."})
+        taken = [pool.submit(client.post, "/api/v1/tts", json=long | {"seed": 1})]
+        until(lambda: len(list((tmp_path / "out").glob("tts-*"))) == 2, within_s=300)  # in hand
+        taken += [pool.submit(client.post, "/api/v1/tts", json=long | {"seed": 2})]
+        until(lambda: client.get("/api/v1/health").json()["waiting"]["hibari"], within_s=300)
+        text_of(page).fill("No room.")
+        press(page, "Speak")
+        page.get_by_text("1 requests are waiting already").wait_for()
+        assert all(one.result().status_code == 200 for one in taken)
+
+
+@pytest.fixture
+def page(tmp_path):
+    service = Service(Settings(engine="hibari", outputs_dir=str(tmp_path)))
+    yield _page(service)
+    service.close()
+
+
+def test_every_open_parameter_has_a_control(page):
+    """By the fields' own labels; what is withheld over HTTP is not on the page either."""
+    labels = {getattr(block, "label", None) for block in page.blocks.values()}
+    for kind in (SpeakParams, ConvertParams):
+        for name in open_names(kind):
+            shown = re.sub(r"_(ms|s|bits|chars)$", "", name).replace("_", " ")
+            assert any(label and label.startswith(shown) for label in labels), name
+        assert set(RECORDINGS[kind]) <= set(COMMON[kind])
+    assert not {"checkpoint", "outputs dir", "regex replacements"} & labels

@@ -1,0 +1,94 @@
+"""Texts that failed elsewhere, or here, and the right value of each: refused, told, or spoken so.
+
+The inputs lie in `data/field_texts`: S failed once, P always passed.
+"""
+
+import re
+
+import pytest
+from conftest import ROOT
+
+from chatter_nb import SpeakParams, plan_speech
+from chatter_nb.base.errors import InputError
+from chatter_nb.text.chunking import chunk_limit, clean, split_chunks
+
+FOLDER = ROOT / "tests" / "data" / "field_texts"
+SPOKEN = {
+    "P01_money_time_date": [r"The bill was \$19\.99, .* 55¢\. At 9:30PM .* on the 21st."],
+    "P02_soft_hyphens": ["We can transform any responsibility with the ﬁrst oﬃce ﬂoor."],
+    "P03_wrapped_crlf": ["It was the best of .* times, it was the age of wisdom.", "Next one."],
+    "P04_utf16": ["It’s “fine”, said Zoë."],
+    "P06_decimals_not_split": [r"Height: 8,848\.86 .* 3\.14 .* Dr\. Smith .* 5 p\.m\. .*"],
+    "S03_hyphen_chain": ["He shouted", "(no-){10} (no-){10} .*"],
+    "S03_long_url": ["See https://example.com/p0/.*/ .*"],
+    "S05_form_feed": ["The road .* winding, and it ended here.", "Chapter Two", "It was light."],
+    "S14_abbreviations_en": [
+        "See volume 2 of it and .* On Wednesday January 5 he left.",
+        "That morning .* before noon,",
+        "and nobody .* see volume 2 of it, where the cats live too.",
+    ],
+    "S17_long_token": ["See https://.*/ for more."],
+    "S18_false_note": ["Here a > b and c < d."],
+    "S20_zwnj": ["The shelfful of office goods."],
+    "S22_sentence_dots": ["Figure 3 shows it. See page 45, pages .* km. On September 11 he left."],
+}  # fmt: skip
+TOLD = {
+    "P05_cp1252": "read as cp1252",
+    "S15_plain_markdown_as_text": "# Heading: Markdown's marks are read as they stand",
+    "S16_tags": r"hibari reads \[laugh\], \[sigh\] as words: chatterbox-turbo acts them",
+    "S19_terminal_colours": "the codes that colour a terminal's text are taken out",
+}
+REFUSED = {
+    "S02_huge_number": r"cannot read 1{40}: .*\nreplacements:.*\n  \"1{40}\": \"1 1 1",
+    "S04_ipa": "would leave out ˈwɔːtə",
+    "S07_ssml": r"SSML.* Write \[pause 500ms\] for a break",
+    "S08_page": "is HTML: its markup would be read aloud.* files that can be read: .txt",
+}
+# Where a pause may fall: the ends of sentences, and nothing else.
+SENTENCE_ENDS = {
+    "S14_abbreviations_fr": ("fr", ["Dupont.", "venu.", "Gaule.", "aussi.", "chats."]),
+    "S14_ordinals_de": ("de", ["warm.", "anders.", "gewann.", "Nachbarn."]),
+    "S21_quote_tag_ja": ("ja", ["聞いた。", "言った。"]),
+}
+
+
+def plan_of(name, folder):
+    (path,) = FOLDER.glob(f"{name}.*")
+    return plan_speech(SpeakParams(text_file=str(path), engine="hibari", outputs_dir=str(folder)))
+
+
+def test_every_text_is_tried():
+    assert {path.stem for path in FOLDER.iterdir()} == {*SPOKEN, *TOLD, *REFUSED, *SENTENCE_ENDS}
+
+
+@pytest.mark.parametrize("name", SPOKEN)
+def test_what_the_voice_is_given_and_nothing_to_tell(name, tmp_path):
+    plan = plan_of(name, tmp_path)
+    spoken = [planned.chunk.spoken for planned in plan.chunks]
+    assert len(spoken) == len(SPOKEN[name])
+    for text, pattern in zip(spoken, SPOKEN[name], strict=True):
+        assert re.fullmatch(pattern, text), text
+    assert plan.warnings == ()
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_what_may_be_meant_otherwise_is_told(name, tmp_path):
+    (note,) = plan_of(name, tmp_path).warnings
+    assert re.search(TOLD[name], note)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_would_be_lost_or_read_as_gibberish_is_refused(name, tmp_path):
+    with pytest.raises(InputError, match=REFUSED[name]):
+        plan_of(name, tmp_path)
+
+
+@pytest.mark.parametrize("name", SENTENCE_ENDS)
+@pytest.mark.parametrize("chunk_chars", [20, 40, 80, 280])
+def test_a_pause_falls_where_a_sentence_ends(name, chunk_chars):
+    """At any length of chunks: a title, an ordinal or a quote's particle is no place for it."""
+    language, ends = SENTENCE_ENDS[name]
+    text = clean((FOLDER / f"{name}.txt").read_text(encoding="utf-8"))
+    chunks = split_chunks(text, chunk_chars=chunk_limit(chunk_chars, language), language=language)
+    for chunk in chunks:
+        assert not chunk.pause_ms or chunk.spoken.endswith(tuple(ends)), chunk
