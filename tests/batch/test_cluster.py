@@ -460,7 +460,7 @@ def watch(event):
             threading.Timer(1, cluster.remove_node, [second], {"allow_graceful": False}).start()
 
 report = run_batch(plan, watch)
-print(report, plan.engines)
+print(report)
 print("workers", len({event.worker for event in started}))
 print("attempts", sorted(outcome.attempts for outcome in report.outcomes))
 cluster.shutdown()
