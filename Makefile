@@ -10,6 +10,9 @@ INSTALL_CHATTERBOX = $(INSTALL) --no-deps chatterbox-tts
 
 QUICK := tests/base tests/params tests/text tests/audio tests/batch/test_grid.py tests/runs/test_chunkstore.py
 
+# Modules are compiled once, not in each of the hundreds of processes that tests start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo chatterbox app quick test test-slow browser lint format lab clean
 
 help:

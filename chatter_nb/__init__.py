@@ -35,8 +35,8 @@ _PUBLIC = {
     "batch.run": ["plan_batch", "run_batch"],
     "notebook": ["forms", "show"],
     "notebook.gallery.page": ["write_gallery"],
+    "notebook.compare.compared": ["CompareParams"],
     "notebook.compare.comparison": ["load_comparison"],
-    "notebook.compare.params": ["CompareParams"],
     "bench.params": ["TimingParams"],
     "setup": ["colab"],
 }

@@ -31,18 +31,18 @@ def speaks(env: Path, folder: Path, surroundings: dict[str, str]) -> str:
     with _served(env, folder, surroundings) as (address, token), labs.browser_page() as page:
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.goto(f"{address}/notebooks/classic.ipynb?token={token}")
-        page.wait_for_selector(".kernel_idle_icon", timeout=60 * MS)
+        page.wait_for_selector(".kernel_idle_icon", timeout=600 * MS)
         page.evaluate("Jupyter.notebook.execute_all_cells()")
         speak = _button(page, "Speak")
-        speak.wait_for(timeout=60 * MS)
+        speak.wait_for(timeout=600 * MS)
         text = {"name": "a.txt", "mimeType": "text/plain", "buffer": b"A text from a file."}
         page.locator("input[type=file]").first.set_input_files(text)
-        page.get_by_text("a.txt is in the field above").wait_for(timeout=30 * MS)
+        page.get_by_text("a.txt is in the field above").wait_for(timeout=600 * MS)
         speak.click()
-        page.wait_for_selector("audio", state="attached", timeout=30 * MS)
+        page.wait_for_selector("audio", state="attached", timeout=600 * MS)
         audio_s = page.evaluate(_DURATION)
         _button(page, "Make it again").click()
-        page.get_by_text("Takes, side by side").wait_for(timeout=30 * MS)
+        page.get_by_text("Takes, side by side").wait_for(timeout=600 * MS)
     assert not faults, "; ".join(faults)
     assert 0.5 < audio_s < 5, f"the player holds {audio_s} s of audio"
     return f"{audio_s:.1f} s of audio, made again"

@@ -54,7 +54,7 @@ def mount(place):
 """,
 }
 SPEAK_FORM = """
-from chatter_nb.notebook.forms.speaking import SpeakForm
+from chatter_nb.notebook.forms.kinds import SpeakForm
 from chatter_nb.params.runs import SpeakParams
 form = SpeakForm(SpeakParams(text="A form on Colab.", engine="hibari", run_name="form"))
 form._go.click()
@@ -64,7 +64,7 @@ display(form)
 print(form.takes.all[0].speech)
 """
 CONVERT_FORM = """
-from chatter_nb.notebook.forms.converting import ConvertForm
+from chatter_nb.notebook.forms.kinds import ConvertForm
 from chatter_nb.params.runs import ConvertParams
 both = {"source": "params/recordings/target.flac", "target": "params/recordings/reading.flac"}
 form = ConvertForm(ConvertParams(**both, engine="world", run_name="convert_form"))
@@ -77,7 +77,7 @@ print(form.takes.all[0].speech)
 BLIND_FORM = """
 from chatter_nb.notebook.compare import blindform
 from chatter_nb.notebook.compare.comparison import load_comparison
-from chatter_nb.notebook.compare.params import CompareParams
+from chatter_nb.notebook.compare import CompareParams
 from chatter_nb.notebook.compare.preferences import Preferences
 from chatter_nb.runs.speak import generate_tts
 for pace in (1.0, 0.8):
@@ -86,7 +86,7 @@ params = CompareParams(runs=["1.0", "0.8"], blind=True)
 blindform.LISTEN_S = 0  # nobody listens here
 blind = blindform.BlindForm(Preferences(load_comparison(params), params))
 blind.buttons[0].click()
-assert "Pair 1 of" not in blind.told, blind.told
+assert "Pair 1 of" not in blind.content, blind.content
 display(blind.box)
 print("one answer given")
 """
@@ -271,7 +271,7 @@ def execute(client, code: str) -> str:
         if message["msg_type"] == "stream":
             printed.append(message["content"]["text"])
 
-    reply = client.execute_interactive(code, allow_stdin=True, output_hook=heard, timeout=400)
+    reply = client.execute_interactive(code, allow_stdin=True, output_hook=heard, timeout=1_800)
     text = "".join(printed).strip()
     if reply["content"]["status"] != "ok":
         trace = "\n".join(reply["content"].get("traceback", []))
@@ -308,7 +308,7 @@ def papermill(env: Path, content: Path, name: str, source: str, *args: str) -> s
     command = [env / "bin" / "python", "-m", "papermill", f"brought/{name}.ipynb", out]
     command += ["--no-progress-bar", "-k", "python3", *args]
     done = subprocess.run(
-        command, cwd=content, env=surroundings(env), capture_output=True, text=True, timeout=300
+        command, cwd=content, env=surroundings(env), capture_output=True, text=True, timeout=1_800
     )
     if done.returncode:
         raise Fault(done.stderr[-2000:])

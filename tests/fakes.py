@@ -29,7 +29,7 @@ class ToneEngine:
     version = "tone"
     sample_rate = 24_000
     languages = ("en",)
-    takes = frozenset({"speed"})
+    accepts = frozenset({"speed"})
     device = "cpu"
     precision = "exact"
     rows = 1

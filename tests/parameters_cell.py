@@ -10,7 +10,7 @@ from typing import Any
 
 from chatter_nb.batch.params import BatchParams
 from chatter_nb.bench.params import TimingParams
-from chatter_nb.notebook.compare.params import CompareParams
+from chatter_nb.notebook.compare import CompareParams
 from chatter_nb.params.base import StrictParams
 from chatter_nb.params.fields import COMMON, Field, fields_of
 from chatter_nb.params.runs import ConvertParams, SpeakParams

@@ -1,6 +1,6 @@
-"""A recording's file: opened whatever its header says of its length, or refused with a way out.
+"""Opens a recording's file even if its header gives a wrong length, or says how to convert it.
 
-A header is believed as far as its file bears it out. Not here: what is done with the samples.
+A header is believed only as far as the file confirms it. Not here: what is done with the samples.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from typing import Any, BinaryIO, Literal
 
 import soundfile
 
-READABLE = "wav flac mp3 ogg opus aiff au caf w64"
-# Other recordings, by how a file begins.
+# Formats that are not read here, by the first bytes of a file.
 _FOREIGN = {
     rb"....ftyp": "MPEG-4 (m4a, mp4, 3gp, mov)",
     rb"\xff[\xf0\xf1\xf8\xf9]|ADIF": "AAC",
@@ -34,8 +33,8 @@ _FOREIGN = {
     rb"\.RMF|\.ra\xfd": "RealAudio",
 }
 
-# What writers into a pipe give as the length of a stream: 0, ffmpeg all ones, others the largest
-# signed number, sox a little less, in aiff 0x7F000000; some leave room for headers.
+# The length in a header that was written into a pipe: 0; of ffmpeg all ones; of others the largest
+# signed number, of sox a little less, in aiff 0x7F000000; sometimes less a few bytes for headers.
 _OPEN_BYTES = (0x7F000000, 0x7FFFFFFF, 0xFFFFFFFF, 2**64 - 1)
 _OPEN_WITHIN_BYTES = 4096
 _MAX_CHUNKS = 1000  # before the samples
@@ -48,13 +47,13 @@ _DISAGREE = re.compile(r"(?:data|riff|Riff size|Data Size|SSND) *: (\d+) \(shoul
 
 
 class StraightOn(soundfile.SoundFile):
-    """A recording's file, read from front to back. A length that is left open goes to its end.
+    """A recording's file, read from front to back; an open length means the end of the file.
 
-    soundfile seeks after every read of a seekable file, at which libsndfile's mp3 decoder loses its
-    place and prints an error.
+    It is not seekable: soundfile seeks after every read of a seekable file, and then libsndfile's
+    mp3 decoder loses its place and prints an error.
     """
 
-    _mended: _Mended | None = None  # until the file is looked at: a close may come before
+    _mended: _Mended | None = None  # for a close after a failed open
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
@@ -71,7 +70,7 @@ class StraightOn(soundfile.SoundFile):
 
     @cached_property
     def frames(self) -> int:
-        """Samples of a channel: by the header, or counted where the file can hardly hold as many.
+        """Samples of each channel: by the header, or counted if the file is too small for them.
 
         A streamed flac does not know its length (libsndfile says 2⁶³ - 1), and headers lie.
         """
@@ -84,15 +83,15 @@ class StraightOn(soundfile.SoundFile):
 
     @property
     def is_cut_off(self) -> bool:
-        """Whether the header promises more than there is, and not as one of open length does."""
+        """Whether the header promises more than the file holds, and its length is not open."""
         lengths = [(int(a), int(b)) for a, b in _DISAGREE.findall(self.extra_info)]
-        return any(promised > there and not _is_open(promised) for promised, there in lengths)
+        return any(promised > actual and not _is_open(promised) for promised, actual in lengths)
 
 
 def way_out(path: str | Path, *, name: str = "") -> str:
-    """What to do with a recording that is not read here; empty for what is no known recording.
+    """How to convert a recording of a format that is not read here; empty for other files.
 
-    `name` is what the person calls it, where that is not its path.
+    `name` is the name that the person knows, if it differs from the path's.
     """
     path = Path(path)
     try:
@@ -115,7 +114,7 @@ def _is_open(length: int) -> bool:
 
 
 class _Mended(io.FileIO):
-    """A file as if it had other bytes at one place."""
+    """A file, read as if it had other bytes at one place."""
 
     def __init__(self, path: Path, at: int, instead: bytes) -> None:
         super().__init__(path)
@@ -132,9 +131,9 @@ class _Mended(io.FileIO):
 
 
 def _mended(path: Path) -> _Mended | None:
-    """A wav, RF64 or caf of open length, with its true one in its header; None for all others.
+    """A wav, RF64 or caf of open length, read with its true length; None for all other files.
 
-    libsndfile takes a wav's 0 for an empty file, and refuses what ffmpeg streams as caf.
+    libsndfile takes the length 0 of a wav for an empty file, and refuses caf that ffmpeg streams.
     """
     with path.open("rb") as file:
         head = file.read(12)
@@ -150,15 +149,15 @@ def _mended(path: Path) -> _Mended | None:
         if not start:
             return None
         promised = int.from_bytes(_bytes(file, at, width), order)
-        there = path.stat().st_size - start
-        is_empty = promised == 0 and _is_chunk(_bytes(file, start, 8), there)
-        if is_empty or not _is_open(promised) or there >> 8 * width:
+        actual = path.stat().st_size - start
+        is_empty = promised == 0 and _is_chunk(_bytes(file, start, 8), actual)
+        if is_empty or not _is_open(promised) or actual >> 8 * width:
             return None
-        return _Mended(path, at, there.to_bytes(width, order))
+        return _Mended(path, at, actual.to_bytes(width, order))
 
 
 def _samples_start(file: BinaryIO, header: str, *, at: int) -> int:
-    """Where a file's samples begin, the chunks before them passed over; 0 if they do not."""
+    """The position of a file's samples, after its other chunks; 0 if there are none."""
     size = struct.calcsize(header)
     for _ in range(_MAX_CHUNKS):
         beginning = _bytes(file, at, size)
@@ -171,10 +170,10 @@ def _samples_start(file: BinaryIO, header: str, *, at: int) -> int:
     return 0
 
 
-def _is_chunk(beginning: bytes, there: int) -> bool:
-    """Whether what follows an empty `data` chunk is another chunk, and no samples."""
+def _is_chunk(beginning: bytes, available: int) -> bool:
+    """Whether the bytes after an empty `data` chunk are another chunk, not samples."""
     name, length = beginning[:4], int.from_bytes(beginning[4:8], "little")
-    return len(beginning) == 8 and name.isalnum() and length + 8 <= there
+    return len(beginning) == 8 and name.isalnum() and length + 8 <= available
 
 
 def _bytes(file: BinaryIO, at: int, count: int) -> bytes:

@@ -1,4 +1,4 @@
-"""What is measured of an audio file before it is drawn: its envelope, its pitch. Numbers only."""
+"""Measures an audio file for a plot: its envelope and its pitch, as numbers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MIN_VOICED_SHARE = 0.05  # half of speech is voiced; below, in noise, a pitch is
 
 
 def duration_s(path: Path) -> float:
-    """How long a file lasts."""
+    """The length of a file in seconds."""
     with StraightOn(path) as file:
         return file.frames / file.samplerate
 
@@ -26,9 +26,10 @@ def duration_s(path: Path) -> float:
 def envelope(
     path: Path, *, start_s: float = 0.0, end_s: float | None = None, bins: int = 1600
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Times (s), lowest and highest sample of each of at most `bins` stretches, in flat memory.
+    """The envelope of a file from `start_s` to `end_s`, in flat memory; channels are averaged.
 
-    Channels are averaged.
+    Returns three arrays of one value for each of at most `bins` stretches: the times of their
+    middles in seconds, their lowest and their highest samples.
     """
     with StraightOn(path) as file:
         rate = file.samplerate
@@ -48,14 +49,14 @@ def envelope(
 
 @dataclass(frozen=True)
 class PitchTrack:
-    """Pitch in Hz at `times_s`, NaN where there is none; both of shape (frames,)."""
+    """The pitch in Hz at `times_s`, NaN if a frame has none; both of shape (frames,)."""
 
     times_s: np.ndarray
     f0_hz: np.ndarray
 
     @property
     def median_hz(self) -> float | None:
-        """Over the voiced frames; None if they are too few to mean anything."""
+        """The median pitch of the voiced frames; None if they are too few."""
         voiced = self.f0_hz[np.isfinite(self.f0_hz)]
         enough = len(voiced) > MIN_VOICED_SHARE * len(self.f0_hz)
         return float(np.median(voiced)) if enough else None

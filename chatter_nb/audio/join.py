@@ -1,7 +1,7 @@
-"""Joining: edges trimmed, cuts crossfaded, pauses laid, written as it goes. Pure numpy.
+"""Joins chunks of audio: trims edges, crossfades cuts, adds pauses. Pure numpy.
 
 `Joiner` takes chunks in any order and keeps in memory only those that came too early. It knows
-nothing of text, engines or files: it is given a function that takes samples.
+nothing of text, engines or files: it passes samples to a function.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from chatter_nb.audio.reading import Signal
 
 TRIM_FLOOR_DB = -50.0  # below a chunk's peak: quieter than any speech sound, louder than its hiss
-TRIM_GUARD_MS = 30.0  # kept around speech, so that a soft "f" or a dying vowel stays whole
+TRIM_GUARD_MS = 30.0  # left around speech, so that a soft "f" or a dying vowel stays whole
 TRIM_FRAME_MS = 5.0
 EDGE_FADE_MS = 3.0  # against the click of a wave cut off its zero
 SILENCE_BLOCK_S = 10
@@ -32,7 +32,7 @@ JOIN_LAG_COST = 0.02  # at the largest lag: decides only between places that agr
 
 @dataclass(frozen=True)
 class Span:
-    """Where a chunk lies in the joined signal, in samples: [start, end)."""
+    """The place of a chunk in the joined signal, in samples: [start, end)."""
 
     start_samples: int
     end_samples: int
@@ -40,7 +40,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Joined:
-    """The result: a span a chunk, a seam between each two chunks, the whole length."""
+    """The result: a span for each chunk, a seam between each two chunks, the whole length."""
 
     spans: tuple[Span, ...]
     seams_samples: tuple[int, ...]
@@ -54,10 +54,10 @@ def trim_edges(
     floor_db: float = TRIM_FLOOR_DB,
     guard_ms: float = TRIM_GUARD_MS,
 ) -> Signal:
-    """Cut silence off both ends but for a guard, and fade the new edges.
+    """Cut silence off both ends, except for a guard, and fade the new edges.
 
-    Silence is every 5 ms frame whose peak lies more than `-floor_db` dB under the signal's peak. A
-    signal of nothing but silence comes back empty.
+    Silence is every 5 ms frame whose peak lies more than `-floor_db` dB under the signal's peak. Of
+    a silent signal nothing is returned: an array of length 0.
     """
     start, end = find_edges(signal, sample_rate=sample_rate, floor_db=floor_db, guard_ms=guard_ms)
     return _fade_edges(signal[start:end], round(sample_rate * EDGE_FADE_MS / 1000))
@@ -70,7 +70,7 @@ def find_edges(
     floor_db: float = TRIM_FLOOR_DB,
     guard_ms: float = TRIM_GUARD_MS,
 ) -> tuple[int, int]:
-    """Where sound begins and ends, in samples, the guard included; (0, 0) if there is none."""
+    """Start and end of the sound in samples, guard included; (0, 0) if there is no sound."""
     frame = max(1, round(sample_rate * TRIM_FRAME_MS / 1000))
     peaks = np.abs(np.pad(signal, (0, -len(signal) % frame))).reshape(-1, frame).max(axis=1)
     loud = np.flatnonzero(peaks > peaks.max(initial=0.0) * 10 ** (floor_db / 20))
@@ -85,9 +85,8 @@ def _fade_edges(signal: Signal, fade_samples: int) -> Signal:
     faded = signal.copy()
     fade_samples = min(fade_samples, len(signal) // 2)
     if fade_samples:
-        ramp = (0.5 - 0.5 * np.cos(np.pi * (np.arange(fade_samples) + 0.5) / fade_samples)).astype(
-            np.float32
-        )
+        angle = np.pi * (np.arange(fade_samples) + 0.5) / fade_samples
+        ramp = (0.5 - 0.5 * np.cos(angle)).astype(np.float32)
         faded[:fade_samples] *= ramp
         faded[-fade_samples:] *= ramp[::-1]
     return faded
@@ -110,16 +109,16 @@ def crossfade(tail: Signal, head: Signal) -> Signal:
 def best_join(
     tail: Signal, head: Signal, *, lags_samples: int, segment_samples: int, places: int = 400
 ) -> tuple[int, int]:
-    """Where, and by how much shifted, two renderings of one stretch agree best.
+    """The place and the shift (lag) at which two renderings of a stretch agree best.
 
     `tail`, shape (n,), is the earlier rendering; `head`, shape (n + 2 * lags_samples,), the later
-    one with as many samples more at both ends. Returns (position, lag), |lag| <= lags_samples: the
-    crossfade is best centred on `tail[position]`, laid over `head[lags_samples + lag + position]`.
+    rendering with `lags_samples` more at both ends. Returns (position, lag), |lag| <= lags_samples:
+    the crossfade is best centred on `tail[position]`, over `head[lags_samples + lag + position]`.
 
-    Segments at up to so many `places`, evenly spread, are compared at every lag. The score
-    2ab / (a² + b²) is 1 for equal segments and falls with a difference in shape as in level;
-    segments far below the stretch's level score little, and so do unsteady ones.
-    Where none agrees, the quietest segment is taken, unshifted.
+    Segments at up to `places` positions, evenly spread, are compared at every lag. The score
+    2ab / (a² + b²) is 1 for equal segments and falls with a difference in shape or level. Segments
+    far below the stretch's level, and unsteady segments, score little. If none agrees, the result
+    is the quietest segment, with lag 0.
     """
     segment = min(segment_samples, len(tail))
     if segment < JOIN_PARTS:
@@ -147,7 +146,7 @@ def _unsteadiness(segments: np.ndarray) -> np.ndarray:
 
 
 def _sliding_power(signal: Signal, samples: int) -> np.ndarray:
-    """Mean square of every stretch of so many samples; shape (len(signal) - samples + 1,)."""
+    """Mean square of every stretch of `samples`; shape (len(signal) - samples + 1,)."""
     sums = np.concatenate([[0.0], np.cumsum(signal.astype(np.float64) ** 2)])
     return np.maximum(sums[samples:] - sums[:-samples], 0) / samples
 
@@ -161,7 +160,7 @@ def _correlate(longer: np.ndarray, shorter: np.ndarray) -> np.ndarray:
 
 
 class ExactLength:
-    """Passes on exactly so many `samples`: what is more is cut off, what is missing is silence."""
+    """Passes on exactly `samples` samples: cuts off the rest, or adds silence at the end."""
 
     def __init__(self, write: Callable[[Signal], object], samples: int) -> None:
         self._write = write
@@ -178,10 +177,10 @@ class ExactLength:
 
 
 class Joiner:
-    """Joins chunks in their order, however they arrive, and passes samples on as it goes.
+    """Joins chunks in their order, in whatever order they arrive, and passes samples on early.
 
     `write` receives mono float32 blocks. After a chunk with `pause_ms` 0 the next one overlaps it
-    by `crossfade_ms`; otherwise silence of that length follows. A seam is the sample where a chunk
+    by `crossfade_ms`; otherwise silence of `pause_ms` follows. A seam is the sample where a chunk
     ends and its pause begins, or the middle of an overlap. `chunk_end` is called when a chunk and
     its pause are written, but for what is held back for an overlap.
     """
@@ -206,16 +205,16 @@ class Joiner:
 
     @property
     def next_index(self) -> int:
-        """The chunk that is waited for."""
+        """The index of the next chunk to join."""
         return len(self._spans)
 
     @property
     def samples(self) -> int:
-        """What is joined so far, pauses included."""
+        """The number of samples joined so far, pauses included."""
         return self._position
 
     def add(self, index: int, signal: Signal, *, pause_ms: float) -> None:
-        """Take chunk `index`. An empty signal takes no time but its pause."""
+        """Take chunk `index`. An empty signal adds only its pause."""
         if index < self.next_index or index in self._early:
             raise ChatterError(f"chunk {index} was joined twice")
         self._early[index] = (signal, pause_ms)
@@ -223,7 +222,7 @@ class Joiner:
             self._append(*self._early.pop(self.next_index))
 
     def finish(self, chunks: int) -> Joined:
-        """Write what was held back. Raises unless all `chunks` came: none is silently left out."""
+        """Write the held-back samples. Raises `ChatterError` unless all `chunks` came."""
         if self.next_index != chunks:
             raise ChatterError(
                 f"chunk {self.next_index} of {chunks} never came (waiting: {sorted(self._early)})"
@@ -239,8 +238,8 @@ class Joiner:
             self._seams.append(seam)
         self._spans.append(Span(start, start + len(signal)))
         if overlap:
-            self._write(self._tail[: len(self._tail) - overlap])
-            mixed = crossfade(self._tail[len(self._tail) - overlap :], signal[:overlap])
+            self._write(self._tail[:-overlap])
+            mixed = crossfade(self._tail[-overlap:], signal[:overlap])
             signal = np.concatenate([mixed, signal[overlap:]])
         else:
             self._flush()
@@ -250,9 +249,9 @@ class Joiner:
         self._chunk_end()
 
     def _hold_back(self, signal: Signal, samples: int) -> None:
-        kept = min(samples, len(signal) // 2)
-        self._write(signal[: len(signal) - kept])
-        self._tail = signal[len(signal) - kept :]
+        split = len(signal) - min(samples, len(signal) // 2)
+        self._write(signal[:split])
+        self._tail = signal[split:]
 
     def _flush(self) -> None:
         self._write(self._tail)

@@ -1,6 +1,6 @@
-"""Audio on its way in: read, checked, resampled. `writer` is for the way out.
+"""Reads recordings: decoded, checked, mixed to mono, resampled. `writer` writes them.
 
-Inside the package audio is mono float32, full scale 1.0. Everything that comes in passes
+Inside the package audio is mono float32, full scale 1.0. Everything that is read passes
 `check_signal` once; inner functions trust it.
 """
 
@@ -17,20 +17,21 @@ import numpy as np
 import soundfile
 import soxr
 
-from chatter_nb.audio.containers import READABLE, StraightOn, way_out
+from chatter_nb.audio.containers import StraightOn, way_out
 from chatter_nb.base.errors import ChatterError, InputError
+from chatter_nb.base.formats import READABLE
 
 Signal = np.ndarray[tuple[int], np.dtype[np.float32]]
 _Read = TypeVar("_Read")
 
 _COPY_FRAMES = 1 << 20  # of one channel; fewer frames of many
 RATES_HZ = (4_000, 384_000)  # a header's 1 Hz would be resampled to thousands of times its samples
-CANCELLED_DB = -10.0  # of the mean of channels, to what unrelated ones would leave of their power
-WHOLE_S = 600  # up to so long a recording is resampled whole, sample for sample as upstream does
+CANCELLED_DB = -10.0  # power of the channels' mean, against that of the mean of unrelated channels
+WHOLE_S = 600  # longer recordings are resampled block by block; upstream resamples the whole
 
 
 def check_signal(signal: Any, *, where: str, error: type[ChatterError] = InputError) -> Signal:
-    """`signal` as mono float32, shape (samples,). Raises `error` unless it is finite."""
+    """`signal` as float32, shape (samples,). Raises `error` unless it is mono and finite."""
     array = np.asarray(signal)
     if array.ndim != 1:
         raise error(f"{where}: audio must be mono, shape (samples,), not {array.shape}")
@@ -49,9 +50,10 @@ def peak(signal: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Inspected:
-    """What a recording holds, read through once. `samples` at `sample_rate`, in each channel.
+    """The size and peak of a recording, after one reading; `samples` are those of each channel.
 
-    `channel` is the only one that is taken, where they cancel each other; see `read_recording`.
+    `channel` is the only channel that is used, if the channels cancel each other; see
+    `read_recording`.
     """
 
     samples: int
@@ -66,13 +68,12 @@ class Inspected:
 
 
 def inspect_audio(path: str | Path, *, longest_s: float = math.inf) -> Inspected:
-    """Read a recording through, in flat memory; raises as `read_audio` does.
+    """Read a recording to its end, in flat memory. Raises `InputError` as `read_audio` does.
 
-    Beyond `longest_s` it is an `InputError`, and no more of it is read: a small file may unfold to
-    days.
+    Also raises it after `longest_s` seconds, without reading more: a small file may hold days.
     """
 
-    def inspected(mix: _Mix) -> Inspected:
+    def inspect(mix: _Mix) -> Inspected:
         with _opened(path) as file:
             samples, top = 0, 0.0
             for block in _mono_blocks(file, path, mix):
@@ -81,51 +82,51 @@ def inspect_audio(path: str | Path, *, longest_s: float = math.inf) -> Inspected
                     raise InputError(f"recording {path} is longer than {longest_s:g} s")
             return Inspected(samples, file.samplerate, file.channels, top, mix.channel)
 
-    return _mixed(inspected)
+    return _mixed(inspect)
 
 
 @dataclass(frozen=True)
-class Heard:
-    """A recording as it was read, mono. `channel` is the only one that was taken, if there is."""
+class MonoRecording:
+    """A recording as mono samples. `channel` is the only channel that was used, or None for all."""
 
     signal: Signal
     sample_rate: int
     channel: int | None = None
 
 
-def read_recording(path: str | Path, *, sample_rate: int | None = None) -> Heard:
-    """A recording as mono float32; channels averaged, resampled if asked.
+def read_recording(path: str | Path, *, sample_rate: int | None = None) -> MonoRecording:
+    """A recording as mono float32, its channels averaged, resampled to `sample_rate` (Hz) if given.
 
-    Where channels cancel each other (one is another upside down), the loudest is taken alone.
-    Needs memory for the mono signal only, not for its channels, nor, where it is long, for its
-    own rate. Raises `InputError` for a file that is missing, empty, cut off, holds NaN or
-    infinities, or is no audio libsndfile can read.
+    If channels cancel each other (one is another upside down), only the loudest is used. Needs
+    memory for the resulting signal only, except that up to `WHOLE_S` seconds are resampled as a
+    whole. Raises `InputError` for a file that is missing, empty, cut off, holds NaN or infinities,
+    or is no audio that libsndfile can read.
     """
 
-    def read(mix: _Mix) -> Heard:
+    def read(mix: _Mix) -> MonoRecording:
         with _opened(path) as file:
             rate = file.samplerate
             blocks = _mono_blocks(file, path, mix)
             if sample_rate in (None, rate):
-                return Heard(_gathered(blocks, file.frames), rate, mix.channel)
+                return MonoRecording(_gathered(blocks, file.frames), rate, mix.channel)
             assert sample_rate is not None
             if file.frames <= WHOLE_S * rate:
                 signal = resample(_gathered(blocks, file.frames), rate, sample_rate)
             else:
                 signal = _resampled_on_the_way(blocks, file.frames, rate, sample_rate)
-            return Heard(signal, sample_rate, mix.channel)
+            return MonoRecording(signal, sample_rate, mix.channel)
 
     return _mixed(read)
 
 
 def read_audio(path: str | Path, *, sample_rate: int | None = None) -> tuple[Signal, int]:
     """A recording as mono float32 and its rate in Hz; see `read_recording`."""
-    heard = read_recording(path, sample_rate=sample_rate)
-    return heard.signal, heard.sample_rate
+    recording = read_recording(path, sample_rate=sample_rate)
+    return recording.signal, recording.sample_rate
 
 
 def mix_notes(channel: int | None, *, where: str) -> list[str]:
-    """What to tell of a recording of which one channel alone is taken."""
+    """A note if only one channel of a recording is used (`channel`, from 0); else nothing."""
     if channel is None:
         return []
     return [
@@ -135,14 +136,14 @@ def mix_notes(channel: int | None, *, where: str) -> list[str]:
 
 
 def resample(signal: Signal, from_hz: int, to_hz: int) -> Signal:
-    """Band-limited resampling (soxr, HQ), length ceil(n · to_hz / from_hz): librosa's own."""
+    """Resample band-limited (soxr, HQ) to ceil(n · to_hz / from_hz) samples, as librosa does."""
     return _of_length(
         soxr.resample(signal, from_hz, to_hz), resampled_length(len(signal), from_hz, to_hz)
     )
 
 
 def resampled_length(samples: int, from_hz: int, to_hz: int) -> int:
-    """How many samples `resample` makes of so many."""
+    """The number of samples that `resample` returns for `samples`."""
     return -(-samples * to_hz // from_hz)
 
 
@@ -152,19 +153,19 @@ def _resampled_on_the_way(
     stream = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32")
     samples = 0
 
-    def made() -> Iterator[Signal]:
+    def resampled() -> Iterator[Signal]:
         nonlocal samples
         for block in blocks:
             samples += len(block)
             yield stream.resample_chunk(block)
         yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
 
-    signal = _gathered(made(), resampled_length(frames, from_hz, to_hz) + 1)
+    signal = _gathered(resampled(), resampled_length(frames, from_hz, to_hz) + 1)
     return _of_length(signal, resampled_length(samples, from_hz, to_hz))
 
 
 def _gathered(blocks: Iterable[Signal], expected: int) -> Signal:
-    """All blocks as one array; without a second copy where there are no more than `expected`."""
+    """All blocks as one array; without a second copy if they hold at most `expected` samples."""
     signal = np.empty(expected, np.float32)
     filled = 0
     for block in blocks:
@@ -176,11 +177,9 @@ def _gathered(blocks: Iterable[Signal], expected: int) -> Signal:
 
 
 def _of_length(signal: Signal, samples: int) -> Signal:
-    return (
-        np.pad(signal[:samples], (0, samples - len(signal)))
-        if len(signal) < samples
-        else signal[:samples]
-    )
+    if len(signal) < samples:
+        return np.pad(signal, (0, samples - len(signal)))
+    return signal[:samples]
 
 
 @contextmanager
@@ -224,7 +223,7 @@ def _mono_blocks(file: StraightOn, path: str | Path, mix: _Mix) -> Iterator[Sign
 
 
 class _Mix:
-    """How channels become one: averaged, or only `channel` of them."""
+    """Mixes channels to mono: their mean, or only `channel`."""
 
     def __init__(self, channel: int | None = None) -> None:
         self.channel = channel
@@ -232,7 +231,7 @@ class _Mix:
         self._mean_power = 0.0
 
     def of(self, channels: np.ndarray) -> Signal:
-        """A block of shape (samples, channels) as mono."""
+        """The mono signal of a block of shape (samples, channels)."""
         if self.channel is not None:
             return channels[:, self.channel].copy()
         mean = channels.mean(axis=1)
@@ -242,7 +241,7 @@ class _Mix:
         return mean
 
     def loudest_of_cancelled(self) -> int | None:
-        """The channel to take alone, where the channels seen cancel each other in their mean."""
+        """The loudest channel if the channels cancel each other in their mean; else None."""
         unrelated = float(self._powers.sum()) / len(self._powers) ** 2
         if self._mean_power < unrelated * 10 ** (CANCELLED_DB / 10):
             return int(np.argmax(self._powers))
@@ -250,7 +249,7 @@ class _Mix:
 
 
 def _mixed(read: Callable[[_Mix], _Read]) -> _Read:
-    """What `read` makes of a recording's channels: of their mean, or else of the loudest."""
+    """The result of `read` for the mean of a recording's channels, or else for the loudest."""
     mix = _Mix()
     result = read(mix)
     loudest = mix.loudest_of_cancelled()

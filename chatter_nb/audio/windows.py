@@ -1,7 +1,7 @@
-"""How a long recording is cut into windows for conversion. Pure arithmetic, in steps of 40 ms.
+"""Cuts a long recording into windows for conversion. Pure arithmetic, in steps of 40 ms.
 
-Neighbouring windows share an overlap, over which their results are joined. What context a window
-needs beyond it is the engine's own business.
+Neighbouring windows share an overlap, in which their results are joined. An engine may read more
+context around a window.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ STEP_S = 1 / STEPS_PER_S
 
 @dataclass(frozen=True)
 class Window:
-    """Steps [start, end) of a recording, of which the neighbours make `overlap` steps as well."""
+    """Steps [start, end) of a recording; the last `overlap` steps are in the next window too."""
 
     index: int
     start: int

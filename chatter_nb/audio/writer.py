@@ -1,4 +1,4 @@
-"""Audio on its way out: encoded, and written so that no half file is ever seen."""
+"""Encodes audio and writes it to files, so that nobody sees half a file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -15,15 +14,8 @@ import soundfile
 from chatter_nb.audio.reading import Signal, peak
 from chatter_nb.base.disk import check_way, part_path, remove, write_error
 from chatter_nb.base.errors import OutputError
+from chatter_nb.base.formats import OUTPUT_FORMATS, Format, OutputName
 
-FORMATS = ("wav", "flac", "mp3", "opus")
-OPUS_RATES_HZ = (8000, 12_000, 16_000, 24_000, 48_000)
-
-_CONTAINERS: dict[str, dict[str, str]] = {
-    "flac": {"format": "FLAC", "subtype": "PCM_16"},
-    "mp3": {"format": "MP3", "subtype": "MPEG_LAYER_III"},
-    "opus": {"format": "OGG", "subtype": "OPUS"},
-}
 _WAV_SUBTYPES = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}
 _WAV_DTYPES = {16: "int16", 24: "int32", 32: "float32"}
 # Integer files get integers made here: libsndfile scales floats one way for wav, another for flac.
@@ -37,29 +29,31 @@ _COPY_FRAMES = 1 << 20
 class AudioWriter:
     """Writes one mono signal to several formats at once, block by block, in flat memory.
 
-    Files grow under a temporary name beside their place; `finish` closes them, `commit` renames
-    them all, leaving the `with` block without it removes them. Raises `OutputError` when the
-    place cannot be written or is full.
+    Files grow under temporary names in `folder`; `finish` closes them, `commit` renames them all,
+    and the end of the `with` block removes files that were not committed. Raises `OutputError` if
+    the folder cannot be written or the disk is full.
     """
 
     def __init__(
         self,
         folder: Path,
         stem: str,
-        formats: Sequence[str],
+        formats: Sequence[OutputName],
         *,
         sample_rate: int,
         wav_bits: int = 16,
     ) -> None:
-        if "opus" in formats and sample_rate not in OPUS_RATES_HZ:
-            raise OutputError(f"opus has no {sample_rate} Hz: it takes {OPUS_RATES_HZ}")
+        rows = [OUTPUT_FORMATS[name] for name in formats]
+        for row in rows:
+            if row.rates_hz and sample_rate not in row.rates_hz:
+                raise OutputError(f"{row.name} has no {sample_rate} Hz: it takes {row.rates_hz}")
         self._sinks = []
         self.samples = 0
         self.peak = 0.0
         try:
-            for format_name in formats:
-                path = folder / f"{stem}.{format_name}"
-                self._sinks.append(_Sink(path, format_name, sample_rate, wav_bits))
+            for row in rows:
+                path = folder / f"{stem}{row.suffix}"
+                self._sinks.append(_Sink(path, row, sample_rate, wav_bits))
         except OutputError:
             self.abort()
             raise
@@ -74,16 +68,16 @@ class AudioWriter:
             sink.write(block)
 
     def finish(self) -> list[tuple[Path, str]]:
-        """Close every file and check that all the samples are in it.
+        """Close every file and check that it holds all samples.
 
-        Returns where each is until `commit`, and the name that it will have.
+        Returns the temporary path of each file, and the name that `commit` will give it.
         """
         for sink in self._sinks:
             sink.close(self.samples)
         return [(sink.part, sink.path.name) for sink in self._sinks]
 
     def commit(self) -> list[Path]:
-        """Move the finished files to their places."""
+        """Give the finished files their names; returns their paths."""
         for sink in self._sinks:
             try:
                 os.replace(sink.part, sink.path)
@@ -92,34 +86,29 @@ class AudioWriter:
         return [sink.path for sink in self._sinks]
 
     def abort(self) -> None:
-        """Remove what was written."""
+        """Remove the temporary files."""
         for sink in self._sinks:
             sink.discard()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.abort()  # after `commit` there is nothing left under a temporary name
 
 
 class _Sink:
-    """One file under its temporary name. A wav that outgrows its format goes on as RF64."""
+    """One file under its temporary name. A wav that becomes too large for wav becomes RF64."""
 
-    def __init__(self, path: Path, format_name: str, sample_rate: int, wav_bits: int) -> None:
+    def __init__(self, path: Path, row: Format, sample_rate: int, wav_bits: int) -> None:
         check_way(path)
         self.path = path
         self.part = part_path(path)
         self._rate = sample_rate
-        self._wav_bits = wav_bits if format_name == "wav" else None
+        self._wav_bits = wav_bits if row.name == "wav" else None
+        self._subtype = _WAV_SUBTYPES[self._wav_bits] if self._wav_bits else row.subtype
         self._bytes = 0
-        container = _CONTAINERS.get(format_name) or self._wav("WAV")
-        self._file = self._open(self.part, container)
+        self._file = self._open(row.container)
 
     def write(self, block: Signal) -> None:
         if self._wav_bits:
@@ -134,34 +123,33 @@ class _Sink:
     def close(self, samples: int) -> None:
         try:
             self._file.close()
-            found = soundfile.info(str(self.part)).frames
+            arrived = soundfile.info(str(self.part)).frames
         except (soundfile.LibsndfileError, OSError) as error:
             raise write_error(self.path, error) from error
-        if found != samples:
-            raise write_error(self.path, f"{found} of {samples} samples arrived")
+        if arrived != samples:
+            raise write_error(self.path, f"{arrived} of {samples} samples arrived")
 
     def discard(self) -> None:
-        with suppress(soundfile.LibsndfileError, OSError):  # it is thrown away
+        with suppress(soundfile.LibsndfileError, OSError):  # its content does not matter
             self._file.close()
         remove(self.part)
 
-    def _wav(self, container: str) -> dict[str, str]:
-        return {"format": container, "subtype": _WAV_SUBTYPES[self._wav_bits or 16]}
-
-    def _open(self, path: Path, container: dict[str, str]) -> soundfile.SoundFile:
+    def _open(self, container: str) -> soundfile.SoundFile:
         try:
-            return soundfile.SoundFile(path, "w", self._rate, 1, **container)
+            return soundfile.SoundFile(
+                self.part, "w", self._rate, 1, subtype=self._subtype, format=container
+            )
         except (soundfile.LibsndfileError, OSError) as error:
             raise write_error(self.path, error) from error
 
     def _go_on_as_rf64(self) -> None:
-        """Copy what is there into an RF64 file, sample for sample, and continue in it."""
+        """Copy the samples into an RF64 file, unchanged, and continue in it."""
         wav = part_path(self.path)
         dtype = _WAV_DTYPES[self._wav_bits or 16]
         try:
             self._file.close()
             os.replace(self.part, wav)
-            self._file = self._open(self.part, self._wav("RF64"))
+            self._file = self._open("RF64")
             with soundfile.SoundFile(wav) as written:
                 for block in written.blocks(_COPY_FRAMES, dtype=dtype):
                     self._file.write(block)
@@ -172,7 +160,7 @@ class _Sink:
 
 
 def _quantise(block: Signal, subtype: str) -> np.ndarray:
-    """Samples as the file holds them: rounded to its integers, clipped at full scale."""
+    """The samples as a file of this subtype holds them: rounded, clipped at full scale."""
     if subtype not in _FULL_SCALE:
         return np.clip(block, -1, 1) if subtype != "FLOAT" else block
     scale = _FULL_SCALE[subtype]

@@ -1,1 +1,1 @@
-"""What anything may use: errors, places, whole-file writes, hashes, a stopwatch, wording."""
+"""Basics for all rooms: errors, paths, atomic writes, hashes, a stopwatch, wording."""

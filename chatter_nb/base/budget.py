@@ -1,6 +1,7 @@
-"""How long the planning of a text may take: seconds of CPU by its length, asked between steps.
+"""A limit on the planning of a text, in seconds of CPU time by its length, and a way to stop it.
 
-Every step is linear in the text; this is for the one that is not after all, and for who stops it.
+Every step of planning is meant to be linear in the text; the limit is for a step that is not. Each
+step calls `ask`, which raises when the time is spent or when the run was cancelled.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _stopped: ContextVar[Callable[[], bool] | None] = ContextVar("stopped", default=
 
 @contextmanager
 def budget(chars: int) -> Iterator[None]:
-    """What is done to a text of so many characters inside, on this thread, may `ask` to go on."""
+    """Limit the CPU time of this thread inside the block, for a text of `chars` characters."""
     ends_s = time.thread_time() + BASE_S + S_PER_MILLION_CHARS * chars / 1e6
     token = _ends_s.set((ends_s, chars))
     try:
@@ -34,7 +35,7 @@ def budget(chars: int) -> Iterator[None]:
 
 @contextmanager
 def stopping(cancelled: Callable[[], bool]) -> Iterator[None]:
-    """Planning inside stops at its next step once `cancelled()` is true."""
+    """Inside the block planning stops at its next step once `cancelled()` is true."""
     token = _stopped.set(cancelled)
     try:
         yield
@@ -43,7 +44,7 @@ def stopping(cancelled: Callable[[], bool]) -> Iterator[None]:
 
 
 def ask(step: str) -> None:
-    """Go on with planning? Raises `InputError` once the time is spent, with the step that spent it;
+    """Raise if planning must stop: `InputError`, which names `step`, once the time is spent;
     `Cancelled` once the run was stopped.
     """
     if (stopped := _stopped.get()) and stopped():

@@ -1,6 +1,6 @@
-"""Writing to disk: temporary names, free room, a failed write explained; large files told apart.
+"""Atomic writes, errors that explain a failed write, and the free room on a disk.
 
-Reading of small files that may be damaged is here as well.
+Also: reading of JSON files that may be damaged, and a hash over samples of a large file.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ def part_path(path: Path) -> Path:
 
 
 def write_whole(path: Path, content: bytes, *, durable: bool = False) -> None:
-    """Write a file under a temporary name, then rename: readers see the old one or all of the new.
+    """Write a file under a temporary name, then rename it: no reader sees half of it.
 
-    A `durable` one is there after a power cut as well, which costs milliseconds. Raises
-    `OutputError`, and leaves what was there, if the disk does not take it.
+    A `durable` file survives a power cut too, which costs milliseconds. Raises `OutputError` if
+    the disk does not take the file; the earlier file then stays.
     """
     part = part_path(path)
     try:
@@ -44,9 +44,9 @@ def write_whole(path: Path, content: bytes, *, durable: bool = False) -> None:
                 os.fsync(file.fileno())
         os.replace(part, path)
     except OSError as error:
-        told = write_error(path, error)
+        failure = write_error(path, error)  # looks at the free room: before `remove`
         remove(part)
-        raise told from error
+        raise failure from error
     if durable:
         _sync_folder(path.parent)
 
@@ -69,7 +69,7 @@ def write_json(path: Path, values: Any, *, durable: bool = False) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Values of JSON out of a file; None if there is none, or none that can be read."""
+    """The values in a JSON file; None if there is no such file, or if it is damaged."""
     try:
         return json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -77,7 +77,7 @@ def read_json(path: Path) -> Any:
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is anything at `path`; no, where the disk does not say."""
+    """Whether there is anything at `path`; False if the disk reports an error."""
     try:
         return path.exists()
     except OSError:
@@ -85,35 +85,38 @@ def is_there(path: Path) -> bool:
 
 
 def remove(path: Path) -> None:
-    """Remove a leftover, if the disk lets us: one that stays is not worth failing for."""
+    """Remove a file if the disk allows it; a leftover that stays is no reason to fail."""
     with suppress(OSError):
         path.unlink(missing_ok=True)
 
 
 def write_error(path: Path, reason: object) -> OutputError:
-    """The error to raise when `path` could not be written; ask before removing leftovers."""
+    """The error to raise after `path` could not be written; `reason` is the cause.
+
+    Call it before leftovers are removed: it looks at the free room on the disk.
+    """
     if _is_full(path, reason):
         return OutputError(
             f"disk full while writing {path}: make room and run the same again; "
             "the finished chunks are kept"
         )
-    told = getattr(reason, "strerror", None) or reason
+    cause = getattr(reason, "strerror", None) or reason
     limit_bytes = _file_limit_bytes()
     if limit_bytes and getattr(reason, "errno", None) in (None, errno.EFBIG):
-        told = f"a file may have {limit_bytes:,} bytes here: raise the limit (ulimit -f)"
+        cause = f"a file may have {limit_bytes:,} bytes here: raise the limit (ulimit -f)"
     elif getattr(reason, "errno", None) == errno.EISDIR:
-        told = "a folder is in its place: move it away"
-    return OutputError(f"cannot write {path}: {told}")
+        cause = "a folder is in its place: move it away"
+    return OutputError(f"cannot write {path}: {cause}")
 
 
 def check_way(path: Path) -> None:
-    """Raise `OutputError` if a folder lies where a file is to be written: before the work."""
+    """Raise `OutputError` if a folder lies in the place of a file. Call it before the work."""
     if is_folder(path):
         raise write_error(path, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
 
 
 def _file_limit_bytes() -> int:
-    """How large this process may make a file; 0 without a limit."""
+    """The size limit of files of this process in bytes; 0 without a limit."""
     try:
         import resource
     except ImportError:  # Windows
@@ -129,17 +132,17 @@ def _is_full(path: Path, reason: object) -> bool:
 
 
 def free_disk_bytes(path: Path) -> int:
-    """Room on the disk that `path` is on, or will be on once it is made; endless if it is mute."""
+    """Free bytes on the disk of `path`, which need not exist; `sys.maxsize` if it does not say."""
     folders = (path, *path.absolute().parents)
-    there = next((folder for folder in folders if is_folder(folder)), path)
+    existing = next((folder for folder in folders if is_folder(folder)), path)
     try:
-        return shutil.disk_usage(there).free
+        return shutil.disk_usage(existing).free
     except OSError:
         return sys.maxsize
 
 
 def is_folder(path: Path) -> bool:
-    """Whether there is a folder at `path`; no, where the disk does not say."""
+    """Whether there is a folder at `path`; False if the disk reports an error."""
     try:
         return path.is_dir()
     except OSError:

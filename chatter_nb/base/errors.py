@@ -5,17 +5,22 @@ mend it without opening the code. `exit_code` is what the command line returns.
 """
 
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 _SHOWN_CHARS = 200
 _READABLE_BITS = 4096  # Python refuses to write longer numbers
 
 
 class ChatterError(Exception):
-    """Base of every error this package raises on purpose; a run that failed."""
+    """The base of every error that this package raises on purpose. Alone: a run that failed.
+
+    `is_located`: the message says already which chunk or window it is about; see `located`.
+    """
 
     exit_code = 1
+    is_located = False
 
 
 class InputError(ChatterError):
@@ -54,16 +59,29 @@ class Cancelled(ChatterError):
 
 @contextmanager
 def located(where: str, consolation: str) -> Iterator[None]:
-    """Errors of a model say what they are about, and what is not lost; those of the disk do."""
+    """Put `where` before the message of a model's error, and `consolation` after it.
+
+    `where` names the chunk or window, `consolation` says what is kept. An error of any other type
+    becomes an `EngineError`. An `OutputError`, which names its own file, passes unchanged; so does
+    an error that a block inside this one has located already.
+    """
     try:
         yield
     except OutputError:
         raise
     except ChatterError as error:
-        raise type(error)(f"{where}: {error}; {consolation}") from error
+        if error.is_located:
+            raise
+        raise _located(type(error), f"{where}: {error}; {consolation}") from error
     except Exception as error:  # whatever a model raises, a person must know where
-        told = f"{type(error).__name__}: {error}"
-        raise EngineError(f"{where}: {told}; {consolation}") from error
+        reason = f"{type(error).__name__}: {error}"
+        raise _located(EngineError, f"{where}: {reason}; {consolation}") from error
+
+
+def _located(kind: type[ChatterError], message: str) -> ChatterError:
+    error = kind(message)
+    error.is_located = True
+    return error
 
 
 class _Brief(reprlib.Repr):
@@ -88,3 +106,25 @@ def shown(value: object) -> str:
 def shorten(text: str, limit: int) -> str:
     """The beginning of a text, at most `limit` characters of it."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+class Problems:
+    """Collects the messages of several steps, so that a person reads all problems at once."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def of(self, step: Callable[[], Any]) -> Any:
+        """Run a step and return its result; None if it raised, and then its message is kept."""
+        try:
+            return step()
+        except InputError as error:
+            self.messages.append(str(error))
+        except OSError as error:  # a folder that is closed to us, a network disk that went away
+            self.messages.append(f"cannot read {error.filename}: {error.strerror or error}")
+        return None
+
+    def raise_any(self) -> None:
+        """Raise a `ParamError` with all messages, each once; do nothing if there is none."""
+        if self.messages:
+            raise ParamError("\n".join(dict.fromkeys(self.messages)))

@@ -1,4 +1,4 @@
-"""Hashes over plain values, the same in every process; a chunk's seed and key are such hashes."""
+"""Hashes over plain values, the same in every process; a chunk's seed and key are hashes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 
 def chunk_seed(*, seed: int, text: str, occurrence: int, take: int) -> int:
-    """A chunk's own seed in [0, 2³²): from what it is, never from where it stands.
+    """The seed of a chunk, in [0, 2³²). It depends on the chunk's text, not on its position.
 
-    `occurrence` counts equal texts before it, so that a refrain is not sung twice alike.
+    `occurrence` is the number of equal texts before it: a text that comes twice sounds different.
     """
     return int(digest([seed, text, occurrence, take], size=4), 16)
 

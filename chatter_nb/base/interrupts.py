@@ -1,4 +1,4 @@
-"""Ctrl-C, or a kernel's interrupt: the first asks for a stop, the second stops at once."""
+"""Ctrl-C or a kernel's interrupt (SIGINT): the first asks for a stop, the second stops at once."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def on_interrupt(first: Callable[[], object]) -> Iterator[None]:
-    """The first SIGINT calls `first`; the next raises `KeyboardInterrupt`, as usual.
+def on_interrupt(on_first: Callable[[], object]) -> Iterator[None]:
+    """The first SIGINT calls `on_first`; the next raises `KeyboardInterrupt`, as usual.
 
     Signals are the main thread's: elsewhere this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    asked = False
+    is_interrupted = False
 
     def handle(number: int, frame: object) -> None:
-        nonlocal asked
-        if asked:
+        nonlocal is_interrupted
+        if is_interrupted:
             raise KeyboardInterrupt
-        asked = True
-        first()
+        is_interrupted = True
+        on_first()
 
     before = signal.signal(signal.SIGINT, handle)
     try:
@@ -36,16 +36,19 @@ def on_interrupt(first: Callable[[], object]) -> Iterator[None]:
 
 @contextmanager
 def stop_after(unit: str, cancelled: Callable[[], bool] | None) -> Iterator[Callable[[], bool]]:
-    """What a run asks after each chunk: `cancelled`, or, without one, whether SIGINT has come."""
+    """The function that a run calls after each chunk (`unit`): True if the run must stop.
+
+    It is `cancelled`; if that is None, it tells whether SIGINT has come.
+    """
     if cancelled:
         yield cancelled
         return
-    asked = threading.Event()
+    interrupted = threading.Event()
 
-    def ask() -> None:
-        asked.set()
-        told = f"\nstopping after this {unit}; interrupt again to stop at once"
-        print(told, file=sys.stderr, flush=True)
+    def on_first() -> None:
+        interrupted.set()
+        message = f"\nstopping after this {unit}; interrupt again to stop at once"
+        print(message, file=sys.stderr, flush=True)
 
-    with on_interrupt(ask):
-        yield asked.is_set
+    with on_interrupt(on_first):
+        yield interrupted.is_set

@@ -1,4 +1,4 @@
-"""Where a project's relative paths start, and how its YAML files are read."""
+"""The folder where relative paths start, and a strict reader of YAML files."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def project_root(start: Path | None = None) -> Path:
 
 
 def resolve_path(path: str | Path) -> Path:
-    """An absolute path: `~` opened, relative ones from `project_root()`.
+    """The absolute path: `~` is the home folder, a relative path starts at `project_root()`.
 
-    Raises `InputError` for a path that there cannot be.
+    Raises `InputError` for a path that cannot exist.
     """
     return project_root() / _possible(path)
 
 
 def find_path(path: str | Path) -> Path:
-    """A path from the working directory, else, if it leads to nothing there, `resolve_path`'s.
+    """The path from the working directory if it exists there, else `resolve_path(path)`.
 
-    Raises `InputError` for a path that there cannot be.
+    Raises `InputError` for a path that cannot exist.
     """
     here = _possible(path)
     return here if here.exists() else resolve_path(path)
@@ -46,12 +46,12 @@ def find_path(path: str | Path) -> Path:
 
 def _possible(path: str | Path) -> Path:
     try:
-        found = Path(path).expanduser()
+        expanded = Path(path).expanduser()
     except RuntimeError as error:
         raise InputError(f"{shown(str(path))}: there is no such home folder") from error
-    if any(len(part.encode(errors="surrogatepass")) > _NAME_BYTES for part in found.parts):
+    if any(len(part.encode(errors="surrogatepass")) > _NAME_BYTES for part in expanded.parts):
         raise InputError(f"{shown(str(path))}: a name in a path is at most {_NAME_BYTES} bytes")
-    return found
+    return expanded
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -74,10 +74,13 @@ class _StrictLoader(yaml.SafeLoader):
             ) from error
 
     def flatten_mapping(self, node: Any) -> None:
-        """Take in what `<<` names, each key once: aliases of aliases would fill the memory."""
-        own = [key for key, _ in node.value if key.tag != _MERGE]
+        """Take in the mapping that `<<` names, each key once.
+
+        Without this, aliases of aliases would fill the memory.
+        """
+        own_keys = [key for key, _ in node.value if key.tag != _MERGE]
         super().flatten_mapping(node)
-        self._refuse_twice(own, node)
+        self._refuse_twice(own_keys, node)
         named = {_name_of(key): (key, value) for key, value in node.value}
         node.value = list(named.values())
 
@@ -98,12 +101,12 @@ _StrictLoader.add_constructor("tag:yaml.org,2002:value", lambda loader, node: st
 
 
 def _name_of(key: Any) -> Any:
-    """What tells one key from another before they are constructed."""
+    """A value that differs between different keys, before they are constructed."""
     return (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else id(key)
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """A YAML file's mapping, or an `InputError` that names the file, the line and the fault."""
+    """The mapping in a YAML file. Raises `InputError` that names the file, the line, the fault."""
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -112,7 +115,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 
 def parse_yaml(text: str, *, where: str) -> dict[str, Any]:
-    """A YAML text's mapping, or a `ParamError` that begins with `where` it came from."""
+    """The mapping in a YAML text. Raises `ParamError` that begins with `where`, its origin."""
     try:
         values = yaml.load(text, Loader=_StrictLoader)
     except yaml.YAMLError as error:

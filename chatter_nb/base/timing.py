@@ -1,4 +1,4 @@
-"""Where the seconds go: a stopwatch by stage, and peak memory."""
+"""A stopwatch that adds up seconds by stage, and the peak memory of this process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 class Stopwatch:
     """Adds up wall seconds by stage. `sync` waits for the device, so that its work is counted.
 
-    A stage inside another stops the outer one's clock: the stages never sum to more than the wall.
+    A stage inside another stage stops the outer clock: all stages together never exceed the wall.
     """
 
     def __init__(self, stages: Iterable[str] = (), *, sync: Callable[[], object] | None = None):
@@ -66,9 +66,12 @@ class Stopwatch:
 
 
 def added(*stages_s: Mapping[str, float]) -> dict[str, float]:
-    """Seconds by stage, of several watches together."""
-    names = dict.fromkeys(name for one in stages_s for name in one)
-    return {name: sum(one.get(name, 0.0) for one in stages_s) for name in names}
+    """The seconds of several stopwatches, added up by stage."""
+    totals_s: dict[str, float] = {}
+    for stages in stages_s:
+        for name, seconds in stages.items():
+            totals_s[name] = totals_s.get(name, 0.0) + seconds
+    return totals_s
 
 
 def real_time_factor(wall_s: float, audio_s: float) -> float:
@@ -77,7 +80,7 @@ def real_time_factor(wall_s: float, audio_s: float) -> float:
 
 
 def peak_rss_mb() -> float | None:
-    """The most memory this process has held, in MB (10⁶ bytes); None where it is not told.
+    """The most memory this process has held, in MB (10⁶ bytes); None if it is not known.
 
     Linux's VmHWM: its `ru_maxrss` would also count what the *parent* held when it started us.
     """

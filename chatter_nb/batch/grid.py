@@ -1,4 +1,4 @@
-"""Parameter files, times a grid of values: a validated set of parameters for each run."""
+"""Parameter files and a grid of values become one validated set of parameters for each run."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from chatter_nb.base.errors import InputError, ParamError, shorten, shown
+from chatter_nb.base.errors import InputError, ParamError, Problems, shorten, shown
 from chatter_nb.base.project import find_path, resolve_path
 from chatter_nb.params.base import read_file
 from chatter_nb.params.runs import AnyParams, ConvertParams, SpeakParams, kind_of
-from chatter_nb.runs.settle import Problems
 from chatter_nb.text.files import natural_key
 
 MAX_CELLS = 100_000
@@ -25,12 +24,13 @@ _NAME_BYTES, _VALUE_CHARS = 110, 24  # a short hash may follow
 
 
 def find_files(patterns: Sequence[str], problems: Problems) -> list[Path]:
-    """The files that names and patterns stand for, in natural order, each once."""
-    found: list[Path] = []
-    for pattern in patterns:
-        matches = problems.of(partial(_matches, pattern)) or []
-        found += [path for path in matches if path not in found]
-    return found
+    """The absolute paths that names and patterns stand for, each once.
+
+    The files of a pattern come in natural order. A name or a pattern without a file is added to
+    `problems`.
+    """
+    matches = [problems.of(partial(_matches, pattern)) or [] for pattern in patterns]
+    return list(dict.fromkeys(itertools.chain.from_iterable(matches)))
 
 
 def _matches(pattern: str) -> list[Path]:
@@ -53,9 +53,10 @@ def _matches(pattern: str) -> list[Path]:
 
 
 def parse_grid(texts: Sequence[str]) -> dict[str, list[Any]]:
-    """`name=a,b` texts as the command line takes them; `name=["a, b", "c"]` for values with commas.
+    """The values of each parameter, from texts such as `seed=1,2`.
 
-    Raises `InputError`.
+    Values with commas are written as a JSON list: `text=["a, b", "c"]`. Raises `InputError` for a
+    text of another form, and for a parameter that comes twice.
     """
     grid: dict[str, list[Any]] = {}
     for text in texts:
@@ -74,8 +75,8 @@ def _values(text: str, listed: str) -> list[Any]:
         try:
             return list(json.loads(listed))
         except (ValueError, RecursionError) as error:
-            told = shorten(str(error), 200)
-            raise InputError(f"--grid {shown(text)} is not a JSON list: {told}") from error
+            reason = shorten(str(error), 200)
+            raise InputError(f"--grid {shown(text)} is not a JSON list: {reason}") from error
     return [part.strip() for part in listed.split(",")]
 
 
@@ -86,31 +87,28 @@ def expand(
     grid: Mapping[str, Sequence[Any]],
     problems: Problems,
 ) -> list[AnyParams]:
-    """Each file with each combination of the grid's values, validated; `extra` over all of them.
+    """Each file with each combination of the grid's values, validated; `extra` is set in all.
 
-    `kind` is what the notebook takes; None lets each file tell. A cell is named after its file and
-    its values: `demo-seed1-speed0.9`.
+    `kind` is the class of parameters that the notebook takes; with None each file's own names
+    decide. With a grid a run is named after its file and its values, `demo-seed1-speed0.9`. Runs
+    that are not valid are left out, and the reasons are added to `problems`.
     """
-    problems.of(lambda: _check_grid(grid, extra))
-    if len(files) * math.prod(map(len, grid.values())) > MAX_CELLS:
-        problems.found.append(f"the grid has over {MAX_CELLS} cells: choose fewer values")
-        return []
-    made = []
-    for file in files:
-        for cell in _combinations(grid):
-            params = problems.of(partial(_cell, kind, file, extra, cell))
-            made += [params] if params else []
-    return _told_apart(made) if grid else made
+    problems.of(partial(_check_grid, grid, extra))
+    cells = problems.of(partial(_combinations, len(files), grid)) or []
+    pairs = itertools.product(files, cells)
+    results = [problems.of(partial(_params, kind, file, extra, cell)) for file, cell in pairs]
+    runs = [params for params in results if params]
+    return _with_distinct_names(runs) if grid else runs
 
 
-def _told_apart(made: list[AnyParams]) -> list[AnyParams]:
-    """Cells whose values begin alike get a short hash of all their parameters as well."""
-    names = Counter(params.run_name for params in made)
+def _with_distinct_names(runs: list[AnyParams]) -> list[AnyParams]:
+    """Runs of the same name get a short hash of all their parameters at its end."""
+    numbers = Counter(params.run_name for params in runs)
     return [
         params.model_copy(update={"run_name": f"{params.run_name}-{params.digest()}"})
-        if names[params.run_name] > 1
+        if numbers[params.run_name] > 1
         else params
-        for params in made
+        for params in runs
     ]
 
 
@@ -122,18 +120,20 @@ def _check_grid(grid: Mapping[str, Sequence[Any]], extra: Mapping[str, Any]) -> 
             raise InputError(f"{name} is set for all runs and in the grid: keep one")
         if not values:
             raise InputError(f"the grid gives {name} no value")
-        told = [json.dumps(value) for value in values]
-        twice = {value for value in told if told.count(value) > 1}
+        numbers = Counter(map(json.dumps, values))
+        twice = sorted(value for value, number in numbers.items() if number > 1)
         if twice:
-            raise InputError(f"the grid gives {name} the value {', '.join(sorted(twice))} twice")
+            raise InputError(f"the grid gives {name} the value {', '.join(twice)} twice")
 
 
-def _combinations(grid: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
-    for values in itertools.product(*grid.values()):
-        yield dict(zip(grid, values, strict=True))
+def _combinations(files: int, grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Every combination of the grid's values; a single empty one without a grid."""
+    if files * math.prod(map(len, grid.values())) > MAX_CELLS:
+        raise InputError(f"the grid has over {MAX_CELLS} cells: choose fewer values")
+    return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
 
 
-def _cell(
+def _params(
     kind: type[AnyParams] | None, file: Path, extra: Mapping[str, Any], cell: Mapping[str, Any]
 ) -> AnyParams:
     names = read_file(file).keys()
@@ -143,27 +143,27 @@ def _cell(
     try:
         params = params_class.from_file(file, {**extra, **cell})
     except ParamError as error:
-        given = ", ".join(f"{name}={value}" for name, value in cell.items())
-        raise ParamError(f"{error} (with {given})" if cell else str(error)) from None
+        values = ", ".join(f"{name}={value}" for name, value in cell.items())
+        raise ParamError(f"{error} (with {values})" if cell else str(error)) from None
     if not cell:
         return params
-    told = "-".join(f"{name}{_slug(value)}" for name, value in cell.items())
-    name = f"{params.run_name}-{told}".encode()[:_NAME_BYTES].decode(errors="ignore").rstrip(". ")
+    parts = [params.run_name, *(f"{name}{_slug(value)}" for name, value in cell.items())]
+    name = "-".join(parts).encode()[:_NAME_BYTES].decode(errors="ignore").rstrip(". ")
     return params.model_copy(update={"run_name": name})
 
 
 def _other_kind(kind: type[AnyParams], names: Collection[str]) -> str:
-    """ "speech" or "conversion", where names are that other kind's alone; else nothing."""
+    """ "speech" or "conversion" if the names fit that other kind and not this one, else ""."""
     kinds = {"speech": SpeakParams.model_fields, "conversion": ConvertParams.model_fields}
     for other, fields in kinds.items():
         foreign = fields.keys() - kind.model_fields.keys()
-        own = kind.model_fields.keys() - fields.keys()
-        if foreign & set(names) and not own & set(names):
+        particular = kind.model_fields.keys() - fields.keys()
+        if foreign & set(names) and not particular & set(names):
             return other
     return ""
 
 
 def _slug(value: Any) -> str:
-    """A value as part of a folder's name; of a path, its stem."""
+    """A value as part of a folder's name, at most 24 characters; a path is named by its stem."""
     text = Path(value).stem if isinstance(value, str) and "/" in value else str(value)
     return re.sub(r"[^\w.+-]+", "-", text)[:_VALUE_CHARS].strip("-.") or "-"

@@ -1,4 +1,4 @@
-"""What a batch is asked to do: one object for the command line, `03_batch` and Python."""
+"""The parameters of a batch: one object for the command line, for `03_batch` and for Python."""
 
 from __future__ import annotations
 
@@ -11,12 +11,7 @@ from pydantic import BeforeValidator, Field
 from chatter_nb.base.errors import shown
 from chatter_nb.params.base import Interactive, StrictParams, Text, one_or_more
 
-
-def _is_address(value: Any) -> bool:
-    """Also of what is no text: that is a fault of its own."""
-    if not isinstance(value, str) or value in ("", "auto", "local"):
-        return True
-    return bool(re.fullmatch(r"(ray://)?[^\s/]+:\d+", value))
+_ADDRESS = re.compile(r"|auto|local|(ray://)?[^\s/]+:\d+")
 
 
 class BatchParams(StrictParams):
@@ -49,8 +44,9 @@ class BatchParams(StrictParams):
             yield f"ray_address {shown(values['ray_address'])} is for Ray: set ray as well (--ray)"
         if values["gpus_per_worker"] is not None and not values["ray"]:
             yield "gpus_per_worker is for Ray (--ray): without it each worker has a GPU of its own"
-        if not _is_address(values["ray_address"]):
+        address = values["ray_address"]
+        if isinstance(address, str) and not _ADDRESS.fullmatch(address):
             yield (
-                f"ray_address {shown(values['ray_address'])} is no address: use HOST:PORT, "
+                f"ray_address {shown(address)} is no address: use HOST:PORT, "
                 "ray://HOST:10001 or auto"
             )

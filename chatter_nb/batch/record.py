@@ -1,7 +1,7 @@
-"""What batches know of their runs, beside the runs: batch.json, a log, and who may write there.
+"""The record of the batches of a folder: `batch.json`, `batch.log`, and the lock of the folder.
 
-Whether a run is finished is not here: its own folder proves that. This is for people, for the
-gallery, and for what no run's folder can tell.
+The record does not decide whether a run is finished: the run's own folder proves that. The record
+is for people, for the gallery, and for facts that no run's folder holds.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,61 +20,56 @@ from chatter_nb.base.errors import OutputError
 from chatter_nb.batch.tasks import Outcome
 from chatter_nb.runs.record import LOCKS, utc_now
 
-LEDGER = "batch.json"
+BATCH_FILE = "batch.json"
 LOG = "batch.log"
-_OF_RUN = ("status", "error", "traceback", "wall_s", "audio_s", "rtf", "worker", "attempts")
-_EVERY_S = 2.0  # a ledger of thousands of runs is not written after each
+_COPIED = ("status", "error", "traceback", "wall_s", "audio_s", "rtf", "worker", "attempts")
+_EVERY_S = 2.0  # a record of thousands of runs is not written after each
 
 
-class Ledger:
-    """`batch.json` of a folder: one entry a run name, whichever batch it was in."""
+class BatchRecord:
+    """`batch.json` of a folder: one entry for each run name, whichever batch the run was in."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / LEDGER
+        self.path = folder / BATCH_FILE
         self._written_s = 0.0
         self._values = _read(self.path)
 
     @property
     def engines(self) -> dict[str, str]:
-        """What `auto` was resolved to here, by kind of run ("speak", "convert")."""
+        """The engine that `auto` stands for in this folder, by kind of run ("speak", "convert")."""
         return dict(self._values["engines"])
 
     def entry(self, name: str) -> dict[str, Any]:
+        """The entry of a run; empty if there is none."""
         return self._values["runs"].get(name, {})
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Make the folder and be its only batch, or raise `OutputError`.
+        """Make the folder and hold its lock while the context lasts.
 
-        The lock goes with its process, however that ends.
+        The system releases the lock when the process ends, also when it is killed. Raises
+        `OutputError` if another batch holds the lock, or if the folder cannot be written.
         """
         folder = self.path.parent
-        place = folder / LOCKS / f"{LEDGER}.lock"
-        lock = FileLock(place, timeout=0)
-        try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-            self._values = _read(self.path)  # another batch may have ended since
-            self._write()
-        except Timeout:
-            raise OutputError(
-                f"another batch is running in {folder}: wait for it, or choose another folder"
-            ) from None
-        except OSError as error:
-            lock.release()
-            raise OutputError(
-                f"cannot write to {folder}: {error.strerror}; choose another folder (--out)"
-            ) from error
-        except BaseException:
-            lock.release()
-            raise
-        try:
+        lock = FileLock(folder / LOCKS / f"{BATCH_FILE}.lock", timeout=0)
+        with ExitStack() as stack:
+            try:
+                (folder / LOCKS).mkdir(parents=True, exist_ok=True)
+                stack.enter_context(lock.acquire())
+                self._values = _read(self.path)  # another batch may have ended since
+                self._write()
+            except Timeout:
+                raise OutputError(
+                    f"another batch is running in {folder}: wait for it, or choose another folder"
+                ) from None
+            except OSError as error:
+                raise OutputError(
+                    f"cannot write to {folder}: {error.strerror}; choose another folder (--out)"
+                ) from error
             yield
-        finally:
-            lock.release()
 
     def begin(self, notebook: str, engines: dict[str, str], waiting: dict[str, str]) -> None:
-        """A batch starts; `waiting` are its runs to do, by name, with their keys."""
+        """Note the start of a batch; `waiting` maps the names of its runs to their keys."""
         self._values.update(
             notebook=notebook, status="running", started=utc_now(), ended=None, pid=os.getpid()
         )
@@ -85,17 +80,17 @@ class Ledger:
         self._log(f"batch of {len(waiting)} runs begins, {notebook}")
 
     def note(self, outcome: Outcome) -> None:
-        """A run ended."""
-        entry = {name: getattr(outcome, name) for name in _OF_RUN}
-        times = {"started": outcome.started, "ended": utc_now()}
-        self._values["runs"].setdefault(outcome.name, {}).update(entry | times)
-        told = outcome.error.splitlines()[0] if outcome.error else f"RTF {outcome.rtf or 0:.3g}"
-        self._log(f"{outcome.name} {outcome.status} {outcome.wall_s:.1f} s {told}")
+        """Note the end of a run."""
+        entry = self._values["runs"].setdefault(outcome.name, {})
+        entry.update({name: getattr(outcome, name) for name in _COPIED})
+        entry.update(started=outcome.started, ended=utc_now())
+        detail = outcome.error.splitlines()[0] if outcome.error else f"RTF {outcome.rtf or 0:.3g}"
+        self._log(f"{outcome.name} {outcome.status} {outcome.wall_s:.1f} s {detail}")
         if time.monotonic() - self._written_s > _EVERY_S:
             self._write()
 
     def end(self, status: str) -> None:
-        """The batch ends: ok, failed or cancelled."""
+        """Note the end of the batch: ok, failed or cancelled."""
         self._values.update(status=status, ended=utc_now())
         self._write()
         self._log(f"batch ends, {status}")
@@ -114,7 +109,7 @@ class Ledger:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """A ledger, as far as it can be read: nothing hangs on it."""
+    """The values of a record, without those that cannot be used: no batch depends on them."""
     values = read_json(path)
     if not isinstance(values, dict) or values.get("schema") != 1:
         values = {}
@@ -122,15 +117,15 @@ def _read(path: Path) -> dict[str, Any]:
     return {
         **values,
         "schema": 1,
-        "engines": _those(engines, lambda name: isinstance(name, str)),
-        "runs": _those(runs, _is_entry),
+        "engines": _valid(engines, lambda name: isinstance(name, str)),
+        "runs": _valid(runs, _is_entry),
     }
 
 
-def _those(values: Any, are: Callable[[Any], bool]) -> dict[str, Any]:
-    """The values that are as they should be, by name; none of what is no mapping."""
+def _valid(values: Any, is_valid: Callable[[Any], bool]) -> dict[str, Any]:
+    """The items of a dict whose values are valid; empty if `values` is no dict."""
     pairs = values.items() if isinstance(values, dict) else ()
-    return {name: value for name, value in pairs if are(value)}
+    return {name: value for name, value in pairs if is_valid(value)}
 
 
 def _is_entry(value: Any) -> bool:

@@ -1,10 +1,10 @@
-"""Many notebook runs: planned (`batch.plan`), performed by a crew, recorded, none swallowed.
+"""Performs a planned batch: an executor performs the tasks, and every outcome is recorded.
 
     plan = plan_batch(BatchParams(files=("params/batch/*.yaml",)))
     report = run_batch(plan)
 
-A batch that was killed or stopped is resumed by running it again: what is done is left alone, and
-what had begun goes on from its kept chunks.
+To resume a batch that was killed or stopped, run it again: finished runs are left alone, and a run
+that had begun continues from its kept chunks.
 """
 
 from __future__ import annotations
@@ -12,42 +12,50 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from chatter_nb.base.errors import ChatterError, OutputError
 from chatter_nb.base.interrupts import on_interrupt
-from chatter_nb.batch.executors import Alone, Crew, Started, Workers, uses_gpu, visible_gpus
+from chatter_nb.batch.executors import (
+    Executor,
+    ProcessExecutor,
+    SerialExecutor,
+    Started,
+    uses_gpu,
+    visible_gpus,
+)
 from chatter_nb.batch.params import BatchParams
 from chatter_nb.batch.plan import BatchPlan, plan_batch
-from chatter_nb.batch.record import Ledger
-from chatter_nb.batch.tasks import Job, Outcome, Status, is_done
+from chatter_nb.batch.record import BatchRecord
+from chatter_nb.batch.tasks import Outcome, Status, Task
 
-__all__ = ["BatchParams", "BatchPlan", "BatchReport", "crew_for", "plan_batch", "run_batch"]
+__all__ = ["BatchParams", "BatchPlan", "BatchReport", "executor_for", "plan_batch", "run_batch"]
 
 _SHOW_EVERY_S = 60.0  # a page of 500 runs takes under a second once their waveforms are kept
 
-Watch = Callable[[Started | Outcome], object]
+OnEvent = Callable[[Started | Outcome], object]
 Gallery = Callable[[Path], Path]
 
 
 class BatchError(ChatterError):
-    """A batch in which runs failed."""
+    """Raised by `BatchReport.check` for a batch in which runs failed."""
 
 
 @dataclass(frozen=True)
 class BatchReport:
-    """What became of a batch: an outcome for each run that was begun."""
+    """The result of a batch, with an outcome for each run that was begun; `str` makes it text."""
 
     plan: BatchPlan
     outcomes: tuple[Outcome, ...]
-    stopped: bool = False  # by a person
-    full: bool = False  # the disk
-    done_since: int = 0  # by another batch, or the same plan, since it was planned
+    stopped: bool = False  # a person stopped it
+    disk_full: bool = False
+    done_since: int = 0  # runs that another batch finished after this batch was planned
     notes: tuple[str, ...] = ()
-    gallery: str = ""  # where it is
+    gallery: str = ""  # its path, or why there is none
 
     def of(self, status: Status) -> list[Outcome]:
+        """The outcomes that have this status."""
         return [outcome for outcome in self.outcomes if outcome.status == status]
 
     @property
@@ -61,7 +69,7 @@ class BatchReport:
         return len(self.plan.to_do) - self.done_since - len(self.outcomes)
 
     def check(self) -> None:
-        """Raise `BatchError`, with every reason, if a run failed."""
+        """Raise `BatchError` with the reason of every failure, if a run failed."""
         if self.of("failed"):
             raise BatchError(str(self))
 
@@ -73,9 +81,9 @@ class BatchReport:
             "stopped": len(self.of("cancelled")),
             "not begun": self.not_begun,
         }
-        lines = [", ".join(f"{number} {told}" for told, number in numbers.items() if number)]
-        lines += [f"  FAILED {one.name}: {one.error}" for one in self.of("failed")]
-        if self.full:
+        lines = [", ".join(f"{number} {label}" for label, number in numbers.items() if number)]
+        lines += [f"  FAILED {outcome.name}: {outcome.error}" for outcome in self.of("failed")]
+        if self.disk_full:
             lines.append("the disk is full: make room; the batch goes on where it stopped")
         lines += [f"note: {note}" for note in self.notes]
         if self.not_begun or self.status != "ok":
@@ -87,119 +95,114 @@ class BatchReport:
 
 def run_batch(
     plan: BatchPlan,
-    watch: Watch = lambda event: None,
+    on_event: OnEvent = lambda event: None,
     *,
-    crew: Crew | None = None,
+    executor: Executor | None = None,
     echo: bool = False,
     gallery: Gallery | None = None,
 ) -> BatchReport:
-    """Perform what is to do; a run that fails is recorded, and the rest go on.
+    """Perform the runs of a plan that are not done. A run that fails does not stop the others.
 
-    `watch` is told of each run as it begins and as it ends; `echo` shows what cells print;
-    `gallery` writes a page over the folder, now and then and at the end. The first Ctrl-C lets runs
-    in hand finish their chunk; the second raises `KeyboardInterrupt`. Raises `OutputError` if
-    another batch is at work in the folder, or if it cannot be written.
+    `on_event` is called when a run begins and when it ends. `echo` shows what cells print.
+    `gallery` writes a page over the folder and returns its path; it is called every minute and at
+    the end. The first Ctrl-C lets the running runs finish their chunk; the second raises
+    `KeyboardInterrupt`. Raises `OutputError` if another batch is running in the folder, or if the
+    folder cannot be written.
     """
-    ledger = Ledger(plan.folder)
+    record = BatchRecord(plan.folder)
     with ExitStack() as stack:
-        stack.enter_context(ledger.locked())
-        jobs = [replace(one.job, echo=echo) for one in plan.to_do if not is_done(one.job)]
-        ledger.begin(plan.notebook.name, plan.engines, {job.name: job.key for job in jobs})
-        chosen = stack.enter_context(crew or crew_for(plan.params, jobs))
-        run = _Run(plan, ledger, chosen, watch, gallery)
+        stack.enter_context(record.locked())
+        waiting = [entry.task for entry in plan.to_do if not entry.task.is_done()]
+        tasks = [replace(task, echo=echo) for task in waiting]
+        record.begin(plan.notebook.name, plan.engines, {task.name: task.key for task in tasks})
+        executor = stack.enter_context(executor or executor_for(plan.params, tasks))
+        run = _Run(plan, record, executor, on_event, gallery)
         try:
             with on_interrupt(run.stop):
-                run.perform(jobs)
+                run.perform(tasks)
                 if plan.params.retry_failed:
-                    run.retry(jobs)
+                    run.retry(tasks)
         except BaseException as error:
-            with suppress(OutputError):  # the disk is full: that is what is on its way
-                ledger.end("cancelled" if isinstance(error, KeyboardInterrupt) else "failed")
+            with suppress(OutputError):  # the disk is full: `error` says so already
+                record.end("cancelled" if isinstance(error, KeyboardInterrupt) else "failed")
             raise
-        report = run.report(done_since=len(plan.to_do) - len(jobs))
-        with suppress(OutputError):  # told in the report, or worth no more than that
-            ledger.end(report.status)
+        report = run.report(done_since=len(plan.to_do) - len(tasks))
+        with suppress(OutputError):  # the runs count, and their folders are written
+            record.end(report.status)
     return replace(report, gallery=_show(plan.folder, gallery))
 
 
 def _show(folder: Path, gallery: Gallery | None) -> str:
-    """Write the gallery if one is asked for; where it is, or why it is not there."""
+    """Write the gallery if there is a function for it; returns its path, or why there is none."""
     try:
         return str(gallery(folder)) if gallery else ""
     except OutputError as error:
         return f"no gallery: {error}"
 
 
+@dataclass
 class _Run:
     """A batch in progress."""
 
-    def __init__(
-        self,
-        plan: BatchPlan,
-        ledger: Ledger,
-        crew: Crew,
-        watch: Watch,
-        gallery: Gallery | None,
-    ) -> None:
-        self._plan = plan
-        self._ledger = ledger
-        self._crew = crew
-        self._watch = watch
-        self._gallery = gallery
-        self._outcomes: dict[str, Outcome] = {}
-        self._notes: dict[str, None] = {}  # each once
-        self._stopped = self._full = False
-        self._shown_s = time.monotonic()
+    plan: BatchPlan
+    record: BatchRecord
+    executor: Executor
+    on_event: OnEvent
+    gallery: Gallery | None
+    outcomes: dict[str, Outcome] = field(default_factory=dict)  # by the name of the run
+    notes: list[str] = field(default_factory=list)
+    stopped: bool = False
+    disk_full: bool = False
+    shown_s: float = field(default_factory=time.monotonic)  # when the gallery was written last
 
     def stop(self) -> None:
-        self._stopped = True
-        self._crew.stop()
+        self.stopped = True
+        self.executor.stop()
 
-    def perform(self, jobs: Sequence[Job]) -> None:
-        for event in self._crew.perform(jobs):
-            if isinstance(event, Outcome):
-                event = self._settle(event)
-            self._watch(event)
+    def perform(self, tasks: Sequence[Task]) -> None:
+        for event in self.executor.perform(tasks):
+            self.on_event(self._noted(event) if isinstance(event, Outcome) else event)
 
-    def retry(self, jobs: Sequence[Job]) -> None:
-        failed = {name for name, one in self._outcomes.items() if one.status == "failed"}
-        if failed and not (self._stopped or self._full):
-            self.perform([job for job in jobs if job.name in failed])
+    def retry(self, tasks: Sequence[Task]) -> None:
+        failed = {name for name, outcome in self.outcomes.items() if outcome.status == "failed"}
+        if failed and not (self.stopped or self.disk_full):
+            self.perform([task for task in tasks if task.name in failed])
 
-    def _settle(self, outcome: Outcome) -> Outcome:
-        before = self._outcomes.get(outcome.name)
+    def _noted(self, outcome: Outcome) -> Outcome:
+        """Note an outcome; returns it with the attempts of both tries if it is the second."""
+        before = self.outcomes.get(outcome.name)
         if before:
             outcome = replace(outcome, attempts=before.attempts + outcome.attempts)
-        self._outcomes[outcome.name] = outcome
-        if outcome.hopeless:
-            self._full = True
-            self._crew.stop()
+        self.outcomes[outcome.name] = outcome
+        if outcome.disk_full:
+            self.disk_full = True
+            self.executor.stop()
         try:
-            self._ledger.note(outcome)
-        except OutputError as error:  # it only tells of the runs: they go on
-            self._notes[str(error)] = None
-        if time.monotonic() - self._shown_s > _SHOW_EVERY_S:
-            _show(self._plan.folder, self._gallery)
-            self._shown_s = time.monotonic()
+            self.record.note(outcome)
+        except OutputError as error:  # only the record suffers: the runs continue
+            self.notes.append(str(error))
+        if time.monotonic() - self.shown_s > _SHOW_EVERY_S:
+            _show(self.plan.folder, self.gallery)
+            self.shown_s = time.monotonic()
         return outcome
 
     def report(self, *, done_since: int) -> BatchReport:
         return BatchReport(
-            self._plan,
-            tuple(self._outcomes.values()),
-            stopped=self._stopped,
-            full=self._full,
-            done_since=done_since,
-            notes=tuple(self._notes),
+            self.plan,
+            tuple(self.outcomes.values()),
+            self.stopped,
+            self.disk_full,
+            done_since,
+            tuple(dict.fromkeys(self.notes)),
         )
 
 
-def crew_for(params: BatchParams, jobs: Sequence[Job]) -> Crew:
-    """Who performs a batch: Ray's actors, worker processes, or this process."""
+def executor_for(params: BatchParams, tasks: Sequence[Task]) -> Executor:
+    """The executor for a batch: Ray's actors, worker processes, or this process."""
     if params.ray:
-        from chatter_nb.batch.ray.executor import RayCrew
+        from chatter_nb.batch.ray.executor import RayExecutor
 
-        return RayCrew(params, len(jobs))
-    if min(params.workers, len(jobs)) > 1:
-        return Workers(params.workers, visible_gpus() if any(map(uses_gpu, jobs)) else [])
-    return Alone()
+        return RayExecutor(params, len(tasks))
+    if min(params.workers, len(tasks)) > 1:
+        return ProcessExecutor(params.workers, visible_gpus() if any(map(uses_gpu, tasks)) else [])
+    return SerialExecutor()

@@ -1,7 +1,8 @@
-"""Benchmarks, the harness: two ways of one piece of work, timed in turn, and what is told of them.
+"""The harness of the benchmarks: calls timed in turn, the results, and their record and table.
 
-Timings are whole calls after a warm-up, medians over the rounds; the machine and the versions are
-recorded with them. The workloads are in `suites`. Ours alone, over time: `measure`, `regress`.
+A timing is a whole call; a call's figure is the median over the rounds after a warm-up. The record
+holds the machine and the versions as well. The workloads are in `suites`. Ours alone, over time:
+`measure`, `regress`.
 """
 
 from __future__ import annotations
@@ -17,40 +18,31 @@ from pathlib import Path
 from typing import Any
 
 from chatter_nb.base.timing import peak_rss_mb
+from chatter_nb.bench.params import Progress
 from chatter_nb.bench.rounds import timed
 from chatter_nb.engines.models import peak_gpu_mb, pick_device
 
-Progress = Callable[[str], object]
 PACKAGES = (
-    *("chatter_nb", "numpy", "scipy", "onnxruntime", "hibari-tts"),
-    *("torch", "transformers", "chatterbox-tts", "resemble-perth"),
+    "chatter_nb",
+    "numpy",
+    "scipy",
+    "onnxruntime",
+    "hibari-tts",
+    "torch",
+    "transformers",
+    "chatterbox-tts",
+    "resemble-perth",
 )
 _COLUMNS = 100
 _NAME_COLUMNS = 44
 
 
 @dataclass(frozen=True)
-class Options:
-    """What a suite may be told; each takes some of them, see `bench.suites.SUITES`."""
-
-    chunks: int = 8
-    tokens: int = 48  # speech tokens a chunk, 25 a second
-    rows: int = 0  # chunks decoded together; 0: all of them, in a whole run what fits
-    repeats: int = 1  # timed rounds after the warm-up
-    seeds: int = 1
-    voices: int = 1
-    checkpoint: str = ""
-    engine: str = "chatterbox"
-    device: str = "auto"
-    precision: str = "exact"
-    prompt_s: float = 10.0  # of the voice, for S3Gen
-
-
-@dataclass(frozen=True)
 class Result:
     """One comparison. `ratio` = baseline ÷ ours; `identical`: same tokens or samples, or None.
 
-    `samples` are the seconds of each round; `figures` what else was found, units in their names.
+    `samples` are the seconds of each round by side; `figures` are further values by name, with
+    units in their names.
     """
 
     name: str
@@ -64,89 +56,112 @@ class Result:
     def ratio(self) -> float:
         return self.baseline_s / self.ours_s
 
-    def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "ratio": self.ratio}
+
+@dataclass(frozen=True)
+class Turns:
+    """By side: the seconds of every timed round, and what the last call returned."""
+
+    seconds: dict[str, list[float]]
+    returned: dict[str, Any]
+
+    def pair(self, baseline: str, ours: str) -> dict[str, list[float]]:
+        """The seconds of two of the sides, as `compared` takes them."""
+        return {"baseline": self.seconds[baseline], "ours": self.seconds[ours]}
 
 
 def alternate(
     calls: Mapping[str, Callable[[], object]],
     repeats: int,
-    progress: Progress,
+    on_progress: Progress,
     *,
-    before: Callable[[], object] = lambda: None,
+    before: Callable[[str], object] = lambda side: None,
     warm_up: bool = True,
-) -> dict[str, list[float]]:
-    """Seconds of each call, in turn (A B A B …), so that drift of the machine touches both.
+    clock: Callable[[Callable[[], Any]], tuple[float, Any]] = timed,
+) -> Turns:
+    """Time each call, in turn (A B A B …): drift of the machine touches all of them alike.
 
-    `before` each call, untimed. `warm_up=False` for calls that take minutes: the caller has warmed
-    up with something shorter.
+    `before` is called with the side's name before each call, untimed. `warm_up=False` is for calls
+    that take minutes, after the caller has warmed up with a shorter call. `clock` times a call.
     """
-    timings: dict[str, list[float]] = {name: [] for name in calls}
+    turns = Turns({name: [] for name in calls}, {})
     for round_number in range(0 if warm_up else 1, repeats + 1):
         for name, call in calls.items():
-            progress(f"{name}, round {round_number} of {repeats}")
-            before()
-            seconds = timed(call)
-            if round_number:  # the first is warm-up
-                timings[name].append(seconds)
-    return timings
+            on_progress(f"{name}, round {round_number} of {repeats}")
+            before(name)
+            seconds, turns.returned[name] = clock(call)
+            if round_number:  # round 0 is the warm-up
+                turns.seconds[name].append(seconds)
+    return turns
+
+
+def own_clock(call: Callable[[], float]) -> tuple[float, float]:
+    """A clock for `alternate`, for calls that time a part of their work and return its seconds."""
+    seconds = call()
+    return seconds, seconds
 
 
 def compared(
-    name: str,
-    timings: Mapping[str, Sequence[float]],
-    identical: bool | None,
-    **figures: Any,
+    name: str, seconds: Mapping[str, Sequence[float]], identical: bool | None, **figures: Any
 ) -> Result:
-    """A result of the sides `baseline` and `ours`, by their medians."""
-    medians = {side: statistics.median(seconds) for side, seconds in timings.items()}
-    samples = {side: list(seconds) for side, seconds in timings.items()}
-    return Result(name, medians["baseline"], medians["ours"], identical, samples, figures)
+    """The result for the seconds of the sides `baseline` and `ours`, by their medians."""
+    samples = {side: list(rounds) for side, rounds in seconds.items()}
+    baseline_s, ours_s = (statistics.median(samples[side]) for side in ("baseline", "ours"))
+    return Result(name, baseline_s, ours_s, identical, samples, figures)
 
 
 def record(suite: str, results: Sequence[Result], device: str = "cpu") -> dict[str, Any]:
-    """A suite's results with the machine and versions they hold for."""
+    """A suite's results with the machine and versions they were measured on."""
     torch = sys.modules.get("torch")
+    choice = pick_device(device)
     return {
         "suite": suite,
-        "device": _told_device(device),
+        "device": f"cpu: {cpu_name()}" if choice.name == "cpu" else str(choice),
         "cpu": cpu_name(),
         "torch_threads": torch.get_num_threads() if torch else None,
         "peak_rss_mb": peak_rss_mb(),
         "peak_gpu_mb": peak_gpu_mb(),
         "versions": versions(),
-        "results": [result.as_dict() for result in results],
+        "results": [asdict(result) | {"ratio": result.ratio} for result in results],
     }
 
 
-def _told_device(device: str) -> str:
-    choice = pick_device(device)
-    return f"cpu: {cpu_name()}" if choice.name == "cpu" else str(choice)
+def process_status(pid: int | str = "self") -> dict[str, str]:
+    """Linux' /proc/PID/status by field; an empty dict on other systems."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return {}
+    return dict(line.partition(":")[::2] for line in lines)
+
+
+def megabytes(kilobytes: str) -> float:
+    """A size as /proc writes it, such as "12 kB", in MB (10⁶ bytes)."""
+    return int(kilobytes.split()[0]) * 1024 / 1e6
 
 
 def cpu_name() -> str:
-    """The processor by the name it is sold under, where the system tells."""
+    """The processor's trade name where the system gives it, else its architecture."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def versions() -> dict[str, str | None]:
-    """Python's, and those of the packages that decide how fast and what is made."""
-    found: dict[str, str | None] = {"python": platform.python_version()}
+    """Versions of Python and of `PACKAGES`, which decide speed and samples; None: not installed."""
+    by_name: dict[str, str | None] = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            by_name[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
-            found[package] = None
-    return found
+            by_name[package] = None
+    return by_name
 
 
 def table(record: Mapping[str, Any]) -> str:
-    """A benchmark's record for people, in 100 columns."""
+    """A benchmark's record as a text table of 100 columns."""
     lines = [f"suite {record['suite']} on {record['device']}"[:_COLUMNS]]
     head = f"{'baseline':>10} {'ours':>10} {'ours ÷ baseline':>16}  same"
     lines.append(f"{'':{_NAME_COLUMNS}} {head}")
@@ -165,18 +180,19 @@ def table(record: Mapping[str, Any]) -> str:
 
 
 def _figure_lines(figures: Mapping[str, Any]) -> list[str]:
-    """`name value` pairs, as many a line as fit."""
+    """Lines of `name value` pairs, with as many pairs a line as fit."""
     lines: list[str] = []
     for name, value in figures.items():
-        told = f"{name} {_told(value)}"
-        if lines and len(lines[-1]) + len(told) + 3 <= _COLUMNS:
-            lines[-1] += f" · {told}"
+        pair = f"{name} {_as_text(value)}"
+        if lines and len(lines[-1]) + len(pair) + 3 <= _COLUMNS:
+            lines[-1] += f" · {pair}"
         else:
-            lines += textwrap.wrap(f"    {told}", _COLUMNS, subsequent_indent="      ")
+            lines += textwrap.wrap(f"    {pair}", _COLUMNS, subsequent_indent="      ")
     return lines
 
 
-def _told(value: Any) -> str:
+def _as_text(value: Any) -> str:
+    """A figure's value, numbers to four digits; a dict in parentheses."""
     if isinstance(value, dict):
-        return "(" + ", ".join(f"{name} {_told(one)}" for name, one in value.items()) + ")"
+        return "(" + ", ".join(f"{name} {_as_text(part)}" for name, part in value.items()) + ")"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,8 +1,8 @@
-"""One timed round of a piece of work; run as a program, rounds on request, a line of JSON each.
+"""One timed round of a piece of work. As a program: rounds on request, a line of JSON for each.
 
-The program is run with another tree's package as well, of a commit older than this file. It asks
-of it no more than `generate_tts`, `convert_voice`, their parameters and run.json's fields, and
-imports nothing else of it but what a kind of work is about.
+The program also runs with another tree's package, of a commit older than this file. It uses of that
+package only `generate_tts`, `convert_voice`, their parameters, run.json's fields, and what a kind
+of work is about.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-STORE = ".chunks"  # under the outputs root: what is finished is not made again
+STORE = ".chunks"  # under the outputs root: finished chunks, which a run would use again
 
 
 def one_round(kind: str, values: Mapping[str, Any], outputs: str) -> dict[str, Any]:
-    """Do a piece of work and tell what it took, as the fields of `history.Round`.
+    """Do a piece of work; returns its seconds and memory, as the fields of `history.Round`.
 
-    `speak` and `convert`: a whole run, `values` its parameters, every chunk made anew in the folder
-    `outputs`. `load`: a speech model, `values` its engine, device and checkpoint. `notebooks`:
-    `count` notebooks of so many `cells` through the warm kernel.
+    Kinds of work: `speak` and `convert` are a whole run with the parameters `values`, every chunk
+    made anew in the folder `outputs`. `load` loads a speech model; `values` are its engine, device
+    and checkpoint. `notebooks` runs a notebook of `cells` through the warm kernel, `count` times.
     """
-    gc.collect()  # none of it in the middle of the round
+    gc.collect()  # now, instead of in the middle of the round
     return _KINDS[kind](dict(values), outputs)
 
 
 def synchronise() -> None:
-    """Wait for a GPU that is in use; nothing where there is none."""
+    """Wait until a GPU that is in use has finished; without a GPU, return at once."""
     torch = sys.modules.get("torch")
     if torch is None:
         return
@@ -42,13 +42,13 @@ def synchronise() -> None:
         torch.mps.synchronize()
 
 
-def timed(call: Callable[[], object]) -> float:
-    """Seconds that a call takes, to the end of what it left a GPU to do."""
+def timed(call: Callable[[], Any]) -> tuple[float, Any]:
+    """The seconds that a call takes, its work on a GPU included, and what the call returns."""
     synchronise()
     start_s = time.perf_counter()
-    call()
+    returned = call()
     synchronise()
-    return time.perf_counter() - start_s
+    return time.perf_counter() - start_s, returned
 
 
 def _speak(values: dict[str, Any], outputs: str) -> dict[str, Any]:
@@ -65,13 +65,14 @@ def _convert(values: dict[str, Any], outputs: str) -> dict[str, Any]:
 
 def _whole_run(run: Callable[[Any], Any], params: Any, outputs: str) -> dict[str, Any]:
     shutil.rmtree(Path(outputs, STORE), ignore_errors=True)
-    found: list[Any] = []
-    wall_s = timed(lambda: found.append(run(params)))
-    record = found[0].record
+    wall_s, result = timed(lambda: run(params))
+    record = result.record
     pieces = (*record.chunks, *getattr(record, "windows", ()))  # the first commits only spoke
-    kept = sum(piece.cached for piece in pieces)
-    if kept:
-        raise RuntimeError(f"{kept} pieces were not made but found finished: nothing was measured")
+    cached = sum(piece.cached for piece in pieces)
+    if cached:
+        raise RuntimeError(
+            f"{cached} pieces were not made but found finished: nothing was measured"
+        )
     return {
         "wall_s": wall_s,
         "audio_s": record.audio_s,
@@ -82,25 +83,22 @@ def _whole_run(run: Callable[[Any], Any], params: Any, outputs: str) -> dict[str
 
 
 def _load(values: dict[str, Any], outputs: str) -> dict[str, Any]:
-    """From nothing to a model that can speak: the imports of its libraries are part of it."""
+    """Load a model that can speak; the imports of its libraries are timed with it."""
     from chatter_nb import get_or_load_tts_model
 
     model = values["engine"], values["device"], values["checkpoint"]
-    wall_s = timed(lambda: get_or_load_tts_model(*model))
+    wall_s, _ = timed(lambda: get_or_load_tts_model(*model))
     return _without_audio(wall_s, load=wall_s)
 
 
 def _notebooks(values: dict[str, Any], outputs: str) -> dict[str, Any]:
-    import nbformat
     import papermill
     from papermill.engines import papermill_engines
 
     from chatter_nb import warm
 
     papermill_engines.register("chatter-warm", warm.WarmEngine)
-    cells = [nbformat.v4.new_code_cell(source) for source in values["cells"]]
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+    notebook = notebook_of(values["cells"])
 
     def execute() -> None:
         for _ in range(values["count"]):
@@ -108,7 +106,15 @@ def _notebooks(values: dict[str, Any], outputs: str) -> dict[str, Any]:
                 notebook, None, engine_name="chatter-warm", progress_bar=False, log_output=False
             )
 
-    return _without_audio(timed(execute))
+    return _without_audio(timed(execute)[0])
+
+
+def notebook_of(sources: Iterable[str]) -> Any:
+    """A notebook for this Python with a code cell for each source."""
+    from nbformat.v4 import new_code_cell, new_notebook
+
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return new_notebook(cells=list(map(new_code_cell, sources)), metadata={"kernelspec": kernel})
 
 
 def _without_audio(wall_s: float, **stages_s: float) -> dict[str, Any]:
@@ -116,17 +122,22 @@ def _without_audio(wall_s: float, **stages_s: float) -> dict[str, Any]:
 
     peak_rss_mb: Any = sys.modules[Stopwatch.__module__].peak_rss_mb  # wherever that lies
 
-    about = {"wall_s": wall_s, "audio_s": 0.0, "stages_s": stages_s}
-    return {**about, "peak_rss_mb": peak_rss_mb(), "peak_gpu_mb": None}
+    return {
+        "wall_s": wall_s,
+        "audio_s": 0.0,
+        "stages_s": stages_s,
+        "peak_rss_mb": peak_rss_mb(),
+        "peak_gpu_mb": None,
+    }
 
 
 _KINDS = {"speak": _speak, "convert": _convert, "load": _load, "notebooks": _notebooks}
 
 
 def _serve() -> None:
-    """Answer each line of standard input by one of output, from the first on: who this is."""
+    """Write the package's path, then an answer to each line of standard input, as lines of JSON."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what libraries print is no answer
+    os.dup2(2, 1)  # what libraries print goes to standard error
     import chatter_nb
 
     print(json.dumps({"package": chatter_nb.__file__}), file=answers, flush=True)
@@ -135,7 +146,7 @@ def _serve() -> None:
             answer: dict[str, Any] = {"round": one_round(**json.loads(line))}
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}", "exit_code": 1}
-            if hasattr(error, "exit_code"):  # one of the package's own, meant to be read
+            if hasattr(error, "exit_code"):  # an error of the package, written for a reader
                 answer = {"error": str(error), "exit_code": error.exit_code}
         print(json.dumps(answer), file=answers, flush=True)
 

@@ -12,40 +12,50 @@ from chatter_nb.base.errors import Cancelled, ChatterError
 from chatter_nb.cli.options import JsonOption, SetOption, pairs_of
 
 if TYPE_CHECKING:
-    from chatter_nb.batch.plan import BatchPlan
+    from chatter_nb.batch.params import BatchParams
     from chatter_nb.batch.run import BatchReport
 
 _EXIT = {"ok": 0, "failed": ChatterError.exit_code, "cancelled": Cancelled.exit_code}
 
+NotebookArgument = Annotated[Path, typer.Argument(help="The notebook to run.")]
+FilesArgument = Annotated[
+    list[str], typer.Argument(metavar="PARAMS...", help="YAML files, or patterns of them.")
+]
+GridOption = Annotated[
+    list[str] | None,
+    typer.Option(help="name=value,value: a run for each. Several make every combination."),
+]
+OutOption = Annotated[str, typer.Option(help="Folder of the runs, over outputs_dir.")]
+WorkersOption = Annotated[int, typer.Option(help="Processes, each with a kernel and a model.")]
+RayOption = Annotated[bool, typer.Option("--ray", help="Run on Ray.")]
+AddressOption = Annotated[
+    str, typer.Option(help="A Ray cluster's; else one of this machine's own.")
+]
+GpusOption = Annotated[float | None, typer.Option(help="For Ray; 0.5 puts two workers on a GPU.")]
+RetryOption = Annotated[
+    bool, typer.Option("--retry-failed", help="Try what failed once more, at the end.")
+]
+FreshOption = Annotated[bool, typer.Option("--fresh-kernels", help="A new kernel for every run.")]
+TimeoutOption = Annotated[float | None, typer.Option(help="Longest that a run may take.")]
+LimitOption = Annotated[int | None, typer.Option(help="How many runs at most, this time.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only say what is to do.")]
+
 
 def batch(
-    notebook: Annotated[Path, typer.Argument(help="The notebook to run.")],
-    files: Annotated[
-        list[str], typer.Argument(metavar="PARAMS...", help="YAML files, or patterns of them.")
-    ],
+    notebook: NotebookArgument,
+    files: FilesArgument,
     param: SetOption = None,
-    grid: Annotated[
-        list[str] | None,
-        typer.Option(help="name=value,value: a run for each. Several make every combination."),
-    ] = None,
-    out: Annotated[str, typer.Option(help="Folder of the runs, over outputs_dir.")] = "",
-    workers: Annotated[int, typer.Option(help="Processes, each with a kernel and a model.")] = 1,
-    ray: Annotated[bool, typer.Option("--ray", help="Run on Ray.")] = False,
-    ray_address: Annotated[
-        str, typer.Option(help="A Ray cluster's; else one of this machine's own.")
-    ] = "",
-    gpus_per_worker: Annotated[
-        float | None, typer.Option(help="For Ray; 0.5 puts two workers on a GPU.")
-    ] = None,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try what failed once more, at the end.")
-    ] = False,
-    fresh_kernels: Annotated[
-        bool, typer.Option("--fresh-kernels", help="A new kernel for every run.")
-    ] = False,
-    timeout_s: Annotated[float | None, typer.Option(help="Longest that a run may take.")] = None,
-    limit: Annotated[int | None, typer.Option(help="How many runs at most, this time.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is to do.")] = False,
+    grid: GridOption = None,
+    out: OutOption = "",
+    workers: WorkersOption = 1,
+    ray: RayOption = False,
+    ray_address: AddressOption = "",
+    gpus_per_worker: GpusOption = None,
+    retry_failed: RetryOption = False,
+    fresh_kernels: FreshOption = False,
+    timeout_s: TimeoutOption = None,
+    limit: LimitOption = None,
+    dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run a notebook headless, once for each parameter file, each into its run's folder.
@@ -54,9 +64,7 @@ def batch(
     again to resume.
     """
     from chatter_nb.batch.grid import parse_grid
-    from chatter_nb.batch.run import BatchParams, plan_batch, run_batch
-    from chatter_nb.notebook.batch_view import batch_bar, planning_bar
-    from chatter_nb.notebook.gallery.page import write_gallery
+    from chatter_nb.batch.params import BatchParams
 
     params = BatchParams(
         notebook=str(notebook),
@@ -74,40 +82,48 @@ def batch(
         limit=limit,
         interactive=False,
     )
+    _plan_and_run(params, dry_run=dry_run, as_json=as_json)
+
+
+def _plan_and_run(params: BatchParams, *, dry_run: bool, as_json: bool) -> None:
+    from chatter_nb.batch.run import plan_batch, run_batch
+    from chatter_nb.notebook.batch_view import batch_bar, planning_bar
+    from chatter_nb.notebook.gallery.page import write_gallery
+
     plan = plan_batch(params, planning_bar(), fetch=not dry_run)
     if not as_json:
         typer.echo(str(plan))
     if dry_run:
         if as_json:
-            typer.echo(json.dumps(_planned(plan), ensure_ascii=False))
+            rows = [
+                {"run_name": e.task.name, "state": e.state, "why": e.why, "key": e.task.key}
+                for e in plan.entries
+            ]
+            typer.echo(json.dumps(rows, ensure_ascii=False))
         return
-    alone = len(plan.to_do) == 1 and not (as_json or ray)  # its own output says more than a bar
+    # The output of a single run's notebook says more than a bar.
+    alone = len(plan.to_do) == 1 and not as_json and not params.ray
     watch = (lambda event: None) if alone else batch_bar(plan, lines=not as_json)
     report = run_batch(plan, watch, echo=alone, gallery=write_gallery)
-    typer.echo(json.dumps(_told(report), ensure_ascii=False) if as_json else str(report))
+    typer.echo(json.dumps(_as_dict(report), ensure_ascii=False) if as_json else str(report))
     if report.status != "ok":
         raise typer.Exit(_EXIT[report.status])
 
 
-def _planned(plan: BatchPlan) -> list[dict[str, Any]]:
-    return [
-        {"run_name": one.job.name, "state": one.state, "why": one.why, "key": one.job.key}
-        for one in plan.entries
-    ]
-
-
-def _told(report: BatchReport) -> dict[str, Any]:
-    """Every run of the batch: done before, or how it ended."""
+def _as_dict(report: BatchReport) -> dict[str, Any]:
+    """The report for machines, with a row for each run: done before, waiting, or how it ended."""
     outcomes = {outcome.name: outcome for outcome in report.outcomes}
     rows = []
     for entry in report.plan.entries:
-        outcome = outcomes.get(entry.job.name)
+        outcome = outcomes.get(entry.task.name)
         status = outcome.status if outcome else ("ok" if entry.state == "done" else "waiting")
-        row = {"run_name": entry.job.name, "folder": str(entry.job.params.run_dir())}
-        found = {name: getattr(outcome, name, None) for name in ("error", "wall_s", "audio_s")}
-        rows.append({**row, "status": status, "made_now": outcome is not None, **found})
-    return {
-        "status": report.status,
-        "runs": rows,
-        "gallery": str(report.plan.folder / "index.html"),
-    }
+        row = {
+            "run_name": entry.task.name,
+            "folder": str(entry.task.params.run_dir()),
+            "status": status,
+            "made_now": outcome is not None,
+        }
+        row |= {name: getattr(outcome, name, None) for name in ("error", "wall_s", "audio_s")}
+        rows.append(row)
+    gallery = str(report.plan.folder / "index.html")
+    return {"status": report.status, "runs": rows, "gallery": gallery}

@@ -1,53 +1,51 @@
-"""`bench`: a workload as bare calls and as ours."""
+"""`bench`: times a workload as calls of upstream's code and as calls of ours."""
 
 from __future__ import annotations
 
+import inspect
 import json
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from chatter_nb.base.disk import write_error
 from chatter_nb.base.errors import EngineError, InputError
+from chatter_nb.bench.params import LEAST_SAMPLES, SUITES, Options
 
 REGRESSION, FAILED_ROUND = 1, 3  # exit codes of --check
+*_FIRST, _LAST = SUITES
 
 
+def _with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Replace a command's `**options` by an option for each field of `Options`."""
+    types = get_type_hints(Options)
+    extra = [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[
+                types[field.name] | None,  # None: the suite's own default
+                typer.Option(help=field.metadata["help"]),
+            ],
+        )
+        for field in fields(Options)
+    ]
+    suite, *others, _ = inspect.signature(command, eval_str=True).parameters.values()
+    others = [other.replace(kind=inspect.Parameter.KEYWORD_ONLY) for other in others]
+    command.__signature__ = inspect.Signature([suite, *extra, *others])  # type: ignore[attr-defined]
+    return command
+
+
+@_with_options
 def bench(
-    suite: Annotated[
-        str,
-        typer.Argument(
-            help="Which workload: embedded, convert, batch, form, load, serve, overhead, t3, s3gen "
-            "or pipeline."
-        ),
-    ],
-    chunks: Annotated[int | None, typer.Option(help="How many chunks.")] = None,
-    tokens: Annotated[int | None, typer.Option(help="Speech tokens a chunk, 25 a second.")] = None,
-    rows: Annotated[
-        int | None, typer.Option(help="Chunks decoded together; 0: our choice.")
-    ] = None,
-    repeats: Annotated[int | None, typer.Option(help="Timed rounds after the warm-up.")] = None,
-    seeds: Annotated[int | None, typer.Option(help="How many seeds, each timed once more.")] = None,
-    voices: Annotated[int | None, typer.Option(help="How many voices, likewise: 1 or 2.")] = None,
-    checkpoint: Annotated[
-        str | None, typer.Option(help="A folder of model files; else a random one is made, once.")
-    ] = None,
-    engine: Annotated[
-        str | None,
-        typer.Option(
-            help="chatterbox, chatterbox-multilingual or chatterbox-turbo; for overhead, hibari."
-        ),
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = None,
-    precision: Annotated[str | None, typer.Option(help="exact, fast or auto, for ours.")] = None,
-    prompt_s: Annotated[
-        float | None, typer.Option(help="Seconds of the voice's prompt, for S3Gen.")
-    ] = None,
+    suite: Annotated[str, typer.Argument(help=f"Which workload: {', '.join(_FIRST)} or {_LAST}.")],
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the record here.")] = None,
     record: Annotated[
         bool, typer.Option("--record", help="Measure ours alone, and keep it in the history.")
@@ -65,6 +63,7 @@ def bench(
     outputs_dir: Annotated[
         str, typer.Option(help="Where timing/history.jsonl lies, for --record.")
     ] = "outputs",
+    **options: Any,
 ) -> None:
     """Time a workload as bare calls and as ours, in turn, and print both.
 
@@ -73,29 +72,21 @@ def bench(
     history, or against another commit, in turn. Slower by a tenth and more, beyond chance, is a
     regression.
     """
-    given: dict[str, Any] = {
-        "chunks": chunks,
-        "tokens": tokens,
-        "rows": rows,
-        "seeds": seeds,
-    }
-    given |= {"voices": voices, "precision": precision, "prompt_s": prompt_s}
-    given |= {"checkpoint": checkpoint, "engine": engine, "device": device}
     _check_choice(record, check, baseline)
     if json_file:
         _can_write(json_file)
     with _ended_in_order():
         if record:
-            made = _record(suite, given, repeats, outputs_dir)
+            result = _record(suite, options, outputs_dir)
         elif check:
-            made = _check(suite, given, repeats, baseline or "")
+            result = _check(suite, options, baseline or "")
         else:
-            made = _compare(suite, given | {"repeats": repeats})
+            result = _compare(suite, options)
     if json_file:
-        json_file.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
-    if check and not made["same_work"]:
+        json_file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if check and not result["same_work"]:
         raise typer.Exit(InputError.exit_code)
-    if check and made["verdict"]["regression"]:
+    if check and result["verdict"]["regression"]:
         raise typer.Exit(REGRESSION)
 
 
@@ -109,7 +100,7 @@ def _check_choice(record: bool, check: bool, baseline: str | None) -> None:
 
 
 def _can_write(path: Path) -> None:
-    """Before minutes of work: is there a place for what comes of it?"""
+    """Raise `OutputError` if a file cannot be written; called before minutes of work."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.open("a").close()
@@ -119,8 +110,9 @@ def _can_write(path: Path) -> None:
 
 @contextmanager
 def _ended_in_order() -> Iterator[None]:
-    """SIGTERM, as CI sends it, ends the block as Ctrl-C does: what it laid out is removed, and the
-    servers and rounds that it began end with it.
+    """SIGTERM, which CI sends, raises `SystemExit` inside the block.
+
+    So temporary files are removed, and servers and rounds that the block began end.
     """
 
     def leave(number: int, frame: object) -> None:
@@ -135,9 +127,9 @@ def _ended_in_order() -> Iterator[None]:
 
 @contextmanager
 def _reporting() -> Iterator[Callable[[str], object]]:
-    """What is being done: for a person on one line, with the time so far; in a log a line each."""
+    """A function that shows a step: on one line with the time, or in a log a line for each."""
     if not sys.stderr.isatty():
-        yield lambda told: typer.echo(told, err=True)
+        yield lambda step: typer.echo(step, err=True)
         return
     from tqdm import tqdm
 
@@ -145,45 +137,45 @@ def _reporting() -> Iterator[Callable[[str], object]]:
         yield bar.set_description_str
 
 
-def _compare(suite: str, given: dict[str, Any]) -> dict[str, Any]:
+def _compare(suite: str, options: dict[str, Any]) -> dict[str, Any]:
     from chatter_nb.bench.harness import table
     from chatter_nb.bench.suites import run_suite
 
     with _reporting() as progress:
-        made = run_suite(suite, given, progress)
-    typer.echo(table(made))
-    return made
+        record = run_suite(suite, options, progress)
+    typer.echo(table(record))
+    return record
 
 
-def _record(
-    suite: str, given: dict[str, Any], repeats: int | None, outputs_dir: str
-) -> dict[str, Any]:
+def _record(suite: str, options: dict[str, Any], outputs_dir: str) -> dict[str, Any]:
     from chatter_nb.base.wording import count
     from chatter_nb.bench.history import append, history_path, read_history
-    from chatter_nb.bench.measure import measure, told
-    from chatter_nb.bench.ranks import LEAST_SAMPLES
+    from chatter_nb.bench.measure import against_history, measure
 
     path = history_path(outputs_dir)
-    asked = repeats if repeats is not None else LEAST_SAMPLES
+    repeats = options.pop("repeats")
     with _reporting() as progress:
-        measurement = measure(suite, given, asked, progress)
+        measurement = measure(
+            suite, options, LEAST_SAMPLES if repeats is None else repeats, progress
+        )
     history, damaged = read_history(path)
     append(path, measurement)
     for sentence in damaged:
         typer.echo(f"note: {sentence}", err=True)
-    typer.echo(f"{suite}: {told(measurement, history)}")
+    typer.echo(f"{suite}: {against_history(measurement, history)}")
     typer.echo(f"{path}: {count(len(history) + 1, 'measurement')}")
     return measurement.model_dump()
 
 
-def _check(suite: str, given: dict[str, Any], repeats: int | None, ref: str) -> dict[str, Any]:
+def _check(suite: str, options: dict[str, Any], ref: str) -> dict[str, Any]:
     from chatter_nb.bench.regress import check
 
+    repeats = options.pop("repeats")
     try:
         with _reporting() as progress:
-            found = check(suite, given, ref, repeats, progress)
+            outcome = check(suite, options, ref, repeats, progress)
     except EngineError as error:  # must not be taken for a slow-down
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(FAILED_ROUND) from error
-    typer.echo(str(found))
-    return found.as_dict()
+    typer.echo(str(outcome))
+    return outcome.as_dict()

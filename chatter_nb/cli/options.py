@@ -1,4 +1,4 @@
-"""What several commands share: their options, and parameters out of a file and `-p`."""
+"""Options that several commands share, and parameters from a file and from `-p`."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machine
 
 
 def params_of(kind: type[Params], file: Path | None, pairs: list[str] | None) -> Params:
+    """The parameters of a run, from a file and `-p` options. Raises `InputError`."""
     overrides = pairs_of(pairs)
     if file:
         if kind_of(read_file(file)) is not kind:
@@ -38,6 +39,7 @@ def params_of(kind: type[Params], file: Path | None, pairs: list[str] | None) ->
 
 
 def pairs_of(texts: list[str] | None) -> dict[str, str]:
+    """The values of `-p name=value` options, by name. Raises `InputError`."""
     pairs: dict[str, str] = {}
     for text in texts or []:
         name, equals, value = text.partition("=")
@@ -50,10 +52,10 @@ def pairs_of(texts: list[str] | None) -> dict[str, str]:
 
 
 def seconds_of(option: str, text: str) -> float:
-    """A length of time such as 30d or 12h. Raises `InputError` that names the option."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text.strip())
-    if not found:
+    """The seconds in a length of time such as 30d or 12h. Raises `InputError`."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text.strip())
+    if not match:
         raise InputError(
             f"{option} {shown(text)} must be a number and one of s m h d w, such as 30d"
         )
-    return float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[found[2]]
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[match[2]]

@@ -85,8 +85,8 @@ def app(port: Port = 7860, engine: Engine = "auto") -> None:
 def _begin(*, open_page: bool, **values: Any) -> None:
     from chatter_nb.setup.doctor import INSTALL_SERVICE, lacking_for_service
 
-    if told := lacking_for_service():
-        raise UnavailableError(f"{told}; install with: {INSTALL_SERVICE}")
+    if missing := lacking_for_service():
+        raise UnavailableError(f"{missing}; install with: {INSTALL_SERVICE}")
     from chatter_nb.serve.settings import Settings
 
     settings = Settings(**values)

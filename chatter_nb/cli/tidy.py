@@ -1,4 +1,4 @@
-"""Looking after it all: `check`, `doctor`, `clean`, `voices`, `fetch`."""
+"""Small commands around the runs: `check`, `doctor`, `clean`, `voices`, `fetch`."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def check(
     from chatter_nb.runs.check import check_file
 
     findings = {str(file): check_file(file) for file in files}
+    problems = {name: of_file.problems for name, of_file in findings.items()}
     if as_json:
-        problems = {name: found.problems for name, found in findings.items()}
         typer.echo(json.dumps(problems, ensure_ascii=False))
     else:
-        for name, found in findings.items():
-            verdict = "" if found.problems else "ok"
-            typer.echo("\n  ".join([f"{name}: {verdict}", *found.problems, *found.notes]))
-    if any(found.problems for found in findings.values()):
+        for name, of_file in findings.items():
+            verdict = "" if of_file.problems else "ok"
+            typer.echo("\n  ".join([f"{name}: {verdict}", *of_file.problems, *of_file.notes]))
+    if any(problems.values()):
         raise typer.Exit(2)
 
 
@@ -60,8 +60,8 @@ def clean(
     age_s = seconds_of("--older-than", older_than) if older_than else None
     if age_s is None and not unused:
         sizes = [size for _, size, _ in store.entries()]
-        told = {"chunks": len(sizes), "bytes": sum(sizes), "removed": 0}
-        said = (
+        result = {"chunks": len(sizes), "bytes": sum(sizes), "removed": 0}
+        message = (
             f"{len(sizes)} chunks, {sum(sizes) / 1e6:.1f} MB in {store.root}; "
             "to remove some: --unused, --older-than 30d"
         )
@@ -70,9 +70,9 @@ def clean(
         needed = {key for record in records for key in record.chunk_keys()}
         count, size = store.prune(older_than_s=age_s, keep=needed)
         size += remove_leftovers(folder, older_than_s=ABANDONED_S)
-        told = {"removed": count, "bytes": size}
-        said = f"removed {count} chunks, {size / 1e6:.1f} MB, from {store.root}"
-    typer.echo(json.dumps(told) if as_json else said)
+        result = {"removed": count, "bytes": size}
+        message = f"removed {count} chunks, {size / 1e6:.1f} MB, from {store.root}"
+    typer.echo(json.dumps(result) if as_json else message)
 
 
 def voices(
@@ -84,12 +84,13 @@ def voices(
     from chatter_nb.engines.voices import FOLDER, survey
 
     place = resolve_path(folder) if folder else resolve_path(outputs_dir) / FOLDER
-    found = survey(place) if folder or place.is_dir() else []
+    voices_here = survey(place) if folder or place.is_dir() else []
     if as_json:
-        return typer.echo(json.dumps([voice.as_dict() for voice in found], ensure_ascii=False))
-    for voice in found:
+        rows = [voice.as_dict() for voice in voices_here]
+        return typer.echo(json.dumps(rows, ensure_ascii=False))
+    for voice in voices_here:
         typer.echo(str(voice))
-    if not found:
+    if not voices_here:
         typer.echo(f"no voices in {place}: put recordings of 6 to 15 s there, named as you like")
 
 

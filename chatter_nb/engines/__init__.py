@@ -1,4 +1,4 @@
-"""What makes sound, and the models that this process has loaded."""
+"""The engines that make sound, and the models that this process has loaded."""
 
 import lazy_loader
 

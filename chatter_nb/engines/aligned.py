@@ -1,4 +1,4 @@
-"""Windows of audio joined where they agree best: for converters that make samples, not mel."""
+"""Joins windows of audio where they agree best, for converters that make samples, not mel."""
 
 from __future__ import annotations
 
@@ -9,46 +9,45 @@ import numpy as np
 from chatter_nb.audio.join import best_join, crossfade
 from chatter_nb.audio.reading import Signal
 from chatter_nb.audio.windows import STEPS_PER_S, Window
+from chatter_nb.engines.base import WindowJoiner
 
 RATE_HZ = 24_000
 STEP_SAMPLES = RATE_HZ // STEPS_PER_S
-# A window's array: its own samples, with room at both ends to shift it by a pitch period.
+# More samples at both ends of a window's array, to shift it by up to a pitch period.
 MARGIN_SAMPLES = round(RATE_HZ * 0.008)
 FADE_SAMPLES = round(RATE_HZ * 0.020)
 COMPARED_SAMPLES = round(RATE_HZ * 0.065)  # some pulses even of a low voice
 
 
-class AlignedJoiner:
-    """`WindowJoiner` in audio: each window is shifted by up to 8 ms to meet the one before.
+class AlignedJoiner(WindowJoiner):
+    """`WindowJoiner` for audio: shifts each window by up to 8 ms to fit the window before it.
 
-    A vocoder's pulses start anew with each window, so that two renderings of one vowel are alike
-    but for a part of a pitch period. A window's shift is against its own place, so that shifts
-    never add up. Holds an overlap's samples, no more.
+    A vocoder's pulses start anew with each window: two renderings of the same vowel differ by a
+    part of a pitch period. A shift is measured from the window's own place, so shifts never add
+    up. The joiner keeps the samples of a single overlap in memory.
     """
 
     def __init__(self, write: Callable[[Signal], object]) -> None:
-        self._write = write
+        super().__init__(write)
         self._held = np.zeros(0, np.float32)  # what follows the samples passed on
-        self._seams: list[int] = []
-        self.samples = 0
 
-    def add(self, window: Window, made: Signal) -> None:
+    def add(self, window: Window, audio: Signal) -> None:
         start, end = window.start * STEP_SAMPLES, window.end * STEP_SAMPLES
         overlap = window.overlap * STEP_SAMPLES
         if window.index:
-            self._meet(made, start, overlap)
+            self._meet(audio, start, overlap)
         else:
-            self._held = made[MARGIN_SAMPLES : MARGIN_SAMPLES + end]
-        self._pass_on(end if window.last else end - overlap)
+            self._held = audio[MARGIN_SAMPLES : MARGIN_SAMPLES + end]
+        self._pass_up_to(end if window.last else end - overlap)
 
     def finish(self) -> tuple[int, ...]:
-        self._pass_on(self.samples + len(self._held))
-        return tuple(self._seams)
+        self._pass_up_to(self.samples + len(self._held))
+        return super().finish()
 
-    def _meet(self, made: Signal, start: int, overlap: int) -> None:
-        """Replace what is held from the best place in the overlap on."""
-        done = self.samples - start  # of the overlap: beyond 0 only if windows are half overlap
-        tail, head = self._held, made[done : overlap + 2 * MARGIN_SAMPLES]
+    def _meet(self, window_audio: Signal, start: int, overlap: int) -> None:
+        """Replace the held samples from the best place in the overlap on."""
+        done = self.samples - start  # above 0 only if half of a window is overlap
+        tail, head = self._held, window_audio[done : overlap + 2 * MARGIN_SAMPLES]
         place, lag = best_join(
             tail,
             head,
@@ -57,14 +56,13 @@ class AlignedJoiner:
         )
         fade = min(FADE_SAMPLES, 2 * place, 2 * (len(tail) - place))
         first, last = place - fade // 2, place + fade // 2
-        moved = made[done + MARGIN_SAMPLES + lag :]
+        moved = window_audio[done + MARGIN_SAMPLES + lag :]
         self._seams.append(self.samples + place)
         mixed = crossfade(tail[first:last], moved[first:last])
-        length = len(made) - 2 * MARGIN_SAMPLES - done
+        length = len(window_audio) - 2 * MARGIN_SAMPLES - done
         self._held = np.concatenate([tail[:first], mixed, moved[last:length]])
 
-    def _pass_on(self, end: int) -> None:
+    def _pass_up_to(self, end: int) -> None:
         count = max(0, end - self.samples)
-        self._write(self._held[:count])
+        self._pass_on(self._held[:count])
         self._held = self._held[count:].copy()  # a view would keep the whole window alive
-        self.samples += count

@@ -1,4 +1,4 @@
-"""What an engine is: the protocols, what they exchange, and the check of what an engine accepts.
+"""What an engine is: the protocols, the objects they exchange, and a check of parameters.
 
 Engines are synchronous: plain calls, no threads.
 """
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from chatter_nb.base.errors import ParamError
+from chatter_nb.engines.registry import KNOBS
 
 if TYPE_CHECKING:
     from chatter_nb.audio.reading import Signal
@@ -17,26 +18,10 @@ if TYPE_CHECKING:
     from chatter_nb.engines.voices import Library
     from chatter_nb.params.runs import ConvertParams, SpeakParams
 
-# Parameters that only some engines take; None is the engine's own default.
-KNOBS = (
-    "exaggeration",
-    "cfg_weight",
-    "temperature",
-    "min_p",
-    "top_p",
-    "top_k",
-    "repetition_penalty",
-    "max_new_tokens",
-    "n_cfm_timesteps",
-    "meanflow",
-    "prompt_s",
-    "speed",
-)
-
 
 @dataclass(frozen=True)
 class Voice:
-    """A voice ready to speak. `content_hash` names what it sounds like, whatever its name.
+    """A voice ready to speak. Voices of the same `content_hash` sound the same.
 
     `notes` tell a person what is doubtful about its recording.
     """
@@ -49,7 +34,7 @@ class Voice:
 
 @dataclass(frozen=True)
 class ChunkRequest:
-    """One chunk to speak. `knobs` holds only those that were set."""
+    """One chunk to speak. `knobs` holds only the knobs that were set."""
 
     index: int
     text: str
@@ -70,10 +55,10 @@ class ChunkPart:
 
 @dataclass(frozen=True)
 class ChunkInfo:
-    """How a chunk was made: calls to the model, its parts if it had to be split.
+    """How a chunk was made: the number of calls to the model, and its parts if it was split.
 
-    `notes` are for the person and the record, and stay with the chunk; `warnings` are of the run
-    that made it. `stages_s`: seconds of it that belong to stages other than synthesis.
+    `notes` are for the person and the record, and stay with the chunk; `warnings` belong to the
+    run that made it. `stages_s` maps a stage other than synthesis to the seconds it took.
     """
 
     attempts: int = 1
@@ -83,20 +68,20 @@ class ChunkInfo:
     stages_s: Mapping[str, float] = field(default_factory=dict)
 
 
-class SpeechEngine(Protocol):
-    """Text to speech. `takes` are the names in `KNOBS` it accepts, and the other parameters of
-    engines: checkpoint, precision, rows, engine_path.
+class Engine(Protocol):
+    """What speech engines and converters have in common.
 
-    `typical_rtf` is seconds of work a second of audio, for estimates before a run. `watermarked`
-    engines' audio gets a PerTh watermark on its way to the file. `min_voice_s` is the shortest
-    recording that it clones a voice from; None if it clones none.
+    `accepts` names the engine's knobs, and those of checkpoint, precision, rows and engine_path
+    that it takes. `typical_rtf` is the seconds of work for a second of audio, for estimates before
+    a run. If `watermarked`, a PerTh watermark is added to the audio on its way to the file.
+    `min_voice_s` is the shortest recording that the engine clones a voice from; None if it clones
+    none. `rows` is how many chunks or windows it makes together unless the parameters say it.
     """
 
     name: str
     version: str
     sample_rate: int
-    languages: tuple[str, ...]
-    takes: frozenset[str]
+    accepts: frozenset[str]
     device: str
     precision: str
     typical_rtf: float
@@ -104,102 +89,89 @@ class SpeechEngine(Protocol):
     min_voice_s: float | None
 
     @property
-    def rows(self) -> int:
-        """How many chunks it would make together now, where nothing else is asked for."""
-        ...
+    def rows(self) -> int: ...
 
     def prepare_voice(self, voice: str, library: Library) -> Voice:
-        """The voice by name or from a recording; empty for the engine's own."""
-        ...
+        """The voice by name or from a recording; an empty `voice` is the engine's own."""
+
+
+class SpeechEngine(Engine, Protocol):
+    """Text to speech, in any of `languages`."""
+
+    languages: tuple[str, ...]
 
     def check_text(self, text: str, language: str) -> list[str]:
-        """Raise `InputError`, naming the characters, for letters it would leave out.
+        """Raise `InputError` for letters that the engine would leave out; it names the letters.
 
-        Returns notes on symbols that it passes over, for the person and the record.
+        Returns notes on symbols that the engine passes over, for the person and the record.
         """
-        ...
 
     def synthesize(
         self, requests: Sequence[ChunkRequest], **options: Any
     ) -> Iterator[tuple[int, Signal, ChunkInfo]]:
         """Yield (index, mono float32 audio, info) as chunks finish, in any order.
 
-        `options` are those of `rows` and `engine_path` that it `takes`.
+        `options` may hold `rows` and `engine_path`, if the engine accepts them.
         """
-        ...
 
 
-class WindowJoiner(Protocol):
-    """Joins a conversion's windows, given in their order, and passes audio on as it goes."""
+class WindowJoiner:
+    """Joins the windows of a conversion, which come in order, and passes finished audio on."""
 
-    @property
-    def samples(self) -> int:
-        """What has been passed on so far."""
-        ...
+    def __init__(self, write: Callable[[Signal], object]) -> None:
+        self._write = write
+        self._seams: list[int] = []
+        self.samples = 0  # passed on so far
 
-    def add(self, window: Window, made: Signal) -> None:
-        """Take what `Conversion.convert` made of a window."""
-        ...
+    def add(self, window: Window, audio: Signal) -> None:
+        """Take the array that `Conversion.convert` returned for a window."""
+        raise NotImplementedError
 
     def finish(self) -> tuple[int, ...]:
-        """Pass on the rest. Returns the seams, in output samples: the middle of each overlap."""
-        ...
+        """Pass on the rest. Returns the middle of each overlap, in output samples."""
+        return tuple(self._seams)
+
+    def _pass_on(self, block: Signal) -> None:
+        self._write(block)
+        self.samples += len(block)
 
 
 class Conversion(Protocol):
-    """One recording on its way into another voice. Its `steps` are of `windows.STEP_S`."""
+    """One recording to be converted to another voice; it has `steps` of `windows.STEP_S`."""
 
     steps: int
 
     def shape(self, window: Window) -> int:
         """Windows of one shape can be made together."""
-        ...
 
     def convert(self, windows: Sequence[Window]) -> list[Signal]:
-        """Make windows of one shape; each of shape (n,), n the engine's own.
+        """Convert windows of the same `shape`. Returns arrays (n,), whose meaning is the engine's.
 
-        The same arguments, the same values; in other company within 1e-4 of them (as measured on
-        a CPU).
+        The same windows give the same values. Beside other windows, values differ by at most 1e-4
+        (measured on a CPU).
         """
-        ...
 
     def joiner(self, write: Callable[[Signal], object]) -> WindowJoiner:
         """A joiner that passes audio at the engine's `sample_rate` to `write`."""
-        ...
 
 
-class ConvertEngine(Protocol):
+class ConvertEngine(Engine, Protocol):
     """Voice conversion: the words and timing of a source in the voice of a target.
 
-    `source_rate` (Hz) is what it wants its sources in. `takes` are the knobs it accepts.
+    `source_rate` is the sample rate of its sources in Hz. If `needs_voice`, it has no voice of its
+    own.
     """
 
-    name: str
-    version: str
-    sample_rate: int
     source_rate: int
-    takes: frozenset[str]
-    device: str
-    precision: str
-    typical_rtf: float
-    watermarked: bool
-    min_voice_s: float | None
-    needs_voice: bool  # it has none of its own
-    rows: int  # windows made together where nothing else is asked for
-
-    def prepare_voice(self, voice: str, library: Library) -> Voice:
-        """The target from a name in the library or a recording; empty for the engine's own."""
-        ...
+    needs_voice: bool
 
     def steps(self, samples: int) -> int:
-        """How many steps a source of so many samples (at `source_rate`) has."""
-        ...
+        """How many steps a source of `samples` (at `source_rate`) has."""
 
     def begin(
         self, source: Signal, voice: Voice, *, seed: int, knobs: Mapping[str, float | int]
     ) -> Conversion:
-        """Look at a whole recording once (mono, at `source_rate`), before its windows are made."""
-        ...
+        """Analyse a whole recording (mono, at `source_rate`) before its windows are converted."""
 
 
 def knobs_of(params: SpeakParams | ConvertParams) -> dict[str, float | int]:
@@ -209,17 +181,18 @@ def knobs_of(params: SpeakParams | ConvertParams) -> dict[str, float | int]:
 
 
 def check_supported(params: SpeakParams | ConvertParams, engine: Any, reason: str) -> None:
-    """Refuse, all at once, what was set and an engine (or its class) does not take."""
-    given = [*knobs_of(params)]
-    given += ["rows"] * (getattr(params, "rows", 0) > 1)
-    given += ["precision"] * (params.precision == "fast")
-    given += ["engine_path"] * (getattr(params, "engine_path", "fast") != "fast")
-    given += ["checkpoint"] * bool(params.checkpoint)
-    refused = [name for name in given if name not in engine.takes]
+    """Raise a `ParamError` that names all parameters that an engine (or its class) refuses."""
+    is_set = dict.fromkeys(knobs_of(params), True) | {
+        "rows": getattr(params, "rows", 0) > 1,
+        "precision": params.precision == "fast",
+        "engine_path": getattr(params, "engine_path", "fast") != "fast",
+        "checkpoint": bool(params.checkpoint),
+    }
+    refused = [name for name, value in is_set.items() if value and name not in engine.accepts]
     who = f"engine '{engine.name}' ({reason})"
     problems = []
     if refused:
-        taken = ", ".join(sorted(engine.takes)) or "no knobs"
+        taken = ", ".join(sorted(engine.accepts)) or "no knobs"
         them = "it" if len(refused) == 1 else "them"
         problems.append(
             f"{who} does not take {', '.join(refused)}; it takes: {taken}. "

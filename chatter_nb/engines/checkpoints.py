@@ -1,6 +1,6 @@
-"""The files of each model: in a folder, in the hub's cache, or fetched; what is missing is listed.
+"""The files of each model: in a folder, in the hub's cache, or downloaded from the hub.
 
-Not here: what is in them.
+Not here: what the files hold.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from chatter_nb.base.project import resolve_path
 PACKAGE = "chatterbox-tts"
 _REPO = "ResembleAI/chatterbox"
 MEANFLOW_FILE = "s3gen_meanflow.safetensors"  # Turbo's; the others can use it too
-OWN_VOICE = "conds.pt"  # has a content hash of its own
+OWN_VOICE = "conds.pt"  # its content hash is the voice's
 
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """Where a model's files come from, which it cannot do without, and which it can.
+    """The hub's repository of a model, and the names of its needed and optional files.
 
-    `borrowed` are another model's: put among its own, they can be chosen.
+    `borrowed` files belong to another model: a user can put them among this model's files.
     """
 
     repo: str
@@ -72,7 +72,7 @@ MODELS = {
 
 
 def locate(model: str, checkpoint: str = "") -> Path:
-    """The folder with a model's files: `checkpoint`, else the hub's cache, filled if need be.
+    """The folder with a model's files: `checkpoint`, else the hub's cache; downloads if needed.
 
     Raises `InputError` that lists the missing files and says where to put them.
     """
@@ -91,7 +91,7 @@ def locate(model: str, checkpoint: str = "") -> Path:
 
 
 def check_meanflow(folder: Path) -> None:
-    """Raise `InputError`, with the cure, where Turbo's decoder is not among a model's files."""
+    """Raise `InputError`, with the cure, if Turbo's decoder is not among a model's files."""
     if not (folder / MEANFLOW_FILE).is_file():
         raise InputError(
             f"meanflow needs {folder / MEANFLOW_FILE}: put it there (it is one of "
@@ -100,7 +100,7 @@ def check_meanflow(folder: Path) -> None:
 
 
 def cached(model: str) -> Path | None:
-    """The hub cache's folder of a model, if every needed file has arrived; asks no network."""
+    """The hub cache's folder of a model, or None if a needed file is missing. Uses no network."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -112,10 +112,10 @@ def cached(model: str) -> Path | None:
 
 
 def fetch(model: str) -> Path:
-    """Download a model's files into the hub's cache, with progress; finished ones are kept.
+    """Download a model's files into the hub's cache, with progress. Returns their folder.
 
-    A file appears there under its name only when it is whole. Raises `UnavailableError` without a
-    network, naming what is missing and where it belongs.
+    A file appears there under its name only when it is whole, and is not downloaded again. Raises
+    `UnavailableError` without a network; it names the missing files and their place.
     """
     if model not in MODELS:
         raise InputError(f"no model '{model}'; there are: {', '.join(MODELS)}")
@@ -130,8 +130,8 @@ def fetch(model: str) -> Path:
         folder = Path(snapshot_download(files.repo, allow_patterns=list(files.names)))
     except Exception as error:  # the hub's client raises its own, its HTTP library's and OSError
         reason = f"{type(error).__name__}: {_first_line(error)}"
-        raise _cannot_fetch(model, files.needed, reason) from None  # it tells all but 200 lines
-    if missing := _missing(model, folder):  # offline the client is content with what it has
+        raise _cannot_fetch(model, files.needed, reason) from None  # its own text has 200 lines
+    if missing := _missing(model, folder):  # offline the client returns what it has
         raise _cannot_fetch(model, missing, f"{files.repo} did not give them")
     return folder
 
@@ -150,9 +150,9 @@ def _cannot_fetch(model: str, missing: Sequence[str], reason: str) -> Unavailabl
 
 
 def identity(folder: Path, model: str) -> str:
-    """A short hash of what a model's files hold, wherever they lie, but for its own voice.
+    """A short hash of the content of a model's files, without its own voice.
 
-    Of a large file its size and 256 evenly spaced pieces of 64 kB are taken: reading gigabytes
+    For a large file it hashes the size and 256 evenly spaced pieces of 64 kB: reading gigabytes
     whole would take longer than loading them.
     """
     digest = hashlib.blake2b(digest_size=6)
@@ -170,10 +170,10 @@ def _missing(model: str, folder: Path) -> list[str]:
 
 def _random_hint(folder: Path) -> str:
     try:
-        made_for = read_json(folder / "chatter_nb.json")["model"]
+        model = read_json(folder / "chatter_nb.json")["model"]
     except (KeyError, TypeError):
         return ""
-    return f". The folder holds a random {made_for}: choose that engine, or make one with --model"
+    return f". The folder holds a random {model}: choose that engine, or make one with --model"
 
 
 def _first_line(error: Exception) -> str:

@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 
 class HibariEngine:
-    """`SpeechEngine` over `hibari.Hibari`, one model a voice, each loaded once.
+    """`SpeechEngine` over `hibari.Hibari`: a model for each voice, loaded once.
 
-    The version names hibari's FFT backend as well: scipy and numpy round differently, so that the
-    same text has other samples.
+    The version also names hibari's FFT backend: scipy and numpy round differently, so the same
+    text gets other samples.
     """
 
     name = "hibari"
     sample_rate = Hibari.sample_rate
     languages = ("en",)
-    takes = TTS_ENGINES[name].takes
+    accepts = TTS_ENGINES[name].accepts
     device = "cpu"
     precision = "exact"
     rows = 1
@@ -49,7 +49,7 @@ class HibariEngine:
         self._reader = Reader(self._speakers[DEFAULT])
 
     def prepare_voice(self, voice: str, library: Library) -> Voice:
-        """One of hibari's voices; all but the embedded one are downloaded on first use (8 MB)."""
+        """A voice of hibari; all but the embedded voice are downloaded on first use (8 MB)."""
         name = voice or DEFAULT
         if name not in VOICES:
             raise ParamError(
@@ -64,9 +64,9 @@ class HibariEngine:
         return Voice(name, VOICES[name]["sha256"])
 
     def check_text(self, text: str, language: str) -> list[str]:
-        """Refuse what hibari would pass over in silence or spell, such as 你, or fails at.
+        """Refuse text that hibari would leave out, spell (such as 你) or fail at.
 
-        Returns notes on what it says otherwise than it is written: see `hibari_text`.
+        Returns notes on text that it does not say as it is written: see `hibari_text`.
         """
         return self._reader.check(text)
 

@@ -1,7 +1,7 @@
-"""How hibari would read a text, asked before a sample is made: what it loses, or fails at.
+"""How hibari would read a text, checked before any audio is made: what it leaves out or fails at.
 
-hibari passes over in silence what it does not know: letters, whole words that its tagger takes for
-punctuation, the end of a word that is in no dictionary. Nothing of a text may be lost unheard.
+hibari passes in silence over letters that it does not know, over words that its tagger takes for
+punctuation, and over the end of a word that is in no dictionary. A user must know of each loss.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from chatter_nb.base.budget import ask
 from chatter_nb.base.errors import ChatterError, InputError, shorten
 from chatter_nb.engines.refusal import bare, counted, with_block, words_with
 
-# A symbol that was said in so many places is taken to be said in the others of a long text.
+# A symbol that is said in this many places is taken to be said in the rest of a long text.
 CONTEXTS_A_SYMBOL = 400
 _WORDS_SHOWN = 12
 # Currency, mathematical and other symbols (emoji among them): meant to be said, unlike marks.
@@ -30,8 +30,8 @@ _SYMBOLS = ("Sc", "Sm", "So")
 _MICRO = "\u00b5\u03bc"  # the sign and the letter: "5 µm"
 _POWER = re.compile(r"(?<!\w)\w*\d[⁰¹²³⁴-⁹]+")
 _APOSTROPHES = str.maketrans("\u02bc\u02bb\u02b9\u2032", "''''")
-# Of words in plain letters hibari loses none and fails at none, up to its longest word: such
-# sentences, most of a book, need not be read.
+# hibari loses no word in plain letters, up to its longest word, and fails at none. Sentences of
+# plain words, most of a book, need not be read.
 _PLAIN_WORD = r"[A-Za-z]{1,24}(?![A-Za-z])"
 _PLAIN = re.compile(rf"(?:{_PLAIN_WORD}|[\s,.;:!?()\"“”'’‘—–-])*+")
 _EMOJI = re.compile(".\ufe0f")  # a letter shown as a picture: ℹ️, Ⓜ️
@@ -40,11 +40,11 @@ _RATED_AS_GUESS = 2  # hibari's rating of a word that is in no dictionary
 
 @dataclass
 class _Losses:
-    """Words by how often they occur."""
+    """Words that hibari does not say as they are written, with their number of occurrences."""
 
     unreadable: Counter[str] = field(default_factory=Counter)  # hibari fails at them
-    silent: Counter[str] = field(default_factory=Counter)  # no sound comes of them
-    passed_over: Counter[str] = field(default_factory=Counter)  # only where they stand, with that
+    silent: Counter[str] = field(default_factory=Counter)  # they have no sound
+    passed_over: Counter[str] = field(default_factory=Counter)  # silent, with their context
     shortened: Counter[str] = field(default_factory=Counter)  # they lose letters
 
     def notes(self) -> Iterator[str]:
@@ -57,17 +57,17 @@ class _Losses:
 
 
 class Reader:
-    """Reads texts as `speaker` will, for what they lose on the way."""
+    """Reads texts as `speaker` will, and reports what is lost."""
 
     def __init__(self, speaker: Hibari) -> None:
         self._speaker = speaker
         self._sounds = lru_cache(CONTEXTS_A_SYMBOL)(self._sounds_of)
 
     def check(self, text: str) -> list[str]:
-        """Notes on what is not said as it is written. Raises `InputError` for what is not said.
+        """Returns notes on text that is not said as it is written.
 
-        Lines of `text` are read apart. The error names every letter and word, and has a
-        `replacements:` block.
+        Raises `InputError` for text that is not said at all: it names every letter and word, and
+        has a `replacements:` block. Each line of `text` is read by itself.
         """
         text = plain(text)
         letters = self._foreign_letters(text)
@@ -106,7 +106,7 @@ class Reader:
         return latin or (char.isnumeric() and bool(self._sounds(char)))
 
     def _read_sentences(self, text: str, letters: Counter[str]) -> _Losses:
-        """What is lost besides these letters."""
+        """What is lost, apart from `letters`."""
         losses = _Losses()
         for line, times in Counter(text.split("\n")).items():
             for sentence in Hibari.split_sentences(line):
@@ -139,7 +139,7 @@ class Reader:
         return tokens
 
     def _failing_words(self, sentence: str) -> list[str]:
-        """Words that fail alone, and those that fail beside their neighbours."""
+        """Words that fail alone, and words that fail beside their neighbours."""
         words = ["", *sentence.split(), ""]
         odd = [at for at, word in enumerate(words) if not _PLAIN.fullmatch(word)]
         failing = {at for at in odd if self._sounds(words[at]) is None}
@@ -150,16 +150,16 @@ class Reader:
         return [bare(words[at]) for at in sorted(failing)] or [shorten(sentence, 60)]
 
     def _loses_letters(self, token: Any) -> bool:
-        """Whether it is a guess that hibari makes of some of its letters only."""
+        """Whether hibari guesses the sound of a token from only some of its letters."""
         if token.rating != _RATED_AS_GUESS or _is_silent(token):
             return False
         known, longest = self._speaker.g2p.oov.cin, self._speaker.g2p.oov.maxlen
         pieces = [piece for piece in FALLBACK_PIECE.findall(token.text) if piece[0].isalpha()]
         letters = [[c for c in piece if c.isalpha()] for piece in pieces]
         return any(
-            len(own) > longest
-            or any(c not in known and unicodedata.category(c) != "Lm" for c in own)
-            for own in letters
+            len(word) > longest
+            or any(c not in known and unicodedata.category(c) != "Lm" for c in word)
+            for word in letters
         )
 
     def _notes(self, words: list[str], text: str) -> Iterator[str]:
@@ -169,7 +169,7 @@ class Reader:
             yield f"hibari reads the power in {power[0]!r} as digits: use replacements"
 
     def _unsaid_symbols(self, words: list[str]) -> set[str]:
-        """Symbols that somewhere make no difference to how the words around them are said."""
+        """Symbols that make no difference to the sound of the words around them, in some place."""
         unsaid: set[str] = set()
         tried: Counter[str] = Counter()
         for before, word, after in zip(["", *words], words, [*words[1:], ""], strict=False):
@@ -185,7 +185,7 @@ class Reader:
         return unsaid
 
     def _sounds_of(self, text: str) -> tuple[str, ...] | None:
-        """Phonemes without marks and stresses; None where hibari fails."""
+        """Phonemes without marks and stresses; None if hibari fails."""
         ask("how hibari reads it")
         try:
             parts = list(self._speaker.phonemize(text))
@@ -195,7 +195,7 @@ class Reader:
 
 
 def plain(text: str) -> str:
-    """Text as hibari knows it: plain apostrophes, Roman numerals in ordinary letters."""
+    """Text in the characters that hibari knows: plain apostrophes, Roman numerals as letters."""
     return "".join(
         unicodedata.normalize("NFKC", char) if unicodedata.category(char) == "Nl" else char
         for char in text.translate(_APOSTROPHES)
@@ -203,13 +203,13 @@ def plain(text: str) -> str:
 
 
 def _is_silent(token: Any) -> bool:
-    """Whether a letter or digit is in it, and no sound comes of it."""
+    """Whether a token has a letter or digit, but no sound."""
     has_letters = any(map(str.isalnum, _EMOJI.sub("", token.text)))
     return has_letters and not any(map(str.isalpha, token.phonemes or ""))
 
 
 def _word_of(part: str, sentence: str) -> str:
-    """The word of a sentence that a token is from; the token where hibari wrote it otherwise."""
+    """The word of a sentence that holds `part`; `part` itself if hibari spelled it otherwise."""
     words = [bare(word) for word in sentence.split() if part in word]
     return part if part in words or not words else words[0]
 

@@ -1,6 +1,6 @@
-"""The models of this process: the only global state. Loaded once, under one lock.
+"""The models of this process, the only global state: each loaded once, under a lock.
 
-Also the two choices that depend on the machine, each answered with its reason.
+It also chooses the engine, device and precision for this machine, and gives the reasons.
 """
 
 from __future__ import annotations
@@ -13,25 +13,29 @@ import weakref
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from chatter_nb.base.errors import EngineError, UnavailableError
 from chatter_nb.base.project import resolve_path
 from chatter_nb.engines import registry
 from chatter_nb.engines.checkpoints import cached
 
+if TYPE_CHECKING:
+    from chatter_nb.params.base import RunKind
+
 _Place = tuple[str, str, str]  # device, checkpoint, precision
-_models: dict[str, tuple[_Place, Any]] = {}  # by name; a converter's is "convert/…"
+_models: dict[str, tuple[_Place, Any]] = {}  # by `EngineEntry.key`
 _shared: weakref.WeakValueDictionary[Hashable, Any] = weakref.WeakValueDictionary()
 _idle: set[str] = set()  # loaded, and not asked for since `relinquish`
 _lock = threading.RLock()
-
-CONVERT = "convert/"  # before the names of converters: `chatterbox` both speaks and converts
+# In /dev: NVIDIA's driver, the same on its small boards, in Windows' Linux, and AMD's.
+_GPU_FILES = ("nvidia*", "nvhost*", "nvmap", "dxg", "kfd")
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Something that was chosen, and why: shown at the top of a run and kept in run.json."""
+    """A choice and its reason: shown at the top of a run and kept in run.json."""
 
     name: str
     reason: str
@@ -40,12 +44,23 @@ class Choice:
         return f"{self.name} ({self.reason})"
 
 
-def pick_device(device: str = "auto", *, engine: str = "", convert: bool = False) -> Choice:
-    """The device to run models on. Raises `UnavailableError` for one that is not there."""
-    if engine and registry.entry(engine, convert=convert).cpu_only:
+@dataclass(frozen=True)
+class EngineChoice(Choice):
+    """A chosen engine, with its entry in the registry."""
+
+    entry: registry.EngineEntry
+
+
+def pick_device(device: str = "auto", *, engine: str = "", kind: RunKind = "speak") -> Choice:
+    """The device to run models on. Raises `UnavailableError` for a device that is not there."""
+    return _device_for(registry.entry(engine, kind) if engine else None, device)
+
+
+def _device_for(entry: registry.EngineEntry | None, device: str) -> Choice:
+    if entry and entry.cpu_only:
         if device not in ("auto", "cpu"):
-            raise UnavailableError(f"engine '{engine}' runs on the cpu only, not on '{device}'")
-        return Choice("cpu", f"{engine} runs on the cpu")
+            raise UnavailableError(f"engine '{entry.name}' runs on the cpu only, not on '{device}'")
+        return Choice("cpu", f"{entry.name} runs on the cpu")
     if device == "cpu":
         return Choice("cpu", "asked for")
     if find_spec("torch") is None:
@@ -54,50 +69,59 @@ def pick_device(device: str = "auto", *, engine: str = "", convert: bool = False
                 f"device '{device}' needs torch, which is not installed; use cpu"
             )
         return Choice("cpu", "torch is not installed")
+    if device == "auto" and "torch" not in sys.modules and not _gpu_driver():
+        return Choice("cpu", "no CUDA, no MPS")  # seconds sooner than torch says so
     return _pick_torch_device(device)
+
+
+def _gpu_driver() -> bool:
+    """Whether a GPU's driver may be here; only on Linux can this be answered with no."""
+    if sys.platform != "linux":
+        return True
+    return any(any(Path("/dev").glob(pattern)) for pattern in _GPU_FILES)
 
 
 def _pick_torch_device(device: str) -> Choice:
     import torch
 
     if torch.cuda.is_available():
-        there = {"cuda": torch.cuda.get_device_name()}
-        there |= {
+        names = {"cuda": torch.cuda.get_device_name()}
+        names |= {
             f"cuda:{i}": torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())
         }
     elif torch.backends.mps.is_available():
-        there = {"mps": "Apple GPU"}
+        names = {"mps": "Apple GPU"}
     else:
-        there = {}
+        names = {}
     if device == "auto":
-        return Choice(*next(iter(there.items()))) if there else Choice("cpu", "no CUDA, no MPS")
-    if device not in there:
-        known = ", ".join([*there, "cpu"])
+        return Choice(*next(iter(names.items()))) if names else Choice("cpu", "no CUDA, no MPS")
+    if device not in names:
+        known = ", ".join([*names, "cpu"])
         raise UnavailableError(f"device '{device}' is not there; there is: {known}")
-    return Choice(device, f"asked for: {there[device]}")
+    return Choice(device, f"asked for: {names[device]}")
 
 
-def pick_engine(engine: str = "auto", *, convert: bool = False, may_fetch: bool = True) -> Choice:
-    """The engine that speaks or converts: the one asked for, or the best that can run here.
+def pick_engine(
+    engine: str = "auto", kind: RunKind = "speak", *, may_fetch: bool = True
+) -> EngineChoice:
+    """The engine to speak or convert with: `engine`, or for "auto" the best that can run here.
 
-    Unless it `may_fetch`, one whose model is not on this machine is passed over.
+    Unless it `may_fetch`, "auto" passes over engines whose model is not on this machine.
     """
     if engine != "auto":
-        registry.entry(engine, convert=convert)
-        return Choice(engine, "asked for")
+        return EngineChoice(engine, "asked for", registry.entry(engine, kind))
     passed_over: list[str] = []
-    for name, entry in registry.entries(convert=convert).items():
-        lacks = _lacks(entry, may_fetch)
-        if not lacks:
-            default = f"the embedded {'converter' if convert else 'voice'}"
-            return Choice(
-                name, "; ".join(["the best there is" if entry.needs_gpu else default, *passed_over])
-            )
-        passed_over.append(f"not {name}: {lacks}")
+    for entry in registry.entries(kind).values():
+        obstacle = _obstacle(entry, may_fetch)
+        if not obstacle:
+            default = f"the embedded {'converter' if kind == 'convert' else 'voice'}"
+            why = "the best there is" if entry.needs_gpu else default
+            return EngineChoice(entry.name, "; ".join([why, *passed_over]), entry)
+        passed_over.append(f"not {entry.name}: {obstacle}")
     raise UnavailableError("no engine can run here: " + "; ".join(passed_over))
 
 
-def _lacks(entry: registry.EngineEntry, may_fetch: bool) -> str:
+def _obstacle(entry: registry.EngineEntry, may_fetch: bool) -> str:
     if entry.missing():
         return entry.lacks()
     if entry.needs_gpu and pick_device().name == "cpu":
@@ -108,7 +132,7 @@ def _lacks(entry: registry.EngineEntry, may_fetch: bool) -> str:
 
 
 def pick_precision(precision: str = "auto", device: str = "cpu") -> Choice:
-    """Exact, or fast where the device is made for 16-bit numbers."""
+    """The precision: for "auto" fast if the device is made for 16-bit numbers, else exact."""
     if precision != "auto":
         return Choice(precision, "asked for")
     if device.startswith("cuda"):
@@ -119,70 +143,93 @@ def pick_precision(precision: str = "auto", device: str = "cpu") -> Choice:
     return Choice("exact", "float32, upstream's tokens")
 
 
+@dataclass(frozen=True)
+class Settled:
+    """An engine on its device, ready for `load`; each choice has its reason.
+
+    With `any_precision` a loaded model is taken whatever its precision: the run uses a path of the
+    engine that computes exactly with either.
+    """
+
+    engine: EngineChoice
+    device: Choice
+    precision: Choice
+    checkpoint: str
+    any_precision: bool = False
+
+    @property
+    def checkpoint_folder(self) -> str:
+        return str(resolve_path(self.checkpoint)) if self.checkpoint else ""
+
+
+def settle(
+    engine: EngineChoice, device: str = "auto", checkpoint: str = "", precision: str = "auto"
+) -> Settled:
+    """Settle where and how an engine runs. Raises `UnavailableError` for a missing device."""
+    place = _device_for(engine.entry, device)
+    either = precision == "any"
+    exact = either or "precision" not in engine.entry.accepts
+    chosen = pick_precision("exact" if exact else precision, place.name)
+    return Settled(engine, place, chosen, checkpoint, either)
+
+
 def get_or_load_tts_model(
     engine: str = "auto", device: str = "auto", checkpoint: str = "", precision: str = "auto"
 ) -> Any:
     """The speech engine, loaded on first use and kept for the life of the process.
 
-    `checkpoint` is a folder of model files; without it they come from the hub's cache, or are
-    fetched. `precision` "any" is that of the loaded one. Raises `EngineError` if it is loaded
-    already for another device, checkpoint or precision: `unload` first.
+    `checkpoint` is a folder of model files; if it is empty, they come from the hub's cache or are
+    downloaded. `precision` "any" accepts a loaded model of either precision. Raises `EngineError`
+    if the engine is already loaded for another device, checkpoint or precision: `unload` first.
     """
-    return _get_or_load(engine, device, checkpoint, precision, convert=False)
+    return load(settle(pick_engine(engine), device, checkpoint, precision))
 
 
 def get_or_load_vc_model(engine: str = "auto", device: str = "auto", checkpoint: str = "") -> Any:
-    """The voice-conversion engine, likewise; Chatterbox' shares the speech engine's S3Gen."""
-    return _get_or_load(engine, device, checkpoint, "exact", convert=True)
+    """The conversion engine, likewise; Chatterbox shares S3Gen with its speech engine."""
+    return load(settle(pick_engine(engine, "convert"), device, checkpoint))
 
 
-def _get_or_load(
-    engine: str, device: str, checkpoint: str, precision: str, *, convert: bool
-) -> Any:
-    name = pick_engine(engine, convert=convert).name
-    place = pick_device(device, engine=name, convert=convert).name.removesuffix(":0")
-    key = f"{CONVERT}{name}" if convert else name
+def load(settled: Settled) -> Any:
+    """The engine of `settled`: loaded on first use and kept for the life of the process.
+
+    Raises `EngineError` if it is already loaded for another device, checkpoint or precision.
+    """
+    entry, precision = settled.engine.entry, settled.precision.name
     with _lock:
-        if precision == "any":
-            precision = _models[key][0][2] if key in _models else "exact"
-        precision = pick_precision(precision, place).name
-        where = (place, str(resolve_path(checkpoint)) if checkpoint else "", precision)
-        if key not in _models or (key in _idle and _models[key][0] != where):
-            _make_room()
-            engine_class = registry.entry(name, convert=convert).engine_class()
-            own = (
-                {"precision": precision}
-                if "precision" in getattr(engine_class, "takes", ())
-                else {}
-            )
-            _models[key] = (where, engine_class(device=place, checkpoint=checkpoint, **own))
-        held, model = _models[key]
+        if settled.any_precision and entry.key in _models:
+            precision = _models[entry.key][0][2]
+        where = (settled.device.name.removesuffix(":0"), settled.checkpoint_folder, precision)
+        if entry.key not in _models or (entry.key in _idle and _models[entry.key][0] != where):
+            if _idle:
+                _let_go(list(_idle))
+            options = {"precision": precision} if "precision" in entry.accepts else {}
+            engine_class = entry.engine_class()
+            model = engine_class(device=where[0], checkpoint=settled.checkpoint, **options)
+            _models[entry.key] = (where, model)
+        held, model = _models[entry.key]
         if held != where:
             raise EngineError(
-                f"engine '{name}' is loaded on {_told(held)}, not {_told(where)}; "
-                f"call unload('{key}') first"
+                f"engine '{entry.name}' is loaded on {_place_text(held)}, "
+                f"not {_place_text(where)}; call unload('{entry.key}') first"
             )
-        _idle.discard(key)
+        _idle.discard(entry.key)
         return model
 
 
 def relinquish() -> None:
-    """Say that nothing uses the models loaded so far: a warm kernel does, between two notebooks.
+    """Declare that nothing uses the models in memory; a warm kernel calls it between notebooks.
 
-    They stay, to be used again. Loading one that is not there, or on another device, lets go of
-    those not asked for since: a notebook finds room for its models, as in a kernel of its own.
+    The models stay, to be used again. The next load of another model, or on another device, lets
+    go of each model that nobody has loaded since: the notebook finds as much room as in a kernel
+    of its own.
     """
     with _lock:
         _idle.update(_models)
 
 
-def _make_room() -> None:
-    if _idle:
-        _let_go(list(_idle))
-
-
 def shared(key: Hashable, load: Callable[[], Any]) -> Any:
-    """A part that several models use, in memory once, and for as long as one of them is."""
+    """A part that several models share: `load` makes it once; it stays while a model uses it."""
     with _lock:
         part = _shared.get(key)
         if part is None:
@@ -190,25 +237,25 @@ def shared(key: Hashable, load: Callable[[], Any]) -> Any:
         return part
 
 
-def _told(where: _Place) -> str:
-    device, checkpoint, precision = where
-    told = f"{device} from {checkpoint}" if checkpoint else device
-    return told if precision == "exact" else f"{told}, {precision}"
+def _place_text(place: _Place) -> str:
+    device, checkpoint, precision = place
+    text = f"{device} from {checkpoint}" if checkpoint else device
+    return text if precision == "exact" else f"{text}, {precision}"
 
 
 def loaded() -> dict[str, str]:
-    """What is in memory: engine name → where."""
+    """The engines in memory: name → device, checkpoint and precision."""
     with _lock:
-        return {name: _told(where) for name, (where, _) in _models.items()}
+        return {name: _place_text(where) for name, (where, _) in _models.items()}
 
 
 def unload(name: str | None = None) -> list[str]:
-    """Let go of one model, or of all, and give the memory back. Returns the names let go.
+    """Let go of a model, or of all without a name, and give the memory back. Returns the names.
 
-    A name lets go of the engine that speaks and of the one that converts.
+    A name stands for the engine that speaks and for the engine that converts.
     """
     with _lock:
-        gone = [key for key in _models if name in (None, key, key.removeprefix(CONVERT))]
+        gone = [key for key in _models if name in (None, key, key.removeprefix("convert/"))]
         _let_go(gone)
     return gone
 
@@ -217,18 +264,23 @@ def _let_go(keys: list[str]) -> None:
     for key in keys:
         _models.pop(key, None)
         _idle.discard(key)
+    return_memory()
+    if sys.platform == "linux":
+        _return_heap()
+
+
+def return_memory() -> None:
+    """Give the memory of dropped tensors back to the GPU."""
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()
     if torch is not None and torch.backends.mps.is_available():
         torch.mps.empty_cache()
-    if sys.platform == "linux":
-        _return_heap()
 
 
 def _return_heap() -> None:
-    """glibc keeps freed memory for itself unless it is asked; other libraries give it back."""
+    """glibc keeps freed memory until it is asked for it; other C libraries give it back."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim:
         trim(0)

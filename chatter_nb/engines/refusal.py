@@ -1,7 +1,7 @@
-"""What an error says of letters and words that a voice cannot say: all of them, and the cure.
+"""The text of an error about letters and words that a voice cannot say, with the cure.
 
-The cure is a `replacements:` block, ready to be put among the parameters. A pathological text has
-more than anyone reads: what is shown is bounded, and the rest counted.
+The cure is a `replacements:` block, ready to be put among the parameters. An error shows a bounded
+number of letters and words, and counts the rest.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LONG_NUMBER = re.compile(r"\d(?:,?\d){19,}")
 
 
 def counted(items: Counter[str], shown: int = _LETTERS_SHOWN) -> str:
-    """ "你 (2 times), 好 and 3 more", the most frequent first."""
+    """The items, the most frequent first, as text: "你 (2 times), 好 and 3 more"."""
     parts = [
         shorten(item, 60) + (f" ({times:,} times)" if times > 1 else "")
         for item, times in items.most_common(shown)
@@ -30,7 +30,7 @@ def counted(items: Counter[str], shown: int = _LETTERS_SHOWN) -> str:
 
 
 def words_with(letters: Set[str], text: str) -> Counter[str]:
-    """The words that hold one of these letters, or whose lower case or parts do."""
+    """The words of `text` that hold one of `letters`, also after lower-casing and NFKD."""
     if not letters:
         return Counter()
     words = Counter(map(bare, text.split()))
@@ -38,7 +38,7 @@ def words_with(letters: Set[str], text: str) -> Counter[str]:
 
 
 def bare(word: str) -> str:
-    """A word without the marks around it, as `replacements` finds it in a text."""
+    """A word without the punctuation around it, as `replacements` looks for it in a text."""
     start, end = 0, len(word)
     while start < end and not _of_word(word[start]):
         start += 1
@@ -48,7 +48,7 @@ def bare(word: str) -> str:
 
 
 def replacements_block(words: Counter[str]) -> str:
-    """YAML that replaces the words, with a proposal where there is an obvious one."""
+    """YAML that replaces the words, with a proposal where there is an obvious replacement."""
     fitting = [(word, n) for word, n in words.most_common() if 0 < len(word) <= _WORD_CHARS]
     if not fitting:
         return ""
@@ -62,12 +62,12 @@ def replacements_block(words: Counter[str]) -> str:
 
 
 def with_block(problems: Iterable[str], words: Counter[str]) -> str:
-    """Sentences, a line each, and the block that cures them."""
+    """The problems, a line each, then the `replacements:` block for `words`."""
     return "\n".join(filter(None, [*problems, replacements_block(words)]))
 
 
 def _proposal(word: str) -> str:
-    """Digits one by one, a letter's name, ordinary letters for their variants; else nothing."""
+    """Separate digits, a letter's name, or ordinary letters for their variants; else empty."""
     if _LONG_NUMBER.search(word):
         return _LONG_NUMBER.sub(lambda number: " ".join(number[0].replace(",", "")), word)
     if len(word) == 1 and "LETTER " in (name := unicodedata.name(word, "")):

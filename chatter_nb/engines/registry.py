@@ -7,30 +7,36 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chatter_nb.base.errors import UnavailableError
+from chatter_nb.params.runs import ConvertParams, SpeakParams
+
+if TYPE_CHECKING:
+    from chatter_nb.params.base import RunKind
 
 
 def not_installed(missing: Sequence[str]) -> str:
-    """These modules as a sentence; empty for none."""
+    """A clause that says which modules are not installed; empty if `missing` is empty."""
     are = "is" if len(missing) == 1 else "are"
     return f"{', '.join(missing)} {are} not installed" if missing else ""
 
 
 @dataclass(frozen=True)
 class EngineEntry:
-    """A registered engine: where its class is, what must be importable for it, what it takes.
+    """A registered engine: its name, its class, the modules it `requires`, what it accepts.
 
-    `knobs` are the parameters of `base.KNOBS` that it accepts, each with the value that it has
-    unless told (None: the model's own); `options` the other parameters of engines. They stand here,
-    so that a form knows them before the engine is imported.
+    `knobs` maps a parameter that only some engines accept to the engine's default value (None: the
+    model has a default of its own). `options` are the other parameters of engines. Both stand here
+    because a form needs them before the engine is imported.
     """
 
+    name: str
     module: str
     class_name: str
     requires: tuple[str, ...]
     install: str
+    kind: RunKind = "speak"
     files: str = ""  # the model in `checkpoints.MODELS` whose files it needs
     needs_gpu: bool = False
     cpu_only: bool = False
@@ -39,23 +45,28 @@ class EngineEntry:
     options: tuple[str, ...] = ()
 
     @property
-    def takes(self) -> frozenset[str]:
-        """Every parameter of engines that it accepts."""
+    def key(self) -> str:
+        """Its name among loaded models, unique because `chatterbox` both speaks and converts."""
+        return f"convert/{self.name}" if self.kind == "convert" else self.name
+
+    @property
+    def accepts(self) -> frozenset[str]:
+        """The names of all engine parameters that it accepts."""
         return frozenset((*self.knobs, *self.options))
 
     def missing(self) -> list[str]:
         return [name for name in self.requires if find_spec(name) is None]
 
     def lacks(self) -> str:
-        """What is not installed, as a sentence; empty if nothing."""
+        """A clause that says which modules are not installed; empty if all are."""
         return not_installed(self.missing())
 
     def engine_class(self) -> Any:
-        """The class, not loaded as a model. Raises `UnavailableError` with the install command."""
+        """The engine's class, imported. Raises `UnavailableError` with the install command."""
         missing = self.missing()
         if missing:
             raise UnavailableError(f"{self.lacks()}; install with: {self.install}")
-        with warnings.catch_warnings():  # what other packages say of each other at import
+        with warnings.catch_warnings():  # of other packages about each other
             warnings.simplefilter("ignore")
             return getattr(import_module(self.module), self.class_name)
 
@@ -93,19 +104,23 @@ _SPEECH_OPTIONS = ("checkpoint", "rows", "precision", "engine_path")
 
 
 def _chatterbox(
+    name: str,
     class_name: str,
-    files: str,
     knobs: Mapping[str, float | None],
     *,
+    files: str = "",
     module: str = "speak",
+    kind: RunKind = "speak",
     options: tuple[str, ...] = _SPEECH_OPTIONS,
 ) -> EngineEntry:
     return EngineEntry(
+        name,
         f"chatter_nb.engines.chatterbox.{module}",
         class_name,
         ("torch", "torchaudio", "chatterbox"),
         INSTALL_CHATTERBOX,
-        files,
+        kind,
+        files or name,
         needs_gpu=True,
         packages=("chatterbox-tts",),
         knobs=knobs,
@@ -113,10 +128,15 @@ def _chatterbox(
     )
 
 
+def _by_name(*known: EngineEntry) -> dict[str, EngineEntry]:
+    return {entry.name: entry for entry in known}
+
+
 # In order of preference: `auto` takes the first whose needs are met.
-TTS_ENGINES: dict[str, EngineEntry] = {
-    "chatterbox": _chatterbox("ChatterboxEngine", "chatterbox", _ENGLISH),
-    "hibari": EngineEntry(
+TTS_ENGINES = _by_name(
+    _chatterbox("chatterbox", "ChatterboxEngine", _ENGLISH),
+    EngineEntry(
+        "hibari",
         "chatter_nb.engines.hibari",
         "HibariEngine",
         ("hibari",),
@@ -125,40 +145,52 @@ TTS_ENGINES: dict[str, EngineEntry] = {
         packages=("hibari-tts",),
         knobs={"speed": 1.0},
     ),
-    "chatterbox-multilingual": _chatterbox(
-        "MultilingualEngine", "chatterbox-multilingual", _ENGLISH | {"repetition_penalty": 2.0}
+    _chatterbox(
+        "chatterbox-multilingual", "MultilingualEngine", _ENGLISH | {"repetition_penalty": 2.0}
     ),
-    "chatterbox-turbo": _chatterbox("TurboEngine", "chatterbox-turbo", _TURBO),
-}
+    _chatterbox("chatterbox-turbo", "TurboEngine", _TURBO),
+)
 
-VC_ENGINES: dict[str, EngineEntry] = {
-    "chatterbox": _chatterbox(
+VC_ENGINES = _by_name(
+    _chatterbox(
+        "chatterbox",
         "ChatterboxConverter",
-        "chatterbox-vc",
         _DECODING,
+        files="chatterbox-vc",
         module="convert",
+        kind="convert",
         options=("checkpoint", "rows"),
     ),
-    "world": EngineEntry(
+    EngineEntry(
+        "world",
         "chatter_nb.engines.world",
         "WorldConverter",
         ("pyworld",),
         "pip install pyworld-prebuilt",
+        kind="convert",
         cpu_only=True,
         packages=("pyworld-prebuilt", "pyworld"),
     ),
-}
+)
+
+_ENTRIES = (*TTS_ENGINES.values(), *VC_ENGINES.values())
+_FIELDS = dict.fromkeys((*SpeakParams.model_fields, *ConvertParams.model_fields))
+# To add a knob, add a field to the parameters, None by default, and its name to the `knobs` of the
+# engines that accept it.
+KNOBS = tuple(name for name in _FIELDS if any(name in entry.knobs for entry in _ENTRIES))
+# The parameters that an engine may refuse.
+ENGINE_PARAMETERS = frozenset(name for entry in _ENTRIES for name in entry.accepts)
 
 
-def entries(*, convert: bool = False) -> dict[str, EngineEntry]:
+def entries(kind: RunKind = "speak") -> dict[str, EngineEntry]:
     """The engines that speak, or those that convert."""
-    return VC_ENGINES if convert else TTS_ENGINES
+    return VC_ENGINES if kind == "convert" else TTS_ENGINES
 
 
-def entry(name: str, *, convert: bool = False) -> EngineEntry:
+def entry(name: str, kind: RunKind = "speak") -> EngineEntry:
     """The registry's entry, or an `UnavailableError` that lists what there is."""
-    known = entries(convert=convert)
+    known = entries(kind)
     if name not in known:
-        doing = "converts" if convert else "speaks"
+        doing = "converts" if kind == "convert" else "speaks"
         raise UnavailableError(f"no engine '{name}' {doing}; there are: {', '.join(known)}")
     return known[name]

@@ -1,8 +1,8 @@
-"""Reference recordings: found by name, checked with figures, encoded once and kept.
+"""Reference recordings of voices: found by name, measured and checked.
 
-A library is a folder of recordings, each a voice by the name of its file. What a model makes of a
+A library is a folder of recordings; a file's name is the voice's name. A model's encoding of a
 recording (its conditionals) is kept under the outputs root, by model and content. Not here: how a
-model encodes one.
+model encodes a recording.
 """
 
 from __future__ import annotations
@@ -21,26 +21,23 @@ import numpy as np
 from filelock import FileLock
 
 from chatter_nb.audio.containers import way_out
-from chatter_nb.audio.reading import Heard, Signal, mix_notes, peak, read_recording
+from chatter_nb.audio.reading import MonoRecording, Signal, mix_notes, peak, read_recording
 from chatter_nb.base.errors import InputError, ParamError
+from chatter_nb.base.formats import RECORDING_SUFFIXES
 from chatter_nb.base.project import resolve_path
 
-SUFFIXES = (  # of recordings; what libsndfile reads
-    *(".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".aifc"),
-    *(".au", ".caf", ".w64", ".rf64"),
-)
 FOLDER = "voices"
 CACHE = ".voices"
 _NAMING = ".naming.lock"
 
-MIN_S = 3.0  # upstream takes less, and says it badly: its prompts were 6 to 10 s
-HEARD_S = 6.0  # of a recording, by the model that hears least of it: Chatterbox' T3
-QUIET_DB = -40.0  # RMS of the loud half; below, the room's noise becomes part of the voice
+MIN_S = 3.0  # upstream takes shorter recordings, but was made with prompts of 6 to 10 s
+HEARD_S = 6.0  # what Chatterbox' T3 hears of a recording, the least of all models
+QUIET_DB = -40.0  # RMS of the loud half; below it the room's noise becomes part of the voice
 SILENT_PEAK_DB = -60.0
 CLIPPED_SHARE = 1e-3  # of samples at full scale: louder than a click or two
 SILENT_SHARE = 0.6
-# Between the loud and the quiet tenth of the frames. Speech has 40 dB, 15 in noise 10 dB below it,
-# 6 in noise as loud; noise alone 1, a hum less.
+# Level between the loud and the quiet tenth of the frames. Speech has 40 dB, in noise 10 dB below
+# it 15 dB, in noise as loud as itself 6 dB; noise alone has 1 dB, a hum less.
 STEADY_DB = 6.0
 _FRAME_S = 0.02
 _SPEECH_FLOOR_DB = -40.0  # below the recording's peak
@@ -48,7 +45,7 @@ _SPEECH_FLOOR_DB = -40.0  # below the recording's peak
 
 @dataclass(frozen=True)
 class Recording:
-    """A checked recording: mono, at its own rate. `notes` tell what is doubtful about it."""
+    """A checked recording: mono, at its own sample rate. `notes` say what is doubtful about it."""
 
     name: str
     path: Path
@@ -57,26 +54,22 @@ class Recording:
     sample_rate: int
     notes: tuple[str, ...] = ()
 
-    @property
-    def duration_s(self) -> float:
-        return len(self.signal) / self.sample_rate
-
 
 @dataclass(frozen=True)
 class Library:
-    """Voices by name in `folder`; what models made of them under `cache`."""
+    """The voices in `folder`, by name; the models' encodings of them are in `cache`."""
 
     folder: Path
     cache: Path
 
     def names(self) -> list[str]:
-        """The voices there are."""
+        """The names of the voices."""
         return sorted({path.stem for path in self.files()})
 
     def find(self, voice: str) -> Path:
-        """A voice's file: by name in the library, else the file of that path.
+        """A voice's file: the file of that name in the library, else the file at that path.
 
-        Raises `ParamError` that lists the names there are.
+        Raises `ParamError` that lists the names of the library.
         """
         named = [path for path in self.files() if voice in (path.stem, path.name)]
         if len(named) > 1:
@@ -87,7 +80,7 @@ class Library:
         path = resolve_path(voice)
         if path.is_file():
             return path
-        unread = [path for path in self._there() if voice in (path.stem, path.name)]
+        unread = [path for path in self._all_files() if voice in (path.stem, path.name)]
         if unread and (cure := way_out(unread[0])):
             raise ParamError(f"voice '{voice}' is {unread[0]}: {cure}")
         near = difflib.get_close_matches(voice, self.names(), n=1)
@@ -99,7 +92,7 @@ class Library:
         )
 
     def recording(self, voice: str, *, min_s: float = MIN_S, heard_s: float = HEARD_S) -> Recording:
-        """Find, read and check a voice's recording; see `check_recording`."""
+        """Find, read and check the recording of a voice; see `check_recording`."""
         path = self.find(voice)
         heard, notes = read_checked(path, where=f"voice {path.name}", min_s=min_s, heard_s=heard_s)
         key = content_hash(path, channel=heard.channel)
@@ -107,21 +100,21 @@ class Library:
 
     @contextmanager
     def naming(self) -> Iterator[None]:
-        """Hold the names alone, among all processes, from asking for a free one to taking it."""
+        """A lock among all processes: hold it from the search for a free name to its use."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / _NAMING):
             yield
 
     def files(self) -> list[Path]:
-        """The recordings there are, by name."""
-        return [path for path in self._there() if path.suffix.lower() in SUFFIXES]
+        """The recordings that can be read, sorted by name."""
+        return [path for path in self._all_files() if path.suffix.lower() in RECORDING_SUFFIXES]
 
     def unread(self) -> list[Path]:
-        """The recordings there are in formats that are not read here."""
-        others = (path for path in self._there() if path.suffix.lower() not in SUFFIXES)
-        return [path for path in others if way_out(path)]
+        """The recordings in formats that cannot be read here."""
+        others = set(self._all_files()) - set(self.files())
+        return sorted(path for path in others if way_out(path))
 
-    def _there(self) -> list[Path]:
+    def _all_files(self) -> list[Path]:
         if not self.folder.is_dir():
             return []
         seen = (path for path in self.folder.iterdir() if not path.name.startswith("."))
@@ -130,7 +123,7 @@ class Library:
 
 @dataclass(frozen=True)
 class Surveyed:
-    """A voice of a library as a list shows it; `figures` is None where `problem` says why."""
+    """A voice of a library in a list; `figures` is None if `problem` says why it cannot be used."""
 
     name: str
     path: Path
@@ -172,9 +165,8 @@ def _surveyed(path: Path, name: str) -> Surveyed:
 
 def read_checked(
     path: Path, *, where: str, min_s: float = MIN_S, heard_s: float = HEARD_S
-) -> tuple[Heard, list[str]]:
-    """Read a recording that is to be a voice, and what is doubtful about it; see
-    `check_recording`."""
+) -> tuple[MonoRecording, list[str]]:
+    """Read and check a recording of a voice. Returns it and notes; see `check_recording`."""
     heard = read_recording(path)
     notes = check_recording(
         heard.signal, heard.sample_rate, where=where, min_s=min_s, heard_s=heard_s
@@ -183,7 +175,7 @@ def read_checked(
 
 
 def content_hash(path: Path, *, channel: int | None = None) -> str:
-    """A file's identity, whatever its name; with the one channel that is taken, if there is one."""
+    """A hash of a file's content, not its name, and of the `channel` if only it is used."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     return digest if channel is None else f"{digest}-channel{channel + 1}"
@@ -191,10 +183,11 @@ def content_hash(path: Path, *, channel: int | None = None) -> str:
 
 @dataclass(frozen=True)
 class Figures:
-    """What a recording measures: its duration, and of what a model hears of it all else.
+    """Measurements of a recording: duration and peak of all of it, the rest of what a model hears.
 
-    `rms_db` is that of its louder half, in dB of full scale; `spread_db` lies between the loud and
-    the quiet tenth of its frames. `silent_share` is of frames 40 dB below the whole's peak.
+    `rms_db` is the level of the louder half of the frames, in dB of full scale. `spread_db` is the
+    level between the loud and the quiet tenth of the frames. `silent_share` counts frames 40 dB
+    below the peak.
     """
 
     duration_s: float
@@ -206,7 +199,7 @@ class Figures:
 
 
 def measure(signal: Signal, sample_rate: int, *, heard_s: float = HEARD_S) -> Figures:
-    """Duration and peak of a mono recording; level, clipping, silence of its first `heard_s`."""
+    """Measure a mono recording; level, clipping and silence are of its first `heard_s` seconds."""
     top = peak(signal)
     heard = signal[: math.ceil(min(heard_s * sample_rate, len(signal)))]
     frame = max(1, round(_FRAME_S * sample_rate))
@@ -232,38 +225,38 @@ def check_recording(
     min_s: float = MIN_S,
     heard_s: float = HEARD_S,
 ) -> list[str]:
-    """Refuse what cannot serve as a voice (`InputError`); return notes on what will sound worse.
+    """Raise `InputError` for a recording that cannot serve as a voice: silent, or under `min_s`.
 
-    Refused: shorter than `min_s`, or silent. Noted: quiet, clipped, mostly silence, or noise only,
-    in the first `heard_s`, which are what a model hears.
+    Returns notes on what will sound worse: a recording that is quiet, clipped, mostly silence or
+    only noise in its first `heard_s` seconds, which a model hears.
     """
-    found = measure(signal, sample_rate, heard_s=heard_s)
-    if found.peak_db < SILENT_PEAK_DB:
+    figures = measure(signal, sample_rate, heard_s=heard_s)
+    if figures.peak_db < SILENT_PEAK_DB:
         raise InputError(
-            f"{where}: silent (its peak is {found.peak_db:.0f} dB): record it again, louder"
+            f"{where}: silent (its peak is {figures.peak_db:.0f} dB): record it again, louder"
         )
-    if found.duration_s < min_s:
+    if figures.duration_s < min_s:
         # Turbo takes 5 s and a sample.
         needed = f"at least {min_s:g}" if min_s == int(min_s) else f"more than {int(min_s)}"
         raise InputError(
-            f"{where}: {found.duration_s:.2f} s long; {needed} s are needed, "
+            f"{where}: {figures.duration_s:.2f} s long; {needed} s are needed, "
             "and 6 to 15 s of one person speaking are best"
         )
-    is_longer = found.duration_s > heard_s
+    is_longer = figures.duration_s > heard_s
     part = f"the first {heard_s:g} s, which the model hears," if is_longer else "it"
-    return [f"{where}: {doubt}" for doubt in _doubts(found, part, is_longer)]
+    return [f"{where}: {doubt}" for doubt in _doubts(figures, part, is_longer)]
 
 
-def _doubts(found: Figures, part: str, is_longer: bool) -> Iterator[str]:
+def _doubts(figures: Figures, part: str, is_longer: bool) -> Iterator[str]:
     cure = ": cut off what is before the speech" if is_longer else ""
-    if found.silent_share > SILENT_SHARE:
-        yield f"{found.silent_share:.0%} of {part} is silence{cure}"
-    elif found.spread_db < STEADY_DB:
+    if figures.silent_share > SILENT_SHARE:
+        yield f"{figures.silent_share:.0%} of {part} is silence{cure}"
+    elif figures.spread_db < STEADY_DB:
         yield f"nothing in {part} rises above a steady noise: no speech is heard{cure}"
-    elif found.rms_db < QUIET_DB:
-        yield f"quiet ({found.rms_db:.0f} dB): its noise becomes part of the voice"
-    if found.clipped_share > CLIPPED_SHARE:
-        yield f"clipped ({found.clipped_share:.1%} of samples at full scale)"
+    elif figures.rms_db < QUIET_DB:
+        yield f"quiet ({figures.rms_db:.0f} dB): its noise becomes part of the voice"
+    if figures.clipped_share > CLIPPED_SHARE:
+        yield f"clipped ({figures.clipped_share:.1%} of samples at full scale)"
 
 
 def _db(amplitude: float) -> float:

@@ -1,7 +1,7 @@
-"""PerTh's watermark, which all that Chatterbox makes carries, as upstream's does.
+"""PerTh's watermark: all audio of Chatterbox carries it, as upstream's audio does.
 
-It is laid on blocks of at most a minute, on their way to the file, rather than on each chunk:
-fewer calls, and short chunks carry it as well as long ones. There is no switch.
+Blocks of at most a minute are marked on their way to the file, rather than each chunk: PerTh is
+called less often, and short chunks carry the mark as well as long ones. There is no switch.
 """
 
 from __future__ import annotations
@@ -33,35 +33,29 @@ def load_perth(device: str = "cpu") -> Any:
     return models.shared(("perth", place), lambda: _load(place))
 
 
-def _load(device: str) -> Any:
+def _load(device: str) -> _Marker:
+    # PerTh prints which weights it loaded, and pkg_resources warns at each import.
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")  # of pkg_resources, at each import
-        return _perth(device)
+        warnings.simplefilter("ignore")
+        import perth
 
-
-def _perth(device: str) -> Any:
-    """PerTh prints which weights it loaded: stdout is for our own output."""
-    import perth
-
-    if perth.PerthImplicitWatermarker is None:  # it swallowed an ImportError of pkg_resources
-        raise UnavailableError(f"PerTh, the watermark, cannot load: {CURE}")
-    return _Marker(perth.PerthImplicitWatermarker(device=device))
+        if perth.PerthImplicitWatermarker is None:  # it swallowed an ImportError of pkg_resources
+            raise UnavailableError(f"PerTh, the watermark, cannot load: {CURE}")
+        return _Marker(perth.PerthImplicitWatermarker(device=device))
 
 
 class _Marker:
-    """PerTh's own, without the graph that training would need. A GPU that is full lets the CPU do
-    it.
-    """
+    """Calls PerTh without the graph that training needs; on the CPU where the GPU is full."""
 
-    def __init__(self, own: Any) -> None:
-        self._own = own
+    def __init__(self, marker: Any) -> None:
+        self._marker = marker
 
     def apply_watermark(self, signal: Signal, sample_rate: int) -> Signal:
         import torch
 
         try:
             with torch.inference_mode():
-                return self._own.apply_watermark(signal, sample_rate=sample_rate)
+                return self._marker.apply_watermark(signal, sample_rate=sample_rate)
         except torch.OutOfMemoryError:
             pass  # the error is gone before the next try, and with it what it held
         return load_perth("cpu").apply_watermark(signal, sample_rate=sample_rate)
@@ -70,13 +64,13 @@ class _Marker:
         import torch
 
         with torch.inference_mode():
-            return self._own.get_watermark(signal, sample_rate=sample_rate, round=round)
+            return self._marker.get_watermark(signal, sample_rate=sample_rate, round=round)
 
 
 def mark(signal: Signal, sample_rate: int, *, perth: Any = None) -> Signal:
-    """The signal with a watermark, as long as it was; silence stays as it is.
+    """The signal with a watermark, of the same length; silence is returned unchanged.
 
-    PerTh shortens what it is given to a multiple of its hop: it gets zeros at the end for that.
+    PerTh cuts a signal to a multiple of its hop, so zeros are added at the end before the call.
     """
     if peak(signal) < _SILENT_PEAK:
         return signal
@@ -88,10 +82,10 @@ def mark(signal: Signal, sample_rate: int, *, perth: Any = None) -> Signal:
 
 
 class Watermark:
-    """Between a joiner and a file: marks what passes, block by block, in flat memory.
+    """Stands between a joiner and a file: marks audio block by block, in flat memory.
 
-    `chunk_end` says that what has been written ends a chunk: blocks end there if they can. With
-    `at_once` every chunk is a block, as soon as it is here: somebody is listening.
+    Call `chunk_end` after the last samples of a chunk: blocks end there if possible. With
+    `at_once` every chunk is a block and is passed on at once, because somebody is listening.
     """
 
     def __init__(
@@ -114,7 +108,7 @@ class Watermark:
         self._ends: list[int] = []  # of chunks, in samples from the first that waits
 
     def write(self, block: Signal) -> None:
-        """Take samples; pass on a block when it, and what it is cut from, are here."""
+        """Take samples; pass on a block once it and the context after it are complete."""
         self._blocks.append(block)
         self._waiting += len(block)
         while self._waiting > self._longest + self._context:

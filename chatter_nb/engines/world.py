@@ -1,8 +1,8 @@
 """The embedded conversion: WORLD, a vocoder that takes speech apart into pitch, timbre and breath.
 
-It moves a source's pitch and broad timbre towards those of a target, on any CPU and much faster
-than real time. It is not a clone: accent, intonation and the detail of a voice stay the source's,
-and the vocoder's own buzz is added.
+It moves a source's pitch and broad timbre towards the target's, on any CPU and much faster than
+real time. It is not a clone: accent, intonation and the detail of a voice stay the source's, and
+the vocoder adds a buzz.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from chatter_nb.engines.registry import VC_ENGINES
 if TYPE_CHECKING:
     from chatter_nb.engines.voices import Library
 
-REVISION = 1  # of how windows are made here: a change of it makes kept ones anew
+REVISION = 1  # of how windows are made here: with another revision, kept windows are made anew
 FRAME_MS = 5.0
 FFT_SIZE = 1024  # the least that resolves WORLD's lowest pitch, 71 Hz, at this rate
 BIN_HZ = RATE_HZ / FFT_SIZE
 
-CONTEXT_SAMPLES = RATE_HZ // 2  # heard beyond that, so that the pitch track has settled
+CONTEXT_SAMPLES = RATE_HZ // 2  # analysed on both sides of a window, so that the pitch settles
 
 SOURCE_S, SOURCE_EXCERPTS = 60, 12
 TARGET_S, TARGET_EXCERPTS = 30, 1
@@ -42,7 +42,7 @@ MAX_PITCH_SHIFT = 1.25 * np.log(2)  # in log f0: 1.25 octaves, from a low voice 
 PITCH_RANGE_RATIO = (0.5, 2.0)
 WARPS = np.exp(np.linspace(np.log(0.85), np.log(1.18), 34))  # vocal tracts differ by as much
 WARP_BAND_HZ = (200.0, 5000.0)  # the formants; below lies the pitch, above the consonants
-WARP_COST_DB = 1.0  # for a warp by a factor e: between warps that fit alike, the lesser
+WARP_COST_DB = 1.0  # for a warp by a factor e: of warps that fit alike, the smaller wins
 SMOOTH_HZ = 600.0  # broader than a formant: tone colour, not vowels
 MAX_COLOUR_DB = 9.0
 
@@ -51,9 +51,9 @@ _DB = 10 / np.log(10)  # log power to dB
 
 @dataclass(frozen=True)
 class Profile:
-    """What a speaker measures: mean and spread of log f0 (f0 in Hz), mean log power spectrum.
+    """Measurements of a speaker: mean and spread of log f0 (f0 in Hz), mean log power spectrum.
 
-    `voiced` counts the frames it was measured on; with 0, the figures mean nothing.
+    `voiced` counts the measured frames; if it is 0, the other figures mean nothing.
     """
 
     voiced: int
@@ -63,12 +63,12 @@ class Profile:
 
 
 class WorldConverter:
-    """`ConvertEngine` over `pyworld`. Nothing is drawn by chance: a seed changes nothing."""
+    """`ConvertEngine` over `pyworld`. It draws no random numbers: a seed changes nothing."""
 
     name = "world"
     sample_rate = RATE_HZ
     source_rate = RATE_HZ
-    takes = VC_ENGINES[name].takes
+    accepts = VC_ENGINES[name].accepts
     device = "cpu"
     precision = "exact"
     watermarked = False
@@ -81,7 +81,7 @@ class WorldConverter:
         self.version = f"{_pyworld_version()}+r{REVISION}"
 
     def prepare_voice(self, voice: str, library: Library) -> Voice:
-        """Measure a target recording; a second is enough, 10 s are better."""
+        """Measure a target recording; a second is enough, ten are better."""
         if not voice:
             raise ParamError(
                 "engine 'world' has no voice of its own: it needs a target recording, "
@@ -103,37 +103,37 @@ class WorldConverter:
     def begin(
         self, source: Signal, voice: Voice, *, seed: int, knobs: Mapping[str, float | int]
     ) -> WorldConversion:
-        own = measure(_excerpts(source, SOURCE_S, SOURCE_EXCERPTS))
-        return WorldConversion(source, self.steps(len(source)), Change.between(own, voice.data))
+        speaker = measure(_excerpts(source, SOURCE_S, SOURCE_EXCERPTS))
+        return WorldConversion(source, self.steps(len(source)), Change.between(speaker, voice.data))
 
 
 @dataclass(frozen=True)
 class Change:
-    """What is done to every frame of a recording, whichever window it is in.
+    """The change of every frame of a recording, the same in all windows.
 
-    log f0 becomes `centre + stretch * (log f0 - own_centre)`; the spectrum is stretched along
+    log f0 becomes `centre + stretch * (log f0 - source_centre)`; the spectrum is stretched along
     frequency by `warp` and multiplied by `exp(colour)`, its power kept.
     """
 
-    own_centre: float
+    source_centre: float
     centre: float
     stretch: float
     warp: float
     colour: np.ndarray
 
     @classmethod
-    def between(cls, own: Profile, target: Profile) -> Change:
-        """From one speaker to another, within bounds; a source without voice stays as it is."""
-        if not own.voiced:
+    def between(cls, speaker: Profile, target: Profile) -> Change:
+        """The change from `speaker` to `target`, within bounds; none for a source without voice."""
+        if not speaker.voiced:
             return cls(0.0, 0.0, 1.0, 1.0, np.zeros(FFT_SIZE // 2 + 1))
-        shift = np.clip(target.log_f0_mean - own.log_f0_mean, -MAX_PITCH_SHIFT, MAX_PITCH_SHIFT)
-        stretch = np.clip(target.log_f0_std / max(own.log_f0_std, 1e-3), *PITCH_RANGE_RATIO)
-        warp = _likeliest_warp(own.envelope, target.envelope)
-        colour = _smooth(target.envelope - _stretch(own.envelope, warp))
+        shift = np.clip(target.log_f0_mean - speaker.log_f0_mean, -MAX_PITCH_SHIFT, MAX_PITCH_SHIFT)
+        stretch = np.clip(target.log_f0_std / max(speaker.log_f0_std, 1e-3), *PITCH_RANGE_RATIO)
+        warp = _likeliest_warp(speaker.envelope, target.envelope)
+        colour = _smooth(target.envelope - _stretch(speaker.envelope, warp))
         bound = MAX_COLOUR_DB / _DB
         return cls(
-            own.log_f0_mean,
-            own.log_f0_mean + float(shift),
+            speaker.log_f0_mean,
+            speaker.log_f0_mean + float(shift),
             float(stretch),
             warp,
             np.clip(colour - np.mean(colour), -bound, bound),
@@ -143,19 +143,19 @@ class Change:
         """f0 in Hz, 0 where unvoiced, shape (frames,)."""
         moved = np.zeros_like(f0)
         voiced = f0 > 0
-        log_f0 = self.centre + self.stretch * (np.log(f0[voiced]) - self.own_centre)
+        log_f0 = self.centre + self.stretch * (np.log(f0[voiced]) - self.source_centre)
         moved[voiced] = np.clip(np.exp(log_f0), *PITCH_HZ)
         return moved
 
     def spectrum(self, power: np.ndarray) -> np.ndarray:
-        """Power spectra, shape (frames, bins), each as strong as before."""
+        """Power spectra, shape (frames, bins); each keeps its total power."""
         changed = np.exp(_stretch(np.log(power), self.warp) + self.colour)
         changed *= power.sum(axis=1, keepdims=True) / changed.sum(axis=1, keepdims=True)
         return changed
 
 
 class WorldConversion:
-    """A source on its way to a target. Windows are made alone, each from its own stretch."""
+    """`Conversion` of a source. Each window is made alone, from its own part of the source."""
 
     def __init__(self, source: Signal, steps: int, change: Change) -> None:
         self.steps = steps
@@ -163,7 +163,7 @@ class WorldConversion:
         self._change = change
 
     def shape(self, window: Window) -> int:
-        """Its own: windows are made one by one."""
+        """Every window has a shape of its own: windows are made separately."""
         return window.index
 
     def convert(self, windows: Sequence[Window]) -> list[Signal]:
@@ -173,9 +173,9 @@ class WorldConversion:
     def _converted(self, window: Window) -> Signal:
         start, end = window.start * STEP_SAMPLES, window.end * STEP_SAMPLES
         heard = _slice(self._source, start - CONTEXT_SAMPLES, end + CONTEXT_SAMPLES)
-        made = self._resynthesise(heard.astype(np.float64))
+        converted = self._resynthesise(heard.astype(np.float64))
         first = CONTEXT_SAMPLES - MARGIN_SAMPLES
-        return made[first : first + end - start + 2 * MARGIN_SAMPLES].astype(np.float32)
+        return converted[first : first + end - start + 2 * MARGIN_SAMPLES].astype(np.float32)
 
     def joiner(self, write: Callable[[Signal], object]) -> AlignedJoiner:
         return AlignedJoiner(write)
@@ -235,7 +235,7 @@ def _slice(signal: Signal, start: int, end: int) -> Signal:
 
 
 def _stretch(spectrum: np.ndarray, warp: float) -> np.ndarray:
-    """What was at bin k comes to bin k * warp; shape (..., bins). The top bin goes on."""
+    """Move bin k to bin k * warp; shape (..., bins). The top bin fills bins beyond it."""
     bins = spectrum.shape[-1]
     place = np.minimum(np.arange(bins) / warp, bins - 1)
     below = np.minimum(place.astype(int), bins - 2)
@@ -251,13 +251,16 @@ def _smooth(spectrum: np.ndarray) -> np.ndarray:
     return np.convolve(np.pad(spectrum, half, mode="edge"), kernel / kernel.sum(), mode="valid")
 
 
-def _likeliest_warp(own: np.ndarray, target: np.ndarray) -> float:
-    """The warp that makes one mean log spectrum most like another, tilt and level aside."""
+def _likeliest_warp(speaker: np.ndarray, target: np.ndarray) -> float:
+    """The warp that makes the speaker's mean log spectrum most like the target's.
+
+    Tilt and level do not count.
+    """
     band = slice(*(round(hz / BIN_HZ) for hz in WARP_BAND_HZ))
     position = np.linspace(-1, 1, band.stop - band.start)
 
     def unlikeness(warp: float) -> float:
-        difference = (_stretch(own, warp) - target)[band]
+        difference = (_stretch(speaker, warp) - target)[band]
         difference = difference - np.polyval(np.polyfit(position, difference, 1), position)
         return float(np.std(difference)) * _DB + WARP_COST_DB * abs(float(np.log(warp)))
 

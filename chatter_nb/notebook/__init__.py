@@ -1,4 +1,4 @@
-"""What a person sees in a cell or on a page: players, plots, forms, gallery, comparison."""
+"""Output for people, in a notebook or on a page: players, plots, forms, gallery, comparison."""
 
 import lazy_loader
 

@@ -1,50 +1,64 @@
-"""Players for notebooks and forms: an audio element below a waveform that marks the seams.
+"""HTML for notebooks and forms: tables, and players with a waveform that marks the seams.
 
 JupyterLab drops scripts and styles from notebooks that it does not trust, and widgets never run a
-`<script>`. What must work is therefore an `<img>` and an `<audio>`; `pages/player.js`, the image's
-`onload`, adds the playhead, clicks, keys and chunk numbers where it may run.
+`<script>`. A player is therefore an `<img>` and an `<audio>`, which always work. The image's
+`onload` is `assets/player.js`: it adds the playhead, clicks, keys and chunk numbers if it may run.
 """
 
 from __future__ import annotations
 
 import base64
 import html
+import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib import resources
+from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import numpy as np
+import soundfile
 
-from chatter_nb.notebook.gallery.peaks import FULL_SCALE, HEIGHT, Peaks, outline
+from chatter_nb.audio.reading import Signal
 
-# Embedded audio makes a notebook heavy and slow to save; beyond this it is linked instead.
+if TYPE_CHECKING:
+    from IPython.display import HTML
+
+# Embedded audio makes a notebook large and slow to save; audio beyond this limit is linked.
 EMBED_LIMIT_BYTES = 10_000_000
-WAVE_BINS = 600  # a stretch every two pixels of a wide notebook; some 5 kB a player
-MAX_TOLD = 400  # beyond so many chunks their texts are left to the table: they would weigh 100 kB
-MAX_TEXT = 160  # characters of a chunk's text, in a line below the waveform
+WAVE_BINS = 600  # a stretch for two pixels of a wide notebook; about 5 kB a player
+FULL_SCALE = 127  # peaks are whole numbers: half the bytes of decimals, finer than a pixel
+HEIGHT = 48  # of a drawn waveform, in units of its SVG
+QUIETEST = 0.05 * FULL_SCALE  # a lower peak is drawn at this scale: silence stays flat
+MAX_TEXTS = 400  # a player of more chunks holds no texts, which would need 100 kB
+MAX_TEXT = 160  # characters of a chunk's text, in the line below the waveform
 
-_MIME = {
-    ".wav": "audio/wav",
-    ".flac": "audio/flac",
-    ".mp3": "audio/mpeg",
-    ".opus": "audio/ogg",
-    ".ogg": "audio/ogg",
-    ".m4a": "audio/mp4",
-    ".aif": "audio/aiff",
-    ".aiff": "audio/aiff",
-}
 _AUDIO = "<audio controls"
-_UNQUOTED = " =:/,;()-"  # what an address may hold as it is, so that a waveform stays small
+_UNQUOTED = " =:/,;()-"  # an address may hold these characters unquoted: a shorter waveform
 _WAVE, _SEAM = "#6f97c4", "#d1602b"  # mid tones: they read on white and on black
 
 
 @dataclass(frozen=True)
+class Peaks:
+    """Lowest and highest sample of each stretch, ±127 at full scale; both of the same length."""
+
+    low: tuple[int, ...]
+    high: tuple[int, ...]
+
+    @property
+    def loudest(self) -> int:
+        """The largest distance from 0, 0 to 127; 0 without any stretch."""
+        return max((abs(level) for level in (*self.low, *self.high)), default=0)
+
+
+@dataclass(frozen=True)
 class Mark:
-    """A chunk or window of what is played, in seconds of it."""
+    """A chunk or window of the audio; `start_s` and `end_s` count from the start of the player."""
 
     start_s: float
     end_s: float
@@ -54,7 +68,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Picture:
-    """What a player's waveform is drawn from. `from_s` is where it begins in the audio's file."""
+    """The data of a player's waveform. `from_s` is the place in the file where it begins."""
 
     seconds: float
     peaks: Peaks
@@ -64,32 +78,62 @@ class Picture:
     noun: str = "chunk"
 
 
-def audio_player(urls: Sequence[str], kind: str, label: str, *, told: bool = True) -> str:
-    """A plain player of MIME type `kind`, that tries its addresses in turn; `told` below it."""
-    below = f"<br><small>{html.escape(label)}</small>" if told else ""
+def page(*parts: str) -> HTML:
+    """Join parts of HTML to an object that a notebook displays.
+
+    IPython is imported only here: commands, which display nothing, start faster without it.
+    """
+    from IPython.display import HTML
+
+    return HTML("".join(parts))
+
+
+def note(text: str) -> HTML:
+    """Return a paragraph of plain text as a page."""
+    return page(f"<p>{html.escape(text)}</p>")
+
+
+def table(names: Sequence[str], rows: Iterable[Sequence[str] | str], *, head: str = "td") -> str:
+    """Return the HTML of a table, aligned to the left. A row is its cells' HTML, or its own HTML.
+
+    `head` is the tag of a row's first cell.
+    """
+    heading = f"<thead>{_table_row(map(html.escape, names), 'th', 'th')}</thead>" if names else ""
+    body = [row if isinstance(row, str) else _table_row(row, head, "td") for row in rows]
+    return f"<table>{heading}<tbody>{''.join(body)}</tbody></table>"
+
+
+def audio_player(urls: Sequence[str], kind: str, label: str, *, labelled: bool = True) -> str:
+    """Return a player of MIME type `kind` that tries its addresses in turn.
+
+    `labelled`: also show the label below the player.
+    """
+    below = f"<br><small>{html.escape(label)}</small>" if labelled else ""
     return f"<div>{_audio(urls, kind, label)}{below}</div>"
 
 
 def waveform_player(
     urls: Sequence[str], kind: str, label: str, picture: Picture, *, links: str = ""
 ) -> str:
-    """A player with its waveform; `links` is HTML that follows the label."""
-    told = html.escape(label)
+    """Return a player with its waveform; `links` is HTML that follows the label."""
+    data = html.escape(_player_data(picture, label))
     return (
-        f'<div data-player="{html.escape(_told(picture, label))}" style="width:100%;max-width:60em;'
-        'margin:0 0 0.8em 0">'
+        f'<div data-player="{data}" style="width:100%;max-width:60em;margin:0 0 0.8em 0">'
         f'<div style="position:relative">{_image(picture, label)}</div>'
-        f"{_audio(urls, kind, label)}<br><small>{told}{links}</small></div>"
+        f"{_audio(urls, kind, label)}<br><small>{html.escape(label)}{links}</small></div>"
     )
 
 
 def playing(player: str) -> str:
-    """The same player, but its first sound starts by itself: a person has just asked for it."""
+    """Return the player with `autoplay`: a person has just asked for its audio."""
     return player.replace(_AUDIO, f"{_AUDIO} autoplay", 1)
 
 
 def download_links(paths: Sequence[Path], start: Path, *, embedded: Path | None = None) -> str:
-    """A link a file, from the folder `start`; one that is embedded is taken from its player."""
+    """Return a link to each file, seen from the folder `start`.
+
+    The link to the file `embedded` takes the audio out of its player.
+    """
     return "".join(
         f' · <a href="{html.escape(link_from(path, start))}" download="{html.escape(path.name)}"'
         f"{' data-embedded' if path == embedded else ''} "
@@ -100,29 +144,76 @@ def download_links(paths: Sequence[Path], start: Path, *, embedded: Path | None 
 
 
 def peaks_of(low: np.ndarray, high: np.ndarray) -> Peaks:
-    """Peaks from the extremes of each stretch, full scale 1; anything beyond is cut there."""
-    levels = [np.rint(np.clip(np.nan_to_num(e), -1, 1) * FULL_SCALE) for e in (low, high)]
-    return Peaks(*(tuple(int(level) for level in each) for each in levels))
+    """Return peaks from the lowest and highest sample of each stretch; both of shape (bins,).
+
+    Full scale is 1; larger values are clipped, NaN counts as 0.
+    """
+    return Peaks(_levels(low), _levels(high))
 
 
-def mime_of(path: Path) -> str:
-    """The type that a browser is told, by the file's name."""
-    return _MIME.get(path.suffix.lower(), "application/octet-stream")
+def outline(peaks: Peaks, *, full: float) -> str:
+    """Return an SVG path around the signal; a peak of `full` is half of `HEIGHT`.
+
+    The path runs along the top and back along the bottom, a unit for each stretch. Relative whole
+    numbers keep it at about a kilobyte.
+    """
+    if len(peaks.low) < 2:
+        return ""
+    scale = (HEIGHT / 2 - 1) / max(full, QUIETEST)
+    top = [round(HEIGHT / 2 - max(0, high) * scale) for high in peaks.high]
+    bottom = [
+        round(HEIGHT / 2 - min(0, low) * scale) + 1 for low in peaks.low
+    ]  # + 1: silence is a thin line
+    forth, back = _line(top, 1), _line(bottom[::-1], -1)
+    return f"M0 {top[0]}l{forth}v{bottom[-1] - top[-1]}l{back}z"
+
+
+def asset(name: str) -> str:
+    """Return the text of a file of `assets/`: a script, a style or a template."""
+    return (
+        resources.files("chatter_nb.notebook").joinpath("assets", name).read_text(encoding="utf-8")
+    )
 
 
 def data_url(content: bytes, kind: str) -> str:
-    """The content itself, as an address."""
+    """Return an address that holds the content itself."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
+def encoded(signal: Signal, rate_hz: int, container: str) -> bytes:
+    """Return the samples as a "WAV" or "FLAC" file of 16 bits."""
+    file = io.BytesIO()
+    soundfile.write(file, signal, rate_hz, format=container, subtype="PCM_16")
+    return file.getvalue()
+
+
 def link_from(path: Path, start: Path) -> str:
-    """The way from a folder to a file. A `#` or `?` in a name would end it, if not quoted."""
+    """Return the quoted relative address of a file, seen from a folder."""
     return quote(Path(os.path.relpath(path, start)).as_posix())
+
+
+def _table_row(cells: Iterable[str], first: str, others: str) -> str:
+    """Return a row of a table: the first cell has the tag `first`, the others `others`."""
+    parts = []
+    for place, cell in enumerate(cells):
+        tag = others if place else first
+        parts.append(f'<{tag} style="text-align:left">{cell}</{tag}>')
+    return f"<tr>{''.join(parts)}</tr>"
+
+
+def _levels(samples: np.ndarray) -> tuple[int, ...]:
+    scaled = np.clip(np.nan_to_num(samples), -1, 1) * FULL_SCALE
+    return tuple(int(level) for level in np.rint(scaled))
+
+
+def _line(levels: Sequence[int], step: int) -> str:
+    pairs = " ".join(f"{step} {after - before}" for before, after in pairwise(levels))
+    return pairs.replace(" -", "-")
 
 
 def _audio(urls: Sequence[str], kind: str, label: str) -> str:
     tags = "".join(f'<source src="{html.escape(url)}" type="{kind}">' for url in urls)
-    # What is embedded is here already. Chromium hangs where one that was put off is moved twice.
+    # Embedded audio needs no download. Without "auto", Chromium hangs if it is sought twice.
     preload = "auto" if urls[0].startswith("data:") else "none"
     return (
         f'{_AUDIO} preload="{preload}" style="width:100%;max-width:60em" '
@@ -141,7 +232,7 @@ def _image(picture: Picture, label: str) -> str:
 
 
 def _svg(picture: Picture) -> str:
-    """Drawn on a transparent ground, as wide as it is given room."""
+    """Return the waveform as SVG, on a transparent ground, as wide as its place."""
     width = max(1, len(picture.peaks.low) - 1)
     at = [width * seam_s / picture.seconds for seam_s in picture.seams_s]
     seams = "".join(f"M{x:.2f} 0v{HEIGHT}" for x in at)
@@ -153,17 +244,18 @@ def _svg(picture: Picture) -> str:
     )
 
 
-def _told(picture: Picture, label: str) -> str:
-    few = len(picture.marks) <= MAX_TOLD
+def _player_data(picture: Picture, label: str) -> str:
+    """Return the JSON that `player.js` reads."""
+    few = len(picture.marks) <= MAX_TEXTS
     marks = [
         (round(m.start_s, 3), round(m.end_s, 3), m.number, m.text.strip()[:MAX_TEXT] if few else "")
         for m in picture.marks
     ]
-    told = {"from_s": picture.from_s, "seconds": picture.seconds, "noun": picture.noun}
-    return json.dumps(told | {"marks": marks, "name": label}, ensure_ascii=False)
+    data = {"from_s": picture.from_s, "seconds": picture.seconds, "noun": picture.noun}
+    return json.dumps(data | {"marks": marks, "name": label}, ensure_ascii=False)
 
 
 @cache
 def _script() -> str:
-    text = (Path(__file__).parent / "assets" / "player.js").read_text(encoding="utf-8")
-    return "".join(line for line in text.splitlines(True) if not line.startswith("//"))
+    lines = asset("player.js").splitlines(True)
+    return "".join(line for line in lines if not line.startswith("//"))

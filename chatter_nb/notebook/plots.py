@@ -1,11 +1,12 @@
-"""Figures of a run: recordings, waveforms, windows, pitch, where the seconds went.
+"""Draws a run: recordings, waveforms, windows, pitch, and the time of each stage.
 
-One style; axes have units, titles state the finding. `show` passes these on to the notebooks.
+All figures have the same style: axes have units, a title says what the figure shows. Notebooks use
+these functions through `show`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chatter_nb.audio.curves import PITCH_S, PitchTrack, duration_s, envelope, pitch_track
+from chatter_nb.base.formats import play_rank
 from chatter_nb.base.project import resolve_path
 from chatter_nb.base.wording import count
 from chatter_nb.params.runs import ConvertParams
@@ -29,14 +31,13 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 8  # of a figure; a run may have hundreds of outputs
 MAX_PITCH_ROWS = 4
-MAX_NUMBERS = 55
-UNMOVED = 0.02  # a third of a semitone: less is no move
+MAX_NUMBERS = 55  # numbers of chunks in a row of a figure
+UNMOVED = 0.02  # a ratio, a third of a semitone: a smaller change counts as none
 PITCH_TICKS_HZ = (60, 80, 100, 130, 170, 220, 300, 400, 550, 700)
 
-INK, ACCENT, GREY = "#3b6ea8", "#d1602b", "#9a9a9a"  # what is told; what to look at; the past
-_WAVE, _SEAM, _BAR = INK, ACCENT, INK
-_BEFORE, _SHARED = GREY, "#f3d9c9"
-_LANES = ("#7fa3cc", "#b9cde4")  # neighbouring windows lie in different lanes, so that both show
+INK, ACCENT, GREY = "#3b6ea8", "#d1602b", "#9a9a9a"  # data; what to look at; what was before
+_SHARED = "#f3d9c9"  # the overlap of two windows
+_LANES = ("#7fa3cc", "#b9cde4")  # neighbouring windows are in different lanes: both are visible
 _STYLE: Any = {
     "figure.dpi": 110,
     "font.size": 9,
@@ -48,46 +49,41 @@ _STYLE: Any = {
 }
 
 Piece = ChunkRecord | WindowRecord
+Draw = Callable[["Axes", Speech, OutputRecord, float, float], None]  # from, and to, in s
 
 
 def recordings(plan: ConversionPlan) -> Figure:
-    """What a conversion starts from: its sources and, below them, the target's recording."""
+    """Draw the sources of a conversion and, below them, the target's recording."""
     drawn = plan.outputs[: MAX_ROWS - 1]
-    found = [("source", output.path) for output in drawn]
+    paths = [("source", output.path) for output in drawn]
     target = target_path(plan.params)
-    found += [("target", target)] if target else []
-    with house_figure(len(found), height_in=1.6) as (figure, axes):
-        for ax, (role, path) in zip(axes, found, strict=True):
+    paths += [("target", target)] if target else []
+    with house_figure(len(paths), height_in=1.6) as (figure, axes):
+        for ax, (role, path) in zip(axes, paths, strict=True):
             _draw_recording(ax, role, path)
         axes[-1].set_xlabel("time (s)" + _left_out(len(plan.outputs) - len(drawn), "source"))
     return figure
 
 
 def waveform(speech: Speech, *, start_s: float = 0.0, end_s: float | None = None) -> Figure:
-    """The signal with its seams and chunk numbers, a row an output; or a stretch of the first."""
-    return _row_an_output(speech, _draw_pieces, start_s, end_s, height_in=1.9)
+    """Draw the seams and chunk numbers of each output, or of a stretch of the first output."""
+    return _draw_rows(speech, _draw_pieces, start_s, end_s, height_in=1.9)
 
 
 def windows(speech: Speech, *, start_s: float = 0.0, end_s: float | None = None) -> Figure:
-    """A conversion's windows over the result: what neighbours share is shaded, seams are orange.
-
-    A row an output; or a stretch of the first.
-    """
-    return _row_an_output(speech, _draw_windows, start_s, end_s, height_in=2.4)
+    """Draw a conversion's windows over each output, or over a stretch of the first output."""
+    return _draw_rows(speech, _draw_windows, start_s, end_s, height_in=2.4)
 
 
 def pitch(speech: Speech) -> Figure:
-    """A conversion's pitch before and after, of each recording's first minute; the target's median.
-
-    Reads the source and the target where the run found them.
-    """
+    """Draw the pitch of source and result in their first minute, and the target's median pitch."""
     params = ConvertParams.create(speech.record.params)
-    target = target_path(params)
+    source, target = resolve_path(params.source), target_path(params)
     target_hz = pitch_track(target).median_hz if target else None
     drawn = speech.record.outputs[:MAX_PITCH_ROWS]
     with house_figure(len(drawn), height_in=2.6) as (figure, axes):
         for ax, output in zip(axes, drawn, strict=True):
-            before = pitch_track(_source_path(params, output))
+            before = pitch_track(source / output.source if source.is_dir() else source)
             after = pitch_track(lossless_file(speech, output))
             _draw_pitch(ax, before, after, target_hz)
             name = "" if len(speech.record.outputs) == 1 else f"{output.name}: "
@@ -99,14 +95,14 @@ def pitch(speech: Speech) -> Figure:
 
 
 def stages(speech: Speech) -> Figure:
-    """Where the seconds went, longest first."""
+    """Draw the time of each stage, the longest at the top."""
     record = speech.record
     other_s = record.wall_s - sum(record.stages_s.values())
     spent = {**record.stages_s, "other": max(0.0, other_s)}
     spent = {name: s for name, s in sorted(spent.items(), key=lambda item: item[1]) if s >= 0.0005}
     top = list(spent)[-1]
     with house_figure(1, height_in=0.7 + 0.22 * len(spent)) as (figure, (ax,)):
-        bars = ax.barh(list(spent), list(spent.values()), color=_BAR, height=0.7)
+        bars = ax.barh(list(spent), list(spent.values()), color=INK, height=0.7)
         ax.bar_label(bars, [f"{s:.2f} s" for s in spent.values()], padding=3)
         ax.set_xlabel("seconds")
         ax.set_xlim(0, spent[top] * 1.12)
@@ -118,19 +114,22 @@ def stages(speech: Speech) -> Figure:
 
 
 def target_path(params: ConvertParams) -> Path | None:
-    """The target's recording; None for the engine's own voice."""
+    """Return the path of the target's recording; None for the engine's own voice."""
     return library_of(params).find(params.target) if params.target else None
 
 
 def lossless_file(speech: Speech, output: OutputRecord) -> Path:
-    """An output's file that is nearest to what was made."""
-    order = (".mp3", ".opus", ".flac", ".wav")
-    files = [path for path in speech.files if path.stem == output.name]
-    return max(files, key=lambda path: order.index(path.suffix))
+    """Return an output's file that has lost least by its encoding."""
+    return max(files_of(speech, output), key=play_rank)
+
+
+def files_of(speech: Speech, output: OutputRecord) -> list[Path]:
+    """Return the audio files of an output, one for each format."""
+    return [path for path in speech.files if path.stem == output.name]
 
 
 def pitch_finding(before_hz: float | None, after_hz: float | None, target_hz: float | None) -> str:
-    """What became of the pitch, in a line."""
+    """Return a sentence: how a conversion has moved the pitch."""
     target = f"; target {target_hz:.0f} Hz" if target_hz else ""
     if before_hz is None:
         return f"no pitch found in the source{target}"
@@ -142,17 +141,14 @@ def pitch_finding(before_hz: float | None, after_hz: float | None, target_hz: fl
 
 
 def clock(seconds: float) -> str:
+    """Return a length as "4.2 s" or "6 min 12 s"."""
     return f"{seconds:.1f} s" if seconds < 60 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
 
 
-def _row_an_output(
-    speech: Speech,
-    draw: Callable[[Axes, Speech, OutputRecord, float, float], None],
-    start_s: float,
-    end_s: float | None,
-    *,
-    height_in: float,
+def _draw_rows(
+    speech: Speech, draw: Draw, start_s: float, end_s: float | None, *, height_in: float
 ) -> Figure:
+    """Draw each output with `draw`, or only a stretch of the first output."""
     outputs = speech.record.outputs[: 1 if start_s or end_s else MAX_ROWS]
     with house_figure(len(outputs), height_in=height_in) as (figure, axes):
         for ax, output in zip(axes, outputs, strict=True):
@@ -165,7 +161,7 @@ def _row_an_output(
 def _draw_recording(ax: Axes, role: str, path: Path) -> None:
     end_s = duration_s(path)
     peak = _draw_wave(ax, path, 0.0, end_s)
-    ax.set_ylim(-_limit(peak), _limit(peak))
+    ax.set_ylim(-y_limit(peak), y_limit(peak))
     peak_db = 20 * np.log10(max(peak, 1e-6))
     ax.set_title(f"{role}: {path.name}, {clock(end_s)}, its peak at {peak_db:.0f} dB of full scale")
 
@@ -173,7 +169,7 @@ def _draw_recording(ax: Axes, role: str, path: Path) -> None:
 def _draw_pieces(
     ax: Axes, speech: Speech, output: OutputRecord, start_s: float, end_s: float
 ) -> None:
-    limit = _limit(_draw_wave(ax, lossless_file(speech, output), start_s, end_s))
+    limit = y_limit(_draw_wave(ax, lossless_file(speech, output), start_s, end_s))
     seams_s = _draw_seams(ax, speech, output, start_s, end_s, limit)
     inside = [piece for piece in _pieces_of(speech, output) if start_s <= piece.start_s < end_s]
     _draw_numbers(ax, inside, [limit * 0.97] * len(inside), start_s, end_s)
@@ -189,17 +185,17 @@ def _draw_pieces(
 def _draw_windows(
     ax: Axes, speech: Speech, output: OutputRecord, start_s: float, end_s: float
 ) -> None:
-    limit = _limit(_draw_wave(ax, lossless_file(speech, output), start_s, end_s))
+    limit = y_limit(_draw_wave(ax, lossless_file(speech, output), start_s, end_s))
     lane = limit * 0.24
     tops = [limit * 1.06 + lane * 1.15 * (number % 2) for number in range(2)]
-    every = _pieces_of(speech, output)
-    inside = [piece for piece in every if piece.start_s < end_s and piece.end_s > start_s]
+    pieces = _pieces_of(speech, output)
+    inside = [piece for piece in pieces if piece.start_s < end_s and piece.end_s > start_s]
     heights = [tops[piece.index % 2] for piece in inside]
     for piece, bottom in zip(inside, heights, strict=True):
         span = [(piece.start_s, piece.end_s - piece.start_s)]
         ax.broken_barh(span, (bottom, lane), color=_LANES[piece.index % 2], linewidth=0)
-    for one, other in pairwise(inside):
-        ax.axvspan(other.start_s, one.end_s, color=_SHARED, linewidth=0, zorder=0)
+    for window, after in pairwise(inside):
+        ax.axvspan(after.start_s, window.end_s, color=_SHARED, linewidth=0, zorder=0)
     seams_s = _draw_seams(ax, speech, output, start_s, end_s, limit)
     _draw_numbers(ax, inside, [bottom + lane * 0.9 for bottom in heights], start_s, end_s)
     ax.set_ylim(-limit, tops[1] + lane * 1.1)
@@ -210,7 +206,7 @@ def _windows_finding(inside: Sequence[Piece], seams: int, length_s: float) -> st
     if len(inside) < 2:
         return f"one window holds all {clock(length_s)}: no seam"
     longest_s = max(piece.end_s - piece.start_s for piece in inside)
-    shared_s = max(one.end_s - two.start_s for one, two in pairwise(inside))
+    shared_s = max(window.end_s - after.start_s for window, after in pairwise(inside))
     return (
         f"{count(len(inside), 'window')} of up to {longest_s:.1f} s, "
         f"{count(seams, 'seam')} (orange); neighbours share {shared_s:.1f} s (shaded)"
@@ -220,11 +216,11 @@ def _windows_finding(inside: Sequence[Piece], seams: int, length_s: float) -> st
 def _draw_pitch(ax: Axes, before: PitchTrack, after: PitchTrack, target_hz: float | None) -> None:
     from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-    ax.plot(before.times_s, before.f0_hz, color=_BEFORE, linewidth=1.4, label="source")
-    ax.plot(after.times_s, after.f0_hz, color=_WAVE, linewidth=1.4, label="result")
+    ax.plot(before.times_s, before.f0_hz, color=GREY, linewidth=1.4, label="source")
+    ax.plot(after.times_s, after.f0_hz, color=INK, linewidth=1.4, label="result")
     if target_hz:
-        ax.axhline(target_hz, color=_SEAM, linewidth=1, linestyle="--", label="target's median")
-    # By ratio, as the ear hears it: an intonation that is kept looks alike at any height.
+        ax.axhline(target_hz, color=ACCENT, linewidth=1, linestyle="--", label="target's median")
+    # A logarithmic axis, as the ear hears: the same intonation looks the same at any pitch.
     ax.set_yscale("log")
     ax.yaxis.set_major_locator(FixedLocator(PITCH_TICKS_HZ))
     ax.yaxis.set_minor_locator(NullLocator())
@@ -235,50 +231,50 @@ def _draw_pitch(ax: Axes, before: PitchTrack, after: PitchTrack, target_hz: floa
 
 
 def _draw_wave(ax: Axes, path: Path, start_s: float, end_s: float) -> float:
-    """Draw a stretch of a file; returns its peak."""
+    """Draw a stretch of a file; return its peak."""
     times_s, low, high = envelope(path, start_s=start_s, end_s=end_s)
-    ax.fill_between(times_s, low, high, color=_WAVE, linewidth=0)
+    ax.fill_between(times_s, low, high, color=INK, linewidth=0)
     ax.set_xlim(start_s, end_s)
     ax.set_ylabel("amplitude\n(full scale 1)")
     return float(np.abs([low, high]).max(initial=0))
 
 
-def _limit(peak: float) -> float:
-    """The y axis' end, with room for numbers; silence is not blown up."""
+def y_limit(peak: float) -> float:
+    """Return the end of the y axis, with room for numbers; silence is not enlarged."""
     return max(0.05, peak) * 1.35
 
 
 def _draw_seams(
     ax: Axes, speech: Speech, output: OutputRecord, start_s: float, end_s: float, limit: float
 ) -> list[float]:
+    """Draw the seams of a stretch; return their times (s)."""
     rate = speech.record.sample_rate
     seams_s = [s / rate for s in output.seams_samples if start_s <= s / rate <= end_s]
-    ax.vlines(seams_s, -limit, limit, color=_SEAM, linewidth=0.8)
+    ax.vlines(seams_s, -limit, limit, color=ACCENT, linewidth=0.8)
     return seams_s
 
 
 def _draw_numbers(
     ax: Axes, pieces: Sequence[Piece], tops: Sequence[float], start_s: float, end_s: float
 ) -> None:
-    """Each piece's number in its middle; one that would cover its neighbour is left out."""
-    room_s = (end_s - start_s) / MAX_NUMBERS
-    free_from_s = start_s
-    for piece, top in zip(pieces, tops, strict=True):
-        middle_s = (max(piece.start_s, start_s) + min(piece.end_s, end_s)) / 2
-        if middle_s >= free_from_s:
-            ax.text(middle_s, top, str(piece.index), ha="center", va="top", fontsize=7)
-            free_from_s = middle_s + room_s
+    """Draw each piece's number in the middle of its visible part, at the height `tops`."""
+    middles_s = [(max(p.start_s, start_s) + min(p.end_s, end_s)) / 2 for p in pieces]
+    draw_numbers(ax, zip([p.index for p in pieces], middles_s, tops, strict=True), end_s - start_s)
+
+
+def draw_numbers(ax: Axes, places: Iterable[tuple[int, float, float]], length_s: float) -> None:
+    """Draw numbers at (number, time in s, height), without those that would cover a neighbour."""
+    free_from_s = 0.0
+    for number, time_s, top in places:
+        if time_s >= free_from_s:
+            ax.text(time_s, top, str(number), ha="center", va="top", fontsize=7)
+            free_from_s = time_s + length_s / MAX_NUMBERS
 
 
 def _pieces_of(speech: Speech, output: OutputRecord) -> Sequence[Piece]:
     record = speech.record
     pieces: Sequence[Piece] = record.windows if record.kind == "convert" else record.chunks
     return pieces[output.first_chunk : output.first_chunk + output.chunks]
-
-
-def _source_path(params: ConvertParams, output: OutputRecord) -> Path:
-    path = resolve_path(params.source)
-    return path / output.source if path.is_dir() else path
 
 
 def _name_of(output: OutputRecord) -> str:
@@ -291,7 +287,7 @@ def _left_out(number: int, noun: str) -> str:
 
 @contextmanager
 def house_figure(rows: int, *, height_in: float) -> Iterator[tuple[Figure, Any]]:
-    """A figure in the house style, closed at the end so that a notebook shows it just once."""
+    """Yield a figure and its axes; it is closed at the end, or a notebook would show it twice."""
     import matplotlib.pyplot as plt
 
     with plt.rc_context(_STYLE):

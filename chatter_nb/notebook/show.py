@@ -1,7 +1,7 @@
-"""What a person looks at and listens to: players, tables and, from `plots`, figures.
+"""Players, tables and figures (from `plots`) for notebooks.
 
-Every function takes a plan or a finished `Speech` and returns something that a notebook displays.
-Nothing here makes sound or decides anything.
+Each function takes a plan or a finished `Speech` and returns an object that a notebook displays.
+This module makes no audio.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chatter_nb.audio.curves import duration_s, envelope
+from chatter_nb.base.formats import mime_of, play_rank
 from chatter_nb.base.wording import count
 from chatter_nb.notebook.players import (
     EMBED_LIMIT_BYTES,
@@ -23,12 +24,15 @@ from chatter_nb.notebook.players import (
     data_url,
     download_links,
     link_from,
-    mime_of,
+    note,
+    page,
     peaks_of,
+    table,
     waveform_player,
 )
 from chatter_nb.notebook.plots import (
     clock,
+    files_of,
     lossless_file,
     pitch,
     recordings,
@@ -70,13 +74,11 @@ PROGRESS_DELAY_S = 2
 MAX_ROWS = 40
 MAX_SOURCES = 8
 
-_SMALLEST_FIRST = (".mp3", ".opus", ".flac", ".wav")  # mp3 first: every browser plays it
-
 
 def progress_bar(
     total: int, *, interactive: bool = True, unit: str = "chunk"
 ) -> Callable[[Progress], None]:
-    """A bar for `progress=`; it appears only if the work takes over two seconds."""
+    """Return a function for `progress=` that shows a bar, after two seconds of work."""
     from tqdm import tqdm
 
     bar = tqdm(
@@ -97,98 +99,86 @@ def progress_bar(
 
 
 def player(speech: Speech) -> HTML:
-    """A player with waveform and seams an output: embedded for a person, linked in headless runs.
+    """Return a player with waveform and seams for each output.
 
-    A linked player tries the file beside the notebook, then its path from the working directory, so
-    that it plays in the run's folder as well as where the notebook was executed.
+    The audio is embedded for a person, and linked in a headless run. A linked player tries the file
+    beside the notebook, then the file's path from the working directory: the notebook may be in the
+    run's folder, or where it was executed.
     """
-    from IPython.display import HTML
-
-    return HTML("".join(_output_player(speech, output) for output in speech.record.outputs))
+    return page(*(_output_player(speech, output) for output in speech.record.outputs))
 
 
 def sources(plan: ConversionPlan) -> HTML:
-    """A player for each recording that will be converted; see `player` for when it is linked."""
-    from IPython.display import HTML
-
+    """Return a player for each recording to convert, embedded or linked as `player` does it."""
     rows = [_recording("source", output.path, plan.params) for output in plan.outputs[:MAX_SOURCES]]
     hidden = len(plan.outputs) - len(rows)
     more = f"<p>… {count(hidden, 'more source')}</p>" if hidden > 0 else ""
-    return HTML("".join(rows) + more)
+    return page(*rows, more)
 
 
 def voice(plan: SpeechPlan | ConversionPlan) -> HTML:
-    """A player for the recording whose voice is taken, or a line if the voice is the engine's."""
-    from IPython.display import HTML
-
+    """Return a player for the voice's recording, or a line about the engine's own voice."""
     path = _voice_path(plan)
     if path is None:
-        told = f"{plan.engine.name}'s own voice, {plan.voice.name}: there is no recording to play"
-        return HTML(f"<p>{html.escape(told)}</p>")
-    return HTML(_recording("voice", path, plan.params))
+        name = plan.voice.name
+        return note(f"{plan.engine.name}'s own voice, {name}: there is no recording to play")
+    return page(_recording("voice", path, plan.params))
 
 
 def chunk_table(speech: Speech, *, max_rows: int = MAX_ROWS) -> HTML:
-    """Each chunk's place, length, origin and text; the middle is left out of a long table."""
-    from IPython.display import HTML
-
+    """Return a table of chunks (start, length, origin, text), without the middle of a long one."""
     chunks = speech.record.chunks
-    rows = [*map(_chunk_row, chunks, _parts(chunks))]
+    rows: list[Sequence[str] | str] = [*map(_chunk_row, chunks, _parts(chunks))]
     hidden = len(rows) - max_rows
     if hidden > 0:
         gap = f'<tr><td colspan="6">… {hidden} more, all in run.json …</td></tr>'
         rows = [*rows[: max_rows // 2], gap, *rows[-(max_rows - max_rows // 2) :]]
-    names = ("chunk", "start", "seconds", "pause after", "made", "text")
-    header = "".join(f'<th style="text-align:left">{name}</th>' for name in names)
-    return HTML(f"<table><thead><tr>{header}</tr></thead><tbody>{''.join(rows)}</tbody></table>")
+    return page(table(("chunk", "start", "seconds", "pause after", "made", "text"), rows))
 
 
 def files(speech: Speech) -> HTML:
-    """The run's folder: its files with their sizes."""
-    from IPython.display import HTML
-
-    rows = "".join(
-        f"<tr><td>{html.escape(file.name)}</td><td>{file.bytes / 1e6:.2f} MB</td>"
-        f"<td><code>{file.sha256[:12]}</code></td></tr>"
+    """Return the run's folder and a table of its files."""
+    rows = [
+        (
+            html.escape(file.name),
+            f"{file.bytes / 1e6:.2f} MB",
+            f"<code>{file.sha256[:12]}</code>",
+        )
         for file in speech.record.files
-    )
-    header = "<tr><th>file</th><th>size</th><th>sha256</th></tr>"
-    return HTML(
-        f"<p><code>{html.escape(str(speech.folder))}</code></p><table>{header}{rows}</table>"
-    )
+    ]
+    folder = html.escape(str(speech.folder))
+    return page(f"<p><code>{folder}</code></p>", table(("file", "size", "sha256"), rows))
 
 
 def _voice_path(plan: SpeechPlan | ConversionPlan) -> Path | None:
     if isinstance(plan.params, ConvertParams):
         return target_path(plan.params)
-    clones = plan.engine.min_voice_s is not None  # the others' voices are names, not recordings
+    clones = plan.engine.min_voice_s is not None  # otherwise a voice is a name, no recording
     name = plan.params.voice
     return library_of(plan.params).find(name) if name and clones else None
 
 
 def _recording(role: str, path: Path, params: SpeakParams | ConvertParams) -> str:
     label = f"{role}: {path.name}, {clock(duration_s(path))}"
-    return _audio(path, label, beside=params.run_dir(), embed=params.interactive)
-
-
-def _audio(path: Path, label: str, *, beside: Path, embed: bool) -> str:
-    return audio_player(_addresses(path, beside, embed), mime_of(path), label)
+    urls = _addresses(path, params.run_dir(), params.interactive)
+    return audio_player(urls, mime_of(path), label)
 
 
 def _addresses(path: Path, beside: Path, embed: bool) -> list[str]:
-    """The file itself, or the ways to it from the folder `beside` and the working directory."""
+    """Return the file as an address, or links to it from `beside` and the working directory."""
     if embed and path.stat().st_size <= EMBED_LIMIT_BYTES:
         return [data_url(path.read_bytes(), mime_of(path))]
     return [link_from(path, start) for start in (beside, Path.cwd())]
 
 
 def _output_player(speech: Speech, output: OutputRecord) -> str:
-    path = _smallest_file(speech, output)
+    files = files_of(speech, output)
+    path = min(files, key=play_rank)  # the smallest
     embed = speech.record.params.get("interactive", True)
     urls = _addresses(path, speech.folder, embed)
-    # An executed notebook of a headless run lies in the run's folder.
+    # The executed notebook of a headless run is in the run's folder.
     links = download_links(
-        [one for one in speech.files if one.stem == output.name],
+        files,
         Path.cwd() if embed else speech.folder,
         embedded=path if urls[0].startswith("data:") else None,
     )
@@ -211,34 +201,29 @@ def _picture(speech: Speech, output: OutputRecord) -> Picture:
     )
 
 
-def _smallest_file(speech: Speech, output: OutputRecord) -> Path:
-    files = [path for path in speech.files if path.stem == output.name]
-    return min(files, key=lambda path: _SMALLEST_FIRST.index(path.suffix))
-
-
-def _chunk_row(chunk: ChunkRecord, part: str) -> str:
-    cells = (
+def _chunk_row(chunk: ChunkRecord, part: str) -> Sequence[str]:
+    origin = [_origin(chunk), part, f"take {chunk.take}" if chunk.take else ""]
+    return (
         str(chunk.index),
         f"{chunk.start_s // 60:.0f}:{chunk.start_s % 60:04.1f}",
         f"{chunk.end_s - chunk.start_s:.2f}",
         f"{chunk.pause_ms} ms",
-        ", ".join(filter(None, [_made(chunk), part, f"take {chunk.take}" if chunk.take else ""])),
+        ", ".join(filter(None, origin)),
         html.escape(chunk.text),
     )
-    return "<tr>" + "".join(f'<td style="text-align:left">{cell}</td>' for cell in cells) + "</tr>"
 
 
-def _made(chunk: ChunkRecord) -> str:
+def _origin(chunk: ChunkRecord) -> str:
     if chunk.cached:
         return "kept"
     if chunk.attempts:
         return count(chunk.attempts, "call")
-    # The first part of a chunk that was split carries the calls for all of them.
+    # The first part of a split chunk holds the number of calls for all its parts.
     return "" if chunk.split_from is not None else "pause only"
 
 
 def _parts(chunks: Sequence[ChunkRecord]) -> list[str]:
-    """For each chunk "part 2 of 3" if it is one of a chunk that was split, else nothing."""
+    """Return for each chunk "part 2 of 3" if it is a part of a split chunk, else ""."""
     totals = Counter(chunk.split_from for chunk in chunks)
     return [
         f"part {chunk.index - chunk.split_from + 1} of {totals[chunk.split_from]}"

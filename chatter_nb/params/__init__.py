@@ -1,4 +1,4 @@
-"""What a run is asked to do: one frozen object for YAML, notebook cell, form, HTTP and record."""
+"""The parameters of a run: one frozen object for YAML, notebook cell, form, HTTP and record."""
 
 import lazy_loader
 

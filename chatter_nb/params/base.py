@@ -1,13 +1,12 @@
-"""What all parameter objects share: frozen, strict, and errors that name the value and the cure.
+"""The base of all parameter objects: frozen, strict, with errors that name the value and the cure.
 
-Also the types of fields that several of them have. Not here: any one kind of run's own fields and
-rules (`params`), or anything that needs a model.
+Also the types of fields that several classes have. Not here: the fields and rules of one kind of
+run (`params.runs`), or anything that needs a model.
 """
 
 from __future__ import annotations
 
 import difflib
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,10 +25,12 @@ from pydantic import (
 )
 
 from chatter_nb.base.errors import ParamError, shorten, shown
+from chatter_nb.base.formats import OutputName
+from chatter_nb.base.hashing import digest
 from chatter_nb.base.project import find_path, read_yaml, resolve_path
 from chatter_nb.params.cells import cell_names
 
-AudioFormat = Literal["wav", "flac", "mp3", "opus"]
+RunKind = Literal["speak", "convert"]
 
 # A run name becomes a folder: one path component, no leading dot, nothing a shell trips over.
 MAX_NAME_BYTES = 200
@@ -75,14 +76,14 @@ def _check_utf8(value: str) -> str:
 
 
 def _as_tuple(value: Any) -> Any:
-    """A list, or "wav, mp3" as people write it."""
+    """A tuple of a list, or of "wav, mp3" as people write it; other values unchanged."""
     if isinstance(value, str):
-        return tuple(part.strip() for part in value.strip("[]").split(",") if part.strip())
-    return tuple(value) if isinstance(value, list) else value
+        value = [part.strip() for part in value.strip("[]").split(",") if part.strip()]
+    return one_or_more(value)
 
 
 def one_or_more(value: Any) -> Any:
-    """A list, or one alone as people write it; nothing of an empty text."""
+    """A tuple of a list, or of a single text (of "", an empty tuple); other values unchanged."""
     if isinstance(value, str):
         return (value,) if value else ()
     return tuple(value) if isinstance(value, list) else value
@@ -95,7 +96,7 @@ def _check_device(value: str) -> str:
 
 
 # The fields that several kinds of run have, each with its range and its help. They are types, not
-# fields of the base class, so that each kind puts them where they read best.
+# fields of the base class, so that each kind can order its fields.
 Text = Annotated[str, AfterValidator(_check_utf8)]
 VoicesDir = Annotated[
     Text, Field(description="where voices are found by name; empty: voices/ under outputs_dir")
@@ -104,7 +105,7 @@ Seed = Annotated[int, Field(ge=-1, lt=2**32, description="same seed, same audio;
 CfmSteps = Annotated[int, Field(ge=1, le=100)]
 PromptSeconds = Annotated[float, Field(gt=0, le=30)]
 Formats = Annotated[
-    tuple[AudioFormat, ...],
+    tuple[OutputName, ...],
     Field(min_length=1, description="audio files to write"),
     BeforeValidator(_as_tuple),
     AfterValidator(_no_duplicates),
@@ -128,23 +129,23 @@ class StrictParams(BaseModel):
     """The base of all parameter objects.
 
     Frozen and strict: an unknown name, a wrong type, NaN or a value out of range is an error that
-    names it. `None` leaves a choice to what is asked.
+    names it. `None` leaves the choice to the engine.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    # Pairs (given, other): where Papermill injects `given`, the cell's sample of `other` yields.
+    # Pairs (injected, sample): if Papermill injects the first, the cell's second is ignored.
     _replaces: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     @classmethod
     def _rules(cls, values: Mapping[str, Any]) -> Iterator[str]:
-        """What is wrong with fields together, each a whole message. Values may be of any type."""
+        """A message for each combination of fields that is not valid. Values may have any type."""
         yield from ()
 
     @model_validator(mode="after")
     def _keeps_rules(self) -> Self:
         for problem in self._rules(dict(self)):
-            raise ValueError(problem)  # `__init__` adds the others
+            raise ValueError(problem)  # `__init__` adds the other problems
         return self
 
     def __init__(self, /, **values: Any) -> None:
@@ -154,61 +155,70 @@ class StrictParams(BaseModel):
         except ValidationError as error:
             causes = _first_causes(error.errors())
             lines = [_explain(problem, type(self)) for problem in causes[:_MAX_PROBLEMS]]
-            # pydantic asks for the rules only when all else is well
+            # pydantic checks the rules only if every field is valid
             defaults = {name: field.default for name, field in type(self).model_fields.items()}
             lines += [line for line in self._rules(defaults | values) if line not in lines]
             more = len(causes[_MAX_PROBLEMS:])
-            raise ParamError("\n  ".join(_heading(lines, more))) from None
+            if len(lines) > 1:
+                lines.insert(0, f"{len(lines) + more:,} problems")
+                lines += [f"… and {more:,} more"] if more else []
+            raise ParamError("\n  ".join(lines)) from None
 
     @classmethod
     def create(cls, values: Mapping[str, Any], *, where: str = "parameters") -> Self:
-        """Validate a mapping; an error begins with `where` it came from."""
+        """The parameters of a mapping. Raises `ParamError` that begins with `where`, its origin."""
         try:
             return cls(**values)
         except ParamError as error:
             raise ParamError(f"{where}: {error}") from None
 
     @classmethod
-    def coerce(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Turn `-p` strings into the fields' types: by the field, not by guessing as YAML does."""
+    def coerce(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The values with every string (of `-p`) in its field's type; YAML would guess the type."""
         return {
             name: _coerce(cls, name, value) if isinstance(value, str) else value
-            for name, value in given.items()
+            for name, value in values.items()
         }
 
     @classmethod
     def from_notebook(cls, namespace: Mapping[str, Any]) -> Self:
-        """Take the parameters cell's variables out of a notebook's `globals()`.
+        """The parameters that a notebook's parameters cell sets; `namespace` is its `globals()`.
 
-        A misspelt name is an error, in the cell as well as from Papermill, which itself only warns.
+        A misspelt name raises `ParamError`, also if Papermill injected it, which itself only warns.
         """
         named, injected = cell_names(namespace.get("In", []), set(cls.model_fields))
         values = {name: namespace[name] for name in cls.model_fields if name in namespace}
         values |= {name: namespace.get(name) for name in named}
-        for given, other in cls._replaces:
-            if given in injected and other not in injected:
-                values.pop(other, None)
+        for name, sample in cls._replaces:
+            if name in injected and sample not in injected:
+                values.pop(sample, None)
         return cls.create(values, where="the notebook's parameters")
 
 
 class RunParams(StrictParams):
-    """The base of every kind of run's parameters: it has a name, and a folder for its result."""
+    """The base of the parameters of a run, which has a name and a folder for its result."""
 
-    _unnamed: ClassVar[str] = "run"  # begins the name of a run whose source has no letters
+    _unnamed: ClassVar[str] = "run"  # the beginning of a run's name if its source has no letters
 
-    if TYPE_CHECKING:  # every kind of run has these, at a place of its own
+    if TYPE_CHECKING:  # every kind of run declares these, in its own order
+        kind: ClassVar[RunKind]
+        source_fields: ClassVar[tuple[str, ...]]  # what the run is made from
+        voice_field: ClassVar[str]
         engine: Any
         seed: int
         outputs_dir: str
         run_name: str
 
     def _named_after(self) -> str:
-        """The words that name a run without a name."""
+        """The text whose first words name a run without `run_name`."""
         return ""
 
     @classmethod
     def from_file(cls, path: str | Path, overrides: Mapping[str, Any] | None = None) -> Self:
-        """Read a YAML file; `run_name` defaults to its stem. Strings in `overrides` are `-p`'s."""
+        """The parameters in a YAML file; `run_name` defaults to its stem.
+
+        `overrides` replace values of the file; strings among them are of `-p`.
+        """
         values = read_file(path) | cls.coerce(overrides or {})
         named = bool(values.get("run_name"))
         values["run_name"] = values.get("run_name") or Path(path).stem
@@ -217,17 +227,15 @@ class RunParams(StrictParams):
         except ParamError as error:
             if named or "run_name: " not in str(error):
                 raise
-            told = f"{error}\n  it sets no run_name: the run is named after the file"
-            raise ParamError(told) from None
+            message = f"{error}\n  it sets no run_name: the run is named after the file"
+            raise ParamError(message) from None
 
     def digest(self) -> str:
-        """A short hash of all that decides the result, for naming runs."""
-        values = self.model_dump(exclude=NOT_DIGESTED)
-        canonical = json.dumps(values, sort_keys=True, ensure_ascii=False)
-        return hashlib.blake2b(canonical.encode(), digest_size=3).hexdigest()
+        """A short hash over everything that decides the result, to name runs."""
+        return digest(self.model_dump(exclude=NOT_DIGESTED), size=3)
 
     def resolved_run_name(self) -> str:
-        """`run_name`, else the first words of what it is made from, and a short hash."""
+        """`run_name`, else the first words of the source, and a short hash."""
         if self.run_name:
             return self.run_name
         slug = "-".join(re.findall(r"\w+", self._named_after().lower()))[:32].strip("-_")
@@ -239,49 +247,41 @@ class RunParams(StrictParams):
 
 
 def read_file(path: str | Path) -> dict[str, Any]:
-    """A YAML file's mapping: from the working directory, else from the project root."""
+    """The mapping in a YAML file; the path is relative to the working directory or the project."""
     return read_yaml(find_path(path))
 
 
 def _coerce(cls: type[StrictParams], name: str, value: str) -> Any:
     field = cls.model_fields.get(name)
     if field is None or field.annotation is str or name == "formats":
-        return value  # unknown names are reported by `create`, with the others
+        return value  # `create` reports unknown names, with the other problems
     if value.strip().lower() in ("none", "null", "") and field.default is None:
         return None
     try:
         if isinstance(field.default, dict):
             return json.loads(value)
         kind: Any = field.annotation
-        return TypeAdapter(kind).validate_python(_number(value), strict=False)
+        number = int(value) if re.fullmatch(r"[+-]?\d+", value.strip()) else value
+        return TypeAdapter(kind).validate_python(number, strict=False)
     except (ValueError, RecursionError):  # no JSON, thousands of digits, nested too deeply
-        return value  # left as it is: `create` names the field, the value and what it should be
-
-
-def _number(value: str) -> Any:
-    return int(value) if re.fullmatch(r"[+-]?\d+", value.strip()) else value
-
-
-def _heading(lines: list[str], more: int) -> list[str]:
-    rest = [f"… and {more:,} more"] if more else []
-    return lines if len(lines) == 1 else [f"{len(lines) + more:,} problems", *lines, *rest]
+        return value  # `create` names the field, the value and what it should be
 
 
 def _first_causes(problems: Any) -> list[Any]:
-    """Without the complaint of a list that is empty only because its items were wrong."""
+    """The problems, without that of a list which is too short because its items are wrong."""
     items = {problem["loc"][0] for problem in problems if len(problem["loc"]) > 1}
     return [p for p in problems if p["type"] != "too_short" or p["loc"][0] not in items]
 
 
 def unknown_name(name: str, known: Sequence[str]) -> str:
-    """That there is no such parameter, and the nearest one, or all of them."""
+    """The message for an unknown parameter, with the nearest known name, or with all names."""
     near = difflib.get_close_matches(name[:_NAME_CHARS], known, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'?" if near else "known: " + ", ".join(known)
     return f"unknown parameter {shown(name)}: {hint}"
 
 
 def _explain(problem: Any, cls: type[StrictParams]) -> str:
-    """One line for one pydantic problem: name, value, what is valid."""
+    """The line for a pydantic problem: name, value, what is valid."""
     parts = [part for part in problem["loc"] if isinstance(part, str)]
     name = ".".join([*parts[:1], *(shorten(part, _NAME_CHARS) for part in parts[1:])])
     value = problem["input"]
@@ -291,9 +291,9 @@ def _explain(problem: Any, cls: type[StrictParams]) -> str:
         return problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error":
         return f"{name}: {problem['msg'].removeprefix('Value error, ')}"
-    told = problem["msg"].replace("Input should be", "should be")
+    message = problem["msg"].replace("Input should be", "should be")
     if problem["type"] == "string_type":
-        told += "; put it in quotes"
+        message += "; put it in quotes"
     if problem["type"] == "dict_type":
-        told += '; write {"name": "value"}'
-    return f"{name}: {told} (given {shown(value)}, {type(value).__name__})"
+        message += '; write {"name": "value"}'
+    return f"{name}: {message} (given {shown(value)}, {type(value).__name__})"

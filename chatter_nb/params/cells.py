@@ -1,4 +1,4 @@
-"""What a notebook's parameters cells assigned, read from the source of the cells that ran."""
+"""Which names a notebook's parameters cells assigned, read from the source of the cells."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 
 def cell_names(sources: Sequence[str], fields: set[str]) -> tuple[set[str], set[str]]:
-    """Names assigned in the parameters cells that ran, and those that Papermill injected last.
+    """The names that the parameters cells assigned, and those of them that Papermill injected.
 
-    Papermill begins its cell with `# Parameters`; the notebook's own is known by what it assigns.
-    Run again by hand, the notebook's own cell counts anew.
+    `sources` are the cells that ran, in order; `fields` are the known parameters. Papermill begins
+    its cell with `# Parameters`; the notebook's own cell is recognised by the fields that it
+    assigns. If that cell runs again, earlier names are forgotten.
     """
     named: set[str] = set()
     injected: set[str] = set()
@@ -28,7 +29,7 @@ def cell_names(sources: Sequence[str], fields: set[str]) -> tuple[set[str], set[
 
 
 def assigned(source: str) -> set[str]:
-    """The names that a cell's source assigns; none if it is not plain Python."""
+    """The names that a cell assigns; none if its source is not plain Python."""
     try:
         statements = ast.parse(source).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # magics; nested without end

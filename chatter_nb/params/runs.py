@@ -1,7 +1,7 @@
-"""What a run is asked to do: one frozen object for YAML, notebook cell, form, HTTP and manifest.
+"""The parameters of a run: one frozen object for YAML, notebook cell, form, HTTP and record.
 
-Not here: how values are checked and told (`params.base`), and anything that needs a model or reads
-the text or the recording itself.
+Not here: how values are checked and errors written (`params.base`), and anything that needs a model
+or reads the text or the recording.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from pydantic import AfterValidator, Field
 
 from chatter_nb.base.errors import shorten, shown
 from chatter_nb.params.base import (
-    AudioFormat,
     CfmSteps,
     Checkpoint,
     Device,
@@ -26,6 +25,7 @@ from chatter_nb.params.base import (
     OutputsDir,
     Precision,
     PromptSeconds,
+    RunKind,
     RunName,
     RunParams,
     Seed,
@@ -37,22 +37,22 @@ from chatter_nb.params.base import (
 
 __all__ = [
     "AnyParams",
-    "AudioFormat",
     "ConvertParams",
     "SpeakParams",
+    "SpeechEngineName",
     "TtsEngineName",
     "VcEngineName",
     "kind_of",
     "read_params",
 ]
 
-TtsEngineName = Literal[
-    "auto", "hibari", "chatterbox", "chatterbox-multilingual", "chatterbox-turbo"
-]
+# `engines.registry` has the same names, each with its entry.
+SpeechEngineName = Literal["hibari", "chatterbox", "chatterbox-multilingual", "chatterbox-turbo"]
+TtsEngineName = Literal["auto", SpeechEngineName]
 VcEngineName = Literal["auto", "world", "chatterbox"]
 EnginePath = Literal["fast", "upstream"]
 
-_NAMES, _NAME_CHARS = 100, 80  # that are looked at to tell speech from a conversion
+_NAMES, _NAME_CHARS = 100, 80  # the most that `kind_of` looks at
 
 
 def _check_patterns(value: dict[str, str]) -> dict[str, str]:
@@ -60,8 +60,8 @@ def _check_patterns(value: dict[str, str]) -> dict[str, str]:
         try:
             re.compile(pattern)
         except (re.error, RecursionError, OverflowError) as error:
-            told = shorten(str(error), 200)
-            raise ValueError(f"{shown(pattern)} is not a regular expression: {told}") from error
+            reason = shorten(str(error), 200)
+            raise ValueError(f"{shown(pattern)} is not a regular expression: {reason}") from error
     return value
 
 
@@ -77,7 +77,11 @@ _Take = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 class SpeakParams(RunParams):
-    """Everything that decides what a text sounds like and where the result goes."""
+    """Everything that decides how a text is spoken and where the result goes."""
+
+    kind: ClassVar[RunKind] = "speak"
+    source_fields: ClassVar = ("text", "text_file")
+    voice_field: ClassVar = "voice"
 
     text: Text = Field("", description="the text to speak")
     text_file: Text = Field("", description="a .txt or .md file, or a folder of them, to speak")
@@ -150,7 +154,11 @@ class SpeakParams(RunParams):
 
 
 class ConvertParams(RunParams):
-    """Everything that decides what a recording becomes in another voice, and where it goes."""
+    """Everything that decides how a recording is converted and where the result goes."""
+
+    kind: ClassVar[RunKind] = "convert"
+    source_fields: ClassVar = ("source",)
+    voice_field: ClassVar = "target"
 
     source: Text = Field("", description="a recording, or a folder of them, to convert")
     target: Text = Field("", description="voice by name, or recording; empty: engine's own")
@@ -195,16 +203,19 @@ AnyParams = SpeakParams | ConvertParams
 def read_params(
     path: str | Path, overrides: Mapping[str, str] | None = None
 ) -> SpeakParams | ConvertParams:
-    """A YAML file's parameters: of a conversion if it names a source, else of speech."""
+    """The parameters in a YAML file: of speech or of a conversion, see `kind_of`."""
     return kind_of(read_file(path)).from_file(path, overrides)
 
 
 def kind_of(names: Iterable[str]) -> type[SpeakParams] | type[ConvertParams]:
-    """What names, misspelt ones too, are parameters of: speech, unless more are a conversion's."""
+    """The class with these parameters: speech, unless more names are of a conversion.
+
+    Misspelt names count as the nearest known name.
+    """
     speech, conversion = SpeakParams.model_fields.keys(), ConvertParams.model_fields.keys()
-    some = [name[:_NAME_CHARS] for name in islice(names, _NAMES)]
-    near = [difflib.get_close_matches(name, {*speech, *conversion}, n=1) for name in some]
-    known = {name for found in near for name in found}
+    known: set[str] = set()
+    for name in islice(names, _NAMES):
+        known.update(difflib.get_close_matches(name[:_NAME_CHARS], {*speech, *conversion}, n=1))
     return ConvertParams if len(known - speech) > len(known - conversion) else SpeakParams
 
 

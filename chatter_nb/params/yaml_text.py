@@ -1,4 +1,4 @@
-"""Parameters as YAML text: what a person copies out of a form, keeps, and loads into one again."""
+"""Parameters as YAML text, which a person can copy from a form and load into a form again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import yaml
 from chatter_nb.base.project import parse_yaml
 from chatter_nb.params.base import RunParams
 
-# How a run was watched, and where this machine puts its results: neither belongs to what was found.
+# Neither says how a result sounds.
 LEFT_OUT = {"interactive", "outputs_dir"}
 
 _OTHER_BREAKS = "\r\x85\u2028\u2029"
@@ -18,11 +18,11 @@ Params = TypeVar("Params", bound=RunParams)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Multi-line text as a block that can be read and edited, where YAML can hold it so."""
+    """Writes text of several lines as a block that people can read and edit."""
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    """Line breaks other than a newline are folded by YAML unless they are written as escapes."""
+    """The node of a text; rare line breaks are escaped, as YAML would change them."""
     others = any(char in value for char in _OTHER_BREAKS)
     style = '"' if others else "|" if "\n" in value else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
@@ -37,18 +37,17 @@ def to_yaml(params: RunParams) -> str:
     Loaded again, they make the same parameters but for `LEFT_OUT`.
     """
     defaults = {name: field.default for name, field in type(params).model_fields.items()}
-    given = params.model_dump()
     chosen = {
         name: list(value) if isinstance(value, tuple) else value
-        for name, value in given.items()
+        for name, value in params.model_dump().items()
         if value != defaults[name] and name not in LEFT_OUT
     }
     return yaml.dump(chosen, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
 def from_yaml(cls: type[Params], text: str, **rest: Any) -> Params:
-    """Parameters of `text`; `rest` are those that it leaves out.
+    """The parameters in `text`; `rest` are values for those that it leaves out.
 
-    Raises `ParamError` that names the line, or every value that does not hold.
+    Raises `ParamError` that names the line, or every value that is not valid.
     """
     return cls.create({**rest, **parse_yaml(text, where="the YAML")}, where="the YAML")

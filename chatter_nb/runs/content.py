@@ -1,6 +1,6 @@
-"""What a batch knows a run by: a hash of all that decides what it makes.
+"""The key of a run: a hash over everything that decides its result.
 
-A finished run whose key is no longer what the same parameters would give now is made again.
+A batch makes a finished run again if its key is not the one that the same parameters give now.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import hashlib
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import lru_cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,11 @@ from chatter_nb.base.disk import add_samples
 from chatter_nb.base.errors import InputError
 from chatter_nb.base.hashing import digest
 from chatter_nb.base.project import resolve_path
-from chatter_nb.base.version import __version__
+from chatter_nb.base.version import __version__, installed_version
 from chatter_nb.engines.checkpoints import OWN_VOICE, cached, identity, locate
 from chatter_nb.engines.registry import entry
-from chatter_nb.params.base import NOT_DIGESTED
-from chatter_nb.params.runs import AnyParams, ConvertParams
+from chatter_nb.params.base import NOT_DIGESTED, RunKind
+from chatter_nb.params.runs import AnyParams
 from chatter_nb.runs.settle import library_of
 
 _DIGEST_BYTES = 16
@@ -29,18 +28,17 @@ _WHOLE_BYTES = 1 << 26  # of larger files (recordings of hours) samples are take
 
 
 def code_digest(sources: Iterable[str]) -> str:
-    """Of a notebook's code cells: prose may change without making a run again."""
+    """A hash over the sources of a notebook's code cells; its prose may change."""
     return digest(list(sources), size=_DIGEST_BYTES)
 
 
 def run_key(code: str, params: AnyParams, engine: str, *, fetch: bool) -> str:
-    """The key of a run; `engine` is what its `auto` stands for.
+    """The key of a run. `code` is its notebook's `code_digest`, `engine` what `auto` stands for.
 
-    What the parameters name counts by its content: texts, recordings, voices, model files (`fetch`
-    downloads those if need be). Raises `InputError` for what is not there.
+    Texts, recordings, voices and model files that the parameters name count by their content;
+    `fetch` downloads missing model files. Raises `InputError` for a file that does not exist.
     """
     values = params.model_dump(mode="json", exclude=NOT_DIGESTED | {"checkpoint", "engine"})
-    convert = isinstance(params, ConvertParams)
     return digest(
         {
             "code": code,
@@ -48,78 +46,65 @@ def run_key(code: str, params: AnyParams, engine: str, *, fetch: bool) -> str:
             "engine": engine,
             "content": _contents(params),
             "chatter_nb": __version__,
-            "model": model_version(engine, params.checkpoint, convert=convert, fetch=fetch),
+            "model": model_version(engine, params.checkpoint, params.kind, fetch=fetch),
         },
         size=_DIGEST_BYTES,
     )
 
 
 def content_digest(params: AnyParams) -> str:
-    """A short hash of what the files hold that parameters name; empty where they name none.
+    """A short hash over the content of the files that parameters name; "" if they name none.
 
-    Raises `InputError` where one is not there.
+    Raises `InputError` for a file that does not exist.
     """
     contents = _contents(params)
     return digest(contents, size=3) if contents else ""
 
 
 @lru_cache(maxsize=64)
-def model_version(engine: str, checkpoint: str, *, convert: bool, fetch: bool) -> str:
-    """The engine's package and its model's files, without loading either."""
-    found = entry(engine, convert=convert)
-    told = [_version(package) for package in found.packages]
-    if found.files and not found.missing():
-        folder = locate(found.files, checkpoint) if fetch or checkpoint else cached(found.files)
-        told.append(identity(folder, found.files) if folder else "not here yet")
-        own_voice = folder / OWN_VOICE if folder else None
-        if own_voice and own_voice.is_file():  # no part of the model's identity
-            told.append(_hash_of(own_voice))
-    return " ".join(told)
-
-
-def _version(package: str) -> str:
-    try:
-        return f"{package} {metadata.version(package)}"
-    except metadata.PackageNotFoundError:
-        return f"{package} -"
-
-
-def _named(params: AnyParams) -> list[tuple[str, Path]]:
-    """The files and folders that parameters name, by parameter."""
-    if isinstance(params, ConvertParams):
-        texts, voice = params.source, ("target", params.target)
-    else:
-        texts, voice = params.text_file, ("voice", params.voice)
-    named = [("source", resolve_path(texts))] if texts else []
-    if voice[1]:
-        with suppress(InputError):  # an engine's own voice; any other is found wanting later
-            named.append((voice[0], library_of(params).find(voice[1])))
-    return named
+def model_version(engine: str, checkpoint: str, kind: RunKind, *, fetch: bool) -> str:
+    """The versions of the engine's packages and model files, as text, without loading them."""
+    engine_entry = entry(engine, kind)
+    versions = [f"{name} {installed_version(name) or '-'}" for name in engine_entry.packages]
+    files = engine_entry.files
+    if files and not engine_entry.missing():
+        folder = locate(files, checkpoint) if fetch or checkpoint else cached(files)
+        versions.append(identity(folder, files) if folder else "not here yet")
+        engine_voice = folder / OWN_VOICE if folder else None
+        if engine_voice and engine_voice.is_file():  # no part of the model's identity
+            versions.append(_hash_of(engine_voice))
+    return " ".join(versions)
 
 
 def _contents(params: AnyParams) -> dict[str, Any]:
-    return {name: _content(path) for name, path in _named(params)}
+    """A hash over each file and folder that parameters name, by parameter."""
+    source, voice = getattr(params, params.source_fields[-1]), getattr(params, params.voice_field)
+    paths = {"source": resolve_path(source)} if source else {}
+    if voice:
+        with suppress(InputError):  # the engine's own voice; the plan refuses an unknown name
+            paths[params.voice_field] = library_of(params).find(voice)
+    return {name: _content(path) for name, path in paths.items()}
 
 
 def _content(path: Path) -> Any:
     if path.is_dir():
-        inside = sorted(one for one in path.iterdir() if one.is_file() and one.name[0] != ".")
-        return [[one.name, _hash_of(one)] for one in inside]
+        files = sorted(file for file in path.iterdir() if file.is_file() and file.name[0] != ".")
+        return [[file.name, _hash_of(file)] for file in files]
     if not path.is_file():
         raise InputError(f"{path} does not exist")
     return _hash_of(path)
 
 
 def _hash_of(path: Path) -> str:
-    about = path.stat()
-    return _hash_at(path, about.st_size, about.st_mtime_ns)
+    status = path.stat()
+    return _hash_at(path, status.st_size, status.st_mtime_ns)
 
 
 @lru_cache(maxsize=4096)
 def _hash_at(path: Path, size: int, mtime_ns: int) -> str:
-    found = hashlib.blake2b(str(size).encode(), digest_size=_DIGEST_BYTES)
+    content = hashlib.blake2b(str(size).encode(), digest_size=_DIGEST_BYTES)
     if size > _WHOLE_BYTES:
-        add_samples(found, path)
+        add_samples(content, path)
     else:
-        found.update(path.read_bytes())
-    return found.hexdigest()
+        content.update(path.read_bytes())
+    return content.hexdigest()

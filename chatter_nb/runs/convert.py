@@ -1,18 +1,29 @@
-"""One conversion run: recordings to the same words in another voice, and the record that proves it.
+"""One conversion run: recordings to the same words in another voice, and the record of the run.
 
-`convert_voice` is the whole of it; `plan_conversion` then `render_conversion` are its halves.
+`convert_voice` is `plan_conversion`, then `render_conversion`. A run takes each window from the
+store or the engine, and joins the windows into files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from itertools import islice, takewhile
+from typing import Any
 
-from chatter_nb.audio.reading import Signal
-from chatter_nb.base.interrupts import stop_after
+from chatter_nb.audio.join import ExactLength
+from chatter_nb.audio.reading import Signal, read_recording
+from chatter_nb.audio.windows import Window
+from chatter_nb.audio.writer import AudioWriter
+from chatter_nb.base.errors import ChatterError, EngineError, InputError, OutOfMemory, located
+from chatter_nb.base.wording import count
+from chatter_nb.engines.base import Conversion, knobs_of
+from chatter_nb.engines.voices import content_hash
 from chatter_nb.params.runs import ConvertParams
-from chatter_nb.runs.convert_plan import ConversionPlan, plan_conversion
-from chatter_nb.runs.convert_run import Conversions
-from chatter_nb.runs.lifecycle import Progress, carry_out
+from chatter_nb.runs.convert_plan import ConversionPlan, PlannedRecording, plan_conversion
+from chatter_nb.runs.lifecycle import OnProgress, Run, render
+from chatter_nb.runs.output import OnAudio
+from chatter_nb.runs.record import WindowRecord
 from chatter_nb.runs.speech import Speech
 
 __all__ = ["ConversionPlan", "convert_voice", "plan_conversion", "render_conversion"]
@@ -20,28 +31,161 @@ __all__ = ["ConversionPlan", "convert_voice", "plan_conversion", "render_convers
 
 def convert_voice(
     params: ConvertParams,
-    progress: Callable[[Progress], object] | None = None,
+    progress: OnProgress | None = None,
     cancelled: Callable[[], bool] | None = None,
-    heard: Callable[[Signal], object] | None = None,
+    on_audio: OnAudio | None = None,
 ) -> Speech:
     """Convert into `outputs_dir/run_name`; finished windows of an earlier run are used again.
 
-    Raises `InputError` before any work for recordings that cannot be converted, `EngineError` with
-    its position where a window fails, and `Cancelled` after the window in hand once `cancelled()`
-    is true. What is finished is kept, and `run.json` says what happened. `heard` is given the
-    samples of the files as they come.
+    `on_audio` receives the samples of the files, block by block, as they are joined. Raises
+    `InputError` before any work for recordings that cannot be converted, `EngineError` that names
+    the window that failed, and `Cancelled` after the current window once `cancelled()` is true.
+    Finished windows are kept, and `run.json` says how the run ended.
     """
-    return render_conversion(plan_conversion(params), progress, cancelled, heard)
+    return render_conversion(plan_conversion(params), progress, cancelled, on_audio)
 
 
 def render_conversion(
     plan: ConversionPlan,
-    progress: Callable[[Progress], object] | None = None,
+    progress: OnProgress | None = None,
     cancelled: Callable[[], bool] | None = None,
-    heard: Callable[[Signal], object] | None = None,
+    on_audio: OnAudio | None = None,
 ) -> Speech:
     """Carry out a plan; see `convert_voice`."""
-    with plan.folder.locked(), stop_after("window", cancelled) as stopped:
-        run = Conversions(plan, progress or (lambda _: None), stopped, heard)
-        record = carry_out(plan.folder, plan.outputs, run)
-    return Speech(plan.folder.path, record)
+    return render(ConversionRun, plan, progress, cancelled, on_audio)
+
+
+class ConversionRun(Run):
+    """A conversion in progress."""
+
+    stages = ("load", "voice", "read", "tokens", "synthesis", "watermark", "store", "join", "write")
+    _plan: ConversionPlan
+
+    def __init__(self, plan: ConversionPlan, *args: Any) -> None:
+        super().__init__(plan, *args)
+        self._rendered: set[int] = set()  # windows of this output that this run has made
+
+    def make(self, output: PlannedRecording, unfinished: ExitStack) -> AudioWriter:
+        """Convert, join and write one recording."""
+        sink = self._sink(output, unfinished)
+        conversion = self._begin(output)
+        exact = ExactLength(sink.write, output.samples)
+        joiner = conversion.joiner(exact.write)
+        first = len(self._pieces)
+        self._rendered.clear()
+        for position, planned in enumerate(output.windows):
+            audio = self._audio(output, conversion, position)
+            window = planned.window
+            with _located(output, [window]), self._watch.stage("join"):
+                joiner.add(window, audio)
+            place = f"{output.source}, {window.start_s:.0f} to {window.end_s:.0f} s"
+            self._step(joiner.samples, place)
+        with self._watch.stage("join"):
+            seams = joiner.finish()
+            exact.finish()
+        self._close(sink)
+        self._note_output(output, sink.writer.samples, first, seams)
+        return sink.writer
+
+    def _begin(self, output: PlannedRecording) -> Conversion:
+        plan = self._plan
+        with self._watch.stage("read"):
+            recording = read_recording(output.path, sample_rate=plan.engine.source_rate)
+            content = content_hash(output.path, channel=recording.channel)
+        if content != output.content_hash:  # the windows' keys are of the old content
+            raise InputError(f"{output.path} changed since the run was planned: run again")
+        with self._watch.stage("tokens"):
+            conversion = plan.engine.begin(
+                recording.signal, plan.voice, seed=plan.seed, knobs=knobs_of(plan.params)
+            )
+        if conversion.steps != output.steps:
+            raise EngineError(
+                f"{output.path} has {conversion.steps} steps, not the planned {output.steps}"
+            )
+        return conversion
+
+    def _audio(self, output: PlannedRecording, conversion: Conversion, position: int) -> Signal:
+        """The result of a window: from the store, or converted now."""
+        planned = output.windows[position]
+        audio = self._stored(planned.key)
+        self._pieces.append(
+            WindowRecord(
+                index=len(self._pieces),
+                key=planned.key,
+                start_s=planned.window.start_s,
+                end_s=planned.window.end_s,
+                cached=audio is not None and position not in self._rendered,
+            )
+        )
+        if audio is None:
+            self._convert_together(output, conversion, position)
+            audio = self._stored(planned.key)
+        if audio is None:
+            raise ChatterError(f"kept window {planned.key} vanished during the run: run again")
+        return audio
+
+    def _stored(self, key: str) -> Signal | None:
+        store = self._plan.store
+        with self._watch.stage("store"):
+            entry = store.get(key)
+            if store.damaged:
+                self._warnings.append(f"kept window {key} was damaged and is made again")
+                store.damaged.clear()
+            if entry is None:
+                return None
+            store.touch(key)
+            return entry[0]
+
+    def _convert_together(
+        self, output: PlannedRecording, conversion: Conversion, position: int
+    ) -> None:
+        """Convert a window, with later windows that are missing too and have the same shape."""
+        windows, store = output.windows, self._plan.store
+        shape = conversion.shape(windows[position].window)
+        missing = (
+            at
+            for at in range(position, len(windows))
+            if at == position or not store.has(windows[at].key)
+        )
+        alike = takewhile(lambda at: conversion.shape(windows[at].window) == shape, missing)
+        together = list(islice(alike, self._rows))
+        signals = self._try(output, conversion, together)
+        if signals is None:
+            return self._convert_together(output, conversion, position)
+        for at, signal in zip(together, signals, strict=True):
+            self._rendered.add(at)
+            about = {"source": output.path.name, "start_s": windows[at].window.start_s}
+            with self._watch.stage("store"):
+                store.put(windows[at].key, signal, about)
+
+    def _try(
+        self, output: PlannedRecording, conversion: Conversion, positions: Sequence[int]
+    ) -> list[Signal] | None:
+        """The converted windows. None if the GPU's memory is too small: then the rows are halved.
+
+        It returns before the next attempt, so that the error frees the memory that it holds.
+        """
+        self._model_calls += 1
+        windows = [output.windows[at].window for at in positions]
+        try:
+            with _located(output, windows), self._watch.stage("synthesis"):
+                return conversion.convert(windows)
+        except OutOfMemory:
+            if len(positions) == 1:
+                raise
+        self._rows = len(positions) // 2
+        self._warnings.append(
+            f"the GPU's memory is too small for {count(len(positions), 'row')}: went on with "
+            f"{self._rows}"
+        )
+        return None
+
+
+def _located(output: PlannedRecording, windows: Sequence[Window]) -> AbstractContextManager[None]:
+    """Errors inside the block name the windows, and their place in the recording."""
+    numbers = dict.fromkeys(str(window.index + 1) for window in (windows[0], windows[-1]))
+    where = (
+        f"{output.path.name}, window {' to '.join(numbers)} of {len(output.windows)} "
+        f"({windows[0].start_s:.1f} to {windows[-1].end_s:.1f} s)"
+    )
+    return located(where, "the finished windows are kept")

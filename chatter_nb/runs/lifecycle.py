@@ -1,40 +1,42 @@
-"""What every run goes through, whatever it makes: locked, begun, made, committed, recorded."""
+"""The course of every run, speech or conversion: lock, begin, make, commit, record."""
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
-from importlib import metadata
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import Any, ClassVar
 
 from chatter_nb.audio.writer import AudioWriter
 from chatter_nb.base.errors import Cancelled, ChatterError, OutputError
+from chatter_nb.base.interrupts import stop_after
 from chatter_nb.base.timing import Stopwatch, added, peak_rss_mb, real_time_factor
+from chatter_nb.base.version import installed_version
 from chatter_nb.engines.models import peak_gpu_mb
+from chatter_nb.runs.output import OnAudio, Sink
+from chatter_nb.runs.plan import Plan
 from chatter_nb.runs.record import (
     EngineRecord,
     FileRecord,
     OutputRecord,
-    RunFolder,
     RunRecord,
     Status,
+    utc_now,
 )
+from chatter_nb.runs.speech import Speech
 
-if TYPE_CHECKING:
-    from chatter_nb.runs.convert_plan import ConversionPlan
-    from chatter_nb.runs.speak_plan import SpeechPlan
-
-Output_contra = TypeVar("Output_contra", contravariant=True)
-
-_VERSIONED = ("numpy", "torch", "chatterbox-tts", "papermill")
+_VERSIONED = ("chatter_nb", "numpy", "torch", "chatterbox-tts", "papermill")
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Told after each chunk or window. `audio_s` is what is joined so far, pauses included."""
+    """What `progress` receives after each chunk or window: `done` of `total`, `text` says which.
+
+    `audio_s` is the length of the audio joined so far, in seconds, pauses included.
+    """
 
     done: int
     total: int
@@ -42,50 +44,150 @@ class Progress:
     text: str
 
 
-class Work(Protocol[Output_contra]):
-    """A run in progress."""
+OnProgress = Callable[[Progress], object]
 
-    def make(self, output: Output_contra, unfinished: ExitStack) -> AudioWriter:
-        """Make one output; its files are finished, but not yet in their places.
 
-        `unfinished` takes them away again unless they are committed.
+class Run(ABC):
+    """A run in progress: it makes the outputs of a plan, and keeps what its record needs."""
+
+    stages: ClassVar[tuple[str, ...]]
+
+    def __init__(
+        self,
+        plan: Plan,
+        on_progress: OnProgress | None,
+        cancelled: Callable[[], bool],
+        on_audio: OnAudio | None,
+    ) -> None:
+        self._plan = plan
+        self._on_progress = on_progress or (lambda _: None)
+        self._cancelled = cancelled
+        self._on_audio = on_audio
+        self._started = utc_now()
+        self._watch = Stopwatch(self.stages)
+        self._warnings = list(plan.warnings)
+        self._rows: int = plan.params.rows or plan.engine.rows
+        self._done = 0
+        self._total = len(plan.pieces)
+        self._earlier_samples = 0  # of outputs that are finished
+        self._model_calls = 0
+        self._pieces: list[Any] = []  # records of chunks or windows
+        self._outputs: list[OutputRecord] = []
+        self._files: list[FileRecord] = []
+
+    @abstractmethod
+    def make(self, output: Any, unfinished: ExitStack) -> AudioWriter:
+        """Make one output. Returns its writer: the files are complete, but not committed.
+
+        `unfinished` removes them again unless they are committed.
         """
-        ...
+
+    def carry_out(self) -> RunRecord:
+        """Make all outputs, move them to their places, then write run.json; returns its record.
+
+        An error that stops the run is recorded, as failed or cancelled, and raised again.
+        """
+        folder = self._plan.folder
+        folder.begin(self.record("running"))
+        with ExitStack() as unfinished:
+            try:
+                writers = [self.make(output, unfinished) for output in self._plan.outputs]
+                folder.retire()
+                for writer in writers:
+                    writer.commit()
+            except BaseException as error:
+                stopped = isinstance(error, Cancelled | KeyboardInterrupt)
+                try:
+                    folder.end(self.record("cancelled" if stopped else "failed", _describe(error)))
+                except OutputError as second:  # the disk is full: add it to the first error
+                    error.add_note(f"and the failure could not be recorded: {second}")
+                raise
+        record = self.record("ok")
+        folder.end(record)
+        return record
+
+    def _sink(self, output: Any, unfinished: ExitStack) -> Sink:
+        return Sink(self._plan, output.name, self._watch, unfinished, self._on_audio)
+
+    def _step(self, samples: int, text: str) -> None:
+        """Report that a piece is joined, `samples` of this output in all.
+
+        Raises `Cancelled` if the run must stop.
+        """
+        self._done += 1
+        audio_s = (self._earlier_samples + samples) / self._plan.engine.sample_rate
+        self._on_progress(Progress(self._done, self._total, audio_s, text))
+        if self._cancelled() and self._done < self._total:
+            raise Cancelled(
+                f"stopped after {self._done} of {self._total} {self._plan.unit}s; they are kept: "
+                "run the same again to resume"
+            )
+
+    def _close(self, sink: Sink) -> None:
+        files, warnings = sink.finish()
+        self._files += files
+        self._warnings += warnings
+
+    def _note_output(self, output: Any, samples: int, first: int, seams: tuple[int, ...]) -> None:
+        """Keep the record of a finished output; `first` is the index of its first piece."""
+        self._earlier_samples += samples
+        self._outputs.append(
+            OutputRecord(
+                name=output.name,
+                source=output.source,
+                first_chunk=first,
+                chunks=len(self._pieces) - first,
+                audio_s=samples / self._plan.engine.sample_rate,
+                seams_samples=seams,
+            )
+        )
 
     def record(self, status: Status, error: str | None = None) -> RunRecord:
-        """The run as it stands."""
-        ...
+        """The record of the run as it is now."""
+        plan, ok = self._plan, status == "ok"
+        wall_s = self._watch.wall_s + plan.planning_s
+        audio_s = sum(output.audio_s for output in self._outputs)
+        # Positions in several files make no list.
+        seams = self._outputs[0].seams_samples if len(self._outputs) == 1 else ()
+        pieces: dict[str, Any] = {f"{plan.unit}s": tuple(self._pieces)}
+        return RunRecord(
+            kind=plan.params.kind,
+            status=status,
+            error=error,
+            run_name=plan.params.resolved_run_name(),
+            started=self._started,
+            params=plan.params.model_dump(mode="json"),
+            engine=_engine_record(plan, self._rows),
+            seed=plan.seed,
+            sample_rate=plan.engine.sample_rate,
+            outputs=tuple(self._outputs),
+            seams_samples=seams,
+            audio_s=audio_s,
+            wall_s=wall_s,
+            rtf=real_time_factor(wall_s, audio_s) if audio_s else None,
+            model_calls=self._model_calls,
+            stages_s=added(self._watch.stages_s, plan.stages_s),
+            peak_rss_mb=peak_rss_mb(),
+            peak_gpu_mb=peak_gpu_mb(),
+            files=tuple(self._files) if ok else (),
+            warnings=tuple(self._warnings),
+            planned_keys=() if ok else tuple(piece.key for piece in plan.pieces),
+            versions=versions(),
+            **pieces,
+        )
 
 
-def carry_out(
-    folder: RunFolder, outputs: Sequence[Output_contra], work: Work[Output_contra]
-) -> RunRecord:
-    """Make all outputs, then put them in place, then prove them with run.json.
-
-    Whatever stops it is recorded, as failed or cancelled, and raised again.
-    """
-    folder.begin(work.record("running"))
-    with ExitStack() as unfinished:
-        try:
-            writers = [work.make(output, unfinished) for output in outputs]
-            folder.retire()
-            for writer in writers:
-                writer.commit()
-        except BaseException as error:
-            stopped = isinstance(error, Cancelled | KeyboardInterrupt)
-            told = work.record("cancelled" if stopped else "failed", _describe(error))
-            _end_badly(folder, told, error)
-            raise
-    record = work.record("ok")
-    folder.end(record)
-    return record
-
-
-def _end_badly(folder: RunFolder, record: RunRecord, error: BaseException) -> None:
-    try:
-        folder.end(record)
-    except OutputError as second:  # the disk is full: say so on the error that is on its way
-        error.add_note(f"and the failure could not be recorded: {second}")
+def render(
+    kind: type[Run],
+    plan: Plan,
+    on_progress: OnProgress | None,
+    cancelled: Callable[[], bool] | None,
+    on_audio: OnAudio | None,
+) -> Speech:
+    """Carry out a plan with a run of its `kind`, and return the finished speech."""
+    with plan.folder.locked(), stop_after(plan.unit, cancelled) as stopped:
+        record = kind(plan, on_progress, stopped, on_audio).carry_out()
+    return Speech(plan.folder.path, record)
 
 
 def _describe(error: BaseException) -> str:
@@ -94,77 +196,21 @@ def _describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
-def run_record(
-    kind: Literal["speak", "convert"],
-    status: Status,
-    error: str | None,
-    plan: SpeechPlan | ConversionPlan,
-    watch: Stopwatch,
-    *,
-    started: str,
-    outputs: Sequence[OutputRecord],
-    files: Sequence[FileRecord],
-    warnings: Sequence[str],
-    model_calls: int,
-    planned_keys: Sequence[str],
-    rows: int,
-    **pieces: Any,
-) -> RunRecord:
-    """A run's record; `pieces` are its chunks or its windows."""
-    ok = status == "ok"
-    wall_s = watch.wall_s + plan.planning_s
-    audio_s = sum(output.audio_s for output in outputs)
-    return RunRecord(
-        kind=kind,
-        status=status,
-        error=error,
-        run_name=plan.params.resolved_run_name(),
-        started=started,
-        params=plan.params.model_dump(mode="json"),
-        engine=_engine_record(plan, rows),
-        seed=plan.seed,
-        sample_rate=plan.engine.sample_rate,
-        outputs=tuple(outputs),
-        # Of several outputs each has its own seams: positions in different files are no list.
-        seams_samples=outputs[0].seams_samples if len(outputs) == 1 else (),
-        audio_s=audio_s,
-        wall_s=wall_s,
-        rtf=real_time_factor(wall_s, audio_s) if audio_s else None,
-        model_calls=model_calls,
-        stages_s=added(watch.stages_s, plan.stages_s),
-        peak_rss_mb=peak_rss_mb(),
-        peak_gpu_mb=peak_gpu_mb(),
-        files=tuple(files) if ok else (),
-        warnings=tuple(warnings),
-        planned_keys=() if ok else tuple(planned_keys),
-        versions=versions(),
-        **pieces,
-    )
-
-
-def _engine_record(plan: SpeechPlan | ConversionPlan, rows: int) -> EngineRecord:
-    engine = plan.engine
+def _engine_record(plan: Plan, rows: int) -> EngineRecord:
+    engine, settled = plan.engine, plan.settled
     return EngineRecord(
         name=engine.name,
-        reason=plan.engine_choice.reason,
+        reason=settled.engine.reason,
         version=engine.version,
         device=engine.device,
-        device_reason=plan.device_choice.reason,
-        precision=plan.precision,
+        device_reason=settled.device.reason,
+        precision=settled.precision.name,
         rows=rows,
     )
 
 
 @cache
 def versions() -> dict[str, str | None]:
-    """This package, Python and what decides samples, for the record."""
-    found: dict[str, str | None] = {"chatter_nb": _version("chatter_nb")}
-    found["python"] = platform.python_version()
-    return found | {name: _version(name) for name in _VERSIONED}
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
+    """The versions of Python, of this package and of those that decide samples."""
+    packages = {name: installed_version(name) for name in _VERSIONED}
+    return packages | {"python": platform.python_version()}

@@ -1,11 +1,9 @@
-"""The way from a joiner to a run's files: watermarked where the engine asks for it, and timed."""
+"""The way from a joiner to the files of one output: watermark, encoding, and their seconds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,59 +11,59 @@ from chatter_nb.audio.reading import Signal
 from chatter_nb.audio.writer import AudioWriter
 from chatter_nb.base.timing import Stopwatch
 from chatter_nb.engines.watermark import Watermark
+from chatter_nb.runs.plan import Plan
 from chatter_nb.runs.record import FileRecord, file_record
 
-if TYPE_CHECKING:
-    from chatter_nb.params.runs import ConvertParams, SpeakParams
+OnAudio = Callable[[Signal], object]
 
 
 class Sink:
-    """One output's files. `write` and `chunk_end` are for a joiner; `finish` closes the files.
+    """The files of one output. A joiner calls `write` and `chunk_end`; `finish` closes the files.
 
-    `unfinished` takes them away again unless they are committed. `heard` is given every block that
-    goes to the files; a watermark is then laid chunk by chunk, so that nobody waits a minute.
+    `unfinished` removes the files again unless they are committed. `on_audio` receives every block
+    that goes to the files; with it the watermark is laid chunk by chunk, so that the first block
+    does not come a minute late.
     """
 
     def __init__(
         self,
-        folder: Path,
+        plan: Plan,
         name: str,
-        params: SpeakParams | ConvertParams,
         watch: Stopwatch,
         unfinished: ExitStack,
-        *,
-        sample_rate: int,
-        watermarked: bool,
-        device: str = "cpu",
-        heard: Callable[[Signal], object] | None = None,
+        on_audio: OnAudio | None,
     ) -> None:
+        params, engine = plan.params, plan.engine
+        rate: int = engine.sample_rate
         self.writer = AudioWriter(
-            folder, name, params.formats, sample_rate=sample_rate, wav_bits=params.wav_bits
+            plan.folder.path, name, params.formats, sample_rate=rate, wav_bits=params.wav_bits
         )
         unfinished.enter_context(self.writer)
         self._name = name
         self._watch = watch
-        self._heard = heard
+        self._on_audio = on_audio
         self._mark: Watermark | None = None
-        if watermarked:
+        if engine.watermarked:
+            at_once = on_audio is not None
             with watch.stage("load"):
                 self._mark = Watermark(
-                    self._write, sample_rate=sample_rate, device=device, at_once=heard is not None
+                    self._write, sample_rate=rate, device=engine.device, at_once=at_once
                 )
 
     def write(self, block: Signal) -> None:
+        """Take samples, mono float32."""
         if self._mark is None:
             return self._write(block)
         with self._watch.stage("watermark"):
             self._mark.write(block)
 
     def chunk_end(self) -> None:
-        """What is written ends a chunk: a block of the watermark may end here."""
+        """Note that a chunk ends here: a block of the watermark may end too."""
         if self._mark:
             self._mark.chunk_end()
 
     def finish(self) -> tuple[list[FileRecord], list[str]]:
-        """The finished files, and warnings."""
+        """Close the files. Returns their records, and warnings."""
         if self._mark:
             with self._watch.stage("watermark"):
                 self._mark.finish()
@@ -79,5 +77,5 @@ class Sink:
     def _write(self, block: Signal) -> None:
         with self._watch.stage("write"):
             self.writer.write(block)
-            if self._heard:
-                self._heard(block)
+            if self._on_audio:
+                self._on_audio(block)

@@ -1,7 +1,7 @@
-"""A run's folder: what is in it, and the record that proves it.
+"""A run's folder, and the record in it: what was made, and the hashes that prove the files.
 
-`run.json` is written last; while a run is under way `run.partial.json` holds what it settled on
-(its engine, its drawn seed), so that a killed run resumes as it began.
+`run.json` is written last. While a run is in progress, `run.partial.json` holds its engine and its
+drawn seed, so that a killed run resumes with them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class _Record(BaseModel):
 
 
 class EngineRecord(_Record):
-    """Who spoke, and why."""
+    """The engine that spoke, and why it was chosen."""
 
     name: str
     reason: str
@@ -55,7 +55,7 @@ class ChunkRecord(_Record):
     pause_ms: int
     seed: int
     take: int
-    take_of: str | None = None  # the key of its take 0, which `takes` goes by
+    take_of: str | None = None  # the key of take 0, which the parameter `takes` names
     attempts: int
     cached: bool
     split_from: int | None = None
@@ -72,9 +72,9 @@ class WindowRecord(_Record):
 
 
 class OutputRecord(_Record):
-    """One joined signal: the whole run's, or one file's of a folder that is not merged.
+    """One joined signal: of the whole run, or of one file of a folder that is not merged.
 
-    `first_chunk` and `chunks` count windows where the run is a conversion.
+    In a conversion `first_chunk` and `chunks` count windows.
     """
 
     name: str
@@ -86,7 +86,7 @@ class OutputRecord(_Record):
 
 
 class FileRecord(_Record):
-    """A file in the run's folder, by which it can be checked."""
+    """Name, size and SHA-256 of a file in the run's folder, to check it later."""
 
     name: str
     bytes: int
@@ -131,13 +131,13 @@ class RunRecord(_Record):
     versions: dict[str, str | None] = {}
 
     def chunk_keys(self) -> set[str]:
-        """The kept chunks that this run, or its resume, is made of."""
-        made = {key for chunk in self.chunks for key in (chunk.key, chunk.take_of) if key}
-        return made | {window.key for window in self.windows} | set(self.planned_keys)
+        """The keys of the stored chunks and windows that this run, or its resume, needs."""
+        keys = {key for chunk in self.chunks for key in (chunk.key, chunk.take_of) if key}
+        return keys | {window.key for window in self.windows} | set(self.planned_keys)
 
 
 class RunFolder:
-    """`<outputs_dir>/<run_name>/`: made, locked, begun and ended by one run at a time."""
+    """`<outputs_dir>/<run_name>/`: one run at a time locks it, begins and ends in it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -145,10 +145,10 @@ class RunFolder:
 
     @contextmanager
     def locked(self, *, wait_s: float = 0) -> Iterator[None]:
-        """Make the folder and hold it alone, or raise `OutputError`: before the work, not after it.
+        """Create the folder and lock it, for up to `wait_s` seconds of waiting.
 
-        The lock goes with its process, however that ends; `wait_s` is how long to wait for it. What
-        a killed run left half written is removed.
+        Raises `OutputError`, before any work, if another run holds the lock or if the folder cannot
+        be written. The lock ends with its process. Half-written files of a killed run are removed.
         """
         lock = FileLock(self.path.parent / LOCKS / f"{self.path.name}.lock", timeout=wait_s)
         try:
@@ -176,11 +176,11 @@ class RunFolder:
             lock.release()
 
     def record(self) -> RunRecord | None:
-        """The finished record, if there is a valid one."""
+        """The record in run.json; None if there is no valid record."""
         return _read(self.path / RECORD)
 
     def unfinished(self) -> RunRecord | None:
-        """The record of a run to resume: killed in mid-run, failed or cancelled."""
+        """The record of a run to resume: killed, failed or cancelled; None if there is none."""
         partial, last = _read(self.path / PARTIAL), self.record()
         ended = last is not None and partial is not None and _settled(last) == _settled(partial)
         if partial and not (ended and partial.status == "running"):  # killed after run.json came
@@ -188,22 +188,23 @@ class RunFolder:
         return last if last and last.status != "ok" else None
 
     def begin(self, record: RunRecord) -> None:
-        """Note what a run settled on before it starts, and which earlier audio it may replace."""
-        earlier = [found for found in (self.record(), _read(self.path / PARTIAL)) if found]
-        names = {file.name for found in earlier for file in found.files}
-        names.update(name for found in earlier for name in found.stale_files)
+        """Write the record of a run that starts, with the earlier files that it may replace."""
+        names: set[str] = set()
+        for earlier in (self.record(), _read(self.path / PARTIAL)):
+            if earlier:
+                names.update(earlier.stale_files, (file.name for file in earlier.files))
         self._stale = tuple(sorted(names))
         self._write(PARTIAL, record.model_copy(update={"stale_files": self._stale}))
 
     def retire(self) -> None:
-        """Take an earlier run.json away: from here on, it would prove audio that is replaced."""
+        """Remove an earlier run.json, because its audio will be replaced now."""
         _take_away(self.path / RECORD)
 
     def end(self, record: RunRecord) -> None:
-        """Write run.json. After an ok run, audio that an earlier one left here is removed.
+        """Write run.json. After an ok run, the audio of an earlier run is removed.
 
-        A run that ends badly over a complete one leaves that as it was, proof and all, and says
-        how it ended in run.partial.json.
+        If a run fails while the folder holds a complete run, run.json stays, and the failed run's
+        record goes to run.partial.json.
         """
         if record.status != "ok":
             record = record.model_copy(update={"stale_files": self._stale})
@@ -217,17 +218,17 @@ class RunFolder:
         _take_away(self.path / PARTIAL)
 
     def is_proved(self) -> bool:
-        """Whether run.json says ok and every file of it is there, with its size and hash."""
+        """Whether run.json says ok and all its files exist, with the right sizes and hashes."""
         record = self.record()
         if not record or record.status != "ok" or not record.files:
             return False
         try:
             return record.files == tuple(file_record(self.path / f.name) for f in record.files)
-        except (OutputError, ValueError):  # not there, or no name that a disk can have
+        except (OutputError, ValueError):  # missing, or a name that no disk can have
             return False
 
     def stamp(self) -> int:
-        """Changes whenever run.json is written; 0 without one."""
+        """The time of the last change of run.json in nanoseconds; 0 if there is no run.json."""
         try:
             return (self.path / RECORD).stat().st_mtime_ns
         except OSError:
@@ -241,12 +242,12 @@ class RunFolder:
 def _read(path: Path) -> RunRecord | None:
     try:
         return RunRecord.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # not there, or not (any more) a record of ours
+    except (OSError, ValueError):  # missing, damaged, or of another version
         return None
 
 
 def _settled(record: RunRecord) -> tuple[Any, ...]:
-    """What tells runs apart that began in one second: among all else, a seed that was drawn."""
+    """The values that differ between two runs which began in the same second (drawn seeds do)."""
     return record.started, record.seed, record.engine, record.params
 
 
@@ -258,7 +259,10 @@ def _take_away(path: Path) -> None:
 
 
 def file_record(path: Path, name: str = "") -> FileRecord:
-    """A file's name (or the one that it will have), size and SHA-256. Raises `OutputError`."""
+    """The record of a file; `name` is its later name, if it has a temporary one now.
+
+    Raises `OutputError` if the file cannot be read.
+    """
     try:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -273,14 +277,14 @@ def utc_now() -> str:
 
 
 def remove_leftovers(outputs_dir: Path, *, older_than_s: float) -> int:
-    """Remove what killed runs left half written in their folders; returns the bytes freed."""
+    """Remove half-written files of killed runs; returns the number of bytes freed."""
     freed = 0
     for part in outputs_dir.glob(f"*/.*{PART_SUFFIX}*"):
         with suppress(OSError):  # its run ended meanwhile
-            about = part.stat()
-            if time.time() - about.st_mtime > older_than_s:
+            status = part.stat()
+            if time.time() - status.st_mtime > older_than_s:
                 part.unlink()
-                freed += about.st_size
+                freed += status.st_size
     return freed
 
 

@@ -1,13 +1,16 @@
-"""A speech run in progress: chunk after chunk from the engine or the store, to the joined files.
+"""A speech run in progress: chunks come from the engine or the store, and are joined into files.
 
-Plain calls, one chunk at a time, to disk; `speak` decides when to start and what a failure means.
+Everything is a plain call, chunk by chunk. When a run starts, and what a failure means, is decided
+in `lifecycle`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from difflib import SequenceMatcher
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,8 +18,7 @@ import numpy as np
 from chatter_nb.audio.join import Joined, Joiner, find_edges, trim_edges
 from chatter_nb.audio.reading import Signal, peak
 from chatter_nb.audio.writer import AudioWriter
-from chatter_nb.base.errors import Cancelled, ChatterError, EngineError
-from chatter_nb.base.timing import Stopwatch
+from chatter_nb.base.errors import ChatterError, EngineError
 from chatter_nb.engines.base import (
     ChunkInfo,
     ChunkPart,
@@ -27,80 +29,50 @@ from chatter_nb.engines.base import (
 )
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.keys import PlannedChunk
-from chatter_nb.runs.lifecycle import Progress, run_record
-from chatter_nb.runs.output import Sink
-from chatter_nb.runs.parts import in_parts
-from chatter_nb.runs.record import ChunkRecord, FileRecord, OutputRecord, RunRecord, Status, utc_now
+from chatter_nb.runs.lifecycle import Run
+from chatter_nb.runs.record import ChunkRecord
 from chatter_nb.runs.speak_plan import PlannedOutput, SpeechPlan
 
-STAGES = ("load", "voice", "text", "tokens", "synthesis", "watermark", "store", "join", "write")
 _SILENCE_PEAK = 1e-4  # -80 dB: no engine speaks this softly
 
 
-class Run:
-    """A run in progress: what has been made so far, from which its record is drawn."""
+class SpeechRun(Run):
+    """A speech run in progress."""
 
-    def __init__(
-        self,
-        plan: SpeechPlan,
-        progress: Callable[[Progress], object],
-        cancelled: Callable[[], bool],
-        heard: Callable[[Signal], object] | None = None,
-    ) -> None:
-        self._plan = plan
-        self._progress = progress
-        self._cancelled = cancelled
-        self._heard = heard
-        self._started = utc_now()
-        self._watch = Stopwatch(STAGES)
-        self._warnings = list(plan.warnings)
-        self._made: dict[int, _Made] = {}  # by position in the output that is being made
-        self._done = 0
-        self._total = len(plan.chunks)
-        one = plan.params.engine_path == "upstream"
-        self._rows = 1 if one else plan.params.rows or plan.engine.rows
-        self._earlier_samples = 0  # of outputs that are finished
-        self._model_calls = 0
-        self._chunks: list[ChunkRecord] = []
-        self._outputs: list[OutputRecord] = []
-        self._files: list[FileRecord] = []
+    stages = ("load", "voice", "text", "tokens", "synthesis", "watermark", "store", "join", "write")
+    _plan: SpeechPlan
+
+    def __init__(self, plan: SpeechPlan, *args: Any) -> None:
+        super().__init__(plan, *args)
+        self._takes: dict[int, _Take] = {}  # by position in the current output
+        if plan.params.engine_path == "upstream":
+            self._rows = 1
 
     def make(self, output: PlannedOutput, unfinished: ExitStack) -> AudioWriter:
-        """Make, join and write one output; see `runs.lifecycle.Work`."""
-        plan, rate = self._plan, self._plan.engine.sample_rate
-        sink = Sink(
-            plan.folder.path,
-            output.name,
-            plan.params,
-            self._watch,
-            unfinished,
-            sample_rate=rate,
-            watermarked=plan.engine.watermarked,
-            device=plan.engine.device,
-            heard=self._heard,
-        )
-        self._made = {}
+        """Speak, join and write one output."""
+        sink = self._sink(output, unfinished)
+        self._takes = {}
         joiner = Joiner(
             sink.write,
-            sample_rate=rate,
-            crossfade_ms=plan.params.crossfade_ms,
+            sample_rate=self._plan.engine.sample_rate,
+            crossfade_ms=self._plan.params.crossfade_ms,
             chunk_end=sink.chunk_end,
         )
         for position, audio in self._finished(output, joiner):
-            self._join(joiner, position, output.chunks[position], audio)
+            self._join(joiner, output.chunks[position], position, audio)
         with self._watch.stage("join"):
             joined = joiner.finish(len(output.chunks))
-        files, warnings = sink.finish()
-        self._files += files
-        self._warnings += warnings
-        self._note(output, joined)
+        self._close(sink)
+        first = len(self._pieces)
+        self._note_chunks(output, joined)
+        self._note_output(output, joined.samples, first, joined.seams_samples)
         return sink.writer
 
     def _finished(self, output: PlannedOutput, joiner: Joiner) -> Iterator[tuple[int, Signal]]:
-        """Each chunk's audio: kept ones as their turn comes, the rest as the engine makes them."""
+        """Position and audio of each chunk: stored ones in their turn, others as they are made."""
         plan = self._plan
-        kept, missing = self._look_up(output)
-        yield from self._kept_in_turn(output, joiner, kept)
+        stored, missing = self._look_up(output)
+        yield from self._stored_in_turn(output, joiner, stored)
         requests = [
             request_for(
                 position,
@@ -112,38 +84,36 @@ class Run:
             )
             for position in missing
         ]
+        options = options_of(plan.engine, plan.params, self._rows)
         for position, audio, info in self._watch.each(
-            "synthesis", plan.engine.synthesize(requests, **self._options())
+            "synthesis", plan.engine.synthesize(requests, **options)
         ):
             self._keep(output.chunks[position], audio, info)
-            self._made[position] = self._made_of(info, audio)
+            self._takes[position] = self._take(info, audio)
             yield position, audio
-            yield from self._kept_in_turn(output, joiner, kept)
-
-    def _options(self) -> dict[str, Any]:
-        return options_of(self._plan.engine, self._plan.params, self._rows)
+            yield from self._stored_in_turn(output, joiner, stored)
 
     def _look_up(self, output: PlannedOutput) -> tuple[set[int], list[int]]:
         """Positions of the chunks that need no model, and of those that do."""
-        store, kept, missing = self._plan.store, set(), []
+        store, stored, missing = self._plan.store, set(), []
         with self._watch.stage("store"):
             for position, planned in enumerate(output.chunks):
                 if not planned.chunk.speakable:
-                    kept.add(position)
+                    stored.add(position)
                 elif store.get(planned.key) is not None:
-                    store.touch(planned.key)  # now, so that no `clean` takes it before its turn
-                    kept.add(position)
+                    store.touch(planned.key)  # now, so that no `clean` removes it before its turn
+                    stored.add(position)
                 else:
                     missing.append(position)
         for key in store.damaged:
             self._warnings.append(f"kept chunk {key} was damaged and is made again")
         store.damaged.clear()
-        return kept, missing
+        return stored, missing
 
-    def _kept_in_turn(
-        self, output: PlannedOutput, joiner: Joiner, kept: set[int]
+    def _stored_in_turn(
+        self, output: PlannedOutput, joiner: Joiner, stored: set[int]
     ) -> Iterator[tuple[int, Signal]]:
-        while (position := joiner.next_index) in kept:
+        while (position := joiner.next_index) in stored:
             planned = output.chunks[position]
             with self._watch.stage("store"):
                 audio = self._from_store(position, planned)
@@ -151,29 +121,36 @@ class Run:
 
     def _from_store(self, position: int, planned: PlannedChunk) -> Signal:
         if not planned.chunk.speakable:
-            return _NOTHING
-        found = self._plan.store.get(planned.key, verify=False)  # it was, when it was looked up
-        if found is None:
+            return np.zeros(0, np.float32)
+        entry = self._plan.store.get(planned.key, verify=False)  # `_look_up` verified it
+        if entry is None:
             raise ChatterError(f"kept chunk {planned.key} vanished during the run: run again")
-        audio, about = found
+        audio, about = entry
         parts = tuple(ChunkPart(**part) for part in about.get("parts", ()))
         self._warnings += about.get("notes", ())
-        self._made[position] = self._made_of(ChunkInfo(attempts=0, parts=parts), audio)
+        self._takes[position] = self._take(ChunkInfo(attempts=0, parts=parts), audio)
         return audio
 
-    def _made_of(self, info: ChunkInfo, audio: Signal) -> _Made:
+    def _take(self, info: ChunkInfo, audio: Signal) -> _Take:
+        if not info.parts:
+            return _Take(info)
         start, _ = find_edges(audio, sample_rate=self._plan.engine.sample_rate)
-        return _Made(info, start if info.parts else 0)
+        return _Take(info, start)
 
     def _keep(self, planned: PlannedChunk, audio: Signal, info: ChunkInfo) -> None:
         self._model_calls += info.attempts
         for stage, seconds in info.stages_s.items():
             self._watch.move(seconds, source="synthesis", to=stage)
-        checked(audio, planned.chunk.spoken)
-        notes = [*info.notes, *_split_note(planned, info)]
+        text = planned.chunk.spoken
+        check_sound(audio, text)
+        notes = list(info.notes)
+        if info.parts:
+            notes.append(
+                f"a chunk did not end and was made again in {len(info.parts)} parts: {text[:60]!r}"
+            )
         self._warnings += [*info.warnings, *notes]
         about = {
-            "text": planned.chunk.spoken,
+            "text": text,
             "seed": planned.seed,
             "take": planned.take,
             "notes": notes,
@@ -182,26 +159,19 @@ class Run:
         with self._watch.stage("store"):
             self._plan.store.put(planned.key, audio, about)
 
-    def _join(self, joiner: Joiner, position: int, planned: PlannedChunk, audio: Signal) -> None:
-        rate = self._plan.engine.sample_rate
+    def _join(self, joiner: Joiner, planned: PlannedChunk, position: int, audio: Signal) -> None:
         with self._watch.stage("join"):
-            trimmed = trim_edges(audio, sample_rate=rate)
+            trimmed = trim_edges(audio, sample_rate=self._plan.engine.sample_rate)
             joiner.add(position, trimmed, pause_ms=planned.chunk.pause_ms)
-        self._done += 1
-        joined_s = (self._earlier_samples + joiner.samples) / rate
-        self._progress(Progress(self._done, self._total, joined_s, planned.chunk.spoken))
-        if self._cancelled() and self._done < self._total:
-            raise Cancelled(
-                f"stopped after {self._done} of {self._total} chunks; they are kept: run the same "
-                "again to resume"
-            )
+        self._step(joiner.samples, planned.chunk.spoken)
 
-    def _note(self, output: PlannedOutput, joined: Joined) -> None:
-        rate, first = self._plan.engine.sample_rate, len(self._chunks)
+    def _note_chunks(self, output: PlannedOutput, joined: Joined) -> None:
+        rate = self._plan.engine.sample_rate
         for position, (planned, span) in enumerate(zip(output.chunks, joined.spans, strict=True)):
-            made = self._made.get(position, _Made(ChunkInfo(attempts=0), 0))
+            take = self._takes.get(position, _Take(ChunkInfo(attempts=0)))
+            info = take.info
             whole = ChunkRecord(
-                index=len(self._chunks),
+                index=len(self._pieces),
                 key=planned.key,
                 text=planned.chunk.text,
                 start_s=span.start_samples / rate,
@@ -210,73 +180,78 @@ class Run:
                 seed=planned.seed,
                 take=planned.take,
                 take_of=planned.take_of,
-                attempts=made.info.attempts,
-                cached=not made.info.attempts and planned.chunk.speakable,
+                attempts=info.attempts,
+                cached=not info.attempts and planned.chunk.speakable,
             )
-            self._chunks += in_parts(whole, made.info.parts, made.trimmed_samples, rate)
-        self._earlier_samples += joined.samples
-        self._outputs.append(
-            OutputRecord(
-                name=output.name,
-                source=output.source,
-                first_chunk=first,
-                chunks=len(self._chunks) - first,
-                audio_s=joined.samples / rate,
-                seams_samples=joined.seams_samples,
-            )
-        )
-
-    def record(self, status: Status, error: str | None = None) -> RunRecord:
-        """The run as it stands."""
-        return run_record(
-            "speak",
-            status,
-            error,
-            self._plan,
-            self._watch,
-            started=self._started,
-            outputs=self._outputs,
-            files=self._files,
-            warnings=self._warnings,
-            model_calls=self._model_calls,
-            planned_keys=[planned.key for planned in self._plan.chunks],
-            rows=self._rows,
-            chunks=tuple(self._chunks),
-        )
+            self._pieces += split_record(whole, info.parts, take.trimmed_samples, rate)
 
 
 def request_for(
     index: int, text: str, seed: int, voice: Voice, engine: SpeechEngine, params: SpeakParams
 ) -> ChunkRequest:
+    """What an engine needs to speak one chunk; `index` comes back with its audio."""
     language = params.language or engine.languages[0]
     return ChunkRequest(index, text, seed, voice, language, knobs_of(params))
 
 
 def options_of(engine: SpeechEngine, params: SpeakParams, rows: int) -> dict[str, Any]:
-    """What `synthesize` is told besides the requests: only what the engine takes."""
+    """The options of `synthesize` that this engine accepts."""
     options = {"rows": rows, "engine_path": params.engine_path}
-    return {name: value for name, value in options.items() if name in engine.takes}
+    return {name: value for name, value in options.items() if name in engine.accepts}
 
 
-def _split_note(planned: PlannedChunk, info: ChunkInfo) -> list[str]:
-    if not info.parts:
-        return []
-    text = planned.chunk.spoken[:60]
-    return [f"a chunk did not end and was made again in {len(info.parts)} parts: {text!r}"]
-
-
-class _Made(NamedTuple):
-    """A chunk's info, and how many samples are trimmed off its front."""
+class _Take(NamedTuple):
+    """The engine's info on a chunk; `trimmed_samples` were cut off its front, if it has parts."""
 
     info: ChunkInfo
-    trimmed_samples: int
+    trimmed_samples: int = 0
 
 
-_NOTHING: Signal = np.zeros(0, np.float32)
-
-
-def checked(audio: Signal, text: str) -> Signal:
-    """An engine's audio, if it holds any sound at all: silence for words would lose them."""
+def check_sound(audio: Signal, text: str) -> None:
+    """Raise `EngineError` if an engine made only silence of a text: its words would be lost."""
     if peak(audio) < _SILENCE_PEAK:
         raise EngineError(f"the engine made only silence of {text[:60]!r}")
-    return audio
+
+
+def split_record(
+    chunk: ChunkRecord, parts: Sequence[ChunkPart], trimmed_samples: int, rate: int
+) -> list[ChunkRecord]:
+    """A record for each part of a chunk; for a chunk without parts, its own record.
+
+    In each record `split_from` is the index of the first part; the texts add up to the chunk's. The
+    parts' positions are those before `trimmed_samples` were cut off the front of the audio.
+    """
+    if not parts:
+        return [chunk]
+    texts = _spread(chunk.text, [part.text for part in parts])
+    records = []
+    for number, (part, text) in enumerate(zip(parts, texts, strict=True)):
+        last = number == len(parts) - 1
+        start_s = chunk.start_s + max(0, part.start_samples - trimmed_samples) / rate
+        end_s = chunk.start_s + max(0, part.end_samples - trimmed_samples) / rate
+        changes: dict[str, Any] = {
+            "index": chunk.index + number,
+            "text": text,
+            "start_s": min(start_s, chunk.end_s),
+            "end_s": chunk.end_s if last else min(end_s, chunk.end_s),
+            "pause_ms": chunk.pause_ms if last else 0,
+            "attempts": 0 if number else chunk.attempts,
+            "split_from": chunk.index,
+        }
+        records.append(chunk.model_copy(update=changes))
+    return records
+
+
+def _spread(text: str, spoken: Sequence[str]) -> list[str]:
+    """Cut `text` into pieces that correspond to its spoken parts.
+
+    `text` may hold layout characters and abbreviations; the spoken parts have none, and have
+    additional spaces in long words.
+    """
+    same = SequenceMatcher(None, "".join(spoken), text, autojunk=False).get_matching_blocks()
+    ends = []
+    for end in accumulate(len(part) for part in spoken[:-1]):
+        earlier = [block for block in same if block.a < end]
+        block = max(earlier, key=lambda block: block.a, default=same[0])
+        ends.append(block.b + min(end - block.a, block.size))
+    return [text[a:b] for a, b in pairwise([0, *ends, len(text)])]

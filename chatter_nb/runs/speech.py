@@ -19,7 +19,7 @@ class Speech:
 
     @property
     def files(self) -> list[Path]:
-        """The audio files, one a format and output."""
+        """The audio files: one for each format of each output."""
         return [self.folder / file.name for file in self.record.files]
 
     @property
@@ -31,31 +31,24 @@ class Speech:
         return self.record.rtf
 
     def read(self, name: str = "") -> tuple[Signal, int]:
-        """The samples and rate (Hz) of a file of this run, by default its first."""
+        """The samples (mono float32) and rate (Hz) of a file of this run, by default the first."""
         return read_audio(self.folder / (name or self.record.files[0].name))
 
     def __str__(self) -> str:
         record = self.record
-        made, total, unit = self._made()
-        pace = (
-            f", {_pace(record.rtf)}" if record.rtf and made else ""
-        )  # of kept ones it says nothing
+        if record.kind == "convert":
+            verb, unit, total = "converted", "windows", len(record.windows)
+            new = sum(not window.cached for window in record.windows)
+        else:
+            verb, unit, total = "spoke", "chunks", len(record.chunks)
+            new = sum(chunk.attempts > 0 for chunk in record.chunks)
+        pace = f", {_pace(record.rtf)}" if record.rtf and new else ""
         names = ", ".join([*(path.name for path in self.files), RECORD])
         return (
-            f"{record.engine.name} {self._did()} {record.audio_s:.1f} s of audio in "
-            f"{record.wall_s:.1f} s{pace}; {made} of {total} {unit} made anew\n"
+            f"{record.engine.name} {verb} {record.audio_s:.1f} s of audio in "
+            f"{record.wall_s:.1f} s{pace}; {new} of {total} {unit} made anew\n"
             f"{self.folder}: {names}"
         )
-
-    def _did(self) -> str:
-        return "converted" if self.record.kind == "convert" else "spoke"
-
-    def _made(self) -> tuple[int, int, str]:
-        """How many chunks or windows were made, not kept, and of how many."""
-        record = self.record
-        if record.kind == "convert":
-            return sum(not one.cached for one in record.windows), len(record.windows), "windows"
-        return sum(one.attempts > 0 for one in record.chunks), len(record.chunks), "chunks"
 
 
 def _pace(rtf: float) -> str:

@@ -1,7 +1,7 @@
-"""Finished chunks on disk, by the hash of all that determines their samples.
+"""The store of finished chunks on disk, by key: a hash over everything that decides their samples.
 
-A killed run resumes from here, and an edit makes again only what it touched. Entries are written
-under a temporary name and renamed; a damaged one is reported and made again.
+A killed run resumes from the store, and after an edit only changed chunks are made again. Entries
+are written under a temporary name and renamed; a damaged entry is reported and made again.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from chatter_nb.audio.reading import Signal
-from chatter_nb.base.disk import is_folder, is_there, part_path, remove, write_error
+from chatter_nb.base.disk import is_folder, is_there, write_error, write_whole
 
 FOLDER = ".chunks"
 ABANDONED_S = 24 * 3600  # a temporary file this old belongs to no run
 
 
 class _Part(BaseModel):
-    """`ChunkPart`, as an entry holds it."""
+    """`ChunkPart` in the JSON of an entry."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -38,7 +38,7 @@ class _Part(BaseModel):
 
 
 class _Entry(BaseModel):
-    """What is read of an entry's JSON; the rest is for people."""
+    """The JSON of an entry, as far as it is read; other fields are for people."""
 
     model_config = ConfigDict(extra="allow", strict=True)
 
@@ -56,11 +56,14 @@ class ChunkStore:
         self.damaged: list[str] = []
 
     def has(self, key: str) -> bool:
-        """Whether a chunk is there, undamaged or not."""
+        """Whether the store has a chunk; it may be damaged."""
         return is_there(self._path(key))
 
     def get(self, key: str, *, verify: bool = True) -> tuple[Signal, dict[str, Any]] | None:
-        """A chunk and what is known of it; None if it is not there or damaged (see `damaged`)."""
+        """The samples of a chunk, and its JSON; None if it is missing or damaged (see `damaged`).
+
+        `verify=False` skips the check of the samples against their CRC.
+        """
         if not self.has(key):
             return None
         path = self._path(key)
@@ -68,37 +71,31 @@ class ChunkStore:
             entry = _Entry.model_validate_json(path.with_suffix(".json").read_bytes())
             with path.open("rb") as file:
                 audio = np.lib.format.read_array(file, allow_pickle=False)
-            sound = audio.dtype == np.float32 and audio.shape == (entry.samples,)
-            if sound and (not verify or zlib.crc32(audio.tobytes()) == entry.crc32):
+            is_valid = audio.dtype == np.float32 and audio.shape == (entry.samples,)
+            if is_valid and (not verify or zlib.crc32(audio.tobytes()) == entry.crc32):
                 return audio, entry.model_dump()
-        except Exception:  # a damaged file can make numpy raise nearly anything
-            self.damaged.append(key)
-            return None
+        except Exception:  # numpy raises nearly anything on a damaged file
+            pass
         self.damaged.append(key)
         return None
 
     def put(self, key: str, audio: Signal, about: Mapping[str, Any]) -> None:
-        """Keep a chunk. Raises `OutputError` if the disk does not take it.
+        """Store a chunk, with `about` for its JSON. Raises `OutputError` if the disk is full.
 
-        The samples are renamed into place last: where they are, the entry is whole.
+        The samples get their name last: if they exist, the entry is complete.
         """
         path = self._path(key)
         entry = {**about, "samples": len(audio), "crc32": zlib.crc32(audio.tobytes())}
-        part = part_path(path)
+        samples = io.BytesIO()  # numpy does not notice that a full disk refused the last block
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(json.dumps(entry, ensure_ascii=False), encoding="utf-8")
-            _make_way(path.with_suffix(".json"))
-            os.replace(part, path.with_suffix(".json"))
-            samples = io.BytesIO()  # numpy itself does not notice a last block that is not taken
             np.save(samples, audio, allow_pickle=False)
-            part.write_bytes(samples.getbuffer())
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_way(path.with_suffix(".json"))
             _make_way(path)
-            os.replace(part, path)
         except OSError as error:
-            told = write_error(path, error)
-            remove(part)
-            raise told from error
+            raise write_error(path, error) from error
+        write_whole(path.with_suffix(".json"), json.dumps(entry, ensure_ascii=False).encode())
+        write_whole(path, samples.getvalue())
 
     def entries(self) -> Iterator[tuple[str, int, float]]:
         """Key, bytes on disk and last use (unix seconds) of each chunk."""
@@ -109,12 +106,12 @@ class ChunkStore:
                 yield path.stem, size, path.stat().st_mtime
 
     def touch(self, key: str) -> None:
-        """Note that a chunk was used, for `prune`; a store that cannot be written stays as is."""
+        """Set the time of a chunk's last use, for `prune`; errors of the disk are ignored."""
         with suppress(OSError):
             os.utime(self._path(key))
 
     def discard(self, key: str) -> None:
-        """Remove one chunk. Raises `OutputError` where the store cannot be written."""
+        """Remove a chunk. Raises `OutputError` if the store cannot be written."""
         try:
             for path in (self._path(key), self._path(key).with_suffix(".json")):
                 _make_way(path)
@@ -127,8 +124,8 @@ class ChunkStore:
     ) -> tuple[int, int]:
         """Remove chunks last used before `older_than_s` and, given `keep`, not in it.
 
-        Both conditions must hold when both are given. Returns (chunks, bytes) removed. Leftovers of
-        killed runs go too, when they are older than a day.
+        With both arguments a chunk must meet both conditions. Returns the numbers of chunks and
+        bytes removed. Half-written files of killed runs are removed too, if they are a day old.
         """
         count = size = 0
         for key, entry_bytes, used in list(self.entries()):
@@ -147,6 +144,6 @@ class ChunkStore:
 
 
 def _make_way(path: Path) -> None:
-    """Remove a folder that lies in a file's place: damage like any other."""
+    """Remove a folder that lies in the place of a file."""
     if is_folder(path):
         shutil.rmtree(path)

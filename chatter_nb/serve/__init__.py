@@ -1,4 +1,4 @@
-"""The HTTP service: thin over speak and convert, whose calls stay synchronous.
+"""The HTTP service: speech and conversion over HTTP, and a web page.
 
-Here alone are handlers `async`; what speaks is one thread a model (`worker`).
+Only this room has `async` functions. A model runs in a thread of its own (`worker`).
 """

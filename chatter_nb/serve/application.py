@@ -1,4 +1,4 @@
-"""The application put together: routes, the gate, errors as answers, the page, the sweeping.
+"""Builds the ASGI application: routes, middleware, answers to errors, the page, and its sweeping.
 
 Not here: the process around it (`server`).
 """
@@ -6,12 +6,11 @@ Not here: the process around it (`server`).
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -21,24 +20,22 @@ from starlette.responses import RedirectResponse, Response
 from chatter_nb.base.errors import ChatterError
 from chatter_nb.base.version import __version__
 from chatter_nb.base.wording import count
-from chatter_nb.serve.cleanup import tidy
-from chatter_nb.serve.errors import CODES, Problem, answer, problem_of
+from chatter_nb.serve.errors import CODES, RESPONSES, Problem, answer, log, problem_of
 from chatter_nb.serve.jobs import Jobs
 from chatter_nb.serve.middleware import OPENAI, UI, Gate, Protection
-from chatter_nb.serve.routes import about, openai, speech, voices
+from chatter_nb.serve.outputs import PAGE_UPLOADS, tidy
+from chatter_nb.serve.routes import about, openai, speech
 from chatter_nb.serve.routes import jobs as job_routes
-from chatter_nb.serve.service import PAGE_UPLOADS, Service
+from chatter_nb.serve.service import Service
 from chatter_nb.serve.settings import Settings
 
-log = logging.getLogger("chatter_nb.serve")
-
 _SWEEP_S = 60.0
-# What a page elsewhere may read of an answer, besides its body.
+# The headers of an answer that a page of another origin may read.
 _EXPOSED = ["X-Run", "X-Engine", "X-Seed", "X-Audio-Seconds", "Retry-After", openai.IGNORED]
 
 
 def make_app(settings: Settings, service: Service | None = None) -> FastAPI:
-    """The ASGI application. `service` is made here unless it is given."""
+    """The ASGI application, with a new service unless `service` is passed."""
     service = service or Service(settings)
     jobs = Jobs(service)
 
@@ -60,14 +57,10 @@ def make_app(settings: Settings, service: Service | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.state.service, app.state.jobs = service, jobs
-    for router in (
-        speech.routes(settings.limits),
-        about.router,
-        voices.router,
-        job_routes.routes(settings.limits),
-        openai.routes(settings.limits),
-    ):
-        app.include_router(router)
+    limits = settings.limits
+    for router in (speech.routes(limits), about.router, job_routes.routes(limits)):
+        app.include_router(router, responses=RESPONSES, dependencies=[Depends(speech.known_query)])
+    app.include_router(openai.routes(limits))
     _add_errors(app)
     if settings.web_page:
         _add_page(app, service)
@@ -85,7 +78,7 @@ def make_app(settings: Settings, service: Service | None = None) -> FastAPI:
 
 
 async def _tend(service: Service, jobs: Jobs) -> None:
-    """Jobs that were left are taken up while the server listens already; then old files go."""
+    """Resume the jobs of an earlier server while this server listens; then remove old files."""
     try:
         if begun := await run_in_threadpool(jobs.resume):
             log.info("%s left by the server before", count(begun, "job"))
@@ -94,54 +87,55 @@ async def _tend(service: Service, jobs: Jobs) -> None:
     older_than_s = service.settings.expire_after_s
     while True:
         try:
-            await run_in_threadpool(tidy, service)
+            await run_in_threadpool(tidy, service.settings)
             if older_than_s is not None:
                 await run_in_threadpool(jobs.expire, older_than_s)
-        except Exception as error:  # one odd file must not end it for all others
+        except Exception as error:  # an odd file must not end the sweeping
             log.error("old files stay: %s", error)
         await asyncio.sleep(_SWEEP_S)
 
 
 def _add_errors(app: FastAPI) -> None:
-    def answered(request: Request, problem: Problem) -> Response:
+    """Answer every exception in the envelope of errors."""
+
+    async def handle(request: Request, error: Exception) -> Response:
+        if isinstance(error, HTTPException):
+            problem = _http_problem(app, request, error)
+        elif isinstance(error, RequestValidationError):
+            faults = error.errors()
+            lines = [f"{'.'.join(map(str, fault['loc'][1:]))}: {fault['msg']}" for fault in faults]
+            problem = Problem(422, "\n".join(lines))
+        else:
+            problem = problem_of(error)
         return answer(problem, openai=request.url.path.startswith(OPENAI))
 
-    async def ours(request: Request, error: Exception) -> Response:
-        return answered(request, problem_of(error))
+    for kind in (ChatterError, HTTPException, RequestValidationError):
+        app.add_exception_handler(kind, handle)
 
-    async def http(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        status = error.status_code if error.status_code in CODES else 400
-        told = str(error.detail)
-        if status == 404:
-            path = request.url.path
-            told = f"there is nothing at {path[:200]}"
-            if path.startswith(("/audio/", "/models")):
-                told += f"; OpenAI's routes begin with /v1: {path[:200]} is /v1{path[:200]}"
-        headers = dict(error.headers or {})
-        if status == 405 and (allowed := _methods(app, request)):
-            headers["Allow"] = allowed
-            told = f"{request.url.path[:200]} does not take {request.method}: use {allowed}"
-        return answered(request, Problem(status, told, headers=headers))
 
-    async def fields(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        told = [f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in error.errors()]
-        return answered(request, Problem(422, "\n".join(told)))
-
-    app.add_exception_handler(ChatterError, ours)
-    app.add_exception_handler(HTTPException, http)
-    app.add_exception_handler(RequestValidationError, fields)
+def _http_problem(app: FastAPI, request: Request, error: HTTPException) -> Problem:
+    """An error of Starlette or FastAPI, with a sentence that helps."""
+    status = error.status_code if error.status_code in CODES else 400
+    path, detail = request.url.path[:200], str(error.detail)
+    headers = dict(error.headers or {})
+    if status == 404:
+        detail = f"there is nothing at {path}"
+        if path.startswith(("/audio/", "/models")):
+            detail += f"; OpenAI's routes begin with /v1: {path} is /v1{path}"
+    if status == 405 and (allowed := _methods(app, request)):
+        headers["Allow"] = allowed
+        detail = f"{path} does not take {request.method}: use {allowed}"
+    return Problem(status, detail, headers=headers)
 
 
 def _methods(app: FastAPI, request: Request) -> str:
-    """All methods of a path; Starlette tells those of its first route alone."""
+    """All methods of a path; Starlette lists those of the path's first route only."""
     path = getattr(request.scope.get("route"), "path", "")
     return ", ".join(name.upper() for name in app.openapi()["paths"].get(path, ()))
 
 
 def _add_page(app: FastAPI, service: Service) -> None:
-    # Gradio asks home for news where it is imported, unless it is told before.
+    # Gradio reads these where it is imported; without the first it sends statistics home.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["GRADIO_TEMP_DIR"] = str(service.settings.outputs / PAGE_UPLOADS)
     from chatter_nb.serve.ui import add_page

@@ -1,7 +1,7 @@
-"""Request bodies as parameter objects: the same names, ranges and errors as everywhere else.
+"""Request bodies, JSON or form, and their schemas: the same names and ranges as `params`.
 
-What is the server's own to say (places, devices, files of its disk) is refused by name, like a name
-that does not exist.
+A request cannot set what belongs to the server (folders, devices, files of its disk): such a name
+is an error, like a name that does not exist.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from chatter_nb.params.base import unknown_name
 from chatter_nb.params.runs import ConvertParams, SpeakParams
 from chatter_nb.serve.errors import Problem
 
+Kind = type[SpeakParams] | type[ConvertParams]
 Params = TypeVar("Params", SpeakParams, ConvertParams)
 
 JSON, FORM = "application/json", "multipart/form-data"
@@ -28,41 +29,55 @@ JSON, FORM = "application/json", "multipart/form-data"
 # of which one of thirty characters can keep a processor busy for years.
 WITHHELD = frozenset(
     {
-        *("text_file", "merge", "voices_dir", "outputs_dir", "run_name", "interactive"),
-        *("device", "checkpoint", "precision", "rows", "engine_path", "regex_replacements"),
+        "text_file",
+        "merge",
+        "voices_dir",
+        "outputs_dir",
+        "run_name",
+        "interactive",
+        "device",
+        "checkpoint",
+        "precision",
+        "rows",
+        "engine_path",
+        "regex_replacements",
     }
 )
-# Parts of a form that may hold a recording instead of a name.
+# Fields of a form that may hold a recording instead of a name.
 RECORDINGS = {SpeakParams: ("voice",), ConvertParams: ("source", "target")}
-_STAND_IN = {SpeakParams: {"text": "x"}, ConvertParams: {"source": "x"}}
-# Not of the body.
-_ELSEWHERE = {"stream": "stream: it stands in the address, as ?stream=true"}
+_NEEDED = {SpeakParams: "text", ConvertParams: "source"}
+# Query parameters that clients put into the body.
+_ELSEWHERE = {"stream": "stream: it belongs in the address, as ?stream=true"}
 _MAX_FIELDS = 60
 _SMALL_BYTES = 16_384  # parsed in less time than another thread begins
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a client sent: values by name, and recordings by the name of the part that held them."""
+class Body:
+    """A request's body: values by name, and uploaded recordings by the name of their field."""
 
     values: dict[str, Any]
     recordings: Mapping[str, UploadFile]
 
 
-async def read_body(request: Request, kind: type[Params]) -> Asked:
-    """The values of a JSON object or of a form. Raises `Problem` for what is neither."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+async def read_body(request: Request, kind: type[Params]) -> Body:
+    """The body of a request, JSON or a form. Raises `Problem` for any other body."""
+    media_type = media_type_of(request)
     if media_type == JSON:
-        return Asked(await json_of(request), {})
+        return Body(await json_of(request), {})
     if media_type == FORM:
         form = await request.form(max_files=len(RECORDINGS[kind]), max_fields=_MAX_FIELDS)
-        return _of_form(form, kind)
-    told = media_type or "nothing"
-    raise Problem(415, f"Content-Type says {told!r}: send {JSON} or {FORM}")
+        return _form_body(form, kind)
+    raise Problem(415, f"Content-Type says {media_type or 'nothing'!r}: send {JSON} or {FORM}")
+
+
+def media_type_of(request: Request) -> str:
+    """The media type of the body, without parameters; "" without a Content-Type."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def json_of(request: Request) -> dict[str, Any]:
-    """A request's JSON object, see `parse_json`; a large one must not hold the event loop."""
+    """The JSON object of a request, see `parse_json`; a large body must not hold the event loop."""
     body = await request.body()
     if len(body) <= _SMALL_BYTES:
         return parse_json(body)
@@ -70,98 +85,79 @@ async def json_of(request: Request) -> dict[str, Any]:
 
 
 def parse_json(body: bytes) -> dict[str, Any]:
-    """A JSON object, strictly: no name twice, no NaN. Raises `Problem` 400, with the place."""
+    """Read a JSON object strictly: no name twice, no NaN. Raises `Problem` 400 with the place."""
     try:
-        values = json.loads(body, object_pairs_hook=_once, parse_constant=_no_constant)
+        values = json.loads(body, object_pairs_hook=_unique, parse_constant=_refuse_constant)
     except RecursionError:
         raise Problem(400, "the JSON is nested too deeply") from None
     except ValueError as error:  # also: bytes that are no text, numbers of thousands of digits
         raise Problem(400, f"the body is not JSON: {str(error)[:200]}") from None
     if not isinstance(values, dict):
         raise Problem(422, f"the body must be a JSON object, not {type(values).__name__}")
-    if len(values) > _MAX_FIELDS:  # each unknown one would be a line of the answer
+    if len(values) > _MAX_FIELDS:  # each unknown field would be a line of the answer
         raise Problem(422, f"the body has {len(values):,} fields; up to {_MAX_FIELDS} are taken")
     return values
 
 
-def speech_params(values: Mapping[str, Any], own: Mapping[str, Any]) -> SpeakParams:
-    """A request's parameters; see `_params`."""
-    return _params(SpeakParams, values, own)
-
-
-def conversion_params(values: Mapping[str, Any], own: Mapping[str, Any]) -> ConvertParams:
-    """A request's parameters; see `_params`."""
-    return _params(ConvertParams, values, own)
-
-
-def _params(kind: type[Params], values: Mapping[str, Any], own: Mapping[str, Any]) -> Params:
-    """`values` of a client with the server's `own`. Raises `ParamError` that names every fault."""
-    check_names(kind, values)
-    return kind.create({**values, **own}, where="request")
-
-
 def check_names(kind: type[Params], values: Mapping[str, Any]) -> None:
-    """Raises `ParamError` for names that a request may not hold, with those that it may.
+    """Raises `ParamError` for names that a request may not hold, with the names that it may hold.
 
-    Before a text is missed, which may be there by a wrong name; other faults are told with it.
+    Call this before a check for a missing text: the text may be there under a wrong name. The error
+    lists the faults of the other values too.
     """
     known = open_names(kind)
     withheld = sorted(WITHHELD & values.keys())
-    lines = [f"{', '.join(withheld)}: not for a request to say"] if withheld else []
     unknown = sorted(values.keys() - kind.model_fields.keys())
-    lines += [_ELSEWHERE.get(name) or unknown_name(name[:80], known) for name in unknown]
-    if withheld and not unknown:
-        lines[0] += f"; it may say: {', '.join(known)}"
-    if not lines:
+    if not withheld and not unknown:
         return
+    lines = [f"{', '.join(withheld)}: a request cannot set this"] if withheld else []
+    if not unknown:
+        lines[0] += f"; it may set: {', '.join(known)}"
+    lines += [_ELSEWHERE.get(name) or unknown_name(name[:80], known) for name in unknown]
     rest = {name: value for name, value in values.items() if name in known}
     try:
-        kind.create({**rest, **_STAND_IN[kind]}, where="request")
+        kind.create({**rest, _NEEDED[kind]: "x"}, where="request")
     except ParamError as error:
         lines.append(str(error))
     raise ParamError("\n".join(lines))
 
 
-def open_names(kind: type[SpeakParams] | type[ConvertParams]) -> list[str]:
+def open_names(kind: Kind) -> list[str]:
     """The parameters that a request may hold."""
     return [name for name in kind.model_fields if name not in WITHHELD]
 
 
-def json_schema(
-    kind: type[SpeakParams] | type[ConvertParams], *, longest_text: int = 0
-) -> dict[str, Any]:
-    """The schema of a JSON body, out of the parameter class."""
+def json_schema(kind: Kind, *, longest_text: int = 0) -> dict[str, Any]:
+    """The schema of a JSON body, from the parameter class."""
     schema = kind.model_json_schema()
     schema["properties"] = {name: schema["properties"][name] for name in open_names(kind)}
-    needed = {"text": SpeakParams, "source": ConvertParams}
-    schema["required"] = [name for name, of in needed.items() if of is kind]
-    for name in schema["required"]:
-        schema["properties"][name] |= {"minLength": 1}
-        schema["properties"][name].pop("default", None)
+    needed = schema["properties"][_NEEDED[kind]]
+    needed["minLength"] = 1
+    needed.pop("default", None)
+    schema["required"] = [_NEEDED[kind]]
     if longest_text:
         schema["properties"]["text"]["maxLength"] = longest_text
     schema["title"] = f"{kind.__name__} over HTTP"
     return schema
 
 
-def form_schema(kind: type[SpeakParams] | type[ConvertParams]) -> dict[str, Any]:
+def form_schema(kind: Kind) -> dict[str, Any]:
     """The schema of a form: text for every value, and recordings."""
-    told = {name: info.description or "" for name, info in kind.model_fields.items()}
-    text = {name: {"type": "string", "description": told[name]} for name in open_names(kind)}
-    recordings: dict[str, Any] = {
-        name: {"type": "string", "format": "binary", "description": f"{told[name]}; or a recording"}
-        for name in RECORDINGS[kind]
-    }
-    needed = ["text"] if kind is SpeakParams else ["source"]
+    properties: dict[str, dict[str, str]] = {}
+    for name in open_names(kind):
+        about = kind.model_fields[name].description or ""
+        properties[name] = {"type": "string", "description": about}
+        if name in RECORDINGS[kind]:
+            properties[name] |= {"format": "binary", "description": f"{about}; or a recording"}
     return {
         "type": "object",
-        "properties": text | recordings,
-        "required": needed,
+        "properties": properties,
+        "required": [_NEEDED[kind]],
         "additionalProperties": False,
     }
 
 
-def _of_form(form: FormData, kind: type[Params]) -> Asked:
+def _form_body(form: FormData, kind: type[Params]) -> Body:
     values: dict[str, Any] = {}
     recordings: dict[str, UploadFile] = {}
     for name, value in form.multi_items():
@@ -173,11 +169,11 @@ def _of_form(form: FormData, kind: type[Params]) -> Asked:
             recordings[name] = value
         else:
             allowed = " and ".join(RECORDINGS[kind])
-            raise Problem(422, f"{name[:80]}: this part takes no file; {allowed} may be one")
-    return Asked(kind.coerce(values), recordings)
+            raise Problem(422, f"{name[:80]}: this field takes no file; {allowed} may be a file")
+    return Body(kind.coerce(values), recordings)
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, value in pairs:
         if name in values:
@@ -186,5 +182,5 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def _no_constant(name: str) -> NoReturn:
+def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON")

@@ -1,69 +1,61 @@
-"""Between a worker's thread and the event loop: results waited for, bytes passed on."""
+"""Between a worker's thread and the event loop: waits for results, and passes on bytes."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from concurrent.futures import Future
-from typing import Any, TypeVar
+from concurrent.futures import CancelledError, Future
+from typing import Any
 
 from starlette.requests import Request
 
 from chatter_nb.audio.reading import Signal
 from chatter_nb.base.errors import Cancelled
-from chatter_nb.runs.convert import ConversionPlan
-from chatter_nb.runs.speak_plan import SpeechPlan
 from chatter_nb.runs.speech import Speech
 from chatter_nb.serve.encoding import StreamEncoder, is_streamable
 from chatter_nb.serve.errors import Problem, shutting_down
-from chatter_nb.serve.service import Listener
+from chatter_nb.serve.service import AnyPlan, Listener
 from chatter_nb.serve.worker import Task
 
-T = TypeVar("T")
 
-
-async def result_of(task: Task[T], request: Request, *, timeout_s: float) -> T:
-    """What a task makes. A client that goes away, or one that waits too long, gives up its place.
-
-    Raises the task's own error, or `Problem`.
+async def result_of(task: Task[Speech], request: Request, *, timeout_s: float) -> Speech:
+    """The run of a task. Raises the task's own error, or `Problem` if the client goes away or
+    has waited `timeout_s`; then the task is cancelled.
     """
-    made = asyncio.wrap_future(task.result)
+    ended = asyncio.wrap_future(task.result)
+    ended.add_done_callback(_take_error)
     try:
-        return _outcome(await _first_of(made, request, timeout_s))
+        await _wait_for(ended, request, timeout_s)
+        return _outcome(task.result)
     finally:
-        made.add_done_callback(_looked_at)
-        task.cancel()  # nothing, where it has ended
+        task.cancel()  # changes nothing where the task has ended
 
 
-async def _first_of(
-    made: asyncio.Future[T], request: Request, timeout_s: float
-) -> asyncio.Future[T]:
-    """`made` when it is done. Raises `Problem` if its client goes away, or it takes too long."""
+async def _wait_for(future: asyncio.Future[Any], request: Request, timeout_s: float) -> None:
+    """Wait until `future` is done. Raises `Problem` if the client goes away, or for the time."""
     gone = asyncio.ensure_future(_gone(request))
     try:
-        both: set[asyncio.Future[Any]] = {made, gone}
-        await asyncio.wait(both, timeout=timeout_s, return_when="FIRST_COMPLETED")
+        await asyncio.wait([future, gone], timeout=timeout_s, return_when="FIRST_COMPLETED")
     finally:
         gone.cancel()
-    if made.done():
-        return made
+    if future.done():
+        return
     if gone.done():
         raise Problem(408, "the client went away")
     raise Problem(504, f"not made within {timeout_s:g} s; what is finished is kept: ask again")
 
 
-def _looked_at(made: asyncio.Future[Any]) -> None:
-    """Nobody waits for it any more: its error is no news."""
-    if not made.cancelled():
-        made.exception()
+def _take_error(ended: asyncio.Future[Any]) -> None:
+    """Take the error out of the future, or asyncio logs it where nobody waits any more."""
+    if not ended.cancelled():
+        ended.exception()
 
 
-def _outcome(made: asyncio.Future[T] | Future[T]) -> T:
-    if made.cancelled():
-        raise shutting_down()
+def _outcome(result: Future[Speech]) -> Speech:
+    """The result of a task that has ended; only the server cancels a task whose client waits."""
     try:
-        return made.result()
-    except Cancelled as error:  # nobody else asks a task to stop while its client is there
+        return result.result()
+    except (Cancelled, CancelledError) as error:
         raise shutting_down() from error
 
 
@@ -73,41 +65,43 @@ async def _gone(request: Request) -> None:
 
 
 class Relay:
-    """Encoded audio on its way from the worker's thread to one client.
+    """Encodes the audio of a run on the worker's thread, and passes the bytes to one client.
 
-    The worker never waits for a client: one with more than `backlog_bytes` to take is given up.
-    Nothing is passed on where the format cannot be sent before its end (`is_streamable`).
+    The worker never waits for a client: the task of a client with more than `backlog_bytes` to take
+    is cancelled. No bytes are passed on where the format cannot be sent before its end
+    (`is_streamable`).
     """
 
     def __init__(self, format_name: str, *, backlog_bytes: int) -> None:
         self._format = format_name
         self._loop = asyncio.get_running_loop()
         self._arrived: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._backlog, self._most, self._too_slow = 0, backlog_bytes, False
+        self._backlog, self._max_backlog, self._too_slow = 0, backlog_bytes, False
         self._encoder: StreamEncoder | None = None
         self._task: Task[Speech] | None = None
-        self.listener = Listener(self._begin, self._hear, self._end)
+        self.listener = Listener(self._begin, self._encode, self._finish)
 
     def follow(self, task: Task[Speech]) -> None:
-        """Pass on what this task makes, and its end."""
+        """Pass on the audio of this task, and its end."""
         self._task = task
         task.result.add_done_callback(lambda _: self._post(None))
 
     async def first(self, request: Request, *, timeout_s: float) -> bytes:
-        """The first bytes; none where the run ended without any, and its file is the answer.
+        """The first bytes; b"" where the run ended without any, and its file is the answer.
 
-        Until then whatever goes wrong is an answer of its own: it raises.
+        Raises whatever goes wrong until then: it can still be an answer of its own.
         """
         arrived = asyncio.ensure_future(self._next())
         try:
-            return (await _first_of(arrived, request, timeout_s)).result() or b""
+            await _wait_for(arrived, request, timeout_s)
+            return arrived.result() or b""
         except BaseException:
             arrived.cancel()
             self.give_up()
             raise
 
     async def all(self, first: bytes) -> AsyncIterator[bytes]:
-        """The first bytes and what follows, until the end; raises what broke it off."""
+        """The first bytes and all that follow. Raises the error that ends the audio too early."""
         try:
             data: bytes | None = first
             while data:
@@ -117,17 +111,17 @@ class Relay:
             self.give_up()
 
     def give_up(self) -> None:
-        """Nobody listens any more: the task stops after its chunk."""
+        """Stop the task after its chunk: nobody listens any more."""
         if self._task:
             self._task.cancel()
 
     async def _next(self) -> bytes | None:
-        """More bytes; None at the end, if it is a good one."""
+        """More bytes; None at the end of a run that went well. Raises the run's error."""
         data = await self._arrived.get()
         if data is None:
             assert self._task is not None
             if self._too_slow:
-                raise Problem(408, f"the client left {self._most:,} bytes of audio untaken")
+                raise Problem(408, f"the client left {self._max_backlog:,} bytes of audio untaken")
             _outcome(self._task.result)
             return None
         self._backlog -= len(data)
@@ -135,17 +129,16 @@ class Relay:
 
     # -- on the worker's thread
 
-    def _begin(self, plan: SpeechPlan | ConversionPlan) -> None:
-        pieces = len(plan.chunks if isinstance(plan, SpeechPlan) else plan.windows)
-        if is_streamable(self._format, pieces=pieces):
+    def _begin(self, plan: AnyPlan) -> None:
+        if is_streamable(self._format, pieces=len(plan.pieces)):
             rate = plan.engine.sample_rate
             self._encoder = StreamEncoder(self._format, self._post, sample_rate=rate)
 
-    def _hear(self, block: Signal) -> None:
+    def _encode(self, block: Signal) -> None:
         if self._encoder:
             self._encoder.write(block)
 
-    def _end(self, speech: Speech) -> None:
+    def _finish(self, speech: Speech) -> None:
         if self._encoder:
             self._encoder.finish()
 
@@ -153,9 +146,11 @@ class Relay:
         if data != b"":
             self._loop.call_soon_threadsafe(self._arrive, data)
 
+    # -- on the event loop
+
     def _arrive(self, data: bytes | None) -> None:
         self._arrived.put_nowait(data)
         self._backlog += len(data or b"")
-        if self._backlog > self._most:
+        if self._backlog > self._max_backlog:
             self._too_slow = True
             self.give_up()

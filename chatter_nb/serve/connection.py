@@ -1,9 +1,8 @@
-"""One client's connection, and how long it is waited for: until it asks, and until it takes.
+"""Uvicorn's HTTP protocol with two time limits: until a request has come, and until the client
+takes more of the answer.
 
-Where as many are open as there may be, the one that has been silent for longest makes room.
-
-Uvicorn's protocol with two clocks. Not here: how slowly a body may come (`middleware`), and how
-long a model may take (`responses`).
+Where as many connections are open as the server allows, the longest silent connection is closed.
+Not here: how slowly a body may come (`middleware`), and how long a model may take (`responses`).
 """
 
 from __future__ import annotations
@@ -22,93 +21,95 @@ _KERNEL_BYTES = 256 * 1024
 
 
 class Connection(H11Protocol):
-    """Closed when it does not say what it wants within `header_timeout_s`, each time it asks; so is
-    one that still sends the body of a request that has had its answer. Cut off when it takes
-    nothing of an answer for `send_timeout_s`.
+    """A client's connection.
+
+    It is closed where the client does not finish a request's headers within `header_timeout_s`, or
+    still sends the body of a request that is answered. It is cut off where the client takes nothing
+    of an answer for `send_timeout_s`.
     """
 
     limits = Limits()
     silent: ClassVar[dict[Connection, None]] = {}  # of a server, the longest silent first
-    _patience: asyncio.TimerHandle | None = None
-    _sending: asyncio.TimerHandle | None = None
+    _request_timer: asyncio.TimerHandle | None = None
+    _send_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         transport.get_extra_info("socket").setsockopt(
             socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_BYTES
         )
-        self._begin_to_wait()
+        self._await_request()
         while len(self.connections) >= self.limits.connections and len(self.silent) > 1:
             next(iter(self.silent))._make_room()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if not self._waits():
-            self._end_to_wait()
-        elif self._patience is None:
-            self._begin_to_wait()
+        if not self._is_waiting():
+            self._end_waiting()
+        elif self._request_timer is None:
+            self._await_request()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()  # may begin with the next request
-        if self._waits() and not self.transport.is_closing():  # uvicorn's own clock runs now
+        if self._is_waiting() and not self.transport.is_closing():  # uvicorn's own timer runs now
             self.silent[self] = None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end_to_wait()
-        self._end_to_send()
+        self._end_waiting()
+        self._stop_send_timer()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._watch_sending()
+        self._await_sending()
 
     def resume_writing(self) -> None:
-        self._end_to_send()
+        self._stop_send_timer()
         super().resume_writing()
 
-    # -- until it asks
+    # -- until a request has come
 
-    def _waits(self) -> bool:
-        asked: Any = self.cycle  # None until a request has come, whatever its type says
-        return asked is None or asked.response_complete
+    def _is_waiting(self) -> bool:
+        cycle: Any = self.cycle  # None until a request has come, whatever its type says
+        return cycle is None or cycle.response_complete
 
-    def _begin_to_wait(self) -> None:
-        self._end_to_wait()
-        self._patience = self.loop.call_later(self.limits.header_timeout_s, self._give_up)
+    def _await_request(self) -> None:
+        self._end_waiting()
+        self._request_timer = self.loop.call_later(self.limits.header_timeout_s, self._give_up)
         self.silent[self] = None
 
-    def _end_to_wait(self) -> None:
-        if self._patience:
-            self._patience.cancel()
-        self._patience = None
+    def _end_waiting(self) -> None:
+        if self._request_timer:
+            self._request_timer.cancel()
+        self._request_timer = None
         self.silent.pop(self, None)
 
     def _make_room(self) -> None:
-        self._end_to_wait()
+        self._end_waiting()
         self.connections.discard(self)  # as uvicorn does once it is lost, a turn of the loop later
         self.transport.close()
 
     def _give_up(self) -> None:
-        self._patience = None
-        if self._waits():
+        self._request_timer = None
+        if self._is_waiting():
             self.transport.close()
 
-    # -- until it takes
+    # -- until the client takes more of the answer
 
-    def _watch_sending(self) -> None:
-        """Look again later; a slow client that has taken something meanwhile is waited for."""
+    def _await_sending(self) -> None:
+        """Check later whether a slow client has taken something meanwhile, and then again."""
         left = self.transport.get_write_buffer_size()
 
         def look() -> None:
             if self.transport.get_write_buffer_size() < left:
-                self._watch_sending()
+                self._await_sending()
             else:
                 self.transport.abort()  # close() would wait until all of it is taken
 
-        self._end_to_send()
-        self._sending = self.loop.call_later(self.limits.send_timeout_s, look)
+        self._stop_send_timer()
+        self._send_timer = self.loop.call_later(self.limits.send_timeout_s, look)
 
-    def _end_to_send(self) -> None:
-        if self._sending:
-            self._sending.cancel()
-        self._sending = None
+    def _stop_send_timer(self) -> None:
+        if self._send_timer:
+            self._send_timer.cancel()
+        self._send_timer = None

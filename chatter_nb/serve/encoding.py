@@ -1,6 +1,6 @@
-"""Audio encoded as it comes, for those who listen while it is made: no seeking back, flat memory.
+"""Encoding of audio while it is made: no seeking back, flat memory.
 
-Not here: files of a run (`writer`), which are written whole.
+Not here: the files of a run, which `audio.writer` writes whole.
 """
 
 from __future__ import annotations
@@ -8,17 +8,18 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import av
 import numpy as np
 
 from chatter_nb.audio.reading import Signal
+from chatter_nb.base.formats import OUTPUT_FORMATS
 
 
 @dataclass(frozen=True)
 class StreamFormat:
-    """How a format is told in HTTP, and which of FFmpeg's muxers and encoders make it."""
+    """A format's media type, and FFmpeg's muxer (`container`) and encoder (`codec`) for it."""
 
     media_type: str
     container: str
@@ -26,14 +27,18 @@ class StreamFormat:
     options: dict[str, str] = field(default_factory=dict)
 
 
+# The names of OpenAI's API, in its order.
+StreamName = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
 # A second a page of ogg is a second's wait for the first sound. Without FFmpeg's name in it a wav's
 # header has the 44 bytes that simple clients skip.
-STREAMED = {
-    "mp3": StreamFormat("audio/mpeg", "mp3", "libmp3lame", {"write_xing": "0"}),
-    "opus": StreamFormat("audio/ogg", "ogg", "libopus", {"page_duration": "200000"}),
+STREAMED: dict[str, StreamFormat] = {
+    "mp3": StreamFormat(OUTPUT_FORMATS["mp3"].mime, "mp3", "libmp3lame", {"write_xing": "0"}),
+    "opus": StreamFormat(
+        OUTPUT_FORMATS["opus"].mime, "ogg", "libopus", {"page_duration": "200000"}
+    ),
     "aac": StreamFormat("audio/aac", "adts", "aac"),
-    "flac": StreamFormat("audio/flac", "flac", "flac"),
-    "wav": StreamFormat("audio/wav", "wav", "pcm_s16le", {"fflags": "bitexact"}),
+    "flac": StreamFormat(OUTPUT_FORMATS["flac"].mime, "flac", "flac"),
+    "wav": StreamFormat(OUTPUT_FORMATS["wav"].mime, "wav", "pcm_s16le", {"fflags": "bitexact"}),
     "pcm": StreamFormat("audio/pcm", "s16le", "pcm_s16le"),
 }
 _PEAK = np.float32(1 - 2**-15)  # encoders wrap, or distort, what is beyond full scale
@@ -41,20 +46,21 @@ _PEAK = np.float32(1 - 2**-15)  # encoders wrap, or distort, what is beyond full
 
 def encodable() -> tuple[str, ...]:
     """The formats whose encoders this FFmpeg has."""
-    return tuple(name for name, one in STREAMED.items() if one.codec in av.codec.codecs_available)
+    available = av.codec.codecs_available
+    return tuple(name for name, streamed in STREAMED.items() if streamed.codec in available)
 
 
 def is_streamable(format_name: str, *, pieces: int) -> bool:
-    """Whether a signal of so many pieces is sent before its end is known.
+    """Whether a signal of so many `pieces` can be sent before its end is known.
 
     A flac begins with its length, and libsndfile opens none that leaves it out. A streamed wav says
-    0xFFFFFFFF, "to the end of the file"; one of a single piece does not need to.
+    0xFFFFFFFF, "to the end of the file"; a wav of one piece does not need to.
     """
     return format_name != "flac" and (format_name != "wav" or pieces > 1)
 
 
 def encoded(format_name: str, signal: Signal, *, sample_rate: int) -> bytes:
-    """A whole file: its header holds its length."""
+    """A signal as a whole file, whose header holds its length."""
     file = io.BytesIO()
     encoder = StreamEncoder(format_name, file, sample_rate=sample_rate)
     encoder.write(signal)
@@ -63,24 +69,26 @@ def encoded(format_name: str, signal: Signal, *, sample_rate: int) -> bytes:
 
 
 class StreamEncoder:
-    """Writes one mono signal in a format of `STREAMED`: to a file, or as bytes to a function.
+    """Writes a mono signal in a format of `STREAMED`, to a file or as bytes to a function.
 
-    `write` takes float32 samples at `sample_rate` Hz; `finish` sends what the encoder still holds.
+    `write` takes float32 samples at `sample_rate` Hz; `finish` writes what the encoder still holds.
     """
 
     def __init__(
         self, format_name: str, place: Callable[[bytes], object] | BinaryIO, *, sample_rate: int
     ) -> None:
-        told = STREAMED[format_name]
+        streamed = STREAMED[format_name]
         self._rate = sample_rate
         self._samples = 0
         self._container = av.open(
             _Pipe(place) if callable(place) else place,
             "w",
-            format=told.container,
-            container_options=told.options,
+            format=streamed.container,
+            container_options=streamed.options,
         )
-        self._stream: Any = self._container.add_stream(told.codec, rate=sample_rate, layout="mono")
+        self._stream: Any = self._container.add_stream(
+            streamed.codec, rate=sample_rate, layout="mono"
+        )
 
     def write(self, block: Signal) -> None:
         if not len(block):
@@ -97,7 +105,7 @@ class StreamEncoder:
 
 
 class _Pipe:
-    """A place that can only be written to."""
+    """A file for FFmpeg that passes what is written to a function."""
 
     def __init__(self, send: Callable[[bytes], object]) -> None:
         self._send = send

@@ -1,4 +1,4 @@
-"""What goes wrong, as an answer: status, code and one envelope; never a traceback."""
+"""Errors as HTTP answers: a status, a code and one JSON envelope; never a traceback."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from chatter_nb.base.errors import Cancelled, ChatterError, InputError, OutputError
 
-log = logging.getLogger("chatter_nb.serve")
+log = logging.getLogger("chatter_nb.serve")  # for all modules of this room
 
 CODES = {
     400: "BAD_REQUEST",
@@ -37,12 +37,11 @@ CODES = {
     504: "TIMEOUT",
     507: "DISK_FULL",
 }
-SHUTTING_DOWN = "SHUTTING_DOWN"
-_MOST_TOLD = 4_000  # characters
+_MAX_DETAIL_CHARS = 4_000
 
 
 class ErrorAnswer(BaseModel):
-    """Every error of this service."""
+    """The JSON object of every error of this service."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -54,7 +53,7 @@ class ErrorAnswer(BaseModel):
 
 
 class OpenAiError(BaseModel):
-    """What OpenAI's clients read."""
+    """The object that OpenAI's clients read under `error`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -65,7 +64,7 @@ class OpenAiError(BaseModel):
 
 
 class OpenAiErrorAnswer(ErrorAnswer):
-    """The same under /v1."""
+    """The JSON object of an error under /v1."""
 
     error: OpenAiError  # type: ignore[assignment]
 
@@ -75,13 +74,13 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     code: {"model": ErrorAnswer, "description": HTTPStatus(code).phrase} for code in CODES
 }
 OPENAI_RESPONSES: dict[int | str, dict[str, Any]] = {
-    code: {**told, "model": OpenAiErrorAnswer} for code, told in RESPONSES.items()
+    code: {**response, "model": OpenAiErrorAnswer} for code, response in RESPONSES.items()
 }
 
 
 class Problem(ChatterError):
-    """An answer that is an error. `detail` is a sentence for the person who asked; `param` the
-    field that it is about, as OpenAI's clients want to know.
+    """An error as an answer. `detail` is a sentence for a person; `param` names the field that is
+    wrong, for OpenAI's clients.
     """
 
     def __init__(
@@ -101,24 +100,29 @@ class Problem(ChatterError):
 
 
 def not_ready(detail: str) -> Problem:
-    """A model that did not load: the next request tries again."""
+    """The answer where a model did not load: the next request tries again."""
     return Problem(503, detail, headers={"Retry-After": "30"})
 
 
 def shutting_down() -> Problem:
-    told = "the server is shutting down: what is finished is kept, ask again when it is back"
-    return Problem(503, told, code=SHUTTING_DOWN, headers={"Retry-After": "30"})
+    """The answer to a request that the end of the server cuts off."""
+    message = "the server is shutting down: what is finished is kept, ask again when it is back"
+    return Problem(503, message, code="SHUTTING_DOWN", headers={"Retry-After": "30"})
 
 
 def problem_of(error: BaseException) -> Problem:
-    """Any exception as an answer. What nobody expected is logged whole, and told in a sentence."""
+    """Any exception as an answer, without places on the server's disk. An unexpected exception is
+    logged with its traceback.
+    """
     if isinstance(error, Problem):
         return error
     if isinstance(error, ClientDisconnect):
         return Problem(408, "the client went away in the middle of its body")
     if isinstance(error, OutputError):
-        full = str(error).startswith("disk full")
-        return Problem(507 if full else 500, _without_paths(error))
+        log.error("cannot write: %s", error)
+        if str(error).startswith("disk full"):
+            return Problem(507, "the server's disk is full")
+        return Problem(500, "the server cannot write its files")
     if isinstance(error, InputError):
         return Problem(422, str(error))
     if isinstance(error, Cancelled):
@@ -130,35 +134,28 @@ def problem_of(error: BaseException) -> Problem:
     return Problem(500, f"{type(error).__name__}: see the server's log")
 
 
-def without_folders(told: str) -> str:
-    """A sentence in which files of this machine have no more than their names; URLs stay."""
-    return re.sub(r"(?<![\w:/])/(?:[^\s/:'\",]+/)+", "", told)
-
-
-def _without_paths(error: OutputError) -> str:
-    """Where the server keeps its files is nobody's business."""
-    log.error("cannot write: %s", error)
-    full = str(error).startswith("disk full")
-    return "the server's disk is full" if full else "the server cannot write its files"
+def without_folders(message: str) -> str:
+    """The message with paths of this machine cut to file names; URLs stay."""
+    return re.sub(r"(?<![\w:/])/(?:[^\s/:'\",]+/)+", "", message)
 
 
 def answer(problem: Problem, *, openai: bool = False) -> Response:
-    """The envelope. OpenAI's clients look for an object under `error`: there it is one."""
-    phrase, told = HTTPStatus(problem.status).phrase, str(problem)
-    if len(told) > _MOST_TOLD:  # a line for each fault of a body: there may be thousands
-        told = told[:_MOST_TOLD] + " …"
+    """The JSON envelope; with `openai`, `error` is an object, as OpenAI's clients expect."""
+    phrase, detail = HTTPStatus(problem.status).phrase, str(problem)
+    if len(detail) > _MAX_DETAIL_CHARS:  # a line for each fault of a body: there may be thousands
+        detail = detail[:_MAX_DETAIL_CHARS] + " …"
     body: dict[str, Any] = {
         "success": False,
         "error": phrase,
-        "detail": told,
+        "detail": detail,
         "error_code": problem.code,
         "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     if openai:
         kind = "invalid_request_error" if problem.status < 500 else "server_error"
         code = problem.code.lower()
-        body["error"] = {"message": told, "type": kind, "param": problem.param, "code": code}
+        body["error"] = {"message": detail, "type": kind, "param": problem.param, "code": code}
     # A text's lone surrogates come back in a message, and UTF-8 has no bytes for them: they stay
     # escaped, as JSON writes them too.
-    told_json = json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")
-    return Response(told_json, problem.status, problem.headers, media_type="application/json")
+    content = json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    return Response(content, problem.status, problem.headers, media_type="application/json")

@@ -1,17 +1,15 @@
-"""Jobs: long texts that go on when the server comes back, and need nobody to wait for them.
+"""Jobs: runs of long texts that nobody waits for, and that go on after a restart of the server.
 
-A job is a file of what was asked, `.jobs/<id>.json`, and the run's own folder. How it stands is
-read off that folder: `run.json` proves what is done, kept chunks are not made again. The worker
-plans it; one that ended its server twice, and no chunk came of it, is set aside.
+A job is a file of its parameters, `.jobs/<id>.json`, and the folder of its run. The state of a job
+is read from that folder: `run.json` proves a finished run, and kept chunks are not made again. A
+job is set aside where two servers ended in the middle of it and no chunk was kept in between.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -22,14 +20,13 @@ from chatter_nb.base.disk import write_json
 from chatter_nb.base.errors import Cancelled, ChatterError, OutputError
 from chatter_nb.runs.lifecycle import Progress
 from chatter_nb.runs.record import RunFolder, utc_now
+from chatter_nb.runs.resume import finished, kept_chunks
 from chatter_nb.runs.speech import Speech
 from chatter_nb.runs.store import ChunkStore
-from chatter_nb.serve.cleanup import age_s, expire, forget
-from chatter_nb.serve.errors import Problem, problem_of
-from chatter_nb.serve.service import Service, is_name, new_name
+from chatter_nb.serve.errors import Problem, log, problem_of
+from chatter_nb.serve.outputs import age_s, expire, forget, is_name, new_name
+from chatter_nb.serve.service import Service
 from chatter_nb.serve.worker import Task
-
-log = logging.getLogger("chatter_nb.serve")
 
 FOLDER = ".jobs"
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -39,10 +36,12 @@ _PASSING = (429, 503, 507)
 MAX_TRIES = 2
 
 
-class _Asked(BaseModel):
-    """A job's file: `error` without `ended` is why it waits, the figures how far one came.
+class _JobRecord(BaseModel):
+    """The file of a job. `values` are the parameters of the request.
 
-    `tries`: how often a server began it that did not end in order, with the same chunks `kept`.
+    `error` without `ended` says why the job waits. `done`, `total` and `audio_s` are the progress
+    of the last try. `tries` counts the servers that began the job and did not end in order, since
+    the number of chunks in the store last grew; `kept` is that number.
     """
 
     created: str
@@ -55,24 +54,20 @@ class _Asked(BaseModel):
     tries: int = 0
     kept: int = 0
 
-    @property
-    def text_chars(self) -> int:
-        return len(str(self.values.get("text", "")))
 
-
-@dataclass(frozen=True)
-class Job:
-    """A job as it stands. `done` of `total` chunks; `total` is 0 before it was begun."""
+class JobAnswer(BaseModel):
+    """A job as it stands: `done` of `total` chunks are finished, `audio_s` seconds of audio."""
 
     id: str
-    status: Status
+    status: str
     created: str
     text_chars: int
-    done: int = 0
-    total: int = 0
-    audio_s: float = 0.0
-    error: str | None = None
-    files: tuple[str, ...] = ()
+    done: int
+    total: int  # 0 before it was begun
+    audio_s: float
+    error: str | None
+    files: list[str]
+    url: str
 
 
 class Jobs:
@@ -83,17 +78,18 @@ class Jobs:
         self._folder = service.settings.outputs / FOLDER
         self._tasks: dict[str, Task[Speech]] = {}  # those in line or in hand
         self._steps: dict[str, Progress] = {}
-        # A job's file is changed by requests and by the worker: none may undo the other's change.
+        # Requests and the worker change a job's file: the lock keeps each change whole.
         self._changing = threading.Lock()
 
-    def add(self, values: Mapping[str, Any]) -> Job:
-        """Take a job. Raises for parameters that do not hold, and `Problem` 429 for too many.
+    def add(self, values: Mapping[str, Any]) -> JobAnswer:
+        """Accept a job with these parameters. Raises `ParamError`, or `Problem` 429 for too many.
 
-        It is on disk before it is in line: what was accepted is not forgotten.
+        The job is on disk before it is in line, so that the server does not lose what it accepted.
         """
         name = new_name("job")
-        self._service.check_here(self._service.catalog.speech(values, name))
-        self._write(name, _Asked(created=utc_now(), values=dict(values)))
+        catalog = self._service.catalog
+        catalog.check_here(catalog.speech(values, name))
+        self._write(name, _JobRecord(created=utc_now(), values=dict(values)))
         try:
             self._begin(name, values)
         except Problem:
@@ -102,67 +98,67 @@ class Jobs:
         return self.find(name)
 
     def resume(self) -> int:
-        """Put what an earlier server did not finish back in line; returns how many."""
+        """Put the unfinished jobs of an earlier server back in line; returns how many."""
         begun = 0
         for name in sorted(self._names()):
-            asked = self._read(name)
-            if asked is None:
+            record = self._read(name)
+            if record is None:
                 log.error("%s holds no job: it is left alone", self._path(name))
             elif self.find(name).status == "queued":
-                begun += self._resumed(name, asked)
+                begun += self._resume(name, record)
         return begun
 
-    def _resumed(self, name: str, asked: _Asked) -> bool:
-        asked = self._counted(name, asked)
-        if asked.tries >= MAX_TRIES:
-            told = (
-                f"set aside: {asked.tries} servers ended in the middle of it, and it came no "
-                f"further than {asked.kept:,} kept chunks: delete it, or ask for its text in parts"
+    def _resume(self, name: str, record: _JobRecord) -> bool:
+        record = self._counted(name, record)
+        if record.tries >= MAX_TRIES:
+            reason = (
+                f"set aside: {record.tries} servers ended in the middle of it, and it came no "
+                f"further than {record.kept:,} kept chunks: delete it, or ask for its text in parts"
             )
-            log.error("job %s: %s", name, told)
-            self._note(name, "failed", told)
+            log.error("job %s: %s", name, reason)
+            self._note(name, "failed", reason)
             return False
         try:
-            self._begin(name, asked.values, accepted=True)
+            self._begin(name, record.values, accepted=True)
         except ChatterError as error:  # a voice that is gone, another engine
             self._fail(name, error)
             return False
         return True
 
-    def find(self, name: str) -> Job:
-        """Raises `Problem` 404."""
-        asked = self._read(name) if is_name(name) else None
-        if asked is None:
+    def find(self, name: str) -> JobAnswer:
+        """A job by its name. Raises `Problem` 404."""
+        record = self._read(name) if is_name(name) else None
+        if record is None:
             raise Problem(404, f"there is no job {name[:80]!r}")
-        begun = self._steps.get(name)
-        step = begun or asked
-        record = self.folder(name).record()
-        proved = record if record and record.status == "ok" else None
-        chunks = len(proved.chunks) if proved else 0
-        return Job(
+        step = self._steps.get(name)
+        progress = step or record
+        run = finished(self.folder(name))
+        chunks = len(run.chunks) if run else 0
+        return JobAnswer(
             id=name,
-            status=_status(asked.ended, proved is not None, begun is not None),
-            created=asked.created,
-            text_chars=asked.text_chars,
-            done=chunks or step.done,
-            total=chunks or step.total,
-            audio_s=proved.audio_s if proved else step.audio_s,
-            error=None if proved else asked.error,
-            files=tuple(file.name for file in proved.files) if proved else (),
+            status=_status(record.ended, is_finished=run is not None, is_begun=step is not None),
+            created=record.created,
+            text_chars=len(str(record.values.get("text", ""))),
+            done=chunks or progress.done,
+            total=chunks or progress.total,
+            audio_s=run.audio_s if run else progress.audio_s,
+            error=None if run else record.error,
+            files=[file.name for file in run.files] if run else [],
+            url=f"/api/v1/jobs/{name}",
         )
 
-    def all(self) -> list[Job]:
-        """The newest first."""
-        found: list[Job] = []
+    def all(self) -> list[JobAnswer]:
+        """All jobs, the newest first."""
+        jobs: list[JobAnswer] = []
         for name in sorted(self._names(), reverse=True):
             with suppress(Problem):  # deleted meanwhile
-                found.append(self.find(name))
-        return found
+                jobs.append(self.find(name))
+        return jobs
 
-    def cancel(self, name: str) -> Job:
-        """Stop a job after the chunk in hand; one that has ended goes with its files.
+    def cancel(self, name: str) -> JobAnswer:
+        """Stop a job after the chunk in hand; delete a job that has ended, and its files.
 
-        One that was stopped stays as long as its chunk is in hand: it still writes.
+        A cancelled job stays as long as its chunk is in hand: the chunk still writes files.
         """
         job = self.find(name)
         if job.status in ("queued", "running"):
@@ -177,43 +173,48 @@ class Jobs:
         return job
 
     def folder(self, name: str) -> RunFolder:
+        """The folder of a job's run."""
         return RunFolder(self._service.settings.outputs / name)
 
     def active(self, name: str) -> bool:
-        """Whether a job is in line or in hand: such are not to expire."""
+        """Whether a job is in line or in hand; such a job must not expire."""
         return name in self._tasks
 
     def expire(self, older_than_s: float) -> None:
-        """Forget jobs whose runs have gone, and remove runs; see `serve.cleanup.expire`."""
-        expire(self._service, older_than_s, self.active)
+        """Remove old runs (see `serve.outputs.expire`), and old jobs whose runs are gone."""
+        expire(self._service.settings, older_than_s, self.active)
         for name in list(self._names()):
-            asked, old_s = self._read(name), age_s(self._path(name))
+            record, old_s = self._read(name), age_s(self._path(name))
             gone = not self.active(name) and not self.folder(name).path.exists()
-            if gone and asked and asked.ended and old_s is not None and old_s > older_than_s:
+            if gone and record and record.ended and old_s is not None and old_s > older_than_s:
                 self._path(name).unlink(missing_ok=True)
 
     def _begin(self, name: str, values: Mapping[str, Any], *, accepted: bool = False) -> None:
         params = self._service.catalog.speech(values, name)
-        told = partial(self._steps.__setitem__, name)
-        task = self._service.speak(
+        task = self._service.submit(
             params,
-            progress=told,
+            on_progress=partial(self._steps.__setitem__, name),
             job=True,
             accepted=accepted,
-            on_begin=partial(self._count, name),
+            on_begin=partial(self._count_try, name),
         )
         self._tasks[name] = task
-        task.result.add_done_callback(lambda result: self._ended(name, task))
+        task.result.add_done_callback(lambda result: self._on_end(name, task))
 
-    def _ended(self, name: str, task: Task[Speech]) -> None:
-        """On the worker's thread, or where the task was cancelled."""
+    def _count_try(self, name: str) -> None:
+        """Runs on the worker's thread before the text is planned: planning may end the server."""
+        self._change(name, lambda record: self._counted(name, record, more=1))
+
+    def _on_end(self, name: str, task: Task[Speech]) -> None:
+        """Runs on the worker's thread, or on the thread that cancelled the task."""
         try:
             if task.result.cancelled():
-                return  # asked for, and noted so; or kept for the next server
-            if self._service.closing:
-                return self._uncount(name)
+                return  # by a request, and noted; or kept for the next server
             error = task.result.exception()
-            if error is None:
+            if self._service.closing:  # the server ends in order: no fault of the job
+                with suppress(ChatterError):
+                    self._change(name, lambda record: record.model_copy(update={"tries": 0}))
+            elif error is None:
                 self._note(name, "done")
             elif not isinstance(error, Cancelled):
                 self._fail(name, error)
@@ -222,7 +223,7 @@ class Jobs:
             self._steps.pop(name, None)
 
     def _fail(self, name: str, error: BaseException) -> None:
-        """Note why it was not made; for good, unless it is a matter of the moment."""
+        """Note the error. The job has failed, unless the next server may succeed."""
         problem = problem_of(error)
         if self._service.closing:
             return
@@ -232,41 +233,27 @@ class Jobs:
         else:
             self._note(name, "failed", str(problem))
 
-    def _note(self, name: str, how: Status | None, error: str | None = None) -> None:
-        with self._changing:
-            asked = self._read(name)
-            if not asked or asked.ended:
-                return
-            told: dict[str, Any] = {"ended": how, "error": error, "tries": 0}
-            if step := self._steps.get(name):
-                told |= {"done": step.done, "total": step.total, "audio_s": step.audio_s}
-            try:
-                self._write(name, asked.model_copy(update=told))
-            except ChatterError as full:  # it will be looked at again by the next server
-                log.error("job %s: %s", name, full)
+    def _note(self, name: str, status: Status | None, error: str | None = None) -> None:
+        changes: dict[str, Any] = {"ended": status, "error": error, "tries": 0}
+        if step := self._steps.get(name):
+            changes |= {"done": step.done, "total": step.total, "audio_s": step.audio_s}
+        try:
+            self._change(name, lambda record: record.model_copy(update=changes))
+        except ChatterError as full:  # the next server looks at the job again
+            log.error("job %s: %s", name, full)
 
-    def _count(self, name: str) -> None:
-        """On the worker's thread, before the text is planned: it may be the server's end."""
-        with self._changing:
-            if asked := self._read(name):
-                asked = self._counted(name, asked)
-                self._write(name, asked.model_copy(update={"tries": asked.tries + 1}))
+    def _counted(self, name: str, record: _JobRecord, *, more: int = 0) -> _JobRecord:
+        """The record with the chunks kept by now, and the tries since their number last grew."""
+        kept = kept_chunks(self.folder(name), ChunkStore(self._service.settings.outputs))
+        tries = record.tries if kept <= record.kept else 0
+        return record.model_copy(update={"tries": tries + more, "kept": kept})
 
-    def _counted(self, name: str, asked: _Asked) -> _Asked:
-        """With the tries since a chunk was last added to those that are kept."""
-        record = self.folder(name).unfinished()
-        store = ChunkStore(self._service.settings.outputs)
-        kept = sum(map(store.has, record.planned_keys)) if record else 0
-        tries = asked.tries if kept <= asked.kept else 0
-        return asked.model_copy(update={"tries": tries, "kept": kept})
-
-    def _uncount(self, name: str) -> None:
-        """The server ends in order: that is no fault of the job."""
+    def _change(self, name: str, change: Callable[[_JobRecord], _JobRecord]) -> None:
+        """Change the file of a job that has not ended."""
         with self._changing:
-            asked = self._read(name)
-            if asked and asked.tries and not asked.ended:
-                with suppress(ChatterError):
-                    self._write(name, asked.model_copy(update={"tries": 0}))
+            record = self._read(name)
+            if record and not record.ended:
+                self._write(name, change(record))
 
     def _names(self) -> Iterator[str]:
         return (path.stem for path in self._folder.glob("*.json") if is_name(path.stem))
@@ -274,23 +261,25 @@ class Jobs:
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.json"
 
-    def _read(self, name: str) -> _Asked | None:
-        """None for a file that is not there, or holds no job."""
+    def _read(self, name: str) -> _JobRecord | None:
+        """None for a file that is missing, or holds no job."""
         try:
-            return _Asked.model_validate_json(self._path(name).read_bytes())
+            return _JobRecord.model_validate_json(self._path(name).read_bytes())
         except (OSError, ValidationError):
             return None
 
-    def _write(self, name: str, asked: _Asked) -> None:
+    def _write(self, name: str, record: _JobRecord) -> None:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise Problem(507, f"jobs cannot be kept: {error.strerror}") from error
-        write_json(self._path(name), asked.model_dump(), durable=True)
+        write_json(self._path(name), record.model_dump(), durable=True)
 
 
-def _status(ended: Status | None, proved: bool, begun: bool) -> Status:
-    """A proved run is done, whatever was noted before; but who cancelled it was told so."""
-    if proved and ended != "cancelled":
+def _status(ended: Status | None, *, is_finished: bool, is_begun: bool) -> Status:
+    """A finished run is done, whatever was noted before; but a cancelled job stays cancelled: the
+    client was told so.
+    """
+    if is_finished and ended != "cancelled":
         return "done"
-    return ended or ("running" if begun else "queued")
+    return ended or ("running" if is_begun else "queued")

@@ -1,7 +1,7 @@
-"""What every request passes before it is read: who may come in, how much may come in, how slowly.
+"""Checks of every request before its body is read: who sends it, how large it is, how slow.
 
-Also the last place where an exception can become an answer, and where answers are counted. Plain
-ASGI, since Starlette's base class for middleware hides a client that goes away.
+An exception becomes an answer here at the latest, and answers are counted here. Plain ASGI, since
+Starlette's base class for middleware hides a client that goes away.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import base64
 import hmac
 import re
 import time
-from collections.abc import Iterable
-from urllib.parse import urlsplit
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers, MutableHeaders
@@ -29,7 +29,7 @@ HEALTH = "/api/v1/health"
 _LOCAL = ("127.0.0.1", "localhost", "[::1]")
 _READS = ("GET", "HEAD", "OPTIONS")
 _SLASHES = re.compile("/{2,}")
-_FORM_SLACK = 100_000  # headers of parts, and other fields
+_FORM_SLACK = 100_000  # bytes for the headers of parts, and other fields
 _BOUNDARY_CHARS = 70  # RFC 2046, 5.1.1
 _FORM_CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1")
 # No page, of this server or of others, shows an answer in a frame, where clicks are led astray; no
@@ -53,28 +53,31 @@ class Gate:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         scope = {**scope, "path": _plain_path(scope["path"])}
-        start_s, sent = time.perf_counter(), _Sent(send)
-        # HEAD is GET; the server leaves out the body by the method that it was asked with itself.
-        asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+        # HEAD is handled as GET; uvicorn leaves out the body by the method of the request.
+        inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+        start_s = time.perf_counter()
+        status = 0  # before an answer has begun
+
+        def note_status(start: Message) -> None:
+            nonlocal status
+            status = start["status"]
+
+        noted = on_start(send, note_status)
         try:
             headers = Headers(scope=scope)
             self._let_in(scope, headers)
-            await self._app(asked, self._limited(scope, headers, receive), sent)
+            await self._app(inner, self._limited(scope, headers, receive), noted)
         except Exception as error:
-            await self._fail(scope, receive, sent, error)
+            if status:  # half an answer: the client sees that it is not finished
+                # Starlette wraps an error that comes after the answer has begun.
+                cause = error.__cause__ if isinstance(error.__cause__, ChatterError) else error
+                log.error("%s broke off: %s", scope["path"], problem_of(cause))
+            else:
+                response = answer(problem_of(error), openai=scope["path"].startswith(OPENAI))
+                await response(scope, receive, noted)
         finally:
             took_s = time.perf_counter() - start_s
-            self._metrics.answered(scope["method"], _route(asked), sent.status, took_s)
-
-    async def _fail(self, scope: Scope, receive: Receive, sent: _Sent, error: Exception) -> None:
-        if sent.status:  # half an answer: leaving it unfinished tells the client that it is
-            # Starlette wraps what it cannot answer any more.
-            cause = error.__cause__ if isinstance(error.__cause__, ChatterError) else error
-            log.error("%s broke off: %s", scope["path"], problem_of(cause))
-            return
-        problem = problem_of(error)
-        response = answer(problem, openai=scope["path"].startswith(OPENAI))
-        await response(scope, receive, sent)
+            self._metrics.count_answer(scope["method"], _route(inner), status, took_s)
 
     def _let_in(self, scope: Scope, headers: Headers) -> None:
         limit = self._settings.limits.header_bytes
@@ -89,10 +92,10 @@ class Gate:
             self._check_key(scope, headers)
 
     def _check_host(self, headers: Headers) -> None:
-        """A page elsewhere may give its own name our address: it is then not asked for by ours."""
+        """Refuse a foreign name in `Host`: a page elsewhere may give its name our address."""
         if self._settings.api_key or not self._settings.is_local:
             return
-        name = _name(headers.get("host", "")).lower()
+        name = _without_port(headers.get("host", "")).lower()
         known = (*_LOCAL, self._settings.host.lower(), *self._settings.allow_hosts)
         if name not in known:
             raise Problem(
@@ -102,13 +105,12 @@ class Gate:
             )
 
     def _check_origin(self, scope: Scope, headers: Headers) -> None:
-        """Pages of other origins may send forms anywhere: not here."""
+        """Refuse forms and calls that pages of other origins send."""
         origin = headers.get("origin")
         if origin is None or scope["method"] in _READS or origin in self._settings.cors_origins:
             return
-        if _netloc(origin) == headers.get("host", ""):
-            return
-        if not self._is_key_in(_written_keys(headers)):
+        is_ours = origin.partition("://")[2] == headers.get("host", "")
+        if not is_ours and not self._is_key_in(_keys(headers, with_password=False)):
             raise Problem(
                 403,
                 f"pages of {origin[:80]!r} may not send requests here: start the server with "
@@ -116,38 +118,37 @@ class Gate:
             )
 
     def _check_key(self, scope: Scope, headers: Headers) -> None:
-        if self._is_key_in([*_written_keys(headers), *_password(headers)]):
+        if self._is_key_in(_keys(headers, with_password=True)):
             return
-        # What a browser opens is asked for in a way that it knows: the page, and a run's audio.
+        # A browser asks its user for the password of the page, and of a run's audio.
         browser = scope["method"] in _READS or scope["path"].startswith(UI)
-        told = "this server wants its API key: Authorization: Bearer KEY, or X-API-Key: KEY"
         challenge = 'Basic realm="chatter-nb: any name, the API key"' if browser else "Bearer"
-        raise Problem(401, told, headers={"WWW-Authenticate": challenge})
+        message = "this server wants its API key: Authorization: Bearer KEY, or X-API-Key: KEY"
+        raise Problem(401, message, headers={"WWW-Authenticate": challenge})
 
-    def _is_key_in(self, given: Iterable[str]) -> bool:
-        """Whether the server has a key, and it is one of these.
-
-        Every one is compared, and each in constant time.
+    def _is_key_in(self, candidates: Iterable[str]) -> bool:
+        """Whether the server has a key, and a candidate equals it; each is compared in constant
+        time.
         """
         key = self._settings.api_key.encode()
-        right = [hmac.compare_digest(one.encode(), key) for one in given]
-        return bool(key) and any(right)
+        equal = [hmac.compare_digest(candidate.encode(), key) for candidate in candidates]
+        return bool(key) and any(equal)
 
     def _limited(self, scope: Scope, headers: Headers, receive: Receive) -> Receive:
         """`receive`, which raises `Problem` for a body that is too large or too slow."""
         limit = self._body_bytes(scope["path"], headers)
-        told = headers.get("content-length", "")
         longer = "; longer texts are jobs: POST /api/v1/jobs"
         hint = longer if limit == self._settings.limits.json_bytes else ""
         too_large = Problem(413, f"the body may have {limit:,} bytes here{hint}")
-        if told.isascii() and told.isdigit() and int(told[:20]) > limit:
+        length = headers.get("content-length", "")
+        if length.isascii() and length.isdigit() and int(length[:20]) > limit:
             raise too_large
         deadline_s = time.monotonic() + self._settings.limits.upload_timeout_s
-        taken, whole = 0, False
+        received, is_whole = 0, False
 
         async def limited() -> Message:
-            nonlocal taken, whole
-            if whole:  # what comes now is that the client went away
+            nonlocal received, is_whole
+            if is_whole:  # what comes now is that the client went away
                 return await receive()
             left_s = deadline_s - time.monotonic()
             try:
@@ -156,15 +157,16 @@ class Gate:
                 raise Problem(
                     408, "the body came too slowly", headers={"Connection": "close"}
                 ) from None
-            taken += len(message.get("body", b""))
-            whole = not message.get("more_body", False)
-            if taken > limit:
+            received += len(message.get("body", b""))
+            is_whole = not message.get("more_body", False)
+            if received > limit:
                 raise too_large
             return message
 
         return limited
 
     def _body_bytes(self, path: str, headers: Headers) -> int:
+        """How many bytes the body of a request may have."""
         limits = self._settings.limits
         if headers.get("content-type", "").lower().startswith("multipart/"):
             return limits.upload_bytes + _FORM_SLACK
@@ -172,35 +174,31 @@ class Gate:
 
 
 class Protection:
-    """Middleware around all others: every answer has the headers that protect its reader."""
+    """Middleware that adds the headers that protect the reader of an answer, to every answer."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def sent(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(_PROTECTION)
-            await send(message)
+        def protect(start: Message) -> None:
+            MutableHeaders(scope=start).update(_PROTECTION)
 
-        await self._app(scope, receive, sent)
+        await self._app(scope, receive, on_start(send, protect))
 
 
-class _Sent:
-    """`send`, remembering what status went out; 0 before any."""
+def on_start(send: Send, change: Callable[[Message], object]) -> Send:
+    """`send`, which first passes the message with an answer's status and headers to `change`."""
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self.status = 0
-
-    async def __call__(self, message: Message) -> None:
+    async def changed(message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.status = message["status"]
-        await self._send(message)
+            change(message)
+        await send(message)
+
+    return changed
 
 
 def _check_form(headers: Headers) -> None:
-    """What a form says of itself: parsers fail at a boundary or a charset that is none."""
+    """Refuse a form whose boundary or charset is not valid: parsers fail at these."""
     kind, options = parse_options_header(headers.get("content-type"))
     if not kind.startswith(b"multipart/"):
         return
@@ -211,46 +209,34 @@ def _check_form(headers: Headers) -> None:
         raise Problem(415, f"a form's charset cannot be {charset[:40]!r}: send utf-8, or none")
 
 
-def _netloc(origin: str) -> str:
-    """Name and port of an origin; "" where it is none, as of `http://[`."""
-    try:
-        return urlsplit(origin).netloc
-    except ValueError:
-        return ""
-
-
-def _name(host: str) -> str:
-    """Without the port."""
+def _without_port(host: str) -> str:
     bracketed, closes, _ = host.partition("]")
     return bracketed + closes if closes else host.partition(":")[0]
 
 
 def _plain_path(path: str) -> str:
-    """Without doubled slashes, and under /v1 without a last one: base URLs are typed by hand."""
+    """The path with single slashes, and under /v1 without a last one: people type base URLs."""
     path = _SLASHES.sub("/", path)
     return path.rstrip("/") if path.startswith(OPENAI) else path
 
 
-def _written_keys(headers: Headers) -> Iterable[str]:
-    """The keys that a program has put into its headers: no browser sends these by itself."""
-    scheme, _, given = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        yield given.strip()
+def _keys(headers: Headers, *, with_password: bool) -> Iterator[str]:
+    """The keys in a request's headers.
+
+    A password is no proof against foreign pages: a browser sends it with a request of any page. No
+    browser sends the other headers by itself.
+    """
     yield headers.get("x-api-key", "")
-
-
-def _password(headers: Headers) -> Iterable[str]:
-    """What a browser was told once, and sends with every request from any page."""
-    scheme, _, given = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "basic":
-        try:
-            yield base64.b64decode(given, validate=True).decode().partition(":")[2]
-        except ValueError:  # not base64, not ASCII, or no UTF-8 in it
-            yield ""
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        yield value.strip()
+    if scheme.lower() == "basic" and with_password:
+        with suppress(ValueError):  # not base64, not ASCII, or no UTF-8 in it
+            yield base64.b64decode(value, validate=True).decode().partition(":")[2]
 
 
 def _route(scope: Scope) -> str:
-    """A route's pattern; paths themselves would be as many labels as there are clients' whims."""
+    """A route's pattern: a label for each path would let clients make any number of labels."""
     if scope["path"].startswith(UI):
         return UI
     return getattr(scope.get("route"), "path", "none")

@@ -1,4 +1,4 @@
-"""What a server offers: engines, voices, and a request's parameters checked against them."""
+"""What a server offers: engines and voices; and a request's parameters checked against them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from chatter_nb.base.errors import ParamError
-from chatter_nb.base.project import resolve_path
+from chatter_nb.base.errors import ChatterError, ParamError, Problems
 from chatter_nb.engines.checkpoints import cached
-from chatter_nb.engines.models import Choice, pick_engine
+from chatter_nb.engines.models import EngineChoice, load, pick_engine, settle
 from chatter_nb.engines.registry import EngineEntry, entries, entry
 from chatter_nb.engines.voices import CACHE, Library
-from chatter_nb.params.runs import ConvertParams, SpeakParams
-from chatter_nb.serve.bodies import check_names, conversion_params, speech_params
-from chatter_nb.serve.errors import Problem
+from chatter_nb.params.base import RunKind
+from chatter_nb.params.runs import AnyParams, ConvertParams, SpeakParams
+from chatter_nb.runs.settle import look_ahead
+from chatter_nb.serve.bodies import Kind, Params, check_names
+from chatter_nb.serve.errors import Problem, log, not_ready, without_folders
+from chatter_nb.serve.outputs import new_name
 from chatter_nb.serve.settings import Settings
 from chatter_nb.serve.uploads import DEFAULT_VOICE, NAME
 
@@ -22,132 +24,173 @@ _NO_UPLOADS: Mapping[str, Path] = {}
 
 
 class Catalog:
-    """Read by every surface; holds nothing but the settings and what `auto` came to."""
+    """Engines and voices, for every route and the web page."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self.library = Library(resolve_path(settings.voices_dir), settings.outputs / CACHE)
+        self.library = Library(settings.voices, settings.outputs / CACHE)
+        self.loaded: dict[str, str] = {}  # `models.loaded()` waits for a model that is loading
         # A request does not wait for gigabytes to be fetched.
-        self._own_files = bool(settings.machine.get("checkpoint"))
-        self._speaks = pick_engine(settings.engine, may_fetch=self._own_files)
-        self._converts = pick_engine("auto", convert=True, may_fetch=self._own_files)
+        self._has_checkpoint = bool(settings.machine.get("checkpoint"))
+        self._speaks = pick_engine(settings.engine, may_fetch=self._has_checkpoint)
+        self._converts = pick_engine("auto", "convert", may_fetch=self._has_checkpoint)
 
-    def choice(self, *, convert: bool = False) -> Choice:
-        """What speaks, or converts, where a request says auto; and why."""
-        return self._converts if convert else self._speaks
+    def choice(self, kind: RunKind = "speak") -> EngineChoice:
+        """The engine behind `auto`, and why it is that engine."""
+        return self._converts if kind == "convert" else self._speaks
 
-    def engines(self, *, convert: bool = False) -> dict[str, EngineEntry]:
-        """What a request may choose: everything installed, or what the server was started for."""
+    def engines(self, kind: RunKind = "speak") -> dict[str, EngineEntry]:
+        """The engines that a request may choose: all that are installed, or the speech engine that
+        the server was started with.
+        """
         only = self._settings.engine
-        if only != "auto" and not convert:
+        if only != "auto" and kind == "speak":
             return {only: entry(only)}
-        found = entries(convert=convert)
-        return {name: one for name, one in found.items() if not one.missing()}
+        return {name: engine for name, engine in entries(kind).items() if not engine.missing()}
 
     def import_engines(self) -> None:
         """Import the libraries of models that are here: it holds the interpreter for seconds."""
-        for convert in (False, True):
-            for engine in self.engines(convert=convert).values():
-                if engine.files and self.has_files(engine):
-                    engine.engine_class()
+        for engine in (*self.engines().values(), *self.engines("convert").values()):
+            if engine.files and self.has_files(engine):
+                engine.engine_class()
 
     def has_files(self, engine: EngineEntry) -> bool:
-        """Whether an engine's model is on this machine; a `checkpoint` for all is taken to be."""
-        return not engine.files or self._own_files or bool(cached(engine.files))
+        """Whether an engine's model is on this machine; a `checkpoint` for all counts as that."""
+        return not engine.files or self._has_checkpoint or bool(cached(engine.files))
+
+    def load_engine(self, params: AnyParams) -> str:
+        """Load the engine of a run. Returns the engine's key the first time, later "".
+
+        Raises `Problem` 503 for whatever keeps the engine from loading.
+        """
+        name, key = params.engine, entry(params.engine, params.kind).key
+        is_first = key not in self.loaded
+        if is_first:
+            self.check_here(params)
+        try:
+            choice = pick_engine(name, params.kind)
+            if is_first:
+                problems = Problems()
+                look_ahead(choice, params, problems)
+                problems.raise_any()
+            model = load(settle(choice, params.device, params.checkpoint, params.precision))
+        except ChatterError as error:
+            log.error("engine %s cannot be used: %s", name, error)
+            reason = without_folders(str(error))
+            raise not_ready(f"engine '{name}' cannot be used: {reason}") from error
+        except Exception as error:  # whatever a broken file or a missing library raises
+            log.error("engine %s did not load", name, exc_info=error)
+            raise not_ready(f"engine '{name}' did not load: {type(error).__name__}") from error
+        self.loaded[key] = model.device
+        return key if is_first else ""
+
+    def check_here(self, params: AnyParams) -> None:
+        """Raises `Problem` 503 where a run's model is not on this machine: none is fetched."""
+        files = entry(params.engine, params.kind).files
+        if files and not params.checkpoint and cached(files) is None:
+            raise not_ready(
+                f"engine '{params.engine}': its model is not on this machine; its owner can bring "
+                f"it with: chatter-nb fetch {files}"
+            )
 
     def clones(self, engine: str) -> bool:
         """Whether an engine speaks in the voice of a recording."""
         return bool(entry(engine).files)
 
     def voices(self, engine: str) -> list[str]:
-        """The voices that an engine speaks in: its own, and recordings if it clones them."""
-        own = [DEFAULT_VOICE]
-        if engine == "hibari":
-            own += _hibari_voices()
-        return own + [name for name in self.recordings() if self.clones(engine) and name not in own]
+        """The voices of an engine: its built-in voices, and recordings if it clones them."""
+        voices = [DEFAULT_VOICE, *(_hibari_voices() if engine == "hibari" else [])]
+        recordings = self.recordings() if self.clones(engine) else []
+        return list(dict.fromkeys([*voices, *recordings]))
 
     def recordings(self) -> list[str]:
         """The recordings in the voices folder that can be named over HTTP."""
         names = [name for name in self.library.names() if NAME.fullmatch(name)]
         return [name for name in names if name != DEFAULT_VOICE]
 
-    def speech(
-        self,
-        values: Mapping[str, Any],
-        run_name: str,
-        uploads: Mapping[str, Path] = _NO_UPLOADS,
-    ) -> SpeakParams:
-        """A request's parameters; `uploads` are files of ours by the parameter that they serve.
+    def run(
+        self, kind: Kind, values: Mapping[str, Any], uploads: Mapping[str, Path] = _NO_UPLOADS
+    ) -> AnyParams:
+        """The parameters of a run with a new name; see `speech` and `conversion`."""
+        if kind is SpeakParams:
+            return self.speech(values, new_name("tts"), uploads)
+        return self.conversion(values, new_name("vc"), uploads)
 
-        Raises `ParamError`, or `Problem` 404 for a voice that is not there.
+    def speech(
+        self, values: Mapping[str, Any], run_name: str, uploads: Mapping[str, Path] = _NO_UPLOADS
+    ) -> SpeakParams:
+        """The parameters of a speech run, from a request's `values`.
+
+        `uploads` are recordings on the server's disk, by the parameter that they stand for. Raises
+        `ParamError`, or `Problem` 404 for a voice that does not exist.
         """
-        own = self._settings.own(SpeakParams) | {"run_name": run_name}
-        params = speech_params({**values, **_paths(uploads)}, own)
-        engine = self._offered(params.engine)
+        params = self._params(SpeakParams, values, run_name, uploads)
         voice = "" if params.voice == DEFAULT_VOICE else params.voice
-        if "voice" in uploads and not self.clones(engine):
-            raise ParamError(f"voice: engine '{engine}' clones no recording{self._cloners()}")
-        if voice and "voice" not in uploads and voice not in self.voices(engine):
-            raise self.no_voice(voice, engine)
-        own = {"engine": engine, "voice": voice}
-        return params.model_copy(update=own | _not_taken(entry(engine)))
+        if "voice" in uploads and not self.clones(params.engine):
+            names = [name for name in self.engines() if self.clones(name)]
+            cure = (
+                f"; choose engine: {' or '.join(names)}" if names else ", and no engine here does"
+            )
+            raise ParamError(f"voice: engine '{params.engine}' clones no recording{cure}")
+        if voice and "voice" not in uploads and voice not in (known := self.voices(params.engine)):
+            raise _no_voice(voice, f"engine '{params.engine}' has", known)
+        return params.model_copy(update={"voice": voice})
 
     def conversion(
-        self,
-        values: Mapping[str, Any],
-        run_name: str,
-        uploads: Mapping[str, Path] = _NO_UPLOADS,
+        self, values: Mapping[str, Any], run_name: str, uploads: Mapping[str, Path] = _NO_UPLOADS
     ) -> ConvertParams:
-        """Likewise; `source` and `target` are recordings in the voices folder, or uploads."""
+        """The parameters of a conversion, like `speech`. `source` and `target` are recordings in
+        the voices folder, or uploads.
+        """
         check_names(ConvertParams, values)
         if not values.get("source") and "source" not in uploads:
             raise ParamError("source: name a recording of the voices folder, or send one")
-        own = self._settings.own(ConvertParams) | {"run_name": run_name}
-        params = conversion_params({**values, **_paths(uploads)}, own)
-        engine = self._offered(params.engine, convert=True)
+        params = self._params(ConvertParams, values, run_name, uploads)
         target = "" if params.target == DEFAULT_VOICE else params.target
-        named = {"source": params.source, "target": target}
-        for name, voice in named.items():
-            if voice and name not in uploads and voice not in self.recordings():
-                raise self.no_voice(voice)
-        source = named["source"] if "source" in uploads else self.library.find(params.source)
-        update = {"engine": engine, "source": str(source), "target": target}
-        return params.model_copy(update=update | _not_taken(entry(engine, convert=True)))
+        for name, voice in {"source": params.source, "target": target}.items():
+            if voice and name not in uploads and voice not in (known := self.recordings()):
+                raise _no_voice(voice, "the voices folder has", known)
+        source = params.source if "source" in uploads else str(self.library.find(params.source))
+        return params.model_copy(update={"source": source, "target": target})
 
-    def no_voice(self, name: str, engine: str = "") -> Problem:
-        """404 that lists what there is."""
-        known = ", ".join(self.voices(engine) if engine else self.recordings()) or "none"
-        whose = f"engine '{engine}' has" if engine else "the voices folder has"
-        return Problem(404, f"no voice {name[:80]!r}; {whose}: {known}")
+    def _params(
+        self,
+        kind: type[Params],
+        values: Mapping[str, Any],
+        run_name: str,
+        uploads: Mapping[str, Path],
+    ) -> Params:
+        """A request's values and the server's, with an engine that is served here."""
+        check_names(kind, values)
+        paths = {name: str(path) for name, path in uploads.items()}
+        fixed = {**self._settings.server_values(kind), "run_name": run_name}
+        params = kind.create({**values, **paths, **fixed}, where="request")
+        engine = self._offered(params)
+        return params.model_copy(update={"engine": engine.name, **_not_taken(engine)})
 
-    def _cloners(self) -> str:
-        """Who does, to end a sentence."""
-        names = [name for name in self.engines() if self.clones(name)]
-        return f"; choose engine: {' or '.join(names)}" if names else ", and no engine here does"
-
-    def _offered(self, engine: str, *, convert: bool = False) -> str:
-        if engine == "auto":
-            return self.choice(convert=convert).name
-        offered = self.engines(convert=convert)
-        if engine not in offered:
+    def _offered(self, params: AnyParams) -> EngineEntry:
+        if params.engine == "auto":
+            return self.choice(params.kind).entry
+        offered = self.engines(params.kind)
+        if params.engine not in offered:
             known = ", ".join(offered)
-            raise Problem(422, f"engine: '{engine}' is not served here; there is: {known}")
-        return engine
+            raise Problem(422, f"engine: '{params.engine}' is not served here; there is: {known}")
+        return offered[params.engine]
+
+
+def _no_voice(name: str, owner_has: str, known: list[str]) -> Problem:
+    return Problem(404, f"no voice {name[:80]!r}; {owner_has}: {', '.join(known) or 'none'}")
 
 
 def _not_taken(engine: EngineEntry) -> dict[str, Any]:
-    """What the server sets for all requests, taken back for an engine that does not take it."""
-    plain = {"checkpoint": "", "precision": "auto", "rows": 0}
-    back = {name: value for name, value in plain.items() if name not in engine.takes}
-    return back | ({"device": "auto"} if engine.cpu_only else {})
-
-
-def _paths(uploads: Mapping[str, Path]) -> dict[str, str]:
-    return {name: str(path) for name, path in uploads.items()}
+    """The defaults of what the server sets for all requests and this engine does not take."""
+    defaults = {"checkpoint": "", "precision": "auto", "rows": 0}
+    values = {name: value for name, value in defaults.items() if name not in engine.accepts}
+    return {**values, "device": "auto"} if engine.cpu_only else values
 
 
 def _hibari_voices() -> list[str]:
-    """Those that need no download."""
+    """The voices of hibari that are on this machine."""
     from hibari.voices import VOICES, voice_path
 
     here = []

@@ -1,7 +1,7 @@
-"""What a body of OpenAI's speech API means here: its fields, its names for models and voices.
+"""Reads the body of OpenAI's speech API: its fields, and its names for models and voices.
 
-A field that nobody here follows is passed over and listed (`Order.ignored`); a value that is wrong
-is refused with the field's name.
+A field that this server does not know is passed over and listed (`Order.ignored`); a wrong value is
+an error with the field's name.
 """
 
 from __future__ import annotations
@@ -16,37 +16,48 @@ from urllib.parse import quote
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from chatter_nb.base.errors import ChatterError
-from chatter_nb.engines.base import KNOBS, knobs_of
-from chatter_nb.engines.registry import entry
+from chatter_nb.engines.base import knobs_of
+from chatter_nb.engines.registry import KNOBS, entry
 from chatter_nb.params.runs import SPEEDS, SpeakParams
-from chatter_nb.serve.encoding import encodable
+from chatter_nb.serve.encoding import StreamName, encodable
 from chatter_nb.serve.errors import Problem, problem_of
 from chatter_nb.serve.offers import Catalog
-from chatter_nb.serve.service import new_name
+from chatter_nb.serve.outputs import new_name
 from chatter_nb.serve.uploads import DEFAULT_VOICE
 
-# OpenAI's names for its own. Here they are the default engine; each engine has its name as well.
+# OpenAI's names for its models, here for the default engine. Each engine has its name as well.
 MODELS = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
-# OpenAI's voices. Each is a recording of that name, where the engine clones and there is one; else
-# the engine's own voice.
+# OpenAI's voices. Each is the recording of that name, where it exists and the engine clones voices;
+# else the engine's built-in voice.
 VOICES = (
-    *("alloy", "ash", "ballad", "cedar", "coral", "echo", "fable", "marin", "nova", "onyx"),
-    *("sage", "shimmer", "verse"),
+    "alloy",
+    "ash",
+    "ballad",
+    "cedar",
+    "coral",
+    "echo",
+    "fable",
+    "marin",
+    "nova",
+    "onyx",
+    "sage",
+    "shimmer",
+    "verse",
 )
 _DATED = re.compile(rf"({'|'.join(MODELS)})(-\d{{4}}(-\d\d-\d\d)?)?")  # tts-1-1106
-# What OpenAI does not have and an engine may: its own knobs.
+# Fields beyond OpenAI's: the knobs of engines.
 ENGINE_FIELDS = ("seed", *(name for name in KNOBS if name != "speed"))
-_OPENAI_NAMES = {"text": "input", "formats": "response_format"}  # of parameters of ours
-_TOLD_CHARS = 40  # of a field that is passed over
+_OPENAI_NAMES = {"text": "input", "formats": "response_format"}  # by the parameter's name
+_IGNORED_CHARS = 40  # of the name of a field that is passed over
 
 
 def _word(value: Any) -> Any:
-    """A choice without regard to case and blanks; an empty one is left out."""
+    """A word in small letters without blanks around it; None for an empty word."""
     return value.strip().lower() or None if isinstance(value, str) else value
 
 
 def _number(value: Any) -> Any:
-    """Some clients send numbers as text; an empty one is left out."""
+    """A number that some clients send as text; None for an empty text."""
     if not isinstance(value, str):
         return value
     if not value.strip():
@@ -59,6 +70,7 @@ def _number(value: Any) -> Any:
 
 
 def _id(value: Any) -> Any:
+    """A voice's name out of `{"id": name}`, which newer clients send."""
     return value["id"] if isinstance(value, dict) and "id" in value else value
 
 
@@ -70,8 +82,7 @@ _TEXT = {"type": "string"}
 _ID = {"type": ["string", "null"]}
 _VOICE = {"type": "object", "properties": {"id": _ID}, "required": ["id"]}
 
-Format = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
-_FormatName = Annotated[Format | None, BeforeValidator(_word), _any_of(_TEXT)]
+_FormatName = Annotated[StreamName | None, BeforeValidator(_word), _any_of(_TEXT)]
 _Stream = Annotated[Literal["audio", "sse"] | None, BeforeValidator(_word), _any_of(_TEXT)]
 _Speed = Annotated[float | None, BeforeValidator(_number), _any_of({"type": "number"}, _TEXT)]
 _Voice = Annotated[str | None, BeforeValidator(_id), _any_of(_TEXT, _VOICE)]
@@ -84,17 +95,17 @@ class SpeechBody(BaseModel):
 
     input: Annotated[str, Field(min_length=1)]
     model: str | None = Field(None, description="the default engine if left out")
-    voice: _Voice = Field(None, description="by name, or as {id}; the engine's own if left out")
+    voice: _Voice = Field(None, description="by name, or as {id}; the engine's if left out")
     response_format: _FormatName = Field(None, description="mp3 if left out, opus aac flac wav pcm")
-    speed: _Speed = Field(None, description="1 if left out; beyond the engine's, its nearest")
+    speed: _Speed = Field(None, description="1 if left out; the nearest in the engine's range")
     stream_format: _Stream = Field(None, description="audio if left out: its bytes; sse: events")
 
 
 @dataclass(frozen=True)
 class Order:
-    """A body that can be honoured: the run to make, and how its audio is sent.
+    """What a body asks for: the run to make, and how its audio is sent.
 
-    `ignored` lists what is passed over, fit for a header.
+    `ignored` lists the fields that are passed over, for a header.
     """
 
     params: SpeakParams
@@ -104,40 +115,44 @@ class Order:
 
     @property
     def is_silent(self) -> bool:
-        """Whether there is nothing to speak, as in "👍" or "...", which chats send line by line."""
+        """Whether the text has no letter and no digit, like "👍" or "...", which chats send."""
         return not any(map(str.isalnum, self.params.text))
 
 
 def body_schema(text_chars: int) -> dict[str, Any]:
-    """The schema of a body, with the engines' own knobs."""
-    schema, ours = SpeechBody.model_json_schema(), SpeakParams.model_json_schema()["properties"]
+    """The schema of a body, with the knobs of the engines and the longest text."""
+    schema, fields = SpeechBody.model_json_schema(), SpeakParams.model_json_schema()["properties"]
     null = {"type": "null"}
-    schema["properties"] |= {name: {"anyOf": [ours[name], null]} for name in ENGINE_FIELDS}
+    schema["properties"] |= {name: {"anyOf": [fields[name], null]} for name in ENGINE_FIELDS}
     schema["properties"]["input"]["maxLength"] = text_chars
     return schema
 
 
-def order_of(asked: Mapping[str, Any], catalog: Catalog) -> Order:
-    """Raises `Problem` 400, or `ParamError`, for a value that is wrong."""
-    body = _body_of(asked)
+def order_of(values: Mapping[str, Any], catalog: Catalog) -> Order:
+    """The order in a body's JSON object. Raises `Problem` 400 or `ParamError` for a wrong value."""
+    body = _body_of(values)
     format_name = body.response_format or "mp3"
     if format_name not in encodable():
-        told = f"response_format: {format_name} has no encoder here; {', '.join(encodable())}"
-        raise Problem(400, told, param="response_format")
-    extra = {name for name, value in asked.items() if value is not None} - set(
-        SpeechBody.model_fields
+        message = f"response_format: {format_name} has no encoder here; {', '.join(encodable())}"
+        raise Problem(400, message, param="response_format")
+    filled = {name for name, value in values.items() if value is not None}
+    extra = filled - SpeechBody.model_fields.keys()
+    knobs = {name: values[name] for name in extra if name in ENGINE_FIELDS}
+    params = catalog.speech({**knobs, **_params_of(body, catalog)}, new_name("tts"))
+    accepted = entry(params.engine).accepts
+    not_taken = [name for name in knobs_of(params) if name not in accepted]
+    params = params.model_copy(update=dict.fromkeys(not_taken))
+    unknown = sorted(
+        quote(name, errors="replace")[:_IGNORED_CHARS] for name in extra - knobs.keys()
     )
-    values = {name: asked[name] for name in extra if name in ENGINE_FIELDS}
-    params, not_taken = _within(catalog.speech(values | _values(body, catalog), new_name("tts")))
-    unknown = sorted(quote(name, errors="replace")[:_TOLD_CHARS] for name in extra - values.keys())
     ignored = [*unknown, *not_taken]
     if params.speed not in (None, body.speed):
         ignored.append(f"speed={body.speed:g} (it is {params.speed:g})")
     return Order(params, format_name, body.stream_format == "sse", tuple(ignored))
 
 
-def _values(body: SpeechBody, catalog: Catalog) -> dict[str, Any]:
-    """OpenAI's fields as parameters of ours."""
+def _params_of(body: SpeechBody, catalog: Catalog) -> dict[str, Any]:
+    """OpenAI's fields as fields of `SpeakParams`."""
     engine, voice = _speaker(body, catalog)
     values: dict[str, Any] = {"text": body.input, "engine": engine, "voice": voice}
     if body.response_format == "flac":  # sent as the run's own file
@@ -147,9 +162,9 @@ def _values(body: SpeechBody, catalog: Catalog) -> dict[str, Any]:
     return values
 
 
-def _body_of(asked: Mapping[str, Any]) -> SpeechBody:
-    """Raises `Problem` 400 that names the first field that is wrong, and tells all of them."""
-    fields = {name: asked[name] for name in SpeechBody.model_fields if name in asked}
+def _body_of(values: Mapping[str, Any]) -> SpeechBody:
+    """Raises `Problem` 400 for wrong fields: its text lists all, its `param` is the first."""
+    fields = {name: values[name] for name in SpeechBody.model_fields if name in values}
     try:
         return SpeechBody.model_validate(fields)
     except ValidationError as error:
@@ -158,30 +173,25 @@ def _body_of(asked: Mapping[str, Any]) -> SpeechBody:
         raise Problem(400, "\n".join(lines), param=str(faults[0]["loc"][0])) from None
 
 
-def _within(params: SpeakParams) -> tuple[SpeakParams, list[str]]:
-    """The parameters without the knobs that their engine does not have; and these."""
-    not_taken = [name for name in knobs_of(params) if name not in entry(params.engine).takes]
-    return params.model_copy(update=dict.fromkeys(not_taken)), not_taken
-
-
 def _speaker(body: SpeechBody, catalog: Catalog) -> tuple[str, str]:
-    """Engine and voice. Where no voice is named the model may be one: some clients ask so."""
-    engine = engine_named(body.model or "", catalog)
-    default = catalog.choice().name
-    if engine is None and not body.voice and (voice := _voice(body.model or "", default, catalog)):
+    """Engine and voice. Where `voice` is empty, `model` may name a voice: some clients do that."""
+    model, name = body.model or "", body.voice or ""
+    engine, default = engine_named(model, catalog), catalog.choice().name
+    if engine is None and not name and (voice := _voice(model, default, catalog)):
         return default, voice
     if engine is None:
-        raise no_model(body.model or "", catalog)
-    voice = _voice(body.voice or "", engine, catalog)
+        raise no_model(model, catalog)
+    voice = _voice(name, engine, catalog)
     if voice is None:
         known = ", ".join(voice_names(engine, catalog))
-        told = f"no voice {(body.voice or '')[:80]!r}; there is: {known}"
-        raise Problem(400, told, param="voice")
+        raise Problem(400, f"no voice {name[:80]!r}; there is: {known}", param="voice")
     return engine, voice
 
 
 def engine_named(model: str, catalog: Catalog) -> str | None:
-    """The engine behind a model's name, such as `tts-1`, `openai/tts-1-1106`, `hibari` or none."""
+    """The engine behind a model's name: `tts-1`, `openai/tts-1-1106`, `hibari`, "". None if there
+    is no such model.
+    """
     name = _plain(model).rpartition("/")[2]
     if not name or _DATED.fullmatch(name):
         return catalog.choice().name
@@ -189,13 +199,13 @@ def engine_named(model: str, catalog: Catalog) -> str | None:
 
 
 def no_model(model: str, catalog: Catalog, *, status: int = 400) -> Problem:
-    """A problem that lists the models."""
+    """The error for a model that does not exist; it lists the models."""
     known = ", ".join(model_names(catalog))
     return Problem(status, f"no model {model[:80]!r}; there is: {known}", param="model")
 
 
 def model_names(catalog: Catalog) -> list[str]:
-    """Engines and OpenAI's names; first what works, last the engines whose model is not here."""
+    """Engines and OpenAI's names; last the engines whose model is not on this machine."""
     default = catalog.choice().name
     others = {name: engine for name, engine in catalog.engines().items() if name != default}
     here = [name for name, engine in others.items() if catalog.has_files(engine)]
@@ -208,25 +218,28 @@ def voice_names(engine: str, catalog: Catalog) -> list[str]:
 
 
 def _voice(name: str, engine: str, catalog: Catalog) -> str | None:
+    """The engine's voice of that name; its built-in voice for "" and OpenAI's names; else None."""
     known = catalog.voices(engine)
     if name in known:
         return name
     plain = _plain(name)
     if not plain:
         return DEFAULT_VOICE
-    alike = [voice for voice in known if _plain(voice) == plain]
-    return alike[0] if alike else DEFAULT_VOICE if plain in VOICES else None
+    for voice in known:
+        if _plain(voice) == plain:
+            return voice
+    return DEFAULT_VOICE if plain in VOICES else None
 
 
 def _plain(name: str) -> str:
-    """A name without regard to case, blanks and a recording's suffix."""
+    """A name in small letters, without blanks and without a recording's suffix."""
     return "".join(name.split()).lower().removesuffix(".wav")
 
 
 def refusal(error: ChatterError) -> Problem:
-    """An error as OpenAI's clients know it: what a body says wrong is 400 with the field's name.
+    """An error as OpenAI's clients expect it: 400 with the field's name for a wrong value.
 
-    What has no field's name in front is about the text.
+    An error that does not begin with a field's name is about the text.
     """
     problem = problem_of(error)
     if problem.status not in (404, 422):

@@ -1,7 +1,7 @@
-"""The border between a browser and Gradio: which of its routes and functions the page may reach.
+"""The border between a browser and Gradio: the routes and functions that the page may reach.
 
 Gradio brings some eighty routes. Some copy any file of this machine that a call names, and serve
-the copy; some fetch an address. The page needs eleven: they stand here, all others are 404. A call
+the copy; some fetch an address. The page needs the eleven routes below; all others are 404. A call
 of a function is read, checked and written anew, so that Gradio sees nothing that this module did
 not write.
 """
@@ -10,33 +10,57 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from fastapi import FastAPI
 from starlette.requests import Request
+from starlette.routing import Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chatter_nb.serve.errors import Problem
-from chatter_nb.serve.middleware import UI
+from chatter_nb.serve.middleware import UI, on_start
+from chatter_nb.serve.outputs import PAGE_UPLOADS
+from chatter_nb.serve.settings import Settings
 
-# What a browser reads of the page: itself, its scripts and styles, and the progress of its calls.
+# What a browser reads: the page, its scripts and styles, its uploads, and the progress of calls.
 READ = re.compile(
     r"/?|/theme\.css|/(?:assets|static)(?:/[\w-][\w.-]*)+|/gradio_api/(?:"
     r"heartbeat/\w+|queue/data|upload_progress|file=(?P<upload>.+))"
 )
 QUEUED, AT_ONCE, UPLOAD = "/gradio_api/queue/join", "/gradio_api/run/predict", "/gradio_api/upload"
 _SESSION = re.compile(r"\w{1,64}")
-_CALL_KEYS = ("data", "fn_index", "session_hash", "trigger_id")  # of Gradio's; all others go
+_CALL_KEYS = ("data", "fn_index", "session_hash", "trigger_id")  # Gradio's other keys are dropped
+
+
+def mount_page(app: FastAPI, page: gr.Blocks, settings: Settings, **look: Any) -> None:
+    """Mount Gradio's page on the application at `UI`, behind the border."""
+    page.queue(max_size=settings.max_queue)
+    # Gradio asks which files it may touch only once it has launched, which a mounted page never
+    # does. The border lets none through; this is the second lock.
+    page.has_launched = True
+    gr.mount_gradio_app(
+        app,
+        page,
+        path=UI,
+        max_file_size=settings.limits.upload_bytes,
+        footer_links=[],
+        ssr_mode=False,
+        enable_monitoring=False,
+        run_history=False,
+        **look,
+    )
+    mount = next(route for route in app.routes if isinstance(route, Mount) and route.path == UI)
+    mount.app = PageBorder(mount.app, page, settings.outputs / PAGE_UPLOADS)
 
 
 class PageBorder:
-    """ASGI middleware around Gradio's application. What is refused raises `Problem`."""
+    """ASGI middleware around Gradio's application. Raises `Problem` for what it refuses."""
 
     def __init__(self, app: ASGIApp, page: gr.Blocks, uploads: Path) -> None:
         self._app, self._uploads = app, uploads.resolve()
-        # By route and number: which inputs of the page's functions take a recording.
+        # Which inputs of a function take a recording, by the function's route and number.
         self._functions: dict[str, dict[int, list[bool]]] = {QUEUED: {}, AT_ONCE: {}}
         for number, function in page.fns.items():
             route = QUEUED if function.queue else AT_ONCE
@@ -50,24 +74,24 @@ class PageBorder:
             scope, receive = _with_body(scope, body), _replayed(body, receive)
         elif not self._passes(scope["method"], path):
             raise Problem(404, f"there is nothing at {scope['path'][:200]}")
-        await self._app(scope, receive, _without_cors(send))
+        await self._app(scope, receive, on_start(send, _drop_cors))
 
     def _passes(self, method: str, path: str) -> bool:
         if method == "POST":
             return path == UPLOAD
-        found = READ.fullmatch(path) if method == "GET" else None
-        return found is not None and (found["upload"] is None or self._is_upload(found["upload"]))
+        match = READ.fullmatch(path) if method == "GET" else None
+        return match is not None and (match["upload"] is None or self._is_upload(match["upload"]))
 
     def _is_upload(self, path: Any) -> bool:
-        """Whether it is a file that came in through the page's own upload."""
+        """Whether a path is a file that came in through the page's upload."""
         try:
             place = Path(path).resolve(strict=True)
-        except (TypeError, ValueError, OSError, RuntimeError):  # no path, NUL, none there, a loop
+        except (TypeError, ValueError, OSError, RuntimeError):  # no path, NUL, no file, a loop
             return False
         return place.is_file() and place.is_relative_to(self._uploads)
 
     def _call(self, route: str, body: bytes) -> bytes:
-        """The call of a page's function that the body asks for, of checked values alone."""
+        """The body of a function's call, with checked values only."""
         try:
             call = json.loads(body)
         except (ValueError, RecursionError) as error:
@@ -99,7 +123,7 @@ class PageBorder:
 
 
 def _plain(value: Any) -> Any:
-    """Text, a number, a switch, or a list of such: nothing that Gradio could take for a file."""
+    """A text, a number, a switch, or a list of these: nothing that Gradio takes for a file."""
     values = value if isinstance(value, list) else [value]
     if not all(item is None or isinstance(item, str | int | float) for item in values):
         raise Problem(422, "data: only texts, numbers and switches, and lists of these")
@@ -107,13 +131,14 @@ def _plain(value: Any) -> Any:
 
 
 def _with_body(scope: Scope, body: bytes) -> Scope:
-    told = {b"content-type": b"application/json", b"content-length": b"%d" % len(body)}
-    kept: Iterable[tuple[bytes, bytes]] = scope["headers"]
-    return {**scope, "headers": [*((n, v) for n, v in kept if n not in told), *told.items()]}
+    """The scope of a request with this JSON body in place of its own."""
+    new = {b"content-type": b"application/json", b"content-length": b"%d" % len(body)}
+    headers = [(name, value) for name, value in scope["headers"] if name not in new]
+    return {**scope, "headers": [*headers, *new.items()]}
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
-    """`receive` that gives the body first, then what comes: that the client went away."""
+    """`receive`, which gives the body first, and later that the client went away."""
     left: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replayed() -> Message:
@@ -122,15 +147,10 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
     return replayed
 
 
-def _without_cors(send: Send) -> Send:
-    """`send` without Gradio's own leave for pages of other origins: the server gives that."""
-
-    async def sent(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            kept = [
-                pair for pair in message["headers"] if not pair[0].startswith(b"access-control")
-            ]
-            message = {**message, "headers": kept}
-        await send(message)
-
-    return sent
+def _drop_cors(message: Message) -> None:
+    """Remove Gradio's headers that let pages of other origins in: the server decides that."""
+    message["headers"] = [
+        (name, value)
+        for name, value in message["headers"]
+        if not name.startswith(b"access-control")
+    ]

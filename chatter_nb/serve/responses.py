@@ -1,6 +1,7 @@
-"""From a request's parameters to an answer: a file of a finished run, or audio while it is made.
+"""From a task to an answer: the file of a finished run, or audio while it is made.
 
-What `api` and `openai` have in common; the web page waits for the same tasks in its own way.
+Shared by the routes of speech, of jobs and of OpenAI's API. The web page waits for the same tasks
+in its own way.
 """
 
 from __future__ import annotations
@@ -17,21 +18,21 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from chatter_nb.params.runs import ConvertParams, SpeakParams
-from chatter_nb.runs.record import RunRecord
+from chatter_nb.params.runs import AnyParams
 from chatter_nb.runs.speech import Speech
 from chatter_nb.serve.bodies import WITHHELD
 from chatter_nb.serve.bridge import Relay, result_of
 from chatter_nb.serve.encoding import STREAMED
 from chatter_nb.serve.errors import Problem
-from chatter_nb.serve.service import Listener, Service
+from chatter_nb.serve.middleware import on_start
+from chatter_nb.serve.service import Service
 from chatter_nb.serve.worker import Task
 
-AnyRun = SpeakParams | ConvertParams
-# Pieces of audio as events; the future is the run that they are of.
+# Turns pieces of audio into events; the future is the run that they belong to.
 Wrap = Callable[[AsyncIterator[bytes], Future[Speech]], AsyncIterator[bytes]]
 EVENTS = "text/event-stream"
-# A file read at once is one errand of a thread; Starlette's own way of files is five.
+# Starlette sends a file in pieces, five errands of a thread at least. A file of this size is read
+# in a single errand.
 _AT_ONCE_BYTES = 8_000_000
 
 
@@ -41,58 +42,43 @@ class _File(FileResponse):
     chunk_size = 1 << 20
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Starlette answers a Range that is none, or beyond the file, in plain text."""
-
-        async def checked(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] >= 400:
-                raise _bad_range(message["status"], Headers(raw=message["headers"]))
-            await send(message)
-
-        await super().__call__(scope, receive, checked)
+        """Send the file. A Range that is not valid raises; Starlette answers in plain text."""
+        await super().__call__(scope, receive, on_start(send, _check_range))
 
 
-def hand_in(service: Service, params: AnyRun, listener: Listener | None = None) -> Task[Speech]:
-    """Give a run to its worker. Raises `Problem` 429 where the line is full."""
-    if isinstance(params, SpeakParams):
-        return service.speak(params, listener=listener)
-    return service.convert(params, listener=listener)
-
-
-async def made_whole(
+async def whole_answer(
     service: Service, task: Task[Speech], request: Request, *, as_json: bool
 ) -> Response:
-    """The finished file, or all about the run and where its files are."""
+    """Wait for a run. The answer is its first file; or JSON about the run and all its files."""
     timeout_s = service.settings.limits.request_timeout_s
     speech = await result_of(task, request, timeout_s=timeout_s)
-    if as_json:
-        return JSONResponse(told_of(speech))
-    return await _first_file(speech)
+    return JSONResponse(run_answer(speech)) if as_json else await _first_file(speech)
 
 
-async def made_live(
+async def live_answer(
     service: Service,
-    params: AnyRun,
+    params: AnyParams,
     request: Request,
     format_name: str,
     *,
     wrap: Wrap | None = None,
-    begun: Callable[[Future[Speech]], object] = lambda result: None,
+    on_begin: Callable[[Future[Speech]], object] = lambda run: None,
 ) -> Response:
     """Audio as it is made; the run's own file where its format cannot be sent before its end.
 
-    `wrap` puts its pieces into events; `begun` is given what will be the run.
+    `wrap` turns pieces of audio into events; `on_begin` gets the future of the run.
     """
     limits = service.settings.limits
     relay = Relay(format_name, backlog_bytes=limits.backlog_bytes)
-    task = hand_in(service, params, relay.listener)
-    begun(task.result)
+    task = service.submit(params, listener=relay.listener)
+    on_begin(task.result)
     relay.follow(task)
     first = await relay.first(request, timeout_s=limits.request_timeout_s)
     if first:
         pieces, headers = relay.all(first), {"X-Run": params.run_name, "X-Engine": params.engine}
     elif wrap:
         speech = task.result.result()
-        pieces, headers = _pieces_of(speech.files[0]), _about(speech)
+        pieces, headers = _pieces_of(speech.files[0]), _run_headers(speech)
     else:
         return await _first_file(task.result.result())
     headers["Cache-Control"] = "no-store"
@@ -108,7 +94,7 @@ async def _first_file(speech: Speech) -> Response:
         return file_of(speech, file.name)
     data = await run_in_threadpool((speech.folder / file.name).read_bytes)
     media_type = STREAMED[file.name.rpartition(".")[2]].media_type
-    return Response(data, media_type=media_type, headers=_about(speech))
+    return Response(data, media_type=media_type, headers=_run_headers(speech))
 
 
 async def _pieces_of(path: Path) -> AsyncIterator[bytes]:
@@ -118,27 +104,29 @@ async def _pieces_of(path: Path) -> AsyncIterator[bytes]:
 
 
 def file_of(speech: Speech, name: str) -> Response:
-    """A file of a run, with what a player or a script wants to know in headers."""
-    record = speech.record
+    """A file of a run, by its name."""
     format_name = name.rpartition(".")[2]
     return _File(
         speech.folder / name,
         media_type=STREAMED[format_name].media_type,
-        filename=f"{record.run_name}.{format_name}",
+        filename=f"{speech.record.run_name}.{format_name}",
         content_disposition_type="inline",
-        headers=_about(speech),
+        headers=_run_headers(speech),
     )
 
 
-def _bad_range(status: int, headers: Headers) -> Problem:
-    if size := headers.get("content-range"):
-        told = f"Range: the file has {size.rpartition('/')[2]} bytes"
-        return Problem(status, told, headers={"Content-Range": size})
-    return Problem(status, "Range: ask for bytes=FIRST-LAST, counted from 0")
+def _check_range(start: Message) -> None:
+    """Raises `Problem` where Starlette begins to answer with an error."""
+    if (status := start["status"]) < 400:
+        return
+    if size := Headers(raw=start["headers"]).get("content-range"):
+        message = f"Range: the file has {size.rpartition('/')[2]} bytes"
+        raise Problem(status, message, headers={"Content-Range": size})
+    raise Problem(status, "Range: ask for bytes=FIRST-LAST, counted from 0")
 
 
-def _about(speech: Speech) -> dict[str, str]:
-    """What a player or a script wants to know, in headers."""
+def _run_headers(speech: Speech) -> dict[str, str]:
+    """Headers about a run, for a player or a script."""
     record = speech.record
     return {
         "X-Run": record.run_name,
@@ -148,29 +136,28 @@ def _about(speech: Speech) -> dict[str, str]:
     }
 
 
-def told_of(speech: Speech) -> dict[str, Any]:
-    """A run for a client: run.json without what is the server's own, and where its files are."""
+def run_answer(speech: Speech) -> dict[str, Any]:
+    """The JSON about a run: its run.json without places on the server's disk, and its files, each
+    with its address.
+    """
     record = speech.record
-    told = public(record)
+    run = record.model_dump(mode="json", by_alias=True)
+    params = {name: value for name, value in run["params"].items() if name not in WITHHELD}
+    for name in ("voice", "source", "target"):
+        if "/" in str(params.get(name, "")):
+            params[name] = "(an upload)"
     files = [
         {**file.model_dump(), "url": f"/api/v1/runs/{record.run_name}/{file.name}"}
         for file in record.files
     ]
-    return {"success": True, "run": told, "files": files}
-
-
-def public(record: RunRecord) -> dict[str, Any]:
-    """run.json without places on the server's disk."""
-    told = record.model_dump(mode="json", by_alias=True)
-    told["params"] = {k: v for k, v in told["params"].items() if k not in WITHHELD}
-    for name in ("voice", "source", "target"):
-        if "/" in str(told["params"].get(name, "")):
-            told["params"][name] = "(an upload)"
-    return told
+    return {"success": True, "run": {**run, "params": params}, "files": files}
 
 
 def check_length(values: Mapping[str, Any], name: str, limit: int) -> None:
-    """Raises `Problem` 422 for a text that is empty, or too long here: such wants to be a job."""
+    """Raises `Problem` 422 for a text that is empty, or has more than `limit` characters.
+
+    `name` is the field that holds the text.
+    """
     text = values.get(name, "")
     if isinstance(text, str) and not text.strip():
         raise Problem(422, f"{name}: there is nothing to speak")

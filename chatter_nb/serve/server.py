@@ -1,8 +1,7 @@
-"""The process around the application: its port and folder, signals, and how it ends."""
+"""The process around the application: its port, its outputs folder, signals, and its end."""
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import sys
@@ -21,102 +20,102 @@ from chatter_nb.base.errors import InputError, OutputError
 from chatter_nb.runs.record import LOCKS
 from chatter_nb.serve.application import make_app
 from chatter_nb.serve.connection import Connection
+from chatter_nb.serve.errors import log
 from chatter_nb.serve.middleware import UI
 from chatter_nb.serve.service import CHUNK_GRACE_S, Service
 from chatter_nb.serve.settings import Settings
 
-log = logging.getLogger("chatter_nb.serve")
-
-# A worker that computes in Python keeps the event loop waiting for so long, at most; Python's own
-# 5 ms, twice a request, are as long as all the rest that HTTP adds.
+# A worker that computes in Python keeps the event loop waiting for this long, at most. Python's
+# default of 5 ms, twice a request, is as long as all the rest that HTTP adds.
 SWITCH_S = 0.0005
 _WAIT_S = CHUNK_GRACE_S + 3  # for a server that is about to end
-_OWN_FILES = 500  # open at once beside the connections: models, runs, uploads
+_OTHER_FILES = 500  # open at once beside the connections: models, runs, uploads
 
 
 def serve(settings: Settings, *, open_page: bool = False) -> None:
     """Serve until a signal. Raises `InputError`, `OutputError` or `Problem` if it cannot begin."""
-    _allow_files(settings.limits.connections + _OWN_FILES)
-    with _listening(settings) as opened:
-        service = Service(settings)
-        with _prepared(service):
-            sys.setswitchinterval(SWITCH_S)
-            server = _Server(_config(settings, service), service, open_page=open_page)
-            with suppress(KeyboardInterrupt):  # uvicorn has ended in order, and raises it once more
-                server.run(sockets=[opened])
+    _allow_files(settings.limits.connections + _OTHER_FILES)
+    with _prepared(settings) as (opened, service):
+        sys.setswitchinterval(SWITCH_S)
+        server = _Server(_config(settings, service), service, open_page=open_page)
+        with suppress(KeyboardInterrupt):  # uvicorn has ended in order, and raises it once more
+            server.run(sockets=[opened])
 
 
 @contextmanager
 def running(settings: Settings) -> Iterator[str]:
-    """A server in a thread of this process, for a benchmark or a notebook; its address."""
-    with _listening(settings) as opened:
+    """Run a server in a thread of this process, for a benchmark or a test; yields its address."""
+    with _prepared(settings) as (opened, service):
         address = f"http://{settings.host}:{opened.getsockname()[1]}"
-        service = Service(settings)
-        with _prepared(service):
-            server = uvicorn.Server(_config(settings, service))
-            thread = threading.Thread(target=server.run, args=([opened],), daemon=True)
-            thread.start()
-            try:
-                while not server.started:
-                    if not thread.is_alive():
-                        raise OutputError(f"no server could be started at {address}")
-                    time.sleep(0.02)
-                yield address
-            finally:
-                server.should_exit = True
-                _end(service)
-                thread.join()
+        server = uvicorn.Server(_config(settings, service))
+        thread = threading.Thread(target=server.run, args=([opened],), daemon=True)
+        thread.start()
+        try:
+            while not server.started:
+                if not thread.is_alive():
+                    raise OutputError(f"no server could be started at {address}")
+                time.sleep(0.02)
+            yield address
+        finally:
+            server.should_exit = True
+            _end(service)
+            thread.join()
 
 
 @contextmanager
-def _prepared(service: Service) -> Iterator[None]:
-    """What may fail, before anybody is let in; the outputs folder is held for this server alone.
+def _prepared(settings: Settings) -> Iterator[tuple[socket.socket, Service]]:
+    """Do all that may fail before a client is let in; yields the bound socket and the service.
 
-    Two would do each other's jobs. One that is about to end is waited for.
+    The outputs folder is locked: two servers in a folder would do each other's jobs.
     """
-    outputs = service.settings.outputs
-    lock = FileLock(outputs / LOCKS / ".serve.lock")  # hidden: no run's name
-    try:
-        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
-        _take(lock, outputs)
-    except Timeout:
-        raise OutputError(
-            f"another server works in {outputs}: end it, or choose another folder (--outputs)"
-        ) from None
-    except OSError as error:
-        told = f"cannot write to {outputs}: {error.strerror}; choose --outputs"
-        raise OutputError(told) from error
-    try:
-        service.catalog.import_engines()
-        if service.settings.preload:
-            service.preload()
-        yield
-    finally:
-        lock.release()
+    with _bound_socket(settings) as opened:
+        service = Service(settings)
+        lock = _take_lock(settings.outputs)
+        try:
+            service.catalog.import_engines()
+            if settings.preload:
+                service.preload()
+            yield opened, service
+        finally:
+            lock.release()
 
 
 def _allow_files(number: int) -> None:
-    """As many open files as connections need: many systems let a process have 1,024 at first."""
+    """Raise this process's limit of open files to `number`: many systems begin with 1,024."""
     if sys.platform == "win32":
         return
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < number:
-        most = number if hard == resource.RLIM_INFINITY else min(number, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        allowed = number if hard == resource.RLIM_INFINITY else min(number, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
-def _take(lock: FileLock, outputs: Path) -> None:
+def _take_lock(outputs: Path) -> FileLock:
+    """Lock the outputs folder; waits for a server that is about to end. Raises `OutputError`."""
+    lock = FileLock(outputs / LOCKS / ".serve.lock")  # hidden: no run's name
     try:
-        lock.acquire(timeout=0)
+        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            log.info("another server works in %s: waiting %.0f s for its end", outputs, _WAIT_S)
+            lock.acquire(timeout=_WAIT_S)
     except Timeout:
-        log.info("another server works in %s: waiting %.0f s for its end", outputs, _WAIT_S)
-        lock.acquire(timeout=_WAIT_S)
+        raise OutputError(
+            f"another server works in {outputs}: end it, or choose another folder (--outputs)"
+        ) from None
+    except OSError as error:
+        message = f"cannot write to {outputs}: {error.strerror}; choose --outputs"
+        raise OutputError(message) from error
+    return lock
 
 
-def _listening(settings: Settings) -> socket.socket:
-    """Raises `InputError` where the port is another's: uvicorn would end the process."""
+def _bound_socket(settings: Settings) -> socket.socket:
+    """A socket bound to the port. Raises `InputError` where another process has the port, since
+    uvicorn would end this process.
+    """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     opened = socket.socket(family)
     try:
@@ -133,7 +132,9 @@ def _listening(settings: Settings) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """A signal stops the workers after their chunk at once, not only when all clients have gone."""
+    """Uvicorn's server, which stops the workers at the signal and not when all clients have gone;
+    and which says at its start where the page is.
+    """
 
     def __init__(self, config: uvicorn.Config, service: Service, *, open_page: bool) -> None:
         super().__init__(config)
@@ -157,13 +158,13 @@ class _Server(uvicorn.Server):
 
 
 def _end(service: Service) -> None:
-    """Begin to end while clients are still waiting: uvicorn waits for them first."""
+    """Stop the workers while clients still wait for them, as uvicorn waits for clients."""
     service.close()
     service.join()
 
 
 def _config(settings: Settings, service: Service) -> uvicorn.Config:
-    # Uvicorn makes the connections itself, and hands nothing on to them.
+    # Uvicorn makes the connections itself and passes no settings to them: they are of the class.
     protocol = type("OwnConnection", (Connection,), {"limits": settings.limits, "silent": {}})
     return uvicorn.Config(
         make_app(settings, service),

@@ -1,4 +1,4 @@
-"""What a server is told when it starts, checked before anything loads."""
+"""The settings of a server and its limits, checked before anything loads."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ MIN_KEY_CHARS = 16
 # app://NAME, tauri://localhost.
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:]+\])(:\d+)?")
 _HOST = re.compile(r"[a-z0-9._-]+|\[[0-9a-f:]+\]")
-# What `-p` may set for all requests: where and how models run is not for a client to say.
+# What `-p` may set for all requests: where and how models run. A request cannot set these.
 MACHINE = ("device", "checkpoint", "precision", "rows")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How much one client may ask for at once."""
+    """How much a client may ask for at once, and how long the server waits for it."""
 
     text_chars: int = 50_000  # about an hour of speech
     job_text_chars: int = 1_000_000  # a long novel
@@ -36,10 +36,10 @@ class Limits:
     job_json_bytes: int = 8_000_000
     upload_bytes: int = 100_000_000
     voice_s: float = 120.0  # a voice needs 15 s
-    source_s: float = 3600.0
-    upload_timeout_s: float = 120.0  # for the whole body; the rate of a slow phone line
+    source_s: float = 3600.0  # a recording to convert
+    upload_timeout_s: float = 120.0  # for a whole body, at the rate of a slow phone line
     header_timeout_s: float = 15.0
-    send_timeout_s: float = 300.0  # in which nothing is taken; a paused player takes nothing either
+    send_timeout_s: float = 300.0  # without a byte taken; a paused player takes nothing
     request_timeout_s: float = 1800.0  # waiting and work together
     backlog_bytes: int = 64_000_000  # streamed audio that a slow client has not taken yet
     connections: int = 1000
@@ -47,7 +47,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Settings:
-    """A server. Raises `InputError` for what does not go together."""
+    """The settings of a server. Raises `InputError` for values that do not go together."""
 
     host: str = "127.0.0.1"
     port: int = 7860
@@ -67,12 +67,12 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
-            raise InputError(f"--port {self.port} is none: choose 1 to 65535, or 0 for any")
+            raise InputError(f"--port {self.port} is no port: choose 1 to 65535, or 0 for any")
         for name in ("max_queue", "max_jobs"):
             if getattr(self, name) < 1:
                 raise InputError(f"--{name.replace('_', '-')} must be at least 1")
         if self.expire_after_s is not None and self.expire_after_s <= 0:
-            raise InputError("--expire-after must be above 0: it would remove what is just made")
+            raise InputError("--expire-after must be above 0: it would remove runs at once")
         if self.engine != "auto":
             registry.entry(self.engine)
         self._check_machine()
@@ -88,14 +88,15 @@ class Settings:
         for origin in self.cors_origins:
             if not _ORIGIN.fullmatch(origin):
                 raise InputError(
-                    f"--cors-origin {origin!r} is none: name one as browsers do, without a path, "
-                    "such as https://example.org, http://localhost:3000 or chrome-extension://ID"
+                    f"--cors-origin {origin!r} is no origin: write it as browsers do and without a "
+                    "path, such as https://example.org, http://localhost:3000 or "
+                    "chrome-extension://ID"
                 )
         for host in self.allow_hosts:
             if not _HOST.fullmatch(host):
                 raise InputError(
-                    f"--allow-host {host!r} is none: name one in small letters and without a port, "
-                    "such as host.docker.internal"
+                    f"--allow-host {host!r} is no host name: write it in small letters and without "
+                    "a port, such as host.docker.internal"
                 )
 
     def _check_key(self) -> None:
@@ -109,7 +110,7 @@ class Settings:
 
     @property
     def is_local(self) -> bool:
-        """Whether only this machine reaches it."""
+        """Whether only this machine reaches the server."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
@@ -119,8 +120,12 @@ class Settings:
     def outputs(self) -> Path:
         return resolve_path(self.outputs_dir)
 
-    def own(self, kind: type[SpeakParams] | type[ConvertParams]) -> dict[str, Any]:
-        """The server's share of a request's parameters: places, and how models run."""
+    @property
+    def voices(self) -> Path:
+        return resolve_path(self.voices_dir)
+
+    def server_values(self, kind: type[SpeakParams] | type[ConvertParams]) -> dict[str, Any]:
+        """The parameters that the server sets for every request: folders, and how models run."""
         machine = {name: value for name, value in self.machine.items() if name in kind.model_fields}
         places = {"outputs_dir": self.outputs_dir, "voices_dir": self.voices_dir}
         return machine | places | {"interactive": False}
@@ -129,6 +134,6 @@ class Settings:
         foreign = sorted(set(self.machine) - set(MACHINE))
         if foreign:
             raise ParamError(f"-p {foreign[0]}: a server takes only {', '.join(MACHINE)}")
-        SpeakParams.create({"text": "x"} | self.own(SpeakParams), where="-p")
+        SpeakParams.create({"text": "x"} | self.server_values(SpeakParams), where="-p")
         if self.machine.get("precision") == "fast" and self.engine in ("auto", "hibari"):
             raise ParamError("-p precision=fast needs --engine with one of Chatterbox'")

@@ -1,43 +1,44 @@
-"""The web page at /ui: Speak and Convert by hand, over the same tasks as every other route.
+"""The web page at /ui: Speak and Convert by hand, with the same tasks as every other route.
 
-Players and downloads are the service's own addresses, so that Gradio keeps no copies; uploads go
-through the same checks as those of a form.
+Players and downloads use the addresses of the service, so that Gradio keeps no copies. Uploads go
+through the same checks as the uploads of a form.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
+from html import escape
 from itertools import groupby
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import gradio as gr
 from fastapi import FastAPI
-from starlette.routing import Mount
 
 from chatter_nb.base.errors import Cancelled
-from chatter_nb.engines.base import KNOBS
-from chatter_nb.engines.registry import entry
+from chatter_nb.base.wording import minutes
+from chatter_nb.engines.registry import KNOBS, entry
 from chatter_nb.params.fields import COMMON, Field, fields_of
 from chatter_nb.params.runs import ConvertParams, SpeakParams
 from chatter_nb.runs.lifecycle import Progress
 from chatter_nb.runs.speech import Speech
-from chatter_nb.serve.bodies import RECORDINGS, open_names
+from chatter_nb.serve.bodies import RECORDINGS, Kind, open_names
 from chatter_nb.serve.errors import problem_of
-from chatter_nb.serve.middleware import UI
-from chatter_nb.serve.page_border import PageBorder
-from chatter_nb.serve.responses import check_length
-from chatter_nb.serve.service import PAGE_UPLOADS, UPLOADS, Service, new_name
-from chatter_nb.serve.ui_parts import control, player, recording, sentence, steps
-from chatter_nb.serve.uploads import keep_upload
+from chatter_nb.serve.outputs import keep_recording
+from chatter_nb.serve.page_border import mount_page
+from chatter_nb.serve.responses import check_length, run_answer
+from chatter_nb.serve.service import Service
 from chatter_nb.serve.worker import Task
 
-Kind = type[SpeakParams] | type[ConvertParams]
-_LOOK_S = 0.2  # how often a waiting page is told how far it is
-_SEEN = 20  # runs in a page's history
+_LOOK_S = 0.2  # between two updates of a page that waits for a run
+_HISTORY_RUNS = 20
+_FOLLOWERS = ("voice", "voice recording", *KNOBS)  # controls that depend on the engine
 _WIDE = ("text", "voice", "source", "target", "replacements", "takes", "formats")
+_TEXT_LINES = 8
+_TITLE_CHARS = 80  # of a text, in the history
 _FONTS = ["ui-sans-serif", "system-ui", "sans-serif"]  # of the reader's machine: nothing is fetched
 _CSS = """
 .take { border-top: 1px solid var(--border-color-primary); padding: .6rem 0 }
@@ -59,29 +60,14 @@ def add_page(app: FastAPI, service: Service) -> None:
         block_info_text_color="*neutral_500",
         input_placeholder_color="*neutral_500",
     )
-    page = _page(service).queue(max_size=service.settings.max_queue)
-    # Gradio asks which files it may touch only once it has launched, which a mounted page never
-    # does. The border lets none through; this is the second lock.
-    page.has_launched = True
-    gr.mount_gradio_app(
-        app,
-        page,
-        path=UI,
-        max_file_size=service.settings.limits.upload_bytes,
-        theme=theme,
-        css=_CSS,
-        footer_links=[],
-        ssr_mode=False,
-        enable_monitoring=False,
-        run_history=False,
-    )
-    mount = next(route for route in app.routes if isinstance(route, Mount) and route.path == UI)
-    mount.app = PageBorder(mount.app, page, service.settings.outputs / PAGE_UPLOADS)
+    mount_page(app, _page(service), service.settings, theme=theme, css=_CSS)
 
 
 def _page(service: Service) -> gr.Blocks:
     with gr.Blocks(title="chatter_nb", analytics_enabled=False) as page:
-        gr.Markdown(f"# chatter_nb\n{_who(service)}")
+        speaks, converts = service.catalog.choice(), service.catalog.choice("convert")
+        about = f"`auto` speaks with **{speaks}** and converts with **{converts}**."
+        gr.Markdown(f"# chatter_nb\n{about}")
         with gr.Tab("Speak"):
             _Sheet(service, SpeakParams, "Speak").draw()
         with gr.Tab("Convert"):
@@ -89,24 +75,17 @@ def _page(service: Service) -> gr.Blocks:
     return page
 
 
-def _who(service: Service) -> str:
-    speaks, converts = service.catalog.choice(), service.catalog.choice(convert=True)
-    return f"`auto` speaks with **{speaks}** and converts with **{converts}**."
-
-
 class _Sheet:
-    """The controls of one kind of run, its buttons, and what they do."""
+    """The controls of a kind of run, its buttons, and what they do."""
 
     def __init__(self, service: Service, kind: Kind, verb: str) -> None:
         self._service, self._kind, self._verb = service, kind, verb
-        self._convert = kind is ConvertParams
-        self._running: dict[str, Task[Speech]] = {}  # by the page that waits for it
-        self._names: list[str] = []
-        self._inputs: list[Any] = []
-        self._followers: dict[str, Any] = {}  # what another engine changes
+        self._running: dict[str, Task[Speech]] = {}  # by the session of the page that waits
+        self._inputs: dict[str, Any] = {}
+        self._default_engine = service.catalog.choice(kind.kind).name
 
     def draw(self) -> None:
-        """Common fields in sight, the others folded; below them the buttons, and what was made."""
+        """Draw common fields, the other fields folded, and beside them buttons and results."""
         common = [name for name in COMMON[self._kind] if name in open_names(self._kind)]
         with gr.Row():
             with gr.Column(scale=3):
@@ -118,145 +97,195 @@ class _Sheet:
                     go = gr.Button(self._verb, variant="primary")
                     stop = gr.Button("Cancel")
                 status = gr.HTML(elem_classes=["result"])
-                made = gr.HTML()
+                runs = gr.HTML()
                 history = gr.State([])
-        followers = list(self._followers.values())
-        self._engine.change(self._follow, self._engine, followers, api_visibility="private")
-        inputs = [history, *self._inputs]
-        open_to_all: dict[str, Any] = {"api_visibility": "private"}
-        go.click(self._run, inputs, [status, made, history], concurrency_limit=None, **open_to_all)
-        stop.click(self._cancel, None, None, queue=False, **open_to_all)
+        engine = self._inputs["engine"]
+        followers = [control for name, control in self._inputs.items() if name in _FOLLOWERS]
+        engine.change(self._follow, engine, followers, api_visibility="private")
+        go.click(
+            self._run,
+            [history, *self._inputs.values()],
+            [status, runs, history],
+            concurrency_limit=None,
+            api_visibility="private",
+        )
+        stop.click(self._cancel, None, None, queue=False, api_visibility="private")
 
     def _add(self, names: list[str]) -> None:
-        """Short ones beside each other, as many as the page is wide; a recording by name or upload
-        is a choice of its own."""
+        """Draw fields: short fields share a row; a recording's name and upload have a row."""
         fields = fields_of(self._kind)
         recordings = RECORDINGS[self._kind]
-        for _, alike in groupby(names, lambda name: name if name in recordings else name in _WIDE):
+        for _, row in groupby(names, lambda name: name if name in recordings else name in _WIDE):
             with gr.Row():
-                for name in alike:
+                for name in row:
                     self._draw(name, fields[name])
 
     def _draw(self, name: str, field: Field) -> None:
-        made = control(field, self._choices(name), visible=self._takes("auto", name))
-        self._keep(name, made)
-        if name == "engine":
-            self._engine = made
-        if name == "voice" or name in KNOBS:
-            self._followers[name] = made
+        is_visible = self._is_visible(name, self._default_engine)
+        self._inputs[name] = _control(field, self._choices(name), visible=is_visible)
         if name in RECORDINGS[self._kind]:
-            shown = name != "voice" or self._clones("auto")
-            upload = recording(f"or upload a {field.label}", visible=shown)
-            self._keep(f"{name} recording", upload)
-            if name == "voice":
-                self._followers[f"{name} recording"] = upload
+            upload = f"{name} recording"
+            self._inputs[upload] = gr.Audio(
+                sources=["upload", "microphone"],
+                editable=False,
+                label=f"or upload a {field.label}",
+                type="filepath",
+                visible=self._is_visible(upload, self._default_engine),
+            )
 
-    def _keep(self, name: str, made: Any) -> None:
-        self._names.append(name)
-        self._inputs.append(made)
+    def _is_visible(self, name: str, engine: str) -> bool:
+        """Whether a control is shown: an engine's knobs, and an upload of a voice to clone."""
+        if name in KNOBS:
+            return name in entry(engine, self._kind.kind).accepts
+        return name != "voice recording" or self._service.catalog.clones(engine)
 
     def _choices(self, name: str) -> list[str] | None:
-        """What there is on this server, of a field that names such; None for other fields."""
+        """The engines, voices or recordings of this server; None for a field that names none."""
         catalog = self._service.catalog
         if name == "engine":
-            return ["auto", *catalog.engines(convert=self._convert)]
+            return ["auto", *catalog.engines(self._kind.kind)]
         if name == "voice":
-            return catalog.voices(catalog.choice().name)
+            return catalog.voices(self._default_engine)
         return ["", *catalog.recordings()] if name in RECORDINGS[self._kind] else None
 
     def _follow(self, engine: str) -> list[Any]:
-        """Another engine's voices and knobs; a recording only where it is cloned. What goes out of
-        sight is as if it had not been set.
-        """
-        return [self._followed(name, engine) for name in self._followers]
-
-    def _followed(self, name: str, engine: str) -> Any:
-        if name == "voice":
-            names = self._service.catalog.voices(self._named(engine))
-            return gr.update(choices=names, value=names[0])
-        if name in KNOBS:
-            default = fields_of(self._kind)[name].default
-            return gr.update(visible=self._takes(engine, name), value=default)
-        return gr.update(visible=self._clones(engine), value=None)
-
-    def _takes(self, engine: str, name: str) -> bool:
-        """Whether an engine takes a parameter; those that are not of engines all do."""
-        taken = entry(self._named(engine), convert=self._convert).takes
-        return name not in KNOBS or name in taken
-
-    def _clones(self, engine: str) -> bool:
-        return self._service.catalog.clones(self._named(engine))
-
-    def _named(self, engine: str) -> str:
-        """What `auto` stands for here."""
-        choice = self._service.catalog.choice(convert=self._convert)
-        return choice.name if engine == "auto" else engine
+        """Updates of the controls that depend on the engine; each gets its default value."""
+        engine = self._default_engine if engine == "auto" else engine
+        updates = []
+        for name in (name for name in self._inputs if name in _FOLLOWERS):
+            if name == "voice":
+                voices = self._service.catalog.voices(engine)
+                updates.append(gr.update(choices=voices, value=voices[0]))
+            else:
+                default = fields_of(self._kind)[name].default if name in KNOBS else None
+                is_visible = self._is_visible(name, engine)
+                updates.append(gr.update(visible=is_visible, value=default))
+        return updates
 
     def _cancel(self, request: gr.Request) -> None:
         if task := self._running.get(str(request.session_hash)):
             task.cancel()
 
     def _run(
-        self, request: gr.Request, history: list[str], *given: Any
+        self, request: gr.Request, history: list[str], *inputs: Any
     ) -> Iterator[tuple[str, str, list[str]]]:
-        """Told how far it is, until it is made; whatever goes wrong is a sentence."""
-        page, made, seen = str(request.session_hash), "".join(history), history
+        """Make a run. Yields its progress and then its player, or a sentence about an error; each
+        with the history of the page, as HTML and as a list.
+        """
+        session, shown = str(request.session_hash), ("".join(history), history)
         uploads: dict[str, Path] = {}
         try:
-            values = self._values(given, uploads)
-            told: list[tuple[float, Progress]] = []
-            task = self._begin(values, uploads, lambda step: told.append((time.monotonic(), step)))
-            if self._running.setdefault(page, task) is not task:
+            values = self._values(inputs, uploads)
+            steps: list[tuple[float, Progress]] = []
+            params = self._service.catalog.run(self._kind, values, uploads)
+            task = self._service.submit(
+                params, on_progress=lambda step: steps.append((time.monotonic(), step))
+            )
+            if self._running.setdefault(session, task) is not task:
                 task.cancel()
-                yield sentence("one is in hand: wait for it, or cancel it"), made, seen
+                yield _sentence("a run is in hand: wait for it, or cancel it"), *shown
                 return
             try:
                 while not task.result.done():
-                    yield steps(told), made, seen
+                    yield _steps(steps), *shown
                     time.sleep(_LOOK_S)
-                history = [player(task.result.result(), values), *history][:_SEEN]
+                history = [_player(task.result.result(), values), *history][:_HISTORY_RUNS]
                 yield "", "".join(history), history
             finally:
-                self._running.pop(page, None)
-                task.cancel()  # nothing, unless the page has gone
+                self._running.pop(session, None)
+                task.cancel()  # changes nothing, unless the page is gone
         except (Cancelled, CancelledError):
-            yield sentence("stopped; what is finished is kept: ask again to go on"), made, seen
+            yield _sentence("stopped; what is finished is kept: ask again to go on"), *shown
         except Exception as error:
-            yield sentence(str(problem_of(error))), made, seen
+            yield _sentence(str(problem_of(error))), *shown
         finally:
             for path in uploads.values():
                 path.unlink(missing_ok=True)
 
-    def _values(self, given: tuple[Any, ...], uploads: dict[str, Path]) -> dict[str, Any]:
-        """What was set, by name; recordings are checked and kept among `uploads`."""
+    def _values(self, inputs: tuple[Any, ...], uploads: dict[str, Path]) -> dict[str, Any]:
+        """The values of the controls by name. Uploaded recordings are checked, and their paths are
+        put into `uploads`.
+        """
         fields, values = fields_of(self._kind), {}
-        for name, value in zip(self._names, given, strict=True):
+        for name, value in zip(self._inputs, inputs, strict=True):
             part, _, is_recording = name.partition(" ")
             if is_recording and value:
-                uploads[part] = self._kept(part, value)
+                with Path(value).open("rb") as file:
+                    uploads[part] = keep_recording(file, part, self._service.settings)
             elif not is_recording and (value not in (None, "", []) or name == "text"):
                 whole = fields[name].kind == "number" and isinstance(value, int)
                 values[name] = float(value) if whole else value
-        if not self._convert:
+        if self._kind is SpeakParams:
             check_length(values, "text", self._service.settings.limits.text_chars)
         return self._kind.coerce(values)
 
-    def _kept(self, part: str, path: str) -> Path:
-        settings = self._service.settings
-        limits = settings.limits
-        longest_s = limits.source_s if part == "source" else limits.voice_s
-        with Path(path).open("rb") as file:
-            return keep_upload(file, settings.outputs / UPLOADS, part=part, longest_s=longest_s)
 
-    def _begin(
-        self,
-        values: dict[str, Any],
-        uploads: dict[str, Path],
-        progress: Callable[[Progress], object],
-    ) -> Task[Speech]:
-        catalog = self._service.catalog
-        if self._convert:
-            params = catalog.conversion(values, new_name("vc"), uploads)
-            return self._service.convert(params, progress=progress)
-        speech = catalog.speech(values, new_name("tts"), uploads)
-        return self._service.speak(speech, progress=progress)
+def _control(field: Field, choices: list[str] | None, *, visible: bool = True) -> Any:
+    """The control of a field; `choices` are the server's, where it has some for the field.
+
+    An optional field that nobody sets stays None: the engine's default.
+    """
+    label = f"{field.label} ({field.unit})" if field.unit else field.label
+    shown: dict[str, Any] = {"label": label, "info": field.hint, "visible": visible}
+    if choices is not None:
+        return gr.Dropdown(choices=choices, value=choices[0], **shown)
+    if field.kind == "choices":
+        return gr.CheckboxGroup(choices=list(field.choices), value=field.default, **shown)
+    if field.kind == "choice":
+        return gr.Dropdown(choices=list(field.choices), value=field.default, **shown)
+    if field.kind == "flag" and field.optional:
+        switch: list[Any] = [("the engine's own", None), ("on", True), ("off", False)]
+        return gr.Dropdown(choices=switch, value=None, **shown)
+    if field.kind == "flag":
+        return gr.Checkbox(value=field.default, **shown)
+    if field.kind in ("integer", "number") and field.optional:  # Gradio's own shows None as 0
+        return gr.Textbox(value="", placeholder="the engine's own", **shown)
+    if field.kind in ("integer", "number"):
+        whole = 0 if field.kind == "integer" else None
+        return gr.Number(value=field.default, precision=whole, **shown)
+    if field.kind == "mapping":
+        return gr.Textbox(value="", placeholder='{"name": "value"}', **shown)
+    lines = _TEXT_LINES if field.name == "text" else 1
+    return gr.Textbox(value=field.default or "", lines=lines, **shown)
+
+
+def _sentence(error: str) -> str:
+    """An error as HTML."""
+    return f'<p class="status wrong" role="alert">{escape(error)}</p>'
+
+
+def _steps(steps: Sequence[tuple[float, Progress]]) -> str:
+    """The progress of a run as HTML, with the time left at the pace so far.
+
+    `steps` are pairs: seconds of a clock, and the progress at that time.
+    """
+    if not steps:
+        return '<p class="status" role="status">waiting for the model …<progress></progress></p>'
+    (first_s, first), (last_s, step) = steps[0], steps[-1]
+    about = f"{step.done} of {step.total} chunks, {step.audio_s:.0f} s of audio"
+    left = "; writing" if step.done == step.total else ""
+    if step.done > first.done and not left:
+        pace_s = (last_s - first_s) / (step.done - first.done)
+        left = f"; {minutes(pace_s * (step.total - step.done))} left"
+    bar = f'<progress value="{step.done}" max="{step.total}"></progress>'
+    return f'<p class="status" role="status">{about}{left}{bar}</p>'
+
+
+def _player(speech: Speech, values: dict[str, Any]) -> str:
+    """A finished run as HTML: its text, its figures, a player, and links to its files."""
+    record, files = speech.record, run_answer(speech)["files"]
+    text = shorten(str(values.get("text") or "a recording"), _TITLE_CHARS, placeholder=" …")
+    voice = values.get("voice") or values.get("target") or "default"
+    about = (
+        f"{record.engine.name}, voice {voice}, seed {record.seed}; {record.audio_s:.1f} s of audio"
+        f" in {record.wall_s:.1f} s"
+    )
+    links = "".join(
+        f'<a href="{escape(file["url"])}" download>{escape(file["name"])}</a>' for file in files
+    )
+    first = escape(files[0]["url"])
+    notes = "".join(f"<p>Note: {escape(note)}</p>" for note in record.warnings)
+    return (
+        f'<div class="take"><p>{escape(text)}</p><p class="dim">{escape(about)}</p>{notes}'
+        f'<audio controls preload="metadata" src="{first}"></audio><p>{links}</p></div>'
+    )

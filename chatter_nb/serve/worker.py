@@ -1,14 +1,13 @@
-"""One thread a model, that makes one thing at a time; what waits stands in a bounded line.
+"""A worker: a thread for the calls of one model, and two bounded lines of tasks that wait for it.
 
-Requests come before jobs, and a job lets those that wait have their turn after each of its chunks:
-on this same thread, so that no two calls ever meet in a model.
+Requests come before jobs. A job lets waiting requests pass after each of its chunks, on the same
+thread, so that two calls never meet in a model.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
@@ -17,14 +16,14 @@ from typing import Any, Generic, TypeVar
 from chatter_nb.base.errors import Cancelled
 
 T = TypeVar("T")
-Work = Callable[[Callable[[], bool]], T]
+Work = Callable[[Callable[[], bool]], T]  # is given `cancelled()`, and returns its result
 
 _FIRST_GUESS_S = 2.0
-_MEMORY = 0.8  # how much of the earlier guess stays
+_MEMORY = 0.8  # the share of the earlier guess in the next
 
 
 class Full(Exception):
-    """The line is as long as it may be; `wait_s` is when to come again."""
+    """The line is full: `waiting` tasks stand in it; try again in `wait_s` seconds."""
 
     def __init__(self, waiting: int, wait_s: float) -> None:
         super().__init__(f"{waiting} are waiting")
@@ -32,44 +31,46 @@ class Full(Exception):
 
 
 class Task(Generic[T]):
-    """A piece of work that was handed in. `result` holds what it made, or its error."""
+    """Work that was handed to a worker. `result` will hold what it returns, or its error."""
 
-    def __init__(self, work: Work[T]) -> None:
-        self._work = work
+    def __init__(self, work: Work[T], *, is_job: bool) -> None:
+        self._work, self.is_job = work, is_job
         self._stop = threading.Event()
         self.result: Future[T] = Future()
 
     def cancel(self) -> None:
-        """Ask it to stop: at once if it waits, else after the chunk in hand."""
+        """Stop the task: at once if it waits, else after the chunk in hand."""
         self._stop.set()
         self.result.cancel()
 
     def abandon(self) -> None:
-        """Tell whoever waits that nothing comes any more, though the chunk in hand goes on."""
+        """End the task with `Cancelled`, though the chunk in hand goes on."""
         self.cancel()
         with suppress(InvalidStateError):  # it has ended meanwhile
             self.result.set_exception(Cancelled("given up in the middle of a chunk"))
 
     def perform(self) -> None:
+        """Do the work on this thread, unless the task was cancelled."""
         if not self.result.set_running_or_notify_cancel():
             return
         with suppress(InvalidStateError):  # abandoned: nobody waits for it
             try:
-                made = self._work(self._stop.is_set)
+                result = self._work(self._stop.is_set)
             except BaseException as error:
                 self.result.set_exception(error)
             else:
-                self.result.set_result(made)
+                self.result.set_result(result)
 
 
 class Worker:
-    """A line of requests of at most `max_queue`, one of jobs of at most `max_jobs`, one thread."""
+    """A thread with a line of at most `max_queue` requests and a line of at most `max_jobs` jobs.
+
+    A cancelled task does not count as waiting.
+    """
 
     def __init__(self, name: str, *, max_queue: int, max_jobs: int) -> None:
-        self.name = name
-        self._limits = {False: max_queue, True: max_jobs}
-        self._requests: deque[Task[Any]] = deque()
-        self._jobs: deque[Task[Any]] = deque()
+        self._max_queue, self._max_jobs = max_queue, max_jobs
+        self._line: list[Task[Any]] = []  # requests and jobs
         self._in_hand: list[Task[Any]] = []  # a job, and a request that it lets pass
         self._changed = threading.Condition()
         self._closed = False
@@ -79,83 +80,71 @@ class Worker:
         self._thread.start()
 
     def submit(self, work: Work[T], *, job: bool = False, accepted: bool = False) -> Task[T]:
-        """Hand in `work(cancelled)`. Raises `Full` where the line is; not for what was accepted
-        already, by an earlier server.
+        """Put `work` at the end of its line. Raises `Full`, but not for work that an earlier
+        server `accepted`.
         """
-        task = Task(work)
+        task = Task(work, is_job=job)
         with self._changed:
-            line = self._jobs if job else self._requests
-            waiting = [one for one in line if not one.result.cancelled()]
-            if len(waiting) >= self._limits[job] and not accepted:
-                raise Full(len(waiting), self._usual_s * len(waiting))
-            line.clear()  # of those that gave up, too
-            line.extend([*waiting, task])
+            self._line = [each for each in self._line if not each.result.cancelled()]
+            waiting = self.waiting(jobs=job)
+            if waiting >= (self._max_jobs if job else self._max_queue) and not accepted:
+                raise Full(waiting, self._usual_s * waiting)
+            self._line.append(task)
             self._changed.notify()
         return task
 
-    @property
-    def waiting(self) -> int:
-        """How many requests stand in line."""
-        return self._length(self._requests)
-
-    @property
-    def jobs_waiting(self) -> int:
-        """How many jobs do."""
-        return self._length(self._jobs)
+    def waiting(self, *, jobs: bool = False) -> int:
+        """How many requests, or jobs, wait."""
+        with self._changed:
+            line = [task for task in self._line if not task.result.cancelled()]
+        return sum(task.is_job == jobs for task in line)
 
     def let_pass(self) -> None:
-        """For a job between two chunks: the requests that wait, one after the other."""
-        while not self._closed and (task := self._next(self._requests)):
-            self._timed(task)
+        """Perform the waiting requests; a job calls this between two chunks."""
+        while not self._closed and (task := self._next(jobs=False)):
+            self._perform(task)
 
     def close(self) -> None:
-        """Take nothing more, and ask what is in hand to stop; what waits is cancelled."""
+        """Refuse new work, cancel what waits, and ask what is in hand to stop."""
         with self._changed:
             self._closed = True
-            in_hand, waiting = list(self._in_hand), [*self._requests, *self._jobs]
+            tasks = [*self._line, *self._in_hand]
             self._changed.notify()
-        for task in (*waiting, *in_hand):
+        for task in tasks:
             task.cancel()
 
     def abandon(self) -> None:
-        """Who waits for what is in hand waits no longer."""
+        """End the tasks in hand for those who wait for them."""
         with self._changed:
             in_hand = list(self._in_hand)
         for task in in_hand:
             task.abandon()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the chunk in hand; whether it ended in time."""
+        """Wait for the chunk in hand; returns whether it ended in time."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     def _serve(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._closed or self._requests or self._jobs)
+                self._changed.wait_for(lambda: self._closed or self._line)
                 if self._closed:
                     return
-            if task := self._next(self._requests):
-                self._timed(task)
-            elif task := self._next(self._jobs):
+            if task := self._next(jobs=True):
                 self._perform(task)
 
-    def _length(self, line: deque[Task[Any]]) -> int:
+    def _next(self, *, jobs: bool) -> Task[Any] | None:
+        """Take the first request out of the line; where none waits, the first of the `jobs`."""
         with self._changed:
-            return sum(not one.result.cancelled() for one in line)
-
-    def _next(self, line: deque[Task[Any]]) -> Task[Any] | None:
-        with self._changed:
-            return line.popleft() if line else None
-
-    def _timed(self, task: Task[Any]) -> None:
-        start_s = time.perf_counter()
-        self._perform(task)
-        if not task.result.cancelled():
-            took_s = time.perf_counter() - start_s
-            self._usual_s = _MEMORY * self._usual_s + (1 - _MEMORY) * took_s
+            candidates = [task for task in self._line if jobs or not task.is_job]
+            first = min(candidates, key=lambda task: task.is_job, default=None)
+            if first:
+                self._line.remove(first)
+        return first
 
     def _perform(self, task: Task[Any]) -> None:
+        start_s = time.perf_counter()
         with self._changed:
             self._in_hand.append(task)
         try:
@@ -163,3 +152,6 @@ class Worker:
         finally:
             with self._changed:
                 self._in_hand.remove(task)
+        if not task.is_job and not task.result.cancelled():
+            took_s = time.perf_counter() - start_s
+            self._usual_s = _MEMORY * self._usual_s + (1 - _MEMORY) * took_s

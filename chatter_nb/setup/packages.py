@@ -1,7 +1,8 @@
-"""What this package needs, what is installed of it, and pip asked for the rest and no more.
+"""The requirements of this package: which are not met here, and how pip installs only these.
 
-Requirements are read from the package's own metadata, so that no list is kept twice. Everything
-that is installed already is held by a constraints file. Needs nothing but Python and pip.
+Requirements are read from the package's own metadata, so that no list is written twice. A
+constraints file holds everything that is installed already. `pip freeze` cannot write this file,
+because pip takes no line of an editable install as a constraint. Needs nothing but Python and pip.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from typing import Any
 from chatter_nb.base.errors import UnavailableError
 
 PACKAGE = "chatter_nb"
+UPSTREAM = "0.1.7"  # the version of chatterbox-tts whose insides the engines know
 
 
 @dataclass(frozen=True)
 class Need:
-    """A requirement that is not met: `have` is the version that is here, None for none."""
+    """A requirement that is not met; `have` is the installed version, or None."""
 
     name: str
     requirement: str
@@ -33,14 +35,14 @@ class Need:
 
 
 def installed() -> dict[str, str]:
-    """Every installed distribution's version, by its normalised name."""
-    found: dict[str, str] = {}
+    """The version of every installed distribution, by its normalised name."""
+    versions: dict[str, str] = {}
     for distribution in metadata.distributions():
         name, version = distribution.metadata["Name"], distribution.metadata["Version"]
         if name and version:  # a broken folder of metadata lacks them
             # The first on the path is the one that is imported.
-            found.setdefault(normalised(name), version)
-    return found
+            versions.setdefault(normalised(name), version)
+    return versions
 
 
 def normalised(name: str) -> str:
@@ -48,37 +50,46 @@ def normalised(name: str) -> str:
     return name.lower().replace("_", "-").replace(".", "-")
 
 
+def requirements(extra: str = "") -> list[Any]:
+    """The requirements of the package, or of one extra alone, on this machine, without markers."""
+    selected = []
+    for requirement in map(_requirement, metadata.requires(PACKAGE) or []):
+        marker, requirement.marker = requirement.marker, None
+        plain = marker is None or marker.evaluate({"extra": ""})
+        if (marker and not plain and marker.evaluate({"extra": extra})) if extra else plain:
+            selected.append(requirement)
+    return selected
+
+
 def needs(extra: str = "", *, without: Iterable[str] = ()) -> list[Need]:
-    """What the package, or one of its extras, requires and this environment does not fulfil."""
+    """The requirements of the package, or of one extra, that this environment does not meet."""
     here, skipped = installed(), {normalised(name) for name in without}
-    found = []
-    for line in metadata.requires(PACKAGE) or []:
-        requirement = _requirement(line)
+    unmet = []
+    for requirement in requirements(extra):
         name = normalised(requirement.name)
-        if name in skipped or not _applies(requirement, extra):
-            continue
         have = here.get(name)
-        if have is None or not requirement.specifier.contains(have, prereleases=True):
-            found.append(Need(name, f"{requirement.name}{requirement.specifier}", have))
-    return found
+        fits = have is not None and requirement.specifier.contains(have, prereleases=True)
+        if not fits and name not in skipped:
+            unmet.append(Need(name, str(requirement), have))
+    return unmet
 
 
 def install(
-    wanted: Iterable[str],
+    specifiers: Iterable[str],
     *,
     replace: Iterable[str] = (),
     keep: Iterable[str] = (),
     deps: bool = True,
 ) -> None:
-    """Let pip install requirements and leave every installed distribution as it is, but `replace`.
+    """Let pip install requirements; of the installed distributions only `replace` may change.
 
-    What those require may move with them, unless it is in `keep`. Raises `UnavailableError` with
-    pip's own reason, and the version at fault, when that cannot be done.
+    Their requirements may change too, unless they are in `keep`. Raises `UnavailableError` with
+    pip's own reason and the version at fault.
     """
-    wanted = list(wanted)
+    specifiers = list(specifiers)
     if importlib.util.find_spec("pip") is None:
         raise UnavailableError(
-            f"cannot install {', '.join(wanted)}: {sys.executable} has no pip; run "
+            f"cannot install {', '.join(specifiers)}: {sys.executable} has no pip; run "
             f"`{sys.executable} -m ensurepip`, or in an environment of uv's "
             f"`uv pip install --python {sys.executable} pip`"
         )
@@ -89,14 +100,14 @@ def install(
         # Not --quiet: with it pip does not say which version is at fault.
         command += ["--no-input", "--no-warn-conflicts", "--progress-bar", "off"]
         command += [] if deps else ["--no-deps"]
-        command += ["--constraint", str(constraints), *wanted]
+        command += ["--constraint", str(constraints), *specifiers]
         done = subprocess.run(command, capture_output=True, text=True)
     importlib.invalidate_caches()
     if done.returncode:
         raise UnavailableError(
-            f"pip could not install {', '.join(wanted)}: {_reason(done.stdout, done.stderr)}; run "
-            "the cell again, and if it fails again start a fresh runtime (Runtime > Disconnect "
-            "and delete runtime)"
+            f"pip could not install {', '.join(specifiers)}: "
+            f"{_reason(done.stdout, done.stderr)}; run the cell again, and if it fails "
+            "again start a fresh runtime (Runtime > Disconnect and delete runtime)"
         )
 
 
@@ -114,7 +125,7 @@ def _held(replace: Iterable[str], keep: Iterable[str]) -> list[str]:
 
 def _reason(output: str, errors: str) -> str:
     """pip's errors and the versions at fault, without its advice, in a line."""
-    told = [
+    reasons = [
         line.removeprefix("ERROR:").strip()
         for line in errors.splitlines()
         if line.startswith("ERROR:") and "ResolutionImpossible" not in line
@@ -122,22 +133,13 @@ def _reason(output: str, errors: str) -> str:
     _, _, causes = output.partition("The conflict is caused by:\n")
     for cause in causes.partition("\n\n")[0].splitlines():
         cause = cause.strip().replace("The user requested (constraint)", "installed and kept:")
-        told.append(cause.replace("The user requested", "asked for:"))
+        reasons.append(cause.replace("The user requested", "asked for:"))
     last = [line.strip() for line in (errors or output).splitlines() if line.strip()][-3:]
-    return "; ".join(told or last) or "it gave no reason"
-
-
-def _applies(requirement: Any, extra: str) -> bool:
-    """Of the extra itself where one is named, else of the package without any."""
-    marker = requirement.marker
-    if marker is None:
-        return not extra
-    plain = bool(marker.evaluate({"extra": ""}))
-    return bool(marker.evaluate({"extra": extra})) and not plain if extra else plain
+    return "; ".join(reasons or last) or "it gave no reason"
 
 
 def _requirement(line: str) -> Any:
-    """`packaging` is in every environment with pip: as itself, or inside pip."""
+    """Parse a requirement; `packaging` is in every environment with pip: itself, or inside pip."""
     for home in ("packaging", "pip._vendor.packaging"):
         with suppress(ImportError):
             return importlib.import_module(f"{home}.requirements").Requirement(line)

@@ -1,8 +1,8 @@
-"""Text in, chunks out: cleaned, split into sentences, packed, each with the pause that follows it.
+"""Splits a text into chunks: cleaned, cut into sentences, packed, each with the pause after it.
 
-No character is ever lost: the chunks' texts, concatenated, are the cleaned text with its pause
-marks taken out and its whitespace collapsed. Reading files is `text.files`' job; where an over-long
-sentence may be cut is `cuts`'.
+No character is ever lost: the chunks' texts, concatenated, are the cleaned text without its pause
+marks and with its whitespace collapsed. `text.files` reads files; `cuts` decides where a sentence
+that is too long may be cut.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from chatter_nb.text.headings import is_heading, set_headings_apart
 from chatter_nb.text.in_full import in_full
 from chatter_nb.text.markup import PAUSE_MARK, TERMINAL_CODE, add_pause, check_markup
 from chatter_nb.text.replacing import Replacer
-from chatter_nb.text.sentences import sentences
+from chatter_nb.text.sentences import base_of, sentences
 
-# Between merged texts: whitespace, so that it vanishes when whitespace is collapsed. A text that is
-# read or given holds none, see `without_breaks`.
+# Between merged texts. It is whitespace, and so vanishes when whitespace is collapsed. No text of a
+# user holds it, see `without_breaks`.
 CHAPTER_BREAK = "\x1c"
 _TOKEN = re.compile(rf"(?P<mark>{PAUSE_MARK.pattern})|(?P<space>\s+)|[^\s\[]+|\[", re.IGNORECASE)
 # An ornament such as "* * *" is a paragraph of its own without blank lines around it.
@@ -75,9 +75,9 @@ _PAGE_EDGE_CHARS = 200  # are looked at to tell whether a sentence ends with a p
 
 @dataclass(frozen=True)
 class Chunk:
-    """A piece of text spoken in one go, and the silence after it.
+    """A piece of text that is spoken in one go, and the silence after it.
 
-    `text` keeps the space that joins it to the next chunk; `spoken` is what an engine gets.
+    `text` ends with the space before the next chunk; `spoken` is the text for an engine.
     """
 
     index: int
@@ -87,17 +87,18 @@ class Chunk:
 
     @property
     def spoken(self) -> str:
-        """Without what is layout. "[a](b)" is no link to a voice: one would pass over its "b".
+        """The text without layout characters, for an engine.
 
-        A word of many parts has spaces: the time that voices take grows with their cube. English
-        abbreviations whose stop would be a pause are in full.
+        "[a](b)" becomes "[a (b)", as voices skip the "b" of a link. A word of many parts gets
+        spaces, as the time of voices grows with the cube of the parts. English abbreviations whose
+        full stop would become a pause are written in full.
         """
         text = _INVISIBLE.sub("", self.text).replace("](", " (").strip()
         return parted(in_full(text) if base_of(self.language) == "en" else text)
 
     @property
     def speakable(self) -> bool:
-        """Whether there is anything to say: a letter or a digit. A lone "* * *" is a pause."""
+        """Whether the text has a letter or a digit; a lone "* * *" is a pause."""
         return any(char.isalnum() for char in self.text)
 
 
@@ -109,12 +110,12 @@ def clean(
     regex_replacements: Mapping[str, str] | None = None,
     language: str = "en",
 ) -> str:
-    """NFC text with one kind of newline, and with what was asked to be removed or replaced.
+    """The text in NFC with `\\n` as its only newline, after removals and replacements.
 
-    The codes that colour a terminal's text are taken out. A form feed, which ends a page, is a
-    space, or a paragraph's end where a sentence of `language` ends before it. Whole-word
-    replacements happen in one pass, longest word first, so that none feeds another. A lower-case
-    word matches any case; a word with a capital matches only as it is written.
+    The codes that colour a terminal's text are removed. A form feed, which ends a page, becomes a
+    newline, or the end of a paragraph if a sentence of `language` ends before it. Words are
+    replaced in one pass, the longest first: a replacement is not replaced again. A lower-case word
+    matches any case; a word with a capital matches only as it is written.
     """
     text = _composed(text.removeprefix("\ufeff"))
     text = TERMINAL_CODE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
@@ -134,7 +135,9 @@ def clean(
         ask("remove_references")
     if not replacements:
         return text
-    return Replacer({_composed(word): said for word, said in replacements.items()}).replace(text)
+    return Replacer({_composed(word): spoken for word, spoken in replacements.items()}).replace(
+        text
+    )
 
 
 def split_chunks(
@@ -148,12 +151,12 @@ def split_chunks(
 ) -> list[Chunk]:
     """Pack whole sentences into chunks of at most `chunk_chars` characters.
 
-    Packing starts anew at each paragraph, so that an edit touches only its own. A sentence over the
-    limit is cut at clause marks, then at spaces, then where a script has none between characters; a
-    word or a tag such as `[laugh]` only if it alone is over the limit. Where a sentence is cut the
-    pause is 0: its parts are crossfaded. `[pause 800ms]` sets the silence at its place, in the
-    stead of any other; before the first word it gives a chunk without text. Raises `InputError` for
-    a mark that is not valid.
+    Packing starts anew at each paragraph, so that an edit changes only its paragraph. A sentence
+    over the limit is cut at clause marks, else at spaces, else (in scripts without spaces) between
+    characters; a word or a tag such as `[laugh]` is cut only if it alone is over the limit. Where a
+    sentence is cut the pause is 0: its parts are crossfaded. `[pause 800ms]` replaces the silence
+    at its place; before the first word it gives a chunk without text. Raises `InputError` for a
+    mark that is not valid.
     """
     check_markup(text)
     line, pauses_ms = _flatten(text, paragraph_pause_ms, chapter_pause_ms)
@@ -172,27 +175,22 @@ def chars_per_s(language: str) -> float:
     return _CHARS_PER_S.get(base_of(language), _LATIN_CHARS_PER_S)
 
 
-def base_of(language: str) -> str:
-    """ "zh" of "zh-CN"."""
-    return re.split("[-_]", language.lower())[0]
-
-
 def chunk_limit(chunk_chars: int, language: str) -> int:
-    """A limit meant for Latin text, scaled so that a chunk lasts about as long in `language`.
+    """`chunk_chars`, a limit for Latin text, scaled so that a chunk of `language` lasts as long.
 
-    Never above what was asked for, nor below `MIN_CHUNK_CHARS`.
+    The result is at most `chunk_chars`, and at least `MIN_CHUNK_CHARS`.
     """
     share = min(1.0, chars_per_s(language) / _LATIN_CHARS_PER_S)
     return max(MIN_CHUNK_CHARS, round(chunk_chars * share))
 
 
 def without_breaks(text: str) -> str:
-    """A text from outside: a `CHAPTER_BREAK` in it is a space."""
+    """A user's text, with a space in the place of every `CHAPTER_BREAK`."""
     return text.replace(CHAPTER_BREAK, " ")
 
 
 def _join_pages(text: str, language: str) -> str:
-    """The pages that form feeds end, joined by a new line, or by a blank one at a paragraph."""
+    """The text with a newline for each form feed, or a blank line where a paragraph ends."""
     if "\f" not in text:
         return text
     pages = [page for page in text.split("\f") if page.strip(_GAP)]
@@ -204,7 +202,7 @@ def _join_pages(text: str, language: str) -> str:
 
 
 def _ends_sentence(before: str, after: str, language: str) -> bool:
-    """Whether a sentence, or what stands before a heading, ends between two texts."""
+    """Whether a sentence ends between two texts, or a heading begins there."""
     before, after = before[-_PAGE_EDGE_CHARS:].rstrip(), after[:_PAGE_EDGE_CHARS].lstrip()
     if is_heading(after.partition("\n")[0].strip()):
         return True
@@ -213,7 +211,7 @@ def _ends_sentence(before: str, after: str, language: str) -> bool:
 
 
 def _flatten(text: str, paragraph_ms: int, chapter_ms: int) -> tuple[str, dict[int, int]]:
-    """The collapsed line, and the silence in ms before each position of it where there is one."""
+    """The text as one line, and the silence in ms by the position in the line that it precedes."""
     words: list[str] = []
     breaks: dict[int, int] = {}  # position of a paragraph's first character: silence before it
     marks: dict[int, int] = {}
@@ -252,7 +250,7 @@ def _lengthen_at_headings(line: str, breaks: dict[int, int], chapter_ms: int) ->
 
 
 def _pack(text: str, limit: int, language: str) -> Iterator[tuple[str, bool]]:
-    """Greedily filled chunks of a paragraph, each with whether it ends where a sentence does."""
+    """The chunks of a paragraph, filled greedily, each with whether a sentence ends with it."""
     current = ""
     for sentence in sentences(text, language, limit):
         ask("cutting it into chunks")

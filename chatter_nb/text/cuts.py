@@ -1,6 +1,6 @@
-"""Where what is too long to be spoken in one go may be cut, sentence or word, in any script.
+"""Finds where a sentence or a word that is too long to speak in one go may be cut, in any script.
 
-Not here: where sentences end (`sentences`), and how they are packed (`text`).
+Not here: where sentences end (`sentences`), and how they are packed (`chunking`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-# What some engines act rather than read: [laugh], [clear throat]. Never cut, where it fits at all.
+# Sounds that some engines act: [laugh], [clear throat]. Cut only if longer than the limit.
 MAX_TAG_CHARS = 30
 TAG = re.compile(rf"\[(?=[^\]]{{1,{MAX_TAG_CHARS}}}\])[^\W\d_]+(?: [^\W\d_]+)*\]")
 
@@ -48,10 +48,10 @@ _SIGN, _UNSPACED_LETTER = "sign", "unspaced"
 
 
 def cut(sentence: str, limit: int) -> Iterator[str]:
-    """Parts of at most `limit` characters, spaces at their ends apart; joined, the sentence."""
+    """Parts of at most `limit` characters without spaces at their ends; joined, the sentence."""
     start, end = 0, len(sentence.rstrip())
     while end - start > limit:
-        # What follows is of no account but for its length; copied, it would cost the square.
+        # Only the length of the rest matters; copies of it would cost the square of its length.
         reach = sentence[start : start + limit + limit // 4 + MAX_TAG_CHARS + 2]
         at = start + _cut_position(reach, limit, len(sentence) - start)
         yield sentence[start:at]
@@ -60,9 +60,9 @@ def cut(sentence: str, limit: int) -> Iterator[str]:
 
 
 def parted(text: str) -> str:
-    """The text with a space in words of more than `MAX_PARTS` parts, after hyphens or slashes.
+    """The text with spaces inside words of more than `MAX_PARTS` parts, after hyphens or slashes.
 
-    Where such a word has none, between other parts. Scripts without spaces have no words here.
+    A word without them gets its spaces between other parts. Scripts without spaces stay unchanged.
     """
     return _LONG_WORD.sub(lambda word: _parted(word[0]), text)
 
@@ -88,7 +88,7 @@ def _parted(word: str) -> str:
 
 
 def _kind(char: str) -> str:
-    """What a part is made of; empty for a mark, which belongs to the letter before."""
+    """The kind of part that a character belongs to; empty for a mark on the letter before."""
     category = unicodedata.category(char)
     if category == "Lo" and _UNSPACED.match(char):
         return _UNSPACED_LETTER
@@ -98,9 +98,9 @@ def _kind(char: str) -> str:
 
 
 def _cut_position(sentence: str, limit: int, length: int) -> int:
-    """Where to cut, near to parts of equal length: very short ones are what engines say worst.
+    """Where to cut so that parts have about equal lengths, as engines speak very short parts worst.
 
-    `sentence` may be the beginning of a longer one, of `length` characters in all.
+    `sentence` may be the beginning of a longer sentence of `length` characters.
     """
     target = length / math.ceil(length / limit)
     tags = _within_tags(sentence, limit)
@@ -120,33 +120,33 @@ def _cut_position(sentence: str, limit: int, length: int) -> int:
 
 
 def _places(sentence: str, limit: int) -> Iterator[list[int]]:
-    """Places to cut, the best kind first: clause marks, spaces, between words of no spaces, at the
-    joints of a long word.
+    """Places to cut, by kind, the best kind first: clause marks, spaces, between words of scripts
+    without spaces, at the joints of a long word.
 
-    A space near the beginning makes no good part where the script has no other, nor where the word
-    after it has to be cut anyway.
+    A space near the beginning is left out in scripts without spaces, and if the word after it must
+    be cut anyway.
     """
     near, reach = limit // 4, sentence[: limit + 1]
-    clauses = [found.end() for found in _CLAUSE_END.finditer(reach)]
+    clauses = [match.end() for match in _CLAUSE_END.finditer(reach)]
     yield [at for at in clauses if near <= at and TAG.sub("", reach[:at]).strip()]
-    spaces = [found.end() for found in _SPACE.finditer(reach)]
+    spaces = [match.end() for match in _SPACE.finditer(reach)]
     spaces = [at for at in spaces if near <= at or not _is_too_long(sentence, at, limit)]
     unspaced = [at for at in range(1, len(reach)) if _is_unspaced(reach[at - 1], reach[at])]
     yield [at for at in spaces if near <= at] if unspaced else spaces
     yield unspaced
     yield spaces
-    yield [found.end() for found in _JOINT.finditer(reach) if near <= found.end()]
+    yield [match.end() for match in _JOINT.finditer(reach) if near <= match.end()]
 
 
 def _is_too_long(sentence: str, start: int, limit: int) -> bool:
-    """Whether the word that begins there is over the limit alone."""
+    """Whether the word that begins at `start` is longer than the limit."""
     end = start + limit + 1
     return end <= len(sentence) and not _SPACE.search(sentence, start, end)
 
 
 def _is_unspaced(before: str, after: str) -> bool:
-    """Whether two words may meet there without a space: no mark parted from its word, no number
-    from what it counts."""
+    """Whether a cut between two characters without a space parts no mark from its word, and no
+    number from what it counts."""
     return (
         bool(_UNSPACED.match(before) or _UNSPACED.match(after))
         and unicodedata.category(after) not in ("Pe", "Pf", "Po", "Zs")
@@ -155,8 +155,8 @@ def _is_unspaced(before: str, after: str) -> bool:
 
 
 def _separable(text: str, at: int) -> bool:
-    """Whether a cut there parts no letter from its accents or vowels, no emoji, and no quote from
-    the particle after it."""
+    """Whether a cut at a position parts no letter from its accents or vowels, no emoji, and no
+    quote from the particle after it."""
     before, after = text[at - 1], text[at]
     return not (
         unicodedata.category(after) in ("Mn", "Mc", "Me")
@@ -169,6 +169,6 @@ def _separable(text: str, at: int) -> bool:
 
 
 def _within_tags(sentence: str, limit: int) -> set[int]:
-    """The places inside tags. One that is over the limit itself has to be cut like any text."""
-    found = TAG.finditer(sentence, 0, limit + MAX_TAG_CHARS + 2)
-    return {at for tag in found if len(tag[0]) <= limit for at in range(tag.start() + 1, tag.end())}
+    """The positions inside tags, except tags over the limit: these are cut like other text."""
+    tags = TAG.finditer(sentence, 0, limit + MAX_TAG_CHARS + 2)
+    return {at for tag in tags if len(tag[0]) <= limit for at in range(tag.start() + 1, tag.end())}

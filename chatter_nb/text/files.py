@@ -1,22 +1,23 @@
-"""Text files: found in natural order, decoded, Markdown turned into plain text.
+"""Reads text files: lists them in natural order, decodes them, turns Markdown into plain text.
 
-Nothing is skipped in silence: a file that cannot be read is an error, and all of a folder's errors
-are reported together. What is done to the text afterwards is `text`'s job.
+Nothing is skipped silently: a file that cannot be read is an error, and all errors of a folder are
+reported together. `chunking` cleans the text afterwards.
 """
 
 from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import charset_normalizer
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from chatter_nb.base.errors import InputError
+from chatter_nb.base.errors import InputError, Problems
 from chatter_nb.text.chunking import CHAPTER_BREAK, without_breaks
 from chatter_nb.text.markup import foreign_format
 
@@ -66,10 +67,10 @@ _TAG = re.compile(rf"<!--.*?-->|{_ELEMENT.pattern}", re.DOTALL)
 
 @dataclass(frozen=True)
 class TextSource:
-    """A text, the name of its output, and where it comes from.
+    """A text, the name of its output, and its origin.
 
-    `note` tells of a guess made, or of what a folder holds besides; `markdown`: its marks are out
-    of it.
+    `note` names a guessed encoding, or files of the folder that were passed over; `markdown`: it
+    was Markdown, and its marks are removed.
     """
 
     name: str
@@ -82,21 +83,17 @@ class TextSource:
 def read_sources(path: Path) -> list[TextSource]:
     """The text of a file, or of all text files of a folder in natural order (2 before 10).
 
-    The first tells what the folder holds besides. Raises `InputError` with every problem of every
-    file.
+    The first text's `note` names the folder's other files. Raises `InputError` with every problem
+    of every file.
     """
     try:
         files, passed_over = _text_files(path)
     except OSError as error:
         raise InputError(f"cannot read text file {str(path)[:200]}: {error.strerror}") from error
-    sources, problems = [], []
-    for file in files:
-        try:
-            sources.append(_read_file(file))
-        except InputError as error:
-            problems.append(str(error))
-    if problems:
-        raise InputError("\n  ".join(problems))
+    problems = Problems()
+    sources: list[TextSource] = [problems.of(partial(_read_file, file)) for file in files]
+    if problems.messages:
+        raise InputError("\n  ".join(problems.messages))
     if passed_over:
         note = f"{path}: passed over {', '.join(passed_over)}: no text files ({' '.join(SUFFIXES)})"
         sources[0] = replace(sources[0], note="; ".join(filter(None, [note, sources[0].note])))
@@ -104,28 +101,37 @@ def read_sources(path: Path) -> list[TextSource]:
 
 
 def merge_sources(sources: list[TextSource]) -> str:
-    """One text of several, with a chapter break between each two."""
+    """All texts as one, with a chapter break between each two."""
     return f"\n\n{CHAPTER_BREAK}\n\n".join(source.text for source in sources)
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
-    """Sort key that puts "part 2" before "part 10", whatever the case."""
+    """Sort key that puts "part 2" before "part 10", and ignores case."""
     parts = re.split(r"([0-9]+)", name.casefold())
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part]
 
 
 def _text_files(path: Path) -> tuple[list[Path], list[str]]:
-    """The files to read, and the names of a folder's others, hidden ones apart."""
+    """The files to read, and the names of the other files in a folder."""
     if not path.exists():
         raise InputError(f"text file {path} does not exist")
     if not path.is_dir():
         return [path], []
-    files = [file for file in path.iterdir() if file.is_file() and not file.name.startswith(".")]
-    ours = [file for file in files if file.suffix.lower() in SUFFIXES]
-    if not ours:
+    files, others = list_folder(path, SUFFIXES)
+    if not files:
         raise InputError(f"folder {path} holds no text file ({' '.join(SUFFIXES)})")
-    others = sorted(file.name for file in set(files) - set(ours))
-    return sorted(ours, key=lambda file: natural_key(file.name)), others
+    return files, [file.name for file in others]
+
+
+def list_folder(folder: Path, suffixes: Sequence[str]) -> tuple[list[Path], list[Path]]:
+    """The files of a folder that have one of the suffixes, in natural order, and its other files.
+
+    Hidden files are in neither list.
+    """
+    files = [file for file in folder.iterdir() if file.is_file() and not file.name.startswith(".")]
+    matches = [file for file in files if file.suffix.lower() in suffixes]
+    matches.sort(key=lambda file: natural_key(file.name))
+    return matches, sorted(set(files) - set(matches))
 
 
 def _read_file(file: Path) -> TextSource:
@@ -149,7 +155,7 @@ def _read_file(file: Path) -> TextSource:
 
 
 def _check_format(text: str, file: Path) -> None:
-    """Refuse a file of another kind, whether its name or its beginning says so."""
+    """Raise `InputError` for a file of another format, by its suffix or its beginning."""
     suffix = file.suffix.lower()
     kind = foreign_format(text) or (f"a {suffix} file" if suffix in _OTHER_SUFFIXES else "")
     if kind:
@@ -173,7 +179,7 @@ def _decode(data: bytes, file: Path) -> tuple[str, str]:
 
 
 def _decode_otherwise(data: bytes, file: Path, first_bad: int) -> tuple[str, str]:
-    """UTF-8 with a few stray bytes, or another encoding altogether; always with a note."""
+    """The text and a note: UTF-8 with a few stray bytes, or another encoding."""
     mostly = data.decode("utf-8", errors="surrogateescape")
     stray = [char for char in mostly if "\udc80" <= char <= "\udcff"]
     foreign = sum(char > "\x7f" for char in mostly) - len(stray)
@@ -186,15 +192,15 @@ def _decode_otherwise(data: bytes, file: Path, first_bad: int) -> tuple[str, str
     guess = None if b"\x00" in data else _guess(data)
     if guess is None:
         raise InputError(f"text file {file} is binary, not text: save it as UTF-8")
-    told = f"{file.name} is not UTF-8; read as {guess.encoding}: check its accents and quotes"
-    return str(guess), told
+    note = f"{file.name} is not UTF-8; read as {guess.encoding}: check its accents and quotes"
+    return str(guess), note
 
 
 def _guess(data: bytes) -> charset_normalizer.CharsetMatch | None:
-    """The detector's best guess, or the Western code page where it fits about as well.
+    """The detector's best guess, or the Western code page if that fits about as well.
 
-    Its letters differ from its neighbours' in a few places only ("naïve", "naďve"), which a short
-    text cannot decide; it is by far the most common of them.
+    Other code pages differ from it in few letters ("naïve", "naďve"), which a short text cannot
+    decide; the Western code page is by far the most common.
     """
     best = charset_normalizer.from_bytes(data, cp_exclusion=_UNLIKELY_ENCODINGS).best()
     western = charset_normalizer.from_bytes(data, cp_isolation=["cp1252"]).best()
@@ -205,7 +211,7 @@ def _guess(data: bytes) -> charset_normalizer.CharsetMatch | None:
 
 
 def markdown_to_text(markdown: str) -> str:
-    """What a reader would say of a Markdown text: no markup, no link targets, no word lost.
+    """A Markdown text as a reader would say it: no markup, no link targets, no word lost.
 
     Headings of the first two levels begin a chapter; numbers of lists and footnotes stay; a table's
     row is a paragraph; front matter (settings between two lines of dashes at the top) is left out.
@@ -258,7 +264,7 @@ def _child_text(child: Token, *, markup: Set[str]) -> str:
 
 
 def _html_text(token: Token) -> str:
-    """Without tags and comments. A comment that nothing closes is text; its end is sought once."""
+    """The text without tags and comments. A comment that is not closed is text."""
     head, arrow, rest = token.content.rpartition("-->")
     return _TAG.sub(" ", head + arrow) + _ELEMENT.sub(" ", rest)
 

@@ -1,7 +1,7 @@
-"""Headings of chapters in plain text: "Chapter Two", "CHAPTER IV. The Return", "Epilogue".
+"""Finds headings of chapters in plain text: "Chapter Two", "CHAPTER IV. The Return", "Epilogue".
 
-A heading has a chapter's pause before it and is a paragraph of its own. A line of prose that only
-begins like one ("Chapter 7 of The Hobbit") is none.
+A heading has a chapter's pause before it and is a paragraph of its own. Prose that only begins like
+a heading ("Chapter 7 of The Hobbit") is no heading.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _LINE = re.compile(r"(?:\A|(?<=\n\n))(?:Chapter|CHAPTER) [^\n]+(?=\n(?!\n))")
 
 
 def is_heading(paragraph: str) -> bool:
-    """Whether it is of a heading's form, its title in capitals as titles are."""
+    """Whether a paragraph has the form of a heading, with capitals in its title."""
     heading = _HEADING.fullmatch(paragraph)
     if not heading:
         return False
@@ -27,7 +27,7 @@ def is_heading(paragraph: str) -> bool:
 
 
 def set_headings_apart(text: str) -> str:
-    """The text with an empty line after a heading that is a paragraph's first line."""
+    """The text with a blank line after each heading that is a paragraph's first line."""
     return _LINE.sub(_apart_if_heading, text)
 
 

@@ -1,7 +1,7 @@
-"""English abbreviations in full, where a voice would take their stop for a sentence's end.
+"""Writes English abbreviations in full, if a voice would take their full stop for a sentence's end.
 
-Only for what is spoken; the text that is shown keeps them. Titles ("Dr. Smith") are not here:
-voices know them. Measured with hibari 0.2.1: "Fig. 3" is "figure." and a pause, then "three";
+Only the spoken text changes, not the text that is shown. Titles ("Dr. Smith") are not here: voices
+know them. Measured with hibari 0.2.1: "Fig. 3" is "figure." and a pause, then "three";
 "Sept. 11" is "September." and "eleven".
 """
 
@@ -68,11 +68,11 @@ _ABBREVIATION = re.compile(
 
 
 def in_full(text: str) -> str:
-    """ "Fig. 3, cf. Smith" is "Figure 3, compare Smith". Linear in the text."""
-    return _ABBREVIATION.sub(_said, text)
+    """The text in full: "Figure 3, compare Smith" for "Fig. 3, cf. Smith". Linear in its length."""
+    return _ABBREVIATION.sub(_expansion, text)
 
 
-def _said(abbreviation: re.Match[str]) -> str:
+def _expansion(abbreviation: re.Match[str]) -> str:
     word = abbreviation["word"]
     full = _FULL.get(word) or _FULL[word.lower()]
     if word[0].isupper():

@@ -1,8 +1,8 @@
-"""What stands in a text and is not words: our pause marks, and the markup of other programs.
+"""Finds what is not words in a text: our pause marks, and the markup of other programs.
 
-A pause mark is silence. The codes that colour a terminal are taken out and told. Markup that would
-be read aloud is refused where it asks for something (SSML), told where it may be meant (Markdown,
-HTML, sounds that only some voices act). Every pattern is linear in its text.
+A pause mark becomes silence. Terminal colour codes are removed, with a note. SSML raises an error,
+because it would be read aloud; Markdown, HTML and sounds that only some voices act give a note.
+Every pattern is linear in its text.
 """
 
 from __future__ import annotations
@@ -59,13 +59,13 @@ _SHOWN = 6
 
 
 def foreign_format(text: str) -> str:
-    """What a text is if it begins as a file of another kind does: "HTML"; empty for plain text."""
+    """The format of a text that begins like a file of another kind: "HTML"; "" for plain text."""
     beginning = text[:1000].lstrip("\ufeff \t\r\n")
     return next((kind for pattern, kind in _BEGINNINGS if pattern.match(beginning)), "")
 
 
 def check_markup(text: str) -> None:
-    """Refuse malformed pause marks, and SSML, with the cure."""
+    """Raise `InputError` for malformed pause marks and for SSML, with the cure."""
     for attempt in _PAUSE_ATTEMPT.finditer(text):
         if not PAUSE_MARK.fullmatch(attempt[0]):
             raise InputError(
@@ -81,9 +81,10 @@ def check_markup(text: str) -> None:
 
 
 def add_pause(before_ms: int, mark: re.Match[str]) -> int:
-    """The silence at a place of several marks. Raises `InputError` beyond `MAX_PAUSE_MS`.
+    """The silence in ms after one more mark at the same place; `before_ms` is -1 for none before.
 
-    `mark` is a match whose groups 2 and 3 are the number and the unit.
+    `mark` is a match whose groups 2 and 3 are the number and the unit. Raises `InputError` beyond
+    `MAX_PAUSE_MS`.
     """
     number, unit = mark[2], mark[3]
     sum_ms = max(before_ms, 0) + float(number) * (1000 if unit.lower() == "s" else 1)
@@ -95,9 +96,9 @@ def add_pause(before_ms: int, mark: re.Match[str]) -> int:
 
 
 def markup_notes(text: str, *, engine: str, markdown: bool) -> Iterator[str]:
-    """What of a cleaned text is read as it stands though it may be meant otherwise.
+    """Notes on markup in a cleaned text that the engine will read as words.
 
-    `markdown`: it was a Markdown file, whose marks are out of it already.
+    `markdown`: it was a Markdown file, whose marks are removed already.
     """
     if not markdown and (marks := _distinct(_MARKDOWN, text)):
         yield (
@@ -114,10 +115,10 @@ def markup_notes(text: str, *, engine: str, markdown: bool) -> Iterator[str]:
 
 
 def _distinct(pattern: re.Pattern[str], text: str) -> str:
-    """What a pattern finds, each once: "<break/>, <speak> and 3 more"; empty for nothing."""
-    found = list(dict.fromkeys(match[0] for match in pattern.finditer(text)))
-    shown = ", ".join(map(_shortened, found[:_SHOWN]))
-    return shown + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
+    """The different matches of a pattern: "<break/>, <speak> and 3 more"; "" for none."""
+    matches = list(dict.fromkeys(match[0] for match in pattern.finditer(text)))
+    shown = ", ".join(map(_shortened, matches[:_SHOWN]))
+    return shown + (f" and {len(matches) - _SHOWN} more" if len(matches) > _SHOWN else "")
 
 
 def _shortened(mark: str) -> str:

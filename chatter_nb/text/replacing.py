@@ -1,7 +1,7 @@
-"""Whole words replaced in one pass, in time that does not grow with their number.
+"""Replaces whole words in one pass, in a time that does not grow with the number of words.
 
-Where a word may begin, the text is followed through a tree of all words, character by character;
-the longest word that ends whole is taken.
+Wherever a word may begin, the text is followed through a tree of all words, character by character;
+the longest whole word is replaced.
 """
 
 from __future__ import annotations
@@ -22,20 +22,22 @@ _ASK_EVERY = 1_000  # beginnings, and characters of a word
 
 
 class Replacer:
-    """`rules` are word: replacement. A lower-case word matches any case, others only as written.
+    """Replaces words; `rules` maps each word to its replacement.
 
-    Of words that differ in case alone, the first of the rules wins.
+    A lower-case word matches any case, other words match only as they are written. Of words that
+    differ in case alone, the first rule counts.
     """
 
     def __init__(self, rules: Mapping[str, str]) -> None:
         self._tree: dict[str, Any] = {}
-        for word, said in rules.items():
+        for word, replacement in rules.items():
             node = self._tree
             for char in word:
                 node = node.setdefault(_folded(char), {})
-            node.setdefault(_ENDS, []).append((word, said))
+            node.setdefault(_ENDS, []).append((word, replacement))
 
     def replace(self, text: str) -> str:
+        """The text with all words replaced."""
         return "".join(self._pieces(text))
 
     def _pieces(self, text: str) -> Iterator[str]:
@@ -45,13 +47,13 @@ class Replacer:
                 ask(_STEP)
             start = begins.start()
             if start >= at and (match := self._longest(text, start)):
-                end, said = match
-                yield text[at:start] + said
+                end, replacement = match
+                yield text[at:start] + replacement
                 at = end
         yield text[at:]
 
     def _longest(self, text: str, start: int) -> tuple[int, str] | None:
-        """The end of the longest word that begins at `start`, and what is said in its place."""
+        """The end of the longest word that begins at `start`, and its replacement."""
         node: Any = self._tree
         longest: tuple[int, str] | None = None
         for end in range(start + 1, len(text) + 1):
@@ -62,16 +64,16 @@ class Replacer:
                 ask(_STEP)
             if _ENDS in node and not _GOES_ON.match(text, end):
                 written = text[start:end]
-                for word, said in node[_ENDS]:
+                for word, replacement in node[_ENDS]:
                     if word in (word.lower(), written):
-                        longest = (end, said)
+                        longest = (end, replacement)
                         break
         return longest
 
 
 @cache
 def _folded(char: str) -> str:
-    """Without regard to case, as `re.IGNORECASE` has it: one character for one."""
+    """A character without its case, as `re.IGNORECASE` compares; always one character."""
     upper = char.upper()
     lower = (upper if len(upper) == 1 else char).lower()
     return lower if len(lower) == 1 else {"İ": "i"}.get(char, char)

@@ -1,7 +1,7 @@
-"""Where sentences end, in each language of Chatterbox: what `sentencex` finds, less false ends.
+"""Finds the ends of sentences in each language of Chatterbox: those of `sentencex`, checked.
 
-Not here: the abbreviations (`abbreviations`), where an over-long sentence is cut (`cuts`), and how
-sentences are packed (`text`).
+Not here: the abbreviations (`abbreviations`), cuts of long sentences (`cuts`), and how sentences
+are packed (`chunking`).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from sentencex import segment
 
 from chatter_nb.text.abbreviations import ABBREVIATIONS, Abbreviations
 
-# sentencex compares every quote with all that follows it: the time grows with their number times
-# the text's length, in one call. These bounds are far above an ordinary paragraph's.
+# sentencex compares every quote with all text after it: its time grows with the number of quotes
+# times the length of the text. These bounds are far above an ordinary paragraph.
 MAX_PIECE_CHARS = 8_000
 MAX_PIECE_QUOTES = 300
 _QUOTE = re.compile("[\"'`«»‹›‘’‚‛“”„‟「」《》]")
@@ -40,41 +40,46 @@ _SAYS = re.compile("[^，。！？：；“”「」、]{0,8}?[说說问問道�
 
 
 def sentences(text: str, language: str, limit: int = 0) -> list[str]:
-    """A paragraph's sentences, each with the space after it; joined they are the text.
+    """The sentences of a paragraph, each with the space after it; joined they are the text.
 
-    An end that may be none ("… usw. Die") counts only where the sentence would be longer than
-    `limit` characters without it.
+    A doubtful end ("… usw. Die") counts only if the sentence would be longer than `limit`
+    characters without it.
     """
-    base = re.split("[-_]", language.lower())[0]
+    base = base_of(language)
     capitals = text != text.lower()
-    found: list[list[str]] = []
+    parts_of: list[list[str]] = []  # each sentence
     length, certain = 0, True
     for part, whole in _pieces(text, language):
-        before = "".join(found[-1][-3:])[-_REACH:] if found else ""
+        before = "".join(parts_of[-1][-3:])[-_REACH:] if parts_of else ""
         end = not before or (certain and _ends(before, part, base, capitals))
         if end is None:
             end = length + len(part.rstrip()) > limit
         if end:
-            found.append([])
+            parts_of.append([])
             length = 0
-        found[-1].append(part)
+        parts_of[-1].append(part)
         length, certain = length + len(part), whole
-    return ["".join(parts) for parts in found]
+    return ["".join(parts) for parts in parts_of]
+
+
+def base_of(language: str) -> str:
+    """The language without its region: "zh" for "zh-CN"."""
+    return re.split("[-_]", language.lower())[0]
 
 
 def _pieces(text: str, language: str) -> Iterator[tuple[str, bool]]:
-    """What sentencex takes for sentences, and whether each ends where sentencex says so.
+    """The sentences of sentencex, each with whether its end is one of sentencex.
 
-    A text over the bounds is read in several pieces. Each begins where the last sentence of the
-    piece before it does, unless that one alone is half a piece long.
+    A text over the bounds is passed to it in several pieces. Each piece begins with the last
+    sentence of the piece before, unless that sentence is half a piece long.
     """
     start = 0
     while start < len(text):
         end = _piece_end(text, start)
-        found = segment(language, text[start:end])
-        known = found if end == len(text) else found[:-1]
+        segments = segment(language, text[start:end])
+        known = segments if end == len(text) else segments[:-1]
         if 2 * sum(map(len, known)) < end - start:
-            known = found
+            known = segments
         for position, sentence in enumerate(known):
             start += len(sentence)
             yield sentence, position < len(known) - 1 or start < end
@@ -88,9 +93,9 @@ def _piece_end(text: str, start: int) -> int:
 
 
 def _ends(before: str, after: str, language: str, capitals: bool) -> bool | None:
-    """Whether a sentence ends between the two; None where it may or may not.
+    """Whether a sentence ends between `before` and `after`; None if that is doubtful.
 
-    `capitals`: whether the text has any. Where it has none, a small letter says nothing.
+    `capitals`: whether the text has capitals; without them a small letter proves nothing.
     """
     first = after.lstrip(_OPENING)[:1]
     if (capitals and first.islower()) or _GOES_ON.match(after):
@@ -116,7 +121,7 @@ def _clings(before: str, after: str, language: str) -> bool:
 
 
 def _ends_after(word: str, earlier: list[str], after: str, known: Abbreviations) -> bool | None:
-    """Whether a sentence ends after "earlier words, word." or None, as `_ends`."""
+    """Whether a sentence ends after "earlier words, word."; None if that is doubtful."""
     whole = word  # with the letters before it: "z. B." is "z.B."
     while earlier and _LETTER.fullmatch(earlier[-1]):
         whole = earlier.pop() + whole
@@ -142,5 +147,5 @@ def _initial_ends(letter: str) -> bool | None:
 
 
 def _forms(word: str) -> set[str]:
-    """How a list may write it: a lower-case entry is met in any case."""
+    """The forms in which a list may hold a word: a lower-case entry matches any case."""
     return {word, word.lower()}

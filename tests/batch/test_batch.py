@@ -15,15 +15,16 @@ import pytest
 from conftest import ROOT
 
 from chatter_nb.base.errors import InputError, OutputError, ParamError
-from chatter_nb.batch.executors import Started, Workers
+from chatter_nb.batch.executors import ProcessExecutor, Started
 from chatter_nb.batch.params import BatchParams
-from chatter_nb.batch.record import Ledger
+from chatter_nb.batch.record import BatchRecord
 from chatter_nb.batch.run import plan_batch, run_batch
-from chatter_nb.batch.tasks import FAILED_NOTEBOOK, MARK, perform
+from chatter_nb.batch.tasks import FAILED_NOTEBOOK, perform
 from chatter_nb.batch.warm import runner as warm
 from chatter_nb.notebook.gallery.page import write_gallery
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.record import RunFolder
+from chatter_nb.runs.resume import MARK
 from chatter_nb.runs.speak import generate_tts
 
 TEXTS = (
@@ -221,18 +222,11 @@ def test_auto_stays_with_the_engine_it_was_resolved_to(project, plan, monkeypatc
     for number in range(4):
         (project / f"text{number}.yaml").write_text(f"text: {TEXTS[number]!r}\nengine: auto\n")
     run_batch(plan(limit=2))
-
-    def pick(convert):
-        return "chatterbox"  # a GPU has come
-
-    params = BatchParams(
-        notebook=str(project / "speak.ipynb"),
-        files=[f"{project}/text*.yaml"],
-        outputs_dir=str(project / "runs"),
-    )
-    later = plan_batch(params, pick=pick)
+    pick = "chatter_nb.batch.plan._pick_engine"
+    monkeypatch.setattr(pick, lambda params, kind: "chatterbox")  # a GPU has come
+    later = plan()
     assert states(later) == ["done", "done", "to do", "to do"]
-    assert {entry.job.params.engine for entry in later.to_do} == {"hibari"}
+    assert {entry.task.params.engine for entry in later.to_do} == {"hibari"}
     report = run_batch(later)
     assert report.status == "ok"
     assert RunFolder(project / "runs" / "text3").record().engine.name == "hibari"
@@ -241,7 +235,7 @@ def test_auto_stays_with_the_engine_it_was_resolved_to(project, plan, monkeypatc
 def test_runs_that_share_a_model_come_together(project, plan):
     for number, device in enumerate(("auto", "cpu", "auto", "cpu")):
         (project / f"text{number}.yaml").write_text(f"text: Hi.\ndevice: {device}\n")
-    names = [entry.job.name for entry in plan().to_do]
+    names = [entry.task.name for entry in plan().to_do]
     assert names == ["text0", "text2", "text1", "text3"]
 
 
@@ -262,7 +256,7 @@ def test_a_batch_loads_the_model_once_and_makes_what_fresh_kernels_make(project,
 
 
 def test_a_failing_run_is_recorded_and_the_rest_go_on(project, plan):
-    """Its reason, its traceback and its pages; the ledger, the log and the gallery know of it."""
+    """Its reason, its traceback and its pages; the record, the log and the gallery know of it."""
     write_notebook(project / "speak.ipynb", "assert '2' not in run_name, 'no twos'", SPEAK)
     report = run_batch(plan(), gallery=write_gallery)
     assert [outcome.status for outcome in report.outcomes] == ["ok", "ok", "failed", "ok"]
@@ -272,9 +266,9 @@ def test_a_failing_run_is_recorded_and_the_rest_go_on(project, plan):
     runs = project / "runs"
     assert (runs / "text2" / FAILED_NOTEBOOK).exists()
     assert not (runs / "text2" / "notebook.ipynb").exists()
-    ledger = json.loads((runs / "batch.json").read_text())
-    assert ledger["status"] == "failed"
-    assert ledger["runs"]["text2"]["error"] == failed.error
+    record = json.loads((runs / "batch.json").read_text())
+    assert record["status"] == "failed"
+    assert record["runs"]["text2"]["error"] == failed.error
     assert "text2 failed" in (runs / "batch.log").read_text()
     assert "no twos" in (runs / "index.html").read_text()
     again = plan()
@@ -374,7 +368,7 @@ def test_a_second_batch_in_the_same_folder_is_refused(project, plan):
     """And goes ahead once the first is gone."""
     found = plan()
     found.folder.mkdir()
-    with Ledger(found.folder).locked(), pytest.raises(OutputError, match="another batch"):
+    with BatchRecord(found.folder).locked(), pytest.raises(OutputError, match="another batch"):
         run_batch(found)
     assert run_batch(found).status == "ok"
 
@@ -393,12 +387,12 @@ def test_a_full_disk_stops_the_batch(project, plan):
     write_notebook(project / "speak.ipynb", code)
     report = run_batch(plan())
     assert len(report.outcomes) == 1
-    assert report.full
+    assert report.disk_full
     assert report.not_begun == 3
     assert "the disk is full" in str(report)
 
 
-def test_a_damaged_ledger_is_begun_anew(project, plan):
+def test_a_damaged_batch_record_is_begun_anew(project, plan):
     run_batch(plan(limit=1))
     (project / "runs" / "batch.json").write_text('{"schema": 1, "runs": []')
     assert run_batch(plan()).status == "ok"
@@ -406,7 +400,7 @@ def test_a_damaged_ledger_is_begun_anew(project, plan):
 
 
 @pytest.mark.parametrize(
-    "ledger",
+    "record",
     [
         *("[]", "null", "5", '"\\ud800"', "[" * 100_000, '{"schema": 1}', '{"schema": [1]}'),
         '{"schema": 1, "runs": [], "engines": 5}',
@@ -415,15 +409,15 @@ def test_a_damaged_ledger_is_begun_anew(project, plan):
         '{"schema": 1, "runs": {}, "engines": {"speak": ["hibari"], "convert": "none"}}',
         '{"schema": 1, "runs": {}, "engines": {"speak": "an engine of another day"}}',
     ],
-    ids=lambda ledger: ledger[:60],
+    ids=lambda record: record[:60],
 )
-def test_a_ledger_of_odd_values_ends_no_batch(project, plan, ledger):
+def test_a_batch_record_of_odd_values_ends_no_batch(project, plan, record):
     """Planned, begun, ended and shown; what is sound in it is used."""
     (project / "runs").mkdir()
-    (project / "runs" / "batch.json").write_text(ledger)
+    (project / "runs" / "batch.json").write_text(record)
     found = plan(limit=1)
     assert states(found) == ["to do"] * 4
-    kept = Ledger(project / "runs")
+    kept = BatchRecord(project / "runs")
     with kept.locked():
         kept.begin("speak.ipynb", found.engines, {"text0": "key"})
         kept.end("ok")
@@ -431,7 +425,7 @@ def test_a_ledger_of_odd_values_ends_no_batch(project, plan, ledger):
     assert write_gallery(project / "runs").is_file()
 
 
-def test_a_folder_in_the_ledgers_place_is_told(project, plan):
+def test_a_folder_in_the_batch_records_place_is_told(project, plan):
     (project / "runs" / "batch.json").mkdir(parents=True)
     with pytest.raises(OutputError, match=r"batch\.json: a folder is in its place: move it away"):
         run_batch(plan())
@@ -455,8 +449,8 @@ def test_damaged_files_of_a_run_end_no_batch(project, plan, at):
     path.unlink()
     path.mkdir()
     assert states(plan()) == ["to do"] * 4
-    (job,) = [entry.job for entry in plan().to_do if entry.job.name == "text0"]
-    outcome = perform(job)
+    (task,) = [entry.task for entry in plan().to_do if entry.task.name == "text0"]
+    outcome = perform(task)
     assert outcome.status == "failed"
     assert at in outcome.error
 
@@ -570,20 +564,20 @@ def test_a_ctrl_c_between_two_runs_begins_no_other(plan):
     assert run_batch(plan()).status == "ok"
 
 
-def test_a_ledger_that_cannot_be_written_stops_nothing(project, plan, monkeypatch):
+def test_a_batch_record_that_cannot_be_written_stops_nothing(project, plan, monkeypatch):
     """It is told in the end; the runs are what counts."""
 
     def fail(self, line):
         raise OutputError("cannot write batch.log: no")
 
     found = plan(limit=2)
-    begin = Ledger.begin
+    begin = BatchRecord.begin
 
     def begin_then_break(self, *args):
         begin(self, *args)
-        monkeypatch.setattr(Ledger, "_log", fail)
+        monkeypatch.setattr(BatchRecord, "_log", fail)
 
-    monkeypatch.setattr(Ledger, "begin", begin_then_break)
+    monkeypatch.setattr(BatchRecord, "begin", begin_then_break)
     report = run_batch(found)
     assert report.status == "ok"
     assert "note: cannot write batch.log" in str(report)
@@ -626,10 +620,10 @@ def test_the_command_plans_runs_and_resumes(project, cli):
     assert "done now" not in again.stdout
 
 
-def test_a_plain_crew_protocol_is_what_workers_have():
-    """Workers that are given no job start no process."""
-    with Workers(2) as crew:
-        assert list(crew.perform([])) == []
+def test_a_plain_executor_protocol_is_what_workers_have():
+    """Workers that are given no task start no process."""
+    with ProcessExecutor(2) as executor:
+        assert list(executor.perform([])) == []
 
 
 def test_bad_input_is_exit_code_2_with_every_reason(project, cli):

@@ -15,7 +15,7 @@ from test_batch import SLOWLY, SPEAK, wavs, write_notebook
 
 from chatter_nb.batch.params import BatchParams
 from chatter_nb.batch.run import plan_batch, run_batch
-from chatter_nb.batch.warm import kernel as warm_kernel
+from chatter_nb.batch.warm import folder as kernel_folder
 from chatter_nb.runs.record import RunFolder
 
 KILLS = 7  # of each target
@@ -137,11 +137,11 @@ def test_a_kernel_ends_whose_runner_died_in_its_first_moment(tmp_path, monkeypat
     subprocess.run(command, env=environ, timeout=600, check=True)
     assert len(list(tmp_path.glob("warm-*"))) == 1
     (tmp_path / "warm-living").mkdir()
-    lock = warm_kernel._locked(tmp_path / "warm-living" / "lock")
+    lock = kernel_folder._locked(tmp_path / "warm-living" / "lock")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    warm_kernel.sweep()  # they are too young
+    kernel_folder.sweep()  # they are too young
     assert len(list(tmp_path.glob("warm-*"))) == 2
-    monkeypatch.setattr(warm_kernel, "_YOUNG_S", -1.0)
-    warm_kernel.sweep()
+    monkeypatch.setattr(kernel_folder, "_YOUNG_S", -1.0)
+    kernel_folder.sweep()
     assert [path.name for path in tmp_path.glob("warm-*")] == ["warm-living"]
     os.close(lock)

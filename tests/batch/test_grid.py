@@ -3,10 +3,9 @@
 import pytest
 from conftest import ROOT
 
-from chatter_nb.base.errors import InputError
+from chatter_nb.base.errors import InputError, Problems
 from chatter_nb.batch.grid import expand, find_files, parse_grid
 from chatter_nb.params.runs import ConvertParams, SpeakParams
-from chatter_nb.runs.settle import Problems
 
 
 @pytest.fixture
@@ -17,7 +16,7 @@ def made(tmp_path):
     def run(grid=None, extra=None, kind=SpeakParams):
         problems = Problems()
         found = expand(kind, [tmp_path / "hi.yaml"], extra or {}, grid or {}, problems)
-        return found, problems.found
+        return found, problems.messages
 
     return run
 
@@ -104,13 +103,13 @@ def test_patterns_are_found_in_natural_order_from_the_root(tmp_path, monkeypatch
         (tmp_path / f"run{number}.yaml").write_text("text: Hi.\n")
     found = find_files([f"{tmp_path}/run*.yaml"], problems)
     assert [path.stem for path in found] == ["run1", "run9", "run10"]
-    assert problems.found == []
+    assert problems.messages == []
 
 
 def test_what_is_not_there_is_told_each(tmp_path):
     problems = Problems()
     assert find_files([f"{tmp_path}/no*.yaml", f"{tmp_path}/x.yaml", str(tmp_path)], problems) == []
-    no_match, no_file, folder = problems.found
+    no_match, no_file, folder = problems.messages
     assert "no parameter file matches" in no_match
     assert "there is no parameter file" in no_file
     assert "is a folder: write" in folder

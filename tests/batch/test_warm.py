@@ -339,10 +339,11 @@ def test_the_environment_is_the_caller_s(monkeypatch, same_kernel):
 
 def test_models_stay_loaded(same_kernel):
     """What chatter_nb has loaded is there for the next notebook, as are libraries."""
-    run(
-        "from chatter_nb.engines import models; models._models['warm test'] = 'loaded'\n"
-        "import soundfile"
-    )
+    run("""
+    from chatter_nb.engines import models
+    models._models['warm test'] = 'loaded'
+    import soundfile
+    """)
     source = """
     import sys
     models = sys.modules["chatter_nb.engines.models"]
@@ -758,8 +759,14 @@ def test_descriptors_and_threads_stay_the_same(same_kernel):
     _nothing_is_left_open(_growth(5, 25))
 
 
+@pytest.fixture
+def light_kernel():
+    """A kernel without the libraries of other tests: to put those back takes most of a second."""
+    warm.shutdown()
+
+
 @pytest.mark.slow
-def test_memory_stays_the_same(same_kernel):
+def test_memory_stays_the_same(light_kernel, same_kernel):
     """200 notebooks: less than 5 % after the first 20."""
     growth = _growth(20, 180)
     _nothing_is_left_open(growth)

@@ -12,8 +12,9 @@ import pytest
 
 from chatter_nb.base.errors import EngineError, InputError, OutputError
 from chatter_nb.bench import harness as bench
-from chatter_nb.bench.harness import Options, alternate, compared
-from chatter_nb.bench.suites import SUITES, options_for, run_suite, workload
+from chatter_nb.bench.harness import alternate, compared
+from chatter_nb.bench.params import SUITES, Options, options_for
+from chatter_nb.bench.suites import run_suite, workload
 from chatter_nb.engines.models import unload
 
 RESULT = {"name", "baseline_s", "ours_s", "ratio", "identical", "samples", "figures"}
@@ -42,21 +43,21 @@ def upstream(tiny):
 
 def test_calls_alternate_and_the_first_round_is_dropped():
     calls = []
-    timings = alternate(
+    seconds = alternate(
         {"a": lambda: calls.append("a"), "b": lambda: calls.append("b")},
         3,
         lambda told: None,
-        before=lambda: calls.append("-"),
-    )
+        before=lambda side: calls.append("-"),
+    ).seconds
     assert "".join(calls) == "-a-b" * 4
-    assert [len(seconds) for seconds in timings.values()] == [3, 3]
+    assert [len(rounds) for rounds in seconds.values()] == [3, 3]
 
 
 def test_without_a_warm_up_every_round_counts():
     calls = []
-    timings = alternate({"a": lambda: calls.append("a")}, 2, lambda told: None, warm_up=False)
+    turns = alternate({"a": lambda: calls.append("a")}, 2, lambda told: None, warm_up=False)
     assert calls == ["a", "a"]
-    assert len(timings["a"]) == 2
+    assert len(turns.seconds["a"]) == 2
 
 
 def test_a_result_is_its_medians_and_their_ratio():
@@ -89,7 +90,7 @@ def test_a_record_names_the_machine_and_the_versions():
 def test_every_suite_takes_options_that_there_are_and_has_a_module():
     known = {field.name for field in fields(Options)}
     for name, suite in SUITES.items():
-        assert set(suite.takes) <= known
+        assert set(suite.defaults) <= known
         assert find_spec(f"chatter_nb.bench.suites.{name}")
         options_for(name, {})
 
@@ -149,7 +150,7 @@ def test_the_embedded_suite_may_be_shortened(monkeypatch, tmp_path):
     assert text == "\n\n".join(text.split("\n\n")[:2])
     assert embedded.work(options_for("embedded", {"chunks": 2}), print).values["text"] == text
     assert len(embedded.demo_text(0)) > 10 * len(text)
-    plan = embedded._demo_plan(2, str(tmp_path))
+    plan = embedded.demo_plan(2, str(tmp_path))
     assert [planned.chunk.spoken for planned in plan.chunks] == text.split("\n\n")
 
 
@@ -244,11 +245,11 @@ def test_token_counts_are_generates_own(upstream):
 
 @chatterbox
 def test_texts_are_chosen_that_end_in_the_length_asked_for(upstream):
-    texts = workload.texts_that_end(upstream, 2, 40, len, lambda told: None)
-    counts = [workload.token_count(upstream, text, len(text), 60) for text in texts]
+    texts = workload.texts_that_end(upstream, 2, 40, lambda message: None)
+    counts = [workload.token_count(upstream, text, workload.seed_of(text), 60) for text in texts]
     assert all(20 <= count < 60 for count in counts)
     with pytest.raises(EngineError, match="choose other --tokens"):
-        workload.texts_that_end(upstream, 10**6, 40, len, lambda told: None)
+        workload.texts_that_end(upstream, 10**6, 40, lambda message: None)
 
 
 @chatterbox

@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 
 from chatter_nb.base.errors import EngineError, InputError
-from chatter_nb.bench.checkout import commit_of
 from chatter_nb.bench.history import Measurement, Round, judged_s, read_history
-from chatter_nb.bench.measure import FIRST, measure, measure_run, told
+from chatter_nb.bench.measure import FIRST, against_history, measure
+from chatter_nb.bench.params import options_for
 from chatter_nb.bench.rounds import one_round
-from chatter_nb.bench.suites import options_for, work_of
-from chatter_nb.bench.workers import Work, Worker, own_tree
-from chatter_nb.params.runs import SpeakParams
+from chatter_nb.bench.suites import work_of
+from chatter_nb.bench.workers import Work, Worker, commit_of, own_tree
 
 HELLO = {"text": "Hello there.", "engine": "hibari"}
 chatterbox = pytest.mark.skipif(not find_spec("chatterbox"), reason="needs chatterbox-tts")
@@ -39,22 +38,17 @@ def test_a_measurement_says_what_was_done_where_and_when():
     assert found.commit == commit_of(own_tree())[0]
     again = measure("embedded", {"chunks": 1}, 5)
     assert again.workload == found.workload
-    assert told(found, [found]) == FIRST
-    assert f"against {found.label} of {found.recorded}" in told(again, [found, again])
+    assert against_history(found, [found]) == FIRST
+    assert f"against {found.label} of {found.recorded}" in against_history(again, [found, again])
 
 
-def test_one_run_is_measured_without_touching_its_own_outputs(speak, tmp_path):
-    """What its outputs folder holds finished is made again all the same, somewhere else."""
-    params = SpeakParams(**HELLO, outputs_dir=str(tmp_path), run_name="run")
-    speak(text=HELLO["text"])
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+def test_every_round_makes_all_anew_in_a_process_of_its_own():
     block = bytearray(600_000_000)  # this process' memory is no part of it
-    found = measure_run(params)
-    assert found.rounds[0].peak_rss_mb < 500
+    with Worker(Work("speak", HELLO | {"run_name": "run"}), own_tree()) as worker:
+        rounds = [worker.round() for _ in range(3)]
     del block
-    assert len(found.rounds) == 5
-    assert all(one.stages_s["synthesis"] > 0.001 for one in found.rounds)
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    assert all(each.peak_rss_mb < 500 for each in rounds)
+    assert all(each.stages_s["synthesis"] > 0.001 for each in rounds)
 
 
 def test_a_conversion_is_a_round_too(speak, tmp_path):
@@ -66,8 +60,12 @@ def test_a_conversion_is_a_round_too(speak, tmp_path):
 
 
 def test_what_cannot_be_run_is_told_as_what_it_is():
-    with pytest.raises(InputError, match=r"^ours: text file .*no-such-file"):
-        measure_run(SpeakParams(text_file="no-such-file.txt", engine="hibari"))
+    work = Work("speak", {"text_file": "no-such-file.txt", "engine": "hibari"})
+    with (
+        Worker(work, own_tree()) as worker,
+        pytest.raises(InputError, match=r"^ours: text file .*no-such-file"),
+    ):
+        worker.round()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 import pytest
 
-from chatter_nb.bench import findings, plots
+from chatter_nb.bench import plots
 from chatter_nb.bench.harness import compared
 from chatter_nb.bench.history import Measurement, Round
 from chatter_nb.bench.scaling import Point, Scaling
@@ -72,8 +72,8 @@ def test_the_y_axis_holds_every_round():
     now = measured(5, factor=3.0)
     (ax,) = plots.over_history([*EARLIER, now], [now]).axes
     low, high = ax.get_ylim()
-    assert low < min(findings.paces(EARLIER[0]))
-    assert high > max(findings.paces(now))
+    assert low < min(EARLIER[0].paces)
+    assert high > max(now.paces)
 
 
 def test_each_workload_has_a_row():
@@ -95,7 +95,7 @@ def test_stages_stack_to_the_pace_and_name_what_changed():
     last = [bars.patches[-1] for bars in ax.containers]
     assert all(len(bars.patches) == 4 for bars in ax.containers)
     stacked_ms = max(bar.get_x() + bar.get_width() for bar in last)
-    assert stacked_ms == pytest.approx(1000 * sorted(findings.paces(now))[4], rel=0.01)
+    assert stacked_ms == pytest.approx(1000 * sorted(now.paces)[4], rel=0.01)
 
 
 def test_stages_that_did_not_change_say_so():
@@ -177,11 +177,11 @@ def test_overhead_claims_no_difference_that_chance_explains():
 
 def test_an_interval_of_the_median():
     """At 99 %: the ends of 8 to 11 samples, the 2nd and 11th of 12, the 3rd and 13th of 15."""
-    assert findings.median_interval([3, 1, 2]) == (1, 3)
-    assert findings.median_interval(range(8)) == (0, 7)
-    assert findings.median_interval(range(12)) == (1, 10)
-    assert findings.median_interval(range(11)) == (0, 10)
-    assert findings.median_interval(range(15)) == (2, 12)
+    assert plots._median_interval([3, 1, 2]) == (1, 3)
+    assert plots._median_interval(range(8)) == (0, 7)
+    assert plots._median_interval(range(12)) == (1, 10)
+    assert plots._median_interval(range(11)) == (0, 10)
+    assert plots._median_interval(range(15)) == (2, 12)
 
 
 def test_figures_are_closed():

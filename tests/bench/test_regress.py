@@ -15,14 +15,13 @@ import psutil
 import pytest
 
 from chatter_nb.base.errors import InputError
-from chatter_nb.bench.attribution import OUTSIDE, attribute
-from chatter_nb.bench.checkout import checked_out, commit_of
-from chatter_nb.bench.history import Round
+from chatter_nb.bench.history import OUTSIDE, Round
 from chatter_nb.bench.measure import Workload
+from chatter_nb.bench.params import options_for
 from chatter_nb.bench.regress import Check, Side, in_turn, settled
-from chatter_nb.bench.suites import options_for, work_of
-from chatter_nb.bench.verdict import compare
-from chatter_nb.bench.workers import Work, Worker, own_tree
+from chatter_nb.bench.suites import work_of
+from chatter_nb.bench.verdict import attribute, compare
+from chatter_nb.bench.workers import Work, Worker, checked_out, commit_of, own_tree
 
 ADD = "        if index < self.next_index or index in self._early:\n"  # of Joiner.add
 

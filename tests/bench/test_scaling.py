@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from chatter_nb.base.errors import InputError, ParamError
-from chatter_nb.bench.harness import Options
-from chatter_nb.bench.params import TimingParams
+from chatter_nb.bench.params import SUITES, Options, TimingParams
 from chatter_nb.bench.scaling import Point, Scaling, measure_scaling, slope, text_of
-from chatter_nb.bench.suites import SUITES, overhead
-from chatter_nb.bench.suites.embedded import demo_text
+from chatter_nb.bench.suites import overhead
+from chatter_nb.bench.suites.embedded import demo_text, same_samples
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.speak_plan import plan_speech
 
@@ -70,13 +69,13 @@ def test_all_ways_around_hibari_make_the_same_samples(plan):
     assert len(ways) == 5
     assert [len(chunks) for chunks in made.values()] == [3] * 5
     for chunks in made.values():
-        assert overhead.same_samples(made[overhead.BARE], chunks)
+        assert same_samples(made[overhead.BARE], chunks)
 
 
 def test_samples_that_differ_are_told():
     one, other = np.zeros(3, np.float32), np.ones(3, np.float32)
-    assert not overhead.same_samples([one, one], [one, other])
-    assert not overhead.same_samples([one, one], [one])
+    assert not same_samples([one, one], [one, other])
+    assert not same_samples([one, one], [one])
 
 
 def test_the_ways_run_where_a_loop_runs_already(plan):
@@ -103,7 +102,7 @@ def test_overhead_on_hibari_compares_five_ways_with_bare_calls():
 def test_a_suite_is_given_only_what_it_takes():
     params = TimingParams(suites=["embedded", "pipeline"], engine="chatterbox", chunks=4)
     assert params.given("embedded") == {"chunks": 4}
-    assert set(params.given("pipeline")) <= set(SUITES["pipeline"].takes)
+    assert set(params.given("pipeline")) <= set(SUITES["pipeline"].defaults)
     assert params.given("pipeline")["engine"] == "chatterbox"
     assert (params.overhead.chunks, params.overhead.engine) == (4, "chatterbox")
 

@@ -120,7 +120,7 @@ def test_the_table_of_engines_is_theirs():
             engine = entry.engine_class()
             languages, _, knobs = told.pop((name, converts))
             knobs = knobs.replace("the same, but", english)
-            wanted = engine.takes - {"checkpoint"}
+            wanted = engine.accepts - {"checkpoint"}
             assert set(re.findall(r"`(\w+)`", knobs)) == wanted, name
             for knob, default in getattr(engine, "defaults", {}).items():
                 assert f"`{knob}` {default}" in knobs, name

@@ -161,7 +161,7 @@ def test_the_defaults_are_upstreams(model, load, upstream):
     known = set(theirs) - {"self", "text", "audio_prompt_path", "language_id", "norm_loudness"}
     ignored_by_turbo = {"exaggeration", "cfg_weight", "min_p"} if "turbo" in model else set()
     assert known - ignored_by_turbo == set(engine.defaults) - {"max_new_tokens"}
-    assert set(engine.defaults) <= engine.takes
+    assert set(engine.defaults) <= engine.accepts
 
 
 def test_no_guidance_works_and_is_no_guidance(say):
@@ -422,8 +422,10 @@ def test_a_chunk_that_never_ends_is_an_error(tmp_path, library, own_models):
         "en",
         {"max_new_tokens": 8},
     )
-    with pytest.raises(EngineError, match=r"did not end on 'One short sentence\.'"):
+    problem = r"^chunk 0, 'One short .*did not end on 'One short sentence\.'.*chunks are kept"
+    with pytest.raises(EngineError, match=problem) as caught:
         list(engine.synthesize([request]))
+    assert str(caught.value).count("chunk 0") == 1
 
 
 def test_turbo_speaks_english(load):

@@ -212,7 +212,7 @@ def test_json_output_is_json_even_where_upstream_prints(tiny, tmp_path):
         text=True,
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        timeout=300,
+        timeout=1_800,
     )
     assert json.loads(done.stdout)["status"] == "ok", done.stderr
     assert done.stderr == ""

@@ -12,7 +12,7 @@ from chatter_nb.base.errors import EngineError, UnavailableError
 from chatter_nb.engines import models, registry
 from chatter_nb.engines.registry import EngineEntry
 
-TONE = EngineEntry("fakes", "ToneEngine", ("numpy",), "pip install tone")
+TONE = EngineEntry("tone", "fakes", "ToneEngine", ("numpy",), "pip install tone")
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +91,7 @@ def test_loading_lets_go_of_relinquished_models_that_nothing_asked_for(counted):
 
 def test_auto_takes_the_embedded_voice_and_says_why_not_a_better_one(monkeypatch):
     """A better engine is passed over with its reason: not installed, or no GPU."""
-    absent = EngineEntry("x", "X", ("not_a_module",), "pip install x", needs_gpu=True)
+    absent = EngineEntry("chatterbox", "x", "X", ("not_a_module",), "pip install x", needs_gpu=True)
     monkeypatch.setitem(registry.TTS_ENGINES, "chatterbox", absent)
     choice = models.pick_engine("auto")
     assert choice.name == "hibari"
@@ -120,7 +120,7 @@ def with_torch(monkeypatch):
 
 def test_auto_takes_chatterbox_where_it_is_installed_and_a_gpu_is_present(monkeypatch, with_torch):
     """The order of the registry is the order of preference."""
-    there = EngineEntry("x", "X", ("numpy",), "", needs_gpu=True)
+    there = EngineEntry("chatterbox", "x", "X", ("numpy",), "", needs_gpu=True)
     monkeypatch.setitem(registry.TTS_ENGINES, "chatterbox", there)
     with_torch(cuda=True)
     assert models.pick_engine().name == "chatterbox"
@@ -142,6 +142,22 @@ def test_devices_come_with_a_reason(with_torch):
     assert str(models.pick_device()) == "cpu (no CUDA, no MPS)"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere torch alone can say")
+def test_torch_is_not_loaded_to_learn_that_there_is_no_gpu(monkeypatch):
+    """It takes seconds, at the start of every command and notebook."""
+    monkeypatch.setattr(models, "find_spec", lambda name: object())
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    asked = []
+    monkeypatch.setattr(models, "_pick_torch_device", asked.append)
+    monkeypatch.setattr(models, "_GPU_FILES", ("no-such-card*",))
+    assert str(models.pick_device()) == "cpu (no CUDA, no MPS)"
+    assert asked == []
+    monkeypatch.setattr(models, "_GPU_FILES", ("no-such-card*", "null"))  # a driver of this name
+    models.pick_device()
+    models.pick_device("cuda")  # asked for: torch alone says what is there
+    assert asked == ["auto", "cuda"]
+
+
 def test_without_torch_there_is_only_the_cpu(monkeypatch):
     monkeypatch.setattr(models, "find_spec", lambda name: None)
     assert str(models.pick_device()) == "cpu (torch is not installed)"
@@ -159,7 +175,7 @@ def test_an_unknown_engine_comes_with_those_there_are():
     with pytest.raises(UnavailableError, match=r"no engine 'x' speaks; there are: chatterbox, hib"):
         models.pick_engine("x")
     with pytest.raises(UnavailableError, match=r"no engine 'hibari' converts; there are: .*world"):
-        models.pick_engine("hibari", convert=True)
+        models.pick_engine("hibari", "convert")
 
 
 def test_a_shared_part_is_in_memory_once_and_as_long_as_it_is_used():
@@ -194,7 +210,7 @@ def resident_mb() -> float:
 
 
 def test_a_missing_package_comes_with_its_command():
-    entry = EngineEntry("x", "X", ("not_a_module",), "pip install thing")
+    entry = EngineEntry("chatterbox", "x", "X", ("not_a_module",), "pip install thing")
     with pytest.raises(UnavailableError, match=r"not_a_module is not installed.*pip install thing"):
         entry.engine_class()
     assert TONE.engine_class() is ToneEngine

@@ -208,8 +208,8 @@ class Replayed(Captured):
 
     captured: ClassVar = []
 
-    def __init__(self, state, told):
-        Direct.__init__(self, state, told)
+    def __init__(self, state, on_note):
+        Direct.__init__(self, state, on_note)
         self._graphs, self._works = {}, True
 
     def _capture(self, step):
@@ -266,7 +266,7 @@ def test_graphs_that_cannot_be_captured_are_done_without(as_on_cuda, monkeypatch
     own, told = as_on_cuda("chatterbox"), []
     monkeypatch.setattr(Replayed, "_capture", failing)
     prompts = own.prompts([9, 30, 17])
-    ours = own.ours(prompts, 3, told=told.append)
+    ours = own.ours(prompts, 3, on_note=told.append)
     assert all(same(ours[prompt.index], own.theirs(prompt)) for prompt in prompts)
     (message,) = told
     assert "not permitted when stream is capturing): went on without, slower" in message
@@ -335,7 +335,7 @@ def test_out_of_memory_halves_the_rows_and_loses_nothing(model, monkeypatch):
         step(self)
 
     monkeypatch.setattr(module.Rows, "step", full)
-    made = own.ours(prompts, 5, told=told.append)
+    made = own.ours(prompts, 5, on_note=told.append)
     assert len(told) == 1
     assert "went on with 2 chunks together" in told[0]
     assert all(same(made[index], alone[index]) for index in alone)
@@ -399,7 +399,7 @@ def test_the_alignment_check_is_upstreams(seed):
             ours._attention = {layer: one[None] for layer, one in zip(HEADS, maps, strict=True)}
             made = ours.checked(logits, slice(1, 2), first=step == 0)
             assert torch.equal(made, expected), step
-            ours.told(torch.tensor([tokens[step + 1]]), slice(1, 2))
+            ours.record_drawn(torch.tensor([tokens[step + 1]]), slice(1, 2))
             assert int(ours.at[1]) == int(theirs.text_position)
             forced += bool(made[0, stop] == SURELY)
     assert 0 < forced < 60

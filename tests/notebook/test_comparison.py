@@ -9,12 +9,12 @@ import papermill
 import pytest
 from conftest import ROOT
 
+import chatter_nb
 from chatter_nb.base.errors import InputError, ParamError
 from chatter_nb.notebook import compare
+from chatter_nb.notebook.compare import CompareParams
 from chatter_nb.notebook.compare.acoustics import BANDS_HZ, loudness, measure, spectrum
-from chatter_nb.notebook.compare.alignment import align
-from chatter_nb.notebook.compare.comparison import COMPARE, MAX_RUNS, load_comparison
-from chatter_nb.notebook.compare.params import CompareParams
+from chatter_nb.notebook.compare.comparison import COMPARE, MAX_RUNS, align, load_comparison
 from chatter_nb.notebook.compare.plots import loudness_finding, pace_finding, spectrum_finding
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.speak import generate_tts
@@ -194,6 +194,19 @@ def test_every_figure_has_a_row_or_line_a_run(compared):
     upper, lower = compare.compare_levels(comparison).axes
     assert [len(line.get_xdata()) for line in upper.lines] == [3, 3, 1]
     assert len(lower.lines) == 3
+
+
+def test_a_run_with_no_piece_in_the_rows_is_drawn_as_an_empty_row(compared):
+    """Its only chunk comes after the only row that is shown."""
+    comparison = compared({}, {"text": "Then it fell."}, chunks=1)
+    assert comparison.rows[0][1] is None
+    figure = compare.compare_waveforms(comparison)
+    assert all(np.isfinite(axes.get_ylim()).all() for axes in figure.axes)
+    assert [len(axes.collections) for axes in figure.axes] == [1, 0]
+
+
+def test_the_package_exports_the_parameters():
+    assert chatter_nb.CompareParams is CompareParams
 
 
 def test_players_embed_for_a_person_and_link_for_a_machine(compared, tmp_path):

@@ -15,6 +15,7 @@ from conftest import ROOT
 from fakes import ToneEngine, speaking_with
 
 from chatter_nb.base.errors import EngineError, InputError, OutputError
+from chatter_nb.notebook import players
 from chatter_nb.notebook.gallery import peaks
 from chatter_nb.notebook.gallery.page import clock, in_words, two_digits, write_gallery
 from chatter_nb.params.runs import ConvertParams, SpeakParams
@@ -172,7 +173,7 @@ def test_a_waveform_covers_its_audio(made):
     for step in steps[0][1::2]:
         level += step
         levels.append(level)
-    assert 0 <= min(levels) < max(levels) <= peaks.HEIGHT / 2
+    assert 0 <= min(levels) < max(levels) <= players.HEIGHT / 2
 
 
 def test_what_a_user_wrote_stays_text(made):

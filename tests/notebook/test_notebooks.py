@@ -1,19 +1,22 @@
 """Notebooks: run by Papermill as a user would, hold no logic, and agree with the parameters."""
 
+import ast
 import json
 import subprocess
 import sys
+from types import ModuleType
 
 import nbformat
 import pytest
 from conftest import ROOT
+from IPython.core.inputtransformer2 import TransformerManager
 from notebook_cells import up_to_date
 from parameters_cell import parameters_cell
 
 from chatter_nb.batch.params import BatchParams
-from chatter_nb.batch.tasks import FAILED_NOTEBOOK, Job, NotebookError, run_notebook
+from chatter_nb.batch.tasks import FAILED_NOTEBOOK, NotebookError, Task, run_notebook
 from chatter_nb.bench.params import TimingParams
-from chatter_nb.notebook.compare.params import CompareParams
+from chatter_nb.notebook.compare import CompareParams
 from chatter_nb.params.cells import assigned
 from chatter_nb.params.fields import COMMON
 from chatter_nb.params.runs import ConvertParams, SpeakParams
@@ -61,6 +64,26 @@ def test_a_sentence_comes_before_every_cell_of_code(notebook):
         assert cell.cell_type == "markdown" or before.cell_type == "markdown"
 
 
+def test_what_a_notebook_takes_from_the_package_is_there(notebook):
+    """A name that changed is found without running the notebook up to its cell."""
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    python = TransformerManager().transform_cell("\n".join(code))
+    nodes = list(ast.walk(ast.parse(python)))
+    names = {}
+    for node in nodes:
+        if isinstance(node, ast.Import | ast.ImportFrom) and "chatter_nb" in ast.unparse(node):
+            exec(ast.unparse(node), names)
+    used = [
+        (names[node.value.id], node.attr)
+        for node in nodes
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and isinstance(names.get(node.value.id), ModuleType)
+    ]
+    assert len(used) >= 3
+    assert [(home.__name__, name) for home, name in used if not hasattr(home, name)] == []
+
+
 @of_all
 def test_the_parameters_cell_is_the_parameters(path, cls):
     """Names, defaults and help are those of the class of parameters, in order."""
@@ -103,7 +126,7 @@ def papermill(*args: str) -> subprocess.CompletedProcess:
         [sys.executable, "-m", "papermill", *map(str, args), "--no-progress-bar"],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1_800,
     )
 
 
@@ -126,6 +149,7 @@ def test_plain_papermill_runs_every_notebook_of_one_run(path, tmp_path):
     assert "image/png" in outputs
 
 
+@pytest.mark.slow
 def test_plain_papermill_runs_a_batch(tmp_path):
     """A kernel that starts a kernel; again, and all is done."""
     for told in ("4 runs: 4 to do", "4 runs: 4 done"):
@@ -191,7 +215,7 @@ def params(tmp_path):
 
 def test_our_runner_puts_the_executed_notebook_in_the_runs_folder(params, tmp_path):
     """Audio is linked, not embedded, and the pages come only after success."""
-    speech = run_notebook(Job(SPEAK, params()))
+    speech = run_notebook(Task(SPEAK, params()))
     found = {path.name for path in speech.folder.iterdir()}
     assert found == {"speech.wav", "run.json", "notebook.ipynb"}
     pages = (speech.folder / "notebook.ipynb").read_text()
@@ -210,7 +234,7 @@ def convert_params(tmp_path):
 
 def test_our_runner_runs_a_conversion(convert_params):
     """Source, target and result are linked, and every figure is there."""
-    speech = run_notebook(Job(CONVERT, convert_params(window_s=5.0)))
+    speech = run_notebook(Task(CONVERT, convert_params(window_s=5.0)))
     found = {path.name for path in speech.folder.iterdir()}
     assert found == {"converted.wav", "run.json", "notebook.ipynb"}
     pages = (speech.folder / "notebook.ipynb").read_text()
@@ -259,7 +283,7 @@ def test_plain_papermill_converts_on_chatterbox(tiny, tmp_path):
 def test_01_speak_runs_on_chatterbox_with_a_recording_as_voice(tiny, params):
     """With a checkpoint of random weights; the voice can be heard before the work."""
     asked = {"engine": "chatterbox", "checkpoint": str(tiny()), "voice": RECORDING}
-    speech = run_notebook(Job(SPEAK, params(**asked)))
+    speech = run_notebook(Task(SPEAK, params(**asked)))
     assert speech.record.engine.name == "chatterbox"
     assert "voice: target.flac, 11.2 s" in (speech.folder / "notebook.ipynb").read_text()
 
@@ -283,7 +307,7 @@ def broken_notebook(tmp_path, source: str):
 def test_a_notebook_that_fails_or_dies_is_a_failure(params, tmp_path, source, told):
     """Also one whose kernel dies, which Papermill alone reports as complete."""
     with pytest.raises(NotebookError, match=told):
-        run_notebook(Job(broken_notebook(tmp_path, source), params()))
+        run_notebook(Task(broken_notebook(tmp_path, source), params()))
     assert not (tmp_path / "run" / "notebook.ipynb").exists()
     assert (tmp_path / "run" / FAILED_NOTEBOOK).exists()
 
@@ -291,8 +315,8 @@ def test_a_notebook_that_fails_or_dies_is_a_failure(params, tmp_path, source, to
 @pytest.mark.slow
 def test_pages_of_an_earlier_run_do_not_stay_beside_a_failed_one(params, tmp_path):
     """notebook.ipynb beside an ok run.json means done: here the second notebook fails."""
-    run_notebook(Job(ROOT / "notebooks" / "00_check.ipynb", params()))
+    run_notebook(Task(ROOT / "notebooks" / "00_check.ipynb", params()))
     assert (tmp_path / "run" / "notebook.ipynb").exists()
     with pytest.raises(NotebookError):
-        run_notebook(Job(broken_notebook(tmp_path, "1 / 0"), params()))
+        run_notebook(Task(broken_notebook(tmp_path, "1 / 0"), params()))
     assert not (tmp_path / "run" / "notebook.ipynb").exists()

@@ -232,7 +232,7 @@ def test_a_text_with_markup_stays_text(speak, opened):
 def test_a_book_leaves_its_texts_to_the_table():
     few, many = (
         Picture(9.0, peaks_of(np.zeros(9), np.zeros(9)), [Mark(0, 1, 0, "Chapter.")] * number)
-        for number in (players.MAX_TOLD, players.MAX_TOLD + 1)
+        for number in (players.MAX_TEXTS, players.MAX_TEXTS + 1)
     )
     url = data_url(b"", "audio/wav")
     assert "Chapter." in waveform_player([url], "audio/wav", "book", few)

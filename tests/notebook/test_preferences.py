@@ -13,13 +13,12 @@ from conftest import ROOT
 from chatter_nb.audio.reading import read_audio
 from chatter_nb.base.errors import InputError, OutputError
 from chatter_nb.notebook import compare
-from chatter_nb.notebook.compare import blindform
+from chatter_nb.notebook.compare import CompareParams, blindform
 from chatter_nb.notebook.compare import preferences as module
 from chatter_nb.notebook.compare.acoustics import measure
 from chatter_nb.notebook.compare.blindform import BlindForm
+from chatter_nb.notebook.compare.compared import Piece, Span
 from chatter_nb.notebook.compare.comparison import load_comparison
-from chatter_nb.notebook.compare.params import CompareParams
-from chatter_nb.notebook.compare.pieces import Piece, Span
 from chatter_nb.notebook.compare.preferences import (
     Preferences,
     Side,
@@ -103,18 +102,20 @@ def test_the_order_is_the_seeds_and_the_sides_are_shuffled(comparison):
 def test_the_form_does_not_tell_which_run_is_which(form, choose):
     """Neither names nor speeds nor letters, until the last answer."""
     for _ in range(4):
-        spoken = re.sub(r'src="data:[^"]*"', "", form.told)
+        spoken = re.sub(r'src="data:[^"]*"', "", form.content)
         assert "pace" not in spoken
         assert "chunk" not in spoken
         assert not re.search(r"\b[AB]\b", spoken)
         assert spoken.count("<audio") == 2
         choose(2)
-    assert "pace-1.0" in form.told
+    assert "pace-1.0" in form.content
 
 
 def test_each_name_stands_above_its_player(form):
     """Between two players, a name could be either's."""
-    parts = re.findall(r"First|Second|<audio", re.sub(r'(src|aria-label)="[^"]*"', "", form.told))
+    parts = re.findall(
+        r"First|Second|<audio", re.sub(r'(src|aria-label)="[^"]*"', "", form.content)
+    )
     assert parts == ["First", "<audio", "Second", "<audio"]
 
 
@@ -139,14 +140,14 @@ def test_the_buttons_record_what_was_chosen(form, choose, comparison, params):
     choices = [answer["choice"] for answer in written(params)]
     assert choices == [trials[0].first.label, trials[1].second.label, None]
     assert [answer["first"] for answer in written(params)] == [t.first.label for t in trials[:3]]
-    assert "Pair 4 of 4" in form.told
+    assert "Pair 4 of 4" in form.content
 
 
 def test_at_the_end_it_tells_who_was_preferred_and_stops(form, choose, params):
     for _ in range(4):
         trial = form._trial
         choose(0 if trial.first.label == "B" else 1)
-    assert "B (pace-0.8) preferred in 4 of 4 (p = 0.12): it may be chance" in form.told
+    assert "B (pace-0.8) preferred in 4 of 4 (p = 0.12): it may be chance" in form.content
     assert all(button.disabled for button in form.buttons)
     choose(0)
     assert len(written(params)) == 4
@@ -159,7 +160,7 @@ def test_a_test_goes_on_where_it_was_left(form, choose, comparison, params):
     assert order(resumed.waiting) == order(resumed.trials)[2:]
     other = Preferences(comparison, params.model_copy(update={"seed": 7}))
     assert len(other.waiting) == 2
-    assert "Pair 3 of 4" in BlindForm(resumed).told
+    assert "Pair 3 of 4" in BlindForm(resumed).content
 
 
 def test_an_answer_survives_a_kill_right_after_it(params):
@@ -167,7 +168,7 @@ def test_an_answer_survives_a_kill_right_after_it(params):
     code = (
         "import os, sys\n"
         "from chatter_nb.notebook.compare import blindform\n"
-        "from chatter_nb.notebook.compare.params import CompareParams\n"
+        "from chatter_nb.notebook.compare import CompareParams\n"
         "from chatter_nb.notebook.compare.comparison import load_comparison\n"
         "from chatter_nb.notebook.compare.preferences import Preferences\n"
         "params = CompareParams(runs=sys.argv[2:], outputs_dir=sys.argv[1], blind=True)\n"
@@ -237,10 +238,10 @@ def test_a_pair_that_nobody_can_have_heard_is_not_answered(form, clock, choose, 
     choose(0)
     clock.now_s += 0.5
     form.buttons[0].click()
-    assert "Not counted: listen to this pair first" in form.told
+    assert "Not counted: listen to this pair first" in form.content
     assert len(written(params)) == 1
     choose(0)
-    assert "Not counted" not in form.told
+    assert "Not counted" not in form.content
     assert len(written(params)) == 2
 
 
@@ -337,7 +338,7 @@ def test_equal_runs_have_nothing_to_ask(speak, tmp_path):
         speak(text="One here.", run_name=name)
     params = CompareParams(runs=["a", "b"], outputs_dir=str(tmp_path), blind=True)
     form = BlindForm(Preferences(load_comparison(params), params))
-    assert "no chunk of the same text sounds different" in form.told
+    assert "no chunk of the same text sounds different" in form.content
 
 
 def test_a_disk_that_refuses_is_a_sentence_and_the_pair_stays(form, choose, params, monkeypatch):
@@ -346,11 +347,11 @@ def test_a_disk_that_refuses_is_a_sentence_and_the_pair_stays(form, choose, para
 
     monkeypatch.setattr(module, "write_json", refuse)
     choose(0)
-    assert "Not recorded: disk full while writing &lt;answers&gt;" in form.told
-    assert "Pair 1 of 4" in form.told
+    assert "Not recorded: disk full while writing &lt;answers&gt;" in form.content
+    assert "Pair 1 of 4" in form.content
     monkeypatch.undo()
     choose(0)
-    assert "Not recorded" not in form.told
+    assert "Not recorded" not in form.content
     assert len(written(params)) == 1
 
 

@@ -17,7 +17,7 @@ from chatter_nb.notebook.plots import pitch_finding
 from chatter_nb.params.runs import ConvertParams, SpeakParams
 from chatter_nb.runs.convert import plan_conversion, render_conversion
 from chatter_nb.runs.speak import generate_tts, plan_speech
-from chatter_nb.runs.speak_run import in_parts
+from chatter_nb.runs.speak_run import split_record
 
 RATE_HZ = 24_000
 SOURCE_HZ, TARGET_HZ = 200, 150
@@ -112,7 +112,7 @@ def test_the_table_names_the_parts_of_a_chunk_that_was_split(hum):
     speech = hum("One two. Three four.\n\nFive six.")
     whole, other = speech.record.chunks
     parts = (ChunkPart("One two. ", 0, 900), ChunkPart("Three four.", 900, 2000))
-    halves = in_parts(whole.model_copy(update={"attempts": 3}), parts, 0, RATE_HZ)
+    halves = split_record(whole.model_copy(update={"attempts": 3}), parts, 0, RATE_HZ)
     chunks = (*halves, other.model_copy(update={"index": 2}))
     record = speech.record.model_copy(update={"chunks": chunks})
     rows = show.chunk_table(replace(speech, record=record)).data.split("<tr>")[2:]
@@ -132,7 +132,7 @@ def test_parts_add_up_to_the_text_of_a_word_that_was_spaced_for_the_voice(hum):
         ChunkPart("cc [d (", 900, 950),
         ChunkPart("e).", 950, 999),
     )
-    texts = [part.text for part in in_parts(whole, parts, 0, RATE_HZ)]
+    texts = [part.text for part in split_record(whole, parts, 0, RATE_HZ)]
     assert texts == ["See a/b/", "c\u00adc [d](", "e). "]
 
 

@@ -264,15 +264,15 @@ def test_a_place_of_our_own_names_no_run(name, tmp_path):
 
 
 def test_the_places_of_our_own_are_all_of_them():
-    from chatter_nb.batch.record import LEDGER, LOG
+    from chatter_nb.batch.record import BATCH_FILE, LOG
     from chatter_nb.bench.history import HISTORY
     from chatter_nb.engines.voices import FOLDER
     from chatter_nb.notebook.compare.comparison import COMPARE
     from chatter_nb.notebook.forms.form import UPLOADS
     from chatter_nb.notebook.gallery.page import PAGE
-    from chatter_nb.serve.service import PAGE_UPLOADS
+    from chatter_nb.serve.outputs import PAGE_UPLOADS
 
-    places = {COMPARE, UPLOADS, PAGE, LEDGER, LOG, HISTORY.split("/")[0], PAGE_UPLOADS, FOLDER}
+    places = {COMPARE, UPLOADS, PAGE, BATCH_FILE, LOG, HISTORY.split("/")[0], PAGE_UPLOADS, FOLDER}
     assert places | {"readme.md"} == OWN_NAMES
 
 

@@ -75,7 +75,7 @@ def test_a_conversion_proves_its_audio(params):
 def test_auto_takes_the_embedded_converter_and_says_why(params):
     plan = plan_conversion(params(engine="auto"))
     assert plan.engine.name == "world"
-    assert plan.engine_choice.reason.startswith("the embedded converter; not chatterbox: ")
+    assert plan.settled.engine.reason.startswith("the embedded converter; not chatterbox: ")
 
 
 def test_a_failed_window_raises_with_its_position_and_keeps_the_others(params, monkeypatch):
@@ -229,7 +229,7 @@ def test_a_conversion_is_as_long_as_its_source_to_the_sample(samples, params, so
     """In one window and in two, in every file and in the blocks that are heard on the way."""
     heard: list[np.ndarray] = []
     path = source(reading(7)[:samples])
-    speech = convert_voice(params(source=path, formats=("wav", "flac")), heard=heard.append)
+    speech = convert_voice(params(source=path, formats=("wav", "flac")), on_audio=heard.append)
     for file in speech.record.files:
         assert soundfile.info(speech.folder / file.name).frames == samples
     assert sum(map(len, heard)) == samples
@@ -295,7 +295,7 @@ def test_an_engine_that_is_not_there_is_named(params):
     with pytest.raises(InputError, match="engine: should be"):
         params(engine="hibari")
     with pytest.raises(UnavailableError, match="runs on the cpu only"):
-        pick_device("cuda", engine="world", convert=True)
+        pick_device("cuda", engine="world", kind="convert")
 
 
 def test_clean_keeps_the_windows_that_runs_are_made_of(params, cli, tmp_path):

@@ -506,7 +506,7 @@ def test_a_drawn_seed_is_recorded_and_a_resume_keeps_it(hum, tmp_path):
 
 def test_a_drawn_seed_survives_a_kill_in_the_second_of_an_earlier_run(hum, tmp_path, monkeypatch):
     """Records tell whole seconds: two runs of one second are told apart by what they settled on."""
-    for module in ("speak_run", "record"):
+    for module in ("lifecycle", "record"):
         monkeypatch.setattr(f"chatter_nb.runs.{module}.utc_now", lambda: "2026-11-22T10:00:00Z")
     hum(seed=-1)
     monkeypatch.setattr(RunFolder, "end", lambda folder, record: None)  # as a kill leaves it
@@ -523,7 +523,7 @@ def test_a_resume_keeps_the_engine_that_auto_became(hum, tmp_path, monkeypatch):
     """A better engine that appears in between does not take over half a book."""
     with pytest.raises(EngineError):
         hum(engine=ToneEngine(fail_at=5))
-    better = EngineEntry("fakes", "ToneEngine", ("numpy",), "")
+    better = EngineEntry("chatterbox", "fakes", "ToneEngine", ("numpy",), "")
     monkeypatch.setattr(registry, "TTS_ENGINES", registry.TTS_ENGINES | {"chatterbox": better})
     assert pick_engine().name == "chatterbox"
     resumed, engine = hum()

@@ -209,11 +209,11 @@ def test_turbos_decoder_that_is_not_there_is_told_before_any_work(params):
 
 def test_a_chunk_that_is_split_holds_up_no_later_one(params, stuck, monkeypatch):
     """It is made in parts as soon as it has not ended, not after the whole book."""
-    from chatter_nb.runs.speak_run import Run
+    from chatter_nb.runs.speak_run import SpeechRun
 
-    order, keep = [], Run._keep
+    order, keep = [], SpeechRun._keep
     monkeypatch.setattr(
-        Run,
+        SpeechRun,
         "_keep",
         lambda self, planned, *rest: order.append(planned.chunk.text) or keep(self, planned, *rest),
     )

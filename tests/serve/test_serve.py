@@ -28,16 +28,16 @@ from serving import settings_in, until
 
 from chatter_nb.audio.reading import inspect_audio
 from chatter_nb.base.errors import InputError, OutputError, ParamError
-from chatter_nb.engines.registry import entries
+from chatter_nb.engines.registry import entries, entry
 from chatter_nb.params.runs import ConvertParams, SpeakParams
 from chatter_nb.runs.record import RunFolder
 from chatter_nb.runs.speak import generate_tts
 from chatter_nb.serve.application import make_app
 from chatter_nb.serve.bodies import WITHHELD, json_schema, open_names, parse_json
-from chatter_nb.serve.cleanup import expire
 from chatter_nb.serve.encoding import STREAMED, StreamEncoder, encodable
 from chatter_nb.serve.errors import Problem
 from chatter_nb.serve.jobs import Jobs
+from chatter_nb.serve.outputs import expire
 from chatter_nb.serve.server import running
 from chatter_nb.serve.service import Service
 from chatter_nb.serve.settings import Settings
@@ -467,7 +467,7 @@ def test_this_ffmpeg_has_the_encoders(name):
 
 
 def test_a_run_is_heard_as_it_is_written(speak, tmp_path):
-    """`heard` gets the samples of the file, in more than one piece."""
+    """`on_audio` gets the samples of the file, in more than one piece."""
     blocks = []
     params = SpeakParams.create(
         {
@@ -477,7 +477,7 @@ def test_a_run_is_heard_as_it_is_written(speak, tmp_path):
             "wav_bits": 32,
         }
     )
-    speech = generate_tts(params, heard=blocks.append)
+    speech = generate_tts(params, on_audio=blocks.append)
     assert len(blocks) > 2
     assert np.array_equal(np.concatenate(blocks), speech.read()[0])
 
@@ -583,10 +583,10 @@ def test_a_chunk_that_fails_is_a_500_with_its_sentence(settings):
 def test_every_registered_engine_has_a_worker(settings):
     """Chatterbox' speech and conversion share modules, and one thread."""
     service = Service(settings(engine="auto"))
-    for convert in (False, True):
-        for name in entries(convert=convert):
-            assert service.worker(name, convert=convert)
-    assert service.worker("chatterbox") is service.worker("chatterbox", convert=True)
+    for engine in (*entries("speak").values(), *entries("convert").values()):
+        assert service.worker(engine)
+    speaks, converts = entry("chatterbox"), entry("chatterbox", "convert")
+    assert service.worker(speaks) is service.worker(converts)
     service.close()
 
 
@@ -703,7 +703,7 @@ def test_a_cancelled_job_says_how_far_it_came(settings):
 def test_a_job_for_a_model_that_is_not_here_is_refused(settings, monkeypatch):
     """At once, and not left in line for ever."""
     pytest.importorskip("chatterbox", reason="needs chatterbox-tts")
-    monkeypatch.setattr("chatter_nb.serve.service.cached", lambda model: None)
+    monkeypatch.setattr("chatter_nb.serve.offers.cached", lambda model: None)
     jobs = Jobs(Service(settings(engine="chatterbox")))
     with pytest.raises(Problem, match="chatter-nb fetch chatterbox") as told:
         jobs.add({"text": "Hello."})
@@ -734,10 +734,10 @@ def test_old_runs_expire_and_jobs_in_hand_do_not(settings):
     """What is older goes, with its lock and its chunks; what is younger stays."""
     service = Service(settings())
     params = service.catalog.speech({"text": "Old."}, "tts-20260101-000000-0123456789abcdef")
-    service.speak(params).result.result(timeout=300)
-    assert expire(service, 3600, lambda name: False) == 0
-    assert expire(service, -1, lambda name: True) == 0
-    assert expire(service, -1, lambda name: False) == 1
+    service.submit(params).result.result(timeout=300)
+    assert expire(service.settings, 3600, lambda name: False) == 0
+    assert expire(service.settings, -1, lambda name: True) == 0
+    assert expire(service.settings, -1, lambda name: False) == 1
     assert not (service.settings.outputs / params.run_name).exists()
     assert not list((service.settings.outputs / ".locks").iterdir())
     service.close()

@@ -550,16 +550,16 @@ def test_a_model_that_does_not_load_is_a_503_and_the_process_lives(files, tmp_pa
     checkpoint.mkdir()
     for name, data in files.items():
         (checkpoint / name).write_bytes(data)
-    options = ("-p", f"checkpoint={checkpoint}", "-p", "device=cpu")
-    with serving(tmp_path / "server", *options) as server, httpx.Client(timeout=600) as client:
+    machine = {"checkpoint": str(checkpoint), "device": "cpu"}
+    settings = own_settings(tmp_path, engine="auto", machine=machine)
+    with running(settings) as url, httpx.Client(base_url=url, timeout=600) as client:
         for _ in range(2):
-            body = {"text": "Hi.", "engine": "chatterbox"}
-            answer = client.post(server.url + TTS, json=body)
+            answer = client.post(TTS, json={"text": "Hi.", "engine": "chatterbox"})
             refused(answer, 503, folder=tmp_path)
             assert answer.json()["error_code"] == "MODEL_LOAD_ERROR"
             assert answer.headers["retry-after"]
-        assert client.get(f"{server.url}/api/v1/health").json()["status"] == "ok"
-        assert client.post(server.url + TTS, json={"text": "Hi.", "engine": "hibari"}).is_success
+        assert client.get("/api/v1/health").json()["status"] == "ok"
+        assert client.post(TTS, json={"text": "Hi.", "engine": "hibari"}).is_success
 
 
 def test_a_full_disk_is_a_507_and_the_server_lives(tmp_path, monkeypatch):

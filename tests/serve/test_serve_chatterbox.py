@@ -21,7 +21,8 @@ from chatter_nb.runs.speak import generate_tts
 from chatter_nb.serve.application import make_app
 from chatter_nb.serve.jobs import Jobs
 from chatter_nb.serve.offers import Catalog
-from chatter_nb.serve.service import Listener, Service, new_name
+from chatter_nb.serve.outputs import new_name
+from chatter_nb.serve.service import Listener, Service
 from chatter_nb.serve.settings import Settings
 
 TARGET = ROOT / "params" / "recordings" / "target.flac"
@@ -47,7 +48,7 @@ def direct(settings, tmp_path):
     """The same request without a server, in a folder and a store of its own."""
 
     def made(values):
-        own = settings.own(SpeakParams) | {"outputs_dir": str(tmp_path / "own"), **values}
+        own = settings.server_values(SpeakParams) | {"outputs_dir": str(tmp_path / "own"), **values}
         return generate_tts(SpeakParams.create(own | {"engine": "chatterbox"}))
 
     return made
@@ -63,12 +64,12 @@ def test_requests_pass_a_job_on_the_same_model_and_change_nothing(settings, dire
     def submit_during_the_job(step):
         if step.done == 2:
             for values in asked:
-                task = service.speak(service.catalog.speech(values, new_name("tts")))
+                task = service.submit(service.catalog.speech(values, new_name("tts")))
                 task.result.add_done_callback(lambda _: order.append("request"))
                 tasks.append(task)
 
     params = service.catalog.speech({"text": JOB, "seed": 9, **QUICK}, new_name("job"))
-    job = service.speak(params, progress=submit_during_the_job, job=True)
+    job = service.submit(params, on_progress=submit_during_the_job, job=True)
     job.result.add_done_callback(lambda _: order.append("job"))
     made = job.result.result(timeout=600)
     assert order == ["request"] * 3 + ["job"]
@@ -142,7 +143,7 @@ def test_a_stream_is_watermarked(settings):
     text = "It is heard while it is made, and it carries the mark. " * 4
     values = {"text": text, "n_cfm_timesteps": 1, "wav_bits": 32, "chunk_chars": 120}
     params = service.catalog.speech(values, new_name("tts"))
-    speech = service.speak(params, listener=listener).result.result(timeout=600)
+    speech = service.submit(params, listener=listener).result.result(timeout=600)
     heard = np.concatenate(blocks)
     assert np.array_equal(heard, speech.read()[0])
     assert len(blocks) >= len(speech.record.chunks)

@@ -25,11 +25,11 @@ from chatter_nb.runs.record import RunFolder
 from chatter_nb.serve import application
 from chatter_nb.serve.application import make_app
 from chatter_nb.serve.bodies import parse_json
-from chatter_nb.serve.cleanup import expire, tidy
 from chatter_nb.serve.errors import Problem
 from chatter_nb.serve.jobs import Jobs
+from chatter_nb.serve.outputs import expire, new_name, tidy
 from chatter_nb.serve.server import running
-from chatter_nb.serve.service import Service, new_name
+from chatter_nb.serve.service import Service
 from chatter_nb.serve.settings import Limits
 
 SPEECH = {"model": "tts-1", "voice": "alloy", "response_format": "pcm"}
@@ -303,8 +303,8 @@ def test_what_a_killed_server_left_goes(settings):
     begun.mkdir()
     left.mkdir()
     aged(left, WEEK_S)
-    tidy(service)
-    expire(service, 1.0, lambda name: False)
+    tidy(service.settings)
+    expire(service.settings, 1.0, lambda name: False)
     kept = sorted(path.name for path in service.settings.outputs.parent.rglob("*.wav"))
     assert kept == ["new.wav"] * 3
     assert (begun.exists(), left.exists()) == (True, False)

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -12,6 +13,7 @@ pytest.importorskip("gradio", reason="needs the extra [serve]")
 
 import httpx
 from browser import browser_page
+from fakes import ToneEngine, speaking_with
 from playwright.sync_api import expect
 from serving import serving, until
 
@@ -175,22 +177,30 @@ def test_an_upload_that_is_too_large_is_refused(tmp_path):
 def test_a_full_line_is_a_sentence(tmp_path):
     """With when to come again; what is in hand goes on."""
     with (
+        speaking_with(ToneEngine()) as engine,
         running(own_settings(tmp_path, max_queue=1)) as url,
         ThreadPoolExecutor() as pool,
         httpx.Client(base_url=url, timeout=600) as client,
         browser_page() as page,
     ):
+        plain, begun, held = engine.synthesize, threading.Event(), threading.Event()
+
+        def slow(requests):
+            begun.set()
+            held.wait(600)
+            yield from plain(requests)
+
+        engine.synthesize = slow
         page.goto(f"{url}/ui")
-        long = {"text": OZ.read_text() * 3}
-        client.post("/api/v1/tts", json={"text": "The model is loaded."})
-        taken = [pool.submit(client.post, "/api/v1/tts", json=long | {"seed": 1})]
-        until(lambda: len(list((tmp_path / "out").glob("tts-*"))) == 2, within_s=300)  # in hand
-        taken += [pool.submit(client.post, "/api/v1/tts", json=long | {"seed": 2})]
-        until(lambda: client.get("/api/v1/health").json()["waiting"]["hibari"], within_s=300)
+        answers = [pool.submit(client.post, "/api/v1/tts", json={"text": "In hand.", "seed": 1})]
+        assert begun.wait(600)
+        answers += [pool.submit(client.post, "/api/v1/tts", json={"text": "In line.", "seed": 2})]
+        until(lambda: client.get("/api/v1/health").json()["waiting"]["hibari"])
         text_of(page).fill("No room.")
         press(page, "Speak")
         page.get_by_text("1 requests are waiting already").wait_for()
-        assert all(one.result().status_code == 200 for one in taken)
+        held.set()
+        assert all(answer.result().status_code == 200 for answer in answers)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import pytest
 from conftest import ROOT
 
 from chatter_nb.base.errors import OutputError, ParamError
-from chatter_nb.setup import colab, packages, samples
+from chatter_nb.setup import colab, packages
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -93,9 +93,9 @@ def test_every_colab_cell_installs_from_the_projects_address(path):
 
 
 def test_the_cell_needs_nothing_but_python(bare):
-    """Before anything is installed `chatter_nb.setup.colab` imports, and sees what is missing."""
-    code = "from chatter_nb import colab; print(colab.on_colab(), colab.person_watches())"
-    assert run(bare, code) == "False False\n"
+    """Before anything is installed `chatter_nb.setup.colab` imports; nobody watches."""
+    code = "from chatter_nb import colab; print(colab.person_watches())"
+    assert run(bare, code) == "False\n"
 
 
 # -- what is missing -------------------------------------------------------------------------------
@@ -208,9 +208,9 @@ def test_samples_are_laid_out_once(tmp_path):
     """Parameters, recordings and notebooks; what a person has there is left alone."""
     (tmp_path / "params").mkdir()
     (tmp_path / "params" / "mine.yaml").write_text("text: mine\n")
-    assert samples.lay_out(tmp_path) == ("notebooks",)
-    assert samples.lay_out(tmp_path / "empty") == ("params", "notebooks")
-    assert samples.lay_out(tmp_path / "empty") == ()
+    assert colab.lay_out(tmp_path) == ("notebooks",)
+    assert colab.lay_out(tmp_path / "empty") == ("params", "notebooks")
+    assert colab.lay_out(tmp_path / "empty") == ()
     assert [path.name for path in (tmp_path / "params").iterdir()] == ["mine.yaml"]
     laid = sorted(path.name for path in (tmp_path / "empty" / "notebooks").iterdir())
     assert laid == [path.name for path in NOTEBOOKS]
@@ -220,7 +220,7 @@ def test_samples_are_laid_out_once(tmp_path):
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match=r"cannot lay out params/ in .*file.*can be written"):
-        samples.lay_out(tmp_path / "file")
+        colab.lay_out(tmp_path / "file")
 
 
 # -- Drive, token, GPU -----------------------------------------------------------------------------

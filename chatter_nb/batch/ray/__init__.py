@@ -1,1 +1,1 @@
-"""A batch on Ray: one actor is one GPU, or the cores of a machine."""
+"""A batch on Ray: an actor has one GPU, or the cores of a machine."""

@@ -1,4 +1,4 @@
-"""Ray's cluster: reached or started, what its machines have, and what a worker gets of it."""
+"""Reaches or starts Ray's cluster, and divides its machines among workers."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ from typing import Any
 
 from chatter_nb.base.errors import ParamError, UnavailableError
 from chatter_nb.batch.params import BatchParams
+from chatter_nb.params.base import RunKind
 
 INSTALL_RAY = "pip install -c constraints.txt -e '.[ray]'"
 
-_HERE = ("", "local")  # addresses that mean a cluster of this machine's own
-_STORE_BYTES = 80 * 2**20  # Ray's least: only outcomes travel, results go through the folder
+_HERE = ("", "local")  # the addresses for a cluster that is started on this machine
+_STORE_BYTES = 80 * 2**20  # Ray's minimum: Ray carries outcomes only, the folder carries results
 _KNOCK_S = 10.0
 _STARTS, _TOO_SLOW = 5, "timed out during startup"
-_PRINTS = "_worker_logs_enabled"  # a name of Ray's own; without it, it prints as ever
+_PRINTS = "_worker_logs_enabled"  # a private variable of Ray
 _PICK_MOST_S = 600.0  # a cluster that grows on demand takes minutes
 
 
 def import_ray() -> Any:
+    """The module `ray`. Raises `UnavailableError` if it is not installed."""
     if find_spec("ray") is None:
         raise UnavailableError(f"ray is not installed; install with: {INSTALL_RAY}")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray sends usage data to its makers
     import ray
 
     return ray
@@ -37,15 +39,15 @@ def import_ray() -> Any:
 
 @contextmanager
 def connected(params: BatchParams) -> Iterator[bool]:
-    """Ray, started or joined, and left again; as it is, if this process has it already.
+    """Start or join Ray, and leave it at the end; yields True.
 
-    Whether it is ours: with it, all that was started on it ends.
+    Yields False if this process has joined Ray already: then Ray stays as it is.
     """
     ray = import_ray()
     if ray.is_initialized():
         yield False
         return
-    with _told_nothing():
+    with _quiet():
         try:
             _connect(params)
             yield True
@@ -54,10 +56,10 @@ def connected(params: BatchParams) -> Iterator[bool]:
 
 
 @contextmanager
-def _told_nothing() -> Iterator[None]:
-    """Ray prints its errors into our stdout, `log_to_driver` or not: `--json` would be no JSON.
+def _quiet() -> Iterator[None]:
+    """Stop Ray from printing errors to stdout, also with `log_to_driver=False`, beside the JSON.
 
-    What matters of them is in the outcomes.
+    The outcomes contain the errors that matter.
     """
     worker = sys.modules["ray"]._private.worker
     before = getattr(worker, _PRINTS, True)
@@ -83,17 +85,16 @@ def _connect(params: BatchParams) -> None:
 
 
 def start(**settings: Any) -> None:
-    """`ray.init`, and again where its 30 s are over before a busy machine has started all of it.
+    """`ray.init`, repeated if a busy machine does not start Ray within its fixed limit of 30 s.
 
-    Ray has no setting for them. Raises what `ray.init` raises, and `RuntimeError` if it is too slow
-    every time.
+    Raises the errors of `ray.init`, and `RuntimeError` after five starts that were too slow.
     """
     ray = import_ray()
     for _ in range(_STARTS):
         try:
             ray.init(**settings, log_to_driver=False, logging_level=logging.ERROR)
             return
-        except Exception as error:  # that very class is raised
+        except Exception as error:  # Ray raises `Exception` itself
             if _TOO_SLOW not in str(error):
                 raise
             ray.shutdown()
@@ -101,20 +102,21 @@ def start(**settings: Any) -> None:
 
 
 def _knock(address: str) -> None:
-    """Raises `OSError` where nobody answers: Ray itself goes on trying for ten minutes."""
+    """Raise `OSError` if nothing answers at the address: Ray would try for ten minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()
 
 
 def last_line(error: BaseException) -> str:
+    """The last line of an error's text, or its class if it has no text."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
 
 
 @dataclass(frozen=True)
 class Share:
-    """How many workers, and what Ray sets aside for each."""
+    """The number of workers, and what Ray reserves for each."""
 
     workers: int
     cpus: int
@@ -126,26 +128,26 @@ class Share:
 
 
 def share_out(
-    params: BatchParams, jobs: int, machines: Sequence[Mapping[str, float]], *, use_gpus: bool
+    params: BatchParams, tasks: int, machines: Sequence[Mapping[str, float]], *, use_gpus: bool
 ) -> Share:
-    """Divide a cluster's machines among workers; `machines` are Ray's resources of each.
+    """Divide a cluster's machines among workers; `machines` are Ray's resources of each machine.
 
-    With `workers` left at 1, every GPU gets a worker (two at `gpus_per_worker` 0.5); every machine
-    one, where no GPU is used. Raises `ParamError` for GPUs that no machine has.
+    If `workers` is 1, every GPU gets one worker, or two with `gpus_per_worker` 0.5; without GPUs
+    every machine gets one. Raises `ParamError` if no machine has the GPUs that a worker needs.
     """
     gpus = _gpus_each(params, machines) if use_gpus or params.gpus_per_worker is not None else 0.0
     room = [int(machine.get("GPU", 0) / gpus + 1e-9) if gpus else 1 for machine in machines]
     if not any(room):
-        there = ", ".join(f"{machine.get('GPU', 0):g}" for machine in machines)
-        raise ParamError(f"gpus_per_worker {gpus:g}: the cluster's machines have {there or 'none'}")
-    workers = max(1, min(params.workers if params.workers > 1 else sum(room), jobs))
+        numbers = ", ".join(f"{machine.get('GPU', 0):g}" for machine in machines) or "none"
+        raise ParamError(f"gpus_per_worker {gpus:g}: the cluster's machines have {numbers}")
+    workers = max(1, min(params.workers if params.workers > 1 else sum(room), tasks))
     cores = min(int(machine.get("CPU", 1)) for machine in machines)
     a_machine = -(-workers // len(machines))
     return Share(workers, 1 if gpus else max(1, cores // a_machine), gpus)
 
 
 def _gpus_each(params: BatchParams, machines: Sequence[Mapping[str, float]]) -> float:
-    """GPUs for each worker: as asked, else one where the cluster has any."""
+    """GPUs for each worker: `gpus_per_worker` if it is set, else 1 if the cluster has GPUs."""
     gpus = params.gpus_per_worker
     if gpus is None:
         return 1.0 if any(machine.get("GPU", 0) >= 1 for machine in machines) else 0.0
@@ -155,52 +157,50 @@ def _gpus_each(params: BatchParams, machines: Sequence[Mapping[str, float]]) -> 
 
 
 def find_machines() -> list[Mapping[str, float]]:
-    """Ray's resources of each machine that takes work; some heads take none."""
-    found = [node["Resources"] for node in import_ray().nodes() if node["Alive"]]
-    machines = [resources for resources in found if resources.get("CPU")]
+    """Ray's resources of each machine that takes tasks; a head may take none."""
+    nodes = [node["Resources"] for node in import_ray().nodes() if node["Alive"]]
+    machines = [resources for resources in nodes if resources.get("CPU")]
     if not machines:
         raise UnavailableError("the Ray cluster has no machine that takes work: see `ray status`")
     return machines
 
 
-def pick_engine(params: BatchParams, convert: bool) -> str:
-    """What `auto` stands for where the runs will be made, for `plan_batch`'s `pick`.
+def pick_engine(params: BatchParams, kind: RunKind) -> str:
+    """The engine that `auto` stands for on the machines where the runs will be made.
 
-    On this machine's own cluster it is asked here; on another, a task with a worker's GPUs is.
+    Another cluster is asked by a task that has the GPUs of a worker. Raises `UnavailableError` if
+    it cannot answer.
     """
     ray = import_ray()
     if params.ray_address in _HERE and not ray.is_initialized():
-        return _pick_here(params, convert)
+        return _pick_here(params, kind)
     with connected(params):
         share = share_out(params, 1, find_machines(), use_gpus=True)
         task = ray.remote(num_cpus=1, num_gpus=share.gpus)(_pick_there)
         try:
-            return str(ray.get(task.remote(convert, share.gpus == 0), timeout=_PICK_MOST_S))
+            return str(ray.get(task.remote(kind, share.gpus == 0), timeout=_PICK_MOST_S))
         except TimeoutError:
-            told = f"no machine had {share} free for {_PICK_MOST_S:.0f} s"
+            reason = f"no machine had {share} free for {_PICK_MOST_S:.0f} s"
         except ray.exceptions.RayError as error:
-            told = last_line(error)
-        raise UnavailableError(f"the Ray cluster cannot say which engine it has: {told}")
+            reason = last_line(error)
+        raise UnavailableError(f"the Ray cluster cannot say which engine it has: {reason}")
 
 
-def _pick_here(params: BatchParams, convert: bool) -> str:
+def _pick_here(params: BatchParams, kind: RunKind) -> str:
     if params.gpus_per_worker != 0:
-        from chatter_nb.engines.models import pick_engine as pick
-
-        return pick(convert=convert).name
-    # Workers will see no GPU; this process may, and torch looks only once.
-    code = (
-        f"from chatter_nb.batch.ray.cluster import _pick_there; print(_pick_there({convert}, True))"
-    )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    if found.returncode:
-        raise UnavailableError(found.stderr.strip().splitlines()[-1])
-    return found.stdout.split()[-1]
+        return _pick_there(kind, hide_gpus=False)
+    # Workers will see no GPU. This process may see one, and torch looks for GPUs only once.
+    module, call = "chatter_nb.batch.ray.cluster", f"_pick_there({kind!r}, True)"
+    code = f"import {module} as cluster; print(cluster.{call})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    if done.returncode:
+        raise UnavailableError(done.stderr.strip().splitlines()[-1])
+    return done.stdout.split()[-1]
 
 
-def _pick_there(convert: bool, hide_gpus: bool) -> str:
+def _pick_there(kind: RunKind, hide_gpus: bool) -> str:
     if hide_gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     from chatter_nb.engines.models import pick_engine as pick
 
-    return pick(convert=convert).name
+    return pick(kind=kind).name

@@ -1,4 +1,4 @@
-"""The Papermill engine `chatter-warm`: many notebooks in one kernel. It knows nothing of us."""
+"""The Papermill engine `chatter-warm`: many notebooks in one kernel. It imports no other room."""
 
 from typing import Any
 
@@ -15,6 +15,6 @@ _load, __dir__, __all__ = lazy_loader.attach(
 
 def __getattr__(name: str) -> Any:
     if name == "WarmEngine":
-        # Papermill asks for this class while it is imported: it must be in the making by then.
+        # Papermill loads this class during its own import, which therefore has to come first.
         import papermill.engines  # noqa: F401
     return _load(name)

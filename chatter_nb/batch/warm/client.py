@@ -9,19 +9,19 @@ from typing import Any
 from nbclient.exceptions import CellExecutionComplete
 from papermill.clientwrap import PapermillNotebookClient
 
-_REPLY_S = 10.0  # in which a kernel that is idle has answered, also on a busy machine
+_REPLY_S = 10.0  # an idle kernel has answered by then, also on a busy machine
 
 
 class WarmClient(PapermillNotebookClient):
-    """Papermill's client, but for an answer that does not come.
+    """Papermill's client, which ends a kernel that is idle and does not answer.
 
-    An interrupt that falls beside a cell's own code, on its way in or out, makes ipykernel say that
-    it is idle and nothing more. nbclient would wait for ever; here the kernel is ended, by `kill`,
-    and `unanswered` tells why.
+    If an interrupt comes just before or just after the code of a cell, ipykernel reports that it is
+    idle and sends no answer. nbclient would wait for ever. This client calls `kill` and sets
+    `unanswered`.
     """
 
     unanswered = False
-    kill: Callable[[], object]
+    kill: Callable[[], object]  # ends the kernel; set by `runner`
 
     def process_message(self, *message: Any) -> Any:
         try:

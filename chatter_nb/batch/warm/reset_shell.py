@@ -1,6 +1,7 @@
-"""What a notebook can change of IPython and its widgets, and how that is put back.
+"""Undoes what a notebook changed in IPython and its widgets.
 
-Runs inside a warm kernel, like `reset`.
+Runs inside a warm kernel, like `reset`. A function `keep_…` notes the state of a fresh kernel, and
+returns a function that restores it.
 """
 
 from __future__ import annotations
@@ -16,38 +17,39 @@ from typing import Any
 
 from IPython.core.getipython import get_ipython
 
+from .reset_tables import copied, refill
+
 Restore = Callable[[], None]
-_first_folder: Any = Path()  # IPython's kind of path, which has been a string and a Path
+_first_folder: Any = Path()  # of the type that this IPython uses: a string or a Path
 
 
 def begin() -> None:
-    """What depends on the caller's folder."""
+    """Set what depends on the caller's folder."""
     shell: Any = get_ipython()
     shell.history_manager.dir_hist[:] = [type(_first_folder)(os.getcwd())]
 
 
 def faults() -> list[str]:
-    """Why the kernel must not be used again: it ends by itself in a moment."""
+    """Reasons to end the kernel: after `exit()` it ends by itself in a moment."""
     shell: Any = get_ipython()
     return ["ended the kernel by exit()"] if shell.exit_now else []
 
 
 def is_of_magic(thread: threading.Thread) -> bool:
-    """`%%bash` keeps an event loop at work in a thread, for the next `%%bash`."""
+    """Whether a thread runs the event loop that `%%bash` keeps for the next `%%bash`."""
     shell: Any = get_ipython()
     loop = getattr(getattr(thread, "_target", None), "__self__", None)
     magics = shell.magics_manager.registry.values()
-    return loop is not None and any(getattr(one, "event_loop", None) is loop for one in magics)
+    return loop is not None and any(getattr(magic, "event_loop", None) is loop for magic in magics)
 
 
 def keep_shell() -> Restore:
-    """Names, In, Out, counters, and everything that a cell can register or configure."""
+    """Note names, counters, and the objects with which a cell can register or configure."""
     global _first_folder
     shell: Any = get_ipython()
     _first_folder = (shell.history_manager.dir_hist or [Path()])[0]
     formatters = _formatters(shell)
-    settings = dict.fromkeys([*shell.configurables, *formatters])
-    restore_settings = _keep_settings(settings)
+    restore_settings = _keep_settings(dict.fromkeys([*shell.configurables, *formatters]))
     magics = {kind: dict(table) for kind, table in shell.magics_manager.magics.items()}
     contents = [(held, held.copy()) for held in _contents(shell, formatters)]
     names = dict(shell.user_ns)
@@ -57,27 +59,23 @@ def keep_shell() -> Restore:
 
     def restore() -> None:
         for name in set(shell.extension_manager.loaded) - extensions:
-            with contextlib.suppress(Exception):  # many cannot be unloaded; the rest is done here
+            with contextlib.suppress(Exception):  # many cannot be unloaded
                 shell.extension_manager.unload_extension(name)
         shell.extension_manager.loaded = set(extensions)
-        for name in set(vars(shell)) - attributes:  # such as a showtraceback of its own
+        for name in set(vars(shell)) - attributes:  # such as another showtraceback
             delattr(shell, name)
         restore_settings()
         vars(shell).update(plain)
         shell.InteractiveTB.set_mode(mode)
         shell.compile.flags = flags  # `from __future__ import …`
         for kind, table in shell.magics_manager.magics.items():
-            # IPython loads its own on first use: those are not the notebook's
-            loaded = {
-                n: magic for n, magic in table.items() if n in magics[kind] and _is_its(magic)
-            }
-            table.clear()
-            table.update(magics[kind] | loaded)
+            # IPython loads some of its own magics on first use: these stay
+            loaded = {n: m for n, m in table.items() if n in magics[kind] and _is_of_ipython(m)}
+            refill(table, magics[kind] | loaded)
         _forget_names(shell)
-        shell.user_ns.update(names)  # `_`, what every module has, and what `%who` passes over
+        shell.user_ns.update(names)  # with `_`, `__name__` and those that `%who` hides
         for held, content in contents:
-            held.clear()
-            (held.extend if isinstance(held, list) else held.update)(content)
+            refill(held, content)
 
     return restore
 
@@ -89,7 +87,7 @@ def _formatters(shell: Any) -> list[Any]:
 
 
 def _contents(shell: Any, formatters: list[Any]) -> list[Any]:
-    """The lists and dicts in which cells register something."""
+    """The lists and dicts with which cells register functions."""
     manager = shell.input_transformer_manager
     lists = [manager.cleanup_transforms, manager.line_transforms, manager.token_transformers]
     lists += [shell.input_transformers_post, shell.ast_transformers, shell.configurables]
@@ -100,33 +98,28 @@ def _contents(shell: Any, formatters: list[Any]) -> list[Any]:
 
 
 def _keep_settings(parts: Iterable[Any]) -> Restore:
-    """What `%config` sets, and the configuration that all parts share."""
-    kept = [(part, _settings(part), part.config, deepcopy(part.config)) for part in parts]
+    """Note what `%config` sets, and the configuration that all parts share."""
+    states = [(part, _settings(part), part.config, deepcopy(part.config)) for part in parts]
 
     def restore() -> None:
-        for part, values, config, entries in kept:
+        for part, values, config, entries in states:
             if config != entries:
-                config.clear()
-                config.update(deepcopy(entries))
+                refill(config, deepcopy(entries))
             if part.config is not config:
                 part.config = config
             for name, value in values.items():
                 with contextlib.suppress(Exception):  # some can be set at the start only
                     if getattr(part, name) != value:
-                        setattr(part, name, _copy(value))
+                        setattr(part, name, copied(value))
 
     return restore
 
 
 def _settings(part: Any) -> dict[str, Any]:
-    return {name: _copy(getattr(part, name)) for name in part.traits(config=True)}
+    return {name: copied(getattr(part, name)) for name in part.traits(config=True)}
 
 
-def _copy(value: Any) -> Any:
-    return value.copy() if isinstance(value, list | dict | set) else value
-
-
-def _is_its(magic: Any) -> bool:
+def _is_of_ipython(magic: Any) -> bool:
     module = getattr(magic, "__module__", None) or type(magic).__module__
     return str(module).startswith(("IPython.", "ipykernel."))
 
@@ -148,7 +141,7 @@ def _forget_names(shell: Any) -> None:
 
 
 def keep_comms() -> Restore:
-    """Widgets and what connects them with a page."""
+    """Note the comms, which connect widgets with a page; restoring closes widgets and comms."""
     shell: Any = get_ipython()
     manager: Any = shell.kernel.comm_manager  # ipykernel before 6.18 has no package `comm`
     targets, control = dict(manager.targets), "jupyter.widget.control"
@@ -161,7 +154,6 @@ def keep_comms() -> Restore:
             with contextlib.suppress(Exception):
                 comm.close()
         manager.comms.clear()
-        manager.targets.clear()
-        manager.targets.update({name: made for name, made in targets.items() if made})
+        refill(manager.targets, {name: opens for name, opens in targets.items() if opens})
 
     return restore

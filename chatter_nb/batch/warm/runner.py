@@ -1,12 +1,13 @@
-"""The Papermill engine `chatter-warm`: notebooks one after the other in one kernel, made like a
-fresh one in between. Models and libraries stay loaded; names, settings and files' folders do not.
+"""Runs one notebook after the other in one kernel, which is made like a fresh one in between.
+
+Models and libraries stay loaded; names, settings and folders do not.
 
     papermill in.ipynb out.ipynb --engine chatter-warm
 
-Anything that cannot be put back gives a fresh kernel (`status` tells the last reason), and what
-this engine cannot honour is left to Papermill's own. One notebook runs at a time in a process. A
-kernel that dies or a cell that takes too long becomes an error in the cell, so that Papermill
-raises; its own engine leaves no trace of them in the notebook.
+If something cannot be undone, the next notebook gets a fresh kernel; `status` returns the reason.
+A process runs one notebook at a time. A kernel that dies and a cell that takes too long become an
+error in the cell, so that Papermill raises it; Papermill's own engine does not write them into the
+notebook.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ import nbformat
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbclient.util import run_hook
 
-from chatter_nb.batch.warm.kernel import KernelThread, ResetError, WarmKernel
+from .kernel import KernelThread, ResetError, WarmKernel
 
 if TYPE_CHECKING:
     from jupyter_client.kernelspec import KernelSpec
 
-    from chatter_nb.batch.warm.client import WarmClient
+    from .client import WarmClient
 
 logger = logging.getLogger("papermill")
 _EXIT_MOST_S = 8.0  # for ending the kernel when the process ends
@@ -41,50 +42,21 @@ _SHUT_DOWN = "the last one was shut down"
 
 @dataclass(frozen=True)
 class Status:
-    """The kernel's process (None: there is none), how many were started, and why the last was."""
+    """The warm kernel of this process."""
 
-    pid: int | None
-    started: int
-    reason: str
-
-
-def interrupt() -> None:
-    """Interrupt the notebook in hand, or else the next: no further cell of it is begun.
-
-    The cell that runs is interrupted as by the stop button. May be called from another thread, or
-    from a signal handler while `execute_notebook` waits.
-    """
-    _warm.interrupt()
+    pid: int | None  # of the kernel; None if there is no kernel
+    started: int  # kernels that were started until now
+    reason: str  # why the last kernel was started
 
 
-def clear_interrupt() -> None:
-    """Forget an interrupt that no notebook has met: a new batch begins."""
-    _warm.clear_interrupt()
-
-
-def shutdown() -> None:
-    """End the kernel, and with it let go of its models. The next notebook starts another."""
-    _warm.shutdown()
-
-
-def status() -> Status:
-    return _warm.status()
-
-
-def execute(client: WarmClient, spec: KernelSpec) -> Any:
-    """Run a client's notebook in the warm kernel; for the engine."""
-    return _warm.execute(client, spec)
-
-
-def is_nested() -> bool:
-    """Whether a hook of a running notebook asks: it cannot wait for itself."""
-    return _warm.is_nested()
-
-
-class _Warm:
-    """The one warm kernel of the process, and the lock that gives it to one notebook at a time."""
+class _Runner:
+    """The warm kernel of the process, and the lock that gives it to one notebook at a time."""
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin without a kernel. A forked process does: kernel and thread are its parent's."""
         self._lock = threading.Lock()
         self._thread: KernelThread | None = None
         self._kernel: WarmKernel | None = None
@@ -93,27 +65,35 @@ class _Warm:
         self._next_reason = "the first notebook"
 
     def is_nested(self) -> bool:
+        """Whether the caller is a hook of a running notebook, which cannot wait for itself."""
         return self._thread is not None and self._thread.is_current()
 
     def status(self) -> Status:
         return Status(self._kernel.pid if self._kernel else None, self._started, self._reason)
 
     def interrupt(self) -> None:
-        self._interrupted = True  # also while a kernel, or a worker, is being made ready
+        """Interrupt the running notebook, or the next if none runs: no further cell is begun.
+
+        The running cell is interrupted as by the stop button. May be called from another thread,
+        or from a signal handler while `execute_notebook` waits.
+        """
+        self._interrupted = True  # it counts also while a kernel starts
         if self._running and self._kernel is not None:
             self._kernel.signal(signal.SIGINT)
 
     def clear_interrupt(self) -> None:
+        """Forget an interrupt that no notebook has noticed, before a new batch."""
         self._interrupted = False
 
     def shutdown(self) -> None:
+        """End the kernel, which frees its models. The next notebook starts another kernel."""
         with self._lock:
             if self._kernel is not None and self._thread is not None:
                 stop = partial(self._retire, _SHUT_DOWN)
                 self._thread.submit(stop).result(timeout=_EXIT_MOST_S)
 
     def at_exit(self) -> None:
-        """End the kernel, politely if it goes quickly: the interpreter must not hang."""
+        """End the kernel when the process ends; kill it if that takes more than 8 s."""
         kernel, thread = self._kernel, self._thread
         if kernel is None or thread is None:
             return
@@ -122,6 +102,7 @@ class _Warm:
             kernel.kill()
 
     def execute(self, client: WarmClient, spec: KernelSpec) -> Any:
+        """Run a client's notebook in the warm kernel; returns the notebook."""
         with self._lock:
             self._abandoned = False
             self._thread = self._thread or KernelThread()
@@ -129,7 +110,7 @@ class _Warm:
             try:
                 return job.result()
             except BaseException:
-                if not job.done():  # a KeyboardInterrupt or the like, while we waited
+                if not job.done():  # an exception of the caller, such as KeyboardInterrupt
                     self._abandoned = True
                     if self._kernel is not None:
                         self._kernel.kill()
@@ -166,7 +147,7 @@ class _Warm:
         return client.nb
 
     def _reuse(self, client: WarmClient) -> WarmKernel | None:
-        """The kernel there is, ready for this notebook; None if another must be started."""
+        """The kernel, made ready for this notebook; None if another kernel must be started."""
         kernel = self._kernel
         if kernel is None:
             return None
@@ -183,7 +164,7 @@ class _Warm:
 
     def _start(self, client: WarmClient, spec: KernelSpec, cwd: str) -> WarmKernel:
         kernel = WarmKernel(client.kernel_name, spec, client.extra_arguments)
-        self._kernel = kernel  # now: so that an impatient caller can kill it
+        self._kernel = kernel  # already here, so that `execute` can kill it
         self._started, self._reason = self._started + 1, self._next_reason
         try:
             self._wait(kernel.start(cwd, client.startup_timeout))
@@ -200,25 +181,29 @@ class _Warm:
         client.kill = kernel.kill
 
     def _run_cells(self, client: WarmClient, start: Callable[[], WarmKernel]) -> str | None:
-        """`papermill_execute_cells`, and what it leaves out: why the kernel is lost, or None."""
+        """Like `papermill_execute_cells`; returns why the kernel must be ended, or None.
+
+        Errors of cells, dead kernels and timeouts are written into the notebook.
+        """
         fault = partial(_cuda_fault, client.nb)
         for index, cell in enumerate(client.nb.cells):
             try:
                 client.nb_man.cell_start(cell, index)
-                if self._interrupted and cell.cell_type == "code":  # it came between two cells
-                    raise _stop_before(cell)
+                if self._interrupted and cell.cell_type == "code":  # between two cells
+                    cell.outputs = []
+                    raise _interrupted(cell, "interrupted before this cell")
                 self._run_cell(client, cell, index, start)
             except CellExecutionError as error:
                 client.nb_man.cell_exception(
                     client.nb.cells[index], cell_index=index, exception=error
                 )
-                # An import that was interrupted may have left half a library behind.
+                # An interrupted import may have left half a library.
                 broken_off = self._interrupted or client.unanswered
                 return "the last notebook was interrupted" if broken_off else fault()
             except (DeadKernelError, CellTimeoutError) as error:
                 if self._abandoned:
                     raise
-                cell.outputs.append(_as_output(error, index, client))
+                cell.outputs.append(_output_of(error, index))
                 client.nb_man.cell_exception(cell, cell_index=index, exception=error)
                 return f"{type(error).__name__} in the last notebook"
             finally:
@@ -237,27 +222,27 @@ class _Warm:
             self._wait(client.async_execute_cell(cell, index))
         except DeadKernelError:
             if client.unanswered:
-                raise _unanswered(cell) from None
+                raise _interrupted(cell, "interrupted beside this cell's own code") from None
             first = client.code_cells_executed == 1
             if self._abandoned or not first or not self._kernel.reused:
                 raise
-            # It may have died of what the notebook before it left behind.
+            # The notebook before this one may be the cause.
             self._retire("it died at the first cell", now=True)
             client.code_cells_executed = 0
             self._lend(client, start())
             self._wait(client.async_execute_cell(cell, index))
 
     def _clean(self) -> None:
-        """After a notebook, so that what it held is let go of now, as at the end of a kernel."""
+        """Reset the kernel after a notebook, which frees the notebook's objects at once."""
         if self._kernel is None:
             return
         try:
             self._wait(self._kernel.finish())
-        except Exception as error:  # whatever it is, such a kernel must not be used again
+        except Exception as error:  # this kernel must not be used again
             self._retire(str(error) or type(error).__name__)
 
     def _retire(self, reason: str, now: bool = False) -> None:
-        """End the kernel; `reason` is told when the next one is started."""
+        """End the kernel; `reason` is reported when the next kernel is started."""
         kernel, self._kernel, self._next_reason = self._kernel, None, reason
         if kernel is not None:
             self._wait(kernel.stop(now=now or self._abandoned))
@@ -265,57 +250,45 @@ class _Warm:
 
 def _folder(client: WarmClient) -> str:
     folder = client.resources.get("metadata", {}).get("path") or os.getcwd()  # noqa: PTH109
-    return os.path.abspath(folder)  # noqa: PTH100 - links stay as the caller names them
+    return os.path.abspath(folder)  # noqa: PTH100 - links are not followed
 
 
-def _cuda_fault(nb: Any) -> str | None:
-    """After a CUDA error every later call fails in that process, whoever makes it."""
-    errors = [out for cell in nb.cells for out in cell.get("outputs", ())]
-    errors = [out for out in errors if out.output_type == "error"]
-    for out in errors:
-        if out.ename == "AcceleratorError" or "CUDA error" in out.evalue:
+def _cuda_fault(notebook: Any) -> str | None:
+    """Why the kernel must be ended: after a CUDA error every later call in the process fails."""
+    for output in (output for cell in notebook.cells for output in cell.get("outputs", ())):
+        if output.output_type == "error" and (
+            output.ename == "AcceleratorError" or "CUDA error" in output.evalue
+        ):
             return "CUDA failed in the last notebook"
     return None
 
 
-def _stop_before(cell: Any) -> CellExecutionError:
-    """The error of a cell that is not begun, since the notebook was interrupted before it."""
-    cell.outputs = []
-    return _interrupted(cell, "interrupted before this cell")
+def _interrupted(cell: Any, message: str) -> CellExecutionError:
+    """The error of an interrupted cell; it is added to the outputs of the cell."""
+    output = _error_output("KeyboardInterrupt", message)
+    cell.outputs.append(output)
+    return CellExecutionError("\n".join(output.traceback), ename=output.ename, evalue=message)
 
 
-def _unanswered(cell: Any) -> CellExecutionError:
-    """The error of a cell that was interrupted just before its code, or just after."""
-    return _interrupted(cell, "interrupted beside this cell's own code")
+def _output_of(error: Exception, index: int) -> Any:
+    """The output of a cell in which the kernel died or the time was over."""
+    message = str(error).partition("\n")[0]
+    if isinstance(error, DeadKernelError):
+        message = "the kernel died in this cell: it was killed, ran out of memory, or exited"
+    place = f"In cell {index + 1}; the kernel has been ended."
+    return _error_output(type(error).__name__, message, place)
 
 
-def _interrupted(cell: Any, told: str) -> CellExecutionError:
-    name = "KeyboardInterrupt"
-    lines = [f"{name}: {told}"]
-    cell.outputs.append(nbformat.v4.new_output("error", ename=name, evalue=told, traceback=lines))
-    return CellExecutionError("\n".join(lines), ename=name, evalue=told)
+def _error_output(name: str, message: str, *lines: str) -> Any:
+    traceback = [f"{name}: {message}", *lines]
+    return nbformat.v4.new_output("error", ename=name, evalue=message, traceback=traceback)
 
 
-def _as_output(error: Exception, index: int, client: WarmClient) -> Any:
-    """A dead kernel or a timeout as Papermill and the pages show an exception in a cell."""
-    told: dict[type[Exception], str] = {
-        DeadKernelError: "the kernel died in this cell: it was killed, ran out of memory, or exited"
-    }
-    evalue = told.get(type(error)) or str(error).partition("\n")[0]
-    name = type(error).__name__
-    lines = [f"{name}: {evalue}", f"In cell {index + 1}; the kernel has been ended."]
-    return nbformat.v4.new_output("error", ename=name, evalue=evalue, traceback=lines)
-
-
-_warm = _Warm()
-atexit.register(lambda: _warm.at_exit())  # whichever there is then
-
-
-def _forget() -> None:
-    """After a fork: the kernel and the thread are the parent's."""
-    global _warm
-    _warm = _Warm()
-
-
+_warm = _Runner()
+atexit.register(_warm.at_exit)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(after_in_child=_warm.forget)
+
+interrupt, clear_interrupt = _warm.interrupt, _warm.clear_interrupt
+execute, is_nested = _warm.execute, _warm.is_nested
+shutdown, status = _warm.shutdown, _warm.status

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import tempfile
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
-from chatter_nb.audio.reading import read_audio
+from chatter_nb.audio.reading import Signal, read_audio
 from chatter_nb.base.errors import InputError
+from chatter_nb.base.formats import OUTPUT_FORMATS, OutputName
 from chatter_nb.base.project import resolve_path
-from chatter_nb.bench.harness import Options, Progress, Result, alternate, compared
+from chatter_nb.bench.harness import Result, alternate, compared
+from chatter_nb.bench.params import DEMO_TEXT, EMBEDDED, Options, Progress
 from chatter_nb.bench.workers import Work
 from chatter_nb.params.runs import SpeakParams
+from chatter_nb.runs.plan import Plan
 from chatter_nb.runs.speak import generate_tts, render_speech
 from chatter_nb.runs.speak_plan import SpeechPlan, plan_speech
 from chatter_nb.text.chunking import clean, split_chunks
@@ -20,74 +23,90 @@ from chatter_nb.text.files import read_sources
 
 FORMAT_REPEATS = 3  # opus takes longer to encode than the text to speak
 CHUNK_CHARS = SpeakParams.model_fields["chunk_chars"].default
-DEMO_TEXT = "params/texts/oz_the_cyclone.txt"
 
 
-def run(options: Options, progress: Progress) -> list[Result]:
+def run(options: Options, on_progress: Progress) -> list[Result]:
     """The demo text, or its first chunks: bare hibari calls, against a whole run to one wav."""
     from hibari import Hibari
 
-    if options.repeats < 3:
-        raise InputError(f"--repeats must be at least 3 for a median, not {options.repeats}")
     with tempfile.TemporaryDirectory() as folder:
-        plan, speaker = _demo_plan(options.chunks, folder), Hibari()
-        bare_audio: list[np.ndarray] = []
+        plan, speaker = demo_plan(options.chunks, folder), Hibari()
 
-        def bare() -> None:
-            bare_audio[:] = _bare_hibari(speaker, plan)
+        def bare() -> list[Signal]:
+            return [speaker(planned.chunk.spoken, seed=planned.seed) for planned in plan.chunks]
 
         def ours() -> None:
             generate_tts(plan.params)
 
-        def forget() -> None:
-            for key, _, _ in list(plan.store.entries()):
-                plan.store.discard(key)
-
-        calls = {"baseline": bare, "ours": ours}
-        timings = alternate(calls, options.repeats, progress, before=forget)
-        result = compared("speak to one wav", timings, _same(plan, bare_audio))
-        return [result] + [_format_cost(plan, name, progress) for name in ("flac", "mp3", "opus")]
+        result = against_bare("speak to one wav", bare, ours, plan, options, on_progress)
+        others = [name for name in OUTPUT_FORMATS if name != "wav"]
+        return [result] + [_format_cost(plan, name, on_progress) for name in others]
 
 
-def _same(plan: SpeechPlan, bare_audio: list[np.ndarray]) -> bool:
-    kept = [plan.store.get(planned.key) for planned in plan.chunks]
-    return all(
-        found is not None and np.array_equal(found[0], audio)
-        for found, audio in zip(kept, bare_audio, strict=True)
-    )
+def work(options: Options, on_progress: Progress) -> Work:
+    """The demo text, or its first chunks, as whole runs to one wav."""
+    return Work("speak", {"text": demo_text(options.chunks), "engine": EMBEDDED})
 
 
-def _format_cost(plan: SpeechPlan, format_name: str, progress: Progress) -> Result:
-    """Writing the finished chunks as wav, against writing them as wav and a second format."""
+def against_bare(
+    name: str,
+    bare: Callable[[], list[Signal]],
+    ours: Callable[[], object],
+    plan: Plan,
+    options: Options,
+    on_progress: Progress,
+) -> Result:
+    """Compare bare calls, which return the samples of each piece, with a run, which stores them."""
+    calls = {"baseline": bare, "ours": ours}
+    turns = alternate(calls, options.repeats, on_progress, before=lambda side: forget(plan))
+    same = same_samples(turns.returned["baseline"], stored(plan))
+    return compared(name, turns.seconds, same)
+
+
+def forget(plan: Plan) -> None:
+    """Discard all finished pieces of the store: the next run makes them again."""
+    for key, _, _ in list(plan.store.entries()):
+        plan.store.discard(key)
+
+
+def stored(plan: Plan) -> list[Signal]:
+    """The samples of each piece of a finished run, as the engine returned them."""
+    entries = [plan.store.get(planned.key) for planned in plan.pieces]
+    return [audio for audio, _ in filter(None, entries)]
+
+
+def same_samples(before: list[Signal], after: list[Signal]) -> bool:
+    """Whether two sides made the same samples of every piece."""
+    return len(before) == len(after) and all(map(np.array_equal, before, after))
+
+
+def _format_cost(plan: SpeechPlan, format_name: OutputName, on_progress: Progress) -> Result:
+    """Write the finished chunks as wav, against writing them as wav and in a second format."""
     both = plan_speech(plan.params.model_copy(update={"formats": ("wav", format_name)}))
     calls = {"baseline": lambda: render_speech(plan), "ours": lambda: render_speech(both)}
-    timings = alternate(calls, FORMAT_REPEATS, progress)
+    turns = alternate(calls, FORMAT_REPEATS, on_progress)
     wav, _ = read_audio(plan.folder.path / "speech.wav")
     second, _ = read_audio(plan.folder.path / f"speech.{format_name}")
-    identical = np.array_equal(wav, second) if format_name == "flac" else None
-    return compared(f"finished chunks to wav, and {format_name} as well", timings, identical)
+    identical = np.array_equal(wav, second) if OUTPUT_FORMATS[format_name].lossless else None
+    name = f"finished chunks to wav, and {format_name} as well"
+    return compared(name, turns.seconds, identical)
 
 
-def work(options: Options, progress: Progress) -> Work:
-    """The same text, whole runs to one wav."""
-    return Work("speak", {"text": demo_text(options.chunks), "engine": "hibari"})
+def demo_text(chunks: int = 0) -> str:
+    """The demo text; with `chunks`, its first `chunks` chunks, each a paragraph of its own.
 
-
-def demo_text(chunks: int) -> str:
-    """The demo text; given `chunks`, its first so many, each a paragraph of its own."""
+    Raises `InputError` for more chunks than the text has.
+    """
     (source,) = read_sources(resolve_path(DEMO_TEXT))
     if not chunks:
         return source.text
-    found = split_chunks(clean(source.text), chunk_chars=CHUNK_CHARS)
-    if chunks > len(found):
-        raise InputError(f"--chunks must be at most {len(found)} for {DEMO_TEXT}, not {chunks}")
-    return "\n\n".join(chunk.spoken for chunk in found[:chunks])
+    pieces = split_chunks(clean(source.text), chunk_chars=CHUNK_CHARS)
+    if chunks > len(pieces):
+        raise InputError(f"--chunks must be at most {len(pieces)} for {DEMO_TEXT}, not {chunks}")
+    return "\n\n".join(chunk.spoken for chunk in pieces[:chunks])
 
 
-def _demo_plan(chunks: int, folder: str) -> SpeechPlan:
-    values = {"text": demo_text(chunks), "engine": "hibari", "run_name": "bench"}
+def demo_plan(chunks: int, folder: str) -> SpeechPlan:
+    """A run of `demo_text(chunks)` by the embedded voice, below `folder`."""
+    values = {"text": demo_text(chunks), "engine": EMBEDDED, "run_name": "bench"}
     return plan_speech(SpeakParams.create(values | {"outputs_dir": folder}))
-
-
-def _bare_hibari(speaker: Any, plan: SpeechPlan) -> list[np.ndarray]:
-    return [speaker(planned.chunk.spoken, seed=planned.seed) for planned in plan.chunks]

@@ -1,4 +1,4 @@
-"""A real JupyterLab, its notebook in a real browser: for the benchmark of the forms, and its tests.
+"""A real JupyterLab with its notebook in a real browser, for the benchmark and tests of the forms.
 
 Needs playwright and a Chromium; neither is a dependency of the package.
 """
@@ -6,15 +6,11 @@ Needs playwright and a Chromium; neither is a dependency of the package.
 from __future__ import annotations
 
 import json
-import os
 import re
 import secrets
 import shutil
-import socket
-import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,78 +19,67 @@ from pathlib import Path
 from typing import Any
 
 from chatter_nb.base.errors import UnavailableError
+from chatter_nb.bench.servers import START_S, free_port, running
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-# Quiet, and nothing it would ask the network for by itself. A click may start the sound.
+# No requests to the network by the browser itself. A page may play sound without a click.
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
     "--disable-background-networking --disable-component-update --disable-sync "
     "--autoplay-policy=no-user-gesture-required"
 )
-START_S = 60
 
 
 @dataclass(frozen=True)
 class Lab:
-    """A running server, below whose `root` its notebooks lie."""
+    """A running server; its notebooks lie below the folder `root`."""
 
     address: str
     token: str
     root: Path
 
     def url(self, notebook: str) -> str:
-        """The lab with one notebook, in a workspace of its own: no tabs of another visit."""
+        """The address of a notebook, in a new workspace: without the tabs of earlier visits."""
         workspace = f"workspaces/{secrets.token_hex(4)}"
         return f"{self.address}/lab/{workspace}/tree/{notebook}?token={self.token}"
 
     def end_kernels(self) -> None:
-        """Shut down what notebooks have left running."""
+        """Shut down all kernels that notebooks have left running."""
         for kernel in json.loads(self._ask("/api/kernels")):
             self._ask(f"/api/kernels/{kernel['id']}", method="DELETE")
 
     def _ask(self, path: str, *, method: str = "GET") -> bytes:
         headers = {"Authorization": f"token {self.token}"}
-        asked = urllib.request.Request(f"{self.address}{path}", method=method, headers=headers)
-        with urllib.request.urlopen(asked, timeout=START_S) as answer:
+        request = urllib.request.Request(f"{self.address}{path}", method=method, headers=headers)
+        with urllib.request.urlopen(request, timeout=START_S) as answer:
             body: bytes = answer.read()
         return body
 
 
 def browser_path() -> str:
-    """Where a Chromium is. Raises `UnavailableError` with the command that installs one."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
+    """The path of a Chromium. Raises `UnavailableError` with the command that installs Chromium."""
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
         raise UnavailableError(
             f"needs a browser, none of {', '.join(BROWSERS)} is here: as root, "
             "apt-get install chromium"
         )
-    return found
+    return path
 
 
 @contextmanager
 def jupyter_lab(root: Path, *, env: dict[str, str] | None = None) -> Iterator[Lab]:
     """JupyterLab over `root`, on a free port of this machine only, ended with the block."""
-    token, port = secrets.token_hex(16), _free_port()
-    with tempfile.TemporaryDirectory() as own, (Path(own) / "log").open("w+b") as log:
-        places = dict.fromkeys(("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR"), own)
+    token, port = secrets.token_hex(16), free_port()
+    lab = Lab(f"http://127.0.0.1:{port}", token, root)
+    with tempfile.TemporaryDirectory() as folder:
+        places = dict.fromkeys(("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR"), folder)
+        places["JUPYTERLAB_SETTINGS_DIR"] = _settings(Path(folder))
         command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
         command += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
         command += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}"]
-        places["JUPYTERLAB_SETTINGS_DIR"] = _settings(Path(own))
-        process = subprocess.Popen(
-            command, stdout=log, stderr=log, env={**os.environ, **places, **(env or {})}
-        )
-        lab = Lab(f"http://127.0.0.1:{port}", token, root)
-        try:
-            _wait_for(lab, process, Path(log.name))
+        with running("JupyterLab", command, lambda: lab._ask("/api"), places | (env or {})):
             yield lab
-        finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
 
 @contextmanager
@@ -125,40 +110,24 @@ def open_notebook(page: Any, lab: Lab, notebook: str) -> None:
 
 
 def run_all(page: Any) -> None:
-    """As a person does: the menu Run, and in it Run All Cells."""
+    """Choose "Run All Cells" in the menu "Run", as a person does."""
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     page.get_by_text(re.compile(r"^\[[*\d]+\]:$")).first.wait_for()
 
 
 def _settings(folder: Path) -> str:
-    """No question about news, which would lie over the page; light or dark as the browser asks."""
+    """Write settings below a folder; returns their folder.
+
+    No question about news, which would cover the page; light or dark as the browser asks.
+    """
     plugin = folder / "settings" / "@jupyterlab" / "apputils-extension"
     plugin.mkdir(parents=True)
-    told: dict[str, dict[str, Any]] = {
+    settings: dict[str, dict[str, Any]] = {
         "notification": {"fetchNews": "false", "checkForUpdates": False},
         "themes": {"adaptive-theme": True},
     }
-    for name, values in told.items():
+    for name, values in settings.items():
         path = plugin / f"{name}.jupyterlab-settings"
         path.write_text(json.dumps(values), encoding="utf-8")
     return str(folder / "settings")
-
-
-def _wait_for(lab: Lab, process: subprocess.Popen[bytes], log: Path) -> None:
-    until_s = time.monotonic() + START_S
-    while time.monotonic() < until_s:
-        if process.poll() is not None:
-            break
-        try:
-            lab._ask("/api")
-            return
-        except OSError:
-            time.sleep(0.1)
-    raise UnavailableError(f"JupyterLab did not start: {log.read_text(errors='replace')[-2000:]}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

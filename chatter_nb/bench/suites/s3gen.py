@@ -1,10 +1,10 @@
-"""Speech tokens to samples: upstream's S3Gen one by one, against ours alone, batched and fast."""
+"""Speech tokens to samples: upstream's S3Gen one by one, against ours one by one, batched, fast."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,16 +12,16 @@ import torch
 from torch import Tensor
 
 from chatter_nb.audio.reading import Signal
-from chatter_nb.bench.harness import Options, Progress, Result, alternate, compared
-from chatter_nb.bench.suites.workload import checkpoint_for, spread
+from chatter_nb.bench.harness import Result, Turns, alternate, compared
+from chatter_nb.bench.params import Options, Progress
+from chatter_nb.bench.suites.workload import Place, place_for, spread
 from chatter_nb.engines.chatterbox.conditionals import Conditionals
 from chatter_nb.engines.chatterbox.device import quiet_upstream, seeded
 from chatter_nb.engines.chatterbox.loading import load_s3gen, load_tensors
 from chatter_nb.engines.chatterbox.random_checkpoints import FILES
 from chatter_nb.engines.chatterbox.s3gen import Synthesizer, TokenRow
-from chatter_nb.engines.models import pick_device
 
-CLOSE = 1e-4  # of full scale: what is promised of rows together
+CLOSE = 1e-4  # of full scale: the promised largest difference of a batch
 SPEECH_TOKENS = 6561
 RATE_HZ = 24_000
 ALL_FRAMES = 1 << 30  # batches of any size, where our own choice is one row at a time
@@ -29,26 +29,19 @@ WARM_UP_TOKENS = 8
 Way = Callable[[list[Tensor]], list[Signal]]
 
 
-def run(options: Options, progress: Progress) -> list[Result]:
-    folder = checkpoint_for(options, progress)
-    device = pick_device(options.device, engine=options.engine).name
-    voice = Conditionals(None, load_tensors(folder / "conds.pt")["gen"])
-    found: dict[str, list[Signal]] = {}
-    ways = ways_of(options, folder, device, voice)
-    rows = token_rows(options, device)
+def run(options: Options, on_progress: Progress) -> list[Result]:
+    place = place_for(options, on_progress)
+    ways = ways_of(options, place)
+    rows = token_rows(options, place.device)
     for way in ways.values():
         way([row[:WARM_UP_TOKENS] for row in rows])
-
-    def kept(name: str, way: Way) -> Callable[[], None]:
-        return lambda: found.update({name: way(rows)})
-
-    calls = {name: kept(name, way) for name, way in ways.items()}
-    timings = alternate(calls, options.repeats, progress, warm_up=False)
-    return [_result(name, timings, found) for name in ways if name != "upstream"]
+    calls = {name: partial(way, rows) for name, way in ways.items()}
+    turns = alternate(calls, options.repeats, on_progress, warm_up=False)
+    return [_result(name, turns) for name in ways if name != "upstream"]
 
 
 def token_rows(options: Options, device: str) -> list[Tensor]:
-    """Random tokens, (n,) each, of mixed lengths: S3Gen's time is the same whatever they say."""
+    """Random tokens, (n,) each, of mixed lengths: S3Gen's time does not depend on the tokens."""
     generator = torch.Generator().manual_seed(0)
     return [
         torch.randint(0, SPEECH_TOKENS, (count,), generator=generator).to(device)
@@ -56,13 +49,15 @@ def token_rows(options: Options, device: str) -> list[Tensor]:
     ]
 
 
-def ways_of(options: Options, folder: Path, device: str, voice: Conditionals) -> dict[str, Way]:
+def ways_of(options: Options, place: Place) -> dict[str, Way]:
     """Upstream's calls and ours, each with an S3Gen of its own; a row's seed is its number."""
+    voice = Conditionals(None, load_tensors(place.folder / "conds.pt")["gen"])
+    device = place.device
 
     def module(purpose: str = "") -> Any:
-        meanflow = options.engine == "chatterbox-turbo"
-        name = FILES[options.engine][1]
-        return load_s3gen(folder, name, device, meanflow=meanflow, purpose=purpose)
+        meanflow = place.engine == "chatterbox-turbo"
+        name = FILES[place.engine][1]
+        return load_s3gen(place.folder, name, device, meanflow=meanflow, purpose=purpose)
 
     def prompt() -> dict[str, Any]:
         return voice.for_s3gen(device, options.prompt_s)
@@ -75,18 +70,17 @@ def ways_of(options: Options, folder: Path, device: str, voice: Conditionals) ->
     def upstream(rows: list[Tensor]) -> list[Signal]:
         return [_upstream(plain, tokens, seed, prompt()) for seed, tokens in enumerate(rows)]
 
-    def ours(synthesizer: Synthesizer) -> Way:
-        return lambda rows: synthesizer.waves(_seeded_rows(rows, device), prompt())
+    def one_by_one(rows: list[Tensor]) -> list[Signal]:
+        return [exact.waves([row], prompt())[0] for row in _seeded_rows(rows, device)]
 
-    def alone(rows: list[Tensor]) -> list[Signal]:
-        ready = _seeded_rows(rows, device)
-        return [exact.waves([row], prompt())[0] for row in ready]
+    def together(synthesizer: Synthesizer, rows: list[Tensor]) -> list[Signal]:
+        return synthesizer.waves(_seeded_rows(rows, device), prompt())
 
     return {
         "upstream": upstream,
-        "exact, one by one": alone,
-        "exact, batched": ours(batched),
-        "fast, as it chooses": ours(fast),
+        "exact, one by one": one_by_one,
+        "exact, batched": partial(together, batched),
+        "fast, as it chooses": partial(together, fast),
     }
 
 
@@ -103,13 +97,16 @@ def _seeded_rows(rows: list[Tensor], device: str) -> list[TokenRow]:
     ]
 
 
-def _result(name: str, timings: dict[str, list[float]], found: dict[str, list[Signal]]) -> Result:
-    apart = largest_difference(found[name], found["upstream"])
-    same = None if name.startswith("fast") else apart <= CLOSE
-    audio_s = sum(map(len, found["upstream"])) / RATE_HZ
-    sides = {"baseline": timings["upstream"], "ours": timings[name]}
-    result = compared(f"{len(found[name])} chunks, {name}", sides, same, audio_s=audio_s)
-    result.figures["largest_difference"] = apart if math.isfinite(apart) else "other lengths"
+def _result(name: str, turns: Turns) -> Result:
+    ours, theirs = turns.returned[name], turns.returned["upstream"]
+    difference = largest_difference(ours, theirs)
+    same = None if name.startswith("fast") else difference <= CLOSE
+    audio_s = sum(map(len, theirs)) / RATE_HZ
+    sides = turns.pair("upstream", name)
+    result = compared(f"{len(ours)} chunks, {name}", sides, same, audio_s=audio_s)
+    result.figures["largest_difference"] = (
+        difference if math.isfinite(difference) else "other lengths"
+    )
     result.figures["rtf"] = {
         "baseline": result.baseline_s / audio_s,
         "ours": result.ours_s / audio_s,
@@ -118,8 +115,8 @@ def _result(name: str, timings: dict[str, list[float]], found: dict[str, list[Si
 
 
 def largest_difference(ours: list[Signal], theirs: list[Signal]) -> float:
-    """Between any two samples, of full scale; infinite where the lengths differ."""
-    if [len(one) for one in ours] != [len(one) for one in theirs]:
+    """The largest difference of two samples, of full scale; infinite where the lengths differ."""
+    if [len(wave) for wave in ours] != [len(wave) for wave in theirs]:
         return float("inf")
     pairs = zip(ours, theirs, strict=True)
-    return max(float(np.abs(one - other).max(initial=0.0)) for one, other in pairs)
+    return max(float(np.abs(our - their).max(initial=0.0)) for our, their in pairs)

@@ -1,29 +1,29 @@
 """The HTTP service: requests to a real server, against the same work called directly.
 
-The embedded voice, whose work is short: what a server adds is nowhere else so large a share. Every
-round has seeds of its own, or an empty store: nothing is kept from the one before.
+The voice is the embedded one, whose work is short: what a server adds is the largest share there.
+Every round has its own seeds, or an empty store: no chunk is finished from the round before.
 """
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import shutil
 import socket
-import statistics
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 
-from chatter_nb.base.errors import EngineError, InputError, UnavailableError
-from chatter_nb.bench.harness import Options, Progress, Result, alternate, compared
+from chatter_nb.base.errors import EngineError
+from chatter_nb.bench.harness import Result, alternate, compared, own_clock
+from chatter_nb.bench.params import EMBEDDED, Options, Progress
+from chatter_nb.bench.servers import free_port, running
 from chatter_nb.bench.suites.embedded import demo_text
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.speak import generate_tts
@@ -35,15 +35,14 @@ REQUEST_CHARS = 300
 STREAM_CHARS = 3_000
 PROBES = 500
 _PROBE_EVERY_S = 0.01
-_LOADERS = 2  # clients at once: while one answer is on its way, another text is in hand
+_LOADERS = 2  # clients: while a client reads its answer, the worker speaks for the other
 _FIRST_BYTES = 4_800  # 0.1 s of pcm
-_START_S = 60.0
 _LONGEST_S = 120.0
 
 
 @dataclass
 class Server:
-    """A server in a process of its own."""
+    """A running server, and a connection to it."""
 
     port: int
     outputs: Path
@@ -56,63 +55,54 @@ class Server:
         return HTTPConnection("127.0.0.1", self.port, timeout=_LONGEST_S)
 
     def post(
-        self, path: str, body: Mapping[str, object], over: HTTPConnection | None = None
+        self, path: str, body: Mapping[str, object], connection: HTTPConnection | None = None
     ) -> HTTPResponse:
-        """An answer with its body still to be read. Raises `EngineError` for one that is none."""
-        over = over or self.connection
-        over.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
-        answer = over.getresponse()
-        if answer.status != 200:
-            raise EngineError(f"{path}: {answer.status}: {answer.read().decode()[:300]}")
-        return answer
+        """A response whose body is still to be read. Raises `EngineError` for a status but 200."""
+        connection = connection or self.connection
+        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        if response.status != 200:
+            raise EngineError(f"{path}: {response.status}: {response.read().decode()[:300]}")
+        return response
+
+    def reconnect(self) -> None:
+        """Connect anew, untimed: the server closes a connection that was idle for half a minute."""
+        self.connection.close()
+        self.connection.connect()
 
     def forget(self) -> None:
-        """Lose the finished chunks: a request that names no seed would find its own of before."""
+        """Delete the finished chunks, which a request without a seed would use again; reconnect."""
+        self.reconnect()
         shutil.rmtree(self.outputs / FOLDER, ignore_errors=True)
 
-    def speak(self, text: str, seed: int, over: HTTPConnection | None = None) -> bytes:
-        return self.post("/api/v1/tts", {"text": text, "seed": seed}, over).read()
+    def speak(self, text: str, seed: int, connection: HTTPConnection | None = None) -> bytes:
+        """The wav file of a text."""
+        return self.post("/api/v1/tts", {"text": text, "seed": seed}, connection).read()
 
 
-def run(options: Options, progress: Progress) -> list[Result]:
+def run(options: Options, on_progress: Progress) -> list[Result]:
     """Whole answers, health while the worker is busy, and the first sound of a stream."""
-    if options.repeats < 3:
-        raise InputError(f"--repeats must be at least 3 for a median, not {options.repeats}")
     with tempfile.TemporaryDirectory() as folder, serving(Path(folder)) as server:
         direct = _Direct(Path(folder) / "direct")
         return [
-            _throughput(server, direct, options.repeats, progress),
-            _health(server, progress),
-            _first_sound(server, direct, options.repeats, progress),
+            _throughput(server, direct, options.repeats, on_progress),
+            _health(server, on_progress),
+            _first_sound(server, direct, options.repeats, on_progress),
         ]
 
 
-@contextlib.contextmanager
+@contextmanager
 def serving(folder: Path) -> Iterator[Server]:
     """`chatter-nb serve` on the embedded voice, on a free port, ended with the block."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    outputs = folder / "served"
+    port, outputs = free_port(), folder / "served"
     command = [sys.executable, "-m", "chatter_nb.cli", "serve", "--port", str(port), "--preload"]
-    command += ["--engine", "hibari", "--outputs", str(outputs), "--voices", str(folder / "voices")]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-        try:
-            _wait_for(port, process, folder / "log")
-            yield Server(port, outputs)
-        finally:
-            process.terminate()
-            process.wait()
+    command += ["--engine", EMBEDDED, "--outputs", str(outputs), "--voices", str(folder / "voices")]
 
+    def connect() -> None:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
 
-def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    end_s = time.monotonic() + _START_S
-    while time.monotonic() < end_s and process.poll() is None:
-        with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        time.sleep(0.05)
-    raise UnavailableError(f"the server did not start: {log.read_text()[-500:]}")
+    with running("the server", command, connect):
+        yield Server(port, outputs)
 
 
 class _Direct:
@@ -121,81 +111,88 @@ class _Direct:
     def __init__(self, outputs: Path) -> None:
         self._outputs, self._count = outputs, itertools.count()
 
-    def speak(self, text: str, seed: int, told: Callable[[object], object] | None = None) -> Speech:
-        values = {"text": text, "seed": seed, "engine": "hibari", "interactive": False}
+    def speak(
+        self, text: str, seed: int, on_chunk: Callable[[object], object] | None = None
+    ) -> Speech:
+        """A run under a new name; `on_chunk` is called for each finished chunk."""
+        values = {"text": text, "seed": seed, "engine": EMBEDDED, "interactive": False}
         places = {"outputs_dir": str(self._outputs), "run_name": f"run-{next(self._count)}"}
-        return generate_tts(SpeakParams.create(values | places), told)
+        return generate_tts(SpeakParams.create(values | places), on_chunk)
 
 
 def request_texts(count: int, chars: int) -> list[str]:
-    """Distinct stretches of the demo text, each of so many characters."""
-    text = " ".join(demo_text(0).split())
+    """`count` distinct stretches of the demo text, each of `chars` characters."""
+    text = " ".join(demo_text().split())
     text += " " + text[:chars]
     step = (len(text) - chars) // count
     return [text[at : at + chars] for at in range(0, step * count, step)]
 
 
-def _throughput(server: Server, direct: _Direct, repeats: int, progress: Progress) -> Result:
-    """One request after the other over one connection, against one call after the other."""
+def _throughput(server: Server, direct: _Direct, repeats: int, on_progress: Progress) -> Result:
+    """Requests one after the other over a common connection, against calls one after the other."""
     texts = request_texts(REQUESTS, REQUEST_CHARS)
-    made: dict[str, list[bytes]] = {}
-    rounds = {"baseline": itertools.count(), "ours": itertools.count()}
+    seeds = {"baseline": itertools.count(), "ours": itertools.count()}
 
-    def calls() -> None:
-        seed = next(rounds["baseline"])
-        spoken = [direct.speak(text, seed) for text in texts]
-        made["baseline"] = [speech.files[0].read_bytes() for speech in spoken]
+    def calls() -> list[bytes]:
+        seed = next(seeds["baseline"])
+        speeches = [direct.speak(text, seed) for text in texts]
+        return [speech.files[0].read_bytes() for speech in speeches]
 
-    def requests() -> None:
-        seed = next(rounds["ours"])
-        made["ours"] = [server.speak(text, seed) for text in texts]
+    def requests() -> list[bytes]:
+        seed = next(seeds["ours"])
+        return [server.speak(text, seed) for text in texts]
 
-    timings = alternate({"baseline": calls, "ours": requests}, repeats, progress)
-    seconds = {side: statistics.median(timings[side]) / REQUESTS for side in timings}
-    return compared(
-        f"{REQUESTS} requests of {REQUEST_CHARS} characters",
-        timings,
-        made["ours"] == made["baseline"],
-        call_ms=seconds["baseline"] * 1000,
-        request_ms=seconds["ours"] * 1000,
-        throughput=seconds["baseline"] / seconds["ours"],
+    turns = alternate(
+        {"baseline": calls, "ours": requests},
+        repeats,
+        on_progress,
+        before=lambda side: server.reconnect(),
     )
+    name = f"{REQUESTS} requests of {REQUEST_CHARS} characters"
+    same = turns.returned["ours"] == turns.returned["baseline"]
+    result = compared(name, turns.seconds, same)
+    result.figures.update(
+        call_ms=result.baseline_s / REQUESTS * 1000,
+        request_ms=result.ours_s / REQUESTS * 1000,
+        throughput=result.ratio,
+    )
+    return result
 
 
-def _health(server: Server, progress: Progress) -> Result:
-    """How long health takes, with nothing to do and while the worker always has something."""
-    progress(f"{PROBES} times health, at rest")
-    idle = _probed(server)
-    progress(f"{PROBES} times health, while it speaks")
+def _health(server: Server, on_progress: Progress) -> Result:
+    """How long `health` takes, at rest and while the worker is never idle."""
+    on_progress(f"{PROBES} times health, at rest")
+    rest_s = _health_s(server)
+    on_progress(f"{PROBES} times health, while it speaks")
     with _busy(server):
-        busy = _probed(server)
+        busy_s = _health_s(server)
     figures = {
         f"{when}_{name}_ms": _percentile(seconds, share) * 1000
-        for when, seconds in (("rest", idle), ("busy", busy))
+        for when, seconds in (("rest", rest_s), ("busy", busy_s))
         for name, share in (("p50", 0.5), ("p99", 0.99))
     }
     return compared(
-        "health: at rest, while it speaks", {"baseline": idle, "ours": busy}, None, **figures
+        "health: at rest, while it speaks", {"baseline": rest_s, "ours": busy_s}, None, **figures
     )
 
 
-def _probed(server: Server) -> list[float]:
+def _health_s(server: Server) -> list[float]:
+    """Seconds of `PROBES` requests for `health`."""
     seconds = []
-    connection = server.connect()
-    for _ in range(PROBES):
-        start_s = time.perf_counter()
-        connection.request("GET", "/api/v1/health")
-        connection.getresponse().read()
-        seconds.append(time.perf_counter() - start_s)
-        time.sleep(_PROBE_EVERY_S)
-    connection.close()
+    with closing(server.connect()) as connection:
+        for _ in range(PROBES):
+            start_s = time.perf_counter()
+            connection.request("GET", "/api/v1/health")
+            connection.getresponse().read()
+            seconds.append(time.perf_counter() - start_s)
+            time.sleep(_PROBE_EVERY_S)
     return seconds
 
 
-@contextlib.contextmanager
+@contextmanager
 def _busy(server: Server) -> Iterator[None]:
-    """Keep the worker speaking: the whole demo text, again and again."""
-    text, seeds, stop = demo_text(0), itertools.count(1_000), threading.Event()
+    """Keep the worker speaking in the block: the whole demo text, again and again."""
+    text, seeds, stop = demo_text(), itertools.count(1_000), threading.Event()
 
     def load() -> None:
         connection = server.connect()
@@ -215,28 +212,29 @@ def _busy(server: Server) -> Iterator[None]:
 
 
 def _percentile(seconds: list[float], share: float) -> float:
-    """The least value that `share` of them do not exceed."""
+    """The least of the values which a `share` of them (0 to 1) does not exceed."""
     return sorted(seconds)[max(0, -int(-share * len(seconds)) - 1)]
 
 
-def _first_sound(server: Server, direct: _Direct, repeats: int, progress: Progress) -> Result:
-    """From a request to the first 0.1 s of its audio, against a call and its first chunk."""
+def _first_sound(server: Server, direct: _Direct, repeats: int, on_progress: Progress) -> Result:
+    """The time from a request to the first 0.1 s of audio, against a call and its first chunk."""
     # Without its headings: running text begins with a chunk of the usual length.
-    text = "\n\n".join(demo_text(0).split("\n\n")[2:])[:STREAM_CHARS]
-    first: dict[str, list[float]] = {"baseline": [], "ours": []}
-    for number in range(repeats + 1):
-        progress(f"first sound, round {number} of {repeats}")
-        server.forget()
-        first["baseline"].append(_first_chunk_s(direct, text, seed=number + 1))
-        first["ours"].append(_first_bytes_s(server, text))
-    warm = {side: seconds[1:] for side, seconds in first.items()}
-    medians = {side: statistics.median(seconds) for side, seconds in warm.items()}
-    return compared(
-        f"first sound of {STREAM_CHARS} characters",
-        warm,
-        None,
-        times_direct=medians["ours"] / medians["baseline"],
+    text = "\n\n".join(demo_text().split("\n\n")[2:])[:STREAM_CHARS]
+    seeds = itertools.count(1)
+    calls = {
+        "baseline": lambda: _first_chunk_s(direct, text, seed=next(seeds)),
+        "ours": lambda: _first_bytes_s(server, text),
+    }
+    turns = alternate(
+        calls,
+        repeats,
+        lambda message: on_progress(f"first sound: {message}"),
+        before=lambda side: server.forget(),
+        clock=own_clock,
     )
+    result = compared(f"first sound of {STREAM_CHARS} characters", turns.seconds, None)
+    result.figures["times_direct"] = result.ours_s / result.baseline_s
+    return result
 
 
 def _first_chunk_s(direct: _Direct, text: str, *, seed: int) -> float:
@@ -249,8 +247,8 @@ def _first_chunk_s(direct: _Direct, text: str, *, seed: int) -> float:
 def _first_bytes_s(server: Server, text: str) -> float:
     body = {"model": "hibari", "voice": "default", "input": text, "response_format": "pcm"}
     start_s = time.perf_counter()
-    answer = server.post("/v1/audio/speech", body)
-    answer.read(_FIRST_BYTES)
-    took_s = time.perf_counter() - start_s
-    answer.read()
-    return took_s
+    response = server.post("/v1/audio/speech", body)
+    response.read(_FIRST_BYTES)
+    spent_s = time.perf_counter() - start_s
+    response.read()
+    return spent_s

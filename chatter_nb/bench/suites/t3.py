@@ -1,13 +1,14 @@
 """Text to speech tokens: upstream's loop chunk by chunk, against ours with many rows.
 
-Chunks of mixed text length and mixed token limits; the same seed for a chunk on both sides.
+The chunks have texts of mixed length and mixed token limits; a chunk's seed is the same on both
+sides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 from unittest import mock
 
@@ -18,62 +19,64 @@ from torch import Tensor
 
 from chatter_nb.base.errors import InputError
 from chatter_nb.base.project import resolve_path
-from chatter_nb.bench.harness import Options, Progress, Result, alternate, compared
-from chatter_nb.bench.suites.workload import checkpoint_for, sample_texts, spread, upstream_model
+from chatter_nb.bench.harness import Result, alternate, compared
+from chatter_nb.bench.params import Options, Progress
+from chatter_nb.bench.suites.workload import place_for, sample_texts, spread
 from chatter_nb.engines.chatterbox.conditionals import Conditionals
 from chatter_nb.engines.chatterbox.device import quiet_upstream, seeded, weights_dtype
 from chatter_nb.engines.chatterbox.plain import decode
 from chatter_nb.engines.chatterbox.t3 import TokenDecoder
 from chatter_nb.engines.chatterbox.tokens import Prompt, Sampling
-from chatter_nb.engines.models import pick_device, pick_precision
+from chatter_nb.engines.models import pick_precision
 from chatter_nb.engines.registry import entry
 
-VOICES = ("", "params/recordings/target.flac")  # the checkpoint's own first
+VOICES = ("", "params/recordings/target.flac")  # "": the voice of the checkpoint
 WARM_UP_TOKENS = 4
 
 
 class Sides:
-    """Both ways of decoding prompts, on one upstream model and for one voice at a time."""
+    """Both ways to decode prompts, on a common upstream model and for a voice at a time."""
 
     def __init__(self, model: Any, options: Options) -> None:
         self.model = model
-        own = entry(options.engine).engine_class().defaults
-        self._sampling = Sampling(**{name: own[name] for name in asdict(Sampling()) if name in own})
+        knobs = entry(options.engine).engine_class().defaults
+        names = asdict(Sampling()).keys() & knobs.keys()
+        self._sampling = Sampling(**{name: knobs[name] for name in names})
         device = str(model.device)
         precision = pick_precision(options.precision, device).name
         self.exact = precision == "exact"
         self._decoder = TokenDecoder(model.t3, device, weights_dtype(device, precision))
-        self._exaggeration = own.get("exaggeration", 0.0)
+        self._exaggeration = knobs.get("exaggeration", 0.0)
 
     def use(self, voice: str) -> None:
-        """A recording, or empty for the voice that the model came with."""
+        """Choose the voice: a recording's path, or "" for the voice that the model came with."""
         if voice:
             with quiet_upstream(), _plain_loudness():
                 self.model.prepare_conditionals(str(resolve_path(voice)))
         self._voice = Conditionals(dict(vars(self.model.conds.t3)), {})
 
     def one_by_one(self, prompts: Sequence[Prompt]) -> dict[int, Tensor]:
-        found = {}
+        """Upstream's loop; returns each prompt's tokens by its index."""
+        tokens = {}
         for prompt in prompts:
             with seeded(prompt.seed), quiet_upstream():
                 decoded = decode(self.model.t3, self._cond(), prompt, self._sampling)
-            found[prompt.index] = decoded.tokens.cpu()
-        return found
+            tokens[prompt.index] = decoded.tokens.cpu()
+        return tokens
 
     def together(self, prompts: Sequence[Prompt], rows: int) -> dict[int, Tensor]:
-        decoded = self._decoder.decode(prompts, self._cond(), self._sampling, rows=rows)
-        return {index: one.tokens.cpu() for index, one in decoded}
+        """Our decoder; returns each prompt's tokens by its index."""
+        results = self._decoder.decode(prompts, self._cond(), self._sampling, rows=rows)
+        return {index: decoded.tokens.cpu() for index, decoded in results}
 
     def _cond(self) -> Any:
         return self._voice.for_t3(self._exaggeration, self.model.device)
 
 
-def run(options: Options, progress: Progress) -> list[Result]:
+def run(options: Options, on_progress: Progress) -> list[Result]:
     if options.voices > len(VOICES):
         raise InputError(f"--voices must be at most {len(VOICES)}, not {options.voices}")
-    folder = checkpoint_for(options, progress)
-    device = pick_device(options.device, engine=options.engine).name
-    model = upstream_model(options.engine, folder, device)
+    model = place_for(options, on_progress).upstream_model()
     sides = Sides(model, options)
     rows = options.rows or options.chunks
     results: list[Result] = []
@@ -84,17 +87,17 @@ def run(options: Options, progress: Progress) -> list[Result]:
             first = not results
             if first:
                 _warm_up(sides, prompts, rows)
-            name = f"{len(prompts)} chunks, {rows} rows, voice {_short(voice)}, seed {seed}"
+            name = f"{len(prompts)} chunks, {rows} rows, voice {_voice_name(voice)}, seed {seed}"
             repeats = options.repeats if first else 1
-            results.append(_pair(name, sides, prompts, rows, repeats, progress))
+            results.append(_compare(name, sides, prompts, rows, repeats, on_progress))
             if first:
-                alone = prompts_of(model, options, seed, count=1)
-                results.append(_pair("1 chunk, 1 row", sides, alone, 1, repeats, progress))
+                single = prompts_of(model, options, seed, count=1)
+                results.append(_compare("1 chunk, 1 row", sides, single, 1, repeats, on_progress))
     return results
 
 
 def prompts_of(model: Any, options: Options, seed: int, count: int = 0) -> list[Prompt]:
-    """Chunks with texts and limits of mixed length; each with a seed of its own."""
+    """`count` chunks, or as many as the options say, each with its own text, limit and seed."""
     count = count or options.chunks
     texts, limits = sample_texts(), spread(count, options.tokens)
     return [
@@ -120,48 +123,53 @@ def text_tokens(model: Any, text: str) -> Tensor:
 
 @contextmanager
 def _plain_loudness() -> Iterator[None]:
-    """With numpy 2, which upstream's pins exclude, a numpy scalar makes Turbo's prompt float64."""
+    """Make pyloudnorm return Python floats in the block.
+
+    With numpy 2, which upstream's pins exclude, a numpy scalar makes Turbo's prompt float64.
+    """
     meter = pyloudnorm.Meter
     measure = meter.integrated_loudness
     with mock.patch.object(
-        meter, "integrated_loudness", lambda own, wave: float(measure(own, wave))
+        meter, "integrated_loudness", lambda self, wave: float(measure(self, wave))
     ):
         yield
 
 
 def _warm_up(sides: Sides, prompts: Sequence[Prompt], rows: int) -> None:
-    """A few tokens, in the place of a whole round that takes minutes."""
-    short = [Prompt(p.index, p.text_tokens, p.seed, WARM_UP_TOKENS) for p in prompts]
+    """Decode a few tokens on both sides; a whole round as warm-up would take minutes."""
+    short = [replace(prompt, max_new_tokens=WARM_UP_TOKENS) for prompt in prompts]
     sides.one_by_one(short[:1])
     sides.together(short, rows)
     sides.together(short[:1], 1)
 
 
-def _pair(
-    name: str, sides: Sides, prompts: Sequence[Prompt], rows: int, repeats: int, progress: Progress
+def _compare(
+    name: str,
+    sides: Sides,
+    prompts: Sequence[Prompt],
+    rows: int,
+    repeats: int,
+    on_progress: Progress,
 ) -> Result:
-    found: dict[str, dict[int, Tensor]] = {}
-
-    def kept(side: str, call: Callable[[], dict[int, Tensor]]) -> Callable[[], None]:
-        return lambda: found.update({side: call()})
-
     calls = {
-        "baseline": kept("baseline", lambda: sides.one_by_one(prompts)),
-        "ours": kept("ours", lambda: sides.together(prompts, rows)),
+        "baseline": lambda: sides.one_by_one(prompts),
+        "ours": lambda: sides.together(prompts, rows),
     }
-    told = lambda what: progress(f"{name}: {what}")  # noqa: E731
-    timings = alternate(calls, repeats, told, warm_up=False)
-    equal = [torch.equal(found["ours"][one.index], found["baseline"][one.index]) for one in prompts]
-    made = {side: sum(map(len, tokens.values())) for side, tokens in found.items()}
-    result = compared(name, timings, all(equal) if sides.exact else None)
+    turns = alternate(
+        calls, repeats, lambda message: on_progress(f"{name}: {message}"), warm_up=False
+    )
+    theirs, ours = (turns.returned[side] for side in calls)
+    equal = [torch.equal(ours[prompt.index], theirs[prompt.index]) for prompt in prompts]
+    tokens = {side: sum(map(len, turns.returned[side].values())) for side in calls}
+    result = compared(name, turns.seconds, all(equal) if sides.exact else None)
     rates = {"baseline": result.baseline_s, "ours": result.ours_s}
     result.figures.update(
-        tokens=made["baseline"],
+        tokens=tokens["baseline"],
         equal_chunks=f"{sum(equal)} of {len(equal)}",
-        tokens_per_s={side: made[side] / seconds for side, seconds in rates.items()},
+        tokens_per_s={side: tokens[side] / seconds for side, seconds in rates.items()},
     )
     return result
 
 
-def _short(voice: str) -> str:
+def _voice_name(voice: str) -> str:
     return resolve_path(voice).stem if voice else "built-in"

@@ -1,4 +1,4 @@
-"""Which characters a tokenizer knows. What it does not, upstream drops without a word."""
+"""Which characters a tokenizer knows. Upstream drops the others without a message."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class Alphabet:
         self._knows = knows
 
     def known(self, text: str) -> str:
-        """The text with letters it lacks as those without their accents: é as e."""
+        """The text; letters that the tokenizer lacks lose their accents, if that helps: é, e."""
         return "".join(self._in_place_of(char) for char in self._pieces(text))
 
     def check(self, text: str, *, who: str, original: str) -> list[str]:
-        """Raise `InputError` for letters and digits it lacks; return notes on the rest.
+        """Raise `InputError` for letters and digits that it lacks; return notes on the rest.
 
-        `text` is what the tokenizer gets of the `original`, whose words the error names.
+        `text` is what the tokenizer gets for the `original`; the error names words of the original.
         """
         pieces = Counter(self._pieces(text))
         missing = sorted(char for char in pieces if not self._knows(char))

@@ -1,14 +1,14 @@
 """Smaller copies of Chatterbox's networks, for checkpoints that were made for tests.
 
-Upstream's sizes are constants in its code, so a small checkpoint cannot say how small it is. Its
-sidecar `chatter_nb.json` says it, and `reduced` makes upstream's own constructors build that size.
-A real checkpoint has no sidecar and nothing here touches it.
+Upstream's sizes are constants in its code, so a small checkpoint cannot tell its own size. Its
+sidecar `chatter_nb.json` does, and `reduced` makes upstream's own constructors build that size. A
+real checkpoint has no sidecar, and nothing here changes it.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -26,10 +26,10 @@ _building = threading.RLock()
 
 
 class Sidecar(BaseModel):
-    """What a checkpoint made by `chatter_nb.engines.chatterbox.random_checkpoints` says of itself.
+    """How a checkpoint was made by `chatter_nb.engines.chatterbox.random_checkpoints`.
 
-    A size that is None is upstream's. The widths that voices and files rely on are not among them:
-    6561 speech tokens, 80 mel bands, 256 and 192 numbers of speaker, 960 samples a token.
+    A size that is None is upstream's. Widths that voices and files rely on are always upstream's:
+    6561 speech tokens, 80 mel bands, 256 and 192 values for a speaker, 960 samples a token.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -67,9 +67,9 @@ class Sidecar(BaseModel):
 
 
 def read_sidecar(folder: Path) -> Sidecar | None:
-    """The folder's `chatter_nb.json`, None where there is none.
+    """The folder's `chatter_nb.json`, or None without one.
 
-    Raises InputError, naming the file, for one that cannot be read.
+    Raises `InputError`, with the file's name, if it cannot be read.
     """
     path = Path(folder) / SIDECAR_NAME
     if not path.exists():
@@ -97,10 +97,10 @@ def write_sidecar(folder: Path, sidecar: Sidecar) -> None:
 def reduced(sidecar: Sidecar | None) -> Iterator[None]:
     """Inside, upstream's `T3(hp)`, `S3Gen()` and `VoiceEncoder()` build what the sidecar describes.
 
-    It exists because no weights can be downloaded where this project is tested, and the real sizes
-    take minutes a sentence on a small machine. Upstream passes its sizes as literals, so they are
-    replaced where it looks them up and put back on leaving, whatever happens; networks built
-    inside keep working outside. None, or a full-size checkpoint, changes nothing.
+    Tests need it: no weights can be downloaded where this project is tested, and networks of the
+    real sizes take minutes a sentence on a small machine. Upstream passes its sizes as literals, so
+    its constructors are replaced inside, and put back on leaving. Networks built inside work
+    outside too. With None, or a full-size checkpoint, nothing changes.
     """
     with _building, ExitStack() as undo:
         if sidecar is not None and sidecar.size != "full":
@@ -112,7 +112,7 @@ def reduced(sidecar: Sidecar | None) -> Iterator[None]:
 
 def _reduce_t3(undo: ExitStack, sizes: Sidecar) -> None:
     configs = import_module("chatterbox.models.t3.llama_configs").LLAMA_CONFIGS
-    llama = _given(
+    llama = _without_none(
         hidden_size=sizes.t3_hidden,
         intermediate_size=sizes.t3_intermediate,
         num_hidden_layers=sizes.t3_layers,
@@ -120,7 +120,7 @@ def _reduce_t3(undo: ExitStack, sizes: Sidecar) -> None:
         num_key_value_heads=sizes.t3_heads,
         head_dim=sizes.t3_head_dim,
     )
-    gpt2 = _given(
+    gpt2 = _without_none(
         n_embd=sizes.t3_hidden,
         hidden_size=sizes.t3_hidden,  # upstream's dict carries both names
         n_inner=sizes.t3_intermediate,
@@ -147,14 +147,14 @@ def _reduce_t3(undo: ExitStack, sizes: Sidecar) -> None:
 def _reduce_voice_encoder(undo: ExitStack, sizes: Sidecar) -> None:
     config = import_module("chatterbox.models.voice_encoder").VoiceEncConfig
     # On the class: the instance that upstream uses is a default argument, made at import.
-    for name, value in _given(ve_hidden_size=sizes.voice_encoder_hidden).items():
+    for name, value in _without_none(ve_hidden_size=sizes.voice_encoder_hidden).items():
         undo.enter_context(patch.object(config, name, value))
 
 
 def _reduce_s3gen(undo: ExitStack, sizes: Sidecar) -> None:
     s3gen = "chatterbox.models.s3gen.s3gen"
     upsampling = "chatterbox.models.s3gen.transformer.upsample_encoder"
-    width = sizes.encoder_width
+    width, channels = sizes.encoder_width, sizes.estimator_channels
     _reduce_s3_tokenizer(undo, sizes)
     _override(
         undo,
@@ -180,7 +180,7 @@ def _reduce_s3gen(undo: ExitStack, sizes: Sidecar) -> None:
         undo,
         s3gen,
         "ConditionalDecoder",
-        channels=[sizes.estimator_channels] if sizes.estimator_channels else None,
+        channels=[channels] if channels else None,
         n_blocks=sizes.estimator_blocks,
         num_mid_blocks=sizes.estimator_mid_blocks,
         num_heads=sizes.estimator_heads,
@@ -191,35 +191,28 @@ def _reduce_s3gen(undo: ExitStack, sizes: Sidecar) -> None:
 
 
 def _reduce_s3_tokenizer(undo: ExitStack, sizes: Sidecar) -> None:
-    """Its size is a default argument of its base class, which upstream never passes."""
+    """The tokenizer's size is a default argument of its base class; upstream passes none."""
     model = import_module("s3tokenizer.model_v2")
     heads = sizes.tokenizer_heads
-    smaller = model.ModelConfig(
-        **_given(
-            n_audio_state=heads * 64 if heads else None,
-            n_audio_head=heads,
-            n_audio_layer=sizes.tokenizer_layers,
-        )
+    smaller = _without_none(
+        n_audio_state=heads * 64 if heads else None,
+        n_audio_head=heads,
+        n_audio_layer=sizes.tokenizer_layers,
     )
-    constructor = model.S3TokenizerV2.__init__
-    undo.callback(setattr, constructor, "__defaults__", constructor.__defaults__)
-    constructor.__defaults__ = (smaller,)
+    defaults = (model.ModelConfig(**smaller),)
+    undo.enter_context(patch.object(model.S3TokenizerV2.__init__, "__defaults__", defaults))
 
 
 def _override(undo: ExitStack, module_name: str, name: str, **sizes: Any) -> None:
-    """Make a module's `name(…)` ignore the sizes that it is called with."""
-    given = _given(**sizes)
-    if given:
-        module = import_module(module_name)
-        smaller = _with_sizes(getattr(module, name), given)
-        undo.enter_context(patch.object(module, name, smaller))
+    """Make a module's `name(…)` use these sizes, whatever it is called with."""
+    module = import_module(module_name)
+    build, smaller = getattr(module, name), _without_none(**sizes)
+    undo.enter_context(
+        patch.object(module, name, lambda *args, **kwargs: build(*args, **(kwargs | smaller)))
+    )
 
 
-def _with_sizes(build: Callable[..., Any], sizes: dict[str, Any]) -> Callable[..., Any]:
-    return lambda *args, **kwargs: build(*args, **(kwargs | sizes))
-
-
-def _given(**sizes: Any) -> dict[str, Any]:
+def _without_none(**sizes: Any) -> dict[str, Any]:
     return {name: value for name, value in sizes.items() if value is not None}
 
 

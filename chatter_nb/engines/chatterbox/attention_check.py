@@ -1,8 +1,8 @@
-"""The multilingual model's check of its own progress through the text, for many rows at once.
+"""Checks the multilingual model's progress through the text, for many rows at once.
 
-The rules are those of upstream 0.1.7's `AlignmentStreamAnalyzer`, kept as running sums on the
-device, a set for each row: it watches three attention heads that follow the text, forbids the end
-before the text has been said and forces it when the speech goes back, stays, or stutters.
+The rules are those of upstream 0.1.7's `AlignmentStreamAnalyzer`: it watches three attention heads
+that follow the text, forbids the end before the text has been said, and forces the end when the
+speech goes back, stays, or stutters. Here the state is running sums on the device, for each row.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Alignment:
         self._attention: dict[int, Tensor] = {}
 
     def state(self) -> list[Tensor]:
-        """All that belongs to a row, its number the first dimension."""
+        """The tensors that hold the state of rows; their first dimension is the row."""
         return [value for value in vars(self).values() if isinstance(value, Tensor)]
 
     def begin(self, row: int, text_length: int) -> None:
@@ -54,7 +54,7 @@ class Alignment:
         self.text_length[row : row + 1] = text_length
 
     def watch(self, layer: int, queries: Tensor, keys: Tensor, positions: Tensor) -> None:
-        """See one step's queries (rows, heads, 1, width), every row's first lane only."""
+        """Store the attention of one step: `queries` (rows, heads, 1, width) of first lanes."""
         if layer not in HEADS:
             return
         head = HEADS[layer]
@@ -64,7 +64,7 @@ class Alignment:
         self._attention[layer] = scores.masked_fill(later, -torch.inf).softmax(dim=-1)
 
     def checked(self, logits: Tensor, rows: slice, *, first: bool = False) -> Tensor:
-        """The logits (rows, vocabulary), their end forbidden or forced where the rules say so.
+        """The logits (rows, vocabulary), with the end forbidden or forced by the rules.
 
         `first`: before the first token, when nothing has been watched.
         """
@@ -82,14 +82,14 @@ class Alignment:
         logits = logits.masked_fill(end & early[:, None], NEVER).masked_fill(forced, NEVER)
         return logits.masked_fill(end & forced, SURELY)
 
-    def told(self, tokens: Tensor, rows: slice) -> None:
-        """The tokens that were drawn."""
+    def record_drawn(self, tokens: Tensor, rows: slice) -> None:
+        """Take the tokens that were drawn, shape (rows,)."""
         self._last[rows] = torch.stack([tokens, self._last[rows, 0]], dim=1)
         self._count[rows] += 1
         self._over[rows] |= tokens == self._stop
 
     def _progress(self, rows: slice, length: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
-        """Where in the text the step is, and whether it lingers at the end or has gone back."""
+        """The step's place in the text; whether the speech stays at the end or has gone back."""
         text = self._text_attention(length, count)
         now = text.argmax(dim=-1)
         step = now - self.at[rows]
@@ -119,9 +119,9 @@ class Alignment:
         state[rows] = torch.where(self._over[rows], state[rows], new)
 
     def cut_short(self, row: int) -> bool:
-        """Whether the end was forced for a token said twice, before the text was complete."""
+        """Whether a repeated token forced the end before the text was complete."""
         return bool(self.stuttered[row]) and not bool(self.complete[row])
 
     def share(self, row: int) -> float:
-        """How much of its text a row has said."""
+        """The share of its text that a row has said, 0 to 1."""
         return float(self.at[row]) / max(1, int(self.text_length[row]))

@@ -1,15 +1,15 @@
 """T3's two transformers, Llama and GPT-2, over a key-value cache whose rows have their own lengths.
 
-The layers are the models' own, written out: rows of a batch may stand at different positions, the
-cache never moves, and a CPU gets its weights in the layout it multiplies fastest. In float32 the
-results are upstream's up to rounding.
+The layers are the models' layers, written out: rows of a batch may have different lengths, the
+cache stays in its place, and a CPU gets weights in the layout that it multiplies fastest. In
+float32 the results are upstream's up to rounding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -32,9 +32,9 @@ class Cache:
         self.values = [self._new(capacity) for _ in range(like.depth)]
 
     def grow(self, capacity: int) -> None:
-        """More room, layer by layer, so that little of it is there twice.
+        """Make room for `capacity` positions, layer by layer, to need little memory twice.
 
-        Memory may run out on the way: some layers then have more room than `capacity`.
+        If memory runs out halfway, some layers have more room than `self.capacity`.
         """
         for layers in (self.keys, self.values):
             for number, old in enumerate(layers):
@@ -47,7 +47,7 @@ class Cache:
         return sum(layer.nbytes for layer in [*self.keys, *self.values])
 
     def copy(self, source: slice, target: slice, length: int, *, of: Cache | None = None) -> None:
-        """The first `length` positions of rows, of this or another cache."""
+        """Copy the first `length` positions of rows, from this cache or the cache `of`."""
         of = of or self
         for mine, theirs in zip([*self.keys, *self.values], [*of.keys, *of.values], strict=True):
             mine[target, :, :length] = theirs[source, :, :length]
@@ -55,10 +55,10 @@ class Cache:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a batch of `positions`, shape (rows, n), stands in a cache: in which of its rows.
+    """Where a batch stands in a cache: at `positions`, shape (rows, n), of its `rows`.
 
-    `rows` is a slice, or a tensor of row numbers. What is attended to lies in the first `span`
-    positions; each position sees itself and all before it in its row.
+    `rows` is a slice or a tensor of row numbers. Attention reads the first `span` positions of a
+    row; each position sees itself and the positions before it.
     """
 
     cache: Cache
@@ -71,13 +71,12 @@ class Place:
         return (seen <= self.positions[:, :, None])[:, None]
 
     def put(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Store (rows, heads, n, width) and return all that can be attended to."""
-        rows, span = self.rows, self.span
+        """Store (rows, heads, n, width); return all keys and values up to `span`."""
         numbers = self._row_numbers()
-        kept = self.cache.keys[layer], self.cache.values[layer]
-        for whole, new in zip(kept, (keys, values), strict=True):
-            whole[numbers, :, self.positions] = new.transpose(1, 2)
-        return kept[0][rows, :, :span], kept[1][rows, :, :span]
+        all_keys, all_values = self.cache.keys[layer], self.cache.values[layer]
+        all_keys[numbers, :, self.positions] = keys.transpose(1, 2)
+        all_values[numbers, :, self.positions] = values.transpose(1, 2)
+        return all_keys[self.rows, :, : self.span], all_values[self.rows, :, : self.span]
 
     def _row_numbers(self) -> Tensor:
         if isinstance(self.rows, Tensor):
@@ -90,41 +89,57 @@ class Place:
 Spy = Callable[[int, Tensor, Tensor], None]
 
 
-class Backbone(Protocol):
+class Backbone:
     """A transformer whose weights are on `device`, in `dtype`."""
 
     depth: int
     heads: int
     head_width: int
-    device: torch.device
-    dtype: torch.dtype
+
+    def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
+        self.device, self.dtype = device, dtype
 
     def __call__(self, embeds: Tensor, place: Place, spy: Spy | None = None) -> Tensor:
         """Hidden states in float32, of the shape of `embeds`: (rows, n, width)."""
-        ...
+        raise NotImplementedError
+
+    def plain(self, tensor: Tensor) -> Tensor:
+        """An upstream weight on this transformer's device, in its type."""
+        return tensor.detach().to(device=self.device, dtype=self.dtype)
+
+    def norm(self, module: Any) -> tuple[Tensor, Tensor]:
+        return self.plain(module.weight), self.plain(module.bias)
+
+    def weight(self, *linears: Any) -> Weight:
+        """Linear layers of the same input, joined to a single layer."""
+        parts = [self.plain(linear.weight) for linear in linears]
+        return Weight(torch.cat(parts) if len(parts) > 1 else parts[0])
+
+    def transposed(self, conv: Any) -> Weight:
+        """GPT-2 keeps its weights as (in, out)."""
+        return Weight(self.plain(conv.weight).t(), self.plain(conv.bias))
 
 
 def backbone(t3: Any, device: torch.device, dtype: torch.dtype) -> Backbone:
-    """The transformer of an upstream T3; its own weights are left alone."""
+    """The transformer of an upstream T3, whose own weights stay as they are."""
     return (Gpt2 if t3.is_gpt else Llama)(t3.tfmr, device, dtype)
 
 
-class Llama:
-    """English and Multilingual."""
+class Llama(Backbone):
+    """The transformer of English and Multilingual."""
 
     def __init__(self, tfmr: Any, device: torch.device, dtype: torch.dtype) -> None:
         config = tfmr.config
-        self.device, self.dtype = device, dtype
+        super().__init__(device, dtype)
         self.depth = len(tfmr.layers)
         self.heads, self.head_width = config.num_attention_heads, config.head_dim
         if config.num_key_value_heads != self.heads:
             raise NotImplementedError("keys and values shared by several heads")
-        make = _Maker(device, dtype)
-        self._layers = [_LlamaLayer(layer, make) for layer in tfmr.layers]
-        self._norm = make.plain(tfmr.norm.weight)
+        self._layers = [_LlamaLayer(layer, self) for layer in tfmr.layers]
+        self._norm = self.plain(tfmr.norm.weight)
         self._eps = config.rms_norm_eps
         cos, sin = tfmr.rotary_emb(torch.zeros(1, 1, 1), torch.arange(CONTEXT)[None])
-        self._cos, self._sin = make.plain(cos[0]), make.plain(sin[0])
+        self._cos, self._sin = self.plain(cos[0]), self.plain(sin[0])
 
     def __call__(self, embeds: Tensor, place: Place, spy: Spy | None = None) -> Tensor:
         x, mask = embeds.to(self.dtype), place.mask()
@@ -154,18 +169,17 @@ class Llama:
         return queries, keys, values.transpose(1, 2)
 
 
-class Gpt2:
-    """Turbo."""
+class Gpt2(Backbone):
+    """The transformer of Turbo."""
 
     def __init__(self, tfmr: Any, device: torch.device, dtype: torch.dtype) -> None:
         config = tfmr.config
-        self.device, self.dtype = device, dtype
+        super().__init__(device, dtype)
         self.depth, self.heads = len(tfmr.h), config.n_head
         self.head_width = config.n_embd // config.n_head
-        make = _Maker(device, dtype)
-        self._layers = [_Gpt2Layer(layer, make) for layer in tfmr.h]
-        self._norm = make.norm(tfmr.ln_f)
-        self._positions = make.plain(tfmr.wpe.weight)
+        self._layers = [_Gpt2Layer(layer, self) for layer in tfmr.h]
+        self._norm = self.norm(tfmr.ln_f)
+        self._positions = self.plain(tfmr.wpe.weight)
         self._eps = config.layer_norm_epsilon
 
     def __call__(self, embeds: Tensor, place: Place, spy: Spy | None = None) -> Tensor:
@@ -184,13 +198,13 @@ class Gpt2:
 
 
 def _attended(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-    """(rows, n, heads · width)."""
+    """The result of attention, (rows, n, heads · width)."""
     mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
     return mixed.transpose(1, 2).flatten(2)
 
 
 class _LlamaLayer:
-    def __init__(self, layer: Any, make: _Maker) -> None:
+    def __init__(self, layer: Any, make: Backbone) -> None:
         attention, mlp = layer.self_attn, layer.mlp
         self.before_attention = make.plain(layer.input_layernorm.weight)
         self.qkv = make.weight(attention.q_proj, attention.k_proj, attention.v_proj)
@@ -201,30 +215,8 @@ class _LlamaLayer:
 
 
 class _Gpt2Layer:
-    def __init__(self, layer: Any, make: _Maker) -> None:
+    def __init__(self, layer: Any, make: Backbone) -> None:
         self.before_attention, self.before_mlp = make.norm(layer.ln_1), make.norm(layer.ln_2)
         self.qkv = make.transposed(layer.attn.c_attn)
         self.out = make.transposed(layer.attn.c_proj)
         self.up, self.down = make.transposed(layer.mlp.c_fc), make.transposed(layer.mlp.c_proj)
-
-
-class _Maker:
-    """Brings weights to a device and a type."""
-
-    def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
-        self._to: dict[str, Any] = {"device": device, "dtype": dtype}
-
-    def plain(self, tensor: Tensor) -> Tensor:
-        return tensor.detach().to(**self._to)
-
-    def norm(self, module: Any) -> tuple[Tensor, Tensor]:
-        return self.plain(module.weight), self.plain(module.bias)
-
-    def weight(self, *linears: Any) -> Weight:
-        """Linear layers of one input, side by side as one."""
-        parts: Sequence[Tensor] = [self.plain(linear.weight) for linear in linears]
-        return Weight(torch.cat(tuple(parts)) if len(parts) > 1 else parts[0])
-
-    def transposed(self, conv: Any) -> Weight:
-        """GPT-2 keeps its weights as (in, out)."""
-        return Weight(self.plain(conv.weight).t(), self.plain(conv.bias))

@@ -1,7 +1,7 @@
-"""The chunks that are being decoded together: their state on the device, and one step of it.
+"""The chunks that are decoded together, their state on the device, and a step of decoding.
 
-A chunk in hand has a number; its state is at that number in every tensor here. The chunks in hand
-are always the first ones: where one finishes, the last takes its number.
+An active chunk has a number, which is its index in every tensor here. Active chunks always have
+the first numbers: when a chunk finishes, the last chunk takes its number.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from chatter_nb.engines.chatterbox.tokens import Drawn, Prompt, alignment_note
 
 @dataclass(eq=False)
 class Row:
-    """A chunk in hand. `position`: where its next token goes in its cache."""
+    """An active chunk. Its next token goes to `position` in its cache."""
 
     prompt: Prompt
     generator: torch.Generator
@@ -37,20 +37,18 @@ class Row:
     def finished(self) -> bool:
         return self.ended or len(self.tokens) >= self.limit
 
-    def decoded(self, *, twice_is_bad: bool) -> Drawn:
-        """Its tokens. `twice_is_bad`: one that starts again (the token after the valid ones) in the
-        middle has not ended well.
-        """
+    def decoded(self, *, may_restart: bool) -> Drawn:
+        """Its tokens. Unless it `may_restart`, a chunk with a second start token has not ended."""
         valid = [token for token in self.tokens if token < SPEECH_VOCAB_SIZE]
         tokens = torch.tensor(valid, dtype=torch.long, device=self.generator.device)
-        ended = self.ended and not (twice_is_bad and SPEECH_VOCAB_SIZE in self.tokens)
+        ended = self.ended and (may_restart or SPEECH_VOCAB_SIZE not in self.tokens)
         return Drawn(tokens=tokens, ended=ended, note=self.note, generator=self.generator)
 
 
 class Rows:
-    """At most `rows` chunks in hand. Call `admit`, `step` and `take_finished` as needed.
+    """At most `rows` active chunks. Call `admit`, `step` and `take_finished` as needed.
 
-    `told` hears of steps that have to be run more slowly than planned.
+    `on_note` is called with a message if steps have to be run more slowly than planned.
     """
 
     def __init__(
@@ -59,7 +57,7 @@ class Rows:
         prefix: Prefix,
         knobs: Knobs,
         rows: int,
-        told: Callable[[str], object],
+        on_note: Callable[[str], object],
     ) -> None:
         device, pace = decoder.device, decoder.pace
         self._decoder, self._prefix, self._knobs, self._most = decoder, prefix, knobs, rows
@@ -78,21 +76,21 @@ class Rows:
             if decoder.multilingual
             else None
         )
-        self._runs = pace.runs([*self._row_state(), self._drawn, self._at], told)
+        self._runs = pace.runs([*self._row_state(), self._drawn, self._at], on_note)
         self.active: list[Row] = []
 
     def serves(self, prefix: Prefix, knobs: Knobs, rows: int) -> bool:
         return (self._prefix, self._knobs.steps, self._most) == (prefix, knobs.steps, rows)
 
-    def begin_again(self, knobs: Knobs, told: Callable[[str], object]) -> None:
-        """Serve another call with the same steps: what was captured stays."""
+    def begin_again(self, knobs: Knobs, on_note: Callable[[str], object]) -> None:
+        """Serve another call with the same steps; captured graphs stay."""
         self.active = []
-        self._runs.told = told
+        self._runs.on_note = on_note
         self._knobs.become(knobs)
 
     @property
     def bytes(self) -> int:
-        """What its cache takes."""
+        """The size of its cache."""
         return self._cache.bytes
 
     @property
@@ -123,7 +121,7 @@ class Rows:
         self._look(1, new)
 
     def step(self) -> None:
-        """A block of steps for all chunks in hand: one, or several that a GPU does by itself."""
+        """Run a block of steps for all active chunks, without waiting for the device in between."""
         count = len(self.active)
         span = self._room(max(row.position for row in self.active) + self._block)
         rewinds = [_Rewind(row, self._block) for row in self.active]
@@ -143,7 +141,7 @@ class Rows:
             rewind(self._noise[0, 0])
 
     def take_finished(self) -> list[Row]:
-        """The chunks that are finished, no longer in hand."""
+        """Remove the finished chunks from the active ones and return them."""
         finished = [row for row in self.active if row.finished]
         for row in finished:
             number, last = self.active.index(row), len(self.active) - 1
@@ -163,7 +161,7 @@ class Rows:
         return 1 if self._decoder.turbo else 2
 
     def _read(self, texts: Sequence[Tensor], new: Sequence[Row], numbers: range) -> Tensor:
-        """Texts into the cache; the hidden states after them, twins next to each other."""
+        """Read texts into the cache. Returns the hidden states after them, twins side by side."""
         decoder, start = self._decoder, self._prefix.length
         embeds = [decoder.text_embeds(text) for text in texts]
         for row, text in zip(new, embeds, strict=True):
@@ -182,7 +180,10 @@ class Rows:
         return torch.stack([torch.cat(with_text), without], dim=1).flatten(0, 1)
 
     def _read_wordless(self, new: Sequence[Row], numbers: range) -> Tensor:
-        """The twins that guidance compares with: all read already, but for speech's beginning."""
+        """The hidden states of the twins without text, which guidance compares with.
+
+        Only the beginning of speech has to be read; the prefix holds the rest.
+        """
         decoder = self._decoder
         ends = [row.position - self._beginning for row in new]
         self._prefix.reach(max(ends) - self._prefix.length)
@@ -197,7 +198,7 @@ class Rows:
         return decoder.backbone(embeds, Place(self._cache, twins, positions, span))[:, -1]
 
     def _room(self, length: int) -> int:
-        """Make the cache hold `length` positions; the span to attend to."""
+        """Make room for `length` positions in the cache. Returns the span to attend to."""
         span = -(-length // self._pace.span) * self._pace.span
         if span > self._cache.capacity:
             self._runs.forget()
@@ -205,7 +206,7 @@ class Rows:
         return span
 
     def _step(self, count: int, span: int) -> None:
-        """One step of the first `count` rows. On a GPU it is captured: nothing here may wait."""
+        """A step of the first `count` rows. A GPU captures it, so nothing here may wait."""
         rows = slice(0, count)
         embeds = self._decoder.speech_embeds(self._tokens[rows], self._numbers[rows])
         positions = self._positions[rows].repeat_interleave(self._lanes)[:, None]
@@ -227,7 +228,7 @@ class Rows:
         return watch
 
     def _draw(self, hidden: Tensor, rows: slice, *, first: bool = False) -> None:
-        """The next token of each row, from the hidden states of its lanes."""
+        """Draw the next token of each row, from the hidden states of its lanes."""
         logits = guided(self._decoder.logits(hidden), self._knobs)
         if self._alignment:
             logits = self._alignment.checked(logits, rows, first=first)
@@ -242,11 +243,11 @@ class Rows:
         self._tokens[rows] = tokens
         self._numbers[rows] += 1
         if self._alignment:
-            self._alignment.told(tokens, rows)
+            self._alignment.record_drawn(tokens, rows)
         self._at += 1
 
     def _look(self, steps: int, rows: Sequence[Row]) -> None:
-        """Wait for the tokens that were drawn, and give them to their rows."""
+        """Wait for the drawn tokens of `steps` steps, and give them to their rows."""
         first = len(self.active) - len(rows)
         drawn = self._drawn[:steps, first : first + len(rows)].tolist()
         for number, row in enumerate(rows):
@@ -262,7 +263,7 @@ class Rows:
                 row.ended = tokens[number] == self._decoder.stop
 
     def _move(self, source: int, target: int) -> None:
-        """A chunk gets another's number."""
+        """Give the chunk of number `source` the number `target`."""
         if source == target:
             return
         for tensor in self._row_state():
@@ -271,8 +272,8 @@ class Rows:
         self._cache.copy(first, second, self.active[source].position)
 
     def _row_state(self) -> list[Tensor]:
-        own = [self._tokens, self._numbers, self._positions, self._seen]
-        return own + (self._alignment.state() if self._alignment else [])
+        tensors = [self._tokens, self._numbers, self._positions, self._seen]
+        return tensors + (self._alignment.state() if self._alignment else [])
 
     def _doubt(self, number: int) -> str:
         alignment = self._alignment
@@ -282,7 +283,7 @@ class Rows:
 
 
 class _Rewind:
-    """Takes back the numbers that a row has drawn ahead and not needed."""
+    """Undoes the random numbers that a row drew in advance and did not need."""
 
     def __init__(self, row: Row, drawn: int) -> None:
         self._row, self._drawn, self._tokens = row, drawn, len(row.tokens)

@@ -1,14 +1,14 @@
-"""What Chatterbox knows of a voice: made from a recording once, kept in memory and on disk.
+"""A voice as Chatterbox takes it: encoded from a recording once, kept in memory and on disk.
 
-The steps are upstream's `prepare_conditionals` and `set_target_voice`, so that the same recording
-gives the same tensors; the values are passed on every call, never stored in a model.
+The steps are upstream's `prepare_conditionals` and `set_target_voice`, so the same recording gives
+the same tensors. They are passed on every call, never stored in a model.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import math
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,10 +23,10 @@ from chatterbox.models.s3gen import S3GEN_SR
 from chatterbox.models.s3tokenizer import S3_SR
 from chatterbox.models.t3.modules.cond_enc import T3Cond
 
-from chatter_nb.base.disk import part_path
-from chatter_nb.base.errors import InputError, ParamError
+from chatter_nb.base.disk import write_whole
+from chatter_nb.base.errors import InputError, OutputError, ParamError
 from chatter_nb.engines.base import Voice
-from chatter_nb.engines.chatterbox.device import memory_told, quiet_upstream
+from chatter_nb.engines.chatterbox.device import memory_explained, quiet_upstream
 from chatter_nb.engines.chatterbox.loading import load_tensors, readable
 from chatter_nb.engines.voices import Library, Recording, content_hash
 
@@ -44,7 +44,7 @@ class Conditionals:
     gen: dict[str, Any]
 
     def for_t3(self, exaggeration: float, device: str) -> T3Cond:
-        """A fresh object: T3 writes its embeddings into the one it is given."""
+        """A new object on each call, because T3 writes its embeddings into it."""
         t3 = self.t3 or {}
         cond = T3Cond(
             speaker_emb=t3["speaker_emb"],
@@ -54,7 +54,7 @@ class Conditionals:
         return cond.to(device=device)
 
     def for_s3gen(self, device: str, prompt_s: float | None = None) -> dict[str, Any]:
-        """A fresh dict: S3Gen casts the values of the one it is given. `prompt_s` shortens it."""
+        """A new dict on each call, because S3Gen casts its values. `prompt_s` shortens it."""
         gen = {k: v.to(device) if torch.is_tensor(v) else v for k, v in self.gen.items()}
         if prompt_s is not None:
             tokens = min(max(1, round(prompt_s * 25)), gen["prompt_token"].shape[-1])
@@ -65,10 +65,10 @@ class Conditionals:
 
 
 class VoiceShelf:
-    """One model's voices, each encoded once: kept by content in memory and on disk.
+    """The voices of one model, each encoded once and kept by content in memory and on disk.
 
-    `version` names the model: conditionals of one are wrong for another. It refuses recordings
-    shorter than `min_s`, and judges them by their first `heard_s`.
+    `version` names the model, because another model cannot use its conditionals. Recordings
+    shorter than `min_s` are refused; their first `heard_s` seconds are checked.
     """
 
     def __init__(
@@ -84,51 +84,50 @@ class VoiceShelf:
         self._version = version
         self._encode = encode
         self._min_s, self._heard_s = min_s, heard_s
-        self._kept: dict[str, Conditionals] = {}
+        self._encoded: dict[str, Conditionals] = {}
 
     def voice(self, voice: str, library: Library) -> Voice:
-        """A voice ready to pass on; empty for the one that comes with the checkpoint."""
+        """A voice ready to speak; an empty `voice` is the checkpoint's own."""
         if not voice:
-            return self._own()
+            return self._built_in_voice()
         recording = library.recording(voice, min_s=self._min_s, heard_s=self._heard_s)
         key = recording.content_hash
-        if key not in self._kept:
-            self._kept[key] = self._from_disk(recording, library.cache)
-        return Voice(recording.name, key, self._kept[key], recording.notes)
+        if key not in self._encoded:
+            self._encoded[key] = self._from_disk(recording, library.cache)
+        return Voice(recording.name, key, self._encoded[key], recording.notes)
 
-    def _own(self) -> Voice:
-        if BUILT_IN not in self._kept:
+    def _built_in_voice(self) -> Voice:
+        if BUILT_IN not in self._encoded:
             if not self._built_in.exists():
                 raise ParamError(
                     f"the checkpoint has no voice of its own ({self._built_in} is missing): "
                     "name a recording"
                 )
-            self._kept[BUILT_IN] = _conditionals(self._built_in)
-        return Voice(BUILT_IN, content_hash(self._built_in), self._kept[BUILT_IN])
+            self._encoded[BUILT_IN] = _conditionals(self._built_in)
+        return Voice(BUILT_IN, content_hash(self._built_in), self._encoded[BUILT_IN])
 
     def _from_disk(self, recording: Recording, cache: Path) -> Conditionals:
         name = hashlib.blake2b(f"{self._version} {recording.content_hash}".encode(), digest_size=16)
         path = cache / f"{name.hexdigest()}.pt"
         if path.exists():
-            with suppress(InputError):  # a damaged one is made again
+            with suppress(InputError):  # a damaged file is made again
                 return _conditionals(path)
         cure = "choose device: cpu for this run: what it encodes is kept"
-        with quiet_upstream(), memory_told("the voice", cure):
-            made = self._encode(recording)
-        part = part_path(path)
-        with suppress(OSError, RuntimeError):  # then it is encoded again next time
+        with quiet_upstream(), memory_explained("the voice", cure):
+            conditionals = self._encode(recording)
+        content = io.BytesIO()
+        torch.save({"t3": conditionals.t3, "gen": conditionals.gen}, content)
+        with suppress(OSError, OutputError):  # then it is encoded again next time
             path.parent.mkdir(parents=True, exist_ok=True)
-            torch.save({"t3": made.t3, "gen": made.gen}, part)
-            os.replace(part, path)
-        part.unlink(missing_ok=True)
-        return made
+            write_whole(path, content.getvalue())
+        return conditionals
 
 
 def _conditionals(path: Path) -> Conditionals:
-    """A file of conditionals, upstream's own or ours. Raises `InputError` unless it is one."""
-    found = load_tensors(path)
+    """The conditionals in a file, upstream's or ours. Raises `InputError` for another file."""
+    tensors = load_tensors(path)
     with readable(path):
-        t3, gen = found["t3"], found["gen"]
+        t3, gen = tensors["t3"], tensors["gen"]
         tokens, mels = gen["prompt_token"].shape[-1], gen["prompt_feat"].shape
         if t3 is not None and t3["speaker_emb"].numel() != SPEAKER_SIZE:
             raise ValueError(f"a speaker embedding of shape {tuple(t3['speaker_emb'].shape)}")
@@ -139,8 +138,8 @@ def _conditionals(path: Path) -> Conditionals:
 
 
 def encode_for_s3gen(recording: Recording, s3gen: Any, device: str) -> dict[str, Any]:
-    """The prompt of the decoder: its tokens, mel frames and speaker vector."""
-    return _embed(at_24k(recording), s3gen, device)
+    """The prompt of S3Gen: tokens, mel frames and a speaker vector."""
+    return _embed(_at_24k(recording), s3gen, device)
 
 
 def encode_for_speech(
@@ -153,8 +152,8 @@ def encode_for_speech(
     prompt_s: float,
     normalise: bool = False,
 ) -> Conditionals:
-    """All that T3 and S3Gen want of a voice; `normalise` brings it to −27 LUFS first (Turbo)."""
-    wave_24k = at_24k(recording)
+    """What T3 and S3Gen need of a voice; `normalise` brings it to −27 LUFS first (Turbo)."""
+    wave_24k = _at_24k(recording)
     if normalise:
         wave_24k = _to_loudness(wave_24k, _TURBO_LUFS)
     wave_16k = librosa.resample(wave_24k, orig_sr=S3GEN_SR, target_sr=S3_SR)
@@ -171,8 +170,8 @@ def encode_for_speech(
     return Conditionals(_plain(t3), gen)
 
 
-def at_24k(recording: Recording) -> np.ndarray:
-    """Resampled as upstream's `librosa.load(sr=24000)` does."""
+def _at_24k(recording: Recording) -> np.ndarray:
+    """The samples at 24 kHz, resampled as upstream's `librosa.load(sr=24000)` does."""
     if recording.sample_rate == S3GEN_SR:
         return recording.signal
     return librosa.resample(recording.signal, orig_sr=recording.sample_rate, target_sr=S3GEN_SR)
@@ -185,7 +184,7 @@ def _embed(wave_24k: np.ndarray, s3gen: Any, device: str) -> dict[str, Any]:
 
 
 def _plain(tensors: dict[str, Any]) -> dict[str, Any]:
-    """On the CPU, and ordinary: an inference tensor could not be written to later."""
+    """Ordinary tensors on the CPU: inference tensors could not be changed later."""
     return {k: v.detach().cpu().clone() if torch.is_tensor(v) else v for k, v in tensors.items()}
 
 

@@ -1,7 +1,7 @@
 """Chatterbox' voice conversion: the words and timing of a recording in a target's voice.
 
-The whole recording is tokenised once; windows of tokens become mel with context on both sides and
-noise that belongs to absolute frames, are joined as mel, and vocoded without a seam.
+The whole recording is tokenised once. Windows of tokens become mel, with context on both sides and
+noise that depends on the absolute frame. The windows are joined as mel, and vocoded without a seam.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from torch import Tensor
 from chatter_nb.audio.reading import Signal, check_signal
 from chatter_nb.audio.windows import STEPS_PER_S, Window
 from chatter_nb.base.errors import EngineError
-from chatter_nb.engines.base import Voice
+from chatter_nb.engines.base import Voice, WindowJoiner
 from chatter_nb.engines.chatterbox.conditionals import (
     DECODER_PROMPT_S,
     Conditionals,
     VoiceShelf,
     encode_for_s3gen,
 )
-from chatter_nb.engines.chatterbox.device import RandomState, memory_told, seeded
+from chatter_nb.engines.chatterbox.device import RandomState, memory_explained, seeded
 from chatter_nb.engines.chatterbox.flow import FLOW_STEPS, MELS, MELS_PER_TOKEN, Flow
 from chatter_nb.engines.chatterbox.loading import load_s3gen
 from chatter_nb.engines.chatterbox.s3gen import SpeechTokens, token_count
@@ -40,7 +40,7 @@ from chatter_nb.engines.watermark import load_perth
 if TYPE_CHECKING:
     from chatter_nb.engines.voices import Library, Recording
 
-REVISION = 2  # of how windows are made here: a change of it makes kept ones anew
+REVISION = 2  # of how windows are made here: with another revision, kept windows are made anew
 LEFT_CONTEXT_STEPS = 2 * STEPS_PER_S
 RIGHT_CONTEXT_STEPS = STEPS_PER_S // 2 + 3  # half a second, and the encoder's look-ahead
 # Seconds of work a second of audio. CPU: 2 cores, random full weights, windows of 10 s. The
@@ -49,12 +49,12 @@ _RTF = {"cpu": 6.0, "mps": 1.0, "cuda": 0.1}
 
 
 class ChatterboxConverter:
-    """`ConvertEngine` over upstream's S3Gen, the one the English speech engine uses."""
+    """`ConvertEngine` over upstream's S3Gen, which it shares with the English speech engine."""
 
     name = "chatterbox"
     sample_rate = S3GEN_SR
     source_rate = S3_SR
-    takes = VC_ENGINES[name].takes
+    accepts = VC_ENGINES[name].accepts
     precision = "exact"
     watermarked = True
     min_voice_s: float | None = MIN_S
@@ -65,8 +65,8 @@ class ChatterboxConverter:
         self.device = device
         self.rows = 4 if device.startswith("cuda") else 1  # a CPU gains nothing from company
         self.typical_rtf = _RTF[device.partition(":")[0]]
-        own = identity(folder, "chatterbox-vc")
-        self.version = f"{version(PACKAGE)}+{own}+r{REVISION}"
+        files_hash = identity(folder, "chatterbox-vc")
+        self.version = f"{version(PACKAGE)}+{files_hash}+r{REVISION}"
         self._perth = load_perth(device)  # held, so that each output of a run finds it loaded
         self._s3gen = load_s3gen(folder, "s3gen.safetensors", device)
         self._flow = Flow(self._s3gen)
@@ -75,18 +75,19 @@ class ChatterboxConverter:
         )
 
     def prepare_voice(self, voice: str, library: Library) -> Voice:
-        """The target's prompt; empty for the checkpoint's own voice."""
+        """The target's prompt; an empty `voice` is the checkpoint's own."""
         return self._voices.voice(voice, library)
 
     def steps(self, samples: int) -> int:
-        """A token a step; the last one may be partly silence."""
+        """The number of speech tokens; part of the last token may be silence."""
         return token_count(samples // S3_HOP)
 
     def begin(
         self, source: Signal, voice: Voice, *, seed: int, knobs: Mapping[str, float | int]
     ) -> _Conversion:
         flow_steps = int(knobs.get("n_cfm_timesteps", FLOW_STEPS))
-        with memory_told("the recording's tokens", "convert it in parts, or choose device: cpu"):
+        cure = "convert it in parts, or choose device: cpu"
+        with memory_explained("the recording's tokens", cure):
             prompt = voice.data.for_s3gen(self.device, knobs.get("prompt_s"))
             return _Conversion(self._s3gen, self._flow, source, prompt, seed, flow_steps)
 
@@ -111,21 +112,20 @@ class _Conversion:
         self.steps = self._tokens.count
         self._prompt_mels = self._prompt.frames(0)
         with seeded(seed):
-            self._noise = torch.randn(1, MELS, self._prompt.frames(self.steps), device=flow.device)[
-                0
-            ]
-            self._then = RandomState()  # upstream's vocoder draws on after the flow's noise
+            shape = (1, MELS, self._prompt.frames(self.steps))
+            self._noise = torch.randn(shape, device=flow.device)[0]
+            self._random = RandomState()  # upstream's vocoder draws on after the flow's noise
 
     def shape(self, window: Window) -> int:
-        """Its steps, context included: rows of other lengths would need padding."""
+        """Its number of steps with context: rows of other lengths would need padding."""
         start, end = self._with_context(window)
         return end - start
 
     def convert(self, windows: Sequence[Window]) -> list[Signal]:
-        """Each window's mel, frame after frame: shape (2 · steps · 80,)."""
+        """The mel of each window, flat, frame after frame: shape (2 · steps · 80,)."""
         spans = [self._with_context(window) for window in windows]
         what = f"{len(windows)} windows together" if len(windows) > 1 else _WINDOW
-        with torch.inference_mode(), memory_told(what, _SMALLER):
+        with torch.inference_mode(), memory_explained(what, _SMALLER):
             mels = self._flow.mels(
                 [self._tokens.between(*span) for span in spans],
                 self._prompt,
@@ -138,9 +138,10 @@ class _Conversion:
         ]
 
     def _with_context(self, window: Window) -> tuple[int, int]:
-        """What is given to the flow: more on the left where that makes whole seconds of it.
+        """The first step and the end of a window with context, for the flow.
 
-        Windows differ by a step from each other; so they come to one length, and fit together.
+        The context on the left is extended to make whole seconds. Windows differ in length by a
+        step; with whole seconds most have the same length and can be converted together.
         """
         end = min(self.steps, window.end + RIGHT_CONTEXT_STEPS)
         length = end - max(0, window.start - LEFT_CONTEXT_STEPS)
@@ -148,31 +149,29 @@ class _Conversion:
 
     def _cropped(self, mel: Tensor, window: Window, start: int) -> Signal:
         frames = mel[:, _mels(window.start - start) : _mels(window.end - start)]
-        made = frames.T.contiguous().cpu().numpy().reshape(-1)
-        return check_signal(made, where="mel", error=EngineError)
+        samples = frames.T.contiguous().cpu().numpy().reshape(-1)
+        return check_signal(samples, where="mel", error=EngineError)
 
     def _noise_of(self, start: int, end: int) -> Tensor:
-        own = self._noise[:, self._prompt_mels :][:, _mels(start) : _mels(end)]
-        return torch.cat([self._noise[:, : self._prompt_mels], own], dim=1)
+        speech_noise = self._noise[:, self._prompt_mels :][:, _mels(start) : _mels(end)]
+        return torch.cat([self._noise[:, : self._prompt_mels], speech_noise], dim=1)
 
     def joiner(self, write: Callable[[Signal], object]) -> _MelJoiner:
-        return _MelJoiner(self._s3gen, self._then, write)
+        return _MelJoiner(self._s3gen, self._random, write)
 
 
-class _MelJoiner:
-    """Joins windows as mel, fading one into the next over their overlap, and vocodes on the way."""
+class _MelJoiner(WindowJoiner):
+    """Joins windows as mel, with a crossfade over their overlap, and vocodes them."""
 
     def __init__(self, s3gen: Any, random: RandomState, write: Callable[[Signal], object]) -> None:
-        self.samples = 0
-        self._sink = write
+        super().__init__(write)
         self._random = random
         self._device = s3gen.device
-        self._vocoder = Vocoder(s3gen, self._count)
+        self._vocoder = Vocoder(s3gen, self._pass_on)
         self._tail = np.zeros((0, MELS), np.float32)
-        self._seams: list[int] = []
 
-    def add(self, window: Window, made: Signal) -> None:
-        mel = made.reshape(-1, MELS)
+    def add(self, window: Window, audio: Signal) -> None:
+        mel = audio.reshape(-1, MELS)
         shared = len(self._tail)
         if shared:
             weight = ((np.arange(shared) + 0.5) / shared).astype(np.float32)[:, None]
@@ -183,15 +182,8 @@ class _MelJoiner:
         keep = 0 if window.last else _mels(window.overlap)
         self._tail = mel[len(mel) - keep :]
         frames = torch.from_numpy(mel[: len(mel) - keep].T.copy()).to(self._device)
-        with self._random.resumed(), torch.inference_mode(), memory_told(_WINDOW, _SMALLER):
+        with self._random.resumed(), torch.inference_mode(), memory_explained(_WINDOW, _SMALLER):
             self._vocoder.add(frames, last=window.last)
-
-    def finish(self) -> tuple[int, ...]:
-        return tuple(self._seams)
-
-    def _count(self, block: Signal) -> None:
-        self.samples += len(block)
-        self._sink(block)
 
 
 def _mels(steps: int) -> int:

@@ -1,9 +1,11 @@
-"""What every call into a torch model needs around it: its own randomness, quiet, told memory."""
+"""What every call into a torch model needs around it.
+
+Random numbers of its own, silence of upstream's modules, and a clear error where memory runs out.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import gc
 import logging
 import threading
 import traceback
@@ -17,6 +19,7 @@ import psutil
 import torch
 
 from chatter_nb.base.errors import OutOfMemory
+from chatter_nb.engines.models import return_memory
 
 # One call at a time: what another thread draws in between would be missing from our numbers, and
 # of two that patch upstream's names the later would put the earlier's patch back for good.
@@ -24,10 +27,10 @@ _turn = threading.RLock()
 
 
 def weights_dtype(device: str, precision: str) -> torch.dtype:
-    """What T3's weights are kept in: float32, or 16 bits under `precision` "fast".
+    """The type of T3's weights: float32, or 16 bits under `precision` "fast".
 
-    float16, which a model's numbers may overflow, only on a GPU that has no bfloat16; a CPU without
-    stays at float32.
+    A model's numbers may overflow float16, so it is used only on a GPU without bfloat16. A CPU
+    without bfloat16 stays at float32.
     """
     kind = device.partition(":")[0]
     if precision == "exact" or (kind == "cpu" and not cpu_has_bfloat16()):
@@ -38,7 +41,7 @@ def weights_dtype(device: str, precision: str) -> torch.dtype:
 
 
 def cpu_has_bfloat16() -> bool:
-    """Whether the processor has instructions for it."""
+    """Whether the processor has instructions for bfloat16."""
     # No public name; without it (another torch, another processor) float32 stays.
     known = (
         getattr(torch.cpu, f"_is_{part}_supported", None) for part in ("avx512_bf16", "amx_tile")
@@ -47,7 +50,7 @@ def cpu_has_bfloat16() -> bool:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that is free for tensors, in what torch has reserved and beyond."""
+    """Bytes that are free for tensors, those that torch has reserved included."""
     if device.type == "cuda":
         reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + reserved
@@ -57,38 +60,42 @@ def free_bytes(device: torch.device) -> int:
 
 
 def one_at_a_time() -> AbstractContextManager[object]:
-    """Work of other threads on models waits outside."""
+    """A lock: while it is held, other threads wait to use models."""
     return _turn
 
 
 class RandomState:
-    """Torch's global generators as they are now, to be gone on from later."""
+    """The state of torch's global generators when the object is made; calls can go on from it."""
 
     def __init__(self) -> None:
         self._state = _states()
 
     @contextmanager
     def resumed(self) -> Iterator[None]:
-        """Go on from this state inside, remember where that led; outside, all is as it was."""
-        with _turn:
-            before = _states()
+        """Inside, draw on from this state; it is saved on leaving. Outside nothing changes."""
+        with _generators_restored():
             _set_states(self._state)
             try:
                 yield
             finally:
                 self._state = _states()
-                _set_states(before)
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Torch's global generators seeded inside, and as they were outside.
+    """Seed torch's global generators inside; outside they are as before.
 
     Upstream draws from them; a generator of our own cannot be passed.
     """
+    with _generators_restored():
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def _generators_restored() -> Iterator[None]:
     with _turn:
         before = _states()
-        torch.manual_seed(seed)
         try:
             yield
         finally:
@@ -96,12 +103,12 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def _states() -> dict[str, Any]:
-    found: dict[str, Any] = {"cpu": torch.get_rng_state()}
+    states: dict[str, Any] = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
-        found["cuda"] = torch.cuda.get_rng_state_all()
+        states["cuda"] = torch.cuda.get_rng_state_all()
     if torch.backends.mps.is_available():
-        found["mps"] = torch.mps.get_rng_state()
-    return found
+        states["mps"] = torch.mps.get_rng_state()
+    return states
 
 
 def _set_states(states: dict[str, Any]) -> None:
@@ -114,7 +121,7 @@ def _set_states(states: dict[str, Any]) -> None:
 
 @contextmanager
 def quiet_upstream() -> Iterator[None]:
-    """Upstream without its progress bar a chunk, its prints and its warnings."""
+    """Silence upstream's progress bars, prints and warnings inside."""
     from chatterbox.models.s3gen import flow_matching
     from chatterbox.models.t3 import t3
 
@@ -140,12 +147,15 @@ def _no_bar(items: Iterable[Any], **_: Any) -> Iterable[Any]:
 
 
 def _no_print(*_: Any) -> None:
-    """In the place of upstream's `print`."""
+    """Replaces upstream's `print`."""
 
 
 @contextmanager
-def memory_told(what: str, cure: str) -> Iterator[None]:
-    """An `OutOfMemory` with the cure where the device's memory runs out, all of it given back."""
+def memory_explained(what: str, cure: str) -> Iterator[None]:
+    """Raise `OutOfMemory` with `what` and `cure` where the device's memory runs out.
+
+    The memory of the failed call is given back first.
+    """
     try:
         yield
         return
@@ -154,19 +164,11 @@ def memory_told(what: str, cure: str) -> Iterator[None]:
             raise
         # The frames of the failed call hold its tensors, and would while its error is kept.
         traceback.clear_frames(error.__traceback__)
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    if torch.backends.mps.is_available():
-        torch.mps.empty_cache()
+    return_memory()
     raise OutOfMemory(f"the GPU's memory is too small for {what}: {cure}")
 
 
 def _is_full(error: RuntimeError) -> bool:
-    """MPS and CUDA's libraries have no error of their own for it."""
-    told = str(error)
-    return (
-        isinstance(error, torch.OutOfMemoryError)
-        or "out of memory" in told
-        or "ALLOC_FAILED" in told
-    )
+    """Whether memory ran out; MPS and CUDA's libraries have no special error for it."""
+    texts = ("out of memory", "ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in texts)

@@ -1,8 +1,8 @@
-"""The estimator of upstream's flow matching: most of S3Gen's work, without its waste.
+"""The estimator of upstream's flow matching: most of S3Gen's work, made faster.
 
-The weights are upstream's; the work is laid out frames by channels, convolutions are matrix
-products, and rows without padding need no mask. All convolutions look to the left, so padding at a
-row's end reaches what is before it through attention alone.
+The weights are upstream's. Tensors are (rows, frames, channels), convolutions are matrix products,
+and rows without padding need no mask. All convolutions look to the left, so padding at a row's end
+changes earlier frames through attention alone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from chatter_nb.engines.chatterbox.packing import Weight
 
 
 class Estimator:
-    """Upstream's `ConditionalDecoder`: the slope of the flow at a point, most of S3Gen's work."""
+    """Upstream's `ConditionalDecoder`: it gives the slope of the flow at a point."""
 
     def __init__(self, estimator: Any, dtype: torch.dtype) -> None:
         self._upstream, self.dtype = estimator, dtype
@@ -36,11 +36,11 @@ class Estimator:
         self._out = Conv(estimator.final_proj, dtype)
 
     def shifts(self, times: Tensor) -> list[Tensor]:
-        """What the time adds to each stage, (steps, channels), for all steps between times."""
+        """What the time adds at each stage: (steps, channels), for the steps between `times`."""
         upstream = self._upstream
         embedded = upstream.time_mlp(upstream.time_embeddings(times))
         time = embedded[:-1]
-        if upstream.meanflow:  # which is told where its step ends too
+        if upstream.meanflow:  # it also takes the end of a step
             time = upstream.time_embed_mixer(torch.cat([time, embedded[1:]], dim=1))
         return [mlp(time).to(self.dtype) for mlp in self._time_mlps]
 
@@ -90,9 +90,9 @@ class _Transformer:
         self._heads = attention.heads
         self._norm, self._norm_ff = _as(block.norm1, dtype), _as(block.norm3, dtype)
         self._qkv = joined(attention.to_q, attention.to_k, attention.to_v, dtype=dtype)
-        self._out = linear(attention.to_out[0], dtype)
+        self._out = joined(attention.to_out[0], dtype=dtype)
         self._up, self._down = (
-            linear(part, dtype) for part in (block.ff.net[0].proj, block.ff.net[2])
+            joined(part, dtype=dtype) for part in (block.ff.net[0].proj, block.ff.net[2])
         )
 
     def __call__(self, x: Tensor, bias: Tensor | None) -> Tensor:
@@ -107,18 +107,18 @@ def _attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
     if q.device.type != "cpu" or q.dtype == torch.float32:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
     # Torch's fused 16-bit attention takes 2.5 times as long on a CPU (2 cores with AVX-512 BF16).
-    q, made = q * q.shape[-1] ** -0.5, torch.empty_like(v)
+    q, mixed = q * q.shape[-1] ** -0.5, torch.empty_like(v)
     for row in range(len(q)):
         for head in range(q.shape[1]):
             scores = q[row, head] @ k[row, head].T
             if bias is not None:
                 scores += bias[row, 0]
-            torch.mm(torch.softmax(scores, dim=-1), v[row, head], out=made[row, head])
-    return made
+            torch.mm(torch.softmax(scores, dim=-1), v[row, head], out=mixed[row, head])
+    return mixed
 
 
 class Conv:
-    """A `Conv1d` over frames as one matrix product; it looks to the left but for `right` frames."""
+    """A `Conv1d` over frames as a matrix product; it sees `right` frames ahead, the rest behind."""
 
     def __init__(self, conv: Any, dtype: torch.dtype = torch.float32, *, right: int = 0) -> None:
         (self._width,), self._right = conv.kernel_size, right
@@ -132,12 +132,8 @@ class Conv:
         return self._weight(x.as_strided(windows, (x.stride(0), channels, 1)))
 
 
-def linear(layer: Any, dtype: torch.dtype = torch.float32) -> Weight:
-    return joined(layer, dtype=dtype)
-
-
 def joined(*layers: Any, dtype: torch.dtype = torch.float32) -> Weight:
-    """Linear layers of the same input as one."""
+    """Linear layers of the same input, joined to a single layer."""
     biases = [layer.bias for layer in layers if layer.bias is not None]
     bias = torch.cat([b.detach() for b in biases]).to(dtype) if biases else None
     weights = [layer.weight.detach() for layer in layers]

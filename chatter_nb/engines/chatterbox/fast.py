@@ -1,7 +1,7 @@
-"""The fast way from requests to samples: rows of T3 together, then S3Gen for those that finished.
+"""The fast way from requests to samples: rows of T3 together, then S3Gen for finished chunks.
 
-In float32 the tokens are upstream's, and so are the random numbers after them: a chunk's samples
-are what upstream makes of the same seed, up to rounding, whatever was made beside it.
+In float32 the tokens are upstream's, and so are the random numbers after them. A chunk's samples
+are what upstream makes of the same seed, up to rounding, whichever chunks were made beside it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import TypeVar
 
 import torch
 from chatterbox.models.s3gen import S3GEN_SR
@@ -21,139 +20,142 @@ from chatter_nb.engines.base import ChunkInfo, ChunkRequest
 from chatter_nb.engines.chatterbox.adapter import (
     KEPT,
     SMALLER,
-    Made,
-    Script,
-    delivery,
+    Adapter,
+    SpokenChunk,
     flow_steps,
-    told_of,
-    usable,
     where,
 )
-from chatter_nb.engines.chatterbox.device import memory_told, one_at_a_time
+from chatter_nb.engines.chatterbox.device import memory_explained, one_at_a_time
 from chatter_nb.engines.chatterbox.s3gen import TokenRow
 from chatter_nb.engines.chatterbox.splitting import say_or_split
 from chatter_nb.engines.chatterbox.t3 import TokenDecoder
 from chatter_nb.engines.chatterbox.tokens import Drawn, Prompt
 
-Item = TypeVar("Item")
+Decoding = tuple[ChunkRequest, Drawn]  # a chunk whose tokens are there
 
 
 class FastPath:
-    """The `decoder` of one model, whose `script` says what a request becomes."""
+    """Makes chunks with `decoder`, as `adapter` prepares each request."""
 
-    def __init__(self, script: Script, decoder: TokenDecoder) -> None:
-        self._script, self._decoder = script, decoder
+    def __init__(self, adapter: Adapter, decoder: TokenDecoder) -> None:
+        self._adapter, self._decoder = adapter, decoder
         # A GPU is given several finished chunks at once; a CPU is busy with one.
         self._waves_together = 8 if decoder.device.type == "cuda" else 1
 
-    def synthesize(self, requests: Sequence[ChunkRequest], rows: int) -> Iterator[Made]:
+    def synthesize(self, requests: Sequence[ChunkRequest], rows: int) -> Iterator[SpokenChunk]:
         """See `SpeechEngine.synthesize`; `rows` chunks are decoded together."""
-        for _, alike in groupby(sorted(requests, key=delivery), key=delivery):
-            yield from self._alike(list(alike), rows)
+        for _, group in groupby(sorted(requests, key=_batch_key), key=_batch_key):
+            yield from self._group(list(group), rows)
 
-    def _alike(self, requests: Sequence[ChunkRequest], rows: int) -> Iterator[Made]:
-        """Requests of one voice and the same knobs, as they finish."""
+    def _group(self, requests: Sequence[ChunkRequest], rows: int) -> Iterator[SpokenChunk]:
+        """Chunks of one voice and the same knobs, as they finish."""
         by_index = {request.index: request for request in requests}
-        waiting: list[tuple[ChunkRequest, Drawn]] = []
-        owed = _Owed()
-        for index, decoded in self._decoded(requests, rows, owed):
+        waiting: list[Decoding] = []
+        pending = _Pending()
+        for index, decoded in self._decoded(requests, rows, pending):
             request = by_index[index]
-            if not usable(decoded):  # at once: later chunks wait in memory until it is there
-                audio, info = self._split(request, owed)
-                yield index, audio, owed.paid(info)
+            if not decoded.usable:  # at once: later chunks wait in memory until it is there
+                audio, info = self._split(request, pending)
+                yield index, audio, pending.attach(info)
                 continue
             waiting.append((request, decoded))
             if len(waiting) >= self._waves_together:
-                yield from self._waves(waiting, owed)
+                yield from self._waves(waiting, pending)
                 waiting = []
-        yield from self._waves(waiting, owed)
+        yield from self._waves(waiting, pending)
 
     def _decoded(
-        self, requests: Sequence[ChunkRequest], rows: int, owed: _Owed
+        self, requests: Sequence[ChunkRequest], rows: int, pending: _Pending
     ) -> Iterator[tuple[int, Drawn]]:
         first = requests[0]
         together = min(rows, len(requests))
         with one_at_a_time():
-            cond = self._script.cond(first)
+            cond = self._adapter.cond(first)
         decoding = self._decoder.decode(
             [self._prompt(request) for request in requests],  # all of them before any work
             cond,
-            self._script.sampling(first),
+            self._adapter.sampling(first),
             rows=together,
-            voice=delivery(first),
-            told=owed.warnings.append,
+            voice=_batch_key(first),
+            on_note=pending.warnings.append,
         )
-        return owed.timed(decoding, where(first) + (" and others" if together > 1 else ""))
+        return pending.timed(decoding, where(first) + (" and others" if together > 1 else ""))
 
     def _prompt(self, request: ChunkRequest) -> Prompt:
         with located(where(request), KEPT):
-            return self._script.prompt(request.text, request.seed, request)
+            return self._adapter.prompt(request.text, request.seed, request)
 
-    def _waves(self, finished: Sequence[tuple[ChunkRequest, Drawn]], owed: _Owed) -> Iterator[Made]:
-        """Samples of chunks that ended; half as many at once where the memory is too small."""
-        made = self._try(finished)
-        if made is None:
-            owed.warnings.append(
-                f"the GPU's memory is too small for {len(finished)} chunks of tokens together: "
+    def _waves(self, decodings: Sequence[Decoding], pending: _Pending) -> Iterator[SpokenChunk]:
+        """Audio of chunks that ended; half as many at once where the memory is too small."""
+        waves = self._try(decodings)
+        if waves is None:
+            pending.warnings.append(
+                f"the GPU's memory is too small for {len(decodings)} chunks of tokens together: "
                 "went on with half of them"
             )
-            middle = len(finished) // 2
-            yield from self._waves(finished[:middle], owed)
-            yield from self._waves(finished[middle:], owed)
+            middle = len(decodings) // 2
+            yield from self._waves(decodings[:middle], pending)
+            yield from self._waves(decodings[middle:], pending)
             return
-        for (request, decoded), audio in zip(finished, made, strict=True):
-            info = ChunkInfo(notes=told_of(request.text, decoded))
-            yield request.index, audio, owed.paid(info)
+        for (request, decoded), audio in zip(decodings, waves, strict=True):
+            info = ChunkInfo(notes=decoded.notes(request.text))
+            yield request.index, audio, pending.attach(info)
 
-    def _try(self, finished: Sequence[tuple[ChunkRequest, Drawn]]) -> list[Signal] | None:
-        """The samples, or None where fewer chunks must be tried at once."""
+    def _try(self, decodings: Sequence[Decoding]) -> list[Signal] | None:
+        """The chunks' audio, or None where fewer chunks must be tried at once."""
         try:
-            return self._samples(finished) if finished else []
+            return self._samples(decodings) if decodings else []
         except OutOfMemory:
-            if len(finished) == 1:
+            if len(decodings) == 1:
                 raise
         return None
 
-    def _samples(self, finished: Sequence[tuple[ChunkRequest, Drawn]]) -> list[Signal]:
-        request = finished[0][0]
+    def _samples(self, decodings: Sequence[Decoding]) -> list[Signal]:
+        request = decodings[0][0]
         rows = [
             # A copy: another try, with fewer chunks, must draw the same numbers.
-            TokenRow(self._script.with_end(decoded.tokens), _copied(decoded.generator))
-            for _, decoded in finished
+            TokenRow(self._adapter.with_end(decoded.tokens), _copied(decoded.generator))
+            for _, decoded in decodings
         ]
-        synthesizer = self._script.synthesizer(request)
+        synthesizer = self._adapter.synthesizer(request)
         what = "one chunk" if len(rows) == 1 else f"{len(rows)} chunks together"
-        with located(where(request), KEPT), memory_told(what, SMALLER), one_at_a_time():
-            made = synthesizer.waves(
-                rows, self._script.decoder_prompt(request), flow_steps=flow_steps(request)
+        with located(where(request), KEPT), memory_explained(what, SMALLER), one_at_a_time():
+            waves = synthesizer.waves(
+                rows, self._adapter.decoder_prompt(request), flow_steps=flow_steps(request)
             )
         return [
             self._checked(audio, request)
-            for audio, (request, _) in zip(made, finished, strict=True)
+            for audio, (request, _) in zip(waves, decodings, strict=True)
         ]
 
     def _checked(self, audio: Signal, request: ChunkRequest) -> Signal:
         with located(where(request), KEPT):
-            return check_signal(audio, where=self._script.name, error=EngineError)
+            return check_signal(audio, where=self._adapter.name, error=EngineError)
 
-    def _split(self, request: ChunkRequest, owed: _Owed) -> tuple[Signal, ChunkInfo]:
-        """A chunk that did not end, made in parts, one after the other."""
+    def _split(self, request: ChunkRequest, pending: _Pending) -> tuple[Signal, ChunkInfo]:
+        """A chunk that did not end, made in parts, each after the part before it."""
         notes: list[str] = []
 
         def say(text: str, seed: int) -> Signal | None:
             if (text, seed) == (request.text.strip(), request.seed):
                 return None  # it is what did not end
             part = replace(request, text=text, seed=seed)
-            ((_, decoded),) = self._decoded([part], 1, owed)
-            if not usable(decoded):
+            ((_, decoded),) = self._decoded([part], 1, pending)
+            if not decoded.usable:
                 return None
-            notes.extend(told_of(text, decoded))
+            notes.extend(decoded.notes(text))
             return self._samples([(part, decoded)])[0]
 
-        audio, info = say_or_split(
-            request.text, request.seed, say, sample_rate=S3GEN_SR, language=request.language
-        )
+        with located(where(request), KEPT):
+            audio, info = say_or_split(
+                request.text, request.seed, say, sample_rate=S3GEN_SR, language=request.language
+            )
         return audio, replace(info, notes=tuple(notes))
+
+
+def _batch_key(request: ChunkRequest) -> str:
+    """Requests of the same key can be made together."""
+    return f"{request.voice.content_hash} {sorted(request.knobs.items())}"
 
 
 def _copied(generator: torch.Generator) -> torch.Generator:
@@ -163,25 +165,28 @@ def _copied(generator: torch.Generator) -> torch.Generator:
 
 
 @dataclass
-class _Owed:
-    """What decoding cost and said since a chunk was last handed over: the next one carries it."""
+class _Pending:
+    """Seconds and warnings of decoding since the last finished chunk; the next chunk gets them."""
 
     tokens_s: float = 0.0
     warnings: list[str] = field(default_factory=list)
 
-    def timed(self, items: Iterator[Item], whose: str) -> Iterator[Item]:
-        """The items, the time each takes to come added up; errors say whose they are."""
+    def timed(
+        self, decoding: Iterator[tuple[int, Drawn]], whose: str
+    ) -> Iterator[tuple[int, Drawn]]:
+        """The items of `decoding`; adds up the time that each takes. Errors name `whose`."""
         while True:
             start_s = time.perf_counter()
             with located(whose, KEPT):
-                item = next(items, None)
+                item = next(decoding, None)
             self.tokens_s += time.perf_counter() - start_s
             if item is None:
                 return
             yield item
 
-    def paid(self, info: ChunkInfo) -> ChunkInfo:
-        told = replace(info, stages_s={"tokens": self.tokens_s}, warnings=tuple(self.warnings))
+    def attach(self, info: ChunkInfo) -> ChunkInfo:
+        """`info` with the seconds and warnings, which begin anew."""
+        info = replace(info, stages_s={"tokens": self.tokens_s}, warnings=tuple(self.warnings))
         self.tokens_s = 0.0
         self.warnings.clear()
-        return told
+        return info

@@ -1,7 +1,7 @@
 """Speech tokens to mel frames: upstream's flow and its weights, for rows of different lengths.
 
-The steps are those of upstream's `CausalMaskedDiffWithXvec.inference`. What it asks the device for
-at every layer (masks, time embeddings) is made once, from lengths that the host knows.
+The steps are those of upstream's `CausalMaskedDiffWithXvec.inference`. Masks and time embeddings,
+which upstream makes again at every layer, are made once, from lengths that the host knows.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from chatter_nb.engines.chatterbox.estimator import Conv, Estimator, joined, linear
+from chatter_nb.engines.chatterbox.estimator import Conv, Estimator, joined
 from chatter_nb.engines.chatterbox.packing import Weight
 
 MELS = 80
@@ -26,21 +26,21 @@ MEANFLOW_STEPS = 2  # … for a distilled decoder, which needs no guidance eithe
 
 @dataclass(frozen=True)
 class VoicePrompt:
-    """A voice as the flow takes it."""
+    """A voice as the flow takes it, on its device."""
 
     tokens: Tensor  # (n,)
     mels: Tensor  # (2 n or 2 n + 1, 80): upstream keeps an odd frame, and drops one of the speech
     speaker: Tensor  # (80,)
 
     def frames(self, own_tokens: int) -> int:
-        """Mel frames of the prompt and so many tokens: what the flow's noise spans."""
+        """How many mel frames the prompt and `own_tokens` speech tokens have together."""
         return MELS_PER_TOKEN * (len(self.tokens) + own_tokens)
 
 
 class Flow:
-    """The encoder and the flow matching of an S3Gen, which is left as it is.
+    """The encoder and the flow matching of `s3gen`, which is not changed.
 
-    `dtype` is the estimator's alone; the encoder and the state of the solver stay in float32.
+    `dtype` is the type of the estimator; the encoder and the solver's state stay in float32.
     """
 
     def __init__(self, s3gen: Any, dtype: torch.dtype = torch.float32) -> None:
@@ -54,7 +54,7 @@ class Flow:
         self._guidance = None if self.meanflow else flow.decoder.inference_cfg_rate
 
     def prompt(self, ref: dict[str, Any]) -> VoicePrompt:
-        """Upstream's `ref_dict` made ready: once for all rows of a voice."""
+        """The voice of upstream's `ref_dict`, made ready once for all its rows."""
         embedding = F.normalize(torch.atleast_2d(ref["embedding"].to(self.device)).float(), dim=1)
         return VoicePrompt(
             ref["prompt_token"].to(self.device).long().reshape(-1),
@@ -70,34 +70,36 @@ class Flow:
         *,
         flow_steps: int | None = None,
     ) -> list[Tensor]:
-        """The mels of rows of tokens (n,): (80, 2 n) each.
+        """The mels, (80, 2 n) each, of rows of tokens, (n,) each.
 
-        `noise` spans the prompt's frames too, (80, prompt.frames(n)) each. Rows are padded to the
-        longest; each comes out as it would alone, but for rounding.
+        `noise` is (80, prompt.frames(n)) for each row: it spans the prompt's frames too. Rows are
+        padded to the longest; a row's mel is what it would be alone, up to rounding.
         """
         lengths = [len(prompt.tokens) + len(row) for row in tokens]
         frames = [MELS_PER_TOKEN * length for length in lengths]
         whole = _padded([torch.cat([prompt.tokens, row]) for row in tokens])
         known = torch.zeros(len(tokens), max(frames), MELS, device=self.device)
         known[:, : len(prompt.mels)] = prompt.mels
-        made = self._solved(
+        solved = self._solved(
             _padded([row.T for row in noise]),
             [self._encoder(whole, lengths), prompt.speaker.expand(known.shape), known],
             key_bias(frames, self.device),
             self._times(flow_steps or (MEANFLOW_STEPS if self.meanflow else FLOW_STEPS)),
         )
         start = len(prompt.mels)
-        return [row[start:end].T for row, end in zip(made, frames, strict=True)]
+        return [row[start:end].T for row, end in zip(solved, frames, strict=True)]
 
     def _times(self, steps: int) -> Tensor:
-        """Where the solver stops on its way from noise (0) to mel (1); on the host."""
+        """The times of the solver's steps from noise (0) to mel (1), (steps + 1,), on the host."""
         times = torch.linspace(0, 1, steps + 1)
         return 1 - torch.cos(times * 0.5 * torch.pi) if self._cosine else times
 
-    def _solved(self, x: Tensor, given: list[Tensor], bias: Tensor | None, times: Tensor) -> Tensor:
+    def _solved(
+        self, x: Tensor, conditions: list[Tensor], bias: Tensor | None, times: Tensor
+    ) -> Tensor:
         """Euler's method on x (rows, frames, 80), guided where the decoder is not distilled."""
         rows = len(x)
-        inputs = torch.cat([x, *given], dim=2).to(self._estimator.dtype)
+        inputs = torch.cat([x, *conditions], dim=2).to(self._estimator.dtype)
         if self._guidance is not None:  # a second half that knows nothing but the noise
             inputs = torch.cat([inputs, torch.zeros_like(inputs)])
             bias = None if bias is None else bias.repeat(2, 1, 1, 1)
@@ -113,7 +115,7 @@ class Flow:
 
 
 def key_bias(lengths: Sequence[int], device: torch.device) -> Tensor | None:
-    """What hides padding from attention, (rows, 1, 1, longest); None without padding.
+    """A bias (rows, 1, 1, longest) that hides padding from attention; None without padding.
 
     Made from lengths that the host knows: upstream asks the device for them at every layer.
     """
@@ -138,14 +140,14 @@ class _Encoder:
         self._embedding = flow.input_embedding
         self._embed, self._up_embed = encoder.embed, encoder.up_embed
         self._embed_in, self._up_embed_in = (
-            linear(part.out[0]) for part in (encoder.embed, encoder.up_embed)
+            joined(part.out[0]) for part in (encoder.embed, encoder.up_embed)
         )
         self._look_right = Conv(ahead.conv1, right=ahead.pre_lookahead_len)
         self._look_left = Conv(ahead.conv2)
         self._up = Conv(encoder.up_layer.conv)
         self._layers = [_RelativeLayer(layer) for layer in encoder.encoders]
         self._up_layers = [_RelativeLayer(layer) for layer in encoder.up_encoders]
-        self._norm, self._out = encoder.after_norm, linear(flow.encoder_proj)
+        self._norm, self._out = encoder.after_norm, joined(flow.encoder_proj)
 
     def __call__(self, tokens: Tensor, lengths: Sequence[int]) -> Tensor:
         """(rows, n) to (rows, 2 n, 80)."""
@@ -175,9 +177,9 @@ class _RelativeLayer:
         attention, self._norm, self._norm_ff = layer.self_attn, layer.norm_mha, layer.norm_ff
         self._heads, self._scale = attention.h, 1 / math.sqrt(attention.d_k)
         self._qkv = joined(attention.linear_q, attention.linear_k, attention.linear_v)
-        self._positions, self._out = linear(attention.linear_pos), linear(attention.linear_out)
+        self._positions, self._out = joined(attention.linear_pos), joined(attention.linear_out)
         self._content_bias, self._position_bias = attention.pos_bias_u, attention.pos_bias_v
-        self._w1, self._w2 = linear(layer.feed_forward.w_1), linear(layer.feed_forward.w_2)
+        self._w1, self._w2 = joined(layer.feed_forward.w_1), joined(layer.feed_forward.w_2)
         self._activation = layer.feed_forward.activation
 
     def __call__(self, x: Tensor, positions: Tensor, bias: Tensor | None) -> Tensor:

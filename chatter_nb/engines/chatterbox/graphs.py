@@ -1,7 +1,7 @@
-"""How steps of decoding are run: each as it is, or as a captured CUDA graph started by one call.
+"""How steps of decoding are run: directly, or as a captured CUDA graph that a single call starts.
 
-A step is a thousand small kernels; on a GPU it takes longer to start them than to run them. What is
-captured is what a CPU runs as it is. No CUDA machine has run the captured way yet.
+A step is a thousand small kernels; a GPU takes longer to start them than to run them. The captured
+steps are those that a CPU runs directly. No CUDA machine has run a captured step yet.
 """
 
 from __future__ import annotations
@@ -17,38 +17,38 @@ Step: TypeAlias = Callable[[], object]
 
 
 class Direct:
-    """Steps as they are. `state` is all that a step changes, but for a cache.
+    """Runs steps directly. `state` holds all tensors that a step changes, except the cache.
 
-    A cache is written at positions that the step itself fills again.
+    A step writes the cache at positions that it would fill again when repeated.
     """
 
-    def __init__(self, state: Sequence[Tensor], told: Callable[[str], object]) -> None:
-        self._state, self.told = state, told
+    def __init__(self, state: Sequence[Tensor], on_note: Callable[[str], object]) -> None:
+        self._state, self.on_note = state, on_note
 
     def rows(self, count: int, most: int) -> int:
-        """How many rows to step, of which `count` are wanted."""
+        """How many rows to step, at least the `count` that are needed and at most `most`."""
         return count
 
     def get(self, key: Hashable, step: Step) -> Step:
-        """What runs `step`; steps of one key differ in nothing but the values in their tensors."""
+        """A call that runs `step`; steps of the same key differ only in the values of tensors."""
         return step
 
     def forget(self) -> None:
-        """The tensors that steps read have moved."""
+        """Call it when the tensors that steps read have moved."""
 
 
 class Captured(Direct):
-    """A graph for each key, captured when it is first asked for; all share one pool of memory."""
+    """Captures a graph for each key at its first use; all graphs share a pool of memory."""
 
-    def __init__(self, state: Sequence[Tensor], told: Callable[[str], object]) -> None:
-        super().__init__(state, told)
+    def __init__(self, state: Sequence[Tensor], on_note: Callable[[str], object]) -> None:
+        super().__init__(state, on_note)
         self._device = state[0].device
         self._graphs: dict[Hashable, torch.cuda.CUDAGraph] = {}
         self._pool = torch.cuda.graph_pool_handle()
         self._works = True
 
     def rows(self, count: int, most: int) -> int:
-        """A power of two, so that there are few graphs."""
+        """A power of two, to need few graphs."""
         return min(most, 1 << (count - 1).bit_length())
 
     def get(self, key: Hashable, step: Step) -> Step:
@@ -68,13 +68,13 @@ class Captured(Direct):
         except RuntimeError as error:
             self._works = False
             reason = str(error).splitlines()[0]
-            self.told(f"CUDA graphs cannot be captured here ({reason}): went on without, slower")
+            self.on_note(f"CUDA graphs cannot be captured here ({reason}): went on without, slower")
         finally:
             for tensor, old in zip(self._state, before, strict=True):
                 tensor.copy_(old)
 
     def _capture(self, step: Step) -> torch.cuda.CUDAGraph:
-        """A warm-up on a stream of its own, as PyTorch asks for, then the capture."""
+        """Warm up on a separate stream, as PyTorch asks for, then capture."""
         with torch.cuda.device(self._device):
             stream = torch.cuda.Stream()
             stream.wait_stream(torch.cuda.current_stream())
@@ -92,9 +92,11 @@ class Captured(Direct):
 
 @dataclass(frozen=True)
 class Pace:
-    """`block`: steps between two looks at the tokens, which wait for the device. `span`: how finely
-    the length that is attended to follows the rows'; `room`: by how much the cache grows.
-    `keeps`: the rows of one call, idle and with their cache, for the next.
+    """How steps follow each other on a device.
+
+    `block`: steps until the host waits for the tokens. `span`: the length that is attended to is a
+    multiple of it. `room`: the cache grows by a multiple of it. `keeps`: the rows of a call are
+    kept, with their cache, for the next call.
     """
 
     block: int
@@ -105,7 +107,7 @@ class Pace:
 
 
 def pace_of(device: torch.device) -> Pace:
-    """On CUDA few graphs, and a cache that seldom moves, for that captures all of them anew."""
+    """The pace for a device; on CUDA few graphs, and a cache that seldom moves (graphs need it)."""
     if device.type == "cuda":
         return Pace(block=8, span=256, room=768, runs=Captured, keeps=True)
     return Pace(block=1, span=32, room=128, runs=Direct)

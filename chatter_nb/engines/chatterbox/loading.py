@@ -1,13 +1,12 @@
 """Upstream's modules, built and filled from a checkpoint's files.
 
-Upstream's own `from_local` is not used: it asks the hub for Cangjie and downloads pkuseg, takes a
-checkpoint with missing weights for a good one, gives every model an S3Gen of its own, and fills
-800 million weights with random numbers before it copies the file's over them.
+Upstream's own `from_local` is not used: it asks the hub for Cangjie and downloads pkuseg, accepts a
+checkpoint with missing weights, gives every model a separate S3Gen, and fills 800 million weights
+with random numbers before it copies the file's weights over them.
 
-Here nothing is drawn, and on a CPU the large weights are not copied by loading: they are the file's
-own pages, read as they are first used, given back under pressure, and shared by all that use the
-file, other processes too. So a checkpoint's file may be replaced while a process uses it, but not
-written to.
+Here nothing is drawn, and on a CPU large weights are not copied: they are the file's own pages,
+read at their first use, given back when memory is short, and shared with other processes. So a
+checkpoint's file may be replaced while a process uses it, but not written to.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from chatter_nb.base.errors import ChatterError, InputError
 from chatter_nb.engines import models
 from chatter_nb.engines.chatterbox.architecture import read_sidecar, reduced, t3_config
-from chatter_nb.engines.chatterbox.device import memory_told, quiet_upstream
+from chatter_nb.engines.chatterbox.device import memory_explained, quiet_upstream
 
 # Buffers that upstream computes when it builds the module: older files lack them.
 _COMPUTED = {"tokenizer._mel_filters", "tokenizer.window"}
-_TOLD_WORDS = 40
+_MESSAGE_WORDS = 40
 # A file's tensors lie at any multiple of 4 bytes, torch's own at multiples of 64: elsewhere its
 # convolutions and sums give other last bits, and waves that differ by 3e-5. Large matrices, which
 # are repacked before they are multiplied, give the same (measured on x86 with AVX-512).
@@ -49,10 +48,10 @@ _RANDOM_FILLS = {torch.ops.aten.normal_.default, torch.ops.aten.uniform_.default
 def load_s3gen(
     folder: Path, name: str, device: str, *, meanflow: bool = False, purpose: str = ""
 ) -> Any:
-    """The S3Gen of a checkpoint, one in memory for all engines that use the same file.
+    """The S3Gen of a checkpoint, in memory once for all engines that use the same file.
 
-    `purpose` names one of its own, for those who change its modules; on a CPU both have their
-    weights in the same pages.
+    A `purpose` gives a separate S3Gen, for code that changes its modules; on a CPU both have
+    their weights in the same pages.
     """
 
     def load() -> Any:
@@ -74,10 +73,10 @@ def load_t3(folder: Path, name: str, device: str, model: str) -> Any:
 
 
 def load_tensors(path: Path, *, mapped: bool = False) -> Any:
-    """What a .safetensors or .pt file holds, on the CPU; never code.
+    """The content of a .safetensors or .pt file, on the CPU; code in it is never run.
 
-    `mapped`: the tensors are pages of the file, where its format allows that; writing to one
-    leaves the file alone. A .safetensors file always is.
+    If `mapped`, tensors are pages of the file where its format allows it, as they always are with
+    .safetensors; writing to a tensor does not change the file.
     """
     with readable(path):
         if path.suffix == ".safetensors":
@@ -88,62 +87,61 @@ def load_tensors(path: Path, *, mapped: bool = False) -> Any:
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """An `InputError` that names the file, whatever its reader says of it."""
+    """Turn each error of reading `path` into an `InputError` that names it."""
     try:
         yield
     except ChatterError:
         raise
     except Exception as error:  # each reader raises its own kinds, Exception itself among them
-        told = " ".join(str(error).split()[:_TOLD_WORDS]) or type(error).__name__
+        message = " ".join(str(error).split()[:_MESSAGE_WORDS]) or type(error).__name__
         raise InputError(
-            f"cannot read {path}: {told}. The file is damaged, cut off, or another model's: "
+            f"cannot read {path}: {message}. The file is damaged, cut off, or another model's: "
             "fetch it again"
         ) from error
 
 
 class _Undrawn(TorchDispatchMode):
-    """Random fills leave their tensor as it is, so that the memory behind it is never touched."""
+    """Random fills leave their tensor as it is: its memory is never touched."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return args[0] if func in _RANDOM_FILLS else func(*args, **(kwargs or {}))
 
 
 def _built(folder: Path, construct: Callable[[], nn.Module]) -> nn.Module:
-    """Upstream's module: its weights undefined, what it computes itself (windows, tables) right."""
+    """Upstream's module: its weights are undefined, its computed windows and tables are right."""
     generators_kept = torch.random.fork_rng(devices=[])
     with quiet_upstream(), reduced(read_sidecar(folder)), generators_kept, _Undrawn():
         return construct()
 
 
 def _filled(module: nn.Module, path: Path, device: str, *, lenient: bool = False) -> Any:
-    """The module with a file's weights, on its device, ready for inference.
+    """The module with the weights of a file, on its device, ready for inference.
 
-    `lenient` is upstream's `strict=False`, but for weights that are missing.
+    `lenient` accepts unknown weights, as upstream's `strict=False`, but no missing weights.
     """
     state = load_tensors(path, mapped=True)
     if isinstance(state, dict) and "model" in state:  # a training checkpoint's wrapping
         state = state["model"][0]
-    with readable(path), memory_told(path.name, TOO_LARGE):
+    with readable(path), memory_explained(path.name, TOO_LARGE):
         fitting = _fitting(state, module, device)
-        found = module.load_state_dict(fitting, strict=False, assign=True)
-    missing = sorted(set(found.missing_keys) - (_COMPUTED if lenient else set()))
-    unknown = [] if lenient else found.unexpected_keys
+        result = module.load_state_dict(fitting, strict=False, assign=True)
+    missing = sorted(set(result.missing_keys) - (_COMPUTED if lenient else set()))
+    unknown = [] if lenient else result.unexpected_keys
     if missing or unknown:
         raise InputError(
             f"{path} is not the checkpoint of this model: "
             f"{_some('lacks', missing)}{_some('has unknown', unknown)}"
         )
-    with memory_told(path.name, TOO_LARGE):
+    with memory_explained(path.name, TOO_LARGE):
         return module.requires_grad_(False).to(device).eval()
 
 
 def _fitting(state: Mapping[str, Tensor], module: nn.Module, device: str) -> dict[str, Tensor]:
-    """The file's tensors on the device, in the module's dtypes, to be taken over as they are.
+    """The file's tensors on the device, in the module's dtypes, ready to become its weights.
 
-    A copy into the module's own would cast them. One at a time: a GPU's weights are never whole in
-    the CPU's memory.
+    They are moved separately: the CPU's memory never holds all weights of a GPU.
     """
-    dtypes = {name: own.dtype for name, own in module.state_dict().items()}
+    dtypes = {name: weight.dtype for name, weight in module.state_dict().items()}
     return {
         name: _aligned(tensor.to(device, dtypes[name]).contiguous()) if name in dtypes else tensor
         for name, tensor in state.items()
@@ -151,7 +149,7 @@ def _fitting(state: Mapping[str, Tensor], module: nn.Module, device: str) -> dic
 
 
 def _aligned(tensor: Tensor) -> Tensor:
-    """All but large matrices where torch itself would have put them."""
+    """The tensor at a boundary where torch itself would put it; large matrices stay in place."""
     if not tensor.is_cpu or (tensor.dim() == 2 and tensor.nbytes >= _LARGE_BYTES):
         return tensor
     return tensor.clone() if tensor.data_ptr() % _BOUNDARY_BYTES else tensor

@@ -1,7 +1,7 @@
-"""Text for the multilingual model: upstream's tokenizer, without a network and without silence.
+"""Text for the multilingual model: upstream's tokenizer, without a network and with notes.
 
-Upstream's constructor asks the hub for Cangjie and lets pkuseg download its model, whatever the
-language is. Here Cangjie comes from the checkpoint's folder, pkuseg when Chinese is first read.
+Upstream's constructor asks the hub for Cangjie and lets pkuseg download its model, for any
+language. Here Cangjie comes from the checkpoint's folder, and pkuseg loads with the first Chinese.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _HELPERS = {
 
 
 def helper_notes(language: str) -> list[str]:
-    """What a language's text misses here, and the command that installs it."""
+    """A note on the package that a language's text lacks here, with the command to install it."""
     if language not in _HELPERS:
         return []
     module, package, without = _HELPERS[language]
@@ -40,7 +40,7 @@ def helper_notes(language: str) -> list[str]:
 
 
 def helper_versions() -> str:
-    """What decides how texts are read: a chunk made without a helper is not one made with it."""
+    """The installed helpers with versions: they change how a text is read."""
     packages = [package for _, package, _ in _HELPERS.values()] + ["spacy-pkuseg"]
     here = []
     for package in packages:
@@ -50,7 +50,7 @@ def helper_versions() -> str:
 
 
 class GraphemeTokenizer(upstream.MTLTokenizer):
-    """Upstream's, its steps apart: `normalised`, then `tokens_of`."""
+    """Upstream's tokenizer in two steps: `normalised`, then `tokens_of`."""
 
     def __init__(self, path: Path) -> None:
         self.tokenizer = Tokenizer.from_file(str(path))
@@ -58,7 +58,7 @@ class GraphemeTokenizer(upstream.MTLTokenizer):
         self.check_vocabset_sot_eot()
 
     def normalised(self, text: str, language: str) -> str:
-        """Lower case, NFKD, and the language's own reading: kana, jamo, Cangjie codes."""
+        """The text in lower case, NFKD and the language's reading: kana, jamo, Cangjie codes."""
         text = self.preprocess_text(text, language_id=language)
         reading = {
             "zh": self.cangjie_converter,

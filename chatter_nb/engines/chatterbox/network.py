@@ -1,4 +1,4 @@
-"""Upstream's T3 as we call it: embeddings, layers and head apart, and a voice's beginning."""
+"""Upstream's T3 in parts, as decoding calls them: embeddings, layers, head; a voice's prefix."""
 
 from __future__ import annotations
 
@@ -12,17 +12,15 @@ from chatter_nb.engines.chatterbox.backbone import Cache, Place, backbone
 from chatter_nb.engines.chatterbox.graphs import pace_of
 from chatter_nb.engines.chatterbox.packing import Weight
 
-_SMALL_PARTS = (
-    *("cond_enc", "text_emb", "text_pos_emb"),  # Turbo has no positions of its own
-    *("speech_emb", "speech_pos_emb", "speech_head"),
-)
+# Turbo has no positional embeddings.
+_PARTS = ["cond_enc", "text_emb", "text_pos_emb", "speech_emb", "speech_pos_emb", "speech_head"]
 
 
 class Network:
     """An upstream T3 on `device`, its layers in `dtype`.
 
-    The layers of the object that is given stay where they are, and can be dropped; its embeddings
-    move to the device.
+    The layers of the given `t3` are not used any more and can be dropped; its embeddings move to
+    the device.
     """
 
     def __init__(
@@ -35,7 +33,7 @@ class Network:
         self.longest_text, self.voice_tokens = t3.hp.max_text_tokens, t3.hp.speech_cond_prompt_len
         self.backbone = backbone(t3, self.device, dtype)
         self._t3 = t3
-        for name in _SMALL_PARTS:
+        for name in _PARTS:
             if getattr(t3, name) is not None:
                 getattr(t3, name).to(self.device)
         self._head = Weight(t3.speech_head.weight.detach(), t3.speech_head.bias)
@@ -44,13 +42,13 @@ class Network:
             self.beginning = self._beginning()
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Of hidden states (rows, width), float32: (rows, vocabulary)."""
+        """Hidden states (rows, width), float32, to logits (rows, vocabulary)."""
         return self._head(hidden)
 
     def text_embeds(self, text_tokens: Tensor) -> Tensor:
-        """(1, n, width), start, stop and speech's beginning with them.
+        """The embeddings (1, n, width) of a text with start, stop and the beginning of speech.
 
-        Speech begins twice but for Turbo, at position 0 both times: the weights expect it.
+        Except with Turbo, speech begins twice, both times at position 0: the weights expect it.
         """
         if self.turbo:
             text = self._t3.text_emb(text_tokens.to(self.device))
@@ -64,7 +62,7 @@ class Network:
         return self._t3.text_emb(padded) + self._t3.text_pos_emb(padded)
 
     def _beginning(self) -> Tensor:
-        """The embeddings that speech begins with, shape (1, 1 or 2, width)."""
+        """The embeddings at the beginning of speech, shape (1, 1 or 2, width)."""
         start = torch.tensor([[self.start]], device=self.device)
         if self.turbo:
             return self._t3.speech_emb(start)
@@ -72,7 +70,7 @@ class Network:
         return torch.cat([begin, begin], dim=1)
 
     def speech_embeds(self, tokens: Tensor, numbers: Tensor) -> Tensor:
-        """Of tokens (rows,) that are the `numbers`th of their chunks, from 1: (rows, 1, width)."""
+        """Tokens (rows,), of these `numbers` in their chunks from 1 on, to (rows, 1, width)."""
         embeds = self._t3.speech_emb(tokens)
         if not self.turbo:
             table = self._t3.speech_pos_emb.emb.weight
@@ -80,15 +78,15 @@ class Network:
         return embeds[:, None]
 
     def position_embeds(self, start: int, end: int) -> Tensor:
-        """What is left of text [start, end) without its words: guidance's other half."""
+        """The position embeddings of text [start, end), for the other half of guidance."""
         return self._t3.text_pos_emb.emb.weight[start:end][None]
 
 
 class Prefix:
-    """What all chunks of a voice begin with, read once: keys and values in a cache of one row.
+    """The beginning of all chunks of a voice, read once: keys and values in a cache of one row.
 
-    After the voice's own `length` positions come those of a text without words, as far as any chunk
-    has needed them: guidance compares every chunk with them.
+    After the `length` positions of the voice come positions of a text without words, as many as a
+    chunk has needed so far: guidance compares every chunk with them.
     """
 
     def __init__(self, network: Network, embeds: Tensor) -> None:
@@ -99,7 +97,7 @@ class Prefix:
         self._read(embeds, 0)
 
     def reach(self, text_length: int) -> None:
-        """Have a wordless text of at least so many positions."""
+        """Read the wordless text up to `text_length` positions, if that is not done."""
         if text_length > self._wordless:
             self.cache.grow(self.length + text_length)
             embeds = self._network.position_embeds(self._wordless, text_length)

@@ -1,6 +1,6 @@
-"""Weights in the layout a CPU multiplies fastest: the same product, other rounding, no other model.
+"""Weights in the layout that a CPU multiplies fastest: the same product but for rounding.
 
-On a CPU `torch.nn.functional.linear` reads float32 weights as they lie; oneDNN's own blocked layout
+On a CPU `torch.nn.functional.linear` reads float32 weights as they are; oneDNN's own blocked layout
 takes a quarter of the time with two rows and half with hundreds (measured on AMD EPYC with
 AVX-512). Elsewhere, and where oneDNN is missing, the weights stay as they are.
 """
@@ -17,7 +17,7 @@ _ROWS_HINT = 64  # with hints under 64 oneDNN picks kernels that are slow from 1
 
 
 class Weight:
-    """A matrix to multiply by: `weight(x)` is `F.linear(x, matrix, bias)`, matrix (out, in)."""
+    """A matrix (out, in): `weight(x)` is `F.linear(x, matrix, bias)`."""
 
     def __init__(self, matrix: Tensor, bias: Tensor | None = None) -> None:
         self._packed = _can_pack(matrix.device.type, matrix.dtype)
@@ -40,16 +40,17 @@ def _multiplied(x: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
 
 @cache
 def _can_pack(device: str, dtype: torch.dtype) -> bool:
-    """Whether oneDNN packs here, and multiplies right: these operators are not torch's public API.
+    """Whether oneDNN packs weights here and multiplies them correctly.
 
-    They are what its compiler calls; a build without them, or with others, keeps plain weights.
+    The operators are not torch's public API, but called by its compiler; in a build without them
+    weights stay as they are.
     """
     if device != "cpu" or not torch.backends.mkldnn.is_available():
         return False
     matrix, x = torch.eye(32, dtype=dtype), torch.arange(64, dtype=dtype).reshape(2, 32)
     try:
         with torch.inference_mode():
-            made = _multiplied(x, _packed(matrix), None)
+            product = _multiplied(x, _packed(matrix), None)
     except (AttributeError, RuntimeError, NotImplementedError):
         return False
-    return torch.equal(made, x)
+    return torch.equal(product, x)

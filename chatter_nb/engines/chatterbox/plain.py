@@ -1,7 +1,7 @@
 """The plain way from requests to samples: upstream's own loops, one chunk a call.
 
-What the fast way is compared with (`engine_path: upstream`). Called so that it leaves nothing
-behind.
+The fast way is compared with it (`engine_path: upstream`). A call leaves nothing behind in
+upstream's modules.
 """
 
 from __future__ import annotations
@@ -25,25 +25,23 @@ from chatter_nb.engines.base import ChunkInfo, ChunkRequest
 from chatter_nb.engines.chatterbox.adapter import (
     KEPT,
     SMALLER,
-    Made,
-    Script,
+    Adapter,
+    SpokenChunk,
     flow_steps,
-    told_of,
-    usable,
     where,
 )
-from chatter_nb.engines.chatterbox.device import memory_told, quiet_upstream, seeded
+from chatter_nb.engines.chatterbox.device import memory_explained, quiet_upstream, seeded
 from chatter_nb.engines.chatterbox.splitting import say_or_split
 from chatter_nb.engines.chatterbox.tokens import Decoded, Prompt, Sampling, alignment_note
 
 
 class PlainPath:
-    """Upstream's own T3 and S3Gen, called chunk by chunk; `script` says what a request becomes."""
+    """Calls upstream's own T3 and S3Gen chunk by chunk, as `adapter` prepares each request."""
 
-    def __init__(self, script: Script, t3: Any) -> None:
-        self._script, self._t3 = script, t3
+    def __init__(self, adapter: Adapter, t3: Any) -> None:
+        self._adapter, self._t3 = adapter, t3
 
-    def synthesize(self, requests: Sequence[ChunkRequest]) -> Iterator[Made]:
+    def synthesize(self, requests: Sequence[ChunkRequest]) -> Iterator[SpokenChunk]:
         """See `SpeechEngine.synthesize`: the samples are those of upstream's `generate`."""
         for request in requests:
             with located(where(request), KEPT):
@@ -56,16 +54,16 @@ class PlainPath:
 
         def say(text: str, seed: int) -> Signal | None:
             nonlocal tokens_s
-            prompt = self._script.prompt(text, seed, request)
-            with seeded(seed), quiet_upstream(), memory_told("one chunk", SMALLER):
+            prompt = self._adapter.prompt(text, seed, request)
+            with seeded(seed), quiet_upstream(), memory_explained("one chunk", SMALLER):
                 start_s = time.perf_counter()
                 decoded = decode(
-                    self._t3, self._script.cond(request), prompt, self._script.sampling(request)
+                    self._t3, self._adapter.cond(request), prompt, self._adapter.sampling(request)
                 )
                 tokens_s += time.perf_counter() - start_s
-                if not usable(decoded):
+                if not decoded.usable:
                     return None
-                notes.extend(told_of(text, decoded))
+                notes.extend(decoded.notes(text))
                 return self._wave(decoded.tokens, request)
 
         audio, info = say_or_split(
@@ -75,26 +73,26 @@ class PlainPath:
 
     def _wave(self, tokens: Tensor, request: ChunkRequest) -> Signal:
         with torch.inference_mode():
-            wave, _ = self._script.s3gen(request).inference(
-                speech_tokens=self._script.with_end(tokens),
-                ref_dict=self._script.decoder_prompt(request),
+            wave, _ = self._adapter.s3gen(request).inference(
+                speech_tokens=self._adapter.with_end(tokens),
+                ref_dict=self._adapter.decoder_prompt(request),
                 n_cfm_timesteps=flow_steps(request),
             )
         audio = wave.squeeze(0).cpu().numpy()
-        return check_signal(audio, where=self._script.name, error=EngineError)
+        return check_signal(audio, where=self._adapter.name, error=EngineError)
 
 
 def decode(t3: Any, cond: T3Cond, prompt: Prompt, sampling: Sampling) -> Decoded:
-    """A chunk's tokens by upstream's loop, drawn from the global generator as it stands."""
+    """The tokens of a chunk by upstream's loop, drawn from the global generator."""
     with torch.inference_mode():
         return (_decode_turbo if t3.is_gpt else _decode_llama)(t3, cond, prompt, sampling)
 
 
 def _decode_llama(t3: Any, cond: T3Cond, prompt: Prompt, sampling: Sampling) -> Decoded:
-    """English and Multilingual.
+    """Decode with English or Multilingual.
 
-    The text goes in twice whatever `cfg_weight` is: upstream's English model doubles its start
-    token always, and fails with one row at a weight of 0, where the second counts for nothing.
+    The text goes in twice with any `cfg_weight`: upstream's English model always doubles its start
+    token, and fails with a single row even at a weight of 0, where the second row has no effect.
     """
     text = prompt.text_tokens.to(t3.device)
     pair = F.pad(torch.cat([text, text], dim=0), (1, 0), value=t3.hp.start_text_token)
@@ -119,7 +117,7 @@ def _decode_llama(t3: Any, cond: T3Cond, prompt: Prompt, sampling: Sampling) -> 
 
 
 def _decode_turbo(t3: Any, cond: T3Cond, prompt: Prompt, sampling: Sampling) -> Decoded:
-    """Turbo, which makes one token more than `max_new_tokens`."""
+    """Decode with Turbo, which makes a token more than `max_new_tokens`."""
     tokens = t3.inference_turbo(
         t3_cond=cond,
         text_tokens=prompt.text_tokens.to(t3.device),
@@ -129,13 +127,13 @@ def _decode_turbo(t3: Any, cond: T3Cond, prompt: Prompt, sampling: Sampling) -> 
         top_p=sampling.top_p,
         repetition_penalty=sampling.repetition_penalty,
     )[0]
-    # Upstream takes the end token off; one that never came leaves the list at its full length.
+    # Upstream removes the end token; without an end token the list has its full length.
     ended = len(tokens) <= prompt.max_new_tokens
     return Decoded(tokens=tokens[tokens < SPEECH_VOCAB_SIZE], ended=ended)
 
 
 def _doubt(analyzer: Any) -> str:
-    """Whether 0.1.7's alignment check forced the end, for a token said twice, in mid-text."""
+    """A note if upstream's alignment check forced the end in mid-text, for a repeated token."""
     if analyzer is None or analyzer.complete or len(analyzer.generated_tokens) < 3:
         return ""
     if len(set(analyzer.generated_tokens[-2:])) > 1:
@@ -146,9 +144,9 @@ def _doubt(analyzer: Any) -> str:
 
 @contextmanager
 def _hooks_contained(t3: Any) -> Iterator[None]:
-    """Undo what 0.1.7's alignment analyzer leaves on the model: three hooks a call, slow attention.
+    """Undo what upstream's alignment analyzer leaves on the model: hooks and slow attention.
 
-    Every later call would also copy its attention maps to the CPU for the dead analyzers.
+    Otherwise every later call would copy its attention maps to the CPU for each earlier call.
     """
     config = t3.tfmr.config
     names = ("output_attentions", "_attn_implementation")

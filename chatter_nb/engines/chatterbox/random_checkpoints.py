@@ -1,8 +1,8 @@
 """Checkpoints of random weights with upstream's file names, for tests, benchmarks and CI.
 
-They load with upstream's own `from_local` (a tiny one inside `architecture.reduced`), speak hums
-instead of words, and end their chunks by themselves. They show that the code works and how fast it
-is; they say nothing about how a voice sounds.
+They load with upstream's own `from_local` (a tiny checkpoint inside `architecture.reduced`), hum
+instead of speaking, and end their chunks by themselves. They show that the code works and how fast
+it is, but not how a voice sounds.
 
     python -m chatter_nb.engines.chatterbox.random_checkpoints FOLDER --size tiny
 """
@@ -26,7 +26,7 @@ from chatter_nb.engines.chatterbox.architecture import Sidecar, reduced, t3_conf
 
 Size = Literal["tiny", "full"]
 
-# One seed a part, so that a change to one leaves the others as they were.
+# A seed for each part: a change to one part leaves the others as they were.
 T3_SEED, S3GEN_SEED, VOICE_ENCODER_SEED, VOICE_SEED = range(4)
 
 TINY_S3GEN = {
@@ -76,7 +76,7 @@ def make_checkpoint(
 ) -> Path:
     """Write a random checkpoint and its sidecar into `folder`; returns the folder.
 
-    `size`: "tiny" is made in a second and speaks in one or two; "full" has upstream's sizes.
+    `size`: "tiny" takes a second to make and one or two to speak; "full" has upstream's sizes.
     `mean_tokens`: speech tokens (40 ms each) after which a chunk ends, on average, with upstream's
     default sampling. `ends=False`: only the limit on new tokens ends a chunk.
     The same arguments give the same tensors. The global random state is left as it was.
@@ -121,7 +121,7 @@ def _voice_encoder(sidecar: Sidecar) -> random_weights.State:
 
 
 def _build(sidecar: Sidecar, construct: Callable[[], Any]) -> Any:
-    """The network's shapes without its values, which would take minutes to draw twice."""
+    """The network's shapes without its values, which take minutes to draw."""
     with torch.random.fork_rng(devices=[]), reduced(sidecar), torch.device("meta"):
         return construct()
 
@@ -179,11 +179,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--mean-tokens", type=int, default=60, help="how long chunks are, 25 tokens a second"
     )
-    asked = parser.parse_args(arguments)
-    warnings.simplefilter("ignore")  # what upstream's packages say of each other
-    folder = make_checkpoint(asked.folder, asked.model, asked.size, asked.seed, asked.mean_tokens)
+    options = parser.parse_args(arguments)
+    warnings.simplefilter("ignore")  # of upstream's packages about each other
+    folder = make_checkpoint(**vars(options))
     megabytes = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
-    print(f"{folder}: a {asked.size} {asked.model}, {megabytes:.0f} MB of random weights")
+    print(f"{folder}: a {options.size} {options.model}, {megabytes:.0f} MB of random weights")
 
 
 if __name__ == "__main__":

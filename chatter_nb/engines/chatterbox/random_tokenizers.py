@@ -1,7 +1,7 @@
-"""Text tokenizers for random checkpoints: upstream's file names and sizes, one token a character.
+"""Text tokenizers for random checkpoints: upstream's file names and sizes, a token a character.
 
-The real vocabularies come with the weights. These cover the same alphabets, so that every text the
-project speaks in its tests is encoded as the real ones would do it, only in other numbers.
+The real vocabularies come with the weights. These cover the same alphabets: every text in the
+project's tests can be encoded, only with other numbers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TURBO_TAGS = (
     "happy laugh narration sarcastic shush sigh sniff surprised whispering"
 )
 
-# The real table has tens of thousands; these hundred are enough to see that it is used.
+# The real table has tens of thousands of entries; these show that it is used.
 CANGJIE = """
 日a 月b 金c 木d 水e 火f 土g 竹h 戈i 十j 大k 中l 一m 弓n 人o 心p 手q 口r 尸s 廿t 山u 女v 田w 卜y
 明ab 林dd 森ddd 晶aaa 昌aa 朋bb 炎ff 圭gg 品rrr 呂rhr 回wr 好vnd 你onf 我hqi 他opd 她vpd 的hapi
@@ -37,7 +37,7 @@ SPECIAL = ("[UNK]", "[SPACE]", "[PAD]", "[SEP]", "[CLS]", "[MASK]")
 
 
 def write(folder: Path, model: str) -> None:
-    """The tokenizer files of a model, into its checkpoint folder."""
+    """Write the tokenizer files of a model into its checkpoint folder."""
     if model == "chatterbox":
         _write_characters(folder / "tokenizer.json", _english(), ENGLISH_SIZE)
     elif model == "chatterbox-multilingual":
@@ -56,7 +56,7 @@ def _english() -> list[str]:
 
 
 def _multilingual() -> list[str]:
-    """What is left after upstream's lower-casing and NFKD: base letters and combining marks."""
+    """Characters of texts after upstream's lower-casing and NFKD: letters and combining marks."""
     blocks = (
         (0x21, 0x7F),  # ASCII
         (0x300, 0x370),  # combining accents
@@ -90,7 +90,7 @@ def _cangjie() -> list[str]:
 
 
 def _write_byte_level(folder: Path) -> None:
-    """GPT-2's files with 256 byte tokens and no merges: any text, losslessly, a token a byte."""
+    """Write GPT-2's files with 256 byte tokens and no merges: they encode any text without loss."""
     tokens = list(_byte_characters())
     tokens += [f"unused{number}" for number in range(GPT2_SIZE - 1 - len(tokens))]
     end = "<|endoftext|>"
@@ -116,7 +116,7 @@ def _write_byte_level(folder: Path) -> None:
 
 
 def _byte_characters() -> str:
-    """The printable stand-ins of GPT-2 for the 256 bytes, in the order of its vocabulary."""
+    """GPT-2's printable characters for the 256 bytes, in the order of its vocabulary."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     return "".join(map(chr, printable)) + "".join(_range(256, 512 - len(printable)))
 
@@ -128,7 +128,7 @@ def _range(first: int, end: int) -> list[str]:
 def _write_characters(
     path: Path, characters: Iterable[str], size: int, tags: Iterable[str] = ()
 ) -> None:
-    """A tokenizer whose tokens are single characters and bracketed tags, [UNK] for the rest."""
+    """Write a tokenizer of single characters and bracketed tags; the rest becomes [UNK]."""
     added = ["[STOP]", "[START]", *SPECIAL, *tags]
     vocabulary = _number([*added, *dict.fromkeys(characters)], size)
     data: dict[str, object] = {
@@ -155,7 +155,7 @@ def _write_characters(
 
 
 def _number(tokens: list[str], size: int) -> dict[str, int]:
-    """Ids 0 to size − 1: stop and start where upstream has them, dummies in what is left over."""
+    """Ids 0 to size − 1: stop and start as upstream has them, dummy tokens for unused ids."""
     fixed = {"[STOP]": STOP_ID, "[START]": START_ID}
     free = (number for number in count() if number not in fixed.values())
     dummies = [f"[unused_{number}]" for number in range(size - len(tokens))]

@@ -1,8 +1,8 @@
-"""Random weights for upstream's networks that still behave: they end, they sound, they vary.
+"""Random weights with which upstream's networks end chunks, make sound, and react to the text.
 
-Every network keeps its signal near unit variance, so that any size of it works. T3 carries three
-channels of its residual stream untouched from the embeddings to the end-token row, which is what
-makes a chunk end after a chosen number of tokens. Nothing here is speech.
+Every network keeps its signal near unit variance, so any size of it works. T3 carries three
+channels of its residual stream unchanged from the embeddings to the row of the end token: they end
+a chunk after a chosen number of tokens. Nothing here is speech.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ RAMP_WIDTH_TOKENS = 60
 # look at the end of the text (t3/inference/alignment_stream_analyzer.py:13).
 ALIGNED_HEADS = ((12, 15), (13, 11), (9, 2))
 
-# Factors on a unit-variance weight, the first pattern that is found in its name.
+# Factors on a unit-variance weight, by the first pattern that occurs in its name.
 T3_GAINS = (
     (r"(text|speech)(_pos)?_emb|wpe|pre_attention_query", 0.7),
     (r"q_proj", 2.0),  # attention that chooses, so that the text matters
@@ -52,10 +52,10 @@ LOG_MAGNITUDE = 1.0  # of the vocoder's spectrum: sets the loudness
 
 
 def random_state(module: nn.Module, seed: int, gains: Iterable[tuple[str, float]] = ()) -> State:
-    """Fresh values for a module that may have been built on the meta device.
+    """New values for a module, which may have been built on the meta device.
 
-    Norms and batch statistics are neutral, biases zero, everything else normal with a variance of
-    one over the fan-in, times its gain.
+    Norms and batch statistics are neutral, biases zero. Other weights are normal; their standard
+    deviation is their gain times one over the square root of the fan-in.
     """
     generator = torch.Generator().manual_seed(seed)
     kinds = {name: type(part).__name__ for name, part in module.named_modules()}
@@ -119,12 +119,12 @@ def llama_state(t3: Any, seed: int, *, mean_tokens: int, ends: bool) -> State:
 
 
 def _ramp(positions: int, mean_tokens: int) -> Tensor:
-    """0 at `mean_tokens`, 1 a width later; level outside, so that nothing grows without bound."""
+    """0 at `mean_tokens`, 1 after `RAMP_WIDTH_TOKENS` more; constant outside, to stay bounded."""
     return ((torch.arange(positions) - mean_tokens) / RAMP_WIDTH_TOKENS).clamp(-1.5, 1.5)
 
 
 def _shape_llama_head(head: Tensor, ends: bool) -> None:
-    """Forbid what is no speech token and let the end's logit follow the ramp."""
+    """Forbid all but speech tokens, and let the end's logit follow the ramp."""
     head[START_SPEECH:, CONSTANT] = -40
     if ends:
         head[STOP_SPEECH] = 0
@@ -207,7 +207,7 @@ def _shape_gpt2_head(state: State, mean_tokens: int, ends: bool) -> None:
 
 
 def s3gen_state(s3gen: Any, seed: int) -> State:
-    """S3Gen whose every token gives a hum with noise, neither silent nor clipped."""
+    """S3Gen that makes of every token a hum with noise, neither silent nor clipped."""
     state = random_state(s3gen, seed, S3GEN_GAINS)
     # Blind to the overall level: it is large, the same all through, and would hide the rest.
     ear = state["tokenizer.encoder.conv1.weight"]

@@ -1,7 +1,7 @@
-"""Upstream's S3Gen for long texts and long recordings: many chunks to samples, hours to tokens.
+"""Upstream's S3Gen for many chunks and long recordings: tokens to samples, hours to tokens.
 
-A chunk becomes what upstream's own `inference` makes of it with the same random numbers, and a
-recording of one window what its tokenizer makes of it; only rounding differs.
+With the same random numbers a chunk gets the samples of upstream's `inference`, and a recording of
+a single segment the tokens of upstream's tokenizer, up to rounding.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from chatterbox.models.s3tokenizer import S3_HOP
 from torch import Tensor
 
 from chatter_nb.audio.reading import Signal
-from chatter_nb.engines.chatterbox.device import cpu_has_bfloat16
+from chatter_nb.engines.chatterbox.device import weights_dtype
 from chatter_nb.engines.chatterbox.flow import MELS, MELS_PER_TOKEN, Flow, VoicePrompt
 from chatter_nb.engines.chatterbox.vocoder import fold_weight_norm, waves_of
 
 FRAMES_PER_TOKEN = 4  # of the tokenizer's log-mel, 100 a second
 
-# s3tokenizer's own windows: 30 s, of which neighbours share 4 s and keep 2 s each.
+# s3tokenizer's segments: 30 s each; neighbours share 4 s, of which each keeps 2 s.
 _SEGMENT_FRAMES, _STRIDE_FRAMES, _SHARED_TOKENS = 3000, 2600, 100
 _STRIDE_TOKENS = _STRIDE_FRAMES // FRAMES_PER_TOKEN
-_BLOCK_FRAMES = 6000  # of the spectrogram in one go: a minute, 10 MB
+_BLOCK_FRAMES = 6000  # of the spectrogram at a time: a minute, 10 MB
 
 _GPU_FRAMES = 8000  # of prompt and speech together: fills a GPU with 2 GB of activations
 _MOST_PADDING = 0.15  # of a batch's frames
@@ -35,19 +35,19 @@ _MOST_PADDING = 0.15  # of a batch's frames
 
 @dataclass(frozen=True)
 class TokenRow:
-    """One chunk for S3Gen."""
+    """A chunk for S3Gen."""
 
     tokens: Tensor  # (n,), long, on the device, all under 6561
-    generator: torch.Generator  # on the device, where T3 left it: upstream draws on from there
+    generator: torch.Generator  # on the device, as T3 left it: upstream draws on with it
 
 
 class Synthesizer:
     """Speech tokens to samples for many chunks of one voice: upstream's S3Gen made ready once.
 
-    The S3Gen given is left as it is, but for weight norms that are folded, to the same bits.
-    "exact" is float32 throughout, also where torch would let a GPU's convolutions be TF32; "fast"
-    is TF32 on CUDA and a bfloat16 estimator where the device multiplies that faster. Never more:
-    in 16 bits token ids and phases would be others.
+    Of the given S3Gen only weight norms are changed: they are folded, to the same bits. "exact" is
+    float32 throughout, also in a GPU's convolutions, where torch would allow TF32. "fast" is TF32
+    on CUDA, and a bfloat16 estimator if the device multiplies that faster. The rest stays in
+    float32: 16 bits would change token ids and phases.
     """
 
     def __init__(self, s3gen: Any, *, precision: Literal["exact", "fast"] = "exact") -> None:
@@ -64,19 +64,20 @@ class Synthesizer:
     def waves(
         self, rows: Sequence[TokenRow], prompt: dict[str, Any], *, flow_steps: int | None = None
     ) -> list[Signal]:
-        """The rows' samples at 24 kHz, in their order; `prompt` is upstream's `ref_dict`.
+        """The samples of rows at 24 kHz, in order; `prompt` is upstream's `ref_dict`.
 
-        Each is what `s3gen.inference` gives with the global generator where the row's is, whatever
-        its company. The global generators are neither used nor changed.
+        Beside any other rows, a row gets the samples of `s3gen.inference` with a global generator
+        in the state of the row's. The global generators are neither used nor changed.
         """
-        made: dict[int, Signal] = {}
+        waves_by_index: dict[int, Signal] = {}
         with _arithmetic(self.device, self.precision):
             voice = self._flow.prompt(prompt)
             frames = [voice.frames(len(row.tokens)) for row in rows]
             for batch in batches(frames, self.frames_together):
                 waves = self._together([rows[index] for index in batch], voice, flow_steps)
-                made |= {i: wave.cpu().numpy() for i, wave in zip(batch, waves, strict=True)}
-        return [made[index] for index in range(len(rows))]
+                for index, wave in zip(batch, waves, strict=True):
+                    waves_by_index[index] = wave.cpu().numpy()
+        return [waves_by_index[index] for index in range(len(rows))]
 
     def _together(
         self, rows: Sequence[TokenRow], voice: VoicePrompt, flow_steps: int | None
@@ -88,48 +89,46 @@ class Synthesizer:
 
     def _noise(self, row: TokenRow, voice: VoicePrompt) -> Tensor:
         """(80, frames) for prompt and speech, drawn in upstream's order and shapes."""
-        count, own = len(row.tokens), MELS_PER_TOKEN * len(row.tokens)
-        shapes = [(1, MELS, own)] if self._flow.meanflow else []  # its own noise for the speech
-        shapes.append((1, MELS, voice.frames(count)))
-        drawn = [torch.randn(s, generator=row.generator, device=self.device)[0] for s in shapes]
-        noise = drawn[-1]
-        if self._flow.meanflow:
-            noise[:, -own:] = drawn[0]
-        return noise
+
+        def drawn(frames: int) -> Tensor:
+            return torch.randn((1, MELS, frames), generator=row.generator, device=self.device)[0]
+
+        tokens = len(row.tokens)
+        if not self._flow.meanflow:
+            return drawn(voice.frames(tokens))
+        speech = drawn(MELS_PER_TOKEN * tokens)  # drawn first: its own noise for the speech
+        return torch.cat([drawn(voice.frames(tokens))[:, : -speech.shape[1]], speech], dim=1)
 
 
 def batches(
     lengths: Sequence[int], most: int, *, padding: float = _MOST_PADDING
 ) -> list[list[int]]:
-    """Indices of rows to run together, longest first: at most `most` frames with the padding.
+    """Lists of indices of rows to run together, the longest first.
 
-    A share of at most `padding` of them is padding. A row that is too long is alone.
+    A batch has at most `most` frames, of which a share of at most `padding` is padding. A longer
+    row is alone.
     """
-    found: list[list[int]] = []
+    batched: list[list[int]] = []
     for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if found:
-            together = [*found[-1], index]
+        if batched:
+            together = [*batched[-1], index]
             area = len(together) * lengths[together[0]]
             if area <= most and sum(lengths[i] for i in together) >= (1 - padding) * area:
-                found[-1] = together
+                batched[-1] = together
                 continue
-        found.append([index])
-    return found
+        batched.append([index])
+    return batched
 
 
 def estimator_dtype(device: torch.device, precision: str) -> torch.dtype:
-    """bfloat16 where it is asked for and the processor has instructions for it."""
-    if precision == "fast" and (
-        (device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0))
-        or (device.type == "cpu" and cpu_has_bfloat16())
-    ):
-        return torch.bfloat16
-    return torch.float32
+    """bfloat16 under `precision` "fast" if the processor has instructions for it, else float32."""
+    dtype = weights_dtype(str(device), precision)
+    return torch.float32 if dtype == torch.float16 else dtype
 
 
 @contextmanager
 def _arithmetic(device: torch.device, precision: str) -> Iterator[None]:
-    """TF32 on CUDA for `fast` alone: torch's own default has it on for convolutions."""
+    """Allow TF32 on CUDA only under "fast"; torch's default allows it in convolutions."""
     if device.type != "cuda":
         yield
         return
@@ -144,12 +143,12 @@ def _arithmetic(device: torch.device, precision: str) -> Iterator[None]:
 
 
 class SpeechTokens:
-    """A recording's speech tokens, 25 a second, made segment by segment as they are asked for.
+    """The speech tokens of a recording, 25 a second, made segment by segment when needed.
 
-    `wave` is mono at 16 kHz. Upstream tokenises all segments of a long recording in one batch,
-    which an hour has no memory for, and loses 2 s where the last segment is under 4 s long; what is
-    kept here is its log-mel, 51 kB a second. The floor of
-    the log-mel is relative to the whole recording's maximum, so that all of it is looked at first.
+    `wave` is mono at 16 kHz. Upstream tokenises all segments of a recording in a single batch, for
+    which an hour needs too much memory, and loses 2 s if the last segment is under 4 s long. Here
+    the log-mel of the whole recording is kept, 51 kB a second: its floor depends on the maximum of
+    the whole recording.
     """
 
     def __init__(self, tokenizer: Any, wave: Tensor) -> None:
@@ -173,7 +172,7 @@ class SpeechTokens:
         return torch.cat(pieces)
 
     def _owned(self, index: int, last: int) -> tuple[int, int]:
-        """The tokens that are taken from a segment: all but half of what it shares."""
+        """The range of tokens that a segment gives: all but half of the tokens that it shares."""
         start = index * _STRIDE_TOKENS + (_SHARED_TOKENS // 2 if index else 0)
         end = self.count if index == last else (index + 1) * _STRIDE_TOKENS + _SHARED_TOKENS // 2
         return min(start, self.count), min(end, self.count)
@@ -196,15 +195,15 @@ class SpeechTokens:
 
 
 def token_count(frames: int) -> int:
-    """Tokens of so many log-mel frames: two convolutions of stride 2."""
+    """How many tokens `frames` of the log-mel give, through two convolutions of stride 2."""
     return math.ceil(frames / FRAMES_PER_TOKEN)
 
 
 def _log_mel(tokenizer: Any, wave: Tensor) -> tuple[Tensor, Tensor]:
-    """log10 of the mel spectrum, shape (128, frames), as the tokenizer's own, and its maximum.
+    """log10 of the mel spectrum, shape (128, frames), as the tokenizer makes it, and its maximum.
 
-    In blocks: the complex spectrogram of an hour would take 600 MB. On the CPU, whatever the
-    tokenizer's device is: hours must not fill a GPU.
+    It is made in blocks, because the complex spectrogram of an hour takes 600 MB, and kept on the
+    CPU, because hours must not fill a GPU.
     """
     half = tokenizer.n_fft // 2
     frames = wave.shape[0] // S3_HOP

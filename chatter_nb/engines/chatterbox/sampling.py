@@ -1,8 +1,8 @@
-"""Logits to the next token, for many rows at once; each row draws from a generator of its own.
+"""Logits to the next tokens of many rows; each row draws from a generator of its own.
 
-`torch.multinomial(p, 1)` is `argmax(p / q)` with q drawn from an exponential distribution (so
-PyTorch's Distributions.cpp computes it), so that rows that have drawn their q one by one can be
-sampled together, and get the tokens they would have got alone.
+PyTorch computes `torch.multinomial(p, 1)` as `argmax(p / q)`, with q drawn from an exponential
+distribution (Distributions.cpp). Rows that have drawn their q separately can be sampled together,
+and get the tokens that they would get alone.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from torch import Tensor
 
 from chatter_nb.engines.chatterbox.tokens import Sampling
 
-NOT_A_TOKEN = -1  # where the probabilities are no numbers
+NOT_A_TOKEN = -1  # if the probabilities are not numbers
 
 
 class Steps(NamedTuple):
-    """Which steps sampling takes: all that would need another captured graph."""
+    """The steps of sampling; other steps need another captured graph."""
 
     guided: bool
     penalised: bool
@@ -28,7 +28,7 @@ class Steps(NamedTuple):
 
 
 class Knobs:
-    """The values of a `Sampling` as tensors: others can be written into a captured graph's."""
+    """The values of a `Sampling` as tensors, to change the values in a captured graph."""
 
     def __init__(self, sampling: Sampling, device: torch.device) -> None:
         self.steps = Steps(
@@ -58,7 +58,7 @@ class Knobs:
 
 
 def guided(logits: Tensor, knobs: Knobs) -> Tensor:
-    """(2 · rows, vocabulary), each row followed by its twin without text, to (rows, vocabulary)."""
+    """Logits (2 · rows, vocabulary), each row before its textless twin, to (rows, vocabulary)."""
     if not knobs.steps.guided:
         return logits
     cond, uncond = logits[0::2], logits[1::2]
@@ -69,7 +69,8 @@ def draw(logits: Tensor, seen: Tensor, noise: Tensor, knobs: Knobs, *, turbo: bo
     """The next tokens, shape (rows,), of logits (rows, vocabulary).
 
     `seen` marks the tokens that the repetition penalty applies to; `noise` is drawn from an
-    exponential distribution of rate 1. A row whose probabilities are no numbers gets `NOT_A_TOKEN`.
+    exponential distribution of rate 1. A row whose probabilities are not numbers gets
+    `NOT_A_TOKEN`.
     """
     if turbo:
         logits = _within_top_k(logits / knobs.temperature, knobs)
@@ -90,7 +91,7 @@ def _penalised(logits: Tensor, seen: Tensor, knobs: Knobs) -> Tensor:
 
 
 def _above_min_p(logits: Tensor, knobs: Knobs) -> Tensor:
-    """Without tokens whose probability is less than `min_p` of the likeliest one's."""
+    """Exclude tokens whose probability is less than `min_p` times the highest probability."""
     if not knobs.steps.min_p:
         return logits
     probabilities = torch.softmax(logits, dim=-1)
@@ -106,7 +107,7 @@ def _within_top_k(logits: Tensor, knobs: Knobs) -> Tensor:
 
 
 def _within_top_p(logits: Tensor, knobs: Knobs) -> Tensor:
-    """Without the least likely tokens beyond a total of `top_p`; the likeliest always stays."""
+    """Exclude the least likely tokens beyond a total of `top_p`; the likeliest always stays."""
     if not knobs.steps.top_p:
         return logits
     rising, order = logits.sort(dim=-1)

@@ -1,8 +1,9 @@
 """Chatterbox' speech: English, Multilingual and Turbo, over upstream's modules.
 
-Chunks together (`fast`) or one at a time in upstream's own loops (`plain`): the samples that
-upstream's `generate` makes of the same seed, voice and knobs, up to rounding or to the bit. The
-voice is an argument, never a state; the watermark comes later, in blocks (see `watermark`).
+Chunks are made together (`fast`), or separately in upstream's own loops (`plain`). Samples are
+those of upstream's `generate` with the same seed, voice and knobs: up to rounding with `fast`, to
+the bit with `plain`. The voice is an argument, never a state; the watermark comes later, in blocks
+(see `watermark`).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from transformers import AutoTokenizer
 from chatter_nb.base.budget import ask
 from chatter_nb.base.errors import EngineError, InputError
 from chatter_nb.engines.base import ChunkRequest, Voice
-from chatter_nb.engines.chatterbox.adapter import Made
+from chatter_nb.engines.chatterbox.adapter import SpokenChunk
 from chatter_nb.engines.chatterbox.alphabet import Alphabet
 from chatter_nb.engines.chatterbox.conditionals import (
     DECODER_PROMPT_S,
@@ -36,7 +37,7 @@ from chatter_nb.engines.chatterbox.conditionals import (
     VoiceShelf,
     encode_for_speech,
 )
-from chatter_nb.engines.chatterbox.device import memory_told, weights_dtype
+from chatter_nb.engines.chatterbox.device import memory_explained, weights_dtype
 from chatter_nb.engines.chatterbox.fast import FastPath
 from chatter_nb.engines.chatterbox.loading import (
     TOO_LARGE,
@@ -63,22 +64,21 @@ from chatter_nb.engines.watermark import load_perth
 if TYPE_CHECKING:
     from chatter_nb.engines.voices import Library, Recording
 
-# Whole words: what reads Japanese takes the square of a text's length, if it is given all of it.
+# Whole words: reading Japanese takes time with the square of the length of the text.
 _PART = re.compile(r".{1,100}(?:\s|$)|\S+", re.DOTALL)
 _SILENT_END = (S3GEN_SIL,) * 3  # Turbo's
+_SAMPLING = tuple(field.name for field in fields(Sampling))
 # The knobs of the part that draws tokens; the others are S3Gen's.
-_OF_T3 = (
-    *("exaggeration", "cfg_weight", "temperature", "min_p", "top_p", "top_k"),
-    *("repetition_penalty", "max_new_tokens"),
-)
+_OF_T3 = ("exaggeration", "max_new_tokens", *_SAMPLING)
 # Seconds of work a second of speech. CPU: 2 cores, random full weights, the whole voice prompt;
 # 9 for chunks of 2.6 s, less for longer ones. The others are guesses: nothing has been run there.
 _RTF = {"cpu": 7.0, "mps": 2.0, "cuda": 0.1}
 
 
 def _defaults(engine: str) -> dict[str, Any]:
+    """The knobs of T3, which draws tokens, with their default values."""
     knobs = TTS_ENGINES[engine].knobs
-    return {name: knobs[name] for name in _OF_T3 if name in knobs}
+    return {name: value for name, value in knobs.items() if name in _OF_T3}
 
 
 class ChatterboxEngine:
@@ -90,7 +90,7 @@ class ChatterboxEngine:
     name = "chatterbox"
     sample_rate = S3GEN_SR
     languages: tuple[str, ...] = ("en",)
-    takes = TTS_ENGINES[name].takes
+    accepts = TTS_ENGINES[name].accepts
     watermarked = True
     defaults: ClassVar[dict[str, Any]] = _defaults(name)
     t3_file = "t3_cfg.safetensors"
@@ -117,7 +117,7 @@ class ChatterboxEngine:
         self._voice_encoder = load_voice_encoder(folder, self.voice_encoder_file, device)
         self._s3gen = load_s3gen(folder, self.s3gen_file, device, meanflow=self.meanflow)
         t3 = load_t3(folder, self.t3_file, "cpu", self.name)
-        with memory_told("the model", TOO_LARGE):
+        with memory_explained("the model", TOO_LARGE):
             self._decoder = TokenDecoder(t3, device, weights_dtype(device, precision))
             self._synthesizer = Synthesizer(self._s3gen, precision=precision)
         del t3.tfmr  # the decoder has its layers in a form of its own
@@ -131,7 +131,7 @@ class ChatterboxEngine:
         )
 
     def prepare_voice(self, voice: str, library: Library) -> Voice:
-        """A voice of the library or of a recording; empty for the checkpoint's own."""
+        """A voice of the library or of a recording; an empty `voice` is the checkpoint's own."""
         return self._voices.voice(voice, library)
 
     def check_text(self, text: str, language: str) -> list[str]:
@@ -144,20 +144,20 @@ class ChatterboxEngine:
 
     def synthesize(
         self, requests: Sequence[ChunkRequest], *, rows: int = 1, engine_path: str = "fast"
-    ) -> Iterator[Made]:
-        """`rows` chunks together; `engine_path` "upstream" takes upstream's own way instead."""
+    ) -> Iterator[SpokenChunk]:
+        """See `SpeechEngine.synthesize`; `engine_path` "upstream" uses upstream's own loops."""
         if engine_path == "upstream":
             return self._plain.synthesize(requests)
         return self._fast.synthesize(requests, rows)
 
     @property
     def rows(self) -> int:
-        """How many chunks are decoded together where nothing else is asked for."""
+        """How many chunks are decoded together by default."""
         return self._decoder.rows_that_fit()
 
     @cached_property
     def _plain(self) -> PlainPath:
-        """Upstream's modules as they are: loaded when they are first asked for."""
+        """Upstream's modules as they are, loaded at the first use."""
         t3 = load_t3(self._folder, self.t3_file, self.device, self.name)
         return PlainPath(self, t3)
 
@@ -169,7 +169,7 @@ class ChatterboxEngine:
 
     @cached_property
     def _other_s3gen(self) -> Any:
-        """Turbo's, which takes two steps: it is not among this model's files, but may be added."""
+        """Turbo's S3Gen of two steps; a user may add its file to this model's files."""
         check_meanflow(self._folder)
         return load_s3gen(self._folder, MEANFLOW_FILE, self.device, meanflow=True)
 
@@ -192,8 +192,7 @@ class ChatterboxEngine:
 
     def sampling(self, request: ChunkRequest) -> Sampling:
         knobs = self._knobs(request)
-        names = (field.name for field in fields(Sampling))
-        return Sampling(**{name: knobs[name] for name in names if name in knobs})
+        return Sampling(**{name: knobs[name] for name in _SAMPLING if name in knobs})
 
     def decoder_prompt(self, request: ChunkRequest) -> dict[str, Any]:
         return request.voice.data.for_s3gen(self.device, request.knobs.get("prompt_s"))
@@ -216,7 +215,7 @@ class ChatterboxEngine:
         )
 
     def _helpers(self) -> str:
-        """Other packages that decide what is said; part of the version."""
+        """Other packages that decide how a text is read, for the version."""
         return ""
 
     def _load_tokenizer(self) -> None:
@@ -229,8 +228,10 @@ class ChatterboxEngine:
         return tts.punc_norm(text)
 
     def _text_tokens(self, text: str, language: str) -> Tensor:
-        text = self._alphabet.known(self._normalised(text, language))
-        return self._tokenizer.text_to_tokens(text)
+        return self._tokens_of(self._alphabet.known(self._normalised(text, language)), language)
+
+    def _tokens_of(self, normalised: str, language: str) -> Tensor:
+        return self._tokenizer.text_to_tokens(normalised)
 
 
 class MultilingualEngine(ChatterboxEngine):
@@ -238,7 +239,7 @@ class MultilingualEngine(ChatterboxEngine):
 
     name = "chatterbox-multilingual"
     languages = ("en", *sorted(set(mtl_tts.SUPPORTED_LANGUAGES) - {"en"}))
-    takes = TTS_ENGINES[name].takes
+    accepts = TTS_ENGINES[name].accepts
     defaults: ClassVar = _defaults(name)
     t3_file = "t3_mtl23ls_v2.safetensors"
     s3gen_file = "s3gen.pt"
@@ -259,16 +260,15 @@ class MultilingualEngine(ChatterboxEngine):
     def _normalised(self, text: str, language: str) -> str:
         return self._tokenizer.normalised(mtl_tts.punc_norm(text), language)
 
-    def _text_tokens(self, text: str, language: str) -> Tensor:
-        text = self._alphabet.known(self._normalised(text, language))
-        return self._tokenizer.tokens_of(text, language)
+    def _tokens_of(self, normalised: str, language: str) -> Tensor:
+        return self._tokenizer.tokens_of(normalised, language)
 
 
 class TurboEngine(ChatterboxEngine):
     """The fast English model: no guidance, tags such as [laugh], two decoder steps."""
 
     name = "chatterbox-turbo"
-    takes = TTS_ENGINES[name].takes
+    accepts = TTS_ENGINES[name].accepts
     defaults: ClassVar = _defaults(name)
     t3_file = "t3_turbo_v1.safetensors"
     s3gen_file = MEANFLOW_FILE
@@ -278,7 +278,7 @@ class TurboEngine(ChatterboxEngine):
     normalises_voice = True
 
     def check_text(self, text: str, language: str) -> list[str]:
-        """Its tokens are bytes, so that no text is foreign to them; it was taught English."""
+        """Refuse other scripts: its tokens are bytes of any text, but it has learnt English."""
         letters = Counter(filter(str.isalpha, text))
         foreign = {c: n for c, n in letters.items() if "LATIN" not in unicodedata.name(c, "")}
         if foreign:
@@ -297,5 +297,4 @@ class TurboEngine(ChatterboxEngine):
             self._tokenizer = AutoTokenizer.from_pretrained(self._folder)
 
     def _text_tokens(self, text: str, language: str) -> Tensor:
-        ids = self._tokenizer(tts_turbo.punc_norm(text), return_tensors="pt").input_ids
-        return ids
+        return self._tokenizer(tts_turbo.punc_norm(text), return_tensors="pt").input_ids

@@ -1,6 +1,6 @@
-"""A chunk that never ends: split, made again in parts, and joined. No model here, only the order.
+"""A chunk that never ends is split, made again in parts, and joined. Not here: the model.
 
-An autoregressive model now and then misses its end token and babbles up to the token limit. Such
+An autoregressive model now and then misses its end token and babbles up to the token limit. That
 audio is never used.
 """
 
@@ -19,7 +19,7 @@ from chatter_nb.text.chunking import split_chunks
 
 MAX_DEPTH = 3  # eighths of a chunk of 280 characters are half a sentence
 MIN_CHARS = 20
-PART_SHARE = 0.6  # of the text: a little over half, so that two sentences part where they meet
+PART_SHARE = 0.6  # of the text: a little over half, to split two sentences where they meet
 
 Say = Callable[[str, int], Signal | None]
 
@@ -27,10 +27,10 @@ Say = Callable[[str, int], Signal | None]
 def say_or_split(
     text: str, seed: int, say: Say, *, sample_rate: int, language: str
 ) -> tuple[Signal, ChunkInfo]:
-    """`say(text, seed)`, or its parts joined where that is None (no end, or no sound).
+    """The audio of `say(text, seed)`, or of joined parts where `say` returns None (no end).
 
-    A text too short to be split is tried once more with another seed. Raises `EngineError` when a
-    part does not end either.
+    A text that is too short to be split is tried again with another seed. Raises `EngineError` if
+    that does not end either.
     """
     calls = 0
 
@@ -39,17 +39,17 @@ def say_or_split(
         calls += 1
         return say(text.strip(), seed)  # parts keep the space that joins them
 
-    made = list(_parts(text, seed, counted, language, depth=0))
-    if len(made) == 1:
-        return made[0][1], ChunkInfo(attempts=calls)
-    audio, parts = _joined(made, sample_rate)
+    spoken = list(_parts(text, seed, counted, language, depth=0))
+    if len(spoken) == 1:
+        return spoken[0][1], ChunkInfo(attempts=calls)
+    audio, parts = _joined(spoken, sample_rate)
     return audio, ChunkInfo(attempts=calls, parts=parts)
 
 
 def _parts(
     text: str, seed: int, say: Say, language: str, depth: int
 ) -> Iterator[tuple[str, Signal, int]]:
-    """(text, audio, pause after it in ms) of each part that could be said."""
+    """Yield (text, audio, pause after it in ms) of each part of the text."""
     audio = say(text, seed)
     if audio is not None:
         yield text, audio, 0
@@ -79,18 +79,18 @@ def _second_try(text: str, seed: int, say: Say) -> Signal:
 
 
 def _joined(
-    made: list[tuple[str, Signal, int]], sample_rate: int
+    spoken: list[tuple[str, Signal, int]], sample_rate: int
 ) -> tuple[Signal, tuple[ChunkPart, ...]]:
     blocks: list[Signal] = []
     joiner = Joiner(blocks.append, sample_rate=sample_rate)
-    for index, (_, audio, pause_ms) in enumerate(made):
-        last = index == len(made) - 1
+    for index, (_, audio, pause_ms) in enumerate(spoken):
+        last = index == len(spoken) - 1
         joiner.add(
             index, trim_edges(audio, sample_rate=sample_rate), pause_ms=0 if last else pause_ms
         )
-    spans = joiner.finish(len(made)).spans
+    spans = joiner.finish(len(spoken)).spans
     parts = tuple(
         ChunkPart(text, span.start_samples, span.end_samples)
-        for (text, _, _), span in zip(made, spans, strict=True)
+        for (text, _, _), span in zip(spoken, spans, strict=True)
     )
     return np.concatenate(blocks), parts

@@ -1,4 +1,4 @@
-"""What goes into decoding speech tokens, and what comes out, whoever decodes."""
+"""What goes into decoding speech tokens, and what comes out of it, in both ways of decoding."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Prompt:
-    """A chunk to decode. `text_tokens` has shape (1, n): no start and stop but the text's own.
+    """A chunk to decode. `text_tokens` has shape (1, n), without start and stop tokens.
 
-    `max_new_tokens` is the longest it may become (25 a second).
+    At most `max_new_tokens` speech tokens are drawn; 25 tokens are a second.
     """
 
     index: int
@@ -23,7 +23,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is drawn; upstream's knobs, in the order upstream applies them.
+    """How the next token is drawn: upstream's knobs, in upstream's order.
 
     English and Multilingual: `cfg_weight` (0 is none), `repetition_penalty` (1 is none),
     `temperature`, `min_p` (0 is none), `top_p` (1 is all). Turbo: `temperature`, `top_k` (0 is
@@ -49,12 +49,19 @@ class Decoded:
     ended: bool
     note: str = ""
 
+    @property
+    def usable(self) -> bool:
+        """Whether to make audio of it: a chunk that missed its end is babble up to the limit."""
+        return self.ended and len(self.tokens) > 0
+
+    def notes(self, text: str) -> tuple[str, ...]:
+        """The note, with the text that the tokens say; empty if nothing is doubtful."""
+        return (f"{text.strip()[:60]!r}: {self.note}",) if self.note else ()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn(Decoded):
-    """Tokens from a generator of their own, as they have left it: upstream draws the rest of a
-    chunk's noise from there.
-    """
+    """Tokens, and the chunk's generator after them: upstream draws the chunk's noise from there."""
 
     generator: torch.Generator
 

@@ -1,7 +1,7 @@
-"""Mel frames to samples with upstream's HiFT: many rows at once, or one long row in spans.
+"""Mel frames to samples with upstream's HiFT: many rows at once, or a long row in spans.
 
-The modules are upstream's and so is the order of what they draw at random; what is added are the
-masks that keep one row's padding out of its sound, and sources that run on from span to span.
+The modules are upstream's, and so is the order of their random numbers. New are masks that keep the
+padding of a row out of its sound, and sources that run on from span to span.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ VOCODER_CONTEXT = _DECODE_CONTEXT + _PITCH_CONTEXT
 
 
 def fold_weight_norm(hift: nn.Module) -> None:
-    """Keep the weights that upstream makes anew for 82 layers on every call: the same bits."""
+    """Compute the weights of 82 layers once, to the same bits; upstream does so on every call."""
     for module in hift.modules():
         if parametrize.is_parametrized(module, "weight"):
             parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
@@ -35,24 +35,26 @@ def fold_weight_norm(hift: nn.Module) -> None:
 def waves_of(
     s3gen: Any, mels: Sequence[Tensor], generators: Sequence[torch.Generator]
 ) -> list[Tensor]:
-    """The samples of rows of mels (80, n): (480 n,) each, as upstream makes them one by one.
+    """The samples, (480 n,) each, of rows of mels, (80, n) each, as upstream makes each alone.
 
-    They are as near to them as upstream's float32 sum of the pitch's cycles lets them be: within
-    1e-4 of full scale for some 4 s, 2e-4 after 12 s.
+    Upstream sums the cycles of the pitch in float32. That sets the difference: within 1e-4 of full
+    scale for some 4 s, within 2e-4 after 12 s.
     """
     hift, frames = s3gen.mel2wav, [mel.shape[1] for mel in mels]
     mel = _padded(mels)
     pitch_hz = _pitch(hift, mel, frames)
-    each = zip(pitch_hz, frames, generators, strict=True)
-    sources = [_source(hift, own[None, :count], generator) for own, count, generator in each]
+    sources = [
+        _source(hift, row_hz[None, :count], generator)
+        for row_hz, count, generator in zip(pitch_hz, frames, generators, strict=True)
+    ]
     return [_faded(wave, s3gen.trim_fade, 0) for wave in _decoded(hift, mel, sources, frames)]
 
 
 class Vocoder:
     """Mel frames to 24 kHz samples in spans, with no seam between them.
 
-    A span is decoded with the frames around it that HiFT sees, so that its samples are those of
-    decoding all at once; the sources of pitch run on in phase. Draws from torch's global
+    A span is decoded with the frames around it that HiFT sees, so its samples are those of decoding
+    all frames at once; the sources of pitch run on in phase. It draws from torch's global
     generators, in upstream's order. `write` gets mono float32 arrays.
     """
 
@@ -64,20 +66,20 @@ class Vocoder:
         self._mel = torch.zeros(80, 0)
         self._source = torch.zeros(1, 1, 0)
         self._first = 0  # absolute frame at which _mel and _source begin
-        self._made = 0  # frames that are written
+        self._written = 0  # frames that are written
         self._phase: Tensor | None = None  # where each harmonic began
         self._cycles = torch.zeros(1, 1, 1, dtype=torch.float64)  # … and how far it has run
 
     def add(self, mel: Tensor, *, last: bool = False) -> None:
-        """Take frames, shape (80, n), and write all samples that no later frame can change."""
+        """Take mel frames, shape (80, n); write the samples that no later frame can change."""
         self._mel = torch.cat([self._mel.to(mel), mel], dim=1)
         known = self._first + self._mel.shape[1]
         end = known if last else known - VOCODER_CONTEXT
-        if end <= self._made:
+        if end <= self._written:
             return
         self._extend_source(known if last else known - _PITCH_CONTEXT)
-        self._write(self._decode(self._made, end, known if last else end + _DECODE_CONTEXT))
-        self._made = end
+        self._write(self._decode(self._written, end, known if last else end + _DECODE_CONTEXT))
+        self._written = end
         self._forget(end - VOCODER_CONTEXT)
 
     def _decode(self, start: int, end: int, right: int) -> Any:
@@ -91,7 +93,7 @@ class Vocoder:
         return _faded(wave, self._fade, start * SAMPLES_PER_MEL).cpu().numpy()
 
     def _extend_source(self, end: int) -> None:
-        """Add the excitation up to frame `end`, its harmonics running on from where they are."""
+        """Add the excitation up to frame `end`; its harmonics run on."""
         have = self._first + self._source.shape[2] // SAMPLES_PER_MEL
         left = max(self._first, have - _PITCH_CONTEXT)
         pitch_hz = self._hift.f0_predictor(self._mel[None, :, left - self._first :])
@@ -99,16 +101,16 @@ class Vocoder:
         self._source = torch.cat([self._source.to(new), new], dim=2)
 
     def _excite(self, pitch_hz: Tensor) -> Tensor:
-        """The source of frames (1, n); upstream's begins anew each call: a click at every span."""
+        """The source of pitch (1, n). Upstream's begins anew on each call, with a click."""
         if self._phase is None:
             self._phase = _begin(self._hift, pitch_hz.device, None)
         pitch, cycles = _cycles(self._hift, pitch_hz)
         begun = (2 * math.pi * self._cycles).to(cycles)
         total = cycles.cpu().double().sum(dim=-1, keepdim=True)
         self._cycles = (self._cycles + total) % 1
-        made = _excited(self._hift, pitch, cycles, self._phase + begun, torch.randn_like(cycles))
-        torch.randn_like(pitch)  # upstream draws for a noise branch it never uses: keep in step
-        return made
+        source = _excited(self._hift, pitch, cycles, self._phase + begun, torch.randn_like(cycles))
+        torch.randn_like(pitch)  # upstream draws for a noise branch that it never uses
+        return source
 
     def _forget(self, before: int) -> None:
         drop = max(0, before - self._first)
@@ -118,17 +120,17 @@ class Vocoder:
 
 
 def _faded(wave: Tensor, fade: Tensor, start: int) -> Tensor:
-    """Upstream's fade-in of the first 40 ms, against a spill-over from the prompt."""
+    """Apply upstream's fade-in of the first 40 ms, which hides sound of the prompt."""
     rest = fade[start:][: len(wave)]
     wave[: len(rest)] *= rest
     return wave
 
 
 class _Ends:
-    """Zeroes what lies beyond the rows' ends, as convolutions would see it past a single row's end.
+    """Sets all values beyond the end of a row to zero, as convolutions see them after a single row.
 
-    `lengths` are in frames; a tensor's own rate follows from its length. Rows of one length have no
-    such ends, and nothing is done.
+    `lengths` are in frames; the rate of a tensor follows from its length. If all rows have the same
+    length, nothing is changed.
     """
 
     def __init__(self, hift: Any, lengths: Sequence[int], device: torch.device) -> None:
@@ -148,7 +150,7 @@ class _Ends:
 
 
 def _pitch(hift: Any, mel: Tensor, frames: Sequence[int]) -> Tensor:
-    """(rows, 80, n) to Hz, (rows, n)."""
+    """Mel (rows, 80, n) to pitch in Hz, (rows, n)."""
     ends, predictor = _Ends(hift, frames, mel.device), hift.f0_predictor
     for layer in predictor.condnet:
         mel = ends(layer(mel)) if isinstance(layer, nn.Conv1d) else layer(mel)
@@ -156,7 +158,7 @@ def _pitch(hift: Any, mel: Tensor, frames: Sequence[int]) -> Tensor:
 
 
 def _source(hift: Any, pitch_hz: Tensor, generator: torch.Generator) -> Tensor:
-    """The excitation of one row's pitch (1, n): (1, 1, 480 n)."""
+    """The excitation, (1, 1, 480 n), of a row's pitch (1, n)."""
     phase = _begin(hift, pitch_hz.device, generator)
     pitch, cycles = _cycles(hift, pitch_hz)
     noise = torch.randn(cycles.shape, generator=generator, device=cycles.device)
@@ -166,8 +168,8 @@ def _source(hift: Any, pitch_hz: Tensor, generator: torch.Generator) -> Tensor:
 def _begin(hift: Any, device: torch.device, generator: torch.Generator | None) -> Tensor:
     """The phase of each harmonic at its start, (1, harmonics, 1).
 
-    Upstream draws it on the CPU whatever the device: on another one that is a stream of its own,
-    from which nothing was drawn since it was seeded.
+    Upstream draws it on the CPU with any device. With a GPU that is another generator, from which
+    nothing was drawn since it was seeded.
     """
     if generator is not None and generator.device.type != "cpu":
         generator = torch.Generator().manual_seed(generator.initial_seed())
@@ -204,7 +206,7 @@ def _decoded(
 ) -> list[Tensor]:
     """HiFT's `decode` of rows padded to (rows, 80, n): their samples, (480 n,) each.
 
-    The spectra of the sources and of the samples are taken row by row: they reflect at its ends.
+    The spectra of sources and samples are computed for each row: they reflect at its ends.
     """
     ends = _Ends(hift, frames, mel.device)
     source = _padded([torch.cat(hift._stft(row[:, 0]), dim=1)[0] for row in sources])
@@ -227,8 +229,9 @@ def _decoded(
     per_frame = SAMPLES_PER_MEL // hift.istft_params["hop_len"]
     waves = []
     for row, count in zip(spectrum, frames, strict=True):
-        own = row[None, :, : count * per_frame + 1]
-        wave = hift._istft(torch.exp(own[:, :bins]), torch.sin(own[:, bins:]))[0]
+        frames_of_row = row[None, :, : count * per_frame + 1]
+        magnitudes, phases = frames_of_row[:, :bins], frames_of_row[:, bins:]
+        wave = hift._istft(torch.exp(magnitudes), torch.sin(phases))[0]
         waves.append(torch.clamp(wave, -hift.audio_limit, hift.audio_limit))
     return waves
 
@@ -242,7 +245,7 @@ def _resblock(block: Any, x: Tensor, ends: _Ends) -> Tensor:
 
 
 def _snake(snake: Any, x: Tensor) -> Tensor:
-    """x + sin²(αx)/α in one buffer: upstream's passes over memory cost as much as convolutions."""
+    """x + sin²(αx)/α in a single buffer: memory traffic costs as much as the convolutions."""
     alpha = snake.alpha[:, None]
     wave = (x * alpha).sin_()
     return wave.mul_(wave).mul_(1.0 / (alpha + snake.no_div_by_zero)).add_(x)

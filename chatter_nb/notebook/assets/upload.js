@@ -3,15 +3,15 @@
 function render({ model, el }) {
   const label = document.createElement("label");
   const input = document.createElement("input");
-  const told = document.createElement("span");
+  const status = document.createElement("span");
   label.className = "chatter-upload";
   label.append(model.get("label") + " ", input);
   input.type = "file";
   input.accept = model.get("accept");
   input.disabled = model.get("disabled");
-  told.className = "chatter-upload-told";
-  told.setAttribute("role", "status");
-  el.append(label, told);
+  status.className = "chatter-upload-status";
+  status.setAttribute("role", "status");
+  el.append(label, status);
 
   let file = null;
   let sent = 0;
@@ -36,13 +36,13 @@ function render({ model, el }) {
     sent = 0;
     const limit = model.get("limit_bytes");
     if (file.size > limit) {
-      told.textContent =
+      status.textContent =
         `${file.name} has ${size(file.size)}; up to ${size(limit)} can be uploaded. ` +
         "Put it beside the notebook and give its path instead.";
       input.value = "";
       return;
     }
-    told.textContent = `sending ${file.name} …`;
+    status.textContent = `sending ${file.name} …`;
     model.send({ kind: "begin", turn, name: file.name, size: file.size });
   });
 
@@ -51,14 +51,14 @@ function render({ model, el }) {
     if (message.kind === "more") {
       if (file.size) {
         const share = Math.round((100 * sent) / file.size);
-        told.textContent = `sending ${file.name}: ${share} %`;
+        status.textContent = `sending ${file.name}: ${share} %`;
       }
       sendPart().catch((error) => {
-        told.textContent = `${file.name} could not be read: ${error.message}`;
+        status.textContent = `${file.name} could not be read: ${error.message}`;
         input.value = "";
       });
     } else {
-      told.textContent = message.told;
+      status.textContent = message.text;
       file = null;
       input.value = ""; // so that the same file can be chosen again
     }

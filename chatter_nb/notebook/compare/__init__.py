@@ -1,4 +1,4 @@
-"""Runs beside each other: players and numbers in rows, plots, and a blind test."""
+"""Compares finished runs: players and numbers in rows, plots, and a blind test."""
 
 import lazy_loader
 
@@ -6,9 +6,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "blindform": ["blind_test"],
+        "compared": ["CompareParams"],
         "comparison": ["load_comparison"],
-        "pages": ["compare_players", "compare_table"],
-        "params": ["CompareParams"],
+        "players": ["compare_players", "compare_table"],
         "plots": ["compare_levels", "compare_spectra", "compare_waveforms"],
     },
 )

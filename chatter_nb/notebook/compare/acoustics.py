@@ -1,4 +1,4 @@
-"""What is measured of a stretch of speech: loudness, pace, long-term spectrum. Numbers only."""
+"""Measures a stretch of speech: loudness, pace, long-term spectrum. It draws nothing."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 from chatter_nb.audio.reading import Signal
 
 FRAME_MS = 20.0  # shorter than a syllable, longer than a pitch period
-PAUSE_DB = 40.0  # below the loudest frame: a pause, or its noise, not speech
-MIN_LUFS_S = 0.4  # a block of BS.1770; anything shorter has no loudness there
+PAUSE_DB = 40.0  # a frame this far below the loudest frame is a pause, or noise in a pause
+MIN_LUFS_S = 0.4  # the length of a block in BS.1770, which measures nothing shorter
 FFT_MS = 64.0  # resolves a low voice's harmonics, which the bands then add up
 BANDS_HZ = 1000 * 2.0 ** (np.arange(-13, 14) / 3)  # third octaves, 50 Hz to 20 kHz
 SILENCE_DB = -120.0
@@ -28,7 +28,7 @@ class Spectrum:
 
 @dataclass(frozen=True)
 class Acoustics:
-    """A stretch of audio in numbers. `letters_per_s` is None where no text is known."""
+    """The numbers of a stretch of audio. `letters_per_s` is None where no text is known."""
 
     audio_s: float
     speech_s: float
@@ -38,7 +38,7 @@ class Acoustics:
 
 
 def measure(signal: Signal, rate_hz: int, text: str = "") -> Acoustics:
-    """Measure `signal`, mono, shape (samples,); letters and digits of `text` give the pace."""
+    """Measure `signal`, mono, shape (samples,). The pace counts letters and digits of `text`."""
     active = speech_frames(signal, rate_hz)
     speech_s = float(active.sum()) * FRAME_MS / 1000
     letters = sum(character.isalnum() for character in text)
@@ -52,12 +52,12 @@ def measure(signal: Signal, rate_hz: int, text: str = "") -> Acoustics:
 
 
 def loudness_unit() -> str:
-    """ "LUFS" where pyloudnorm is installed, else "dB": the level of what is not a pause."""
+    """Return "LUFS" where pyloudnorm is installed, else "dB": the mean level outside pauses."""
     return "LUFS" if _has_pyloudnorm() else "dB"
 
 
 def loudness(signal: Signal, rate_hz: int) -> float:
-    """Loudness in `loudness_unit()`; pauses do not count. -120 for silence."""
+    """Return the loudness in `loudness_unit()`, without the pauses; -120 for silence."""
     if _has_pyloudnorm() and len(signal) >= MIN_LUFS_S * rate_hz:
         import pyloudnorm
 
@@ -67,14 +67,14 @@ def loudness(signal: Signal, rate_hz: int) -> float:
 
 
 def speech_frames(signal: Signal, rate_hz: int) -> np.ndarray:
-    """For each frame of 20 ms whether it is speech: less than 40 dB below the loudest one."""
+    """Return (frames,): is a frame of 20 ms less than 40 dB below the loudest frame?"""
     power = np.mean(_frames(signal, rate_hz) ** 2, axis=1)
     loudest = float(power.max(initial=0))
     return power > max(loudest * 10 ** (-PAUSE_DB / 10), 10 ** (SILENCE_DB / 10))
 
 
 def spectrum(signal: Signal, rate_hz: int) -> Spectrum:
-    """The long-term average spectrum, up to the highest band that the rate holds."""
+    """Return the mean spectrum over time, up to the highest band below half the sample rate."""
     from scipy.signal import welch
 
     size = min(max(16, len(signal)), 2 ** round(np.log2(FFT_MS / 1000 * rate_hz)))
@@ -83,20 +83,20 @@ def spectrum(signal: Signal, rate_hz: int) -> Spectrum:
     upper_hz = BANDS_HZ * 2 ** (1 / 6)
     bands_hz = BANDS_HZ[upper_hz <= rate_hz / 2]
     edges_hz = np.append(bands_hz * 2 ** (-1 / 6), bands_hz[-1] * 2 ** (1 / 6))
-    # Added up as an integral: the lowest bands are narrower than the transform's own steps.
+    # A band's power is a difference of integrals: the lowest bands are narrower than `hz` steps.
     total = np.append(0, np.cumsum(power) * (hz[1] - hz[0]))
     upto = np.interp(edges_hz, np.append(0, hz + (hz[1] - hz[0]) / 2), total)
     return Spectrum(bands_hz, np.array([_db(float(level)) for level in np.diff(upto)]))
 
 
 def extremes(signal: Signal, step: int) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest and highest sample of each stretch of `step` samples, as a waveform is drawn."""
+    """Return the lowest and highest sample of each stretch of `step` samples."""
     starts = np.arange(0, len(signal), max(1, step))
     return np.minimum.reduceat(signal, starts), np.maximum.reduceat(signal, starts)
 
 
 def _frames(signal: Signal, rate_hz: int) -> np.ndarray:
-    """Whole frames, shape (frames, samples); a signal shorter than one is one."""
+    """Cut into whole frames, shape (frames, samples); a signal below 20 ms is a single frame."""
     size = min(max(1, len(signal)), round(FRAME_MS / 1000 * rate_hz))
     whole = len(signal) // size * size
     return np.asarray(signal[:whole], np.float64).reshape(-1, size)

@@ -1,6 +1,6 @@
-"""The blind test under a person's hands: a pair, three buttons, and at the end who was who.
+"""The widgets of the blind test: a pair, three buttons, and at the end the counts for each run.
 
-Works on ipywidgets 7.7 and 8. In a headless run it is a sentence.
+They work on ipywidgets 7.7 and 8. A headless run shows a sentence instead.
 """
 
 from __future__ import annotations
@@ -11,38 +11,34 @@ from typing import Any
 
 from chatter_nb.base.errors import ChatterError
 from chatter_nb.base.wording import count
-from chatter_nb.notebook.compare.compared import Comparison
-from chatter_nb.notebook.compare.pages import flac
-from chatter_nb.notebook.compare.params import CompareParams
+from chatter_nb.notebook.compare.compared import CompareParams, Comparison
 from chatter_nb.notebook.compare.preferences import Preferences, Trial, matched
-from chatter_nb.notebook.players import audio_player, data_url
+from chatter_nb.notebook.players import audio_player, data_url, encoded, note, page
 
 _NOTHING = "no chunk of the same text sounds different in two of these runs"
-LISTEN_S = 1.0  # sooner after a pair has come, nobody has heard it; less for shorter pairs
-_STORM_S = 0.3  # a second click, or a key that repeats, within this long is the same click
+LISTEN_S = 1.0  # a click sooner after a pair appears does not count; less for shorter pairs
+_STORM_S = 0.3  # clicks within this time, as of a key held down, count once
 
 
 def blind_test(comparison: Comparison, params: CompareParams) -> Any:
-    """The form if `blind` is set and a person is there, else a line that says what is known."""
-    from IPython.display import HTML
-
+    """Return the form if `blind` and `interactive` are set, else a page with the results so far."""
     try:
         preferences = Preferences(comparison, params)
     except ChatterError as error:
-        return HTML(f"<p>{html.escape(str(error))}</p>")
+        return note(str(error))
     if params.blind and params.interactive:
         return BlindForm(preferences).box
     pairs = count(len(preferences.trials), "pair")
-    told = [
+    lines = [
         f"Set blind = True, and run this notebook by hand, to hear {pairs} without knowing which "
         "run is which.",
         *(f"Heard so far: {verdict}." for verdict in preferences.verdicts()),
     ]
-    return HTML("".join(f"<p>{html.escape(line)}</p>" for line in told))
+    return page(*(f"<p>{html.escape(line)}</p>" for line in lines))
 
 
 class BlindForm:
-    """Asks for one pair after the other and records each answer at once. `box` is the widget."""
+    """Asks about each pair and writes each answer at once. `box` is the widget to show."""
 
     def __init__(self, preferences: Preferences) -> None:
         import ipywidgets as widgets
@@ -67,15 +63,16 @@ class BlindForm:
         self._ask()
 
     @property
-    def told(self) -> str:
-        """All that the form says, as HTML."""
+    def content(self) -> str:
+        """All that the form shows, as HTML."""
         return "\n".join(part.value for part in (self._progress, self._page, self._notice))
 
     def _ask(self) -> None:
         """Show the next pair, or the result."""
         waiting = self._preferences.waiting
         if not waiting:
-            return self._reveal()
+            self._reveal()
+            return
         total = len(self._preferences.trials)
         self._progress.value = (
             f"<b>Pair {total - len(waiting) + 1} of {total}</b>: which one sounds better? "
@@ -83,14 +80,13 @@ class BlindForm:
         )
         try:
             self._page.value = _players(waiting[0])
-        except (ChatterError, OSError, RuntimeError) as error:  # its audio is gone, or damaged
+        except (ChatterError, OSError, RuntimeError) as error:  # the audio is gone or damaged
             self._stop(f"this pair cannot be played: {error}; run the comparison again")
-            return None
+            return
         self._trial, self._asked_s = waiting[0], monotonic()
-        return None
 
     def _clicked(self, number: int) -> None:
-        """Answer, unless nobody can have heard the pair that this click is taken for."""
+        """Record an answer, unless the click came before the pair can have been heard."""
         now_s = monotonic()
         storm = now_s - self._clicked_s < _STORM_S
         self._clicked_s = now_s
@@ -111,35 +107,36 @@ class BlindForm:
         self._ask()
 
     def _reveal(self) -> None:
-        """Who was who: the counts, and what they are worth."""
+        """Show which run was preferred, and how often."""
         verdicts = self._preferences.verdicts()
-        told = verdicts or [_NOTHING]
         heard = count(len(self._preferences.answers), "pair")
         self._progress.value = f"<b>{heard} heard</b>"
-        self._page.value = "".join(f"<p>{html.escape(line)}.</p>" for line in told)
+        self._page.value = "".join(
+            f"<p>{html.escape(line)}.</p>" for line in verdicts or [_NOTHING]
+        )
         self._stop(f"The answers are in {self._preferences.path}" if verdicts else "")
 
-    def _stop(self, told: str) -> None:
+    def _stop(self, message: str) -> None:
         self._trial = None
         for button in self.buttons:
             button.disabled = True
         self._row.layout.display = "none"  # nothing is left to answer
-        self._notice.value = f"<small>{html.escape(told)}</small>"
+        self._notice.value = f"<small>{html.escape(message)}</small>"
 
 
 def _shortest_s(trial: Trial) -> float:
-    """How long a pair must at least have been there before it can be answered."""
+    """Return how long (s) a pair must be shown before an answer to it counts."""
     lengths_s = (side.piece.acoustics.audio_s for side in (trial.first, trial.second))
     return min(LISTEN_S, *lengths_s)
 
 
 def _players(trial: Trial) -> str:
-    """Two plain players, that tell nothing of where the audio comes from.
+    """Return two plain players that do not show which run their audio comes from.
 
-    Each below its name: one that follows the first player reads as the second one's.
+    Each name stands above its player: a name between two players could belong to either.
     """
-    pages = []
+    players = []
     for name, (signal, rate_hz) in zip(("First", "Second"), matched(trial), strict=True):
-        urls = [data_url(flac(signal, rate_hz), "audio/flac")]
-        pages.append(f"<b>{name}</b>{audio_player(urls, 'audio/flac', name, told=False)}")
-    return "".join(pages)
+        urls = [data_url(encoded(signal, rate_hz, "FLAC"), "audio/flac")]
+        players.append(f"<b>{name}</b>{audio_player(urls, 'audio/flac', name, labelled=False)}")
+    return "".join(players)

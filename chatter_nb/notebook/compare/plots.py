@@ -1,6 +1,6 @@
-"""Figures of a comparison: waveforms on one time axis, spectra, loudness and pace.
+"""Draws a comparison: waveforms on a common time axis, spectra, loudness and pace.
 
-In the style of `plots`; a title says what differs, or that nothing does.
+The style is that of `notebook.plots`. A figure's title says what differs, or that nothing does.
 """
 
 from __future__ import annotations
@@ -10,37 +10,38 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from chatter_nb.base.errors import shorten
 from chatter_nb.notebook.compare.acoustics import extremes, loudness_unit
-from chatter_nb.notebook.compare.compared import Compared, Comparison
-from chatter_nb.notebook.compare.pieces import Piece
-from chatter_nb.notebook.compare.veil import veiled
-from chatter_nb.notebook.plots import ACCENT, GREY, INK, clock, house_figure
+from chatter_nb.notebook.compare.compared import Compared, Comparison, Piece
+from chatter_nb.notebook.compare.preferences import veiled
+from chatter_nb.notebook.plots import ACCENT, GREY, INK, clock, draw_numbers, house_figure, y_limit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = (INK, ACCENT, "#4f9467", "#8a63a9", "#b5892c", GREY)  # then from the start, dashed
+COLOURS = (INK, ACCENT, "#4f9467", "#8a63a9", "#b5892c", GREY)  # for more runs again, dashed
 WAVE_BINS = 1600  # over the longest run
-SAME_LOUDNESS = 0.5  # dB: less is not heard
-LEAST_SPAN_DB = 3.0  # of the loudness axis: what nobody hears must not look like a cliff
+SAME_LOUDNESS = 0.5  # dB; nobody hears a smaller difference
+LEAST_SPAN_DB = 3.0  # of the loudness axis: an inaudible difference must not look large
 SAME_PACE = 0.02  # a share
 SAME_BAND_DB = 1.0
-AUDIBLE_DB = 50.0  # below a spectrum's loudest band: beyond, a difference is one of noise
+AUDIBLE_DB = 50.0  # a band this far below the loudest band holds only noise
 TICKS_HZ = (50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000)
 
 
 @veiled
 def compare_waveforms(comparison: Comparison) -> Figure:
-    """A row a run, its compared chunks one after the other, all on one time axis."""
+    """Draw a row for each run: its compared chunks one after the other, on a common time axis."""
     longest_s = max(run.shown_s for run in comparison.runs)
     with house_figure(len(comparison.runs), height_in=1.5) as (figure, axes):
+        peaks = []
         for number, (ax, run) in enumerate(zip(axes, comparison.runs, strict=True)):
-            _draw_pieces(ax, comparison, number, longest_s)
+            peaks.append(_draw_pieces(ax, comparison, number, longest_s))
             ax.set_xlim(0, longest_s)
             ax.set_ylabel("amplitude\n(full scale 1)")
             ax.set_title(_length_finding(run, comparison.runs[0]))
-        limit = 1.35 * max(0.05, *(np.abs(ax.dataLim.intervaly).max() for ax in axes))
+        limit = y_limit(max(peaks))
         for ax in axes:
             ax.set_ylim(-limit, limit)
             for label in ax.texts:
@@ -51,13 +52,13 @@ def compare_waveforms(comparison: Comparison) -> Figure:
 
 @veiled
 def compare_spectra(comparison: Comparison) -> Figure:
-    """Long-term spectra in third octaves, each run's total set to 0 dB: colour, not loudness."""
+    """Draw each run's mean spectrum in third octaves; its total is 0 dB, whatever its loudness."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     with house_figure(1, height_in=3.2) as (figure, (ax,)):
         for number, run in enumerate(comparison.runs):
-            found = run.acoustics.spectrum
-            ax.plot(found.bands_hz, _relative_db(run), label=_name(run), **_line(number))
+            bands_hz = run.acoustics.spectrum.bands_hz
+            ax.plot(bands_hz, _relative_db(run), label=_name(run), **_line(number))
         ax.set_xscale("log")
         ax.xaxis.set_major_locator(FixedLocator(TICKS_HZ))
         ax.xaxis.set_minor_locator(NullLocator())
@@ -73,7 +74,7 @@ def compare_spectra(comparison: Comparison) -> Figure:
 
 @veiled
 def compare_levels(comparison: Comparison) -> Figure:
-    """Loudness, and letters a second of speech (a conversion's seconds), chunk by chunk."""
+    """Draw each row's loudness, and its letters a second of speech (of conversions, its length)."""
     speaks = any(run.acoustics.letters_per_s for run in comparison.runs)
     with house_figure(2, height_in=2.1) as (figure, (upper, lower)):
         _draw_values(upper, comparison, lambda piece: piece.acoustics.loudness)
@@ -95,7 +96,7 @@ def compare_levels(comparison: Comparison) -> Figure:
 
 
 def loudness_finding(comparison: Comparison) -> str:
-    """Which run is louder, in a line."""
+    """Return a sentence: which run is louder."""
     ranked = sorted(comparison.runs, key=lambda run: run.acoustics.loudness)
     apart = ranked[-1].acoustics.loudness - ranked[0].acoustics.loudness
     if apart < SAME_LOUDNESS:
@@ -104,7 +105,7 @@ def loudness_finding(comparison: Comparison) -> str:
 
 
 def pace_finding(comparison: Comparison) -> str:
-    """Which run speaks faster, in a line; pauses do not count."""
+    """Return a sentence: which run speaks faster, without its pauses."""
     paces = [(run.acoustics.letters_per_s or 0.0, run.label) for run in comparison.runs]
     (low, slow), (high, fast) = min(paces), max(paces)
     if not low:
@@ -115,10 +116,10 @@ def pace_finding(comparison: Comparison) -> str:
 
 
 def spectrum_finding(comparison: Comparison) -> str:
-    """Where another run's spectrum lies furthest from the first one's, in a line."""
+    """Return a sentence: where another run's spectrum is furthest from that of the first run."""
     first, *others = comparison.runs
-    found = [(*_furthest(first, other), other.label) for other in others]
-    apart_db, band_hz, label = max(found, key=lambda each: abs(each[0]))
+    distances = [(*_furthest(first, other), other.label) for other in others]
+    apart_db, band_hz, label = max(distances, key=lambda distance: abs(distance[0]))
     if abs(apart_db) < SAME_BAND_DB:
         return f"no band differs by more than {SAME_BAND_DB:.0f} dB at equal level"
     way = "above" if apart_db > 0 else "below"
@@ -129,11 +130,11 @@ def spectrum_finding(comparison: Comparison) -> str:
 
 
 def _furthest(first: Compared, other: Compared) -> tuple[float, float]:
-    """The largest difference in dB, and its band, where either run can be heard."""
+    """Return the largest difference (dB) and its band (Hz), of the bands audible in either run."""
     size = min(len(run.acoustics.spectrum.bands_hz) for run in (first, other))
     a, b = _relative_db(first)[:size], _relative_db(other)[:size]
-    heard = np.maximum(a, b) > max(a.max(), b.max()) - AUDIBLE_DB
-    apart_db = np.where(heard, b - a, 0)
+    audible = np.maximum(a, b) > max(a.max(), b.max()) - AUDIBLE_DB
+    apart_db = np.where(audible, b - a, 0)
     most = int(np.argmax(np.abs(apart_db)))
     return float(apart_db[most]), float(first.acoustics.spectrum.bands_hz[most])
 
@@ -143,8 +144,10 @@ def _relative_db(run: Compared) -> np.ndarray:
     return level_db - 10 * np.log10(np.sum(10 ** (level_db / 10)))
 
 
-def _draw_pieces(ax: Axes, comparison: Comparison, number: int, longest_s: float) -> None:
-    start_s, free_from_s = 0.0, 0.0
+def _draw_pieces(ax: Axes, comparison: Comparison, number: int, longest_s: float) -> float:
+    """Draw the pieces of run `number`; return their peak, 0 for a run without a piece."""
+    start_s = peak = 0.0
+    middles_s = []
     for index, row in enumerate(comparison.rows):
         piece = row[number]
         if piece is None:
@@ -156,11 +159,11 @@ def _draw_pieces(ax: Axes, comparison: Comparison, number: int, longest_s: float
         low, high = extremes(samples, step)
         times_s = start_s + np.arange(len(low)) * step / rate_hz
         ax.fill_between(times_s, low, high, color=INK, linewidth=0)
-        middle_s = start_s + len(samples) / rate_hz / 2
-        if middle_s >= free_from_s:  # a number that would cover its neighbour is left out
-            ax.text(middle_s, 0, str(index), ha="center", va="top", fontsize=7)
-            free_from_s = middle_s + longest_s / 55
+        peak = max(peak, float(np.abs([low, high]).max(initial=0)))
+        middles_s.append((index, start_s + len(samples) / rate_hz / 2, 0.0))
         start_s += len(samples) / rate_hz
+    draw_numbers(ax, middles_s, longest_s)
+    return peak
 
 
 def _draw_values(ax: Axes, comparison: Comparison, value: Callable[[Piece], float | None]) -> None:
@@ -176,7 +179,7 @@ def _draw_values(ax: Axes, comparison: Comparison, value: Callable[[Piece], floa
 
 
 def _at_least(ax: Axes, span: float) -> None:
-    """Widen the y axis about its middle to show no less than `span`."""
+    """Widen the y axis around its middle until it is at least `span` long."""
     low, high = ax.get_ylim()
     more = max(0.0, span - (high - low)) / 2
     ax.set_ylim(low - more, high + more)
@@ -184,13 +187,13 @@ def _at_least(ax: Axes, span: float) -> None:
 
 def _length_finding(run: Compared, first: Compared) -> str:
     length_s = run.shown_s
-    told = f"{_name(run)}: {clock(length_s)}"
+    finding = f"{_name(run)}: {clock(length_s)}"
     apart = length_s / max(first.shown_s, 0.001) - 1
     if run is first:
-        return told
+        return finding
     if abs(apart) < 0.01:
-        return f"{told}, as long as {first.label}"
-    return f"{told}, {abs(apart):.0%} {'longer' if apart > 0 else 'shorter'} than {first.label}"
+        return f"{finding}, as long as {first.label}"
+    return f"{finding}, {abs(apart):.0%} {'longer' if apart > 0 else 'shorter'} than {first.label}"
 
 
 def _line(number: int) -> dict[str, Any]:
@@ -199,8 +202,7 @@ def _line(number: int) -> dict[str, Any]:
 
 
 def _name(run: Compared) -> str:
-    name = run.name if len(run.name) <= 30 else f"{run.name[:29]}…"
-    return f"{run.label}, {name}"
+    return f"{run.label}, {shorten(run.name, 30)}"
 
 
 def _hertz(hz: float) -> str:

@@ -1,6 +1,6 @@
-"""Which of two runs is preferred, blind: pairs in random order, answers on disk, a sign test.
+"""The blind test without its widgets: pairs in random order, answers on disk, a sign test.
 
-No widgets: `blindform` asks, this module decides what is asked and keeps what was answered.
+`blindform` asks the questions; this module chooses the pairs and stores the answers.
 """
 
 from __future__ import annotations
@@ -8,27 +8,35 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from itertools import combinations
 from pathlib import Path
-from typing import Literal
+from typing import Any, Concatenate, Literal, ParamSpec
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from chatter_nb.audio.reading import Signal
 from chatter_nb.base.disk import write_error, write_json
 from chatter_nb.base.errors import InputError, OutputError
 from chatter_nb.base.project import resolve_path
+from chatter_nb.base.wording import count
 from chatter_nb.notebook.compare.acoustics import SILENCE_DB
-from chatter_nb.notebook.compare.compared import COMPARE, Compared, Comparison
-from chatter_nb.notebook.compare.params import CompareParams
-from chatter_nb.notebook.compare.pieces import Piece
+from chatter_nb.notebook.compare.compared import (
+    COMPARE,
+    CompareParams,
+    Comparison,
+    Piece,
+)
+from chatter_nb.notebook.players import note
 from chatter_nb.runs.record import LOCKS, utc_now
 
-WAIT_S = 10  # for another tab, which holds the file while it writes one answer
+WAIT_S = 10  # for another browser tab, which locks the file while it writes an answer
+
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True)
@@ -38,10 +46,14 @@ class Side:
     label: str
     piece: Piece
 
+    @property
+    def key(self) -> str:
+        return f"{self.label} {self.piece.key}"
+
 
 @dataclass(frozen=True)
 class Trial:
-    """A pair to be heard: the same row of two runs, in the order in which they are heard."""
+    """A question: two pieces of the same row, in the order in which they are played."""
 
     row: int
     first: Side
@@ -49,16 +61,12 @@ class Trial:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """The same for the same pair in either order."""
-        return tuple(sorted(f"{side.label} {side.piece.key}" for side in (self.first, self.second)))
+        """Names the pair; its order does not matter."""
+        return tuple(sorted((self.first.key, self.second.key)))
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Answer(_Record):
-    """What was heard and chosen; `choice` is a run's letter, None for no difference."""
+class Answer(BaseModel, frozen=True, extra="forbid"):
+    """An answered pair as it is stored; `choice` is a run's letter, None for no difference."""
 
     row: int
     first: str
@@ -70,11 +78,12 @@ class Answer(_Record):
 
     @property
     def key(self) -> tuple[str, ...]:
-        sides = ((self.first, self.first_key), (self.second, self.second_key))
-        return tuple(sorted(f"{label} {key}" for label, key in sides))
+        """The `key` of the trial that was answered."""
+        sides = (f"{self.first} {self.first_key}", f"{self.second} {self.second_key}")
+        return tuple(sorted(sides))
 
 
-class _File(_Record):
+class _File(BaseModel, frozen=True, extra="forbid"):
     schema_: Literal[1] = Field(1, alias="schema")
     listener: str
     runs: dict[str, str]  # letter → folder
@@ -82,11 +91,11 @@ class _File(_Record):
 
 
 def blind_trials(comparison: Comparison, *, seed: int, listener: str = "") -> list[Trial]:
-    """Every pair of runs in every row, in random order and sides.
+    """Return all pairs of runs in all rows, in random order and with random sides.
 
-    The same for the same seed and listener; -1 draws one. What the order does to a judgement must
-    not add up over listeners. A chunk that two runs have in common is left out: it is the same
-    audio. So is one whose text was edited: what is said would be judged, not how it sounds.
+    The order follows from `seed` and `listener`; seed -1 draws a random order. Each listener has an
+    own order, because the order influences a judgement. A pair with the same key is left out: it is
+    the same audio. A pair with different texts is left out: a listener would judge the words.
     """
     draw = random.Random(f"{seed} {listener}" if seed >= 0 else None)
     trials: list[Trial] = []
@@ -104,28 +113,29 @@ def blind_trials(comparison: Comparison, *, seed: int, listener: str = "") -> li
 
 
 def matched(trial: Trial) -> tuple[tuple[Signal, int], tuple[Signal, int]]:
-    """Both sides with their rates in Hz, the louder one lowered to the other's loudness."""
+    """Return the samples and the rate in Hz of both sides; the louder side is lowered."""
     levels = [side.piece.acoustics.loudness for side in (trial.first, trial.second)]
     target = min(levels)
-    if target <= SILENCE_DB:  # nothing to match: one of them is silent
+    if target <= SILENCE_DB:  # a side is silent: there is no loudness to match
         target = max(levels)
-    sides = []
-    for side, level in zip((trial.first, trial.second), levels, strict=True):
-        signal, rate_hz = side.piece.read()
-        gain = min(1.0, 10 ** ((target - level) / 20))
-        sides.append(((signal * gain).astype(signal.dtype), rate_hz))
-    return sides[0], sides[1]
+    return _lowered(trial.first.piece, target), _lowered(trial.second.piece, target)
+
+
+def _lowered(piece: Piece, target: float) -> tuple[Signal, int]:
+    signal, rate_hz = piece.read()
+    gain = min(1.0, 10 ** ((target - piece.acoustics.loudness) / 20))
+    return (signal * gain).astype(signal.dtype), rate_hz
 
 
 class Preferences:
-    """A listener's answers about some runs, on disk after each one and found again later.
+    """A listener's answers about some runs. Each answer is written to disk at once.
 
-    Several may be open at a time, in tabs of a browser: each adds to what is on disk.
+    Several browser tabs may have the same file open: each tab adds its answers to the file.
     """
 
     def __init__(self, comparison: Comparison, params: CompareParams) -> None:
-        """Raises `InputError` for a file of answers that cannot be read."""
-        self._trials = blind_trials(comparison, seed=params.seed, listener=params.listener)
+        """Read earlier answers. Raises `InputError` for a file that cannot be read."""
+        self.trials = blind_trials(comparison, seed=params.seed, listener=params.listener)
         self._runs = comparison.runs
         self.path = _path(comparison, params)
         folders = {run.label: str(run.speech.folder) for run in comparison.runs}
@@ -134,24 +144,22 @@ class Preferences:
             self._file = _read(self.path)
 
     @property
-    def trials(self) -> Sequence[Trial]:
-        return self._trials
-
-    @property
     def answers(self) -> Sequence[Answer]:
-        """Those that belong to these runs as they are now, oldest first."""
-        asked = {trial.key for trial in self._trials}
-        return [answer for answer in self._file.answers if answer.key in asked]
+        """The answers about these runs as they are now, oldest first."""
+        keys = {trial.key for trial in self.trials}
+        return [answer for answer in self._file.answers if answer.key in keys]
 
     @property
     def waiting(self) -> list[Trial]:
         """The pairs that have no answer yet, in order."""
         answered = {answer.key for answer in self._file.answers}
-        return [trial for trial in self._trials if trial.key not in answered]
+        return [trial for trial in self.trials if trial.key not in answered]
 
     def record(self, trial: Trial, chosen: Side | None) -> Answer:
-        """Keep an answer; None is no difference. Raises `OutputError`, and keeps none, on a full
-        or closed disk."""
+        """Write an answer; None means no difference.
+
+        Raises `OutputError` where the disk is full or closed; the answer is then not counted.
+        """
         answer = Answer(
             row=trial.row,
             first=trial.first.label,
@@ -163,50 +171,79 @@ class Preferences:
         )
         with _locked(self.path):
             last = _read(self.path) if self.path.exists() else self._file
-            kept = [one for one in last.answers if one.key != trial.key]
-            file = self._file.model_copy(update={"answers": (*kept, answer)})
+            others = [earlier for earlier in last.answers if earlier.key != trial.key]
+            file = self._file.model_copy(update={"answers": (*others, answer)})
             write_json(self.path, file.model_dump(mode="json", by_alias=True))
         self._file = file
         return answer
 
     def verdicts(self) -> list[str]:
-        """A sentence for each pair of runs that was heard."""
-        return list(_verdicts(self._runs, self.answers))
+        """Return a sentence for each pair of runs that was heard."""
+        return [
+            verdict(f"{a.label} ({a.name})", f"{b.label} ({b.name})", *counts)
+            for a, b in combinations(self._runs, 2)
+            if any(counts := self._counts(a.label, b.label))
+        ]
+
+    def _counts(self, *labels: str) -> list[int]:
+        """Return how often each of two runs was preferred, and how often neither."""
+        choices = [a.choice for a in self.answers if {a.first, a.second} == set(labels)]
+        return [choices.count(choice) for choice in (*labels, None)]
 
 
-def verdict(one: str, other: str, for_one: int, for_other: int, undecided: int = 0) -> str:
-    """Who is preferred, how often, and how likely that is by chance: the exact sign test."""
+def veil(comparison: Comparison) -> str:
+    """Return a sentence to show in place of a result; empty if the result may be shown.
+
+    A result is hidden only from a person who listens blind and has pairs left to answer: the other
+    cells of the notebook would show letters, lengths and names.
+    """
+    params = comparison.params
+    if not (params.blind and params.interactive):
+        return ""
+    try:
+        waiting = len(Preferences(comparison, params).waiting)
+    except InputError:  # `blind_test` shows what is wrong with the file
+        return "After the blind test: run this cell again."
+    pairs = count(waiting, "pair")
+    return f"After the blind test: run this cell again ({pairs} to hear)." if waiting else ""
+
+
+def veiled(draw: Callable[Concatenate[Comparison, P], Any]) -> Callable[..., Any]:
+    """Decorate `draw` to return a sentence while a blind test of the comparison waits."""
+
+    @wraps(draw)
+    def veiled_draw(comparison: Comparison, *args: P.args, **kwargs: P.kwargs) -> Any:
+        sentence = veil(comparison)
+        return note(sentence) if sentence else draw(comparison, *args, **kwargs)
+
+    return veiled_draw
+
+
+def verdict(first: str, second: str, for_first: int, for_second: int, undecided: int = 0) -> str:
+    """Return a sentence: which run is preferred, how often, and p of the exact sign test."""
     from scipy.stats import binomtest
 
-    decided = for_one + for_other
+    decided = for_first + for_second
     no_difference = f"; no difference heard in {undecided}" if undecided else ""
     if not decided:
-        return f"{one} or {other}: no preference in any of {undecided}"
-    chance = float(binomtest(for_one, decided).pvalue)
-    told = "p < 0.001" if chance < 0.001 else f"p = {chance:.2g}"
+        return f"{first} or {second}: no preference in any of {undecided}"
+    chance = float(binomtest(for_first, decided).pvalue)
+    p_value = "p < 0.001" if chance < 0.001 else f"p = {chance:.2g}"
     doubt = "" if chance < 0.05 else ": it may be chance"
-    if for_one == for_other:
-        return f"{one} and {other} preferred {for_one} times each ({told}){no_difference}"
-    name = one if for_one > for_other else other
-    most = max(for_one, for_other)
-    return f"{name} preferred in {most} of {decided} ({told}){doubt}{no_difference}"
-
-
-def _verdicts(runs: Sequence[Compared], answers: Sequence[Answer]) -> Iterator[str]:
-    for one, other in combinations(runs, 2):
-        pair = {one.label, other.label}
-        choices = [answer.choice for answer in answers if {answer.first, answer.second} == pair]
-        if choices:
-            first, second = (f"{run.label} ({run.name})" for run in (one, other))
-            counts = [choices.count(choice) for choice in (one.label, other.label, None)]
-            yield verdict(first, second, *counts)
+    if for_first == for_second:
+        return f"{first} and {second} preferred {for_first} times each ({p_value}){no_difference}"
+    name = first if for_first > for_second else second
+    most = max(for_first, for_second)
+    return f"{name} preferred in {most} of {decided} ({p_value}){doubt}{no_difference}"
 
 
 def _path(comparison: Comparison, params: CompareParams) -> Path:
-    """By the runs and who listens. What was answered is told by the pieces' keys, so that a run
-    that was made anew is heard anew, and more chunks are only more to hear."""
-    told = [str(run.speech.folder) for run in comparison.runs] + [params.listener]
-    digest = hashlib.blake2b("\n".join(told).encode(), digest_size=4).hexdigest()
+    """Return the file of answers, named by the runs' folders and the listener.
+
+    The answers in it name the keys of pieces: a run with new audio has new pairs to hear.
+    """
+    parts = [*(str(run.speech.folder) for run in comparison.runs), params.listener]
+    digest = hashlib.blake2b("\n".join(parts).encode(), digest_size=4).hexdigest()
     listener = "-".join(re.findall(r"\w+", params.listener.lower()))[:40]
     name = "-".join(filter(None, ("preferences", digest, listener)))
     return resolve_path(params.outputs_dir) / COMPARE / f"{name}.json"
@@ -214,7 +251,7 @@ def _path(comparison: Comparison, params: CompareParams) -> Path:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold the file alone. Raises `OutputError` where that cannot be."""
+    """Lock the file of answers. Raises `OutputError` if another notebook holds the lock."""
     lock = FileLock(path.parent / LOCKS / f"{path.name}.lock", timeout=WAIT_S)
     try:
         Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,6 @@
-"""A field of the parameters as something to type into, to drag or to choose from.
+"""Controls of a form: widgets in which a person types, drags or chooses a parameter's value.
 
-What a control holds goes through the parameter object, which finds what is wrong with it: a control
-checks nothing itself, and clamps nothing in silence.
+A control checks nothing and clamps nothing: the parameter object checks the values of all controls.
 """
 
 from __future__ import annotations
@@ -17,26 +16,26 @@ from chatter_nb.params.fields import Field
 
 OWN = "the engine's own"
 LABEL_WIDTH = "12em"
-# Sliders have this many steps at most; a range beyond it is typed.
+# A slider has at most this many steps; a number with a larger range is typed.
 _SLIDER_STEPS = 120
+_STEP = 0.05
 _HINT = "color: var(--jp-ui-font-color2, GrayText); font-size: 90%; line-height: 1.3"
 
 
-class Control:
-    """A field's control. `box` is what is shown, `value` what it holds, as `-p` would take it.
+Options = Sequence[Any] | None
 
-    `options` are what a choice offers, or what a text suggests.
+
+class Control:
+    """The control of a field: `box` is the widget to show, `value` its value, as `-p` takes it.
+
+    Each subclass is a kind of input. `options` are the choices of a dropdown, or suggested texts.
     """
 
-    def __init__(
-        self, field: Field, *, own: float | None = None, options: Sequence[Any] | None = None
-    ):
+    def __init__(self, field: Field, options: Options = None) -> None:
         self.field = field
-        self.own: float | None = None
-        make = _choose(field, options)
-        self.inputs, self._read, self._show = make(self, options or ())
-        for one in self.inputs:
-            with_tooltip(one, field.hint)
+        self.inputs = self._inputs(options)
+        for widget in self.inputs:
+            with_tooltip(widget, field.hint)
         hint = widgets.HTML(f'<div style="{_HINT}">{html.escape(_hint(field))}</div>')
         hint.layout = widgets.Layout(flex="1 1 14em", min_width="0", margin="0 0 0 0.6em")
         row = widgets.HBox(self.inputs, layout=widgets.Layout(flex="1 1 30em", min_width="0"))
@@ -44,6 +43,10 @@ class Control:
         layout = widgets.Layout(flex_flow="row wrap", align_items="center", width="100%")
         self.box = widgets.HBox([row, hint], layout=layout)
         self.box.add_class("chatter-line")
+
+    def _inputs(self, options: Options) -> list[Any]:
+        """Return the widgets of the control; the last widget holds the value."""
+        raise NotImplementedError
 
     @property
     def value(self) -> Any:
@@ -53,57 +56,206 @@ class Control:
     def value(self, value: Any) -> None:
         self._show(value)
 
+    def _read(self) -> Any:
+        return self.inputs[-1].value
+
+    def _show(self, value: Any) -> None:
+        self.inputs[-1].value = value
+
     def on_change(self, call: Callable[[], object]) -> None:
-        for one in self.inputs:
-            if not isinstance(one, widgets.Label):
-                one.observe(lambda change: call(), names="value")
+        """Call `call()` after each change of the value."""
+        for widget in self.inputs:
+            if not isinstance(widget, widgets.Label):
+                widget.observe(lambda change: call(), names="value")
 
     def offer(self, value: str) -> None:
-        """One more to choose from."""
+        """Add a value to the choices."""
         box = self.inputs[-1]
         box.options = (*box.options, value)
 
-    def suggest(self, value: str) -> None:
-        """Take a value, and offer it from now on."""
-        self.offer(value)
-        self.value = value
+    def show_default(self, default: float | None) -> None:
+        """Show the engine's own value where no value is set."""
 
-    def show(self, visible: bool) -> None:
-        """Show the row, or take its place away."""
-        self.box.layout.display = None if visible else "none"
 
-    def engine_has(self, own: float | None) -> None:
-        """What the engine uses unless it is told: where a slider starts, what an empty field says.
+def control_of(field: Field, options: Options = None) -> Control:
+    """Return the control for a field."""
+    if field.kind == "flag":
+        return ThreeWays(field) if field.optional else Plain(field)
+    if field.kind == "number" and field.optional and _steps(field) <= _SLIDER_STEPS:
+        return Slider(field)
+    if field.kind in ("integer", "number") and not field.optional:
+        return Plain(field)
+    kinds = {"choice": Dropdown, "choices": Checkboxes}
+    return kinds.get(field.kind, Text)(field, options)
 
-        A slider that is set stays where it is.
+
+class Plain(Control):
+    """A required number, or a checkbox."""
+
+    def _inputs(self, options: Options) -> list[Any]:
+        kinds = {"integer": widgets.IntText, "number": widgets.FloatText, "flag": widgets.Checkbox}
+        kind = kinds[self.field.kind]
+        return [kind(self.field.default, description=_label(self.field), **styled())]
+
+
+class Slider(Control):
+    """A slider, and a checkbox "set", which is ticked when a person moves the slider."""
+
+    _loaded: float | None = None  # all digits of a loaded value: a slider only has steps
+
+    def _inputs(self, options: Options) -> list[Any]:
+        least, most = self.field.least or 0.0, self.field.most or 1.0
+        least = least + _STEP if self.field.above else least
+        layout = widgets.Layout(width="4em", flex="0 0 auto")
+        self._set = widgets.Checkbox(False, description="set", indent=False, layout=layout)
+        start = min(max(1.0, least), most)
+        limits = {"min": least, "max": most, "step": _STEP}
+        self._slider = widgets.FloatSlider(start, readout_format=".2f", **limits, **styled())
+        self._slider.style.description_width = "0"
+        self._slider.observe(self._moved, names="value")
+        return [label_of(self.field), self._set, self._slider]
+
+    def _read(self) -> Any:
+        if not self._set.value:
+            return None
+        at = self._slider.value
+        return self._loaded if self._is_at(self._loaded, at) else round(at, 6)
+
+    def _show(self, value: Any) -> None:
+        if value is not None:
+            self._slider.step = _STEP if round(value / _STEP, 6).is_integer() else 0.001
+            # A value can be below the first step.
+            self._slider.min = min(self._slider.min, value)
+            self._slider.value = self._loaded = value
+        self._set.value = value is not None
+
+    def show_default(self, default: float | None) -> None:
+        """Move the slider to the engine's own value, unless a value is set."""
+        if default is not None and self.value is None:
+            self._slider.value = default
+            self._set.value = False  # `_moved` has ticked the box, but no person moved the slider
+
+    def _moved(self, change: Any) -> None:
+        if not self._is_at(change["old"], change["new"]):
+            self._set.value = True
+
+    def _is_at(self, value: float | None, place: float) -> bool:
+        """Return if `value` and `place` are the same step.
+
+        A browser that draws a slider moves it to a sum of steps such as 1.0000000000000002, and
+        reports a move. That sets no value.
         """
-        self.own = own
-        slider = self.inputs[-1]
-        if isinstance(slider, widgets.FloatSlider) and own is not None and self.value is None:
-            slider.value = own
-            self.value = None  # it moved by itself, and is not set by that
-        elif isinstance(slider, widgets.Text) and self.field.optional:
-            slider.placeholder = _placeholder(own)
+        return value is not None and abs(value - place) < self._slider.step / 2
 
 
-Made = tuple[list[Any], Callable[[], Any], Callable[[Any], None]]
+class Text(Control):
+    """A text field: a name, an optional number, or a mapping as JSON."""
+
+    def _inputs(self, options: Options) -> list[Any]:
+        named = {"description": _label(self.field)}
+        if options is None:
+            named["placeholder"] = _placeholder(None) if self.field.optional else ""
+            box = widgets.Text(self._as_text(self.field.default), **named, **styled())
+        else:
+            names = {"ensure_option": False, "options": tuple(options)}
+            box = widgets.Combobox(
+                value=self._as_text(self.field.default), **names, **named, **styled()
+            )
+        return [box]
+
+    def _read(self) -> Any:
+        text = self.inputs[-1].value
+        if self.field.optional and not text.strip():
+            return None
+        return (text or "{}") if self.field.kind == "mapping" else text
+
+    def _show(self, value: Any) -> None:
+        self.inputs[-1].value = self._as_text(value)
+
+    def show_default(self, default: float | None) -> None:
+        """Show the engine's own value in an empty field."""
+        if self.field.optional:
+            self.inputs[-1].placeholder = _placeholder(default)
+
+    def _as_text(self, value: Any) -> str:
+        if self.field.kind == "mapping":
+            return json.dumps(value, ensure_ascii=False) if value else ""
+        return "" if value is None else str(value)
 
 
-def with_tooltip(widget: Any, told: str) -> None:
-    """ipywidgets 8 renamed it, and knows the old name only for some of its widgets."""
+class Dropdown(Control):
+    """One of a field's choices, or of `options` instead."""
+
+    def _inputs(self, options: Options) -> list[Any]:
+        options = options or [(str(choice), choice) for choice in self.field.choices]
+        return [self._dropdown(options, self.field.default)]
+
+    def _dropdown(self, options: Sequence[Any], start: Any) -> Any:
+        named = {"options": options, "description": _label(self.field)}
+        return widgets.Dropdown(value=start, **named, **styled())
+
+
+class ThreeWays(Dropdown):
+    """Yes, no, or the engine's own: a dropdown shows nothing for None, so "own" stands for it."""
+
+    def _inputs(self, options: Options) -> list[Any]:
+        return [self._dropdown([(OWN, "own"), ("yes", True), ("no", False)], "own")]
+
+    def _read(self) -> Any:
+        chosen = self.inputs[-1].value
+        return None if chosen == "own" else chosen
+
+    def _show(self, value: Any) -> None:
+        self.inputs[-1].value = "own" if value is None else value
+
+
+class Checkboxes(Control):
+    """Any number of a field's choices."""
+
+    def _inputs(self, options: Options) -> list[Any]:
+        layout = widgets.Layout(width="auto", margin="0 1em 0 0")
+        self._boxes = {
+            name: widgets.Checkbox(
+                name in self.field.default, description=str(name), indent=False, layout=layout
+            )
+            for name in self.field.choices
+        }
+        return [label_of(self.field), *self._boxes.values()]
+
+    def _read(self) -> Any:
+        return [name for name, box in self._boxes.items() if box.value]
+
+    def _show(self, value: Any) -> None:
+        for name, box in self._boxes.items():
+            box.value = name in value
+
+
+def row(*children: Any) -> Any:
+    """Return widgets beside each other, in several lines where there is little room."""
+    layout = widgets.Layout(flex_flow="row wrap", align_items="center")
+    return widgets.HBox(children, layout=layout)
+
+
+def set_visible(widget: Any, visible: bool) -> None:
+    """Show a widget, or hide it and close its gap."""
+    widget.layout.display = None if visible else "none"
+
+
+def with_tooltip(widget: Any, text: str) -> None:
+    """Set a widget's tooltip: ipywidgets 8 has another name for it, but not in all widgets."""
     name = "tooltip" if widget.has_trait("tooltip") else "description_tooltip"
     if widget.has_trait(name):
-        setattr(widget, name, told)
+        setattr(widget, name, text)
 
 
 def styled(**more: Any) -> dict[str, Any]:
-    """What every control has: a label of one width, and room to grow."""
+    """Return the arguments of every control: a label of the same width, and a flexible width."""
     layout = widgets.Layout(width="auto", flex="1 1 auto", min_width="0")
     return {"style": {"description_width": LABEL_WIDTH}, "layout": layout, **more}
 
 
 def label_of(field: Field) -> Any:
-    """A label where the inputs have none of their own, in line with those that do."""
+    """Return a label for inputs without one, in line with the labels of the other inputs."""
     place = widgets.Layout(
         width=LABEL_WIDTH, flex="0 0 auto", display="flex", justify_content="flex-end"
     )
@@ -120,152 +272,12 @@ def _label(field: Field) -> str:
     return f"{field.label} ({field.unit})" if field.unit else field.label
 
 
-def _placeholder(own: float | None) -> str:
-    return OWN if own is None else f"{own:g}, {OWN}"
-
-
-def _choose(
-    field: Field, options: Sequence[Any] | None
-) -> Callable[[Control, Sequence[Any]], Made]:
-    if field.kind == "flag":
-        return _three_ways if field.optional else _checkbox
-    if field.kind == "number" and field.optional and _steps(field) <= _SLIDER_STEPS:
-        return _slider
-    if field.kind in ("integer", "number") and not field.optional:
-        return _number
-    if field.kind == "choice":
-        return _dropdown
-    if field.kind == "choices":
-        return _checkboxes
-    return _text if options is None else _combobox
+def _placeholder(default: float | None) -> str:
+    return OWN if default is None else f"{default:g}, {OWN}"
 
 
 def _steps(field: Field) -> float:
+    """Return how many steps a slider would have."""
     if field.least is None or field.most is None:
         return float("inf")
     return (field.most - field.least) / _STEP
-
-
-_STEP = 0.05
-
-
-def _slider(control: Control, options: Sequence[Any]) -> Made:
-    """The slider, and a box that says whether it is set: ticked by moving it."""
-    field = control.field
-    least, most = field.least or 0.0, field.most or 1.0
-    least = least + _STEP if field.above else least
-    is_set = widgets.Checkbox(
-        False, description="set", indent=False, layout=widgets.Layout(width="4em", flex="0 0 auto")
-    )
-    start = min(max(1.0 if control.own is None else control.own, least), most)
-    slider = widgets.FloatSlider(
-        start, min=least, max=most, step=_STEP, readout_format=".2f", **styled()
-    )
-    slider.style.description_width = "0"
-
-    loaded: list[float | None] = [None]
-
-    def at(value: float | None, place: float) -> bool:
-        """A browser puts a slider on its own sum of steps when it is drawn (1.0000000000000002),
-        and says that it moved: nobody did that, and nothing is set by it."""
-        return value is not None and abs(value - place) < slider.step / 2
-
-    def read() -> float | None:
-        if not is_set.value:
-            return None
-        return loaded[0] if at(loaded[0], slider.value) else round(slider.value, 6)
-
-    def moved(change: Any) -> None:
-        if not at(change["old"], change["new"]):
-            is_set.value = True
-
-    def show(value: float | None) -> None:
-        if value is not None:
-            slider.step = _STEP if round(value / _STEP, 6).is_integer() else 0.001
-            slider.min = min(slider.min, value)  # above 0 there is room below the first step
-            slider.value = loaded[0] = value
-        is_set.value = value is not None
-
-    slider.observe(moved, names="value")
-    inputs = [label_of(field), is_set, slider]
-    return inputs, read, show
-
-
-def _number(control: Control, options: Sequence[Any]) -> Made:
-    kind = widgets.IntText if control.field.kind == "integer" else widgets.FloatText
-    box = kind(control.field.default, description=_label(control.field), **styled())
-    return [box], lambda: box.value, lambda value: setattr(box, "value", value)
-
-
-def _text(control: Control, options: Sequence[Any]) -> Made:
-    """Of anything that has a text: a number that may be left open, a mapping as JSON."""
-    field = control.field
-    told = _placeholder(control.own) if field.optional else ""
-    box = widgets.Text("", description=_label(field), placeholder=told, **styled())
-    return _textual(field, box)
-
-
-def _combobox(control: Control, options: Sequence[Any]) -> Made:
-    field = control.field
-    named = {"description": _label(field), "ensure_option": False, "options": tuple(options)}
-    return _textual(field, widgets.Combobox(value="", **named, **styled()))
-
-
-def _textual(field: Field, box: Any) -> Made:
-    def read() -> Any:
-        if field.optional and not box.value.strip():
-            return None
-        return (box.value or "{}") if field.kind == "mapping" else box.value
-
-    def show(value: Any) -> None:
-        if field.kind == "mapping":
-            box.value = json.dumps(value, ensure_ascii=False) if value else ""
-        else:
-            box.value = "" if value is None else str(value)
-
-    show(field.default)
-    return [box], read, show
-
-
-def _checkbox(control: Control, options: Sequence[Any]) -> Made:
-    box = widgets.Checkbox(control.field.default, description=_label(control.field), **styled())
-    return [box], lambda: box.value, lambda value: setattr(box, "value", value)
-
-
-def _three_ways(control: Control, options: Sequence[Any]) -> Made:
-    """A dropdown shows nothing for None, so that the engine's own has a word for a value."""
-    own = "own"
-    box, read, show = _choice(control.field, [(OWN, own), ("yes", True), ("no", False)], own)
-    return (
-        box,
-        lambda: None if read() == own else read(),
-        lambda value: show(own if value is None else value),
-    )
-
-
-def _dropdown(control: Control, options: Sequence[Any]) -> Made:
-    field = control.field
-    return _choice(field, options or [(str(one), one) for one in field.choices], field.default)
-
-
-def _choice(field: Field, options: Sequence[Any], start: Any) -> Made:
-    box = widgets.Dropdown(options=options, value=start, description=_label(field), **styled())
-    return [box], lambda: box.value, lambda value: setattr(box, "value", value)
-
-
-def _checkboxes(control: Control, options: Sequence[Any]) -> Made:
-    field = control.field
-    layout = widgets.Layout(width="auto", margin="0 1em 0 0")
-    boxes = {
-        name: widgets.Checkbox(
-            name in field.default, description=str(name), indent=False, layout=layout
-        )
-        for name in field.choices
-    }
-
-    def show(value: Sequence[Any]) -> None:
-        for name, box in boxes.items():
-            box.value = name in value
-
-    inputs = [label_of(field), *boxes.values()]
-    return inputs, lambda: [name for name, box in boxes.items() if box.value], show

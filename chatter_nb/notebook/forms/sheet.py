@@ -1,52 +1,49 @@
-"""All controls of a kind of run: those that are changed most in sight, the others folded away.
+"""All controls of a kind of run: the common ones in sight, the others folded away.
 
-Which knobs are shown follows the engine; one that is out of sight is at its default.
+A parameter that the chosen engine does not take has a hidden control, and keeps its default.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
 import ipywidgets as widgets
 
-from chatter_nb.engines.base import KNOBS
 from chatter_nb.engines.models import pick_engine
-from chatter_nb.engines.registry import EngineEntry, entries, entry
-from chatter_nb.notebook.forms.controls import Control
-from chatter_nb.params.base import RunParams
-from chatter_nb.params.fields import COMMON, Field, fields_of
-from chatter_nb.params.runs import ConvertParams
+from chatter_nb.engines.registry import ENGINE_PARAMETERS, EngineEntry, entries, entry
+from chatter_nb.notebook.forms.controls import control_of, set_visible
+from chatter_nb.params.base import RunKind, RunParams
+from chatter_nb.params.fields import COMMON, fields_of
 
-# A form is always interactive; and the text has a place of its own above all controls.
+# A form is always interactive; its text field stands above the controls.
 _NO_CONTROL = {"interactive", "text"}
-_OF_ENGINES = {*KNOBS, "checkpoint", "rows", "precision", "engine_path"}
 
 
 class Sheet:
-    """The controls of `cls`, but for the text; `box` is what is shown.
+    """The controls of all parameters of `cls` except the text; `box` is the widget to show.
 
-    `options` are suggestions by field (names of voices).
+    `options` are suggested values by field (such as names of voices); `resolved` is the engine that
+    `auto` has chosen, None if unknown.
     """
 
     def __init__(
         self, cls: type[RunParams], options: Mapping[str, Sequence[Any]], resolved: str | None
     ) -> None:
         self.cls = cls
-        self._convert = cls is ConvertParams
-        self._auto = resolved or _resolved_cheaply(convert=self._convert)
+        self._auto = resolved or _resolved_cheaply(cls.kind)
         options = {"engine": _engine_options(cls), **options}
         self.controls = {
-            name: Control(field, options=options.get(name))
+            name: control_of(field, options.get(name))
             for name, field in fields_of(cls).items()
             if name not in _NO_CONTROL
         }
         self.controls["engine"].on_change(self.follow_engine)
         common = [name for name in COMMON[cls] if name in self.controls]
         self._folded = widgets.VBox(
-            [one.box for name, one in self.controls.items() if name not in common],
+            [control.box for name, control in self.controls.items() if name not in common],
             layout=widgets.Layout(display="none"),
         )
         self._fold = widgets.ToggleButton(
@@ -58,71 +55,64 @@ class Sheet:
         self.follow_engine()
 
     def values(self) -> dict[str, Any]:
-        """What the controls hold, typed as `-p` would be, without what the engine does not take."""
-        taken = self.taken
-        given = {
+        """Return the values of the parameters that the engine takes, typed as `-p` types them."""
+        engine = self.engine
+        values = {
             name: control.value
             for name, control in self.controls.items()
-            if name not in _OF_ENGINES or taken is None or name in taken.takes
+            if name not in ENGINE_PARAMETERS or engine is None or name in engine.accepts
         }
-        return self.cls.coerce(given)
+        return self.cls.coerce(values)
 
     def show(self, params: RunParams) -> list[str]:
-        """Put a run's values into the controls; returns what is set and is not for the engine."""
+        """Put a run's values into the controls; return what is set but not for the engine."""
         for name, control in self.controls.items():
             control.value = getattr(params, name)
         self.follow_engine()
-        held = self.cls.model_fields.keys() & _OF_ENGINES
-        taken = self.taken
-        return sorted(
-            name
-            for name in held
-            if taken is not None
-            and name not in taken.takes
-            and getattr(params, name) != self.cls.model_fields[name].default
-        )
-
-    def on_change(self, call: Callable[[], object]) -> None:
-        for control in self.controls.values():
-            control.on_change(call)
+        fields, engine = self.cls.model_fields, self.engine
+        if engine is None:
+            return []
+        foreign = (fields.keys() & ENGINE_PARAMETERS) - engine.accepts
+        return sorted(name for name in foreign if getattr(params, name) != fields[name].default)
 
     def resolved(self, engine: str) -> None:
-        """What `auto` turned out to be."""
+        """Take note of the engine that `auto` has chosen."""
         if self._auto != engine and self.controls["engine"].value == "auto":
             self._auto = engine
             self.follow_engine()
 
     def follow_engine(self) -> None:
-        """Show the knobs of the engine that is chosen, with its own values."""
-        taken = self.taken
-        for name in _OF_ENGINES & self.controls.keys():
+        """Show the controls that the chosen engine takes, with its own default values."""
+        engine = self.engine
+        for name in ENGINE_PARAMETERS & self.controls.keys():
             control = self.controls[name]
-            control.show(taken is None or name in taken.takes)
-            control.engine_has(taken.knobs.get(name) if taken else None)
+            set_visible(control.box, engine is None or name in engine.accepts)
+            control.show_default(engine.knobs.get(name) if engine else None)
 
     @property
-    def taken(self) -> EngineEntry | None:
-        """The entry of the chosen engine; None while nobody knows what `auto` will be."""
+    def engine(self) -> EngineEntry | None:
+        """The entry of the chosen engine; None while the choice of `auto` is unknown."""
         chosen = self.controls["engine"].value
         name = self._auto if chosen == "auto" else chosen
-        return entry(name, convert=self._convert) if name else None
+        return entry(name, self.cls.kind) if name else None
 
     def _unfold(self, change: Any) -> None:
-        self._folded.layout.display = None if change["new"] else "none"
+        set_visible(self._folded, change["new"])
         self._fold.description = "Fewer settings" if change["new"] else "More settings"
 
 
 def _engine_options(cls: type[RunParams]) -> list[tuple[str, str]]:
-    """Every engine; with those that are not installed, that they are not."""
-    field: Field = fields_of(cls)["engine"]
-    known = entries(convert=cls is ConvertParams)
-    told = {name: ", not installed" for name, one in known.items() if one.missing()}
-    return [(f"{name}{told.get(name, '')}", name) for name in field.choices]
+    """Return (label, name) of every engine; the label says if it is not installed."""
+    missing = {name for name, engine in entries(cls.kind).items() if engine.missing()}
+    return [
+        (f"{name}, not installed" if name in missing else name, name)
+        for name in fields_of(cls)["engine"].choices
+    ]
 
 
-def _resolved_cheaply(*, convert: bool) -> str | None:
-    """What `auto` is, unless finding out means importing torch, which takes seconds."""
-    looks_for_gpu = any(one.needs_gpu and not one.missing() for one in entries().values())
+def _resolved_cheaply(kind: RunKind) -> str | None:
+    """Return the engine that `auto` chooses; None if this needs torch, which loads for seconds."""
+    looks_for_gpu = any(engine.needs_gpu and not engine.missing() for engine in entries().values())
     if looks_for_gpu and find_spec("torch") and "torch" not in sys.modules:
         return None
-    return pick_engine("auto", convert=convert).name
+    return pick_engine("auto", kind).name

@@ -1,4 +1,4 @@
-"""The takes of a form, side by side: what was made, with the settings that differ between them."""
+"""The takes of a form side by side; and a chunk of a take, to play alone or to make again."""
 
 from __future__ import annotations
 
@@ -9,40 +9,45 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from chatter_nb.audio.reading import read_audio
+from chatter_nb.base.errors import shorten
 from chatter_nb.notebook import show
-from chatter_nb.notebook.gallery.differing import NOTHING, told
+from chatter_nb.notebook.forms.controls import LABEL_WIDTH, row, set_visible
+from chatter_nb.notebook.gallery.differing import NOTHING, in_words
+from chatter_nb.notebook.players import encoded
+from chatter_nb.notebook.plots import lossless_file
 from chatter_nb.params.base import NOT_DIGESTED, RunParams
-from chatter_nb.params.fields import fields_of
+from chatter_nb.params.runs import SpeakParams
+from chatter_nb.runs.record import ChunkRecord, RunRecord
 from chatter_nb.runs.speech import Speech
 
-MAX_TAKES = 8  # each holds its audio in the page; the oldest goes, its folder stays
+MAX_TAKES = 8  # the page holds their audio; an older take is removed, its folder stays
 MAX_VALUE = 60  # characters
+MAX_TEXT = 70  # characters of a chunk's text in the dropdown
+
+Guard = Callable[[Callable[[], object]], None]  # calls its argument, and shows the errors
 
 
 @dataclass(frozen=True)
 class Take:
-    """One press of the button: what was asked for, and what came of it."""
+    """The result of a press of the button: the parameters and the speech."""
 
     number: int
     params: RunParams
     speech: Speech
-    player: str  # HTML, with the audio in it: made once
+    player: str  # HTML that holds the audio
 
 
 class Takes:
-    """Cards of takes, the newest first. `use(params)` puts a take's settings back."""
+    """Cards of takes, the newest first. `use(params)` loads a take's settings into the form."""
 
-    def __init__(
-        self,
-        use: Callable[[RunParams], object],
-        guard: Callable[[Callable[[], object]], None],
-    ) -> None:
+    def __init__(self, use: Callable[[RunParams], object], guard: Guard) -> None:
         self._use, self._guard = use, guard
         self._takes: list[Take] = []
-        self._made = 0
+        self._count = 0
         self._title = widgets.HTML()
         self._cards = widgets.HBox([], layout=widgets.Layout(flex_flow="row wrap", width="100%"))
-        # A single take is what the form shows above it.
+        # A single take stays hidden: the form shows it above.
         self.box = widgets.VBox([self._title, self._cards], layout=widgets.Layout(display="none"))
 
     @property
@@ -51,25 +56,25 @@ class Takes:
         return tuple(self._takes)
 
     def add(self, params: RunParams, speech: Speech) -> Take:
-        """Keep a take; the same settings once more take the place of the earlier ones."""
-        same = [one for one in self._takes if _same(one, params, speech)]
-        self._made += not same
-        number = same[0].number if same else self._made
+        """Add a take; it replaces an earlier take with the same settings and the same audio."""
+        same = [take for take in self._takes if _same(take, params, speech)]
+        self._count += not same
+        number = same[0].number if same else self._count
         take = Take(number, params, speech, show.player(speech).data)
-        self._takes = [one for one in self._takes if one not in same] + [take]
-        self._takes = self._takes[-MAX_TAKES:]
+        others = [other for other in self._takes if other not in same]
+        self._takes = [*others, take][-MAX_TAKES:]
         self._draw()
         return take
 
     def remove(self, take: Take) -> None:
-        self._takes = [one for one in self._takes if one is not take]
+        self._takes = [other for other in self._takes if other is not take]
         self._draw()
 
     def _draw(self) -> None:
-        differing = _differing([one.params for one in self._takes])
-        self._cards.children = [self._card(one, differing) for one in reversed(self._takes)]
+        differing = _differing([take.params for take in self._takes])
+        self._cards.children = [self._card(take, differing) for take in reversed(self._takes)]
         self._title.value = "<b>Takes, side by side</b>: only what differs between them is told"
-        self.box.layout.display = None if len(self._takes) > 1 else "none"
+        set_visible(self.box, len(self._takes) > 1)
 
     def _card(self, take: Take, differing: Sequence[str]) -> Any:
         use = widgets.Button(description="Use these settings", layout=widgets.Layout(width="auto"))
@@ -89,10 +94,9 @@ class Takes:
 
 
 def _same(take: Take, params: RunParams, speech: Speech) -> bool:
-    """Also where the notebook's cell made the earlier one, in a folder of its own name."""
-    heard = [[file.sha256 for file in one.record.files] for one in (take.speech, speech)]
-    made_again = take.params == params and heard[0] == heard[1]
-    return made_again or take.speech.folder == speech.folder
+    """Return if a take is the same as a new run; the notebook's cell uses another folder name."""
+    earlier, now = ([f.sha256 for f in run.record.files] for run in (take.speech, speech))
+    return (take.params == params and earlier == now) or take.speech.folder == speech.folder
 
 
 def _caption(take: Take, differing: Sequence[str]) -> str:
@@ -104,16 +108,100 @@ def _caption(take: Take, differing: Sequence[str]) -> str:
 
 
 def _short(take: Take, name: str) -> str:
-    if name == "takes":  # keys say nothing to a person
+    if name == "takes":  # its keys are hashes: show the numbers of chunks instead
         return ", ".join(f"chunk {c.index}: {c.take}" for c in take.speech.record.chunks if c.take)
-    value = told(getattr(take.params, name))
-    return value if len(value) <= MAX_VALUE else f"{value[:MAX_VALUE]}…"
+    return shorten(in_words(getattr(take.params, name)), MAX_VALUE)
 
 
-def _differing(every: Sequence[RunParams]) -> list[str]:
-    names = fields_of(type(every[0])) if every else {}
+def _differing(runs: Sequence[RunParams]) -> list[str]:
+    """Return the names of the parameters that differ and that influence the audio."""
+    names = [name for run in runs[:1] for name in type(run).model_fields]
     return [
         name
         for name in names
-        if name not in NOT_DIGESTED and len({repr(getattr(one, name)) for one in every}) > 1
+        if name not in NOT_DIGESTED and len({repr(getattr(run, name)) for run in runs}) > 1
     ]
+
+
+class ChunkPicker:
+    """A dropdown of chunks, with buttons to play a chunk and to make it again.
+
+    "Make it again" calls `again(shown, params)` with the parameters of the shown run and with those
+    of its next take.
+    """
+
+    def __init__(self, again: Callable[[SpeakParams, SpeakParams], object], guard: Guard) -> None:
+        self._again = again
+        self._shown: tuple[SpeakParams, Speech] | None = None
+        self._choice = widgets.Dropdown(
+            options=[],
+            description="chunk",
+            style={"description_width": LABEL_WIDTH},
+            layout=widgets.Layout(flex="1 1 24em", min_width="0"),
+        )
+        self._hear = widgets.Button(description="Hear it", icon="volume-up")
+        self._make = widgets.Button(description="Make it again", icon="refresh")
+        self._sound = widgets.Box([])
+        self._hear.on_click(lambda _: guard(self._play))
+        self._make.on_click(lambda _: guard(self.ask))
+        self._choice.observe(lambda _: self._silence(), names="value")
+        choice = row(self._choice, self._hear, self._make)
+        self.box = widgets.VBox([choice, self._sound], layout=widgets.Layout(display="none"))
+
+    def show(self, params: SpeakParams, speech: Speech) -> None:
+        """Offer the chunks of a run, without those that are only a pause."""
+        self._shown = params, speech
+        chosen = self._choice.value
+        chunks = speech.record.chunks
+        places = [place for place, c in enumerate(chunks) if c.end_s > c.start_s]
+        self._choice.options = [(_line(chunks[place]), place) for place in places]
+        self._choice.value = chosen if chosen in places else next(iter(places), None)
+        self._silence()
+        set_visible(self.box, bool(places))
+
+    def disable(self, disabled: bool) -> None:
+        self._make.disabled = disabled
+
+    def _silence(self) -> None:
+        self._sound.children = ()
+
+    def _play(self) -> None:
+        if self._shown and self._choice.value is not None:
+            wav = chunk_wav(self._shown[1], self._choice.value)
+            sound = widgets.Audio(value=wav, format="wav", loop=False, autoplay=True)
+            self._sound.children = [sound]
+
+    def ask(self) -> None:
+        """Ask for another take of the chosen chunk."""
+        if self._shown and self._choice.value is not None:
+            params, speech = self._shown
+            chunk = speech.record.chunks[self._choice.value]
+            self._again(params, with_next_take(params, speech.record, chunk))
+
+
+def with_next_take(params: SpeakParams, record: RunRecord, chunk: ChunkRecord) -> SpeakParams:
+    """Return the parameters of a run in which only `chunk` has another take.
+
+    They hold the seed that was drawn: the keys of `takes` are valid only for this seed.
+    """
+    takes = {**params.takes, chunk.take_of or chunk.key: chunk.take + 1}
+    return params.model_copy(update={"takes": takes, "seed": record.seed})
+
+
+def chunk_wav(speech: Speech, place: int) -> bytes:
+    """Return the chunk at `place` in the record as a WAV file of 16 bits."""
+    chunk = speech.record.chunks[place]
+    output = next(
+        output
+        for output in speech.record.outputs
+        if output.first_chunk <= place < output.first_chunk + output.chunks
+    )
+    audio, rate = read_audio(lossless_file(speech, output))
+    stretch = audio[round(chunk.start_s * rate) : round(chunk.end_s * rate)]
+    return encoded(stretch, rate, "WAV")
+
+
+def _line(chunk: ChunkRecord) -> str:
+    text = " ".join(chunk.text.split())
+    take = f" (take {chunk.take})" if chunk.take else ""
+    return f"{chunk.index}{take}: {shorten(text, MAX_TEXT)}"

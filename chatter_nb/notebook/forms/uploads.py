@@ -1,47 +1,40 @@
-"""Widgets that ipywidgets does not have: a file picker for large files, a copy button.
+"""Widgets that ipywidgets does not have: a file picker for large files, and a copy button.
 
-`ipywidgets.FileUpload` sends a file in one message, which Jupyter's server refuses beyond 10 MB by
-closing the connection; half a minute of studio audio is more. Files come in parts here, and one
-that is too large is refused in the browser, before a byte of it is read.
+`ipywidgets.FileUpload` sends a file as a single message. Jupyter's server closes the connection for
+a message above 10 MB, which half a minute of studio audio exceeds. The picker here sends a file in
+parts, and the browser refuses a file that is too large before it reads the file.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
-from importlib import resources
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import anywidget
 import traitlets
 
 from chatter_nb.base.disk import part_path, write_error
 from chatter_nb.base.errors import ChatterError, InputError
+from chatter_nb.notebook.players import asset
 
-LIMIT_BYTES = 500_000_000  # an hour and a half of 16-bit stereo at 44.1 kHz, roughly
+LIMIT_BYTES = 500_000_000  # 47 minutes of 16-bit stereo at 44.1 kHz
 PART_BYTES = 2_000_000  # far below the server's 10 MB, large enough to be fast
-MAX_NAME_BYTES = 180  # a file system takes 255, and parts and numbers are added
+MAX_NAME_BYTES = 180  # file systems allow 255; suffixes and numbers are added
 
 _FOREIGN = re.compile(r"[^\w .+-]+")
 
 
-def page(name: str) -> str:
-    """A file of `assets/`: what runs or styles in the browser."""
-    return (
-        resources.files("chatter_nb.notebook").joinpath("assets", name).read_text(encoding="utf-8")
-    )
-
-
 class Upload(anywidget.AnyWidget):
-    """A file picker. `received(path)` is called with each file that has come whole, in `folder()`.
+    """A file picker. A complete file is stored in `folder()`; then `on_file(path)` is called.
 
-    It returns a sentence for the person; a `ChatterError` that it raises becomes one, and the file
-    is removed. Nothing that is there already is overwritten.
+    The picker shows the sentence that `on_file` returns. If `on_file` raises an error, the picker
+    shows the error and the file is removed. No existing file is overwritten.
     """
 
-    _esm = page("upload.js")
-    _css = page("upload.css")
+    _esm = asset("upload.js")
+    _css = asset("upload.css")
     label = traitlets.Unicode().tag(sync=True)
     accept = traitlets.Unicode().tag(sync=True)
     disabled = traitlets.Bool(False).tag(sync=True)
@@ -54,10 +47,10 @@ class Upload(anywidget.AnyWidget):
         *,
         accept: str,
         folder: Callable[[], Path],
-        received: Callable[[Path], str],
+        on_file: Callable[[Path], str],
     ) -> None:
         super().__init__(label=label, accept=accept)
-        self._folder, self._received = folder, received
+        self._folder, self._on_file = folder, on_file
         self._incoming: _Incoming | None = None
         self._turn: str | None = None
         self.on_msg(self._take)
@@ -65,23 +58,23 @@ class Upload(anywidget.AnyWidget):
     def _take(self, widget: Any, content: dict[str, Any], buffers: list[Any]) -> None:
         turn = content.get("turn")
         try:
-            told = self._step(content, buffers)
+            text = self._step(content, buffers)
         except ChatterError as error:
             self._drop()
-            told = str(error)
-        except Exception as error:  # else the page would wait for an answer for ever
+            text = str(error)
+        except Exception as error:  # without an answer, the page would wait forever
             self._drop()
-            told = f"the upload failed ({type(error).__name__}: {error})"
-        if told is None:
+            text = f"the upload failed ({type(error).__name__}: {error})"
+        if text is None:
             self.send({"kind": "more", "turn": turn})
         else:
-            self.send({"kind": "done", "turn": turn, "told": told})
+            self.send({"kind": "done", "turn": turn, "text": text})
 
     def _step(self, content: dict[str, Any], buffers: list[Any]) -> str | None:
-        """Take a message; a sentence ends the upload, None asks for more."""
+        """Process a message; return None to ask for the next part, or a sentence at the end."""
         if content["kind"] == "begin":
             self._drop()
-            self._incoming = _Incoming.begin(self._folder(), content, self.limit_bytes)
+            self._incoming = _Incoming(self._folder(), content, self.limit_bytes)
             self._turn = content.get("turn")
             return None
         if self._incoming is None or content.get("turn") != self._turn:
@@ -91,7 +84,7 @@ class Upload(anywidget.AnyWidget):
             return None
         path, self._incoming = self._incoming.finish(), None
         try:
-            return self._received(path)
+            return self._on_file(path)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
@@ -103,15 +96,15 @@ class Upload(anywidget.AnyWidget):
 
 
 class CopyButton(anywidget.AnyWidget):
-    """Puts what `text()` answers on the clipboard; nothing where it answers None."""
+    """A button that copies the result of `text()` to the clipboard, unless it is None."""
 
-    _esm = page("copy.js")
-    _css = page("upload.css")
+    _esm = asset("copy.js")
+    _css = asset("upload.css")
     label = traitlets.Unicode().tag(sync=True)
     tooltip_text = traitlets.Unicode().tag(sync=True)
 
-    def __init__(self, label: str, *, told: str, text: Callable[[], str | None]) -> None:
-        super().__init__(label=label, tooltip_text=told)
+    def __init__(self, label: str, *, tooltip: str, text: Callable[[], str | None]) -> None:
+        super().__init__(label=label, tooltip_text=tooltip)
         self._text = text
         self.on_msg(self._answer)
 
@@ -122,43 +115,40 @@ class CopyButton(anywidget.AnyWidget):
 
 
 class _Incoming:
-    """A file on its way in: parts in order, under a temporary name."""
+    """A file that is being received: its parts in order, under a temporary name."""
 
-    def __init__(self, part: Path, path: Path, size: int, file: BinaryIO) -> None:
-        self._part, self._path, self._size, self._file = part, path, size, file
-        self._received = 0
-
-    @classmethod
-    def begin(cls, folder: Path, content: dict[str, Any], limit_bytes: int) -> _Incoming:
-        size, path = int(content["size"]), folder / safe_name(str(content["name"]))
-        if size > limit_bytes:
+    def __init__(self, folder: Path, content: dict[str, Any], limit_bytes: int) -> None:
+        self._path = path = folder / safe_name(str(content["name"]))
+        self._part = part_path(path)
+        self._size, self._received_bytes = int(content["size"]), 0
+        if self._size > limit_bytes:
             raise InputError(
-                f"{path.name} has {size / 1e6:,.0f} MB; up to {limit_bytes / 1e6:,.0f} MB can be "
-                "uploaded: put it beside the notebook and give its path instead"
+                f"{path.name} has {self._size / 1e6:,.0f} MB; "
+                f"up to {limit_bytes / 1e6:,.0f} MB can be uploaded: "
+                "put it beside the notebook and give its path instead"
             )
-        if size == 0:
+        if self._size == 0:
             raise InputError(f"{path.name} is empty")
-        part = part_path(path)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            return cls(part, path, size, part.open("wb"))
+            self._file = self._part.open("wb")
         except OSError as error:
             raise write_error(path, error) from error
 
     def add(self, offset: int, buffers: list[Any]) -> None:
         data = b"".join(bytes(buffer) for buffer in buffers)
-        if offset != self._received or offset + len(data) > self._size:
+        if offset != self._received_bytes or offset + len(data) > self._size:
             raise InputError(f"{self._path.name} did not come in order: choose it again")
         try:
             self._file.write(data)
         except OSError as error:
             raise write_error(self._path, error) from error
-        self._received += len(data)
+        self._received_bytes += len(data)
 
     def finish(self) -> Path:
-        """The file under its name, or under one like it where that is taken by another."""
+        """Give the file its final name, with a number if a file of that name exists."""
         self._file.close()
-        if self._received != self._size:
+        if self._received_bytes != self._size:
             self.drop()
             raise InputError(f"{self._path.name} came only in part: choose it again")
         try:
@@ -174,17 +164,17 @@ class _Incoming:
 
 
 def safe_name(name: str) -> str:
-    """A file's name as a person gave it, without what leads elsewhere or trips a shell."""
+    """Return a file's name without folders and without characters that are special in a shell."""
     last = re.split(r"[/\\]", name)[-1]
     stem, dot, suffix = last.rpartition(".")
-    kept = _FOREIGN.sub("-", stem if dot else suffix).strip(" .-")
-    kept = kept.encode()[:MAX_NAME_BYTES].decode(errors="ignore") or "upload"
+    clean = _FOREIGN.sub("-", stem if dot else suffix).strip(" .-")
+    clean = clean.encode()[:MAX_NAME_BYTES].decode(errors="ignore") or "upload"
     ending = _FOREIGN.sub("", suffix)[:8] if dot else ""
-    return f"{kept}.{ending}" if ending else kept
+    return f"{clean}.{ending}" if ending else clean
 
 
 def free_name(path: Path, *, taken: Collection[str] = ()) -> Path:
-    """`path`, or one like it with a number where a file, or one of the stems `taken`, has it."""
+    """Return `path`, with a number if the file exists or its stem is one of `taken`."""
     free, number = path, 1
     while free.exists() or free.stem in taken:
         number += 1

@@ -1,4 +1,4 @@
-"""The page of a folder of runs: listen through them, compare, find what failed."""
+"""The gallery: a page to listen through a folder of runs, compare them, and see what failed."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""What differs between runs, and what they have in common: each is told where it says most."""
+"""Compares the parameters of runs: which differ, which are equal, where the page shows them."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from typing import Any
 from chatter_nb.params.runs import ConvertParams, SpeakParams
 from chatter_nb.runs.record import RunRecord
 
-MAX_COLUMNS = 3  # beside the gallery's own eleven, on a laptop's screen
-SHORT = 14  # characters that a column has room for
+MAX_COLUMNS = 3  # besides the eleven fixed columns of the gallery, on a laptop's screen
+SHORT = 14  # characters that fit into a column
 NOTHING = "–"
-WORTH = 0.1  # a column in which fewer runs stand out is mostly empty: those few tell it themselves
+WORTH = 0.1  # least share of runs with an unusual value for which a parameter gets a column
 SUBJECTS = ("text", "text_file", "source")  # what a run speaks or converts
 
-# Where a result goes says nothing of it; the others have columns of their own, as they came out.
+# The first three do not influence the audio; the others have fixed columns.
 _NOT_COMPARED = {"run_name", "outputs_dir", "interactive", "engine", "seed", "voice", "target"}
-_AMONG_LINKS = {"formats", "wav_bits"}  # a file each, which the row links
+_AMONG_LINKS = {"formats", "wav_bits"}  # the links to a run's files show them
 _KINDS = {"speak": "Speech", "convert": "Conversions"}
 
 
 @dataclass(frozen=True)
 class Shared:
-    """Parameters that are the same in all runs of a kind: those that were set, and the others."""
+    """Parameters with the same value in all runs of a kind: set ones (`chosen`), and defaults."""
 
     label: str
     chosen: dict[str, str]
@@ -35,26 +35,26 @@ class Shared:
 
 @dataclass(frozen=True)
 class Contrast:
-    """The names of parameters that differ, by where they are shown, and the values of the rest."""
+    """Names of the parameters that differ, by the place that shows them; and the equal ones."""
 
     columns: tuple[str, ...] = ()
     listed: tuple[str, ...] = ()
     subjects: tuple[str, ...] = ()
-    numbers: frozenset[str] = frozenset()  # those of them that sort as numbers
+    numbers: frozenset[str] = frozenset()  # parameters that are sorted as numbers
     shared: tuple[Shared, ...] = ()
 
 
 def contrast(records: Sequence[RunRecord]) -> Contrast:
-    """Compare all runs; a parameter that only one kind of run has is compared within that kind."""
+    """Compare the parameters of all runs that have them."""
     names = list(dict.fromkeys(name for record in records for name in record.params))
     differing = [name for name in names if name not in _NOT_COMPARED and _differs(name, records)]
     rest = [name for name in differing if name not in SUBJECTS]
     short = [name for name in rest if name not in _AMONG_LINKS and _is_short(name, records)]
-    odd = {name: _odd_ones(name, records) for name in short}
-    telling = sorted(short, key=lambda name: odd[name], reverse=True)[:MAX_COLUMNS]
-    columns = [name for name in short if name in telling and odd[name] >= WORTH * len(records)]
+    unusual = {name: _unusual_runs(name, records) for name in short}
+    telling = sorted(short, key=lambda name: unusual[name], reverse=True)[:MAX_COLUMNS]
+    columns = [name for name in telling if unusual[name] >= WORTH * len(records)]
     return Contrast(
-        columns=tuple(columns),
+        columns=tuple(name for name in short if name in columns),
         listed=tuple(name for name in rest if name not in columns),
         subjects=tuple(name for name in differing if name in SUBJECTS),
         numbers=frozenset(name for name in rest if _is_number(name, records)),
@@ -63,17 +63,32 @@ def contrast(records: Sequence[RunRecord]) -> Contrast:
 
 
 def is_default(record: RunRecord, name: str) -> bool:
+    """Return if a run has the parameter, at its default."""
     return name in record.params and record.params[name] == _defaults(record.kind).get(name, ...)
 
 
-def told(value: Any) -> str:
-    """A parameter's value for people."""
+def sort_key(value: Any) -> str:
+    """Return the text by which the page sorts a parameter's values."""
+    shown = in_words(value)
+    return "" if shown == NOTHING else str(int(value)) if isinstance(value, bool) else shown
+
+
+def subject(record: RunRecord, contrast: Contrast) -> tuple[str, str]:
+    """Return the parameter (and its value) that names a run's text or source, if it differs."""
+    for name in SUBJECTS:
+        if name in contrast.subjects and record.params.get(name):
+            return name, str(record.params[name])
+    return "", ""
+
+
+def in_words(value: Any) -> str:
+    """Return a parameter's value as people read it."""
     if value is None or value == "" or value == [] or value == {}:
         return NOTHING
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
-        return ", ".join(map(told, value))
+        return ", ".join(map(in_words, value))
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
@@ -81,8 +96,8 @@ def _shared(records: Sequence[RunRecord], left_out: set[str]) -> Iterable[Shared
     kinds = {record.kind: record for record in records}
     for kind, record in sorted(kinds.items(), reverse=True):  # speech first
         same = {name: value for name, value in record.params.items() if name not in left_out}
-        chosen = {name: told(v) for name, v in same.items() if not is_default(record, name)}
-        defaults = {name: told(v) for name, v in same.items() if is_default(record, name)}
+        chosen = {name: in_words(v) for name, v in same.items() if not is_default(record, name)}
+        defaults = {name: in_words(v) for name, v in same.items() if is_default(record, name)}
         yield Shared(_KINDS[kind] if len(kinds) > 1 else "All runs", chosen, defaults)
 
 
@@ -90,14 +105,14 @@ def _differs(name: str, records: Sequence[RunRecord]) -> bool:
     return len({_canonical(r.params[name]) for r in records if name in r.params}) > 1
 
 
-def _odd_ones(name: str, records: Sequence[RunRecord]) -> int:
-    """How many runs have another value than most: a column that says little is the first to go."""
-    found = Counter(_canonical(record.params[name]) for record in records if name in record.params)
-    return found.total() - max(found.values())
+def _unusual_runs(name: str, records: Sequence[RunRecord]) -> int:
+    """Return how many runs have another value than the most frequent value."""
+    values = Counter(_canonical(record.params[name]) for record in records if name in record.params)
+    return values.total() - max(values.values())
 
 
 def _is_short(name: str, records: Sequence[RunRecord]) -> bool:
-    return all(len(told(record.params.get(name))) <= SHORT for record in records)
+    return all(len(in_words(record.params.get(name))) <= SHORT for record in records)
 
 
 def _is_number(name: str, records: Sequence[RunRecord]) -> bool:
@@ -111,7 +126,7 @@ def _canonical(value: Any) -> str:
 
 @cache
 def _defaults(kind: str) -> Mapping[str, Any]:
-    """As they stand in a record: JSON knows no tuples."""
+    """Return the defaults as a record holds them: JSON has no tuples."""
     params = ConvertParams if kind == "convert" else SpeakParams
-    found = {name: field.default for name, field in params.model_fields.items()}
-    return json.loads(json.dumps(found))
+    defaults = {name: field.default for name, field in params.model_fields.items()}
+    return json.loads(json.dumps(defaults))

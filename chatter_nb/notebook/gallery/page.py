@@ -1,7 +1,7 @@
-"""The page of a folder of runs, `index.html`: listen through them, compare, find what failed.
+"""Writes the gallery, `index.html`: a page about a folder of runs.
 
-One file that opens from the disk, without a server or a network; only the audio stays beside it.
-What it looks like and how it sorts is in `pages/`; what stands in a row comes from `listing`.
+The page is a single file that opens from the disk, without a server or a network; it links the
+audio files. `assets/` holds its look and its sorting; `rows` holds the contents of its table.
 """
 
 from __future__ import annotations
@@ -10,16 +10,14 @@ import base64
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from chatter_nb.base.disk import write_whole
 from chatter_nb.base.errors import InputError
 from chatter_nb.base.wording import count
-from chatter_nb.notebook.gallery.cards import card
-from chatter_nb.notebook.gallery.differing import contrast
-from chatter_nb.notebook.gallery.listing import (
+from chatter_nb.notebook.gallery import differing
+from chatter_nb.notebook.gallery.peaks import PeakStore
+from chatter_nb.notebook.gallery.rows import (
     STATUSES,
     BatchRecord,
     Row,
@@ -27,28 +25,23 @@ from chatter_nb.notebook.gallery.listing import (
     read_ledger,
     read_rows,
 )
-from chatter_nb.notebook.gallery.peaks import HEIGHT, PeakStore, outline
-
-if TYPE_CHECKING:
-    from jinja2 import Template
+from chatter_nb.notebook.players import HEIGHT, asset, outline
 
 PAGE = "index.html"
-MAX_PLAYERS = 4  # of a run with many outputs; the others are folded away
-MAX_WORDS = 140  # characters of a text, and of a reason, before it is folded
+MAX_PLAYERS = 4  # of a run with more outputs, the other players are folded away
+MAX_WORDS = 140  # characters of a text or reason; a longer one is folded
 
 
 def write_gallery(folder: Path) -> Path:
-    """Write `folder/index.html` anew from the runs in `folder`; returns its path.
+    """Write `folder/index.html` from the runs in `folder`, and return its path.
 
     Raises `InputError` if there is no such folder, `OutputError` if the page cannot be written.
-    A damaged record, ledger or recording is told on the page and stops nothing.
+    The page says which records and recordings are damaged, and shows all others.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder of runs: give the outputs_dir of a batch")
-    ledger = read_ledger(folder)
-    rows = read_rows(folder, ledger)
-    store = PeakStore(folder)
-    page = _render(folder, ledger, rows, store)
+    ledger, store = read_ledger(folder), PeakStore(folder)
+    page = _render(folder, ledger, read_rows(folder, ledger, store))
     target = folder / PAGE
     write_whole(target, page.encode("utf-8", "replace"))  # names may hold what is no UTF-8
     store.prune()
@@ -56,24 +49,24 @@ def write_gallery(folder: Path) -> Path:
 
 
 def headline(rows: Sequence[Row]) -> str:
-    """What came out: "20 runs: 19 ok, 1 failed · 1 h 12 min of audio · RTF 0.05"."""
+    """Return the result in a line: "20 runs: 19 ok, 1 failed · 1 h 12 min of audio · RTF 0.05"."""
     if not rows:
         return "No runs yet"
-    found = Counter(row.status for row in rows)
-    told_of = ", ".join(f"{found[status]} {status}" for status in STATUSES if found[status])
-    if len(found) == 1:
-        told_of = f"all {rows[0].status}" if len(rows) > 1 else rows[0].status
-    made = [row for row in rows if row.record and row.record.status == "ok" and row.audio_s]
-    parts = [f"{count(len(rows), 'run')}: {told_of}"]
-    if made:
-        audio_s = sum(row.audio_s or 0 for row in made)
-        wall_s = sum(row.wall_s or 0 for row in made)
+    numbers = Counter(row.status for row in rows)
+    outcome = ", ".join(f"{numbers[status]} {status}" for status in STATUSES if numbers[status])
+    if len(numbers) == 1:
+        outcome = f"all {rows[0].status}" if len(rows) > 1 else rows[0].status
+    complete = [row for row in rows if row.record and row.record.status == "ok" and row.audio_s]
+    parts = [f"{count(len(rows), 'run')}: {outcome}"]
+    if complete:
+        audio_s = sum(row.audio_s or 0 for row in complete)
+        wall_s = sum(row.wall_s or 0 for row in complete)
         parts += [f"{in_words(audio_s)} of audio", f"RTF {two_digits(wall_s / audio_s)}"]
     return " · ".join(parts)
 
 
 def clock(seconds: float | None) -> str:
-    """A length in a table: "0.03 s", "4.2 s", "42 s", "6:12", "1 h 12 min"."""
+    """Return a length for a table: "0.03 s", "4.2 s", "42 s", "6:12", "1 h 12 min"."""
     if seconds is None:
         return "–"
     if seconds < 0.095:
@@ -87,40 +80,44 @@ def clock(seconds: float | None) -> str:
 
 
 def in_words(seconds: float) -> str:
-    """A length in a sentence: "42 s", "6 min 12 s", "1 h 12 min"."""
+    """Return a length for a sentence: "42 s", "6 min 12 s", "1 h 12 min"."""
     minutes, colon, rest_s = clock(seconds).partition(":")
     return f"{minutes} min {int(rest_s)} s" if colon else minutes
 
 
 def two_digits(value: float | None) -> str:
-    """A ratio to two significant digits, without an exponent."""
+    """Return a ratio with two significant digits, without an exponent."""
     if value is None:
         return "–"
     return f"{value:.0f}" if value >= 10 else f"{float(f'{value:.2g}'):.6f}".rstrip("0").rstrip(".")
 
 
 def beginning(text: str) -> str:
-    """What is seen of a long text: up to `MAX_WORDS` characters, whole words where it has any."""
+    """Return the visible beginning of a folded text: whole words, up to `MAX_WORDS` characters."""
     words = text[: MAX_WORDS + 1].rsplit(maxsplit=1)
     return words[0] if len(words) == 2 else text[:MAX_WORDS]
 
 
-def _render(folder: Path, ledger: BatchRecord, rows: Sequence[Row], store: PeakStore) -> str:
+def _render(folder: Path, ledger: BatchRecord, rows: Sequence[Row]) -> str:
+    from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
-    compared = contrast([row.record for row in rows if row.record])
-    cards = [card(row, compared, store) for row in rows]
-    drawn = [player.peaks for one in cards for player in one.players if player.peaks]
+    numbers = Counter(row.status for row in rows)
+    drawn = [player.peaks for row in rows for player in row.players if player.peaks]
     loudest = max((peaks.loudest for peaks in drawn), default=0)
-    style, script = _asset("gallery.css"), _asset("gallery.js")
-    return _template().render(
+    style, script = asset("gallery.css"), asset("gallery.js")
+    jinja = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return jinja.from_string(asset("gallery.html")).render(
         title=folder.resolve().name,
         headline=headline(rows),
         ledger=ledger,
-        cards=cards,
-        contrast=compared,
+        rows=rows,
+        contrast=differing.contrast([row.record for row in rows if row.record]),
+        differing=differing,
         order=STATUSES,
-        statuses=[(s, n) for s in STATUSES if (n := sum(row.status == s for row in rows))],
+        statuses=[(status, numbers[status]) for status in STATUSES if numbers[status]],
         engines=Counter(row.record.engine.name for row in rows if row.record),
         style=Markup(style),
         script=Markup(script),
@@ -138,21 +135,6 @@ def _render(folder: Path, ledger: BatchRecord, rows: Sequence[Row], store: PeakS
     )
 
 
-def _template() -> Template:
-    from jinja2 import Environment, StrictUndefined
-
-    kinds = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return kinds.from_string(_asset("gallery.html"))
-
-
-def _asset(name: str) -> str:
-    return (
-        resources.files("chatter_nb.notebook").joinpath("assets", name).read_text(encoding="utf-8")
-    )
-
-
 def _csp_hash(text: str) -> str:
-    """What lets the page run this text and no other: a second wall, should escaping ever fail."""
+    """Return the hash by which the page runs only this text, even if escaping should ever fail."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

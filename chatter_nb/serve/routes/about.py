@@ -1,32 +1,38 @@
-"""What the server tells of itself: alive, what may be asked of it, and counters."""
+"""The routes about the server (health, config, metrics), and about its voices.
+
+Voices are listed, added by upload and deleted by their names; no path leaves the voices folder.
+"""
 
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, File, Form, Query, Request, UploadFile
 from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
 
-from chatter_nb.audio.writer import FORMATS
+from chatter_nb.audio.curves import duration_s
+from chatter_nb.base.formats import OUTPUT_FORMATS
 from chatter_nb.base.version import __version__
+from chatter_nb.engines.voices import Library
+from chatter_nb.params.base import RunKind
 from chatter_nb.params.fields import fields_of
 from chatter_nb.params.runs import ConvertParams, SpeakParams
-from chatter_nb.serve.bodies import open_names
+from chatter_nb.serve.bodies import Kind, open_names
 from chatter_nb.serve.encoding import STREAMED
-from chatter_nb.serve.errors import RESPONSES
-from chatter_nb.serve.metrics import CONTENT_TYPE_LATEST
-from chatter_nb.serve.routes.speech import Kind, Served, known_query
+from chatter_nb.serve.errors import Problem
+from chatter_nb.serve.routes.speech import Served
 from chatter_nb.serve.service import Service
+from chatter_nb.serve.uploads import add_voice, remove_voice
 
-router = APIRouter(
-    prefix="/api/v1", tags=["server"], responses=RESPONSES, dependencies=[Depends(known_query)]
-)
+router = APIRouter(prefix="/api/v1")
 
 
 class HealthAnswer(BaseModel):
-    """Alive, and how busy. `loaded` says where each model is."""
+    """Whether the server lives, and how busy it is. `loaded` gives the device of each model."""
 
     status: str
     version: str
@@ -36,12 +42,7 @@ class HealthAnswer(BaseModel):
     waiting: dict[str, int]
 
 
-_TEXT: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/plain": {"schema": {"type": "string"}}}}
-}
-
-
-@router.get("/health")
+@router.get("/health", tags=["server"])
 async def health(service: Served) -> HealthAnswer:
     """Whether the server lives. Needs no key, and never waits for a model."""
     return HealthAnswer(
@@ -49,46 +50,135 @@ async def health(service: Served) -> HealthAnswer:
         version=__version__,
         uptime_s=time.monotonic() - service.started_s,
         engine=service.catalog.choice().name,
-        loaded=dict(service.loaded),
+        loaded=dict(service.catalog.loaded),
         waiting=service.waiting(),
     )
 
 
-@router.get("/config")
+@router.get("/config", tags=["server"])
 async def config(service: Served) -> JSONResponse:
-    """What a request may say: engines, what each takes, every parameter's range, and limits."""
+    """What a request may say: engines with their parameters, every parameter, and limits."""
     return JSONResponse(
         {
-            "engines": _engines(service, convert=False),
-            "converters": _engines(service, convert=True),
-            "formats": {"files": list(FORMATS), "streamed": list(STREAMED)},
-            "parameters": {"tts": _told(SpeakParams), "vc": _told(ConvertParams)},
+            "engines": _engines(service, "speak"),
+            "converters": _engines(service, "convert"),
+            "formats": {"files": list(OUTPUT_FORMATS), "streamed": list(STREAMED)},
+            "parameters": {"tts": _fields(SpeakParams), "vc": _fields(ConvertParams)},
             "limits": vars(service.settings.limits),
         }
     )
 
 
-@router.get("/metrics", response_class=Response, responses=_TEXT)
+@router.get(
+    "/metrics",
+    tags=["server"],
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
 async def metrics(service: Served) -> Response:
     """Counters for Prometheus."""
     return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
-def _engines(service: Service, *, convert: bool) -> dict[str, Any]:
-    choice = service.catalog.choice(convert=convert)
+def _engines(service: Service, kind: RunKind) -> dict[str, Any]:
+    choice = service.catalog.choice(kind)
     return {
         "default": choice.name,
         "reason": choice.reason,
         "served": {
-            name: {"takes": dict(one.knobs)}
-            for name, one in service.catalog.engines(convert=convert).items()
+            name: {"takes": dict(engine.knobs)}
+            for name, engine in service.catalog.engines(kind).items()
         },
     }
 
 
-def _told(kind: Kind) -> list[dict[str, Any]]:
+def _fields(kind: Kind) -> list[dict[str, Any]]:
     fields = fields_of(kind)
     return [
         {"name": name, "help": fields[name].hint, "default": fields[name].default}
         for name in open_names(kind)
     ]
+
+
+# -- voices
+
+
+class RecordingAnswer(BaseModel):
+    """A recording in the voices folder."""
+
+    name: str
+    duration_s: float | None
+
+
+class VoicesAnswer(BaseModel):
+    """The voices of an engine, and the recordings in the voices folder."""
+
+    engine: str
+    voices: list[str]
+    recordings: list[RecordingAnswer]
+
+
+class AddedAnswer(BaseModel):
+    """A new voice; `notes` say what is doubtful about its recording."""
+
+    success: bool
+    name: str
+    notes: list[str]
+
+
+class DeletedAnswer(BaseModel):
+    """A deleted voice."""
+
+    success: bool
+    name: str
+
+
+@router.get("/voices", tags=["voices"])
+async def voices(
+    service: Served, engine: Annotated[str, Query(description="whose; empty: the default")] = ""
+) -> VoicesAnswer:
+    """The names that `voice`, `source` and `target` may hold."""
+    catalog = service.catalog
+    name = engine or catalog.choice().name
+    if name not in catalog.engines():
+        known = ", ".join(catalog.engines())
+        raise Problem(404, f"no engine {name[:80]!r} speaks here; there is: {known}")
+
+    def answer() -> VoicesAnswer:
+        recordings = [
+            RecordingAnswer(name=recording, duration_s=_duration_s(catalog.library, recording))
+            for recording in catalog.recordings()
+        ]
+        return VoicesAnswer(engine=name, voices=catalog.voices(name), recordings=recordings)
+
+    return await run_in_threadpool(answer)
+
+
+@router.post("/voices", tags=["voices"], status_code=201)
+async def add(
+    request: Request,
+    service: Served,
+    name: Annotated[str, Form(json_schema_extra={"pattern": r"^[A-Za-z0-9_-]{1,64}$"})],
+    file: Annotated[UploadFile, File(description="6 to 15 s of one person speaking")],
+) -> AddedAnswer:
+    """Keep a recording as a voice."""
+    if unknown := sorted(set(await request.form()) - {"name", "file"}):
+        raise Problem(422, f"unknown field {unknown[0][:80]!r}; known: name, file")
+    longest_s, library = service.settings.limits.voice_s, service.catalog.library
+    notes = await run_in_threadpool(add_voice, name, file.file, library, longest_s=longest_s)
+    return AddedAnswer(success=True, name=name, notes=notes)
+
+
+@router.delete("/voices/{name}", tags=["voices"])
+async def remove(name: str, service: Served) -> DeletedAnswer:
+    """Delete a recording. Runs that used it stay."""
+    await run_in_threadpool(remove_voice, name, service.catalog.library)
+    return DeletedAnswer(success=True, name=name)
+
+
+def _duration_s(library: Library, name: str) -> float | None:
+    """Seconds of a recording; None where it cannot be read, or two files have its name."""
+    try:
+        return duration_s(library.find(name))
+    except Exception:  # an odd file must not hide the others
+        return None

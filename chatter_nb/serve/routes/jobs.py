@@ -1,4 +1,4 @@
-"""Jobs over HTTP: long texts that nobody waits for."""
+"""The routes of jobs: runs of long texts that nobody waits for."""
 
 from __future__ import annotations
 
@@ -10,31 +10,12 @@ from starlette.concurrency import run_in_threadpool
 
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.speech import load_speech
-from chatter_nb.serve.bodies import JSON, check_names, json_of, json_schema
-from chatter_nb.serve.errors import RESPONSES, Problem
-from chatter_nb.serve.jobs import Job, Jobs
+from chatter_nb.serve.bodies import JSON, check_names, json_of, json_schema, media_type_of
+from chatter_nb.serve.errors import Problem
+from chatter_nb.serve.jobs import JobAnswer, Jobs
 from chatter_nb.serve.responses import check_length, file_of
-from chatter_nb.serve.routes.speech import Served, audio_responses, known_query
+from chatter_nb.serve.routes.speech import Served, audio_responses
 from chatter_nb.serve.settings import Limits
-
-
-class JobAnswer(BaseModel):
-    """A job as it stands: `done` of `total` chunks are finished, `audio_s` seconds of audio."""
-
-    id: str
-    status: str
-    created: str
-    text_chars: int
-    done: int
-    total: int
-    audio_s: float
-    error: str | None
-    files: list[str]
-    url: str
-
-    @classmethod
-    def of(cls, job: Job) -> JobAnswer:
-        return cls(**{**vars(job), "files": list(job.files)}, url=f"/api/v1/jobs/{job.id}")
 
 
 class JobsAnswer(BaseModel):
@@ -44,80 +25,68 @@ class JobsAnswer(BaseModel):
 
 
 async def jobs_of(request: Request) -> Jobs:
+    """The jobs of the application that handles this request."""
     jobs: Jobs = request.app.state.jobs
     return jobs
 
 
-Kept = Annotated[Jobs, Depends(jobs_of)]
+AllJobs = Annotated[Jobs, Depends(jobs_of)]
 
 
 def routes(limits: Limits) -> APIRouter:
     """The routes under /api/v1/jobs, documented with these limits."""
-    router = APIRouter(
-        prefix="/api/v1/jobs",
-        tags=["jobs"],
-        responses=RESPONSES,
-        dependencies=[Depends(known_query)],
-    )
+    router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
     schema = json_schema(SpeakParams, longest_text=limits.job_text_chars)
     body = {"requestBody": {"required": True, "content": {JSON: {"schema": schema}}}}
-    router.add_api_route("", add, methods=["POST"], status_code=202, openapi_extra=body)
-    router.add_api_route("", listed, methods=["GET"])
-    router.add_api_route("/{job}", found, methods=["GET"])
-    router.add_api_route("/{job}", cancel, methods=["DELETE"])
-    router.add_api_route(
-        "/{job}/audio",
-        audio,
-        methods=["GET"],
-        responses=audio_responses(),
-        response_class=Response,
-    )
+    router.post("", status_code=202, openapi_extra=body)(add)
+    router.get("")(listed)
+    router.get("/{job}")(show)
+    router.delete("/{job}")(cancel)
+    router.get("/{job}/audio", responses=audio_responses(), response_class=Response)(audio)
     return router
 
 
-async def add(request: Request, service: Served, jobs: Kept) -> JobAnswer:
+async def add(request: Request, service: Served, jobs: AllJobs) -> JobAnswer:
     """Take a text as a job. What is accepted is finished, also after a restart."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != JSON:
+    if (media_type := media_type_of(request)) != JSON:
         raise Problem(415, f"Content-Type says {media_type!r}: send {JSON}")
     values = await json_of(request)
     check_names(SpeakParams, values)
     check_length(values, "text", service.settings.limits.job_text_chars)
-    return JobAnswer.of(await run_in_threadpool(jobs.add, values))
+    return await run_in_threadpool(jobs.add, values)
 
 
-async def listed(jobs: Kept) -> JobsAnswer:
+async def listed(jobs: AllJobs) -> JobsAnswer:
     """Every job."""
-    found = await run_in_threadpool(jobs.all)
-    return JobsAnswer(jobs=[JobAnswer.of(job) for job in found])
+    return JobsAnswer(jobs=await run_in_threadpool(jobs.all))
 
 
-async def found(job: str, jobs: Kept) -> JobAnswer:
+async def show(job: str, jobs: AllJobs) -> JobAnswer:
     """How a job stands."""
-    return JobAnswer.of(await run_in_threadpool(jobs.find, job))
+    return await run_in_threadpool(jobs.find, job)
 
 
-async def cancel(job: str, jobs: Kept) -> JobAnswer:
-    """Stop a job after its chunk; one that has ended is deleted with its files."""
-    return JobAnswer.of(await run_in_threadpool(jobs.cancel, job))
+async def cancel(job: str, jobs: AllJobs) -> JobAnswer:
+    """Stop a job after its chunk; a job that has ended is deleted with its files."""
+    return await run_in_threadpool(jobs.cancel, job)
 
 
 async def audio(
     job: str,
-    jobs: Kept,
+    jobs: AllJobs,
     format: Annotated[str, Query(description="one of the job's formats; empty: its first")] = "",
 ) -> Response:
-    """What a finished job made."""
+    """The audio of a finished job."""
 
-    def made() -> Response:
-        at = jobs.find(job)
-        if at.status != "done":
-            raise Problem(409, f"the job is {at.status}: {at.done} of {at.total} chunks")
+    def answer() -> Response:
+        state = jobs.find(job)
+        if state.status != "done":
+            raise Problem(409, f"the job is {state.status}: {state.done} of {state.total} chunks")
         speech = load_speech(jobs.folder(job).path)
-        names = [one.name for one in speech.record.files]
-        wanted = [name for name in names if name.endswith(f".{format}")] if format else names
-        if not wanted:
+        names = [file.name for file in speech.record.files]
+        matches = [name for name in names if name.endswith(f".{format}")] if format else names
+        if not matches:
             raise Problem(404, f"the job has no {format[:20]!r}; it has: {', '.join(names)}")
-        return file_of(speech, wanted[0])
+        return file_of(speech, matches[0])
 
-    return await run_in_threadpool(made)
+    return await run_in_threadpool(answer)

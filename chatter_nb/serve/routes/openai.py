@@ -1,20 +1,20 @@
 """The routes that OpenAI's clients call: speech, and the lists of models and voices.
 
-The fields and events are those of OpenAI's public API reference, "Create speech"; the lists under
-/v1/audio are Open WebUI's.
+Fields and events follow OpenAI's public API reference, "Create speech"; the lists under /v1/audio
+follow Open WebUI.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
@@ -24,7 +24,6 @@ from chatter_nb.runs.speech import Speech
 from chatter_nb.serve.bodies import JSON, json_of
 from chatter_nb.serve.encoding import STREAMED, encoded
 from chatter_nb.serve.errors import OPENAI_RESPONSES, problem_of
-from chatter_nb.serve.offers import Catalog
 from chatter_nb.serve.openai_body import (
     Order,
     body_schema,
@@ -35,9 +34,8 @@ from chatter_nb.serve.openai_body import (
     refusal,
     voice_names,
 )
-from chatter_nb.serve.responses import EVENTS, check_length, made_live
+from chatter_nb.serve.responses import EVENTS, check_length, live_answer
 from chatter_nb.serve.routes.speech import Served, audio_responses
-from chatter_nb.serve.service import Service
 from chatter_nb.serve.settings import Limits
 
 IGNORED = "X-Ignored"
@@ -47,7 +45,7 @@ _TOKENS_PER_S = 25  # of speech, as Chatterbox counts them
 
 
 class ModelAnswer(BaseModel):
-    """A model, as OpenAI tells it."""
+    """A model, in OpenAI's list of models."""
 
     id: str
     object: Literal["model"] = "model"
@@ -63,7 +61,7 @@ class ModelsAnswer(BaseModel):
 
 
 class AudioName(BaseModel):
-    """A model or a voice, as Open WebUI lists it."""
+    """A model or a voice, in Open WebUI's lists."""
 
     id: str
     name: str
@@ -86,22 +84,16 @@ def routes(limits: Limits) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["openai"])
     body = {"required": True, "content": {JSON: {"schema": body_schema(limits.text_chars)}}}
     events = {EVENTS: {"schema": {"type": "string"}}}
-    router.add_api_route(
+    router.post(
         "/audio/speech",
-        speech,
-        methods=["POST"],
         openapi_extra={"requestBody": body},
         responses={**audio_responses(events), **OPENAI_RESPONSES},
         response_class=Response,
-    )
-    lists: dict[str, Callable[..., Any]] = {
-        "/models": models,
-        "/models/{model:path}": model_named,
-        "/audio/models": audio_models,
-        "/audio/voices": audio_voices,
-    }
-    for path, route in lists.items():
-        router.add_api_route(path, route, methods=["GET"], responses=OPENAI_RESPONSES)
+    )(speech)
+    router.get("/models", responses=OPENAI_RESPONSES)(models)
+    router.get("/models/{model:path}", responses=OPENAI_RESPONSES)(model_named)
+    router.get("/audio/models", responses=OPENAI_RESPONSES)(audio_models)
+    router.get("/audio/voices", responses=OPENAI_RESPONSES)(audio_voices)
     return router
 
 
@@ -111,10 +103,16 @@ async def speech(request: Request, service: Served) -> Any:
     flac, and wav of one chunk, come whole. Fields that are passed over are named in `X-Ignored`.
     """
     try:
-        asked = await json_of(request)
-        check_length(asked, "input", service.settings.limits.text_chars)
-        order = await run_in_threadpool(order_of, asked, service.catalog)
-        response = await _spoken(order, request, service)
+        values = await json_of(request)
+        check_length(values, "input", service.settings.limits.text_chars)
+        order = await run_in_threadpool(order_of, values, service.catalog)
+        if order.is_silent:
+            response = await _silence(order)
+        else:
+            wrap = partial(_events, order.params.text) if order.as_events else None
+            response = await live_answer(
+                service, order.params, request, order.format_name, wrap=wrap
+            )
     except ChatterError as error:
         raise refusal(error) from error
     if order.ignored:
@@ -123,19 +121,22 @@ async def speech(request: Request, service: Served) -> Any:
 
 
 def models(service: Served) -> ModelsAnswer:
-    """The engines served here, and OpenAI's names for the default one; first those that work."""
-    return ModelsAnswer(
-        data=[_model(name, service.catalog) for name in model_names(service.catalog)]
-    )
+    """The engines served here, and OpenAI's names; a model that works here comes first."""
+    names = model_names(service.catalog)
+    return ModelsAnswer(data=[model_named(name, service) for name in names])
 
 
 def model_named(model: str, service: Served) -> ModelAnswer:
-    """One of them; OpenAI's own may have a date."""
-    return _model(model, service.catalog)
+    """A model by its name; OpenAI's names may end with a date."""
+    engine = engine_named(model, service.catalog)
+    if engine is None:
+        raise no_model(model, service.catalog, status=404)
+    owner = "resemble-ai" if TTS_ENGINES[engine].files else "hibari-tts"
+    return ModelAnswer(id=model, owned_by=owner)
 
 
 def audio_models(service: Served) -> AudioModelsAnswer:
-    """The models again."""
+    """The models, in Open WebUI's form."""
     return AudioModelsAnswer(models=_named(model_names(service.catalog)))
 
 
@@ -149,62 +150,40 @@ def _named(names: list[str]) -> list[AudioName]:
     return [AudioName(id=name, name=name) for name in names]
 
 
-def _model(name: str, catalog: Catalog) -> ModelAnswer:
-    engine = engine_named(name, catalog)
-    if engine is None:
-        raise no_model(name, catalog, status=404)
-    owner = "resemble-ai" if TTS_ENGINES[engine].files else "hibari-tts"
-    return ModelAnswer(id=name, owned_by=owner)
-
-
-async def _spoken(order: Order, request: Request, service: Service) -> Response:
-    if order.is_silent:
-        return await _silence(order)
-
-    def events(pieces: AsyncIterator[bytes], result: Future[Speech]) -> AsyncIterator[bytes]:
-        return _events(pieces, order.params.text, lambda: result.result().audio_s)
-
-    wrap = events if order.as_events else None
-    return await made_live(service, order.params, request, order.format_name, wrap=wrap)
-
-
 async def _silence(order: Order) -> Response:
-    """A short silence, and no run: nothing was spoken, and nothing is kept."""
+    """The answer to a text without letters: a short silence, and no run."""
     zeros = np.zeros(round(SILENCE_S * _SILENCE_HZ), np.float32)
     data = await run_in_threadpool(encoded, order.format_name, zeros, sample_rate=_SILENCE_HZ)
+    media_type = STREAMED[order.format_name].media_type
+    if order.as_events:
+        media_type, data = EVENTS, _delta(data) + _done(order.params.text, SILENCE_S)
     headers = {"X-Audio-Seconds": f"{SILENCE_S:.3f}"}
-    if not order.as_events:
-        return Response(data, media_type=STREAMED[order.format_name].media_type, headers=headers)
-
-    async def pieces() -> AsyncIterator[bytes]:
-        yield data
-
-    events = _events(pieces(), order.params.text, lambda: SILENCE_S)
-    return StreamingResponse(events, media_type=EVENTS, headers=headers)
+    return Response(data, media_type=media_type, headers=headers)
 
 
 async def _events(
-    pieces: AsyncIterator[bytes], text: str, audio_s: Callable[[], float]
+    text: str, pieces: AsyncIterator[bytes], run: Future[Speech]
 ) -> AsyncIterator[bytes]:
-    """Audio as server-sent events. What breaks it off is an event too, then the stream ends."""
+    """Audio as server-sent events. Where an error ends the audio, the last event is the error."""
     try:
         async for data in pieces:
-            yield _event("speech.audio.delta", audio=base64.b64encode(data).decode())
+            yield _delta(data)
     except Exception as error:
         problem = problem_of(error)
         yield _event("error", message=str(problem), code=problem.code.lower())
         return
-    yield _event("speech.audio.done", usage=_usage(text, audio_s()))
+    yield _done(text, run.result().audio_s)
 
 
-def _usage(text: str, audio_s: float) -> dict[str, int]:
-    """A character counts as a token, and `_TOKENS_PER_S` a second: no engine tells its own."""
-    spoken = round(audio_s * _TOKENS_PER_S)
-    return {
-        "input_tokens": len(text),
-        "output_tokens": spoken,
-        "total_tokens": len(text) + spoken,
-    }
+def _delta(data: bytes) -> bytes:
+    return _event("speech.audio.delta", audio=base64.b64encode(data).decode())
+
+
+def _done(text: str, audio_s: float) -> bytes:
+    """The last event. Engines count no tokens: a character is one, a second is `_TOKENS_PER_S`."""
+    read, spoken = len(text), round(audio_s * _TOKENS_PER_S)
+    usage = {"input_tokens": read, "output_tokens": spoken, "total_tokens": read + spoken}
+    return _event("speech.audio.done", usage=usage)
 
 
 def _event(kind: str, **values: Any) -> bytes:

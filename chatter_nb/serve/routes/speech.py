@@ -1,13 +1,13 @@
-"""The service's own routes: speak, convert, what a run made, and what the server is.
+"""The routes that speak and convert, and the files of a run.
 
-Bodies are the parameter objects (`bodies`); handlers are thin, and wait for a worker.
+A body holds the fields of a parameter class (`bodies`). A handler submits a run and waits for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future
-from contextlib import asynccontextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +15,6 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import UploadFile
 
 from chatter_nb.params.runs import ConvertParams, SpeakParams
 from chatter_nb.runs.record import FileRecord
@@ -23,7 +22,8 @@ from chatter_nb.runs.speech import load_speech
 from chatter_nb.serve.bodies import (
     FORM,
     JSON,
-    Asked,
+    Body,
+    Kind,
     check_names,
     form_schema,
     json_schema,
@@ -31,23 +31,14 @@ from chatter_nb.serve.bodies import (
 )
 from chatter_nb.serve.encoding import STREAMED
 from chatter_nb.serve.errors import RESPONSES, Problem
-from chatter_nb.serve.responses import (
-    AnyRun,
-    check_length,
-    file_of,
-    hand_in,
-    made_live,
-    made_whole,
-)
-from chatter_nb.serve.service import UPLOADS, Service, find_run, new_name
+from chatter_nb.serve.outputs import find_run, keep_recording
+from chatter_nb.serve.responses import check_length, file_of, live_answer, whole_answer
+from chatter_nb.serve.service import Service
 from chatter_nb.serve.settings import Limits
-from chatter_nb.serve.uploads import keep_upload
-
-Kind = type[SpeakParams] | type[ConvertParams]
 
 
 class FileAnswer(FileRecord):
-    """A file of a run, and where it is fetched."""
+    """A file of a run, and its address."""
 
     url: str
 
@@ -61,6 +52,7 @@ class RunAnswer(BaseModel):
 
 
 async def service_of(request: Request) -> Service:
+    """The service of the application that handles this request."""
     service: Service = request.app.state.service
     return service
 
@@ -68,56 +60,36 @@ async def service_of(request: Request) -> Service:
 Served = Annotated[Service, Depends(service_of)]
 Live = Annotated[bool, Query(description="send audio chunk by chunk, as it is made")]
 
-_AUDIO: dict[str, Any] = {
-    one.media_type: {"schema": {"type": "string", "format": "binary"}} for one in STREAMED.values()
-}
-
 
 async def known_query(request: Request) -> None:
     """Raises `Problem` 422 for a query parameter that the route does not have."""
-    known = [one.alias for one in request.scope["route"].dependant.query_params]
+    known = [param.alias for param in request.scope["route"].dependant.query_params]
     for name in request.query_params:
         if name not in known:
-            told = ", ".join(known) or "none"
-            raise Problem(422, f"unknown query parameter {name[:80]!r}; this route takes: {told}")
+            takes = ", ".join(known) or "none"
+            raise Problem(422, f"unknown query parameter {name[:80]!r}; this route takes: {takes}")
 
 
-def audio_responses(*more: Mapping[str, Any]) -> dict[int | str, dict[str, Any]]:
-    """For the document: audio, and every error."""
-    content = _AUDIO | {kind: schema for one in more for kind, schema in one.items()}
-    return {**RESPONSES, 200: {"description": "Audio", "content": content}}
+def audio_responses(more: Mapping[str, Any] | None = None) -> dict[int | str, dict[str, Any]]:
+    """The answers of a route, for the OpenAPI document: audio, `more` media types, and errors."""
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    content = {streamed.media_type: binary for streamed in STREAMED.values()}
+    return {**RESPONSES, 200: {"description": "Audio", "content": {**content, **(more or {})}}}
 
 
 def routes(limits: Limits) -> APIRouter:
-    """The routes under /api/v1, documented with these limits."""
-    router = APIRouter(prefix="/api/v1", dependencies=[Depends(known_query)])
+    """The routes that speak, documented with these limits."""
+    router = APIRouter(prefix="/api/v1", tags=["speech"])
     answers = audio_responses()
     answers[200]["model"] = RunAnswer  # where JSON is asked for
     spoken: dict[str, Any] = {"responses": answers, "response_class": Response}
-    router.add_api_route(
-        "/tts",
-        speak,
-        methods=["POST"],
-        tags=["speech"],
-        openapi_extra=_body(SpeakParams, limits.text_chars),
-        **spoken,
-    )
-    router.add_api_route(
-        "/vc",
-        convert,
-        methods=["POST"],
-        tags=["speech"],
-        openapi_extra=_body(ConvertParams),
-        **spoken,
-    )
-    router.add_api_route(
+    router.post("/tts", openapi_extra=_body(SpeakParams, limits.text_chars), **spoken)(speak)
+    router.post("/vc", openapi_extra=_body(ConvertParams), **spoken)(convert)
+    router.get(
         "/runs/{run}/{file}",
-        fetch_file,
-        methods=["GET"],
-        tags=["speech"],
         responses=audio_responses(),
         response_class=Response,
-    )
+    )(fetch_file)
     return router
 
 
@@ -126,103 +98,70 @@ async def speak(request: Request, service: Served, stream: Live = False) -> Any:
 
     In a form, `voice` may be a recording to clone.
     """
-    asked = await read_body(request, SpeakParams)
-    check_names(SpeakParams, asked.values)
-    check_length(asked.values, "text", service.settings.limits.text_chars)
-    return await _answered(request, service, SpeakParams, asked, stream=stream)
+    body = await read_body(request, SpeakParams)
+    check_names(SpeakParams, body.values)
+    check_length(body.values, "text", service.settings.limits.text_chars)
+    return await _answer(request, service, SpeakParams, body, stream=stream)
 
 
 async def convert(request: Request, service: Served, stream: Live = False) -> Any:
     """Say a recording again in another voice. `source` and `target` name recordings in the voices
     folder; in a form they may be recordings themselves.
     """
-    asked = await read_body(request, ConvertParams)
-    return await _answered(request, service, ConvertParams, asked, stream=stream)
+    body = await read_body(request, ConvertParams)
+    return await _answer(request, service, ConvertParams, body, stream=stream)
 
 
 async def fetch_file(run: str, file: str, service: Served) -> Response:
     """A file of a finished run."""
 
-    def found() -> Response:
+    def answer() -> Response:
         speech = load_speech(find_run(service.settings.outputs, run).path)
-        if file not in (one.name for one in speech.record.files):
-            names = ", ".join(one.name for one in speech.record.files) or "none"
-            raise Problem(404, f"run {run} has no file {file[:80]!r}; it has: {names}")
+        names = [record.name for record in speech.record.files]
+        if file not in names:
+            known = ", ".join(names) or "none"
+            raise Problem(404, f"run {run} has no file {file[:80]!r}; it has: {known}")
         return file_of(speech, file)
 
-    return await run_in_threadpool(found)
+    return await run_in_threadpool(answer)
 
 
-async def _answered(
-    request: Request, service: Service, kind: Kind, asked: Asked, *, stream: bool
-) -> Any:
+async def _answer(
+    request: Request, service: Service, kind: Kind, body: Body, *, stream: bool
+) -> Response:
     as_json = _wants_json(request.headers.get("accept", ""))
     if stream and as_json:
         raise Problem(422, f"stream: audio comes in pieces, {JSON} whole: choose one")
-    if stream and asked.values.get("wav_bits", 16) != 16:
+    if stream and body.values.get("wav_bits", 16) != 16:
         raise Problem(422, "wav_bits: a stream has 16; leave it out, or ask without stream")
-    async with _uploads(service, kind, asked.recordings) as kept:
-        params = await run_in_threadpool(_params, service, kind, asked.values, kept.paths)
+    with ExitStack() as removal:  # of the uploads, once the run that reads them has ended
+
+        def remove_after(run: Future[Any]) -> None:
+            remove = removal.pop_all().close
+            run.add_done_callback(lambda _: remove())
+
+        paths: dict[str, Path] = {}
+        for part, upload in body.recordings.items():
+            path = await run_in_threadpool(keep_recording, upload.file, part, service.settings)
+            removal.callback(path.unlink, missing_ok=True)
+            paths[part] = path
+        params = await run_in_threadpool(service.catalog.run, kind, body.values, paths)
         if len(params.formats) > 1 and not as_json:
             raise Problem(
                 422, f"formats: an answer is one file; for more send Accept: {JSON}, and fetch them"
             )
         if stream:
-            return await made_live(service, params, request, params.formats[0], begun=kept.until)
-        task = hand_in(service, params)
-        kept.until(task.result)
-        return await made_whole(service, task, request, as_json=as_json)
+            format_name = params.formats[0]
+            return await live_answer(service, params, request, format_name, on_begin=remove_after)
+        task = service.submit(params)
+        remove_after(task.result)
+        return await whole_answer(service, task, request, as_json=as_json)
 
 
 def _wants_json(accept: str) -> bool:
-    """Whether JSON is asked for, and not among whatever else: audio is what there is to have."""
-    kinds = {one.partition(";")[0].strip().lower() for one in accept.split(",")}
+    """Whether a client wants JSON; a client that takes anything, or audio too, gets audio."""
+    kinds = {kind.partition(";")[0].strip().lower() for kind in accept.split(",")}
     return JSON in kinds and "*/*" not in kinds and not any(k.startswith("audio/") for k in kinds)
-
-
-def _params(
-    service: Service, kind: Kind, values: Mapping[str, Any], uploads: Mapping[str, Path]
-) -> AnyRun:
-    if kind is SpeakParams:
-        return service.catalog.speech(values, new_name("tts"), uploads)
-    return service.catalog.conversion(values, new_name("vc"), uploads)
-
-
-class _Kept:
-    """Uploads of one request, on our disk until the run that needs them has ended."""
-
-    def __init__(self) -> None:
-        self.paths: dict[str, Path] = {}
-        self._result: Future[Any] | None = None
-
-    def until(self, result: Future[Any]) -> None:
-        self._result = result
-
-    def let_go(self) -> None:
-        if self._result is None:
-            return self._remove()
-        self._result.add_done_callback(lambda _: self._remove())
-
-    def _remove(self) -> None:
-        for path in self.paths.values():
-            path.unlink(missing_ok=True)
-
-
-@asynccontextmanager
-async def _uploads(
-    service: Service, kind: Kind, recordings: Mapping[str, UploadFile]
-) -> AsyncIterator[_Kept]:
-    limits, kept = service.settings.limits, _Kept()
-    folder = service.settings.outputs / UPLOADS
-    try:
-        for part, upload in recordings.items():
-            longest_s = limits.source_s if part == "source" else limits.voice_s
-            kept.paths[part] = await run_in_threadpool(
-                keep_upload, upload.file, folder, part=part, longest_s=longest_s
-            )
-        yield kept
-    finally:
-        kept.let_go()
 
 
 def _body(kind: Kind, longest_text: int = 0) -> dict[str, Any]:

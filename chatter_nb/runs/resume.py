@@ -1,0 +1,112 @@
+"""The resume rule: whether a run is done, unfinished or changed, and what is used again.
+
+A chunk or window is used again if its key is in the store (`runs.keys`). An unfinished run of the
+same request resumes with its engine and its drawn seed, so that its chunks have the same keys. A
+whole run is used again if its files match run.json, and if its executed notebook holds the key that
+the same run would have now.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Any, Literal
+
+from chatter_nb.base.disk import read_json
+from chatter_nb.engines.models import EngineChoice, pick_engine
+from chatter_nb.engines.registry import entry
+from chatter_nb.params.runs import AnyParams
+from chatter_nb.runs.record import NOTEBOOK, RunFolder, RunRecord
+from chatter_nb.runs.store import ChunkStore
+
+State = Literal["done", "to do", "changed"]
+
+MARK = "chatter_nb"  # the name of the mark in an executed notebook's metadata
+_RESUMED = "the run to resume had it: "
+
+
+def engine_and_seed(params: AnyParams, folder: RunFolder) -> tuple[EngineChoice, int]:
+    """The engine and the seed of the unfinished run of the same request, else new ones.
+
+    A request is the same if source, `engine` and `seed` are the same.
+    """
+    unfinished = folder.unfinished()
+    same = (*params.source_fields, "engine", "seed")
+    if unfinished is None or any(
+        unfinished.params.get(name) != getattr(params, name) for name in same
+    ):
+        seed = draw_seed() if params.seed < 0 else params.seed
+        return pick_engine(params.engine, params.kind), seed
+    if params.engine != "auto":
+        return pick_engine(params.engine, params.kind), unfinished.seed
+    name = unfinished.engine.name
+    reason = _RESUMED + unfinished.engine.reason.removeprefix(_RESUMED)
+    return EngineChoice(name, reason, entry(name, params.kind)), unfinished.seed
+
+
+def draw_seed() -> int:
+    """A seed from the system's random source; no generator of this process is used."""
+    return secrets.randbelow(2**31)
+
+
+def engine_of_auto(record: RunRecord | None) -> str | None:
+    """The engine that `auto` became in a run; None without a record or without `auto`."""
+    return record.engine.name if record and record.params.get("engine") == "auto" else None
+
+
+def state_of(folder: RunFolder, key: str, failure: str | None = None) -> tuple[State, str]:
+    """The state of a run with this key, and the reason; `failure` is its last known error."""
+    record = folder.record()
+    unfinished = None if record and record.status == "ok" else folder.unfinished()
+    if unfinished:
+        reason = unfinished.error or "it was stopped"
+        return "to do", f"{reason.splitlines()[0]}; it resumes"
+    earlier_key = key_of_notebook(folder.path, record) if record else None
+    if earlier_key is None:
+        return "to do", f"failed: {failure.splitlines()[0]}" if failure else "new"
+    if earlier_key != key:
+        return "changed", "notebook, parameters, texts or model are not what they were"
+    if not folder.is_proved():
+        return "to do", "its files are not what run.json says"
+    return "done", ""
+
+
+def is_done(folder: RunFolder, key: str) -> bool:
+    """Whether a run with this key is finished, and its files match run.json."""
+    record = folder.record()
+    same = record is not None and key_of_notebook(folder.path, record) == key
+    return bool(key) and same and folder.is_proved()
+
+
+def mark_of(record: RunRecord, key: str) -> dict[str, Any]:
+    """The mark in an executed notebook's metadata, by which `key_of_notebook` knows its run."""
+    return {"key": key, "run": _run_of(record)}
+
+
+def key_of_notebook(folder: Path, record: RunRecord) -> str | None:
+    """The key of the run whose executed notebook lies in a folder.
+
+    None if there is no such notebook, or if `record` is of another run.
+    """
+    values = read_json(folder / NOTEBOOK)
+    try:
+        mark = values["metadata"][MARK]
+        return str(mark["key"]) if mark["run"] == _run_of(record) else None
+    except (KeyError, TypeError):  # not from a batch, or damaged
+        return None
+
+
+def _run_of(record: RunRecord) -> list[str]:
+    return [record.started, *(file.sha256 for file in record.files)]
+
+
+def finished(folder: RunFolder) -> RunRecord | None:
+    """The record of a run that ended well."""
+    record = folder.record()
+    return record if record and record.status == "ok" else None
+
+
+def kept_chunks(folder: RunFolder, store: ChunkStore) -> int:
+    """The number of stored chunks that the resume of an unfinished run will use."""
+    unfinished = folder.unfinished()
+    return sum(map(store.has, unfinished.planned_keys)) if unfinished else 0
