@@ -329,7 +329,7 @@ def test_ended_from_outside_it_leaves_neither_tree_nor_process(clone, number):
     assert not any(child.is_running() for child in children)
 
 
-TRIALS, CHUNKS = 20, 3
+TRIALS, CHUNKS = 20, 1
 
 
 @pytest.mark.slow
