@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,6 +80,24 @@ def speaking_with(engine: ToneEngine) -> Iterator[ToneEngine]:
     finally:
         models._models.clear()
         models._models.update(before)
+
+
+@contextmanager
+def holding(engine: ToneEngine) -> Iterator[threading.Event]:
+    """Let the engine make no sound within the block; set once it has begun, it goes on after it."""
+    plain, begun, go_on = engine.synthesize, threading.Event(), threading.Event()
+
+    def synthesize(requests: Sequence[ChunkRequest]) -> Iterator[tuple[int, Signal, ChunkInfo]]:
+        begun.set()
+        go_on.wait(600)
+        yield from plain(requests)
+
+    engine.synthesize = synthesize  # type: ignore[method-assign]
+    try:
+        yield begun
+    finally:
+        go_on.set()
+        engine.synthesize = plain  # type: ignore[method-assign]
 
 
 def make_checkpoint(folder: Path | str, model: str = "chatterbox", **options: Any) -> Path:

@@ -15,7 +15,7 @@ pytest.importorskip("fastapi", reason="needs the extra [serve]")
 pytest.importorskip("av", reason="needs the extra [serve]")
 
 import httpx
-from fakes import ToneEngine, speaking_with
+from fakes import ToneEngine, holding, speaking_with
 from fastapi.testclient import TestClient
 from serving import serving, settings_in, until
 
@@ -98,24 +98,16 @@ def test_a_slow_chunk_does_not_hold_the_end_up(tmp_path):
 def test_who_hangs_up_on_a_stream_in_line_frees_the_place(settings):
     """Before the first sound, too: the line is empty again while another text is in hand."""
     with speaking_with(ToneEngine()) as engine, running(settings(port=0, max_queue=2)) as url:
-        plain, begun, held = engine.synthesize, threading.Event(), threading.Event()
-
-        def slow(requests):
-            begun.set()
-            held.wait(600)
-            yield from plain(requests)
-
-        engine.synthesize = slow
         port = int(url.rpartition(":")[2])
-        lines = [asking(port, "In hand.")]
-        assert begun.wait(600)
-        lines += [asking(port, f"In line, {n}.") for n in range(2)]
         waiting = lambda: httpx.get(f"{url}/api/v1/health").json()["waiting"]["hibari"]  # noqa: E731
-        until(lambda: waiting() == 2)
-        for line in lines[1:]:
-            line.close()
-        until(lambda: waiting() == 0)
-        held.set()
+        with holding(engine) as begun:
+            lines = [asking(port, "In hand.")]
+            assert begun.wait(600)
+            lines += [asking(port, f"In line, {n}.") for n in range(2)]
+            until(lambda: waiting() == 2)
+            for line in lines[1:]:
+                line.close()
+            until(lambda: waiting() == 0)
         lines[0].close()
 
 
@@ -219,7 +211,7 @@ def test_a_job_that_ended_two_servers_does_not_end_a_third(settings):
         def deadly(text, language):
             if text == "Deadly.":
                 begun.release()
-                held.wait(60)
+                held.wait(600)
             return plain(text, language)
 
         engine.check_text = deadly

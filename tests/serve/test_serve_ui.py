@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -13,7 +12,7 @@ pytest.importorskip("gradio", reason="needs the extra [serve]")
 
 import httpx
 from browser import browser_page
-from fakes import ToneEngine, speaking_with
+from fakes import ToneEngine, holding, speaking_with
 from playwright.sync_api import expect
 from serving import serving, until
 
@@ -183,23 +182,15 @@ def test_a_full_line_is_a_sentence(tmp_path):
         httpx.Client(base_url=url, timeout=600) as client,
         browser_page() as page,
     ):
-        plain, begun, held = engine.synthesize, threading.Event(), threading.Event()
-
-        def slow(requests):
-            begun.set()
-            held.wait(600)
-            yield from plain(requests)
-
-        engine.synthesize = slow
         page.goto(f"{url}/ui")
-        answers = [pool.submit(client.post, "/api/v1/tts", json={"text": "In hand.", "seed": 1})]
-        assert begun.wait(600)
-        answers += [pool.submit(client.post, "/api/v1/tts", json={"text": "In line.", "seed": 2})]
-        until(lambda: client.get("/api/v1/health").json()["waiting"]["hibari"])
-        text_of(page).fill("No room.")
-        press(page, "Speak")
-        page.get_by_text("1 requests are waiting already").wait_for()
-        held.set()
+        with holding(engine) as begun:
+            answers = [pool.submit(client.post, "/api/v1/tts", json={"text": "In hand."})]
+            assert begun.wait(600)
+            answers += [pool.submit(client.post, "/api/v1/tts", json={"text": "In line."})]
+            until(lambda: client.get("/api/v1/health").json()["waiting"]["hibari"])
+            text_of(page).fill("No room.")
+            press(page, "Speak")
+            page.get_by_text("1 requests are waiting already").wait_for()
         assert all(answer.result().status_code == 200 for answer in answers)
 
 
