@@ -56,12 +56,16 @@ def until(true, *, within_s: float = 300.0):
 
 
 @contextmanager
-def serving(folder: Path, *args: str, env: Mapping[str, str] | None = None) -> Iterator[Server]:
+def serving(
+    folder: Path, *args: str, page: bool = False, env: Mapping[str, str] | None = None
+) -> Iterator[Server]:
     """`chatter-nb serve` with outputs and voices under `folder`; killed at the end if it lives."""
     port, log = free_port(), folder / "server.log"
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "chatter_nb.cli", "serve", "--port", str(port)]
     command += ["--outputs", str(folder / "out"), "--voices", str(folder / "voices"), *args]
+    if not page:  # it takes seconds to build
+        command.append("--no-page")
     with log.open("a") as file:
         process = subprocess.Popen(
             command, cwd=ROOT, env={**os.environ, **(env or {})}, stdout=file, stderr=file

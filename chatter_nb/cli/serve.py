@@ -16,6 +16,7 @@ Host = Annotated[str, typer.Option(help="Where to listen; others than this machi
 Port = Annotated[int, typer.Option(help="0 takes any that is free.")]
 Engine = Annotated[str, typer.Option(help="The one engine that speaks; auto: the best here.")]
 Preload = Annotated[bool, typer.Option("--preload", help="Load the model before listening.")]
+Page = Annotated[bool, typer.Option(help="The page at /ui; without it Gradio is not loaded.")]
 KeyEnv = Annotated[
     str, typer.Option("--api-key-env", help="An environment variable that holds the API key.")
 ]
@@ -50,6 +51,7 @@ def serve(
     port: Port = 7860,
     engine: Engine = "auto",
     preload: Preload = False,
+    page: Page = True,
     api_key_env: KeyEnv = "",
     voices: Voices = "outputs/voices",
     max_queue: Queue = 64,
@@ -66,6 +68,7 @@ def serve(
         port=port,
         engine=engine,
         preload=preload,
+        web_page=page,
         api_key=_key(api_key_env),
         voices_dir=voices,
         max_queue=max_queue,

@@ -1,4 +1,4 @@
-"""What an engine is: the protocols, the objects they exchange, and a check of parameters.
+"""What an engine is: the protocols, and the objects they exchange.
 
 Engines are synchronous: plain calls, no threads.
 """
@@ -9,14 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from chatter_nb.base.errors import ParamError
-from chatter_nb.engines.registry import KNOBS
-
 if TYPE_CHECKING:
     from chatter_nb.audio.reading import Signal
     from chatter_nb.audio.windows import Window
     from chatter_nb.engines.voices import Library
-    from chatter_nb.params.runs import ConvertParams, SpeakParams
 
 
 @dataclass(frozen=True)
@@ -172,36 +168,3 @@ class ConvertEngine(Engine, Protocol):
         self, source: Signal, voice: Voice, *, seed: int, knobs: Mapping[str, float | int]
     ) -> Conversion:
         """Analyse a whole recording (mono, at `source_rate`) before its windows are converted."""
-
-
-def knobs_of(params: SpeakParams | ConvertParams) -> dict[str, float | int]:
-    """The engine knobs that were set, by name."""
-    values = {name: getattr(params, name, None) for name in KNOBS}
-    return {name: v for name, v in values.items() if v is not None and v is not False}
-
-
-def check_supported(params: SpeakParams | ConvertParams, engine: Any, reason: str) -> None:
-    """Raise a `ParamError` that names all parameters that an engine (or its class) refuses."""
-    is_set = dict.fromkeys(knobs_of(params), True) | {
-        "rows": getattr(params, "rows", 0) > 1,
-        "precision": params.precision == "fast",
-        "engine_path": getattr(params, "engine_path", "fast") != "fast",
-        "checkpoint": bool(params.checkpoint),
-    }
-    refused = [name for name, value in is_set.items() if value and name not in engine.accepts]
-    who = f"engine '{engine.name}' ({reason})"
-    problems = []
-    if refused:
-        taken = ", ".join(sorted(engine.accepts)) or "no knobs"
-        them = "it" if len(refused) == 1 else "them"
-        problems.append(
-            f"{who} does not take {', '.join(refused)}; it takes: {taken}. "
-            f"Leave {them} out or choose another engine"
-        )
-    language = getattr(params, "language", None)
-    if language and language not in engine.languages:
-        problems.append(
-            f"{who} does not speak language '{language}'; it speaks: {', '.join(engine.languages)}"
-        )
-    if problems:
-        raise ParamError("\n".join(problems))

@@ -10,7 +10,6 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from chatter_nb.base.errors import UnavailableError
-from chatter_nb.params.runs import ConvertParams, SpeakParams
 
 if TYPE_CHECKING:
     from chatter_nb.params.base import RunKind
@@ -174,10 +173,6 @@ VC_ENGINES = _by_name(
 )
 
 _ENTRIES = (*TTS_ENGINES.values(), *VC_ENGINES.values())
-_FIELDS = dict.fromkeys((*SpeakParams.model_fields, *ConvertParams.model_fields))
-# To add a knob, add a field to the parameters, None by default, and its name to the `knobs` of the
-# engines that accept it.
-KNOBS = tuple(name for name in _FIELDS if any(name in entry.knobs for entry in _ENTRIES))
 # The parameters that an engine may refuse.
 ENGINE_PARAMETERS = frozenset(name for entry in _ENTRIES for name in entry.accepts)
 

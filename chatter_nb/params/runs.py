@@ -199,6 +199,20 @@ class ConvertParams(RunParams):
 
 AnyParams = SpeakParams | ConvertParams
 
+# To add a knob, add a field, None by default (the engine's own value), and its name to the `knobs`
+# of the engines that accept it (`engines.registry`).
+KNOBS = tuple(
+    name
+    for name, field in SpeakParams.model_fields.items()
+    if field.default is None and name != "language"
+)
+
+
+def knobs_of(params: AnyParams) -> dict[str, float | int]:
+    """The engine knobs that were set, by name."""
+    values = {name: getattr(params, name, None) for name in KNOBS}
+    return {name: v for name, v in values.items() if v is not None and v is not False}
+
 
 def read_params(
     path: str | Path, overrides: Mapping[str, str] | None = None

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from chatter_nb.base.errors import ChatterError, Problems
 from chatter_nb.base.project import read_yaml, resolve_path
-from chatter_nb.engines.base import check_supported
 from chatter_nb.engines.checkpoints import locate
+from chatter_nb.engines.checks import check_supported
 from chatter_nb.engines.models import pick_engine, settle
 from chatter_nb.params.runs import AnyParams, SpeakParams, read_params
 from chatter_nb.runs.convert_plan import check_conversion

@@ -17,9 +17,9 @@ from chatter_nb.audio.windows import Window
 from chatter_nb.audio.writer import AudioWriter
 from chatter_nb.base.errors import ChatterError, EngineError, InputError, OutOfMemory, located
 from chatter_nb.base.wording import count
-from chatter_nb.engines.base import Conversion, knobs_of
+from chatter_nb.engines.base import Conversion
 from chatter_nb.engines.voices import content_hash
-from chatter_nb.params.runs import ConvertParams
+from chatter_nb.params.runs import ConvertParams, knobs_of
 from chatter_nb.runs.convert_plan import ConversionPlan, PlannedRecording, plan_conversion
 from chatter_nb.runs.lifecycle import OnProgress, Run, render
 from chatter_nb.runs.output import OnAudio

@@ -9,8 +9,8 @@ from typing import Any
 
 from chatter_nb.base.errors import ParamError
 from chatter_nb.base.hashing import chunk_key, chunk_seed
-from chatter_nb.engines.base import SpeechEngine, Voice, knobs_of
-from chatter_nb.params.runs import AnyParams, SpeakParams
+from chatter_nb.engines.base import SpeechEngine, Voice
+from chatter_nb.params.runs import AnyParams, SpeakParams, knobs_of
 from chatter_nb.text.chunking import Chunk
 
 

@@ -168,7 +168,7 @@ class Run(ABC):
             model_calls=self._model_calls,
             stages_s=added(self._watch.stages_s, plan.stages_s),
             peak_rss_mb=peak_rss_mb(),
-            peak_gpu_mb=peak_gpu_mb(),
+            peak_gpu_mb=None if status == "running" else peak_gpu_mb(),
             files=tuple(self._files) if ok else (),
             warnings=tuple(self._warnings),
             planned_keys=() if ok else tuple(piece.key for piece in plan.pieces),

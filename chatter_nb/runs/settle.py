@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 from chatter_nb.base.errors import ChatterError, InputError, ParamError, Problems
 from chatter_nb.base.project import resolve_path
 from chatter_nb.base.timing import Stopwatch
-from chatter_nb.engines.base import SpeechEngine, Voice, check_supported
-from chatter_nb.engines.checkpoints import check_meanflow, locate
-from chatter_nb.engines.models import EngineChoice, load, settle
+from chatter_nb.engines.base import SpeechEngine, Voice
+from chatter_nb.engines.checks import check_supported, look_ahead
+from chatter_nb.engines.models import load
 from chatter_nb.engines.voices import CACHE, FOLDER, Library
 from chatter_nb.params.runs import AnyParams
 from chatter_nb.runs.plan import Plan
@@ -80,25 +80,6 @@ def library_of(params: AnyParams) -> Library:
     outputs = resolve_path(params.outputs_dir)
     folder = resolve_path(params.voices_dir) if params.voices_dir else outputs / FOLDER
     return Library(folder, outputs / CACHE)
-
-
-def look_ahead(choice: EngineChoice, params: AnyParams, problems: Problems) -> Any:
-    """Choose device and precision, and check the engine's files before a slow import.
-
-    Returns a `Settled`, or None if the device is not on this machine: then `problems` says it.
-    Raises `InputError` for files that are missing or do not fit.
-    """
-    upstream = getattr(params, "engine_path", "fast") == "upstream"
-    # Upstream's own way computes in float32, whatever the fast way's weights in memory are.
-    precision = "any" if upstream else params.precision
-    settled = problems.of(lambda: settle(choice, params.device, params.checkpoint, precision))
-    engine = choice.entry
-    if engine.files and not engine.missing():
-        folder = problems.of(lambda: locate(engine.files, params.checkpoint))
-        if folder and getattr(params, "meanflow", None):
-            problems.of(lambda: check_meanflow(folder))
-        problems.raise_any()
-    return settled
 
 
 def check_voice(voice: str, library: Library, engine_class: Any) -> None:

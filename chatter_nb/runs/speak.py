@@ -9,11 +9,10 @@ from collections.abc import Callable
 
 from chatter_nb.audio.reading import Signal
 from chatter_nb.base.errors import ParamError
-from chatter_nb.engines.base import check_supported
+from chatter_nb.engines.checks import check_supported
 from chatter_nb.engines.models import load, pick_engine, settle
-from chatter_nb.engines.registry import KNOBS
 from chatter_nb.engines.watermark import load_perth, mark
-from chatter_nb.params.runs import SpeakParams
+from chatter_nb.params.runs import KNOBS, SpeakParams
 from chatter_nb.runs.lifecycle import OnProgress, render
 from chatter_nb.runs.output import OnAudio
 from chatter_nb.runs.resume import draw_seed

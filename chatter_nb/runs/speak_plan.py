@@ -174,6 +174,7 @@ def _chunks(
     """The chunks of a text, and notes. An `InputError` begins with the origin of the text."""
     language = params.language or engine.languages[0]
     text, chunks = _split(source, params, language)
+    markup = markup_notes(text, engine=engine.name, markdown=source.markdown)
     try:
         with budget(len(text)):
             notes = check_texts([chunk.spoken for chunk in chunks], engine, language)
@@ -181,8 +182,7 @@ def _chunks(
         raise InputError(f"{source.origin}: {error}") from error
     if TERMINAL_CODE.search(source.text):
         notes.append("the codes that colour a terminal's text are taken out")
-    notes += markup_notes(text, engine=engine.name, markdown=source.markdown)
-    return chunks, [note for note in (source.note, *notes) if note]
+    return chunks, [note for note in (source.note, *notes, *markup) if note]
 
 
 def _split(source: TextSource, params: SpeakParams, language: str) -> tuple[str, list[Chunk]]:

@@ -25,9 +25,8 @@ from chatter_nb.engines.base import (
     ChunkRequest,
     SpeechEngine,
     Voice,
-    knobs_of,
 )
-from chatter_nb.params.runs import SpeakParams
+from chatter_nb.params.runs import SpeakParams, knobs_of
 from chatter_nb.runs.keys import PlannedChunk
 from chatter_nb.runs.lifecycle import Run
 from chatter_nb.runs.record import ChunkRecord

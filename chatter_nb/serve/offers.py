@@ -8,12 +8,12 @@ from typing import Any
 
 from chatter_nb.base.errors import ChatterError, ParamError, Problems
 from chatter_nb.engines.checkpoints import cached
+from chatter_nb.engines.checks import look_ahead
 from chatter_nb.engines.models import EngineChoice, load, pick_engine, settle
 from chatter_nb.engines.registry import EngineEntry, entries, entry
 from chatter_nb.engines.voices import CACHE, Library
 from chatter_nb.params.base import RunKind
 from chatter_nb.params.runs import AnyParams, ConvertParams, SpeakParams
-from chatter_nb.runs.settle import look_ahead
 from chatter_nb.serve.bodies import Kind, Params, check_names
 from chatter_nb.serve.errors import Problem, log, not_ready, without_folders
 from chatter_nb.serve.outputs import new_name

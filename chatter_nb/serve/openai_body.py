@@ -16,9 +16,8 @@ from urllib.parse import quote
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from chatter_nb.base.errors import ChatterError
-from chatter_nb.engines.base import knobs_of
-from chatter_nb.engines.registry import KNOBS, entry
-from chatter_nb.params.runs import SPEEDS, SpeakParams
+from chatter_nb.engines.registry import entry
+from chatter_nb.params.runs import KNOBS, SPEEDS, SpeakParams, knobs_of
 from chatter_nb.serve.encoding import StreamName, encodable
 from chatter_nb.serve.errors import Problem, problem_of
 from chatter_nb.serve.offers import Catalog

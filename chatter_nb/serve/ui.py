@@ -20,9 +20,9 @@ from fastapi import FastAPI
 
 from chatter_nb.base.errors import Cancelled
 from chatter_nb.base.wording import minutes
-from chatter_nb.engines.registry import KNOBS, entry
+from chatter_nb.engines.registry import entry
 from chatter_nb.params.fields import COMMON, Field, fields_of
-from chatter_nb.params.runs import ConvertParams, SpeakParams
+from chatter_nb.params.runs import KNOBS, ConvertParams, SpeakParams
 from chatter_nb.runs.lifecycle import Progress
 from chatter_nb.runs.speech import Speech
 from chatter_nb.serve.bodies import RECORDINGS, Kind, open_names

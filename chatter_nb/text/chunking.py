@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate, pairwise
 
 from chatter_nb.base.budget import ask
@@ -85,7 +86,7 @@ class Chunk:
     pause_ms: int
     language: str = ""
 
-    @property
+    @cached_property
     def spoken(self) -> str:
         """The text without layout characters, for an engine.
 
@@ -96,7 +97,7 @@ class Chunk:
         text = _INVISIBLE.sub("", self.text).replace("](", " (").strip()
         return parted(in_full(text) if base_of(self.language) == "en" else text)
 
-    @property
+    @cached_property
     def speakable(self) -> bool:
         """Whether the text has a letter or a digit; a lone "* * *" is a pause."""
         return any(char.isalnum() for char in self.text)

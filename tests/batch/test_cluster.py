@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import nbformat
@@ -27,6 +28,7 @@ from chatter_nb.batch.run import executor_for, plan_batch, run_batch
 from chatter_nb.batch.tasks import Outcome
 
 ray = pytest.importorskip("ray")
+pytestmark = pytest.mark.xdist_group("ray")  # in one process: Ray starts once
 
 TEXT = "The river ran high that spring. Nobody crossed it before May. Those who did were silent."
 PARAMETERS = """\
@@ -37,6 +39,7 @@ run_name: str = ""  # name
 interactive: bool = False  # watched
 """
 SPEAK = "speech = cn.generate_tts(cn.SpeakParams.from_notebook(globals()))"
+MARK = "BATCH_OF_A_TEST"
 # The run is in mid-air when the kernel's parent, which is Ray's worker, is killed.
 KILL = "run_name == 'bad' and os.kill(os.getppid(), 9)"
 TELL = "pathlib.Path(outputs_dir, f'{run_name}.gpu').write_text(os.environ['CUDA_VISIBLE_DEVICES'])"
@@ -139,7 +142,17 @@ def wait_for(find: Callable[[str], Iterable[Path]], pattern: str, count: int) ->
         time.sleep(0.05)
 
 
-def gone(pids: list[int], within_s: float = 15) -> bool:
+def heirs(batch: str) -> list[int]:
+    """The processes whose environment comes from a command that `batch` started."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get(MARK) == batch:
+                found.append(process.pid)
+    return found
+
+
+def gone(pids: list[int], within_s: float = 600) -> bool:
     end_s = time.monotonic() + within_s
     while time.monotonic() < end_s:
         if not any(psutil.pid_exists(pid) for pid in pids):
@@ -254,7 +267,6 @@ def test_a_cluster_that_is_not_there():
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 @pytest.mark.usefixtures("ray_here")
 def test_two_workers_make_what_one_process_makes(plan, tmp_path, monkeypatch):
     """Byte for byte, in Ray's workers, whose environment is the batch's."""
@@ -273,7 +285,6 @@ def test_two_workers_make_what_one_process_makes(plan, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 @pytest.mark.usefixtures("ray_here")
 def test_a_killed_worker_costs_nothing(plan, tmp_path):
     """Its kernel dies with it, Ray starts another, and every run is there, as if nothing was."""
@@ -288,7 +299,6 @@ def test_a_killed_worker_costs_nothing(plan, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 @pytest.mark.usefixtures("ray_here")
 def test_a_run_that_kills_every_worker_fails_alone(plan, own_notebook, tmp_path):
     """It is tried twice, told, and the others are done."""
@@ -304,7 +314,6 @@ def test_a_run_that_kills_every_worker_fails_alone(plan, own_notebook, tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 @pytest.mark.usefixtures("ray_here")
 @pytest.mark.parametrize(("gpus", "seen"), [(1, {"0", "1"}), (0, {""})])
 def test_a_kernel_sees_its_own_gpu(plan, own_notebook, tmp_path, gpus, seen):
@@ -351,7 +360,6 @@ def test_a_folder_of_the_same_name_is_another(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("ray_here")
 @pytest.mark.slow
-@pytest.mark.alone
 def test_the_engine_is_asked_of_the_cluster():
     """`auto` is what the workers have, not what this process has."""
     params = BatchParams(files=("a.yaml",), ray=True, gpus_per_worker=0)
@@ -360,7 +368,6 @@ def test_the_engine_is_asked_of_the_cluster():
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 @pytest.mark.usefixtures("ray_here")
 def test_a_stop_lets_chunks_end(plan, tmp_path):
     """Ray blocks SIGINT in its processes; kernels get it all the same, and stop after a chunk."""
@@ -381,7 +388,6 @@ def test_a_stop_lets_chunks_end(plan, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 @pytest.mark.usefixtures("ray_here")
 def test_twenty_runs_are_the_same_bytes(plan, tmp_path):
     run_batch(plan("alone", seeds=20), executor=SerialExecutor()).check()
@@ -391,7 +397,6 @@ def test_twenty_runs_are_the_same_bytes(plan, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 @pytest.mark.usefixtures("ray_here")
 def test_workers_killed_at_twenty_moments(plan, tmp_path):
     """After resuming, every run is there once, with the bytes that it has in peace."""
@@ -430,6 +435,7 @@ def batch(plan, tmp_path):
         return subprocess.Popen(
             [*command, *more, "--out", str(tmp_path / "ray")],
             cwd=ROOT,
+            env=os.environ | {MARK: str(tmp_path)},
             start_new_session=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -467,7 +473,6 @@ cluster.shutdown()
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 def test_a_lost_machine_costs_nothing(plan, tmp_path):
     """A cluster of two at an address, with a worker each; the run of the lost one goes on there."""
     (tmp_path / "run.yaml").write_text(f"text_file: {OZ}\nchunk_chars: 40\n")
@@ -483,17 +488,16 @@ def test_a_lost_machine_costs_nothing(plan, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 def test_ctrl_c_stops_a_batch_that_goes_on_later(plan, batch, tmp_path):
     """Exit code 130; nothing of Ray's is left; the same command makes the rest, as a serial one."""
-    before = {process.pid for process in processes("/ray/", "ray::", "ipykernel")}
     running = batch()
     wait_for(tmp_path.glob, "ray/*/speech.wav", 1)
+    started = heirs(str(tmp_path))
+    assert len(started) > 5  # Ray's own, its workers, their kernels
     os.killpg(running.pid, signal.SIGINT)
     told, _ = running.communicate(timeout=600)
     assert running.returncode == 130, told
-    after = {process.pid for process in processes("/ray/", "ray::", "ipykernel")}
-    assert gone(sorted(after - before))
+    assert gone([*started, *heirs(str(tmp_path))])
     assert 1 <= len(sounds(tmp_path / "ray")) < 6
     resumed = batch()
     told, _ = resumed.communicate(timeout=1_800)

@@ -13,11 +13,12 @@ pytest.importorskip("chatterbox", reason="needs chatterbox-tts")
 from fakes import NoWatermark  # noqa: E402
 
 from chatter_nb.base.errors import EngineError, InputError, ParamError, UnavailableError  # noqa: E402
-from chatter_nb.engines.base import ChunkRequest, check_supported  # noqa: E402
+from chatter_nb.engines.base import ChunkRequest  # noqa: E402
 from chatter_nb.engines.chatterbox.architecture import read_sidecar, reduced  # noqa: E402
 from chatter_nb.engines.chatterbox.batch import Rows  # noqa: E402
 from chatter_nb.engines.chatterbox.random_checkpoints import make_checkpoint  # noqa: E402
 from chatter_nb.engines.chatterbox.s3gen import Synthesizer  # noqa: E402
+from chatter_nb.engines.checks import check_supported  # noqa: E402
 from chatter_nb.engines.models import get_or_load_tts_model, get_or_load_vc_model, unload  # noqa: E402
 from chatter_nb.engines.voices import Library  # noqa: E402
 from chatter_nb.params.runs import SpeakParams  # noqa: E402

@@ -6,16 +6,17 @@ import pytest
 from listings import modules_that_list
 
 from chatter_nb.bench.params import ENGINES, TimingParams
-from chatter_nb.engines.base import knobs_of
 from chatter_nb.engines.checkpoints import MODELS
-from chatter_nb.engines.registry import ENGINE_PARAMETERS, KNOBS, TTS_ENGINES, VC_ENGINES
+from chatter_nb.engines.registry import ENGINE_PARAMETERS, TTS_ENGINES, VC_ENGINES
 from chatter_nb.params.fields import COMMON, fields_of
 from chatter_nb.params.runs import (
+    KNOBS,
     ConvertParams,
     SpeakParams,
     SpeechEngineName,
     TtsEngineName,
     VcEngineName,
+    knobs_of,
 )
 
 REGISTRIES = {"speech": TTS_ENGINES, "conversion": VC_ENGINES}
@@ -28,11 +29,8 @@ def test_a_knob_is_a_field_and_its_engines_and_no_more():
     assert not set(KNOBS) <= {name for names in COMMON.values() for name in names}
 
 
-def test_every_knob_is_a_field_that_leaves_the_choice_to_the_engine():
-    fields = SpeakParams.model_fields
-    optional = {name for name, field in fields.items() if field.default is None}
-    assert set(KNOBS) == optional - {"language"}
-    assert [name for name in fields if name in KNOBS] == list(KNOBS)
+def test_every_knob_is_a_field_that_some_engine_accepts():
+    assert set(KNOBS) == {knob for entry in TTS_ENGINES.values() for knob in entry.knobs}
     assert set(KNOBS) & set(ConvertParams.model_fields) == {
         name for entry in VC_ENGINES.values() for name in entry.knobs
     }

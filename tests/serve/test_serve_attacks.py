@@ -52,7 +52,7 @@ def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("attacked")
     soundfile.write(folder / "secret.wav", np.full(RATE * 8, 0.1), RATE)
     (folder / "secret.txt").write_text(SECRET)
-    with serving(folder, "--engine", "hibari") as one:
+    with serving(folder, "--engine", "hibari", page=True) as one:
         yield one
 
 

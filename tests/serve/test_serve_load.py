@@ -244,6 +244,11 @@ def test_a_null_is_a_field_left_out(client):
     assert client.post(SPEECH, json=speech_body("x", voice=None)).status_code == 200
 
 
+def test_a_server_without_the_page_has_nothing_in_its_place(client):
+    """`--no-page`, as `serving` starts servers."""
+    assert client.get("/ui").status_code == client.get("/").status_code == 404
+
+
 def test_head_is_get_without_a_body(client):
     """As monitors and download managers ask: of health, and of a file and a part of it."""
     assert client.head("/api/v1/health").status_code == 200

@@ -85,7 +85,7 @@ def test_a_slow_chunk_does_not_hold_the_end_up(tmp_path):
         ]
         for one in asked:
             one.start()
-        until(lambda: "begun" in server.log.read_text())
+        until(lambda: "begun" in server.log.read_text() and waiting(server.url) == 1)
         server.process.send_signal(signal.SIGTERM)
         server.process.wait(600)
         for one in asked:
@@ -99,16 +99,19 @@ def test_who_hangs_up_on_a_stream_in_line_frees_the_place(settings):
     """Before the first sound, too: the line is empty again while another text is in hand."""
     with speaking_with(ToneEngine()) as engine, running(settings(port=0, max_queue=2)) as url:
         port = int(url.rpartition(":")[2])
-        waiting = lambda: httpx.get(f"{url}/api/v1/health").json()["waiting"]["hibari"]  # noqa: E731
         with holding(engine) as begun:
             lines = [asking(port, "In hand.")]
             assert begun.wait(600)
             lines += [asking(port, f"In line, {n}.") for n in range(2)]
-            until(lambda: waiting() == 2)
+            until(lambda: waiting(url) == 2)
             for line in lines[1:]:
                 line.close()
-            until(lambda: waiting() == 0)
+            until(lambda: waiting(url) == 0)
         lines[0].close()
+
+
+def waiting(url: str) -> int:
+    return httpx.get(f"{url}/api/v1/health", timeout=600).json()["waiting"]["hibari"]
 
 
 def asking(port: int, text: str) -> socket.socket:

@@ -36,7 +36,8 @@ def own_settings(folder, **values):
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """One for all tests of the page: it takes seconds to begin."""
-    with serving(tmp_path_factory.mktemp("ui"), "--engine", "hibari", "--preload") as server:
+    options = ("--engine", "hibari", "--preload")
+    with serving(tmp_path_factory.mktemp("ui"), *options, page=True) as server:
         yield server
 
 

@@ -96,7 +96,8 @@ def serving(folder: Path) -> Iterator[Server]:
     """`chatter-nb serve` on the embedded voice, on a free port, ended with the block."""
     port, outputs = free_port(), folder / "served"
     command = [sys.executable, "-m", "chatter_nb.cli", "serve", "--port", str(port), "--preload"]
-    command += ["--engine", EMBEDDED, "--outputs", str(outputs), "--voices", str(folder / "voices")]
+    command += ["--no-page", "--engine", EMBEDDED]
+    command += ["--outputs", str(outputs), "--voices", str(folder / "voices")]
 
     def connect() -> None:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
