@@ -174,7 +174,7 @@ def _chunks(
     """The chunks of a text, and notes. An `InputError` begins with the origin of the text."""
     language = params.language or engine.languages[0]
     text, chunks = _split(source, params, language)
-    markup = markup_notes(text, engine=engine.name, markdown=source.markdown)
+    markup = list(markup_notes(text, engine=engine.name, markdown=source.markdown))
     try:
         with budget(len(text)):
             notes = check_texts([chunk.spoken for chunk in chunks], engine, language)

@@ -147,6 +147,7 @@ def differences(told: list[str], expected: list[str]) -> list[str]:
     return differ
 
 
+@pytest.mark.slow
 def test_no_leak_reaches_the_next_notebook(tmp_path):
     """All of them at once, a cell for each: probe and polluter, each twice, in one kernel."""
     cases = [case for name, case in LEAKS.items() if name not in FRESH]

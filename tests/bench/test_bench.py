@@ -244,6 +244,7 @@ def test_token_counts_are_generates_own(upstream):
 
 
 @chatterbox
+@pytest.mark.slow
 def test_texts_are_chosen_that_end_in_the_length_asked_for(upstream):
     texts = workload.texts_that_end(upstream, 2, 40, lambda message: None)
     counts = [workload.token_count(upstream, text, workload.seed_of(text), 60) for text in texts]
@@ -328,6 +329,7 @@ def test_s3gen_compares_the_same_samples(on_tiny):
 
 
 @chatterbox
+@pytest.mark.slow
 def test_the_pipeline_suite_finds_the_watermark(on_tiny):
     (result,) = on_tiny("pipeline", chunks=2, tokens=30)
     assert result["figures"]["watermark"] > 0.9

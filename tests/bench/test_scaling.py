@@ -41,6 +41,7 @@ def test_a_long_text_is_the_demo_again():
     assert text.startswith(f"{demo}\n\n{demo}\n\n{demo}\n\n")
 
 
+@pytest.mark.slow
 def test_lengths_are_spoken_in_fresh_processes():
     """Twice the text is more audio and more work; memory is told."""
     short, long = measure_scaling([800, 300]).points

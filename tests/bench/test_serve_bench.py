@@ -18,6 +18,7 @@ from chatter_nb.bench.suites import run_suite
 suite = import_module("chatter_nb.bench.suites.serve")
 
 
+@pytest.mark.slow
 def test_the_serve_suite_compares_equal_bytes(monkeypatch):
     """A few short requests: a server's wavs are those of direct calls."""
     small = {"REQUESTS": 2, "REQUEST_CHARS": 60, "STREAM_CHARS": 400, "PROBES": 5}

@@ -83,6 +83,7 @@ def test_a_make_target_of_the_pages_exists(target):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", blocks("python"))
 def test_a_python_example_runs(code, project):
     done = run([sys.executable, "-c", code], project)

@@ -24,6 +24,11 @@ from chatter_nb.engines.voices import Library  # noqa: E402
 from chatter_nb.params.runs import SpeakParams  # noqa: E402
 
 MODELS = ("chatterbox", "chatterbox-multilingual", "chatterbox-turbo")
+# The multilingual model's tests are the longest.
+MOST_MODELS = [
+    pytest.param(model, marks=pytest.mark.slow) if "multilingual" in model else model
+    for model in MODELS
+]
 TARGET = str(ROOT / "params" / "recordings" / "target.flac")
 TEXT = "the cat sat on the mat; and it was “happy” there… [sigh] Or was it?"
 
@@ -117,7 +122,7 @@ def near(ours, theirs):
 
 
 @pytest.mark.parametrize("voice", ["", TARGET], ids=["built-in", "cloned"])
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", MOST_MODELS)
 def test_a_chunk_is_upstreams_sample_for_sample(model, voice, say, they_say):
     """The same seed, voice and defaults: `generate` after `torch.manual_seed`."""
     theirs = they_say(model, 7, audio_prompt_path=voice or None)
@@ -186,7 +191,7 @@ def test_the_global_generators_are_left_as_they_were(model, say):
     assert torch.equal(torch.get_rng_state(), before[2])
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", MOST_MODELS)
 def test_voices_in_turn_never_leak_into_each_other(model, say, second_voice, own_models):
     """Upstream keeps the last voice, and the last exaggeration, for the next call."""
     knobs = {} if "turbo" in model else {"exaggeration": 1.5}
@@ -299,7 +304,7 @@ def test_fewer_decoder_steps_are_another_sound_of_the_same_length(say):
     assert not np.array_equal(ten, four)
 
 
-@pytest.mark.parametrize("model", MODELS[:2])
+@pytest.mark.parametrize("model", MOST_MODELS[:2])
 def test_turbos_decoder_serves_the_other_models_if_it_is_there(
     model, tiny, library, tmp_path, own_models
 ):

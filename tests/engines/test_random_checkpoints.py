@@ -116,6 +116,7 @@ def test_the_text_and_the_seed_change_the_tokens(loaded):
     assert said != _tokens(tts, 0, TEXTS[2])
 
 
+@pytest.mark.slow
 def test_mean_tokens_moves_the_end(tmp_path):
     """A model asked for shorter chunks speaks shorter chunks."""
     for model in ("chatterbox", "chatterbox-turbo"):

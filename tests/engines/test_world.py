@@ -32,6 +32,7 @@ SPEECHES = [
     pytest.param(20, 2, "low", marks=pytest.mark.slow),
     pytest.param(3, 3, "high", marks=pytest.mark.slow),
 ]
+MINUTES = [pytest.param(length_s, marks=pytest.mark.slow) for length_s in (59.99, 60.01, 119.85)]
 
 
 @cache
@@ -119,9 +120,7 @@ def test_seams_in_speech_cannot_be_told(convert, first, seed, voice):
         assert steps[seam - 120 : seam + 120].max() <= np.quantile(steps, 0.999)
 
 
-@pytest.mark.parametrize(
-    "duration_s", [0.5, 1.0, 59.99, 60.01, pytest.param(119.85, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("duration_s", [0.5, 1.0, *MINUTES])
 def test_lengths_are_kept_to_a_step(convert, duration_s):
     """Also just below, at and above a window's length; and no window is a stump."""
     source = np.resize(speech(0, 0, 45.0), round(duration_s * RATE_HZ))
@@ -146,7 +145,7 @@ def test_ten_minutes_stay_in_step(convert):
     assert abs(lags[np.argmax(agreement)]) <= 2
 
 
-@pytest.mark.parametrize("voice", ["low", "high"])
+@pytest.mark.parametrize("voice", ["low", pytest.param("high", marks=pytest.mark.slow)])
 def test_pitch_goes_to_the_target(convert, library, voice):
     """The result's median f0 is within 10 % of the target's, from which the source's is far."""
     source = speech(0, 0, 10.0)
@@ -187,6 +186,7 @@ def test_a_steady_sound_stays_steady(convert, kind):
         assert min(elsewhere) - 0.5 <= level_db(around(made, seam)) <= max(elsewhere) + 0.5
 
 
+@pytest.mark.slow
 def test_twice_the_same_bytes(engine, library):
     """Windows made again, in another order, by another engine: sample for sample the same."""
     source, runs = speech(0, 0, 12.0), []

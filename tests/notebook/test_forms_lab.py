@@ -152,6 +152,7 @@ def test_everything_is_reached_by_the_keyboard(shown, lab):
     assert records(lab)[-1]["params"]["text"] == "Hello there. And again."
 
 
+@pytest.mark.slow
 def test_cancel_stops_within_a_chunk(shown, lab):
     """What is finished is kept, the form says so, and Speak goes on from there."""
     text = " ".join(
@@ -241,6 +242,7 @@ def test_yaml_goes_out_and_in(shown, lab):
     page.get_by_text("did you mean 'seed'").wait_for()
 
 
+@pytest.mark.slow
 def test_what_nobody_touched_is_not_set(shown):
     """Drawn by a browser, for any engine: the YAML has what was chosen, to the last digit."""
     page = shown(speed=0.8123, seed=61)
@@ -260,6 +262,7 @@ def test_what_nobody_touched_is_not_set(shown):
     assert told_by("chatterbox-turbo").endswith("engine: chatterbox-turbo\nseed: 61\n")
 
 
+@pytest.mark.slow
 def test_one_chunk_is_made_again(shown, lab):
     page = shown(seed=11)
     text_area(page).fill("One wind blew.\n\nTwo suns shone.\n\nThree men walked.")

@@ -568,6 +568,7 @@ def test_the_plan_warns_of_a_disk_that_is_too_small(tmp_path, monkeypatch):
     assert "note: only 2 MB are free there" in str(plan)
 
 
+@pytest.mark.slow
 def test_the_estimate_is_near_the_truth(speak, tmp_path):
     params = SpeakParams.create(
         {"text_file": str(OZ), "outputs_dir": str(tmp_path), "run_name": "x"}
@@ -582,6 +583,7 @@ def test_the_estimate_is_near_the_truth(speak, tmp_path):
     assert plan_speech(opus).estimate().wall_s > 5
 
 
+@pytest.mark.slow
 def test_audio_is_speech_in_level_and_silence(speak):
     """Listening by measuring: no clipping, a sane level, no dead stretch longer than its pause."""
     speech = speak(text_file=str(OZ))

@@ -167,6 +167,7 @@ def test_upstreams_path_uses_a_model_that_is_loaded_for_sixteen_bits(params):
     unload()
 
 
+@pytest.mark.slow
 def test_chunks_that_do_not_fit_together_are_made_in_halves_with_the_same_numbers(
     params, monkeypatch, tmp_path
 ):

@@ -781,6 +781,7 @@ def test_a_stream_of_events_that_breaks_off_says_why(settings):
     assert "told to fail" in events[-1]["message"]
 
 
+@pytest.mark.slow
 def test_a_server_that_cannot_begin_says_why(cli, tmp_path):
     """A model that does not load, a port that is taken, a folder that is none: a sentence each."""
     pytest.importorskip("chatterbox", reason="needs chatterbox-tts")

@@ -183,7 +183,9 @@ def job_done(client: httpx.Client, at: str) -> int:
     return client.get(at).json()["done"]
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "how", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL]
+)
 def test_a_job_outlives_its_server(how, tmp_path, direct):
     """Asked to end, the server finishes the chunk in hand; killed, it does not. The next one makes
     what is missing, and the bytes of a run that nothing disturbed.

@@ -114,6 +114,7 @@ def test_what_is_wrong_is_a_sentence(server):
         assert "Traceback" not in page.content()
 
 
+@pytest.mark.slow
 def test_cancel_stops_a_long_text(server):
     """After the chunk in hand, with a sentence; the next one is spoken."""
     with browser_page() as page:
@@ -163,6 +164,7 @@ def test_voices_follow_the_engine(tmp_path):
         expect(page.get_by_role("option", name="anna")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_an_upload_that_is_too_large_is_refused(tmp_path):
     """Before it is read whole, with how much is taken."""
     small = own_settings(tmp_path, limits=Limits(upload_bytes=100_000))

@@ -170,6 +170,7 @@ def test_what_is_done_to_a_text_is_in_proportion_to_it(step):
     assert too_fast(step, lambda name, chars: crafted(TEXTS[name], chars), leaving_out) == []
 
 
+@pytest.mark.slow
 def test_hibaris_check_is_in_proportion_to_the_text():
     assert too_fast(hibari(), spoken) == []
 
