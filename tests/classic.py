@@ -77,7 +77,7 @@ def _served(env: Path, folder: Path, surroundings: dict[str, str]) -> Iterator[t
             yield address, token
         finally:
             server.terminate()
-            server.wait(30)
+            server.wait(600)
 
 
 def _wait_for(address: str, server: subprocess.Popen) -> None:

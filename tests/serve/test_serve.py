@@ -666,7 +666,7 @@ def test_a_cancelled_job_stays_cancelled(settings):
         service = Service(settings())
         jobs = Jobs(service)
         plain, held = engine.synthesize, threading.Event()
-        engine.synthesize = lambda requests: (held.wait(5) and one for one in plain(requests))
+        engine.synthesize = lambda requests: (held.wait(600) and one for one in plain(requests))
         name = jobs.add({"text": "First.\n\nSecond.\n\nThird."}).id
         assert jobs.cancel(name).status == "cancelled"
         held.set()
@@ -685,7 +685,7 @@ def test_a_cancelled_job_says_how_far_it_came(settings):
 
         def slow(requests):
             for number, one in enumerate(plain(requests)):
-                assert number < 2 or held.wait(20)
+                assert number < 2 or held.wait(600)
                 yield one
 
         engine.synthesize = slow
