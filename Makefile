@@ -39,10 +39,10 @@ app: $(VENV)/serve.done
 	$(BIN)/chatter-nb app
 
 quick: $(VENV)/test.done
-	$(BIN)/pytest $(QUICK) --ignore tests/text/test_text_growth.py -m "not slow" -n 2
+	$(BIN)/pytest $(QUICK) -m "not slow" -n 2
 
 test: $(VENV)/test.done browser
-	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile
+	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/test.done browser
 	$(BIN)/pytest -m "slow and not alone" -n 2 --dist loadgroup --durations=25

@@ -242,6 +242,7 @@ def test_runs_that_share_a_model_come_together(project, plan):
 # --- running
 
 
+@pytest.mark.slow
 def test_a_batch_loads_the_model_once_and_makes_what_fresh_kernels_make(project, plan):
     """Warm: `load` costs something in the first run only; the wavs are those of fresh kernels."""
     kernels = warm.status().started

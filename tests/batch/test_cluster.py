@@ -325,6 +325,7 @@ def test_a_kernel_sees_its_own_gpu(plan, own_notebook, tmp_path, gpus, seen):
 
 
 @pytest.mark.usefixtures("ray_here")
+@pytest.mark.slow
 def test_folders_that_are_not_shared_are_told(plan, tmp_path, monkeypatch):
     """Which machine, which folder: before any run begins."""
     monkeypatch.setattr(cluster, "project_root", lambda: tmp_path / "project")

@@ -283,7 +283,9 @@ def test_loading_is_measured_in_processes_of_their_own(on_tiny):
 
 
 @chatterbox
-@pytest.mark.parametrize("model", ["chatterbox", "chatterbox-turbo"])
+@pytest.mark.parametrize(
+    "model", [pytest.param("chatterbox", marks=pytest.mark.slow), "chatterbox-turbo"]
+)
 def test_overhead_makes_the_same_waves_with_the_same_calls(model, on_tiny):
     results = on_tiny("overhead", model, repeats=1, tokens=30)
     assert [result["name"] for result in results] == [

@@ -269,6 +269,7 @@ def plant(tree, delay_s):
     path.write_text(source.replace(ADD, sleep + ADD))
 
 
+@pytest.mark.slow
 def test_a_planted_delay_fails_the_check_of_a_clone(clone, cli, tmp_path):
     """The whole way: command line, git, two processes, verdict, stage, exit code, JSON.
 

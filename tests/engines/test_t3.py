@@ -94,7 +94,7 @@ def same(one, other):
 
 
 @pytest.mark.parametrize("rows", [1, 3, 8])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", MOST_MODELS)
 def test_every_chunk_gets_upstreams_tokens(name, rows, model):
     """Alone, in company, and queued for a row; texts of odd lengths, some that end early."""
     own = model(name)

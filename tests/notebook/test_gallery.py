@@ -466,8 +466,11 @@ def test_five_hundred_runs_open_without_a_network(many):
         assert all(url.startswith(("file:///", "data:")) for url in asked)
 
 
+BETWEEN = [pytest.param(width, marks=pytest.mark.slow) for width in (390, 768, 1261)]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 390, 768, 1261, 1280])
+@pytest.mark.parametrize("width", [360, *BETWEEN, 1280])
 def test_nothing_reaches_over_the_edge(runs, width, scheme):
     """Nor with the longest names that columns can have."""
     for number, name in enumerate(["slow 2", "slow 10", "long"]):

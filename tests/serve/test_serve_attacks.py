@@ -183,7 +183,7 @@ def test_no_url_is_ever_fetched(client):
 # -- recordings
 
 
-@pytest.mark.parametrize("kind", ["FLAC", "OGG"])
+@pytest.mark.parametrize("kind", ["FLAC", pytest.param("OGG", marks=pytest.mark.slow)])
 def test_a_recording_that_unfolds_to_hours_is_refused_in_flat_memory(kind, client, server):
     """Kilobytes of silence for each hour: read no further than a voice may be long."""
     data, second = io.BytesIO(), np.zeros(8_000, np.float32)

@@ -35,7 +35,7 @@ openai = pytest.importorskip("openai", reason="needs OpenAI's client")
 CLIENTS = 50
 KEY = "a-key-of-enough-characters"
 SOON_S = 60.0  # a chunk in hand and a short text, on a busy machine; `ENDLESS` takes longer
-FEW, MANY = 100, 500
+FIRST, MANY = 100, 500  # requests
 CHUNKS = 100
 SPEECH = "/v1/audio/speech"
 
@@ -80,7 +80,7 @@ def sha256(data: bytes) -> str:
 # -- many at once
 
 
-@pytest.mark.parametrize("count", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [CLIENTS, pytest.param(MANY, marks=pytest.mark.slow)])
 def test_fifty_clients_at_once_each_get_their_own(count, server, client, direct):
     """Of distinct texts and seeds, the bytes of a direct call; none lost, and memory flat."""
     values = [{"text": f"This is request {n} of {count}.", "seed": n} for n in range(count)]
@@ -92,9 +92,9 @@ def test_fifty_clients_at_once_each_get_their_own(count, server, client, direct)
         return sha256(answer.content)
 
     with ThreadPoolExecutor(CLIENTS) as pool:
-        made += pool.map(ask, values[:FEW])
+        made += pool.map(ask, values[:FIRST])
         first_bytes = process.memory_info().rss
-        made += pool.map(ask, values[FEW:])
+        made += pool.map(ask, values[FIRST:])
     last_bytes = process.memory_info().rss
     print(f"RSS {first_bytes / 1e6:.1f} MB, then {last_bytes / 1e6:.1f} MB")
     assert made == [sha256(direct(**one)) for one in values]

@@ -19,6 +19,8 @@ from chatter_nb.runs.speak_plan import outline
 from chatter_nb.text.chunking import Chunk, clean, split_chunks
 from chatter_nb.text.files import markdown_to_text
 
+pytestmark = pytest.mark.slow
+
 SMALL_CHARS, LARGE_CHARS = 4_000, 64_000
 MOST = 64  # times the work for 16 times the text; the square is 256
 FLOOR_S = 0.001  # below it, what is measured is not the text
@@ -170,7 +172,6 @@ def test_what_is_done_to_a_text_is_in_proportion_to_it(step):
     assert too_fast(step, lambda name, chars: crafted(TEXTS[name], chars), leaving_out) == []
 
 
-@pytest.mark.slow
 def test_hibaris_check_is_in_proportion_to_the_text():
     assert too_fast(hibari(), spoken) == []
 
