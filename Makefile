@@ -45,7 +45,7 @@ test: $(VENV)/test.done browser
 	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/test.done browser
-	$(BIN)/pytest -m "slow and not alone" -n 2 --dist loadgroup --durations=25
+	$(BIN)/pytest -m "slow and not alone" -n 2 --dist loadfile --no-loadscope-reorder --durations=25
 	$(BIN)/pytest -m "slow and alone"
 
 # Pages are tested in a real browser. Without one, and without the right to install it, those tests are skipped.

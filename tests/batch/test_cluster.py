@@ -28,7 +28,6 @@ from chatter_nb.batch.run import executor_for, plan_batch, run_batch
 from chatter_nb.batch.tasks import Outcome
 
 ray = pytest.importorskip("ray")
-pytestmark = pytest.mark.xdist_group("ray")  # in one process: Ray starts once
 
 TEXT = "The river ran high that spring. Nobody crossed it before May. Those who did were silent."
 PARAMETERS = """\
@@ -201,7 +200,7 @@ class Killer:
         self._thread.join()
 
     def _kill(self) -> None:
-        while not self._end.wait(self._random.uniform(0.5, 6)):
+        while not self._end.wait(self._random.uniform(0.5, 3)):
             ours = {process.pid for process in psutil.Process().children(recursive=True)}
             actors = [one for one in processes("ray::Actor") if one.pid in ours]
             if actors:

@@ -325,7 +325,7 @@ def test_five_megabytes_of_text_leave_the_kernel_well(shown, lab):
 def test_a_tab_that_is_closed_in_mid_run_loses_nothing(shown, lab):
     """The run ends without it; opened again, the notebook's kernel still has it."""
     page = shown(seed=41, cells=["print(2)"])
-    text = " ".join(f"Sentence {n} goes on for a while, as they do." for n in range(600))
+    text = " ".join(f"Sentence {n} goes on for a while, as they do." for n in range(300))
     text_area(page).fill(text)
     before = len(records(lab))
     speak(page).click()
