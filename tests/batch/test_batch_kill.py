@@ -18,7 +18,7 @@ from chatter_nb.batch.run import plan_batch, run_batch
 from chatter_nb.batch.warm import folder as kernel_folder
 from chatter_nb.runs.record import RunFolder
 
-KILLS = 5  # of each target
+KILLS = 7  # of each target
 LATEST_S = 5.0  # after a batch begins, or after the last kill
 RUNS = 5
 

@@ -27,13 +27,14 @@ def most_missing(aligned: jiwer.WordOutput) -> int:
 
 
 @pytest.mark.slow
-def test_the_demo_is_heard_as_it_is_written(speak, whisper):
+@pytest.mark.parametrize("name", ["speech.wav", "speech.mp3"])
+def test_the_demo_is_heard_as_it_is_written(speak, whisper, name):
     """Word error rate at most 4 %, and no four words in a row missing."""
-    speech = speak(text_file=str(OZ), formats=["mp3"])
-    audio, _ = read_audio(speech.folder / "speech.mp3", sample_rate=16_000)
+    speech = speak(text_file=str(OZ), formats=["wav", "mp3"])
+    audio, _ = read_audio(speech.folder / name, sample_rate=16_000)
     segments, _ = whisper.transcribe(audio, language="en", condition_on_previous_text=False)
     aligned = align(OZ.read_text(), " ".join(segment.text for segment in segments))
-    print(f"word error rate {aligned.wer:.2%}")
+    print(f"{name}: word error rate {aligned.wer:.2%}")
     assert len(aligned.references[0]) >= 1000
     assert aligned.wer <= 0.04
     assert most_missing(aligned) < 4
