@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import shutil
 import time
@@ -92,9 +93,20 @@ class ChunkStore:
     def words(self, key: str) -> tuple[WordTime, ...] | None:
         """The times of a chunk's words; None if they are not known, or damaged."""
         try:
-            return _WORDS.validate_json(self._words_path(key).read_bytes())
+            words = _WORDS.validate_json(self._words_path(key).read_bytes())
         except (OSError, ValueError):
             return None
+        is_sound = all(0 <= word.start_s <= word.end_s < math.inf for word in words)
+        return words if is_sound else None
+
+    def put_words(self, key: str, words: Sequence[WordTime]) -> None:
+        """Store the times of a chunk's words. Raises `OutputError` if the disk is full."""
+        path = self._words_path(key)
+        try:
+            _make_way(path)
+        except OSError as error:
+            raise write_error(path, error) from error
+        write_whole(path, _WORDS.dump_json(tuple(words)))
 
     def put(
         self,
@@ -120,7 +132,7 @@ class ChunkStore:
             raise write_error(path, error) from error
         write_whole(path.with_suffix(".json"), json.dumps(entry, ensure_ascii=False).encode())
         if words is not None:
-            write_whole(self._words_path(key), _WORDS.dump_json(tuple(words)))
+            self.put_words(key, words)
         write_whole(path, samples.getvalue())
 
     def entries(self) -> Iterator[tuple[str, int, float]]:

@@ -25,6 +25,7 @@ _ATOM = re.compile(
     r"|[^\w\s.,;:!?\"'“”„«»‘’()\[\]{}…*—–-]"
 )
 _SHORTEST_STEM = 2  # letters of an abbreviation by which its word is known: "Jan", "January"
+_MOST_STEMS = 20  # words that are written otherwise, among which abbreviations are sought
 
 
 class Place(NamedTuple):
@@ -111,7 +112,8 @@ def _targets(spoken: list[_Atom], written: list[_Atom]) -> list[tuple[_Atom, int
     if ours == theirs:
         return [(said, atom.word) for said, atom in zip(spoken, written, strict=True)]
     targets: list[tuple[_Atom, int]] = []
-    matcher = SequenceMatcher(None, ours, theirs, autojunk=False)
+    # From 200 words on, frequent ones are matched only beside others: else the time is cubic.
+    matcher = SequenceMatcher(None, ours, theirs)
     for kind, start, end, first, last in matcher.get_opcodes():
         said, read = spoken[start:end], written[first:last]
         if kind == "equal":
@@ -124,9 +126,10 @@ def _targets(spoken: list[_Atom], written: list[_Atom]) -> list[tuple[_Atom, int
 def _spread(spoken: list[_Atom], written: list[_Atom]) -> list[tuple[_Atom, int]]:
     """Share atoms that are written otherwise among the words that stand in their place.
 
-    An abbreviation gets the word that begins with it; the rest is shared by length.
+    An abbreviation gets the word that begins with it; the others are shared by their length.
     """
-    for at, said in enumerate(spoken):
+    few = max(len(spoken), len(written)) <= _MOST_STEMS
+    for at, said in enumerate(spoken if few else ()):
         for by, atom in enumerate(written):
             if len(atom.text) >= _SHORTEST_STEM and said.text.startswith(atom.text):
                 before = _spread(spoken[:at], written[:by] or [atom])
