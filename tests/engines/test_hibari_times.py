@@ -120,7 +120,6 @@ def test_words_start_where_they_are_heard_to_start(timed, speed, monkeypatch):
     for values in (errors, raw_errors if speed == 1 else errors):
         assert np.median(values) <= 0.02
         assert np.quantile(values, 0.95) <= 0.05
-    print(speed, len(errors), np.median(errors), np.quantile(errors,.95), np.median(raw_errors), np.quantile(raw_errors,.95))
 
 
 def border_s(audio, near_s):
