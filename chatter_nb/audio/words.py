@@ -1,4 +1,4 @@
-"""Words and when they sound: a word begins and ends with its sound where there is silence beside it.
+"""Words and when they sound: beside silence a word begins, or ends, with its sound.
 
 Not here: where the times come from. An engine knows its own, an aligner finds those of any audio.
 """

@@ -169,10 +169,8 @@ def _is_spoken(token: Any) -> bool:
     return any(map(str.isalpha, token.phonemes or ""))
 
 
-def _words(
-    owners: Sequence[_Spoken | None], phonemes: Sequence[tuple[int, int]]
-) -> list[WordTime]:
-    """The times of the words: from the start of the first phoneme of each to the end of its last."""
+def _words(owners: Sequence[_Spoken | None], phonemes: Sequence[tuple[int, int]]) -> list[WordTime]:
+    """The times of the words, each from its first phoneme to its last."""
     spans: dict[_Spoken, tuple[int, int]] = {}
     earlier = None
     for owner, (start, end) in zip(owners, phonemes, strict=True):

@@ -169,7 +169,7 @@ class SpeechRun(Run):
         self._step(joiner.samples, planned.chunk.spoken)
 
     def _note_chunks(self, output: PlannedOutput, joined: Joined) -> list[list[ChunkRecord]]:
-        """Keep the records of the chunks; returns those of each position, several if it was split."""
+        """Keep the records of the chunks; returns those of each, several if it was split."""
         rate = self._plan.engine.sample_rate
         groups = []
         for position, (planned, span) in enumerate(zip(output.chunks, joined.spans, strict=True)):

@@ -1,4 +1,4 @@
-"""`<output>.words.json`: each word of an output, its place in the text, and when it sounds in the file.
+"""`<output>.words.json`: the words of an output, their places in the text and times in the file.
 
 A list of objects with `word`, as it is spoken; `chunk`, its number in run.json; `text_start` and
 `text_end`, its place in that chunk's text, in characters; `start_s` and `end_s`.

@@ -63,11 +63,11 @@ def test_the_samples_are_hibaris_own(pair, text, speed):
 @pytest.mark.parametrize("text", TEXTS, ids=[text[:12] for text in TEXTS])
 def test_words_are_those_of_the_text_in_order(timed, text):
     """A number or an abbreviation is one word, however many are said for it."""
-    audio, words = timed.speak(text, seed=0)
+    _, words = timed.speak(text, seed=0)
     assert [word.text for word in words] == [text[start:end] for start, end in words_of(text)]
     times_s = [time_s for word in words for time_s in (word.start_s, word.end_s)]
     assert times_s == sorted(times_s)
-    assert all(0.04 < word.end_s - word.start_s for word in words)
+    assert all(word.end_s - word.start_s > 0.04 for word in words)
 
 
 def test_what_is_not_said_has_no_time(timed):
@@ -141,7 +141,7 @@ def border_s(audio, near_s):
 
 def test_words_inside_a_phrase_start_where_they_are_heard_to_start(timed):
     """A word that begins with "s" after a vowel: hissing begins with it."""
-    pairs = "no sun|her seat|you sell|my side|low sand|we saw|three songs|new soap|grey silk|so soon"
+    pairs = "no sun|her seat|you sell|my side|low sand|we saw|three songs|new soap|so soon"
     errors = []
     for number, pair in enumerate(pairs.split("|")):
         audio, words = timed.speak(f"It was said that {pair} would come back.", seed=number)

@@ -1,4 +1,4 @@
-"""Words of a run: kept with their chunks, and told of the joined file with their place in the text."""
+"""Words of a run: kept with their chunks, and placed in the text and in the joined file."""
 
 import itertools
 import json
