@@ -175,7 +175,7 @@ def _words(owners: Sequence[_Spoken | None], phonemes: Sequence[tuple[int, int]]
     earlier = None
     for owner, (start, end) in zip(owners, phonemes, strict=True):
         if owner:
-            lead = LEAD_SAMPLES if earlier else 0
+            lead = LEAD_SAMPLES if earlier and earlier.line == owner.line else 0
             spans[owner] = spans.get(owner, (start - lead, end))[0], end - LEAD_SAMPLES
         earlier = owner
     return [
