@@ -95,8 +95,10 @@ class Run(ABC):
             try:
                 writers = [self.make(output, unfinished) for output in self._plan.outputs]
                 folder.retire()
-                for file in (*writers, *self._word_files):
-                    file.commit()
+                for writer in writers:
+                    writer.commit()
+                for words in self._word_files:
+                    words.commit()
             except BaseException as error:
                 stopped = isinstance(error, Cancelled | KeyboardInterrupt)
                 try:

@@ -200,7 +200,10 @@ class SpeechRun(Run):
             if planned.chunk.speakable:
                 words = self._plan.store.words(planned.key)
                 trimmed_s = self._trimmed[position] / rate
-                yield words and joined_words(words, planned.chunk.text, group, trimmed_s)
+                if words is None:
+                    yield None
+                else:
+                    yield joined_words(words, planned.chunk.text, group, trimmed_s)
 
 
 def request_for(
