@@ -60,7 +60,7 @@ def trim_edges(
     a silent signal nothing is returned: an array of length 0.
     """
     start, end = find_edges(signal, sample_rate=sample_rate, floor_db=floor_db, guard_ms=guard_ms)
-    return _fade_edges(signal[start:end], round(sample_rate * EDGE_FADE_MS / 1000))
+    return fade_edges(signal[start:end], sample_rate=sample_rate)
 
 
 def find_edges(
@@ -81,9 +81,10 @@ def find_edges(
     return start, min(len(signal), (int(loud[-1]) + 1) * frame + guard)
 
 
-def _fade_edges(signal: Signal, fade_samples: int) -> Signal:
+def fade_edges(signal: Signal, *, sample_rate: int) -> Signal:
+    """A copy of a signal that was cut at both ends, faded in and out."""
     faded = signal.copy()
-    fade_samples = min(fade_samples, len(signal) // 2)
+    fade_samples = min(round(sample_rate * EDGE_FADE_MS / 1000), len(signal) // 2)
     if fade_samples:
         angle = np.pi * (np.arange(fade_samples) + 0.5) / fade_samples
         ramp = (0.5 - 0.5 * np.cos(angle)).astype(np.float32)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from chatter_nb.audio.reading import Signal
     from chatter_nb.audio.windows import Window
+    from chatter_nb.audio.words import WordTime
     from chatter_nb.engines.voices import Library
 
 
@@ -54,7 +55,9 @@ class ChunkInfo:
     """How a chunk was made: the number of calls to the model, and its parts if it was split.
 
     `notes` are for the person and the record, and stay with the chunk; `warnings` belong to the
-    run that made it. `stages_s` maps a stage other than synthesis to the seconds it took.
+    run that made it. `stages_s` maps a stage other than synthesis to the seconds it took. `words`
+    are the words of the text in their order, with their times in the audio; None if the engine does
+    not know them.
     """
 
     attempts: int = 1
@@ -62,6 +65,7 @@ class ChunkInfo:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     stages_s: Mapping[str, float] = field(default_factory=dict)
+    words: tuple[WordTime, ...] | None = None
 
 
 class Engine(Protocol):

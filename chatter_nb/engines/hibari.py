@@ -10,13 +10,14 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from hibari import Hibari, dsp
+from hibari import SAMPLE_RATE, dsp
 from hibari.voices import DEFAULT, VOICES
 
 from chatter_nb.audio.reading import Signal, check_signal
 from chatter_nb.base.errors import EngineError, ParamError, shorten, shown
 from chatter_nb.engines.base import ChunkInfo, ChunkRequest, Voice
 from chatter_nb.engines.hibari_text import Reader, plain
+from chatter_nb.engines.hibari_times import TimedHibari
 from chatter_nb.engines.registry import TTS_ENGINES
 
 if TYPE_CHECKING:
@@ -26,12 +27,14 @@ if TYPE_CHECKING:
 class HibariEngine:
     """`SpeechEngine` over `hibari.Hibari`: a model for each voice, loaded once.
 
+    A chunk comes with the times of its words, except if hibari changed: the run is then warned.
+
     The version also names hibari's FFT backend: scipy and numpy round differently, so the same
     text gets other samples.
     """
 
     name = "hibari"
-    sample_rate = Hibari.sample_rate
+    sample_rate = SAMPLE_RATE
     languages = ("en",)
     accepts = TTS_ENGINES[name].accepts
     device = "cpu"
@@ -43,7 +46,7 @@ class HibariEngine:
 
     def __init__(self, *, device: str = "cpu", checkpoint: str = "") -> None:
         self.version = f"{version('hibari-tts')}+{dsp.FFT_BACKEND}"
-        self._speakers = {DEFAULT: Hibari(DEFAULT)}
+        self._speakers = {DEFAULT: TimedHibari(DEFAULT)}
         # Lexicon and tagger load on first use (about 0.6 s): do it here, as part of loading.
         self._speakers[DEFAULT].phonemize("ready")
         self._reader = Reader(self._speakers[DEFAULT])
@@ -58,7 +61,7 @@ class HibariEngine:
             )
         if name not in self._speakers:
             try:
-                self._speakers[name] = Hibari(name)
+                self._speakers[name] = TimedHibari(name)
             except RuntimeError as error:  # hibari's own message names the file and its place
                 raise EngineError(str(error)) from error
         return Voice(name, VOICES[name]["sha256"])
@@ -73,15 +76,19 @@ class HibariEngine:
     def synthesize(
         self, requests: Sequence[ChunkRequest]
     ) -> Iterator[tuple[int, Signal, ChunkInfo]]:
-        for request in requests:
+        for number, request in enumerate(requests):
             speaker = self._speakers[request.voice.name]
             where, text = f"hibari, chunk {request.index}", shorten(request.text, 60)
             try:
-                audio = speaker(plain(request.text), seed=request.seed, **request.knobs)
+                audio, words = speaker.speak(
+                    plain(request.text), seed=request.seed, **request.knobs
+                )
             except Exception as error:  # what reads the text may raise anything
                 raise EngineError(
                     f"{where}: cannot read {text!r} ({type(error).__name__}: {error})"
                 ) from error
             if not len(audio):
                 raise EngineError(f"{where}: no sound of {text!r}")
-            yield request.index, check_signal(audio, where=where), ChunkInfo()
+            warnings = (speaker.trouble,) if speaker.trouble and not number else ()
+            info = ChunkInfo(words=words, warnings=warnings)
+            yield request.index, check_signal(audio, where=where), info

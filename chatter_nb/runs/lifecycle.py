@@ -27,6 +27,7 @@ from chatter_nb.runs.record import (
     utc_now,
 )
 from chatter_nb.runs.speech import Speech
+from chatter_nb.runs.words_file import WordsFile
 
 _VERSIONED = ("chatter_nb", "numpy", "torch", "chatterbox-tts", "papermill")
 
@@ -74,6 +75,7 @@ class Run(ABC):
         self._pieces: list[Any] = []  # records of chunks or windows
         self._outputs: list[OutputRecord] = []
         self._files: list[FileRecord] = []
+        self._word_files: list[WordsFile] = []
 
     @abstractmethod
     def make(self, output: Any, unfinished: ExitStack) -> AudioWriter:
@@ -95,6 +97,8 @@ class Run(ABC):
                 folder.retire()
                 for writer in writers:
                     writer.commit()
+                for words in self._word_files:
+                    words.commit()
             except BaseException as error:
                 stopped = isinstance(error, Cancelled | KeyboardInterrupt)
                 try:
@@ -170,6 +174,7 @@ class Run(ABC):
             peak_rss_mb=peak_rss_mb(),
             peak_gpu_mb=None if status == "running" else peak_gpu_mb(),
             files=tuple(self._files) if ok else (),
+            word_files=tuple(file.record for file in self._word_files) if ok else (),
             warnings=tuple(self._warnings),
             planned_keys=() if ok else tuple(piece.key for piece in plan.pieces),
             versions=versions(),

@@ -124,7 +124,8 @@ class RunRecord(_Record):
     stages_s: dict[str, float] = {}
     peak_rss_mb: float | None = None
     peak_gpu_mb: float | None = None
-    files: tuple[FileRecord, ...] = ()
+    files: tuple[FileRecord, ...] = ()  # the audio: players, links and answers show these
+    word_files: tuple[FileRecord, ...] = ()  # times of words; see `words_file`
     warnings: tuple[str, ...] = ()
     planned_keys: tuple[str, ...] = ()  # of a run that is not ok: the chunks its resume will use
     stale_files: tuple[str, ...] = ()  # … and audio of earlier runs that is still in the folder
@@ -134,6 +135,10 @@ class RunRecord(_Record):
         """The keys of the stored chunks and windows that this run, or its resume, needs."""
         keys = {key for chunk in self.chunks for key in (chunk.key, chunk.take_of) if key}
         return keys | {window.key for window in self.windows} | set(self.planned_keys)
+
+    def all_files(self) -> tuple[FileRecord, ...]:
+        """Every file that the run has written, but for its record."""
+        return self.files + self.word_files
 
 
 class RunFolder:
@@ -192,7 +197,7 @@ class RunFolder:
         names: set[str] = set()
         for earlier in (self.record(), _read(self.path / PARTIAL)):
             if earlier:
-                names.update(earlier.stale_files, (file.name for file in earlier.files))
+                names.update(earlier.stale_files, (file.name for file in earlier.all_files()))
         self._stale = tuple(sorted(names))
         self._write(PARTIAL, record.model_copy(update={"stale_files": self._stale}))
 
@@ -213,7 +218,7 @@ class RunFolder:
                 return self._write(PARTIAL, record)
         self._write(RECORD, record)
         if record.status == "ok":
-            for name in set(self._stale) - {file.name for file in record.files}:
+            for name in set(self._stale) - {file.name for file in record.all_files()}:
                 _take_away(self.path / name)
         _take_away(self.path / PARTIAL)
 
@@ -223,7 +228,7 @@ class RunFolder:
         if not record or record.status != "ok" or not record.files:
             return False
         try:
-            return record.files == tuple(file_record(self.path / f.name) for f in record.files)
+            return all(file == file_record(self.path / file.name) for file in record.all_files())
         except (OutputError, ValueError):  # missing, or a name that no disk can have
             return False
 

@@ -11,11 +11,11 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from difflib import SequenceMatcher
 from itertools import accumulate, pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from chatter_nb.audio.join import Joined, Joiner, find_edges, trim_edges
+from chatter_nb.audio.join import Joined, Joiner, fade_edges, find_edges
 from chatter_nb.audio.reading import Signal, peak
 from chatter_nb.audio.writer import AudioWriter
 from chatter_nb.base.errors import ChatterError, EngineError
@@ -31,6 +31,7 @@ from chatter_nb.runs.keys import PlannedChunk
 from chatter_nb.runs.lifecycle import Run
 from chatter_nb.runs.record import ChunkRecord
 from chatter_nb.runs.speak_plan import PlannedOutput, SpeechPlan
+from chatter_nb.runs.words_file import WordsFile, joined_words
 
 _SILENCE_PEAK = 1e-4  # -80 dB: no engine speaks this softly
 
@@ -43,14 +44,17 @@ class SpeechRun(Run):
 
     def __init__(self, plan: SpeechPlan, *args: Any) -> None:
         super().__init__(plan, *args)
-        self._takes: dict[int, _Take] = {}  # by position in the current output
+        self._infos: dict[int, ChunkInfo] = {}  # by position in the current output
+        self._trimmed: dict[int, int] = {}  # samples cut off the front, by position
         if plan.params.engine_path == "upstream":
             self._rows = 1
 
     def make(self, output: PlannedOutput, unfinished: ExitStack) -> AudioWriter:
         """Speak, join and write one output."""
         sink = self._sink(output, unfinished)
-        self._takes = {}
+        words_file = WordsFile(self._plan.folder.path, output.name)
+        unfinished.callback(words_file.discard)
+        self._infos, self._trimmed = {}, {}
         joiner = Joiner(
             sink.write,
             sample_rate=self._plan.engine.sample_rate,
@@ -63,7 +67,10 @@ class SpeechRun(Run):
             joined = joiner.finish(len(output.chunks))
         self._close(sink)
         first = len(self._pieces)
-        self._note_chunks(output, joined)
+        records = self._note_chunks(output, joined)
+        with self._watch.stage("write"):
+            if words_file.write(self._words(output, records)):
+                self._word_files.append(words_file)
         self._note_output(output, joined.samples, first, joined.seams_samples)
         return sink.writer
 
@@ -88,7 +95,7 @@ class SpeechRun(Run):
             "synthesis", plan.engine.synthesize(requests, **options)
         ):
             self._keep(output.chunks[position], audio, info)
-            self._takes[position] = self._take(info, audio)
+            self._infos[position] = info
             yield position, audio
             yield from self._stored_in_turn(output, joiner, stored)
 
@@ -127,14 +134,8 @@ class SpeechRun(Run):
         audio, about = entry
         parts = tuple(ChunkPart(**part) for part in about.get("parts", ()))
         self._warnings += about.get("notes", ())
-        self._takes[position] = self._take(ChunkInfo(attempts=0, parts=parts), audio)
+        self._infos[position] = ChunkInfo(attempts=0, parts=parts)
         return audio
-
-    def _take(self, info: ChunkInfo, audio: Signal) -> _Take:
-        if not info.parts:
-            return _Take(info)
-        start, _ = find_edges(audio, sample_rate=self._plan.engine.sample_rate)
-        return _Take(info, start)
 
     def _keep(self, planned: PlannedChunk, audio: Signal, info: ChunkInfo) -> None:
         self._model_calls += info.attempts
@@ -156,19 +157,23 @@ class SpeechRun(Run):
             "parts": [asdict(part) for part in info.parts],
         }
         with self._watch.stage("store"):
-            self._plan.store.put(planned.key, audio, about)
+            self._plan.store.put(planned.key, audio, about, info.words)
 
     def _join(self, joiner: Joiner, planned: PlannedChunk, position: int, audio: Signal) -> None:
+        rate = self._plan.engine.sample_rate
         with self._watch.stage("join"):
-            trimmed = trim_edges(audio, sample_rate=self._plan.engine.sample_rate)
+            start, end = find_edges(audio, sample_rate=rate)
+            self._trimmed[position] = start
+            trimmed = fade_edges(audio[start:end], sample_rate=rate)
             joiner.add(position, trimmed, pause_ms=planned.chunk.pause_ms)
         self._step(joiner.samples, planned.chunk.spoken)
 
-    def _note_chunks(self, output: PlannedOutput, joined: Joined) -> None:
+    def _note_chunks(self, output: PlannedOutput, joined: Joined) -> list[list[ChunkRecord]]:
+        """Keep the records of the chunks; returns those of each, several if it was split."""
         rate = self._plan.engine.sample_rate
+        groups = []
         for position, (planned, span) in enumerate(zip(output.chunks, joined.spans, strict=True)):
-            take = self._takes.get(position, _Take(ChunkInfo(attempts=0)))
-            info = take.info
+            info = self._infos.get(position, ChunkInfo(attempts=0))
             whole = ChunkRecord(
                 index=len(self._pieces),
                 key=planned.key,
@@ -182,7 +187,23 @@ class SpeechRun(Run):
                 attempts=info.attempts,
                 cached=not info.attempts and planned.chunk.speakable,
             )
-            self._pieces += split_record(whole, info.parts, take.trimmed_samples, rate)
+            groups.append(split_record(whole, info.parts, self._trimmed[position], rate))
+            self._pieces += groups[-1]
+        return groups
+
+    def _words(
+        self, output: PlannedOutput, records: Sequence[Sequence[ChunkRecord]]
+    ) -> Iterator[Iterator[dict[str, Any]] | None]:
+        """The words of each chunk with their places and times, None if a chunk's are not known."""
+        rate = self._plan.engine.sample_rate
+        for position, (planned, group) in enumerate(zip(output.chunks, records, strict=True)):
+            if planned.chunk.speakable:
+                words = self._plan.store.words(planned.key)
+                trimmed_s = self._trimmed[position] / rate
+                if words is None:
+                    yield None
+                else:
+                    yield joined_words(words, planned.chunk.text, group, trimmed_s)
 
 
 def request_for(
@@ -197,13 +218,6 @@ def options_of(engine: SpeechEngine, params: SpeakParams, rows: int) -> dict[str
     """The options of `synthesize` that this engine accepts."""
     options = {"rows": rows, "engine_path": params.engine_path}
     return {name: value for name, value in options.items() if name in engine.accepts}
-
-
-class _Take(NamedTuple):
-    """The engine's info on a chunk; `trimmed_samples` were cut off its front, if it has parts."""
-
-    info: ChunkInfo
-    trimmed_samples: int = 0
 
 
 def check_sound(audio: Signal, text: str) -> None:

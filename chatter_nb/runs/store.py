@@ -1,29 +1,34 @@
 """The store of finished chunks on disk, by key: a hash over everything that decides their samples.
 
 A killed run resumes from the store, and after an edit only changed chunks are made again. Entries
-are written under a temporary name and renamed; a damaged entry is reported and made again.
+are written under a temporary name and renamed; a damaged entry is reported and made again. Times of
+words lie beside an entry if its engine knows them; without them, or if they are damaged, an entry
+is whole all the same.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import shutil
 import time
 import zlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from chatter_nb.audio.reading import Signal
+from chatter_nb.audio.words import WordTime
 from chatter_nb.base.disk import is_folder, is_there, write_error, write_whole
 
 FOLDER = ".chunks"
+WORDS_SUFFIX = ".words.json"
 ABANDONED_S = 24 * 3600  # a temporary file this old belongs to no run
 
 
@@ -48,8 +53,14 @@ class _Entry(BaseModel):
     parts: list[_Part] = []
 
 
+_WORDS = TypeAdapter(tuple[WordTime, ...], config=ConfigDict(strict=True))
+
+
 class ChunkStore:
-    """`<outputs_dir>/.chunks/<key[:2]>/<key>.npy` (float32 mono) with `<key>.json` beside it."""
+    """`<outputs_dir>/.chunks/<key[:2]>/<key>.npy` (float32 mono) with `<key>.json` beside it.
+
+    `<key>.words.json` is there if the times of the chunk's words are known.
+    """
 
     def __init__(self, outputs_dir: Path) -> None:
         self.root = outputs_dir / FOLDER
@@ -79,7 +90,31 @@ class ChunkStore:
         self.damaged.append(key)
         return None
 
-    def put(self, key: str, audio: Signal, about: Mapping[str, Any]) -> None:
+    def words(self, key: str) -> tuple[WordTime, ...] | None:
+        """The times of a chunk's words; None if they are not known, or damaged."""
+        try:
+            words = _WORDS.validate_json(self._words_path(key).read_bytes())
+        except (OSError, ValueError):
+            return None
+        is_sound = all(0 <= word.start_s <= word.end_s < math.inf for word in words)
+        return words if is_sound else None
+
+    def put_words(self, key: str, words: Sequence[WordTime]) -> None:
+        """Store the times of a chunk's words. Raises `OutputError` if the disk is full."""
+        path = self._words_path(key)
+        try:
+            _make_way(path)
+        except OSError as error:
+            raise write_error(path, error) from error
+        write_whole(path, _WORDS.dump_json(tuple(words)))
+
+    def put(
+        self,
+        key: str,
+        audio: Signal,
+        about: Mapping[str, Any],
+        words: Sequence[WordTime] | None = None,
+    ) -> None:
         """Store a chunk, with `about` for its JSON. Raises `OutputError` if the disk is full.
 
         The samples get their name last: if they exist, the entry is complete.
@@ -90,19 +125,23 @@ class ChunkStore:
         try:
             np.save(samples, audio, allow_pickle=False)
             path.parent.mkdir(parents=True, exist_ok=True)
-            _make_way(path.with_suffix(".json"))
-            _make_way(path)
+            for place in self._files(key):
+                _make_way(place)
+            self._words_path(key).unlink(missing_ok=True)
         except OSError as error:
             raise write_error(path, error) from error
         write_whole(path.with_suffix(".json"), json.dumps(entry, ensure_ascii=False).encode())
+        if words is not None:
+            self.put_words(key, words)
         write_whole(path, samples.getvalue())
 
     def entries(self) -> Iterator[tuple[str, int, float]]:
         """Key, bytes on disk and last use (unix seconds) of each chunk."""
         for path in sorted(self.root.glob("??/*.npy")):
-            about = path.with_suffix(".json")
+            about, words = path.with_suffix(".json"), self._words_path(path.stem)
             with suppress(OSError):  # another process pruned it meanwhile
                 size = path.stat().st_size + about.stat().st_size
+                size += words.stat().st_size if words.exists() else 0
                 yield path.stem, size, path.stat().st_mtime
 
     def touch(self, key: str) -> None:
@@ -113,7 +152,7 @@ class ChunkStore:
     def discard(self, key: str) -> None:
         """Remove a chunk. Raises `OutputError` if the store cannot be written."""
         try:
-            for path in (self._path(key), self._path(key).with_suffix(".json")):
+            for path in self._files(key):
                 _make_way(path)
                 path.unlink(missing_ok=True)
         except OSError as error:
@@ -141,6 +180,14 @@ class ChunkStore:
 
     def _path(self, key: str) -> Path:
         return self.root / key[:2] / f"{key}.npy"
+
+    def _words_path(self, key: str) -> Path:
+        return self._path(key).with_suffix(WORDS_SUFFIX)
+
+    def _files(self, key: str) -> tuple[Path, ...]:
+        """The files of a chunk, the samples first: without them the others are no entry."""
+        path = self._path(key)
+        return path, path.with_suffix(".json"), self._words_path(key)
 
 
 def _make_way(path: Path) -> None:

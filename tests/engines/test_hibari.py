@@ -227,7 +227,7 @@ def test_whatever_is_raised_at_a_chunk_names_the_chunk(engine, monkeypatch):
         raise RecursionError("too deep")
 
     voice = engine.prepare_voice("", LIBRARY)
-    monkeypatch.setitem(engine._speakers, "heart", fail)
+    monkeypatch.setattr(engine._speakers["heart"], "speak", fail)
     with pytest.raises(
         EngineError, match=r"chunk 7: cannot read 'Hello\.' \(RecursionError: too d"
     ):

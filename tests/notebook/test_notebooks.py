@@ -194,7 +194,7 @@ def test_plain_papermill_takes_the_demo_file(tmp_path):
     done = papermill(SPEAK, tmp_path / "out.ipynb", *args)
     assert done.returncode == 0, done.stderr
     found = {path.name for path in (tmp_path / "demo").iterdir()}
-    assert found == {"speech.wav", "speech.mp3", "run.json"}
+    assert found == {"speech.wav", "speech.mp3", "speech.words.json", "run.json"}
 
 
 def test_plain_papermill_fails_on_an_unknown_parameter(tmp_path):
@@ -217,7 +217,7 @@ def test_our_runner_puts_the_executed_notebook_in_the_runs_folder(params, tmp_pa
     """Audio is linked, not embedded, and the pages come only after success."""
     speech = run_notebook(Task(SPEAK, params()))
     found = {path.name for path in speech.folder.iterdir()}
-    assert found == {"speech.wav", "run.json", "notebook.ipynb"}
+    assert found == {"speech.wav", "speech.words.json", "run.json", "notebook.ipynb"}
     pages = (speech.folder / "notebook.ipynb").read_text()
     assert 'src=\\"speech.wav\\"' in pages
     assert "data:audio" not in pages

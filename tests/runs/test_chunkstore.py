@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from chatter_nb.audio.words import WordTime
 from chatter_nb.base.disk import write_whole
 from chatter_nb.base.errors import OutputError
 from chatter_nb.base.hashing import chunk_key, chunk_seed
@@ -16,6 +17,7 @@ from chatter_nb.runs.store import ChunkStore
 
 AUDIO = np.linspace(-1, 1, 1000, dtype=np.float32)
 KEY = chunk_key(text="a")
+WORDS = (WordTime("über", 0.1, 0.25), WordTime("it's", 0.25, 1 / 3))
 
 
 # What stands in an entry's .json: `{` alone is replaced by what was there.
@@ -52,6 +54,43 @@ def test_what_is_put_is_got(store):
 def test_entries_lie_where_the_interface_says(store, tmp_path):
     folder = tmp_path / ".chunks" / KEY[:2]
     assert sorted(p.name for p in folder.iterdir()) == [f"{KEY}.json", f"{KEY}.npy"]
+
+
+def test_words_lie_beside_a_chunk_and_go_with_it(store):
+    """They are written before the samples have their name, and count among the chunk's bytes."""
+    assert store.words(KEY) is None
+    before = sum(size for _, size, _ in store.entries())
+    store.put(KEY, AUDIO, {}, WORDS)
+    assert store.words(KEY) == WORDS
+    size = store._words_path(KEY).stat().st_size
+    assert sum(size for _, size, _ in store.entries()) == pytest.approx(before + size, abs=20)
+    store.put(KEY, AUDIO, {})
+    assert store.words(KEY) is None
+    store.put_words(KEY, WORDS)
+    assert store.words(KEY) == WORDS
+    assert store.prune(keep=set())[0] == 1
+    assert [path for path in store.root.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "[", "null", "{}", "[[]]", "[1]", "[" * 100_000),
+        '[{"text": "a", "start_s": 0.0}]',
+        '[{"text": "a", "start_s": "0", "end_s": 1.0}]',
+        '[{"text": "a", "start_s": 2.0, "end_s": 1.0}]',
+        '[{"text": "a", "start_s": 0.0, "end_s": Infinity}]',
+        '[{"text": "a", "start_s": NaN, "end_s": 1.0}]',
+        '[{"text": null, "start_s": 0.0, "end_s": 1.0}]',
+    ],
+    ids=str.__len__,
+)
+def test_damaged_words_are_none_and_the_chunk_is_whole(store, content):
+    store._words_path(KEY).write_text(content)
+    assert store.words(KEY) is None
+    assert store.get(KEY) is not None
+    store.put(KEY, AUDIO, {}, WORDS)
+    assert store.words(KEY) == WORDS
 
 
 @pytest.mark.parametrize(

@@ -56,3 +56,5 @@ def test_a_store_of_then_is_used_and_its_run_is_proved(tmp_path):
     assert speech.record.warnings == ()
     after, _ = speech.read()
     assert (rate, before.tobytes()) == (24_000, after.tobytes())
+    assert speech.record.word_files == ()  # chunks of then have no times, and are not made again
+    assert sorted(path.name for path in folder.path.iterdir()) == ["run.json", "speech.flac"]

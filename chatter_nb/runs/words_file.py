@@ -1,0 +1,89 @@
+"""`<output>.words.json`: the words of an output, their places in the text and times in the file.
+
+A list of objects with `word`, as it is spoken; `chunk`, its number in run.json; `text_start` and
+`text_end`, its place in that chunk's text, in characters; `start_s` and `end_s`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from chatter_nb.audio.words import WordTime
+from chatter_nb.base.disk import check_way, part_path, remove, write_error
+from chatter_nb.runs.record import ChunkRecord, FileRecord, file_record
+from chatter_nb.text.places import place_words
+
+SUFFIX = ".words.json"
+_DECIMALS = 4  # 0.1 ms, two samples
+
+
+class WordsFile:
+    """The times of an output's words, under a temporary name until `commit`."""
+
+    def __init__(self, folder: Path, output: str) -> None:
+        self.path = folder / f"{output}{SUFFIX}"
+        check_way(self.path)
+        self._part = part_path(self.path)
+        self.record: FileRecord
+
+    def write(self, chunks: Iterable[Iterable[dict[str, Any]] | None]) -> bool:
+        """Write the words of all chunks, a line each. No file, and False, if some are not known.
+
+        Raises `OutputError` if the disk does not take the file.
+        """
+        try:
+            with self._part.open("w", encoding="utf-8", newline="\n") as file:
+                before = "[\n"
+                for words in chunks:
+                    if words is None:
+                        return False
+                    for word in words:
+                        file.write(before + json.dumps(word, ensure_ascii=False))
+                        before = ",\n"
+                file.write("\n]\n" if before == ",\n" else "[]\n")
+        except OSError as error:
+            raise write_error(self.path, error) from error
+        self.record = file_record(self._part, self.path.name)
+        return True
+
+    def commit(self) -> None:
+        """Give the file its name."""
+        try:
+            os.replace(self._part, self.path)
+        except OSError as error:
+            raise write_error(self.path, error) from error
+
+    def discard(self) -> None:
+        """Remove the temporary file; after `commit` there is none."""
+        remove(self._part)
+
+
+def joined_words(
+    words: Sequence[WordTime], text: str, records: Sequence[ChunkRecord], trimmed_s: float
+) -> Iterator[dict[str, Any]]:
+    """The words of a chunk of the plan, as they are in the file of the output.
+
+    `text` is the chunk's, shown. It has several `records` if it was split; their texts add up to
+    it. `trimmed_s` is how much was cut off the front of its audio.
+    """
+    starts = [0, *accumulate(len(record.text) for record in records)]
+    first_s, last_s = records[0].start_s, records[-1].end_s
+    at = 0
+    for word, place in zip(words, place_words([w.text for w in words], text), strict=True):
+        while place.start >= starts[at + 1] and at + 1 < len(records):
+            at += 1
+        times_s = (first_s - trimmed_s + time_s for time_s in (word.start_s, word.end_s))
+        start_s, end_s = (round(min(max(first_s, t), last_s), _DECIMALS) for t in times_s)
+        yield {
+            "word": word.text,
+            "chunk": records[at].index,
+            "text_start": place.start - starts[at],
+            "text_end": min(place.end, starts[at + 1]) - starts[at],
+            "start_s": start_s,
+            "end_s": end_s,
+        }
