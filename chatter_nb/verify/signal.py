@@ -24,7 +24,7 @@ CLIPPED_SHARE = 1e-3  # louder than a click or two
 END_FRAMES = 2  # the last 20 ms
 CUT_END_DB = -30.0  # speech that is cut off ends louder; a voice that ends by itself dies away
 STEADY_S = 0.5  # a syllable is shorter
-STEADY_DB = 1.6  # spread of level in noise or hum; in speech of this length 3 dB and more
+STEADY_DB = 1.0  # spread of level; noise and hum have under 0.5 dB, a long vowel had 1.5
 STEADY_LEVEL_DB = -20.0
 # Seconds of sound a letter: read aloud 0.05 to 0.1; a wide margin, since engines have moods.
 SHORTEST_LETTER_S = 0.03
