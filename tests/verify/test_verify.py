@@ -38,7 +38,7 @@ def check(checker, audio, text):
 
 
 def test_clean_speech_passes_and_its_words_have_times(fast, readings_):
-    """Starts lie within 60 ms of hibari's own durations, the median within 30 ms."""
+    """Starts lie within 100 ms of hibari's own durations, the median within 40 ms."""
     apart_s = []
     for reading in readings_:
         verdict = check(fast, reading.audio, reading.text)
@@ -46,7 +46,7 @@ def test_clean_speech_passes_and_its_words_have_times(fast, readings_):
         assert [word.text for word in verdict.words] == reading.text.split()
         pairs = zip(verdict.words, reading.words, strict=True)
         apart_s += [abs(word.start_s - truth.start_s) for word, truth in pairs]
-    assert np.median(apart_s) <= 0.03
+    assert np.median(apart_s) <= 0.04
     assert max(apart_s) <= 0.1
 
 
