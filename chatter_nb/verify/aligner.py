@@ -45,7 +45,33 @@ EARLY_S = 0.05
 STRETCHED_S = 0.5  # a word longer than its sounds take at the chunk's own pace
 # Sounds that stand for any speech that is no word of the text; all of them would cost twice as
 # much time and catch no more.
-_ANY_SOUND = "AA AE AH AY EH ER IY IH OW UW B D F G K L M N P R S SH T W Z".split()
+_ANY_SOUND = [
+    "AA",
+    "AE",
+    "AH",
+    "AY",
+    "EH",
+    "ER",
+    "IY",
+    "IH",
+    "OW",
+    "UW",
+    "B",
+    "D",
+    "F",
+    "G",
+    "K",
+    "L",
+    "M",
+    "N",
+    "P",
+    "R",
+    "S",
+    "SH",
+    "T",
+    "W",
+    "Z",
+]
 _VARIANT = re.compile(r"\(\d+\)$")
 
 

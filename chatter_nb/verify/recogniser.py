@@ -165,7 +165,9 @@ def _findings(text: str, heard: _Heard, end_s: float) -> Iterator[Finding]:
         gone = _letters_gone("".join(run), "".join(instead))
         if not (len(run) > 1 or any(map(is_content, run))):
             continue
-        if any(gone > letters and heard.likelihood < chance for letters, chance in (CERTAIN, LIKELY)):
+        if any(
+            gone > letters and heard.likelihood < chance for letters, chance in (CERTAIN, LIKELY)
+        ):
             place = [end_s * at / len(expected) for at in (start, end)]
             kind = "other words" if instead else "missing words"
             wanted, got = " ".join(run), " ".join(instead)

@@ -26,10 +26,88 @@ _STEP_SAMPLES = 600
 _SPLICE_S = 0.005
 _SYLLABLES = "bˈɑ dˈi ɡˈu lˈɛ mˈO nˈɪ fˈA sˈI tˈʌ vˈW ʃˈæ kˈɔ ɹˈɪ pˈu"
 FUNCTION_WORDS = frozenset(
-    "a an the and or but nor so as at by for from in into of off on onto out over to up with "
-    "than that this these those there here then if i me my we us our you your he him his she her "
-    "it its they them their who whom which what is am are was were be been being do does did has "
-    "have had will would shall should can could may might must not no".split()
+    [
+        "a",
+        "an",
+        "the",
+        "and",
+        "or",
+        "but",
+        "nor",
+        "so",
+        "as",
+        "at",
+        "by",
+        "for",
+        "from",
+        "in",
+        "into",
+        "of",
+        "off",
+        "on",
+        "onto",
+        "out",
+        "over",
+        "to",
+        "up",
+        "with",
+        "than",
+        "that",
+        "this",
+        "these",
+        "those",
+        "there",
+        "here",
+        "then",
+        "if",
+        "i",
+        "me",
+        "my",
+        "we",
+        "us",
+        "our",
+        "you",
+        "your",
+        "he",
+        "him",
+        "his",
+        "she",
+        "her",
+        "it",
+        "its",
+        "they",
+        "them",
+        "their",
+        "who",
+        "whom",
+        "which",
+        "what",
+        "is",
+        "am",
+        "are",
+        "was",
+        "were",
+        "be",
+        "been",
+        "being",
+        "do",
+        "does",
+        "did",
+        "has",
+        "have",
+        "had",
+        "will",
+        "would",
+        "shall",
+        "should",
+        "can",
+        "could",
+        "may",
+        "might",
+        "must",
+        "not",
+        "no",
+    ]
 )
 
 
@@ -99,9 +177,7 @@ def _spoken(phonemes: str, speed: float, seed: int) -> tuple[Signal, list[int]]:
     return audio, steps
 
 
-def _word_times(
-    text: str, phonemes: str, steps: list[int], audio: Signal
-) -> tuple[WordTime, ...]:
+def _word_times(text: str, phonemes: str, steps: list[int], audio: Signal) -> tuple[WordTime, ...]:
     """Words between spaces; a boundary lies in the middle of its space, marks belong to pauses."""
     known = [char for char in phonemes if char in speaker().vocab]
     ends = np.cumsum(steps[:-1])  # a pad stands before the first phoneme and after the last
@@ -178,16 +254,12 @@ def _phrase(reading: Reading, rng: np.random.Generator) -> tuple[int, int] | Non
     return first, first + size
 
 
-def _phrase_dropped(
-    reading: Reading, _other: Reading, rng: np.random.Generator
-) -> Fault | None:
+def _phrase_dropped(reading: Reading, _other: Reading, rng: np.random.Generator) -> Fault | None:
     place = _phrase(reading, rng)
     return place and _dropped("phrase dropped", reading, *place)
 
 
-def _phrase_repeated(
-    reading: Reading, _other: Reading, rng: np.random.Generator
-) -> Fault | None:
+def _phrase_repeated(reading: Reading, _other: Reading, rng: np.random.Generator) -> Fault | None:
     place = _phrase(reading, rng)
     if place is None:
         return None
@@ -196,9 +268,7 @@ def _phrase_repeated(
     return _timed("phrase repeated", audio, end, 2 * end - start)
 
 
-def _phrase_replaced(
-    reading: Reading, other: Reading, rng: np.random.Generator
-) -> Fault | None:
+def _phrase_replaced(reading: Reading, other: Reading, rng: np.random.Generator) -> Fault | None:
     place, source = _phrase(reading, rng), _phrase(other, rng)
     if place is None or source is None:
         return None
@@ -236,9 +306,7 @@ def _end_cut(kind: str, share: float) -> Callable[..., Fault | None]:
     def planted(reading: Reading, _other: Reading, rng: np.random.Generator) -> Fault | None:
         start, end = reading.bounds_samples[-2:]
         at = start + round(share * (end - start))
-        return replace(
-            _timed(kind, reading.audio[:at], at, at), missing=(reading.words[-1].text,)
-        )
+        return replace(_timed(kind, reading.audio[:at], at, at), missing=(reading.words[-1].text,))
 
     return planted
 

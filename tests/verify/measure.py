@@ -23,9 +23,33 @@ from chatter_nb.audio.reading import Signal
 from chatter_nb.verify import Checker, Expectation, Verdict
 
 LONGEST_S, SHORTEST_S = 5.5, 2.6
-_ONSETS = "br cr d dr f g gl j k kl l m n p r s st t th tr v w z".split()
-_VOWELS = "a e i o u ai or ar ee".split()
-_ENDS = "n l r th x s m nd rin lia dor vek mus".split()
+_ONSETS = [
+    "br",
+    "cr",
+    "d",
+    "dr",
+    "f",
+    "g",
+    "gl",
+    "j",
+    "k",
+    "kl",
+    "l",
+    "m",
+    "n",
+    "p",
+    "r",
+    "s",
+    "st",
+    "t",
+    "th",
+    "tr",
+    "v",
+    "w",
+    "z",
+]
+_VOWELS = ["a", "e", "i", "o", "u", "ai", "or", "ar", "ee"]
+_ENDS = ["n", "l", "r", "th", "x", "s", "m", "nd", "rin", "lia", "dor", "vek", "mus"]
 
 
 def wilson(hits: int, trials: int) -> tuple[float, float]:
