@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -76,7 +77,7 @@ def without(audio: Signal, cuts: Cuts, sample_rate: int) -> Signal:
     starts = [0, *(end for _, end in cuts)]
     ends = [*(start for start, _ in cuts), len(audio)]
     parts = [audio[start:end].copy() for start, end in zip(starts, ends, strict=True)]
-    for before, after in zip(parts, parts[1:], strict=False):
+    for before, after in pairwise(parts):
         _fade(before[::-1], sample_rate)
         _fade(after, sample_rate)
     return np.concatenate(parts)

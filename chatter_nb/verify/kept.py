@@ -19,7 +19,10 @@ _KEY_BYTES = 16
 
 
 class KeptReports:
-    """`<folder>/<key[:2]>/<key>.json`; without a folder nothing is kept. Damaged files count as none."""
+    """`<folder>/<key[:2]>/<key>.json`; nothing is kept without a folder.
+
+    A damaged file counts as none.
+    """
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder

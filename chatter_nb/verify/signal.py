@@ -79,7 +79,8 @@ def _length(level: np.ndarray, end_s: float, text: str) -> Iterator[Finding]:
     shortest_s = letters * SHORTEST_LETTER_S
     longest_s = letters * LONGEST_LETTER_S + SPARE_S
     if not shortest_s <= sounding_s <= longest_s:
-        reason = f"{sounding_s:.1f} s of sound for {letters} letters: {'too short' if sounding_s < shortest_s else 'too long'}"
+        size = "short" if sounding_s < shortest_s else "long"
+        reason = f"{sounding_s:.1f} s of sound for {letters} letters: too {size}"
         yield _finding("length", 0, end_s, text, reason)
 
 
