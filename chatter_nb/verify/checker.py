@@ -1,0 +1,248 @@
+"""Checks a chunk: cut first, then judge; cheap witnesses first; habits of witnesses cancelled."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from chatter_nb.audio.reading import Signal
+from chatter_nb.audio.words import WordTime
+from chatter_nb.base.errors import ParamError, shown
+from chatter_nb.verify import aligner, recogniser, signal
+from chatter_nb.verify.aligner import Aligner
+from chatter_nb.verify.cuts import Cuts, active_tail, joined, long_holes, moved_words, without
+from chatter_nb.verify.findings import WORD_KINDS, Expectation, Finding, Report, Verdict
+from chatter_nb.verify.kept import KeptReports
+from chatter_nb.verify.recogniser import Recogniser
+
+LEVELS = ("fast", "full")
+Level = Literal["fast", "full"]
+Phonemes = Callable[[str], str | None]
+Reference = Callable[[str], tuple[Signal, int]]
+
+
+@dataclass(frozen=True)
+class _Listened:
+    """A chunk's cut audio and what the witnesses say of it."""
+
+    cuts: Cuts
+    reports: tuple[Report, ...]
+
+    @property
+    def findings(self) -> list[Finding]:
+        return [finding for report in self.reports for finding in report.findings]
+
+    @property
+    def not_checked(self) -> list[str]:
+        return [reason for report in self.reports for reason in report.not_checked]
+
+
+class Checker:
+    """Judges chunks at a level: "fast" hears signal and aligner, "full" the recogniser as well.
+
+    `phonemes` gives a word's phonemes (misaki's alphabet) where the aligner's dictionary has none.
+    `reference` speaks a text; what a witness finds there too is the witness's habit, not a fault.
+    `folder` keeps reports. `cuts=False` leaves silences and tails in, as findings.
+    """
+
+    def __init__(
+        self,
+        level: Level,
+        *,
+        asr_model: str = "",
+        phonemes: Phonemes | None = None,
+        reference: Reference | None = None,
+        folder: Path | None = None,
+        cuts: bool = True,
+    ) -> None:
+        if level not in LEVELS:
+            raise ParamError(f"verify {shown(level)}: choose one of {', '.join(LEVELS)}")
+        self._aligner = Aligner(phonemes)
+        self._recogniser = Recogniser(asr_model) if level == "full" else None
+        self._reference = reference
+        self._kept = KeptReports(folder)
+        self._cuts = cuts
+
+    def prepare(self, language: str) -> tuple[str, ...]:
+        """Load what a language needs, before the work; returns notes on what is not checked.
+
+        Raises `UnavailableError` with the cure where a library or a model is missing, and
+        `ParamError` where the level is full and the model does not know the language.
+        """
+        if language in aligner.LANGUAGES:
+            self._aligner.load()
+        if self._recogniser is None:
+            return () if language in aligner.LANGUAGES else (_no_aligner(language),)
+        if not self._recogniser.speaks(language):
+            raise ParamError(
+                f"verify: full cannot hear language {shown(language)}: the model knows English "
+                "only; name a multilingual one (asr_model), or choose verify: fast"
+            )
+        return ()
+
+    @property
+    def witnesses(self) -> dict[str, str]:
+        """The version of each witness, for the run's record."""
+        versions = {signal.NAME: signal.VERSION, aligner.NAME: self._aligner.version}
+        if self._recogniser:
+            versions[recogniser.NAME] = self._recogniser.version
+        return versions
+
+    def check(
+        self,
+        audio: Signal,
+        sample_rate: int,
+        expected: Expectation,
+        *,
+        other_take: Signal | None = None,
+    ) -> Verdict:
+        """The verdict on a chunk. `audio`: mono, shape (n,), full scale 1.
+
+        `other_take` is the same text with another seed, at the same rate: a word finding that
+        both takes share is the witness's habit.
+        """
+        listened = self._listen(audio, sample_rate, expected)
+        findings, notes = self._cancelled(listened.findings, sample_rate, expected, other_take)
+        notes = [*_cut_notes(listened.cuts, sample_rate), *notes]
+        not_checked = [f"words not checked: {reason}" for reason in listened.not_checked]
+        is_heard = self._is_heard(listened, expected)
+        return Verdict(
+            "doubtful" if findings else "ok" if is_heard else "unchecked",
+            tuple(findings),
+            listened.cuts,
+            self._words(listened, sample_rate, expected),
+            _missing_words(findings),
+            round(_extra_speech_s(findings), 3),
+            (*notes, *not_checked),
+        )
+
+    def _listen(self, audio: Signal, sample_rate: int, expected: Expectation) -> _Listened:
+        """Cut what can be cut, then hear every witness on what is left."""
+        cuts = long_holes(audio, sample_rate, expected.longest_pause_s) if self._cuts else ()
+        cut = without(audio, cuts, sample_rate)
+        words = self._align(cut, sample_rate, expected)
+        if self._cuts and (tail := _tail(cut, sample_rate, words)):
+            shorter = without(cut, tail, sample_rate)
+            again = self._align(shorter, sample_rate, expected)
+            if len(again.findings) < len(words.findings):
+                cuts, cut, words = joined(cuts, tail), shorter, again
+        level = self._kept.report(
+            signal.NAME,
+            signal.VERSION,
+            cut,
+            sample_rate,
+            expected,
+            lambda: signal.listen(cut, sample_rate, expected),
+        )
+        return _Listened(cuts, (level, words, *self._hear(cut, sample_rate, expected)))
+
+    def _align(self, audio: Signal, sample_rate: int, expected: Expectation) -> Report:
+        if expected.language not in aligner.LANGUAGES:
+            return Report(not_checked=(_no_aligner(expected.language),))
+        return self._kept.report(
+            aligner.NAME,
+            self._aligner.version,
+            audio,
+            sample_rate,
+            expected,
+            lambda: self._aligner.listen(audio, sample_rate, expected),
+        )
+
+    def _hear(self, audio: Signal, sample_rate: int, expected: Expectation) -> tuple[Report, ...]:
+        if self._recogniser is None:
+            return ()
+        hear = self._recogniser
+        report = self._kept.report(
+            recogniser.NAME,
+            hear.version,
+            audio,
+            sample_rate,
+            expected,
+            lambda: hear.listen(audio, sample_rate, expected),
+        )
+        return (report,)
+
+    def _cancelled(
+        self,
+        findings: Sequence[Finding],
+        sample_rate: int,
+        expected: Expectation,
+        other_take: Signal | None,
+    ) -> tuple[list[Finding], list[str]]:
+        """Without the word findings that are a witness's habit, and notes that say so."""
+        left, notes = list(findings), []
+        if not any(finding.kind in WORD_KINDS for finding in left):
+            return left, notes
+        if other_take is not None:
+            habits = self._listen(other_take, sample_rate, expected).findings
+            left, note = _less(left, habits, "in another take too")
+            notes += note
+        if self._reference and any(finding.kind in WORD_KINDS for finding in left):
+            spoken, rate = self._reference(expected.text)
+            habits = self._listen(spoken, rate, replace(expected, words=None)).findings
+            left, note = _less(left, habits, "in a reading that is known to be right too")
+            notes += note
+        return left, notes
+
+    def _is_heard(self, listened: _Listened, expected: Expectation) -> bool:
+        """Whether some witness of words judged every word."""
+        if not any(map(str.isalnum, expected.text)):
+            return True
+        return any(not report.not_checked for report in listened.reports[1:])
+
+    def _words(
+        self, listened: _Listened, sample_rate: int, expected: Expectation
+    ) -> tuple[WordTime, ...] | None:
+        if expected.words is not None:
+            return moved_words(expected.words, listened.cuts, sample_rate)
+        return listened.reports[1].words
+
+
+def _tail(audio: Signal, sample_rate: int, words: Report) -> Cuts:
+    """The tail that both aligner and signal find after the last word."""
+    if not words.words or not any(finding.kind == "extra speech" for finding in words.findings):
+        return ()
+    return active_tail(audio, sample_rate, words.words[-1].end_s)
+
+
+def _no_aligner(language: str) -> str:
+    return f"no aligner for {shown(language)}"
+
+
+def _less(
+    findings: Sequence[Finding], habits: Sequence[Finding], where: str
+) -> tuple[list[Finding], list[str]]:
+    """Findings that are not among `habits` of the same witness, for the same words."""
+    known = Counter((habit.witness, habit.expected) for habit in habits if habit.kind in WORD_KINDS)
+    left, notes = [], []
+    for finding in findings:
+        key = finding.witness, finding.expected
+        if finding.kind in WORD_KINDS and finding.expected and known[key]:
+            known[key] -= 1
+            notes.append(f"{finding.witness}: {finding.reason}; {where}, so no fault")
+        else:
+            left.append(finding)
+    return left, notes
+
+
+def _cut_notes(cuts: Cuts, sample_rate: int) -> list[str]:
+    return [
+        f"cut {(end - start) / sample_rate:.1f} s at {start / sample_rate:.1f} s"
+        for start, end in cuts
+    ]
+
+
+def _missing_words(findings: Sequence[Finding]) -> int:
+    """Words that are not there, by the witness that misses most of them."""
+    missing: Counter[str] = Counter()
+    for finding in findings:
+        if finding.kind in ("missing words", "other words", "not aligned", "cut end", "silence"):
+            missing[finding.witness] += len(finding.expected.split())
+    return max(missing.values(), default=0)
+
+
+def _extra_speech_s(findings: Sequence[Finding]) -> float:
+    return sum(f.end_s - f.start_s for f in findings if f.kind == "extra speech")

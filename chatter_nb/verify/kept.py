@@ -1,0 +1,70 @@
+"""Reports of witnesses on disk, so that a resume or an edit listens only to what is new."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from chatter_nb.audio.reading import Signal
+from chatter_nb.audio.words import WordTime
+from chatter_nb.base.disk import read_json, write_error, write_json
+from chatter_nb.base.hashing import digest
+from chatter_nb.verify.findings import Expectation, Finding, Report
+
+FOLDER = ".verdicts"
+_KEY_BYTES = 16
+
+
+class KeptReports:
+    """`<folder>/<key[:2]>/<key>.json`; nothing is kept without a folder.
+
+    A damaged file counts as none.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+
+    def report(
+        self,
+        witness: str,
+        version: str,
+        audio: Signal,
+        sample_rate: int,
+        expected: Expectation,
+        listen: Callable[[], Report],
+    ) -> Report:
+        """The report kept under all that it depends on; else that of `listen`, which is kept."""
+        if self._folder is None:
+            return listen()
+        key = _key(witness, version, audio, sample_rate, expected)
+        path = self._folder / key[:2] / f"{key}.json"
+        kept = _read(read_json(path))
+        if kept is None:
+            kept = listen()
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise write_error(path, error) from error
+            write_json(path, asdict(kept))
+        return kept
+
+
+def _key(witness: str, version: str, audio: Signal, sample_rate: int, expected: Expectation) -> str:
+    samples = hashlib.blake2b(audio.tobytes(), digest_size=_KEY_BYTES).hexdigest()
+    text = [expected.text, expected.language, expected.longest_pause_s]
+    return digest([witness, version, samples, sample_rate, *text], size=_KEY_BYTES)
+
+
+def _read(values: Any) -> Report | None:
+    try:
+        words = values["words"]
+        return Report(
+            tuple(Finding(**finding) for finding in values["findings"]),
+            None if words is None else tuple(WordTime(**word) for word in words),
+            tuple(values["not_checked"]),
+        )
+    except (TypeError, KeyError):
+        return None

@@ -1,0 +1,153 @@
+"""Does the audio say the text? hibari speaks, faults are planted, real witnesses listen."""
+
+import faults
+import numpy as np
+import pytest
+from hibari import Hibari
+
+from chatter_nb.base.errors import ParamError, UnavailableError
+from chatter_nb.verify import Checker, Expectation, without
+from chatter_nb.verify.pronouncing import arpabet
+from chatter_nb.verify.spelling import readings
+
+RATE_HZ = Hibari.sample_rate
+TEXTS = (
+    "The ferry left the harbour early, before the market opened its doors.",
+    "Every winter the old gardener covered his roses with dry straw.",
+    "Nobody in the village remembered who had painted the bridge green.",
+)
+
+
+@pytest.fixture(scope="module")
+def readings_():
+    return [faults.read(text, seed=at) for at, text in enumerate(TEXTS)]
+
+
+@pytest.fixture(scope="module")
+def fast():
+    return Checker("fast", phonemes=lambda word: "".join(faults.speaker().phonemize(word)))
+
+
+@pytest.fixture(scope="module")
+def full():
+    return Checker("full")
+
+
+def check(checker, audio, text):
+    return checker.check(audio, RATE_HZ, Expectation(text, "en"))
+
+
+def test_clean_speech_passes_and_its_words_have_times(fast, readings_):
+    """Starts lie within 100 ms of hibari's own durations, the median within 40 ms."""
+    apart_s = []
+    for reading in readings_:
+        verdict = check(fast, reading.audio, reading.text)
+        assert (verdict.verdict, verdict.cuts) == ("ok", ()), verdict
+        assert [word.text for word in verdict.words] == reading.text.split()
+        pairs = zip(verdict.words, reading.words, strict=True)
+        apart_s += [abs(word.start_s - truth.start_s) for word, truth in pairs]
+    assert np.median(apart_s) <= 0.04
+    assert max(apart_s) <= 0.1
+
+
+CAUGHT = sorted(set(faults.KINDS) - {"function word dropped", "last word cut in half"})
+
+
+@pytest.mark.parametrize("kind", CAUGHT)
+def test_a_planted_fault_is_found_or_cut(fast, readings_, kind):
+    fault = faults.plant(kind, readings_[0], readings_[1], seed=3)
+    verdict = check(fast, fault.audio, readings_[0].text)
+    assert verdict.verdict == "doubtful" or verdict.cuts, verdict
+    assert all(finding.reason for finding in verdict.findings)
+
+
+def test_a_dropped_phrase_is_named(fast, readings_):
+    fault = faults.plant("phrase dropped", readings_[1], readings_[0], seed=2)
+    verdict = check(fast, fault.audio, readings_[1].text)
+    expected = " ".join(finding.expected for finding in verdict.findings)
+    assert any(word.strip(".,").lower() in expected for word in fault.missing), verdict
+    assert verdict.missing_words >= 1
+
+
+@pytest.mark.parametrize("kind", ["silence of 3 s", "babble of 2 s after"])
+def test_a_hole_and_a_tail_are_cut_and_the_rest_passes(fast, readings_, kind):
+    fault = faults.plant(kind, readings_[2], readings_[0], seed=1)
+    verdict = check(fast, fault.audio, readings_[2].text)
+    healed = without(fault.audio, verdict.cuts, RATE_HZ)
+    assert verdict.verdict == "ok", verdict
+    assert verdict.notes
+    assert len(healed) < len(readings_[2].audio) + 1.1 * RATE_HZ
+
+
+def test_the_same_chunk_gets_the_same_verdict_whatever_came_before(fast, readings_):
+    first = check(fast, readings_[0].audio, readings_[0].text)
+    check(fast, readings_[1].audio, readings_[1].text)
+    assert check(fast, readings_[0].audio, readings_[0].text) == first
+
+
+def test_an_invented_name_passes_with_phonemes_and_is_not_checked_without(fast):
+    text = "In the evening Zaldor Vremek walked home along the river."
+    audio = Hibari()(text, seed=4)
+    assert check(fast, audio, text).verdict == "ok"
+    alone = check(Checker("fast"), audio, text)
+    assert alone.verdict == "unchecked"
+    assert "Zaldor" in " ".join(alone.notes)
+
+
+def test_full_hears_and_names_a_missing_word(full, readings_):
+    text = readings_[2].text
+    assert check(full, readings_[2].audio, text).verdict == "ok"
+    fault = faults.plant("content word dropped", readings_[2], readings_[0], seed=5)
+    verdict = check(full, fault.audio, text)
+    assert {"aligner", "recogniser"} >= {finding.witness for finding in verdict.findings} != set()
+
+
+def test_a_habit_that_another_take_shares_is_no_fault(fast, readings_):
+    """The text has a word that neither take says: the takes agree, so the witness is in doubt."""
+    text = TEXTS[1].replace("dry straw", "dry purple straw")
+    audio, other = readings_[1].audio, Hibari()(TEXTS[1], seed=9)
+    expected = Expectation(text, "en")
+    assert fast.check(audio, RATE_HZ, expected).verdict == "doubtful"
+    verdict = fast.check(audio, RATE_HZ, expected, other_take=other)
+    assert verdict.verdict == "ok"
+    assert "another take" in " ".join(verdict.notes)
+
+
+def test_a_kept_report_is_not_made_again(readings_, tmp_path, monkeypatch):
+    reading = readings_[0]
+    first = check(Checker("fast", folder=tmp_path), reading.audio, reading.text)
+    again = Checker("fast", folder=tmp_path)
+    monkeypatch.setattr(again._aligner, "listen", None)
+    assert check(again, reading.audio, reading.text) == first
+    for path in tmp_path.rglob("*.json"):
+        path.write_text("{")  # a damaged report counts as none
+    assert check(Checker("fast", folder=tmp_path), reading.audio, reading.text) == first
+
+
+def test_a_language_without_an_aligner_is_not_called_checked(fast, readings_):
+    verdict = fast.check(readings_[0].audio, RATE_HZ, Expectation("Guten Morgen", "de"))
+    assert "no aligner for 'de'" in " ".join(verdict.notes)
+    assert verdict.verdict != "ok"
+
+
+def test_bad_input_is_refused_with_the_cure():
+    with pytest.raises(ParamError, match="fast, full"):
+        Checker("slow")
+    with pytest.raises(UnavailableError, match="asr_model 'no-such'"):
+        Checker("full", asr_model="no-such").prepare("en")
+    with pytest.raises(ParamError, match="verify: fast"):
+        Checker("full").prepare("de")
+
+
+def test_silence_instead_of_speech(fast):
+    assert check(fast, np.zeros(RATE_HZ, np.float32), "Hello there.").verdict == "doubtful"
+
+
+def test_numbers_are_read_in_more_than_one_way():
+    assert ["nineteen", "oh", "five"] in readings("1905")
+    assert readings("3rd") == [["third"]]
+    assert readings("2.5") == [["two", "point", "five"]]
+
+
+def test_phonemes_become_the_dictionary_s():
+    assert arpabet("wˈɔTəɹ") == "W AO D ER"
