@@ -9,6 +9,9 @@ from chatter_nb.audio.words import WordTime
 
 # Kinds of findings that a habit of the witness may explain, and a second reading may cancel.
 WORD_KINDS = frozenset({"missing words", "other words", "extra words", "extra speech"})
+# About what a reader leaves after a mark inside a chunk, in seconds.
+_PAUSES_S = dict.fromkeys(".!?…", 0.6) | dict.fromkeys(";:—–", 0.45) | {",": 0.3}
+_MARKS = "".join(_PAUSES_S) + "\"'”’)"
 
 
 @dataclass(frozen=True)
@@ -32,14 +35,18 @@ class Finding:
 class Expectation:
     """What a chunk's audio should say. `language` is a code such as "en".
 
-    `words` are the engine's own word times, where it has them; `longest_pause_s` is the longest
-    silence inside the chunk that the text asks for.
+    `words` are the engine's own word times, where it has them.
     """
 
     text: str
     language: str
     words: tuple[WordTime, ...] | None = None
-    longest_pause_s: float = 1.0
+
+    @property
+    def longest_pause_s(self) -> float:
+        """The longest silence inside the chunk that the text's marks ask for."""
+        inside = self.text.strip().strip(_MARKS)
+        return max((pause_s for mark, pause_s in _PAUSES_S.items() if mark in inside), default=0.1)
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class KeptReports:
 
 def _key(witness: str, version: str, audio: Signal, sample_rate: int, expected: Expectation) -> str:
     samples = hashlib.blake2b(audio.tobytes(), digest_size=_KEY_BYTES).hexdigest()
-    text = [expected.text, expected.language, expected.longest_pause_s]
+    text = [expected.text, expected.language]
     return digest([witness, version, samples, sample_rate, *text], size=_KEY_BYTES)
 
 

@@ -75,8 +75,8 @@ class Recogniser:
         return f"{VERSION}+{versions}+{digest.hexdigest()}"
 
     def speaks(self, language: str) -> bool:
-        """Whether the model knows a language."""
-        return bool(language == "en" or self._model.model.is_multilingual)
+        """Whether the model knows a language. Loads it, and raises `UnavailableError` if it cannot."""
+        return bool(self._model.model.is_multilingual or language == "en")
 
     def listen(self, audio: Signal, sample_rate: int, expected: Expectation) -> Report:
         """Runs of words that are not heard. Without a transcript nothing is checked."""

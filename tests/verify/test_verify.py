@@ -71,12 +71,12 @@ def test_a_dropped_phrase_is_named(fast, readings_):
 
 @pytest.mark.parametrize("kind", ["silence of 3 s", "babble of 2 s after"])
 def test_a_hole_and_a_tail_are_cut_and_the_rest_passes(fast, readings_, kind):
-    fault = faults.plant(kind, readings_[2], readings_[0], seed=1)
-    verdict = check(fast, fault.audio, readings_[2].text)
+    fault = faults.plant(kind, readings_[1], readings_[0], seed=1)
+    verdict = check(fast, fault.audio, readings_[1].text)
     healed = without(fault.audio, verdict.cuts, RATE_HZ)
     assert verdict.verdict == "ok", verdict
     assert verdict.notes
-    assert len(healed) < len(readings_[2].audio) + 1.1 * RATE_HZ
+    assert len(healed) < len(readings_[1].audio) + 1.1 * RATE_HZ
 
 
 def test_the_same_chunk_gets_the_same_verdict_whatever_came_before(fast, readings_):
