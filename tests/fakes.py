@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,39 @@ class ToneEngine:
         return (0.3 * np.sin(2 * np.pi * pitch_hz * time_s)).astype(np.float32)
 
 
+class SpoilingEngine:
+    """A real engine whose takes of some seeds are spoiled: `spoilers` maps a seed to the fault.
+
+    A spoiler gets the samples and the words with their times, and returns other samples. `seeds`
+    lists the renderings in their order; with `knows_words=False` it gives no word times, like
+    Chatterbox.
+    """
+
+    def __init__(self, engine: Any, *, knows_words: bool = True) -> None:
+        self._engine = engine
+        self._knows_words = knows_words
+        self.spoilers: dict[int, Callable[[Signal, Any], Signal]] = {}
+        self.seeds: list[int] = []
+        self.version = "spoiling"
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def synthesize(
+        self, requests: Sequence[ChunkRequest], **options: Any
+    ) -> Iterator[tuple[int, Signal, ChunkInfo]]:
+        by_index = {request.index: request for request in requests}
+        for index, audio, info in self._engine.synthesize(requests, **options):
+            seed = by_index[index].seed
+            self.seeds.append(seed)
+            if seed in self.spoilers:
+                audio = self.spoilers[seed](audio, info.words)
+            words = info.words if self._knows_words and seed not in self.spoilers else None
+            yield index, audio, replace(info, words=words)
+
+
 @contextmanager
-def speaking_with(engine: ToneEngine) -> Iterator[ToneEngine]:
+def speaking_with(engine: Any) -> Iterator[Any]:
     """Put a fake in the place of the embedded voice, for the length of the block."""
     before = dict(models._models)
     models._models["hibari"] = (("cpu", "", "exact"), engine)

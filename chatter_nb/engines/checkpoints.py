@@ -18,6 +18,7 @@ from chatter_nb.base.project import resolve_path
 PACKAGE = "chatterbox-tts"
 _REPO = "ResembleAI/chatterbox"
 MEANFLOW_FILE = "s3gen_meanflow.safetensors"  # Turbo's; the others can use it too
+_SIDECAR = "chatter_nb.json"  # see `architecture.Sidecar`
 OWN_VOICE = "conds.pt"  # its content hash is the voice's
 
 
@@ -168,9 +169,15 @@ def _missing(model: str, folder: Path) -> list[str]:
     return [name for name in MODELS[model].needed if not (folder / name).is_file()]
 
 
+def is_random(folder: Path) -> bool:
+    """Whether a folder's weights are random numbers, for tests and benchmarks: it says so."""
+    about = read_json(folder / _SIDECAR)
+    return isinstance(about, dict) and bool(about.get("random", True))
+
+
 def _random_hint(folder: Path) -> str:
     try:
-        model = read_json(folder / "chatter_nb.json")["model"]
+        model = read_json(folder / _SIDECAR)["model"]
     except (KeyError, TypeError):
         return ""
     return f". The folder holds a random {model}: choose that engine, or make one with --model"

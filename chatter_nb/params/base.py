@@ -39,8 +39,10 @@ _RUN_NAME = re.compile(r"\w[\w .+-]{0,119}")
 # What lies under an outputs root beside the runs, in lower case as some disks see it.
 _FILES = ("batch.json", "batch.log", "index.html", "readme.md")
 OWN_NAMES = {*_FILES, "voices", "compare", "timing", "uploads", "page_uploads"}
-# Where a result goes, not what it is.
-NOT_DIGESTED = {"outputs_dir", "run_name", "interactive"}
+# Where a result goes and how it is made, not what it is.
+NOT_DECIDING = {"outputs_dir", "run_name", "interactive", "verify_workers"}
+# Fields that came after runs had names and keys: at its default, a field counts in neither.
+_LATER = {"verify", "tries", "asr_model", "trim_tails"}
 
 
 def _check_run_name(value: str) -> str:
@@ -230,9 +232,18 @@ class RunParams(StrictParams):
             message = f"{error}\n  it sets no run_name: the run is named after the file"
             raise ParamError(message) from None
 
+    def deciding(self) -> dict[str, Any]:
+        """The values that decide the result, as in JSON."""
+        fields = type(self).model_fields
+        unused = {name for name in _LATER & fields.keys() if self._is_default(name)}
+        return self.model_dump(mode="json", exclude=NOT_DECIDING | unused)
+
+    def _is_default(self, name: str) -> bool:
+        return bool(getattr(self, name) == type(self).model_fields[name].default)
+
     def digest(self) -> str:
         """A short hash over everything that decides the result, to name runs."""
-        return digest(self.model_dump(exclude=NOT_DIGESTED), size=3)
+        return digest(self.deciding(), size=3)
 
     def resolved_run_name(self) -> str:
         """`run_name`, else the first words of the source, and a short hash."""

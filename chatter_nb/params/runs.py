@@ -51,6 +51,7 @@ SpeechEngineName = Literal["hibari", "chatterbox", "chatterbox-multilingual", "c
 TtsEngineName = Literal["auto", SpeechEngineName]
 VcEngineName = Literal["auto", "world", "chatterbox"]
 EnginePath = Literal["fast", "upstream"]
+VerifyLevel = Literal["auto", "off", "fast", "full"]
 
 _NAMES, _NAME_CHARS = 100, 80  # the most that `kind_of` looks at
 
@@ -120,6 +121,11 @@ class SpeakParams(RunParams):
     formats: Formats = ("wav",)
     wav_bits: WavBits = 16
     takes: dict[str, _Take] = Field({}, description="chunk key: take, to make a chunk again")
+    verify: VerifyLevel = Field("auto", description="check that the audio says the text")
+    tries: int = Field(3, ge=1, le=10, description="most renderings of a chunk in doubt")
+    asr_model: Text = Field("", description="the recogniser of verify: full; empty: small English")
+    verify_workers: int = Field(-1, ge=-1, le=16, description="processes that check; -1 automatic")
+    trim_tails: bool = Field(True, description="where checked, cut long silences and extra sound")
     device: Device = "auto"
     precision: Precision = "auto"
     rows: int = Field(0, ge=0, le=1024, description="chunks decoded together; 0 is automatic")

@@ -19,7 +19,7 @@ from chatter_nb.base.project import resolve_path
 from chatter_nb.base.version import __version__, installed_version
 from chatter_nb.engines.checkpoints import OWN_VOICE, cached, identity, locate
 from chatter_nb.engines.registry import entry
-from chatter_nb.params.base import NOT_DIGESTED, RunKind
+from chatter_nb.params.base import RunKind
 from chatter_nb.params.runs import AnyParams
 from chatter_nb.runs.settle import library_of
 
@@ -38,7 +38,8 @@ def run_key(code: str, params: AnyParams, engine: str, *, fetch: bool) -> str:
     Texts, recordings, voices and model files that the parameters name count by their content;
     `fetch` downloads missing model files. Raises `InputError` for a file that does not exist.
     """
-    values = params.model_dump(mode="json", exclude=NOT_DIGESTED | {"checkpoint", "engine"})
+    files = {"checkpoint", "engine"}  # of these the content counts
+    values = {name: value for name, value in params.deciding().items() if name not in files}
     return digest(
         {
             "code": code,

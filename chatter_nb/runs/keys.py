@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,13 +16,53 @@ from chatter_nb.text.chunking import Chunk
 
 @dataclass(frozen=True)
 class PlannedChunk:
-    """A chunk with its seed, take and key. `take_of` is its key at take 0, if `take` is not 0."""
+    """A chunk with its seed, take and key. `take_of` is its key at take 0, if `take` is not 0.
+
+    `occurrence` is the number of chunks of the same text before it. A take that `is_named` by the
+    parameter `takes` is never replaced by another.
+    """
 
     chunk: Chunk
     seed: int
     take: int
     key: str
     take_of: str | None = None
+    occurrence: int = 0
+    is_named: bool = False
+
+
+@dataclass(frozen=True)
+class Identities:
+    """Gives chunks their seeds and keys. `determines` are the values that decide all samples."""
+
+    run_seed: int
+    determines: dict[str, Any]
+
+    def identify(
+        self, chunks: Sequence[Chunk], takes: Mapping[str, int] | None = None
+    ) -> list[PlannedChunk]:
+        """The chunks of a text, each at take 0, or at the take of its key in `takes`."""
+        planned = []
+        seen: Counter[str] = Counter()
+        for chunk in chunks:
+            first = self._planned(chunk, seen[chunk.spoken], 0)
+            seen[chunk.spoken] += 1
+            if takes and first.key in takes:
+                first = replace(self.take(first, takes[first.key]), is_named=True)
+            planned.append(first)
+        return planned
+
+    def take(self, first: PlannedChunk, take: int) -> PlannedChunk:
+        """Another take of a chunk that is at take 0."""
+        if not take:
+            return first
+        return replace(self._planned(first.chunk, first.occurrence, take), take_of=first.key)
+
+    def _planned(self, chunk: Chunk, occurrence: int, take: int) -> PlannedChunk:
+        text = chunk.spoken
+        seed = chunk_seed(seed=self.run_seed, text=text, occurrence=occurrence, take=take)
+        key = chunk_key(**self.determines, text=text, seed=seed, take=take)
+        return PlannedChunk(chunk, seed, take, key, occurrence=occurrence)
 
 
 def determinants(params: AnyParams, engine: Any, precision: str, voice: Voice) -> dict[str, Any]:
@@ -37,15 +77,10 @@ def determinants(params: AnyParams, engine: Any, precision: str, voice: Voice) -
     }
 
 
-def identify(
-    chunks: Sequence[Chunk],
-    params: SpeakParams,
-    engine: SpeechEngine,
-    precision: str,
-    voice: Voice,
-    seed: int,
-) -> list[PlannedChunk]:
-    """Give each chunk of a text its seed, its key, and the take that `params.takes` asks for."""
+def identities(
+    params: SpeakParams, engine: SpeechEngine, precision: str, voice: Voice, seed: int
+) -> Identities:
+    """The identities of the chunks of a speech run."""
     determines = determinants(params, engine, precision, voice) | {
         "language": params.language or engine.languages[0],
         # The parameter, not the number in use: for `rows: 0` that depends on the free memory.
@@ -53,28 +88,7 @@ def identify(
     }
     if params.engine_path != "fast":  # its samples differ by rounding
         determines["engine_path"] = params.engine_path
-    planned = []
-    seen: Counter[str] = Counter()
-    for chunk in chunks:
-        text = chunk.spoken
-        occurrence = seen[text]
-        seen[text] += 1
-        first = _planned_take(0, chunk, occurrence, seed, determines)
-        take = params.takes.get(first.key, 0)
-        if take:
-            later = _planned_take(take, chunk, occurrence, seed, determines)
-            planned.append(replace(later, take_of=first.key))
-        else:
-            planned.append(first)
-    return planned
-
-
-def _planned_take(
-    take: int, chunk: Chunk, occurrence: int, run_seed: int, determines: dict[str, Any]
-) -> PlannedChunk:
-    text = chunk.spoken
-    seed = chunk_seed(seed=run_seed, text=text, occurrence=occurrence, take=take)
-    return PlannedChunk(chunk, seed, take, chunk_key(**determines, text=text, seed=seed, take=take))
+    return Identities(seed, determines)
 
 
 def check_takes(params: SpeakParams, chunks: Iterable[PlannedChunk]) -> None:

@@ -146,6 +146,14 @@ class Run(ABC):
             )
         )
 
+    def _more(self) -> dict[str, Any]:
+        """The fields of the record that only this kind of run has."""
+        return {}
+
+    def _keys(self) -> tuple[str, ...]:
+        """The keys of the pieces that a resume will use."""
+        return tuple(piece.key for piece in self._plan.pieces)
+
     def record(self, status: Status, error: str | None = None) -> RunRecord:
         """The record of the run as it is now."""
         plan, ok = self._plan, status == "ok"
@@ -176,9 +184,10 @@ class Run(ABC):
             files=tuple(self._files) if ok else (),
             word_files=tuple(file.record for file in self._word_files) if ok else (),
             warnings=tuple(self._warnings),
-            planned_keys=() if ok else tuple(piece.key for piece in plan.pieces),
+            planned_keys=() if ok else self._keys(),
             versions=versions(),
             **pieces,
+            **self._more(),
         )
 
 

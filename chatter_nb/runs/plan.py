@@ -95,15 +95,22 @@ class Plan(ABC):
         several = f"{len(self.outputs)} {self.output_noun}s, " if len(self.outputs) > 1 else ""
         estimate = self.estimate()
         lines = [
-            f"engine: {self.settled.engine}, voice {self.voice.name}, seed {self.seed}",
-            f"device: {self.settled.device}",
+            *self._choices(),
             f"{self.source_noun}: {several}{pieces}; {estimate}",
             f"result: {self.folder.path}",
         ]
-        if "precision" in self.engine.accepts:
-            lines.insert(2, f"precision: {self.settled.precision}")
         notes = [*self._slow_notes(), *self.warnings, *estimate.notes(self.folder)]
         return "\n".join([*lines, *(f"note: {note}" for note in notes)])
+
+    def _choices(self) -> list[str]:
+        """A line for each choice that was made, with its reason."""
+        lines = [
+            f"engine: {self.settled.engine}, voice {self.voice.name}, seed {self.seed}",
+            f"device: {self.settled.device}",
+        ]
+        if "precision" in self.engine.accepts:
+            lines.append(f"precision: {self.settled.precision}")
+        return lines
 
     def _slow_notes(self) -> list[str]:
         """A note on the time that a slow engine takes on a CPU; else nothing."""

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict
 
 from chatter_nb.base.disk import PART_SUFFIX, check_way, part_path, remove, write_error, write_json
 from chatter_nb.base.errors import OutputError
+from chatter_nb.verify.findings import Finding, Judgement
 
 Status = Literal["running", "ok", "failed", "cancelled"]
 
@@ -44,8 +45,41 @@ class EngineRecord(_Record):
     rows: int
 
 
+class TakeRecord(_Record):
+    """A take of a chunk that was checked. Times of its findings start with its audio, cut.
+
+    `cuts_samples` are the spans that are left out of the take as it was made.
+    """
+
+    take: int
+    key: str
+    seed: int
+    verdict: Judgement
+    findings: tuple[Finding, ...] = ()
+    cuts_samples: tuple[tuple[int, int], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class CheckRecord(_Record):
+    """How the chunks of a run were checked, and why so; a resume checks them in the same way.
+
+    `witnesses` are their versions. The numbers count chunks: `made_again` have several takes.
+    """
+
+    level: Literal["off", "fast", "full"]
+    reason: str
+    asr_model: str = ""
+    witnesses: dict[str, str] = {}
+    checked: int = 0
+    made_again: int = 0
+    doubtful: int = 0
+
+
 class ChunkRecord(_Record):
-    """A chunk as it was made. Times are within its own output (see `OutputRecord`)."""
+    """A chunk as it was made. Times are within its own output (see `OutputRecord`).
+
+    `verdict` is None if it was not checked; `takes` are there if the check has something to say.
+    """
 
     index: int
     key: str
@@ -59,6 +93,8 @@ class ChunkRecord(_Record):
     attempts: int
     cached: bool
     split_from: int | None = None
+    verdict: Judgement | None = None
+    takes: tuple[TakeRecord, ...] = ()
 
 
 class WindowRecord(_Record):
@@ -127,6 +163,7 @@ class RunRecord(_Record):
     files: tuple[FileRecord, ...] = ()  # the audio: players, links and answers show these
     word_files: tuple[FileRecord, ...] = ()  # times of words; see `words_file`
     warnings: tuple[str, ...] = ()
+    checks: CheckRecord | None = None
     planned_keys: tuple[str, ...] = ()  # of a run that is not ok: the chunks its resume will use
     stale_files: tuple[str, ...] = ()  # … and audio of earlier runs that is still in the folder
     versions: dict[str, str | None] = {}
@@ -134,6 +171,7 @@ class RunRecord(_Record):
     def chunk_keys(self) -> set[str]:
         """The keys of the stored chunks and windows that this run, or its resume, needs."""
         keys = {key for chunk in self.chunks for key in (chunk.key, chunk.take_of) if key}
+        keys |= {take.key for chunk in self.chunks for take in chunk.takes}
         return keys | {window.key for window in self.windows} | set(self.planned_keys)
 
     def all_files(self) -> tuple[FileRecord, ...]:

@@ -26,7 +26,20 @@ _RESUMED = "the run to resume had it: "
 
 
 def engine_and_seed(params: AnyParams, folder: RunFolder) -> tuple[EngineChoice, int]:
-    """The engine and the seed of the unfinished run of the same request, else new ones.
+    """The engine and the seed of the unfinished run of the same request, else new ones."""
+    unfinished = resumed(params, folder)
+    if unfinished is None:
+        seed = draw_seed() if params.seed < 0 else params.seed
+        return pick_engine(params.engine, params.kind), seed
+    if params.engine != "auto":
+        return pick_engine(params.engine, params.kind), unfinished.seed
+    name = unfinished.engine.name
+    reason = _RESUMED + unfinished.engine.reason.removeprefix(_RESUMED)
+    return EngineChoice(name, reason, entry(name, params.kind)), unfinished.seed
+
+
+def resumed(params: AnyParams, folder: RunFolder) -> RunRecord | None:
+    """The record of the unfinished run of the same request; None if there is none.
 
     A request is the same if source, `engine` and `seed` are the same.
     """
@@ -35,13 +48,8 @@ def engine_and_seed(params: AnyParams, folder: RunFolder) -> tuple[EngineChoice,
     if unfinished is None or any(
         unfinished.params.get(name) != getattr(params, name) for name in same
     ):
-        seed = draw_seed() if params.seed < 0 else params.seed
-        return pick_engine(params.engine, params.kind), seed
-    if params.engine != "auto":
-        return pick_engine(params.engine, params.kind), unfinished.seed
-    name = unfinished.engine.name
-    reason = _RESUMED + unfinished.engine.reason.removeprefix(_RESUMED)
-    return EngineChoice(name, reason, entry(name, params.kind)), unfinished.seed
+        return None
+    return unfinished
 
 
 def draw_seed() -> int:

@@ -12,10 +12,11 @@ from chatter_nb.engines.base import SpeechEngine, Voice
 from chatter_nb.engines.checks import check_supported, look_ahead
 from chatter_nb.engines.models import load
 from chatter_nb.engines.voices import CACHE, FOLDER, Library
-from chatter_nb.params.runs import AnyParams
+from chatter_nb.params.runs import AnyParams, SpeakParams
+from chatter_nb.runs.checking import Checks, settle_checks
 from chatter_nb.runs.plan import Plan
 from chatter_nb.runs.record import RunFolder
-from chatter_nb.runs.resume import engine_and_seed
+from chatter_nb.runs.resume import engine_and_seed, resumed
 from chatter_nb.runs.store import ChunkStore
 
 P = TypeVar("P", bound=Plan)
@@ -43,6 +44,16 @@ class Planner:
             self._engine_class = choice.entry.engine_class()
         self.problems.of(lambda: check_supported(params, self._engine_class, choice.reason))
 
+    def settle_checks(self, params: SpeakParams) -> Checks | None:
+        """How the chunks are checked; None if that is a problem, which is then collected."""
+        if self.settled is None:
+            return None
+        unfinished = resumed(params, self._folder)
+        language = params.language or self._engine_class.languages[0]
+        pinned = unfinished.checks if unfinished else None
+        with self.watch.stage("load"):
+            return self.problems.of(lambda: settle_checks(params, self.settled, language, pinned))
+
     def load(self) -> Any:
         """Load the engine and return it. Raises `InputError` with all collected problems."""
         with self.watch.stage("voice"):
@@ -58,8 +69,8 @@ class Planner:
             self._prepared: Voice = self._engine.prepare_voice(self._voice, self._library)
         return self._prepared
 
-    def plan(self, kind: type[P], outputs: Sequence[Any], notes: Sequence[str]) -> P:
-        """The finished plan; `notes` are the notes on the source."""
+    def plan(self, kind: type[P], outputs: Sequence[Any], notes: Sequence[str], **more: Any) -> P:
+        """The finished plan; `notes` are the notes on the source, `more` fields of its kind."""
         return kind(
             params=self._params,
             folder=self._folder,
@@ -72,6 +83,7 @@ class Planner:
             warnings=(*self._prepared.notes, *notes),
             stages_s=self.watch.stages_s,
             planning_s=self.watch.wall_s,
+            **more,
         )
 
 

@@ -17,7 +17,8 @@ from chatter_nb.base.errors import InputError, Problems
 from chatter_nb.base.project import resolve_path
 from chatter_nb.engines.base import SpeechEngine
 from chatter_nb.params.runs import SpeakParams
-from chatter_nb.runs.keys import PlannedChunk, check_takes, identify
+from chatter_nb.runs.checking import Checks
+from chatter_nb.runs.keys import Identities, PlannedChunk, check_takes, identities
 from chatter_nb.runs.plan import Estimate, Plan
 from chatter_nb.runs.settle import Planner, check_texts, check_voice, library_of
 from chatter_nb.text.chunking import (
@@ -56,6 +57,8 @@ class SpeechPlan(Plan):
     params: SpeakParams
     engine: SpeechEngine
     outputs: tuple[PlannedOutput, ...]
+    identities: Identities
+    checks: Checks
 
     @property
     def chunks(self) -> list[PlannedChunk]:
@@ -74,6 +77,10 @@ class SpeechPlan(Plan):
     def kept_bytes_per_s(self) -> int:
         return self.engine.sample_rate * STORE_BYTES_PER_SAMPLE
 
+    def _choices(self) -> list[str]:
+        is_told = self.checks.is_on or bool(self.settled.engine.entry.files)
+        return [*super()._choices(), *([f"verify: {self.checks}"] if is_told else [])]
+
     def _seconds(self, chunks: Iterable[PlannedChunk]) -> float:
         rate = chars_per_s(self.params.language or self.engine.languages[0])
         chars = sum(len(planned.chunk.text) for planned in chunks)
@@ -86,22 +93,24 @@ def plan_speech(params: SpeakParams) -> SpeechPlan:
     problems, watch = planner.problems, planner.watch
     with watch.stage("text"):
         sources = problems.of(lambda: _sources(params))
+    checks = planner.settle_checks(params)
     engine = planner.load()
     voice = problems.of(planner.prepare_voice)
     with watch.stage("text"):
         texts = [problems.of(partial(_chunks, source, params, engine)) for source in sources]
         problems.raise_any()
         precision = planner.settled.precision.name
+        whole = identities(params, engine, precision, voice, planner.seed)
         outputs = [
-            PlannedOutput(
-                source.name,
-                source.origin,
-                tuple(identify(chunks, params, engine, precision, voice, planner.seed)),
-            )
+            PlannedOutput(source.name, source.origin, tuple(whole.identify(chunks, params.takes)))
             for source, (chunks, _) in zip(sources, texts, strict=True)
         ]
     check_takes(params, (planned for output in outputs for planned in output.chunks))
-    return planner.plan(SpeechPlan, outputs, [note for _, notes in texts for note in notes])
+    assert checks is not None  # else `load` has raised
+    notes = [note for _, notes in texts for note in notes]
+    return planner.plan(
+        SpeechPlan, outputs, [*notes, *checks.notes], identities=whole, checks=checks
+    )
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ in `lifecycle`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from difflib import SequenceMatcher
@@ -16,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from chatter_nb.audio.join import Joined, Joiner, fade_edges, find_edges
-from chatter_nb.audio.reading import Signal, peak
+from chatter_nb.audio.reading import Signal
 from chatter_nb.audio.writer import AudioWriter
-from chatter_nb.base.errors import ChatterError, EngineError
+from chatter_nb.base.errors import ChatterError
 from chatter_nb.engines.base import (
     ChunkInfo,
     ChunkPart,
@@ -27,13 +28,12 @@ from chatter_nb.engines.base import (
     Voice,
 )
 from chatter_nb.params.runs import SpeakParams, knobs_of
+from chatter_nb.runs.choosing import Chooser, Made, Take, check_sound, is_silent, moved_sample
 from chatter_nb.runs.keys import PlannedChunk
 from chatter_nb.runs.lifecycle import Run
-from chatter_nb.runs.record import ChunkRecord
+from chatter_nb.runs.record import ChunkRecord, TakeRecord
 from chatter_nb.runs.speak_plan import PlannedOutput, SpeechPlan
 from chatter_nb.runs.words_file import WordsFile, joined_words
-
-_SILENCE_PEAK = 1e-4  # -80 dB: no engine speaks this softly
 
 
 class SpeechRun(Run):
@@ -44,7 +44,10 @@ class SpeechRun(Run):
 
     def __init__(self, plan: SpeechPlan, *args: Any) -> None:
         super().__init__(plan, *args)
-        self._infos: dict[int, ChunkInfo] = {}  # by position in the current output
+        self._takes: dict[int, Take] = {}  # by position in the current output
+        self._chooser = Chooser(plan, self._watch, self._again)
+        self._tried: list[str] = []  # keys of takes after the first
+        self._checked = Counter(checked=0, made_again=0, doubtful=0)  # chunks
         self._trimmed: dict[int, int] = {}  # samples cut off the front, by position
         if plan.params.engine_path == "upstream":
             self._rows = 1
@@ -54,15 +57,17 @@ class SpeechRun(Run):
         sink = self._sink(output, unfinished)
         words_file = WordsFile(self._plan.folder.path, output.name)
         unfinished.callback(words_file.discard)
-        self._infos, self._trimmed = {}, {}
+        self._takes, self._trimmed = {}, {}
         joiner = Joiner(
             sink.write,
             sample_rate=self._plan.engine.sample_rate,
             crossfade_ms=self._plan.params.crossfade_ms,
             chunk_end=sink.chunk_end,
         )
-        for position, audio in self._finished(output, joiner):
-            self._join(joiner, output.chunks[position], position, audio)
+        made = self._made(output)
+        for position, take, audio in self._chooser.choose(made) if self._is_checked else made:
+            self._takes[position] = take
+            self._join(joiner, take.planned, position, audio)
         with self._watch.stage("join"):
             joined = joiner.finish(len(output.chunks))
         self._close(sink)
@@ -74,30 +79,55 @@ class SpeechRun(Run):
         self._note_output(output, joined.samples, first, joined.seams_samples)
         return sink.writer
 
-    def _finished(self, output: PlannedOutput, joiner: Joiner) -> Iterator[tuple[int, Signal]]:
-        """Position and audio of each chunk: stored ones in their turn, others as they are made."""
-        plan = self._plan
+    def _made(self, output: PlannedOutput) -> Iterator[Made]:
+        """Each chunk's take and samples: stored ones in their turn, others as they are made."""
         stored, missing = self._look_up(output)
-        yield from self._stored_in_turn(output, joiner, stored)
+        given: set[int] = set()
+        turn = 0
+
+        def stored_in_turn() -> Iterator[Made]:
+            nonlocal turn
+            while turn in stored or turn in given:
+                if turn in stored:
+                    yield turn, *self._from_store(output.chunks[turn])
+                turn += 1
+
+        yield from stored_in_turn()
+        for position, audio, info in self._synthesize(output.chunks, missing):
+            given.add(position)
+            yield position, Take(output.chunks[position], info), audio
+            yield from stored_in_turn()
+
+    def _again(self, position: int, planned: PlannedChunk) -> tuple[Take, Signal]:
+        """Another take of a chunk, from the store if it is there."""
+        self._tried.append(planned.key)
+        if self._plan.store.get(planned.key) is not None:
+            return self._from_store(planned)
+        [(_, audio, info)] = self._synthesize({position: planned}, [position])
+        return Take(planned, info), audio
+
+    def _synthesize(
+        self, chunks: Sequence[PlannedChunk] | Mapping[int, PlannedChunk], positions: Sequence[int]
+    ) -> Iterator[tuple[int, Signal, ChunkInfo]]:
+        """Speak chunks, and keep each as it comes."""
+        plan = self._plan
         requests = [
             request_for(
                 position,
-                output.chunks[position].chunk.spoken,
-                output.chunks[position].seed,
+                chunks[position].chunk.spoken,
+                chunks[position].seed,
                 plan.voice,
                 plan.engine,
                 plan.params,
             )
-            for position in missing
+            for position in positions
         ]
         options = options_of(plan.engine, plan.params, self._rows)
         for position, audio, info in self._watch.each(
             "synthesis", plan.engine.synthesize(requests, **options)
         ):
-            self._keep(output.chunks[position], audio, info)
-            self._infos[position] = info
-            yield position, audio
-            yield from self._stored_in_turn(output, joiner, stored)
+            self._keep(chunks[position], audio, info)
+            yield position, audio, info
 
     def _look_up(self, output: PlannedOutput) -> tuple[set[int], list[int]]:
         """Positions of the chunks that need no model, and of those that do."""
@@ -116,32 +146,25 @@ class SpeechRun(Run):
         store.damaged.clear()
         return stored, missing
 
-    def _stored_in_turn(
-        self, output: PlannedOutput, joiner: Joiner, stored: set[int]
-    ) -> Iterator[tuple[int, Signal]]:
-        while (position := joiner.next_index) in stored:
-            planned = output.chunks[position]
-            with self._watch.stage("store"):
-                audio = self._from_store(position, planned)
-            yield position, audio
-
-    def _from_store(self, position: int, planned: PlannedChunk) -> Signal:
+    def _from_store(self, planned: PlannedChunk) -> tuple[Take, Signal]:
         if not planned.chunk.speakable:
-            return np.zeros(0, np.float32)
-        entry = self._plan.store.get(planned.key, verify=False)  # `_look_up` verified it
+            return Take(planned, ChunkInfo(attempts=0)), np.zeros(0, np.float32)
+        with self._watch.stage("store"):
+            entry = self._plan.store.get(planned.key, verify=False)  # verified when looked up
         if entry is None:
             raise ChatterError(f"kept chunk {planned.key} vanished during the run: run again")
         audio, about = entry
         parts = tuple(ChunkPart(**part) for part in about.get("parts", ()))
         self._warnings += about.get("notes", ())
-        self._infos[position] = ChunkInfo(attempts=0, parts=parts)
-        return audio
+        return Take(planned, ChunkInfo(attempts=0, parts=parts)), audio
 
     def _keep(self, planned: PlannedChunk, audio: Signal, info: ChunkInfo) -> None:
         self._model_calls += info.attempts
         for stage, seconds in info.stages_s.items():
             self._watch.move(seconds, source="synthesis", to=stage)
         text = planned.chunk.spoken
+        if self._is_checked and is_silent(audio):
+            return  # it is never taken: the check asks for another take
         check_sound(audio, text)
         notes = list(info.notes)
         if info.parts:
@@ -172,8 +195,13 @@ class SpeechRun(Run):
         """Keep the records of the chunks; returns those of each, several if it was split."""
         rate = self._plan.engine.sample_rate
         groups = []
-        for position, (planned, span) in enumerate(zip(output.chunks, joined.spans, strict=True)):
-            info = self._infos.get(position, ChunkInfo(attempts=0))
+        for position, span in enumerate(joined.spans):
+            take = self._takes[position]
+            trials = self._chooser.trials.pop(position, ())
+            planned, attempts = (
+                take.planned,
+                sum(trial.info.attempts for trial in trials or (take,)),
+            )
             whole = ChunkRecord(
                 index=len(self._pieces),
                 key=planned.key,
@@ -184,10 +212,14 @@ class SpeechRun(Run):
                 seed=planned.seed,
                 take=planned.take,
                 take_of=planned.take_of,
-                attempts=info.attempts,
-                cached=not info.attempts and planned.chunk.speakable,
+                attempts=attempts,
+                cached=not attempts and planned.chunk.speakable,
+                verdict=take.verdict.verdict if take.verdict else None,
+                takes=_take_records(trials),
             )
-            groups.append(split_record(whole, info.parts, self._trimmed[position], rate))
+            self._count(trials, take)
+            parts = [_moved(part, take) for part in take.info.parts]
+            groups.append(split_record(whole, parts, self._trimmed[position], rate))
             self._pieces += groups[-1]
         return groups
 
@@ -195,15 +227,49 @@ class SpeechRun(Run):
         self, output: PlannedOutput, records: Sequence[Sequence[ChunkRecord]]
     ) -> Iterator[Iterator[dict[str, Any]] | None]:
         """The words of each chunk with their places and times, None if a chunk's are not known."""
-        rate = self._plan.engine.sample_rate
-        for position, (planned, group) in enumerate(zip(output.chunks, records, strict=True)):
-            if planned.chunk.speakable:
-                words = self._plan.store.words(planned.key)
+        rate, store = self._plan.engine.sample_rate, self._plan.store
+        for position, group in enumerate(records):
+            take = self._takes[position]
+            if take.planned.chunk.speakable:
+                kept = store.words(take.planned.key)
+                words = take.verdict.words if take.verdict else kept
+                source = self._plan.engine.name if kept is not None else "aligner"
                 trimmed_s = self._trimmed[position] / rate
+                text = take.planned.chunk.text
                 if words is None:
                     yield None
                 else:
-                    yield joined_words(words, planned.chunk.text, group, trimmed_s)
+                    yield joined_words(words, text, group, trimmed_s, source)
+
+    @property
+    def _is_checked(self) -> bool:
+        return self._plan.checks.is_on
+
+    def _count(self, trials: Sequence[Take], chosen: Take) -> None:
+        if chosen.verdict and chosen.verdict.verdict != "unchecked":
+            self._checked["checked"] += 1
+            self._checked["made_again"] += len(trials) > 1
+            self._checked["doubtful"] += chosen.is_doubtful
+
+    def _more(self) -> dict[str, Any]:
+        return {"checks": self._plan.checks.record().model_copy(update=self._checked)}
+
+    def _keys(self) -> tuple[str, ...]:
+        return (*super()._keys(), *self._tried)
+
+
+def _take_records(takes: Sequence[Take]) -> tuple[TakeRecord, ...]:
+    """The records of a chunk's takes; none if there is nothing to say."""
+    records = tuple(take.record() for take in takes)
+    if len(records) == 1 and not (records[0].findings or records[0].notes):
+        return ()
+    return records
+
+
+def _moved(part: ChunkPart, take: Take) -> ChunkPart:
+    """The place of a part in the audio without the take's cuts."""
+    start, end = (moved_sample(at, take) for at in (part.start_samples, part.end_samples))
+    return ChunkPart(part.text, start, end)
 
 
 def request_for(
@@ -218,12 +284,6 @@ def options_of(engine: SpeechEngine, params: SpeakParams, rows: int) -> dict[str
     """The options of `synthesize` that this engine accepts."""
     options = {"rows": rows, "engine_path": params.engine_path}
     return {name: value for name, value in options.items() if name in engine.accepts}
-
-
-def check_sound(audio: Signal, text: str) -> None:
-    """Raise `EngineError` if an engine made only silence of a text: its words would be lost."""
-    if peak(audio) < _SILENCE_PEAK:
-        raise EngineError(f"the engine made only silence of {text[:60]!r}")
 
 
 def split_record(
@@ -250,6 +310,7 @@ def split_record(
             "pause_ms": chunk.pause_ms if last else 0,
             "attempts": 0 if number else chunk.attempts,
             "split_from": chunk.index,
+            "takes": () if number else chunk.takes,
         }
         records.append(chunk.model_copy(update=changes))
     return records

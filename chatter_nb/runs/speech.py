@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chatter_nb.audio.reading import Signal, read_audio
-from chatter_nb.base.errors import InputError
-from chatter_nb.runs.record import RECORD, RunFolder, RunRecord
+from chatter_nb.base.errors import InputError, shorten
+from chatter_nb.runs.record import RECORD, ChunkRecord, RunFolder, RunRecord
+
+_SHOWN = 5  # doubtful chunks on the last line of a run
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,56 @@ class Speech:
             new = sum(chunk.attempts > 0 for chunk in record.chunks)
         pace = f", {_pace(record.rtf)}" if record.rtf and new else ""
         names = ", ".join([*(path.name for path in self.files), RECORD])
-        return (
+        lines = [
             f"{record.engine.name} {verb} {record.audio_s:.1f} s of audio in "
-            f"{record.wall_s:.1f} s{pace}; {new} of {total} {unit} made anew\n"
-            f"{self.folder}: {names}"
-        )
+            f"{record.wall_s:.1f} s{pace}; {new} of {total} {unit} made anew",
+            f"{self.folder}: {names}",
+        ]
+        return "\n".join([*lines, *checks_lines(record)])
+
+
+def checks_lines(record: RunRecord) -> list[str]:
+    """What the checks of a run gave, in a line; none if nothing was checked."""
+    checks = record.checks
+    if checks is None or checks.level == "off":
+        return []
+    line = f"{checks.checked} checked, {checks.made_again} made again, {checks.doubtful} doubtful"
+    doubts = [f"chunk {chunk.index} {_why(chunk)}" for chunk in doubtful_chunks(record)]
+    more = [f"and {len(doubts) - _SHOWN} more"] if len(doubts) > _SHOWN else []
+    listed = "; ".join([*doubts[:_SHOWN], *more])
+    unchecked = sum(chunk.verdict == "unchecked" for chunk in record.chunks)
+    return [
+        line + (f": {listed}" if listed else ""),
+        *([f"{unchecked} not checked: {_why_not(record)}"] if unchecked else []),
+    ]
+
+
+def doubtful_chunks(record: RunRecord) -> list[ChunkRecord]:
+    """The chunks in doubt; of a chunk that was split, its first part."""
+    return [
+        chunk
+        for chunk in record.chunks
+        if chunk.verdict == "doubtful" and chunk.split_from in (None, chunk.index)
+    ]
+
+
+def _why(chunk: ChunkRecord) -> str:
+    """The chunk's first words, and what was found in the take that was kept."""
+    text = shorten(" ".join(chunk.text.split()), 40)
+    kept = [take for take in chunk.takes if take.key == chunk.key]
+    reasons = [finding.reason for take in kept for finding in take.findings]
+    return f"“{text}” ({', '.join(reasons[:2])})"
+
+
+def _why_not(record: RunRecord) -> str:
+    notes = [
+        note
+        for chunk in record.chunks
+        if chunk.verdict == "unchecked"
+        for take in chunk.takes
+        for note in take.notes
+    ]
+    return notes[0] if notes else "the witnesses do not know their words"
 
 
 def _pace(rtf: float) -> str:

@@ -1,7 +1,8 @@
 """`<output>.words.json`: the words of an output, their places in the text and times in the file.
 
 A list of objects with `word`, as it is spoken; `chunk`, its number in run.json; `text_start` and
-`text_end`, its place in that chunk's text, in characters; `start_s` and `end_s`.
+`text_end`, its place in that chunk's text, in characters; `start_s` and `end_s`; `source`, who says
+so: the engine by its name, or "aligner".
 """
 
 from __future__ import annotations
@@ -64,7 +65,11 @@ class WordsFile:
 
 
 def joined_words(
-    words: Sequence[WordTime], text: str, records: Sequence[ChunkRecord], trimmed_s: float
+    words: Sequence[WordTime],
+    text: str,
+    records: Sequence[ChunkRecord],
+    trimmed_s: float,
+    source: str,
 ) -> Iterator[dict[str, Any]]:
     """The words of a chunk of the plan, as they are in the file of the output.
 
@@ -86,4 +91,5 @@ def joined_words(
             "text_end": min(place.end, starts[at + 1]) - starts[at],
             "start_s": start_s,
             "end_s": end_s,
+            "source": source,
         }

@@ -7,6 +7,8 @@ from typing import Literal
 
 from chatter_nb.audio.words import WordTime
 
+Judgement = Literal["ok", "doubtful", "unchecked"]
+
 # Kinds of findings that a habit of the witness may explain, and a second reading may cancel.
 WORD_KINDS = frozenset({"missing words", "other words", "extra words", "extra speech"})
 # About what a reader leaves after a mark inside a chunk, in seconds.
@@ -66,7 +68,7 @@ class Verdict:
     times count in the audio without them. `notes` say what was cut, cancelled or not checked.
     """
 
-    verdict: Literal["ok", "doubtful", "unchecked"]
+    verdict: Judgement
     findings: tuple[Finding, ...]
     cuts: tuple[tuple[int, int], ...]
     words: tuple[WordTime, ...] | None

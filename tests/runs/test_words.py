@@ -173,7 +173,7 @@ def test_words_of_a_chunk_that_was_split_stand_in_its_parts():
     records = [record_of(4, "One two, ", 10.0, 10.9, 4), record_of(5, "three four.", 10.9, 12.0, 4)]
     spoken = zip(("One", "two", "three", "four"), (0.2, 0.8, 1.3, 1.9), strict=True)
     words = [WordTime(text, start_s, start_s + 0.5) for text, start_s in spoken]
-    placed = list(joined_words(words, "One two, three four.", records, 0.25))
+    placed = list(joined_words(words, "One two, three four.", records, 0.25, "hibari"))
     assert [(w["chunk"], w["text_start"], w["text_end"]) for w in placed] == [
         (4, 0, 3),
         (4, 4, 7),

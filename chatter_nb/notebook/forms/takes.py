@@ -16,7 +16,7 @@ from chatter_nb.notebook.forms.controls import LABEL_WIDTH, row, set_visible
 from chatter_nb.notebook.gallery.differing import NOTHING, in_words
 from chatter_nb.notebook.players import encoded
 from chatter_nb.notebook.plots import lossless_file
-from chatter_nb.params.base import NOT_DIGESTED, RunParams
+from chatter_nb.params.base import NOT_DECIDING, RunParams
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.record import ChunkRecord, RunRecord
 from chatter_nb.runs.speech import Speech
@@ -119,7 +119,7 @@ def _differing(runs: Sequence[RunParams]) -> list[str]:
     return [
         name
         for name in names
-        if name not in NOT_DIGESTED and len({repr(getattr(run, name)) for run in runs}) > 1
+        if name not in NOT_DECIDING and len({repr(getattr(run, name)) for run in runs}) > 1
     ]
 
 

@@ -1,0 +1,134 @@
+"""Chooses the take of each chunk that goes into the file: takes are made until a check passes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+
+from chatter_nb.audio.reading import Signal, peak
+from chatter_nb.base.errors import EngineError
+from chatter_nb.base.timing import Stopwatch
+from chatter_nb.engines.base import ChunkInfo
+from chatter_nb.runs.checking import Checking
+from chatter_nb.runs.keys import PlannedChunk
+from chatter_nb.runs.record import TakeRecord
+from chatter_nb.runs.speak_plan import SpeechPlan
+from chatter_nb.verify import Expectation, Verdict, without
+
+_SILENCE_PEAK = 1e-4  # -80 dB: no engine speaks this softly
+
+
+@dataclass(frozen=True)
+class Take:
+    """A rendering of a chunk, without its audio. `verdict` is None if it is not checked."""
+
+    planned: PlannedChunk
+    info: ChunkInfo
+    verdict: Verdict | None = None
+
+    @property
+    def is_doubtful(self) -> bool:
+        return self.verdict is not None and self.verdict.verdict == "doubtful"
+
+    @property
+    def cuts(self) -> tuple[tuple[int, int], ...]:
+        return self.verdict.cuts if self.verdict else ()
+
+    def record(self) -> TakeRecord:
+        """The take in run.json."""
+        verdict = self.verdict
+        assert verdict is not None  # only takes that were checked have a record
+        return TakeRecord(
+            take=self.planned.take,
+            key=self.planned.key,
+            seed=self.planned.seed,
+            verdict=verdict.verdict,
+            findings=verdict.findings,
+            cuts_samples=verdict.cuts,
+            notes=verdict.notes,
+        )
+
+
+Made = tuple[int, Take, Signal]  # a chunk's position, a take of it, and its samples as made
+Again = Callable[[int, PlannedChunk], tuple[Take, Signal]]
+
+
+class Chooser:
+    """Checks the takes of a run's chunks. `again` makes another take, or fetches it if it is kept.
+
+    `watch` counts the time that the run waits for verdicts, as stage "verify".
+    """
+
+    def __init__(self, plan: SpeechPlan, watch: Stopwatch, again: Again) -> None:
+        self._plan = plan
+        self._watch = watch
+        self._again = again
+        self._checking = Checking(plan.checks)
+        self.trials: dict[int, tuple[Take, ...]] = {}  # by position: all takes, as they were made
+
+    def choose(self, made: Iterable[Made]) -> Iterator[Made]:
+        """The chosen take of each chunk, its samples cut as its verdict says."""
+        waiting: deque[tuple[Made, Future[Verdict]]] = deque()
+        for position, take, audio in made:
+            if not take.planned.chunk.speakable:
+                yield position, take, audio
+                continue
+            waiting.append(((position, take, audio), self._submit(take, audio)))
+            while waiting and (len(waiting) > self._checking.ahead or waiting[0][1].done()):
+                yield self._choose(*waiting.popleft())
+        while waiting:
+            yield self._choose(*waiting.popleft())
+
+    def _submit(self, take: Take, audio: Signal, first: Signal | None = None) -> Future[Verdict]:
+        plan = self._plan
+        words = plan.store.words(take.planned.key)
+        expected = Expectation(take.planned.chunk.spoken, plan.checks.language, words)
+        with self._watch.stage("verify"):
+            return self._checking.submit(audio, plan.engine.sample_rate, expected, first)
+
+    def _choose(self, made: Made, verdict: Future[Verdict]) -> Made:
+        position, first, audio = made
+        takes, audios = [self._judged(first, verdict)], [audio]
+        while takes[-1].is_doubtful and self._may_try(first, len(takes)):
+            take, audio = self._again(
+                position, self._plan.identities.take(first.planned, len(takes))
+            )
+            audios.append(audio)
+            takes.append(self._judged(take, self._submit(take, audio, audios[0])))
+        self.trials[position] = tuple(takes)
+        best = min(range(len(takes)), key=lambda number: _rank(takes[number]))
+        take = takes[best]
+        check_sound(audios[best], take.planned.chunk.spoken)
+        return position, take, without(audios[best], take.cuts, self._plan.engine.sample_rate)
+
+    def _judged(self, take: Take, verdict: Future[Verdict]) -> Take:
+        with self._watch.stage("verify"):
+            return replace(take, verdict=self._checking.result(verdict))
+
+    def _may_try(self, first: Take, takes: int) -> bool:
+        return takes < self._plan.params.tries and not first.planned.is_named
+
+
+def _rank(take: Take) -> tuple[bool, int, float, int]:
+    """The order of choice: a take that passes, then fewest words missing, then least too much."""
+    verdict = take.verdict
+    assert verdict is not None
+    return take.is_doubtful, verdict.missing_words, verdict.extra_speech_s, take.planned.take
+
+
+def moved_sample(sample: int, take: Take) -> int:
+    """Where a sample of a take as it was made lies without the cuts."""
+    return sample - sum(min(max(sample - start, 0), end - start) for start, end in take.cuts)
+
+
+def is_silent(audio: Signal) -> bool:
+    """Whether an engine made only silence."""
+    return peak(audio) < _SILENCE_PEAK
+
+
+def check_sound(audio: Signal, text: str) -> None:
+    """Raise `EngineError` if an engine made only silence of a text: its words would be lost."""
+    if is_silent(audio):
+        raise EngineError(f"the engine made only silence of {text[:60]!r}")
