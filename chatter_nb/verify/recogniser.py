@@ -75,7 +75,7 @@ class Recogniser:
         return f"{VERSION}+{versions}+{digest.hexdigest()}"
 
     def speaks(self, language: str) -> bool:
-        """Whether the model knows a language. Loads it, and raises `UnavailableError` if it cannot."""
+        """Whether the model knows a language. Raises `UnavailableError` if it cannot be loaded."""
         return bool(self._model.model.is_multilingual or language == "en")
 
     def listen(self, audio: Signal, sample_rate: int, expected: Expectation) -> Report:
