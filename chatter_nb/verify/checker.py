@@ -133,38 +133,24 @@ class Checker:
             if len(again.findings) < len(words.findings):
                 cuts, cut, words = joined(cuts, tail), shorter, again
         level = self._kept.report(
-            signal.NAME,
-            signal.VERSION,
-            cut,
-            sample_rate,
-            expected,
-            lambda: signal.listen(cut, sample_rate, expected),
+            signal.NAME, signal.VERSION, signal.listen, cut, sample_rate, expected
         )
         return _Listened(cuts, (level, words, *self._hear(cut, sample_rate, expected)))
 
     def _align(self, audio: Signal, sample_rate: int, expected: Expectation) -> Report:
         if expected.language not in aligner.LANGUAGES:
             return Report(not_checked=(_no_aligner(expected.language),))
+        witness = self._aligner
         return self._kept.report(
-            aligner.NAME,
-            self._aligner.version,
-            audio,
-            sample_rate,
-            expected,
-            lambda: self._aligner.listen(audio, sample_rate, expected),
+            aligner.NAME, witness.version, witness.listen, audio, sample_rate, expected
         )
 
     def _hear(self, audio: Signal, sample_rate: int, expected: Expectation) -> tuple[Report, ...]:
         if self._recogniser is None:
             return ()
-        hear = self._recogniser
+        witness = self._recogniser
         report = self._kept.report(
-            recogniser.NAME,
-            hear.version,
-            audio,
-            sample_rate,
-            expected,
-            lambda: hear.listen(audio, sample_rate, expected),
+            recogniser.NAME, witness.version, witness.listen, audio, sample_rate, expected
         )
         return (report,)
 
