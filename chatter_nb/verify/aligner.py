@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from chatter_nb.audio.reading import Signal, resample
+from chatter_nb.audio.words import end_at_energy, start_at_energy
 from chatter_nb.base.errors import UnavailableError
 from chatter_nb.verify.findings import Expectation, Finding, Report
 from chatter_nb.verify.judging import NAME, Judged, Segment, Step
@@ -26,7 +27,7 @@ from chatter_nb.verify.levels import levels_db
 from chatter_nb.verify.pronouncing import arpabet
 from chatter_nb.verify.spelling import INSTALL, pieces, readings
 
-VERSION = "1"
+VERSION = "2"
 LANGUAGES = ("en",)
 RATE_HZ = 16_000
 
@@ -64,7 +65,11 @@ class Aligner:
         if segments is None:
             return Report((_not_aligned(audio, sample_rate, expected.text),), None, not_checked)
         judged = Judged(steps, segments, text_words, levels_db(at_rate, RATE_HZ), self._sounds_of)
-        return Report(tuple(judged.findings()), judged.word_times(), not_checked)
+        words = judged.word_times()
+        if words:
+            words = start_at_energy(words, at_rate, sample_rate=RATE_HZ)
+            words = end_at_energy(words, at_rate, sample_rate=RATE_HZ)
+        return Report(tuple(judged.findings()), words, not_checked)
 
     def load(self) -> None:
         """Load the model now. Raises `UnavailableError` with the cure if it is not installed."""
