@@ -29,6 +29,7 @@ EMBEDDED = "hibari"
 DEMO_TEXT = "params/texts/oz_the_cyclone.txt"
 ENGINES = tuple(name for name, engine in TTS_ENGINES.items() if engine.files)
 PRECISIONS = ("auto", "exact", "fast")
+LEVELS = ("fast", "full")  # of a check
 LENGTHS = (500, 1_500, 5_000, 16_000)  # characters; a minute of speech has about 900
 LEAST_CHARS, MOST_CHARS = 50, 10_000_000
 LEAST_SAMPLES = 5  # a side: with 4, not even samples that lie all apart differ at 99 %
@@ -59,6 +60,8 @@ class Options:
     device: str = _option("auto", "auto, cpu, cuda, cuda:1, mps.")
     precision: str = _option("exact", "exact, fast or auto, for ours.")
     prompt_s: float = _option(10.0, "Seconds of the voice's prompt, for S3Gen.")
+    level: str = _option("fast", "fast or full, for verify.")
+    kinds: str = _option("", "Kinds of faults for verify, commas between; else all.")
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,9 @@ SUITES = {
     "form": Suite({"repeats": 5}, least_repeats=3),
     "load": Suite(_with_model(repeats=3)),
     "serve": Suite({"repeats": 5}, least_repeats=3),
+    "verify": Suite(
+        {"chunks": 0, "level": "fast", "kinds": "", "checkpoint": "", "device": "auto"}
+    ),
     "overhead": Suite(
         _with_model(tokens=48, repeats=3),
         (EMBEDDED, *ENGINES),
@@ -157,7 +163,11 @@ def _check(suite: Suite, values: Mapping[str, Any]) -> None:
         )
     if not values["prompt_s"] > 0:
         raise InputError(f"--prompt-s must be more than 0, not {values['prompt_s']}")
-    for name, known in (("engine", suite.engines), ("precision", PRECISIONS)):
+    for name, known in (
+        ("engine", suite.engines),
+        ("precision", PRECISIONS),
+        ("level", LEVELS),
+    ):
         if values[name] not in known:
             raise InputError(f"{_flag(name)} {values[name]!r} is none of {', '.join(known)}")
 

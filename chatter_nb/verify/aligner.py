@@ -11,7 +11,6 @@ import math
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -20,96 +19,25 @@ from typing import Any
 import numpy as np
 
 from chatter_nb.audio.reading import Signal, resample
-from chatter_nb.audio.words import WordTime
+from chatter_nb.audio.words import end_at_energy, start_at_energy
 from chatter_nb.base.errors import UnavailableError
 from chatter_nb.verify.findings import Expectation, Finding, Report
-from chatter_nb.verify.levels import FRAME_S, LOUD_DB, levels_db
+from chatter_nb.verify.judging import NAME, Judged, Segment, Step
+from chatter_nb.verify.levels import levels_db
 from chatter_nb.verify.pronouncing import arpabet
-from chatter_nb.verify.spelling import INSTALL, is_content, pieces, readings
+from chatter_nb.verify.spelling import INSTALL, pieces, readings
 
-NAME = "aligner"
-VERSION = "1"
+VERSION = "2"
 LANGUAGES = ("en",)
 RATE_HZ = 16_000
 
 # Calibrated on clean and on spoiled chunks; see the README of the room.
 SKIP_PROBABILITY = 1e-2
 SOUND_PROBABILITY = 3e-2
-EXTRA_S = 0.12  # the longest stretch of loud sound that is no word, in clean speech 0.1
-EXTRA_SUM_S = 0.18
-MISFIT = -4.8  # mean log score a frame over MISFIT_S; clean speech stays above -4.6
-MISFIT_S = 0.3
-# The search places starts early: 0.08 s before hibari's own times on 23 words, which lie 0.03 s
-# after the onset that one sees.
-EARLY_S = 0.05
-STRETCHED_S = 0.5  # a word longer than its sounds take at the chunk's own pace
 # Sounds that stand for any speech that is no word of the text; all of them would cost twice as
 # much time and catch no more.
-_ANY_SOUND = [
-    "AA",
-    "AE",
-    "AH",
-    "AY",
-    "EH",
-    "ER",
-    "IY",
-    "IH",
-    "OW",
-    "UW",
-    "B",
-    "D",
-    "F",
-    "G",
-    "K",
-    "L",
-    "M",
-    "N",
-    "P",
-    "R",
-    "S",
-    "SH",
-    "T",
-    "W",
-    "Z",
-]
+_ANY_SOUND = "AA AE AH AY EH ER IY IH OW UW B D F G K L M N P R S SH T W Z"
 _VARIANT = re.compile(r"\(\d+\)$")
-
-
-@dataclass(frozen=True)
-class _Step:
-    """A word to be heard: its place among the text's words, and the ways to say it.
-
-    Without a way the word is unknown: anything, or nothing, may sound there.
-    """
-
-    place: int
-    ways: tuple[tuple[str, ...], ...]
-
-
-@dataclass(frozen=True)
-class _Segment:
-    """A stretch that the search explains by a word, a silence or a sound; in frames of 10 ms."""
-
-    label: str
-    start: int
-    end: int
-    score: float
-
-    @property
-    def is_word(self) -> bool:
-        return self.label[0] not in "<[("
-
-    @property
-    def is_sound(self) -> bool:
-        return self.label[0] == "["
-
-
-@dataclass
-class _Path:
-    """Which step was heard in which segments; `skipped` steps were not heard."""
-
-    heard: dict[int, list[_Segment]] = field(default_factory=dict)
-    skipped: list[int] = field(default_factory=list)
 
 
 class Aligner:
@@ -136,8 +64,12 @@ class Aligner:
         not_checked = (f"unknown to the aligner: {', '.join(unknown)}",) if unknown else ()
         if segments is None:
             return Report((_not_aligned(audio, sample_rate, expected.text),), None, not_checked)
-        judged = _Judged(steps, segments, text_words, levels_db(at_rate, RATE_HZ), self._sounds_of)
-        return Report(tuple(judged.findings()), judged.word_times(), not_checked)
+        judged = Judged(steps, segments, text_words, levels_db(at_rate, RATE_HZ), self._sounds_of)
+        words = judged.word_times()
+        if words:
+            words = start_at_energy(words, at_rate, sample_rate=RATE_HZ)
+            words = end_at_energy(words, at_rate, sample_rate=RATE_HZ)
+        return Report(tuple(judged.findings()), words, not_checked)
 
     def load(self) -> None:
         """Load the model now. Raises `UnavailableError` with the cure if it is not installed."""
@@ -153,7 +85,7 @@ class Aligner:
         with tempfile.TemporaryDirectory() as folder:
             fillers = Path(folder) / "fillers"
             lines = ["<s> SIL", "</s> SIL", "<sil> SIL", "[NOISE] +NSN+"]
-            fillers.write_text("\n".join(lines + [f"[{s}] {s}" for s in _ANY_SOUND]) + "\n")
+            fillers.write_text("\n".join(lines + [f"[{s}] {s}" for s in _ANY_SOUND.split()]) + "\n")
             return pocketsphinx.Decoder(
                 hmm=model("en-us/en-us"),
                 dict=model("en-us/cmudict-en-us.dict"),
@@ -163,11 +95,11 @@ class Aligner:
                 loglevel="FATAL",
             )
 
-    def _steps(self, text_words: Sequence[str]) -> Iterator[_Step]:
+    def _steps(self, text_words: Sequence[str]) -> Iterator[Step]:
         for place, word in enumerate(text_words):
             for piece in pieces(word):
                 ways = (tuple(map(self._entry, way)) for way in readings(piece))
-                yield _Step(place, tuple(way for way in ways if all(way)))
+                yield Step(place, tuple(way for way in ways if all(way)))
 
     def _entry(self, word: str) -> str:
         """The word's entry in the dictionary, added if its sounds are told; "" if unknown."""
@@ -186,7 +118,7 @@ class Aligner:
     def _sounds_of(self, label: str) -> int:
         return len((self._decoder.lookup_word(label) or "").split())
 
-    def _explain(self, audio: Signal, steps: Sequence[_Step]) -> list[_Segment] | None:
+    def _explain(self, audio: Signal, steps: Sequence[Step]) -> list[Segment] | None:
         """The likeliest way through the text; None if the audio fits none."""
         decoder = self._decoder
         network = decoder.create_fsg("chunk", 0, len(steps), _arcs(steps))
@@ -199,7 +131,7 @@ class Aligner:
         if decoder.hyp() is None:
             return None
         return [
-            _Segment(
+            Segment(
                 _VARIANT.sub("", segment.word),
                 segment.start_frame,
                 segment.end_frame + 1,
@@ -209,7 +141,7 @@ class Aligner:
         ]
 
 
-def _arcs(steps: Sequence[_Step]) -> list[tuple[Any, ...]]:
+def _arcs(steps: Sequence[Step]) -> list[tuple[Any, ...]]:
     """The network of a text: a state before each step and one at the end, more inside numbers."""
     arcs: list[tuple[Any, ...]] = []
     states = len(steps) + 1
@@ -230,160 +162,3 @@ def _pcm(audio: Signal) -> bytes:
 def _not_aligned(audio: Signal, sample_rate: int, text: str) -> Finding:
     reason = "the audio does not fit the text, with whatever words left out"
     return Finding("not aligned", 0, len(audio) / sample_rate, "", text, reason, NAME)
-
-
-class _Judged:
-    """What the segments of a chunk say about its words."""
-
-    def __init__(
-        self,
-        steps: Sequence[_Step],
-        segments: Sequence[_Segment],
-        text_words: Sequence[str],
-        level: np.ndarray,
-        sounds_of: Callable[[str], int],
-    ) -> None:
-        self._steps = steps
-        self._segments = segments
-        self._text_words = text_words
-        self._level = level
-        self._sounds_of = sounds_of
-        self._said = [segment for segment in segments if segment.is_word]
-        self._path = _path(steps, [segment.label for segment in self._said], self._said)
-
-    def findings(self) -> Iterator[Finding]:
-        yield from self._missing()
-        yield from self._extra()
-        yield from self._misfits()
-        yield from self._stretched()
-
-    def word_times(self) -> tuple[WordTime, ...] | None:
-        """A time for every word of the text; None unless each was heard."""
-        spans: dict[int, list[_Segment]] = {}
-        for at, segments in self._path.heard.items():
-            spans.setdefault(self._steps[at].place, []).extend(segments)
-        if any(any(map(str.isalnum, w)) and i not in spans for i, w in enumerate(self._text_words)):
-            return None
-        return tuple(
-            WordTime(
-                self._text_words[place],
-                round(min(segment.start for segment in spans[place]) * FRAME_S + EARLY_S, 3),
-                round(max(segment.end for segment in spans[place]) * FRAME_S, 3),
-            )
-            for place in sorted(spans)
-        )
-
-    def _missing(self) -> Iterator[Finding]:
-        """Words left out: one that carries meaning, or two and more in a row."""
-        runs: list[list[int]] = []
-        for at in self._path.skipped:
-            if runs and runs[-1][-1] == at - 1:
-                runs[-1].append(at)
-            else:
-                runs.append([at])
-        many = len(self._path.skipped) > 2
-        for run in runs:
-            words = [" ".join(self._steps[at].ways[0]) for at in run]
-            if len(run) > 1 or many or any(map(is_content, words)):
-                place_s = self._end_before(run[0])
-                expected = " ".join(words)
-                reason = f'"{expected}" is not in the audio'
-                yield Finding("missing words", place_s, place_s, "", expected, reason, NAME)
-
-    def _end_before(self, step: int) -> float:
-        ends = [
-            segment.end
-            for at, segments in self._path.heard.items()
-            for segment in segments
-            if at < step
-        ]
-        return round(max(ends, default=0) * FRAME_S, 3)
-
-    def _extra(self) -> Iterator[Finding]:
-        """Loud sound that is no word of the text, unless an unknown word stands there."""
-        runs = [
-            (run, self._loud_s(run))
-            for run in _sound_runs(self._segments)
-            if not self._is_unknown_between(run)
-        ]
-        total_s = sum(seconds for _, seconds in runs)
-        for (start, end), seconds in runs:
-            if seconds >= EXTRA_S or (total_s >= EXTRA_SUM_S and seconds >= EXTRA_SUM_S / 3):
-                reason = f"{seconds:.1f} s of sound that is no word of the text"
-                yield Finding(
-                    "extra speech",
-                    round(start * FRAME_S, 3),
-                    round(end * FRAME_S, 3),
-                    "",
-                    "",
-                    reason,
-                    NAME,
-                )
-
-    def _loud_s(self, run: tuple[int, int]) -> float:
-        return float(np.count_nonzero(self._level[run[0] : run[1]] > LOUD_DB)) * FRAME_S
-
-    def _is_unknown_between(self, run: tuple[int, int]) -> bool:
-        before = [at for at, parts in self._path.heard.items() if parts[-1].end <= run[0]]
-        after = [at for at, parts in self._path.heard.items() if parts[0].start >= run[1]]
-        between = range(max(before, default=-1) + 1, min(after, default=len(self._steps)))
-        return any(not self._steps[at].ways for at in between)
-
-    def _misfits(self) -> Iterator[Finding]:
-        """The stretch of words that sounds least like them, if it does not sound like them."""
-        worst, place = 0.0, (0, 0)
-        for first in range(len(self._said)):
-            frames, score = 0, 0.0
-            for last in range(first, len(self._said)):
-                frames += self._said[last].end - self._said[last].start
-                score += self._said[last].score
-                if frames * FRAME_S >= MISFIT_S:
-                    if score / frames < worst:
-                        worst, place = score / frames, (first, last)
-                    break
-        if worst < MISFIT:
-            words = self._said[place[0] : place[1] + 1]
-            expected = " ".join(word.label for word in words)
-            start_s, end_s = (round(at * FRAME_S, 3) for at in (words[0].start, words[-1].end))
-            reason = f'what sounds there is not "{expected}"'
-            yield Finding("other words", start_s, end_s, "", expected, reason, NAME)
-
-    def _stretched(self) -> Iterator[Finding]:
-        """Words far longer than their sounds take at the chunk's pace: they hide other sounds."""
-        lengths = [(word.end - word.start, self._sounds_of(word.label)) for word in self._said]
-        if not lengths:
-            return
-        pace = float(np.median([frames / max(1, sounds) for frames, sounds in lengths]))
-        for word, (frames, sounds) in zip(self._said, lengths, strict=True):
-            over_s = (frames - sounds * pace) * FRAME_S
-            if over_s >= STRETCHED_S:
-                start_s, end_s = round(word.start * FRAME_S, 3), round(word.end * FRAME_S, 3)
-                reason = f'"{word.label}" is {over_s:.1f} s longer than its sounds take'
-                yield Finding("extra speech", start_s, end_s, "", word.label, reason, NAME)
-
-
-def _path(steps: Sequence[_Step], labels: Sequence[str], said: Sequence[_Segment]) -> _Path:
-    """Assign the words that were said to the steps, in order."""
-    path, at_label = _Path(), 0
-    for at, step in enumerate(steps):
-        ways = sorted(step.ways, key=len, reverse=True)
-        way = next((w for w in ways if tuple(labels[at_label : at_label + len(w)]) == w), None)
-        if way:
-            path.heard[at] = list(said[at_label : at_label + len(way)])
-            at_label += len(way)
-        elif step.ways:
-            path.skipped.append(at)
-    return path
-
-
-def _sound_runs(segments: Sequence[_Segment]) -> list[tuple[int, int]]:
-    """Start and end of every run of sounds that are no words."""
-    runs: list[tuple[int, int]] = []
-    for segment in segments:
-        if not segment.is_sound:
-            continue
-        if runs and runs[-1][1] == segment.start:
-            runs[-1] = (runs[-1][0], segment.end)
-        else:
-            runs.append((segment.start, segment.end))
-    return runs

@@ -22,6 +22,8 @@ LEVELS = ("fast", "full")
 Level = Literal["fast", "full"]
 Phonemes = Callable[[str], str | None]
 Reference = Callable[[str], tuple[Signal, int]]
+# The recogniser's places are guessed from the number of words, at an even pace.
+PLACE_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,9 @@ class Checker:
     ) -> Verdict:
         """The verdict on a chunk. `audio`: mono, shape (n,), full scale 1.
 
-        `other_take` is the same text with another seed, at the same rate: a word finding that
-        both takes share is the witness's habit.
+        `other_take` is the same text with another seed, at the same rate. What the recogniser
+        alone finds wrong in both takes is its habit. What the aligner finds in both is not: an
+        engine may drop the same words again.
         """
         listened = self._listen(audio, sample_rate, expected)
         findings, notes = self._cancelled(listened.findings, sample_rate, expected, other_take)
@@ -130,38 +133,24 @@ class Checker:
             if len(again.findings) < len(words.findings):
                 cuts, cut, words = joined(cuts, tail), shorter, again
         level = self._kept.report(
-            signal.NAME,
-            signal.VERSION,
-            cut,
-            sample_rate,
-            expected,
-            lambda: signal.listen(cut, sample_rate, expected),
+            signal.NAME, signal.VERSION, signal.listen, cut, sample_rate, expected
         )
         return _Listened(cuts, (level, words, *self._hear(cut, sample_rate, expected)))
 
     def _align(self, audio: Signal, sample_rate: int, expected: Expectation) -> Report:
         if expected.language not in aligner.LANGUAGES:
             return Report(not_checked=(_no_aligner(expected.language),))
+        witness = self._aligner
         return self._kept.report(
-            aligner.NAME,
-            self._aligner.version,
-            audio,
-            sample_rate,
-            expected,
-            lambda: self._aligner.listen(audio, sample_rate, expected),
+            aligner.NAME, witness.version, witness.listen, audio, sample_rate, expected
         )
 
     def _hear(self, audio: Signal, sample_rate: int, expected: Expectation) -> tuple[Report, ...]:
         if self._recogniser is None:
             return ()
-        hear = self._recogniser
+        witness = self._recogniser
         report = self._kept.report(
-            recogniser.NAME,
-            hear.version,
-            audio,
-            sample_rate,
-            expected,
-            lambda: hear.listen(audio, sample_rate, expected),
+            recogniser.NAME, witness.version, witness.listen, audio, sample_rate, expected
         )
         return (report,)
 
@@ -174,16 +163,13 @@ class Checker:
     ) -> tuple[list[Finding], list[str]]:
         """Without the word findings that are a witness's habit, and notes that say so."""
         left, notes = list(findings), []
-        if not any(finding.kind in WORD_KINDS for finding in left):
-            return left, notes
-        if other_take is not None:
+        if other_take is not None and self._recogniser and _misheard(left):
             habits = self._listen(other_take, sample_rate, expected).findings
-            left, note = _less(left, habits, "in another take too")
-            notes += note
+            left, notes = _less(left, _misheard(left), habits, "in another take too")
         if self._reference and any(finding.kind in WORD_KINDS for finding in left):
             spoken, rate = self._reference(expected.text)
             habits = self._listen(spoken, rate, replace(expected, words=None)).findings
-            left, note = _less(left, habits, "in a reading that is known to be right too")
+            left, note = _less(left, left, habits, "in a reading that is known to be right too")
             notes += note
         return left, notes
 
@@ -212,15 +198,41 @@ def _no_aligner(language: str) -> str:
     return f"no aligner for {shown(language)}"
 
 
+def _misheard(findings: Sequence[Finding]) -> list[Finding]:
+    """The recogniser's word findings at places where the aligner has none."""
+    aligned = [finding for finding in findings if finding.witness == aligner.NAME]
+    return [
+        finding
+        for finding in findings
+        if finding.witness == recogniser.NAME
+        and finding.kind in WORD_KINDS
+        and not any(_is_same_place(finding, other) for other in aligned)
+    ]
+
+
+def _is_same_place(finding: Finding, other: Finding) -> bool:
+    """Whether two findings share a word, or lie beside each other in time."""
+    if set(finding.expected.lower().split()) & set(other.expected.lower().split()):
+        return True
+    apart_s = max(finding.start_s, other.start_s) - min(finding.end_s, other.end_s)
+    return apart_s < PLACE_S
+
+
 def _less(
-    findings: Sequence[Finding], habits: Sequence[Finding], where: str
+    findings: Sequence[Finding],
+    suspects: Sequence[Finding],
+    habits: Sequence[Finding],
+    where: str,
 ) -> tuple[list[Finding], list[str]]:
-    """Findings that are not among `habits` of the same witness, for the same words."""
+    """`findings` without those `suspects` that the same witness has for the same words in `habits`.
+
+    Also a note for each that is left out.
+    """
     known = Counter((habit.witness, habit.expected) for habit in habits if habit.kind in WORD_KINDS)
     left, notes = [], []
     for finding in findings:
         key = finding.witness, finding.expected
-        if finding.kind in WORD_KINDS and finding.expected and known[key]:
+        if finding in suspects and finding.kind in WORD_KINDS and finding.expected and known[key]:
             known[key] -= 1
             notes.append(f"{finding.witness}: {finding.reason}; {where}, so no fault")
         else:

@@ -16,6 +16,7 @@ from chatter_nb.verify.findings import Expectation, Finding, Report
 
 FOLDER = ".verdicts"
 _KEY_BYTES = 16
+Listen = Callable[[Signal, int, Expectation], Report]
 
 
 class KeptReports:
@@ -31,19 +32,19 @@ class KeptReports:
         self,
         witness: str,
         version: str,
+        listen: Listen,
         audio: Signal,
         sample_rate: int,
         expected: Expectation,
-        listen: Callable[[], Report],
     ) -> Report:
         """The report kept under all that it depends on; else that of `listen`, which is kept."""
         if self._folder is None:
-            return listen()
+            return listen(audio, sample_rate, expected)
         key = _key(witness, version, audio, sample_rate, expected)
         path = self._folder / key[:2] / f"{key}.json"
         kept = _read(read_json(path))
         if kept is None:
-            kept = listen()
+            kept = listen(audio, sample_rate, expected)
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:

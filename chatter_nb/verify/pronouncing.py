@@ -4,60 +4,12 @@ from __future__ import annotations
 
 # Longest first: a vowel and its "ɹ" are one sound in the dictionary.
 _PAIRS = {"ɜɹ": "ER", "əɹ": "ER", "ɚ": "ER", "dʒ": "JH", "tʃ": "CH"}
-_SOUNDS = {
-    "A": "EY",
-    "I": "AY",
-    "W": "AW",
-    "Y": "OY",
-    "O": "OW",
-    "Q": "OW",
-    "æ": "AE",
-    "a": "AE",
-    "ɑ": "AA",
-    "ɒ": "AA",
-    "ɔ": "AO",
-    "ɛ": "EH",
-    "ɜ": "ER",
-    "e": "EH",
-    "ɪ": "IH",
-    "ᵻ": "IH",
-    "i": "IY",
-    "o": "OW",
-    "u": "UW",
-    "ʊ": "UH",
-    "ʌ": "AH",
-    "ə": "AH",
-    "ᵊ": "AH",
-    "b": "B",
-    "d": "D",
-    "f": "F",
-    "ɡ": "G",
-    "g": "G",
-    "h": "HH",
-    "j": "Y",
-    "k": "K",
-    "l": "L",
-    "m": "M",
-    "n": "N",
-    "ŋ": "NG",
-    "p": "P",
-    "ɹ": "R",
-    "r": "R",
-    "s": "S",
-    "ʃ": "SH",
-    "t": "T",
-    "T": "D",  # a flap, as in "water"
-    "ɾ": "D",
-    "ʔ": "T",
-    "θ": "TH",
-    "ð": "DH",
-    "v": "V",
-    "w": "W",
-    "z": "Z",
-    "ʒ": "ZH",
-    "ʤ": "JH",
-    "ʧ": "CH",
-}
+_SOUNDS_TEXT = """
+A:EY I:AY W:AW Y:OY O:OW Q:OW æ:AE a:AE ɑ:AA ɒ:AA ɔ:AO ɛ:EH ɜ:ER e:EH ɪ:IH ᵻ:IH i:IY o:OW u:UW
+ʊ:UH ʌ:AH ə:AH ᵊ:AH b:B d:D f:F ɡ:G g:G h:HH j:Y k:K l:L m:M n:N ŋ:NG p:P ɹ:R r:R s:S ʃ:SH t:T T:D
+ɾ:D ʔ:T θ:TH ð:DH v:V w:W z:Z ʒ:ZH ʤ:JH ʧ:CH
+"""  # "T" and "ɾ" are flaps, as in "water"
+_SOUNDS: dict[str, str] = dict(pair.split(":") for pair in _SOUNDS_TEXT.split())
 
 
 def arpabet(phonemes: str) -> str:

@@ -1,0 +1,272 @@
+"""Planted faults: how many a check catches, how many clean chunks it flags, and what it costs.
+
+A result's baseline is the length of the audio, and ours the check's work on one core: their
+quotient is the cost as a share of real time. Outcomes are kept, so that a stopped bench resumes.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hibari import SAMPLE_RATE
+
+from chatter_nb.audio.reading import Signal
+from chatter_nb.base.disk import read_json, write_json
+from chatter_nb.base.errors import InputError
+from chatter_nb.base.hashing import digest
+from chatter_nb.base.project import resolve_path
+from chatter_nb.bench import faults
+from chatter_nb.bench.faults import Reading, speaker
+from chatter_nb.bench.harness import Result, compared
+from chatter_nb.bench.params import Options, Progress
+from chatter_nb.bench.rounds import timed
+from chatter_nb.bench.suites.workload import BENCH_FOLDER, Place
+from chatter_nb.engines.models import get_or_load_tts_model, pick_device
+from chatter_nb.params.runs import SpeakParams
+from chatter_nb.runs.speak import generate_tts
+from chatter_nb.verify import Checker, Expectation, Verdict
+
+# 600 sentences of 3 to 5 s from Three Men in a Boat by Jerome K. Jerome (1889, public domain), as
+# Standard Ebooks has it; none of them was used to choose the check's limits.
+SENTENCES = Path(__file__).parents[1] / "sentences.txt"
+CHUNKS = {"fast": 400, "full": 200}
+SPEEDS = (0.9, 1.2)
+CLEAN, NAMES, STARTS = "clean", "clean, invented names", "word starts"
+KINDS = (CLEAN, NAMES, *faults.KINDS, STARTS)
+NAMES_CHUNKS = 200
+CHATTERBOX_CHUNKS = 4
+PAUSE_S = 0.3
+LEAST_PAUSE_S = 0.1  # before a word; after shorter ones the onset is not sure
+_CACHED_READINGS = 512  # 0.4 MB each
+_KEY_BYTES = 8
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a check said of a chunk. `witnesses` spoke against it; a cut counts as one."""
+
+    text: str
+    is_caught: bool
+    witnesses: list[str]
+    audio_s: float
+    work_s: float
+
+
+def run(options: Options, on_progress: Progress) -> list[Result]:
+    """A result a kind of `KINDS`, and the cost beside Chatterbox where a checkpoint is named."""
+    kinds = _chosen(options.kinds)
+    chunks = options.chunks or CHUNKS[options.level]
+    checker = _checker(options.level)
+    results = []
+    for kind in kinds:
+        if kind == STARTS:
+            results.append(_starts(chunks, on_progress))
+        else:
+            outcomes = measured(kind, chunks, checker, options.level, on_progress)
+            results.append(_result(kind, outcomes))
+    if options.checkpoint:
+        results.append(_beside_chatterbox(options, results[0]))
+    else:
+        on_progress("cost beside Chatterbox: not measured, for want of a --checkpoint")
+    return results
+
+
+def _chosen(kinds: str) -> list[str]:
+    """The kinds that are named. Raises `InputError` for one that there is not."""
+    known = {kind.replace(",", ""): kind for kind in KINDS}
+    chosen = [kind.strip() for kind in kinds.split(",") if kind.strip()]
+    if foreign := [kind for kind in chosen if kind not in known]:
+        raise InputError(f"--kinds {foreign[0]!r} is none of {', '.join(known)}")
+    return [known[kind] for kind in chosen] or list(KINDS)
+
+
+def _checker(level: Any) -> Checker:
+    """A checker with all the help that a run gives it: hibari's phonemes and its readings."""
+    checker = Checker(
+        level,
+        phonemes=lambda word: "".join(speaker().phonemize(word)) or None,
+        reference=lambda text: (speaker().speak(text, seed=0)[0], SAMPLE_RATE),
+    )
+    checker.prepare("en")
+    return checker
+
+
+def measured(
+    kind: str, chunks: int, checker: Checker, level: str, on_progress: Progress
+) -> list[Outcome]:
+    """The outcomes of so many chunks of a kind; those of an earlier bench are taken from disk.
+
+    A chunk without a place for the fault counts as none.
+    """
+    if kind == NAMES:
+        chunks = min(chunks, NAMES_CHUNKS)
+    path = _kept_path(kind, level, checker)
+    kept = read_json(path)
+    outcomes = [entry and Outcome(**entry) for entry in kept or []]
+    for number in range(2 * len(_sentences())):
+        done = sum(outcome is not None for outcome in outcomes[:number])
+        if done == chunks:
+            return [outcome for outcome in outcomes[:number] if outcome]
+        if number == len(outcomes):
+            on_progress(f"{kind}: chunk {done + 1} of {chunks}")
+            outcomes.append(_outcome(kind, number, checker))
+            write_json(path, [outcome and asdict(outcome) for outcome in outcomes])
+    raise InputError(f"--chunks must be at most {done} for {kind!r}, not {chunks}")
+
+
+def _kept_path(kind: str, level: str, checker: Checker) -> Path:
+    """A file for all that outcomes depend on, but for the code of `checker`."""
+    determines = [faults.VERSION, SPEEDS, _sentences(), checker.witnesses]
+    folder = resolve_path(BENCH_FOLDER) / "verify" / digest(determines, size=_KEY_BYTES)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{level}, {kind}.json"
+
+
+@cache
+def _sentences() -> list[str]:
+    lines = SENTENCES.read_text(encoding="utf-8").splitlines()
+    random.Random(0).shuffle(lines)
+    return lines
+
+
+@lru_cache(_CACHED_READINGS)
+def reading(number: int, *, names: bool = False) -> Reading | None:
+    """A sentence as hibari reads it, the speeds in turn; the second time round the other speed."""
+    sentences = _sentences()
+    times, at = divmod(number, len(sentences))
+    text = sentences[at]
+    if names:
+        text = faults.with_invented_name(text, random.Random(number))
+    speed = SPEEDS[(number + times) % len(SPEEDS)]
+    return faults.read(text, speed=speed, seed=number) if text else None
+
+
+def _outcome(kind: str, number: int, checker: Checker) -> Outcome | None:
+    spoken, other = reading(number, names=kind == NAMES), reading(number + 1)
+    if spoken is None or other is None:
+        return None
+    audio: Signal | None = spoken.audio
+    if kind in faults.KINDS:
+        fault = faults.plant(kind, spoken, other, seed=number)
+        audio = fault and fault.audio
+    if audio is None:
+        return None
+    start_s = time.process_time()
+    verdict = checker.check(audio, SAMPLE_RATE, Expectation(spoken.text, "en"))
+    work_s = time.process_time() - start_s
+    witnesses = sorted({finding.witness for finding in verdict.findings})
+    witnesses += ["cut"] if verdict.cuts else []
+    audio_s = len(audio) / SAMPLE_RATE
+    return Outcome(spoken.text, is_caught(verdict), witnesses, audio_s, work_s)
+
+
+def is_caught(verdict: Verdict) -> bool:
+    """Doubtful, or healed by a cut."""
+    return verdict.verdict == "doubtful" or bool(verdict.cuts)
+
+
+def _result(kind: str, outcomes: list[Outcome]) -> Result:
+    caught = sum(outcome.is_caught for outcome in outcomes)
+    low, high = wilson(caught, len(outcomes))
+    figures = {
+        "flagged" if kind in (CLEAN, NAMES) else "caught": caught,
+        "of": len(outcomes),
+        "percent": 100 * caught / len(outcomes),
+        "from": 100 * low,
+        "to": 100 * high,
+        "by": dict(Counter(name for outcome in outcomes for name in outcome.witnesses)),
+    }
+    seconds = {
+        "baseline": [sum(outcome.audio_s for outcome in outcomes)],
+        "ours": [sum(outcome.work_s for outcome in outcomes)],
+    }
+    return compared(kind, seconds, None, **figures)
+
+
+def wilson(hits: int, trials: int) -> tuple[float, float]:
+    """The 95 % interval of a rate, both ends between 0 and 1 (Wilson's)."""
+    z, n = 1.96, max(1, trials)
+    centre = (hits / n + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(hits / n * (1 - hits / n) / n + z * z / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def _starts(chunks: int, on_progress: Progress) -> Result:
+    """How far the aligner's word starts lie from the truth, in ms; its reports are not kept."""
+    checker = _checker("fast")
+    errors_ms: dict[str, list[float]] = {"after a pause": [], "after a splice": [], "inside": []}
+    drift, audio_s, work_s = [], 0.0, 0.0
+    for number in range(chunks):
+        on_progress(f"{STARTS}: chunk {number + 1} of {chunks}")
+        spoken = reading(number)
+        if spoken is None:
+            continue
+        start_s = time.process_time()
+        for place, error_ms in _start_errors(spoken, number, checker):
+            errors_ms[place].append(error_ms)
+            drift.append((audio_s, error_ms))
+        work_s += time.process_time() - start_s
+        audio_s += 2 * spoken.audio_s + PAUSE_S
+    slope = np.polyfit(*np.transpose(drift), 1)[0] if len(drift) > 1 else 0.0
+    figures: dict[str, Any] = {place: _spread(values) for place, values in errors_ms.items()}
+    figures["drift_ms_an_hour"] = float(slope) * 3600
+    return compared(STARTS, {"baseline": [audio_s], "ours": [work_s]}, None, **figures)
+
+
+def _start_errors(spoken: Reading, number: int, checker: Checker) -> Iterator[tuple[str, float]]:
+    """Where a word stands, and its start by the aligner less its true one, in ms.
+
+    True is the onset after a pause, or after digital silence that is spliced in; inside a phrase
+    hibari's own time, which is itself within some 20 ms.
+    """
+    expected = Expectation(spoken.text, "en")
+    words = checker.check(spoken.audio, SAMPLE_RATE, expected).words or ()
+    if len(words) == len(spoken.words):
+        for at, (word, truth) in enumerate(zip(words, spoken.words, strict=True)):
+            pause_s = truth.start_s - spoken.words[at - 1].end_s if at else LEAST_PAUSE_S
+            if not 0 < pause_s < LEAST_PAUSE_S:
+                place = "after a pause" if pause_s > 0 else "inside"
+                yield place, 1000 * (word.start_s - truth.start_s)
+    at = random.Random(number).randrange(1, len(spoken.words))
+    words = checker.check(faults.with_pause(spoken, at, PAUSE_S), SAMPLE_RATE, expected).words or ()
+    if len(words) == len(spoken.words):
+        truth_s = spoken.bounds[at] / SAMPLE_RATE + PAUSE_S
+        yield "after a splice", 1000 * (words[at].start_s - truth_s)
+
+
+def _spread(errors_ms: list[float]) -> dict[str, float]:
+    if not errors_ms:
+        return {"n": 0}
+    size = np.abs(errors_ms)
+    return {
+        "n": len(errors_ms),
+        "median_ms": float(np.median(size)),
+        "p95_ms": float(np.percentile(size, 95)),
+        "bias_ms": float(np.median(errors_ms)),
+    }
+
+
+def _beside_chatterbox(options: Options, check: Result) -> Result:
+    """The seconds of a check beside those of Chatterbox, both for a second of speech."""
+    device = pick_device(options.device, engine=options.engine).name
+    place = Place(options.engine, device, Path(options.checkpoint))
+    get_or_load_tts_model(place.engine, place.device, str(place.folder))
+    text = "\n\n".join(_sentences()[:CHATTERBOX_CHUNKS])
+    with tempfile.TemporaryDirectory() as outputs:
+        values = place.values | {"text": text, "outputs_dir": outputs}
+        spent_s, speech = timed(lambda: generate_tts(SpeakParams.create(values)))
+    seconds = {
+        "baseline": [spent_s / speech.record.audio_s],
+        "ours": [check.ours_s / check.baseline_s],
+    }
+    return compared(f"a second of Chatterbox' speech, and {check.name}", seconds, None)
