@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -88,20 +89,26 @@ class Judged:
         yield from self._stretched()
 
     def word_times(self) -> tuple[WordTime, ...] | None:
-        """A time for every word of the text; None unless each was heard."""
+        """A time for every word of the text; None if fewer than half of them were heard.
+
+        A word that was not heard has its share of the gap between those around it.
+        """
         spans: dict[int, list[Segment]] = {}
         for at, segments in self._path.heard.items():
             spans.setdefault(self._steps[at].place, []).extend(segments)
-        if any(any(map(str.isalnum, w)) and i not in spans for i, w in enumerate(self._text_words)):
+        places = [at for at, word in enumerate(self._text_words) if any(map(str.isalnum, word))]
+        if 2 * len(spans) < len(places):
             return None
+        times_s = [self._span_s(spans[at]) if at in spans else None for at in places]
+        words = [self._text_words[at] for at in places]
         return tuple(
-            WordTime(
-                self._text_words[place],
-                round(self._onset(spans[place][0]) * FRAME_S + EARLY_S, 3),
-                round(spans[place][-1].end * FRAME_S + EARLY_S, 3),
-            )
-            for place in sorted(spans)
+            WordTime(word, round(start_s, 3), round(max(start_s, end_s), 3))
+            for word, (start_s, end_s) in zip(words, _filled(times_s), strict=True)
         )
+
+    def _span_s(self, segments: Sequence[Segment]) -> tuple[float, float]:
+        start_s = self._onset(segments[0]) * FRAME_S + EARLY_S
+        return start_s, segments[-1].end * FRAME_S + EARLY_S
 
     def _onset(self, word: Segment) -> int:
         """The frame where a word starts; after a pause, of which the search gives it some, later.
@@ -227,3 +234,19 @@ def _sound_runs(segments: Sequence[Segment]) -> list[tuple[int, int]]:
         else:
             runs.append((segment.start, segment.end))
     return runs
+
+
+def _filled(times_s: Sequence[tuple[float, float] | None]) -> list[tuple[float, float]]:
+    """The times, with the gaps between them divided among those that are None."""
+    filled: list[tuple[float, float]] = []
+    at = 0
+    while at < len(times_s):
+        after = next((n for n in range(at, len(times_s)) if times_s[n] is not None), len(times_s))
+        before_s = filled[-1][1] if filled else 0.0
+        next_s = times_s[after][0] if after < len(times_s) else before_s  # type: ignore[index]
+        edges = np.linspace(min(before_s, next_s), next_s, after - at + 1)
+        filled += [(float(start), float(end)) for start, end in pairwise(edges)]
+        if after < len(times_s):
+            filled.append(times_s[after])  # type: ignore[arg-type]
+        at = after + 1
+    return filled
