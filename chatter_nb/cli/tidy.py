@@ -52,8 +52,10 @@ def clean(
     as_json: JsonOption = False,
 ) -> None:
     """Prune the store of finished chunks. Without options it only says what is there."""
+    from chatter_nb.runs.checking import REPORTS
     from chatter_nb.runs.record import find_records, remove_leftovers
     from chatter_nb.runs.store import ABANDONED_S, ChunkStore
+    from chatter_nb.verify.kept import KeptReports
 
     folder = resolve_path(outputs_dir)
     store = ChunkStore(folder)
@@ -70,6 +72,8 @@ def clean(
         needed = {key for record in records for key in record.chunk_keys()}
         count, size = store.prune(older_than_s=age_s, keep=needed)
         size += remove_leftovers(folder, older_than_s=ABANDONED_S)
+        if age_s is not None:
+            size += KeptReports(folder / REPORTS).prune(older_than_s=age_s)
         result = {"removed": count, "bytes": size}
         message = f"removed {count} chunks, {size / 1e6:.1f} MB, from {store.root}"
     typer.echo(json.dumps(result) if as_json else message)

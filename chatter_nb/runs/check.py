@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from chatter_nb.base.errors import ChatterError, Problems
 from chatter_nb.base.project import read_yaml, resolve_path
 from chatter_nb.engines.checkpoints import locate
 from chatter_nb.engines.checks import check_supported
-from chatter_nb.engines.models import pick_engine, settle
+from chatter_nb.engines.models import EngineChoice, pick_engine, settle
 from chatter_nb.params.runs import AnyParams, SpeakParams, read_params
+from chatter_nb.runs.checking import settle_checks
 from chatter_nb.runs.convert_plan import check_conversion
 from chatter_nb.runs.speak_plan import check_speech, plan_speech
 from chatter_nb.text.files import read_sources
@@ -50,9 +52,17 @@ def check_params(params: AnyParams) -> Findings:
         problems.of(lambda: check_supported(params, engine_class, params.engine))
     if isinstance(params, SpeakParams):
         check_speech(params, engine_class, problems)
+        notes.of(lambda: _settle_checks(params, engine, engine_class))
     else:
         check_conversion(params, engine_class, problems)
     return Findings(problems.messages, [f"on this machine: {note}" for note in notes.messages])
+
+
+def _settle_checks(params: SpeakParams, engine: EngineChoice, engine_class: Any) -> None:
+    """Load what the checks of a run need. Raises an `InputError` for what is not here."""
+    settled = settle(engine, params.device, params.checkpoint)
+    language = params.language or (engine_class.languages[0] if engine_class else "en")
+    settle_checks(params.model_copy(update={"verify_workers": 0}), settled, language)
 
 
 def _problems_of_text(path: str | Path) -> list[str]:

@@ -20,14 +20,16 @@ from chatter_nb.base.errors import EngineError
 from chatter_nb.base.project import resolve_path
 from chatter_nb.engines.checkpoints import is_random
 from chatter_nb.engines.models import Choice, Settled
+from chatter_nb.engines.registry import not_installed
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.record import CheckRecord
 from chatter_nb.verify import Checker, Expectation, Verdict
-from chatter_nb.verify.kept import FOLDER
+from chatter_nb.verify.spelling import INSTALL
 
 if TYPE_CHECKING:
     from chatter_nb.engines.hibari_times import TimedHibari
 
+REPORTS = ".verdicts"  # in the folder of the runs: what the witnesses said
 _NEEDED = ("pocketsphinx", "faster_whisper", "rapidfuzz", "whisper_normalizer")
 _CORES_TO_SPARE = 4  # with fewer, a second process takes from the model what it gives
 _IDLE_S = 300
@@ -82,7 +84,7 @@ def settle_checks(
         asr_model = pinned.asr_model
     if level.name == "off":
         return Checks("off", level.reason)
-    folder = resolve_path(params.outputs_dir) / FOLDER
+    folder = resolve_path(params.outputs_dir) / REPORTS
     workers = params.verify_workers
     if workers < 0:
         has_room = settled.device.name != "cpu" or (os.cpu_count() or 1) >= _CORES_TO_SPARE
@@ -113,12 +115,16 @@ def pick_level(params: SpeakParams, settled: Settled) -> Choice:
     engine = settled.engine
     if not engine.entry.files:
         return Choice("off", f"{engine.name} says what is written; verify: fast checks it")
-    missing = [name for name in _NEEDED if find_spec(name) is None]
-    if missing:
-        return Choice("off", f"{', '.join(missing)} missing; pip install 'chatter-nb[verify]'")
+    if missing := lacking():
+        return Choice("off", f"{missing}; {INSTALL}")
     if settled.checkpoint and is_random(resolve_path(settled.checkpoint)):
         return Choice("off", "the checkpoint's weights are random")
     return Choice("fast", f"{engine.name} may say other words than the text's")
+
+
+def lacking() -> str:
+    """A clause that names the packages that checks need and that are missing; empty if none is."""
+    return not_installed([name for name in _NEEDED if find_spec(name) is None])
 
 
 class Checking:

@@ -40,6 +40,8 @@ WITHHELD = frozenset(
         "precision",
         "rows",
         "engine_path",
+        "asr_model",
+        "verify_workers",
         "regex_replacements",
     }
 )

@@ -44,8 +44,9 @@ VOICES = (
     "verse",
 )
 _DATED = re.compile(rf"({'|'.join(MODELS)})(-\d{{4}}(-\d\d-\d\d)?)?")  # tts-1-1106
-# Fields beyond OpenAI's: the knobs of engines.
-ENGINE_FIELDS = ("seed", *(name for name in KNOBS if name != "speed"))
+# Fields beyond OpenAI's: the knobs of engines, and whether the speech is checked.
+CHECK_FIELDS = ("verify", "tries", "trim_tails")
+ENGINE_FIELDS = ("seed", *(name for name in KNOBS if name != "speed"), *CHECK_FIELDS)
 _OPENAI_NAMES = {"text": "input", "formats": "response_format"}  # by the parameter's name
 _IGNORED_CHARS = 40  # of the name of a field that is passed over
 
@@ -137,7 +138,8 @@ def order_of(values: Mapping[str, Any], catalog: Catalog) -> Order:
     filled = {name for name, value in values.items() if value is not None}
     extra = filled - SpeechBody.model_fields.keys()
     knobs = {name: values[name] for name in extra if name in ENGINE_FIELDS}
-    params = catalog.speech({**knobs, **_params_of(body, catalog)}, new_name("tts"))
+    unchecked = {"verify": "off"}  # unless asked for: a client waits for the first sound
+    params = catalog.speech({**unchecked, **knobs, **_params_of(body, catalog)}, new_name("tts"))
     accepted = entry(params.engine).accepts
     not_taken = [name for name in knobs_of(params) if name not in accepted]
     params = params.model_copy(update=dict.fromkeys(not_taken))

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from chatter_nb.base.errors import OutputError
+from chatter_nb.runs.checking import REPORTS
 from chatter_nb.runs.record import LOCKS, RECORD, RunFolder
 from chatter_nb.runs.store import ChunkStore
 from chatter_nb.serve.errors import Problem, log
 from chatter_nb.serve.settings import Settings
 from chatter_nb.serve.uploads import INCOMING, NAME, keep_upload
+from chatter_nb.verify.kept import KeptReports
 
 _UPLOADS = ".uploads"
 PAGE_UPLOADS = "page_uploads"  # Gradio serves nothing out of hidden folders
@@ -57,6 +59,7 @@ def expire(settings: Settings, older_than_s: float, keep: Callable[[str], bool])
             removed += 1
     try:
         ChunkStore(outputs).prune(older_than_s=older_than_s)
+        KeptReports(outputs / REPORTS).prune(older_than_s=older_than_s)
     except OutputError as error:
         log.error("old chunks stay: %s", error)
     return removed

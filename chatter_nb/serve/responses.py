@@ -150,7 +150,8 @@ def run_answer(speech: Speech) -> dict[str, Any]:
         {**file.model_dump(), "url": f"/api/v1/runs/{record.run_name}/{file.name}"}
         for file in record.files
     ]
-    return {"success": True, "run": {**run, "params": params}, "files": files}
+    checks = {k: v for k, v in (run["checks"] or {}).items() if k not in WITHHELD} or None
+    return {"success": True, "run": {**run, "params": params, "checks": checks}, "files": files}
 
 
 def check_length(values: Mapping[str, Any], name: str, limit: int) -> None:

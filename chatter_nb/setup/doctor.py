@@ -25,9 +25,11 @@ from chatter_nb.base.version import __version__, installed_version
 from chatter_nb.engines.checkpoints import MODELS, PACKAGE, cached
 from chatter_nb.engines.models import Choice, pick_device, pick_engine
 from chatter_nb.engines.registry import INSTALL_CHATTERBOX, TTS_ENGINES, VC_ENGINES, not_installed
+from chatter_nb.runs.checking import lacking
 from chatter_nb.setup.gpus import look_at_gpus
 from chatter_nb.setup.packages import UPSTREAM, needs, requirements
 from chatter_nb.setup.traps import Finding, gpu_traps, import_traps, look_at_imports
+from chatter_nb.verify.spelling import INSTALL
 
 PACKAGES = (
     "papermill",
@@ -190,6 +192,8 @@ def lacking_for_service() -> str:
 
 
 def _notes() -> Iterator[Finding]:
+    if missing := lacking():
+        yield f"{missing}: verify and chatter-nb verify need them", INSTALL
     if missing := lacking_for_service():
         yield f"{missing}: chatter-nb serve and app need them", INSTALL_SERVICE
     if installed_version(PACKAGE) and find_spec("spacy_pkuseg") is None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,6 @@ from chatter_nb.base.disk import read_json, write_error, write_json
 from chatter_nb.base.hashing import digest
 from chatter_nb.verify.findings import Expectation, Finding, Report
 
-FOLDER = ".verdicts"
 _KEY_BYTES = 16
 Listen = Callable[[Signal, int, Expectation], Report]
 
@@ -43,7 +45,10 @@ class KeptReports:
         key = _key(witness, version, audio, sample_rate, expected)
         path = self._folder / key[:2] / f"{key}.json"
         kept = _read(read_json(path))
-        if kept is None:
+        if kept is not None:
+            with suppress(OSError):
+                os.utime(path)  # its last use, for `prune`
+        else:
             kept = listen(audio, sample_rate, expected)
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,6 +56,17 @@ class KeptReports:
                 raise write_error(path, error) from error
             write_json(path, asdict(kept))
         return kept
+
+    def prune(self, *, older_than_s: float) -> int:
+        """Remove the reports that were last used before that; returns the number of bytes freed."""
+        freed = 0
+        for path in self._folder.glob("??/*.json") if self._folder else ():
+            with suppress(OSError):  # another process removed it meanwhile
+                status = path.stat()
+                if time.time() - status.st_mtime > older_than_s:
+                    path.unlink()
+                    freed += status.st_size
+        return freed
 
 
 def _key(witness: str, version: str, audio: Signal, sample_rate: int, expected: Expectation) -> str:

@@ -88,6 +88,12 @@ class Recogniser:
         end_s = len(audio) / sample_rate
         return Report(tuple(_findings(expected.text, heard, end_s)))
 
+    def transcript(self, audio: Signal, sample_rate: int, language: str) -> str:
+        """What is heard in up to 30 s of audio; "" for nothing."""
+        at_rate = resample(audio, sample_rate, RATE_HZ)
+        words = round(_WORDS_A_SECOND * len(audio) / sample_rate)
+        return self._generate(self._encoded(at_rate), language, words)
+
     @cached_property
     def _model(self) -> Any:
         try:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from chatter_nb.base.errors import UnavailableError
 
-INSTALL = "install the extra: pip install 'chatter_nb[verify]'"
+INSTALL = "pip install -c constraints.txt -e '.[verify]'"
 _FUNCTION_WORDS = """
 a an the and or but nor so as at by for from in into of off on onto out over to up with than that
 this these those there here then if i me my we us our you your he him his she her it its they them

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -141,9 +142,7 @@ def test_a_take_that_is_named_is_judged_and_never_replaced(spoiling, params):
     assert len(spoiling.seeds) == CHUNKS
 
 
-def test_a_silent_take_is_made_again_and_none_but_silence_is_an_error(
-    spoiling, params, tmp_path
-):
+def test_a_silent_take_is_made_again_and_none_but_silence_is_an_error(spoiling, params, tmp_path):
     spoiling.spoilers[seed_of(params(), 1, 0)] = silent
     assert generate_tts(params()).record.chunks[1].take == 1
     for take in range(3):
@@ -218,7 +217,7 @@ def test_a_script_without_a_main_guard_runs_once(tmp_path):
     """A worker process does not run the script that started it."""
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
-    environment = os.environ | {"PYTHONPATH": os.getcwd()}
+    environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
     done = subprocess.run(
         [sys.executable, str(script)],
         capture_output=True,
@@ -305,4 +304,3 @@ def test_the_extra_that_is_missing_is_named(params, monkeypatch):
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
     with pytest.raises(ParamError, match=r"pip install .*\[verify\]"):
         generate_tts(params(asr_model="", trim_tails=False, verify="fast", tries=7))
-

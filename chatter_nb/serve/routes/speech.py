@@ -57,6 +57,8 @@ async def service_of(request: Request) -> Service:
     return service
 
 
+# Of a stream, unless the request says otherwise: a chunk is sent as it is made, unchecked.
+_LIVE: dict[Kind, dict[str, Any]] = {SpeakParams: {"verify": "off"}, ConvertParams: {}}
 Served = Annotated[Service, Depends(service_of)]
 Live = Annotated[bool, Query(description="send audio chunk by chunk, as it is made")]
 
@@ -145,7 +147,8 @@ async def _answer(
             path = await run_in_threadpool(keep_recording, upload.file, part, service.settings)
             removal.callback(path.unlink, missing_ok=True)
             paths[part] = path
-        params = await run_in_threadpool(service.catalog.run, kind, body.values, paths)
+        values = {**(_LIVE[kind] if stream else {}), **body.values}
+        params = await run_in_threadpool(service.catalog.run, kind, values, paths)
         if len(params.formats) > 1 and not as_json:
             raise Problem(
                 422, f"formats: an answer is one file; for more send Accept: {JSON}, and fetch them"
