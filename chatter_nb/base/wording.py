@@ -15,3 +15,12 @@ def minutes(seconds: float) -> str:
     if seconds < 90:
         return f"about {seconds:.0f} s"
     return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
+
+
+def place(seconds: float) -> str:
+    """A place in a recording: "0:04.2", "12:31.0", "1:02:31.0"."""
+    tenths = round(seconds * 10)
+    hours, rest = divmod(tenths, 36_000)
+    whole_minutes, rest = divmod(rest, 600)
+    tail = f"{rest // 10:02d}.{rest % 10}"
+    return f"{hours}:{whole_minutes:02d}:{tail}" if hours else f"{whole_minutes}:{tail}"

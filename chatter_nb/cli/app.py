@@ -1,6 +1,7 @@
 """The command line: `chatter-nb …`. Thin: every command calls one function and prints what it says.
 
-Exit codes: 0 done, 1 failed run, 2 bad input, 130 interrupted (run the same again to resume).
+Exit codes: 0 done, 1 failed run or doubtful recording, 2 bad input, 130 interrupted (run the same
+again to resume).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from chatter_nb.cli.run import convert, speak
 from chatter_nb.cli.serve import app as open_app
 from chatter_nb.cli.serve import serve
 from chatter_nb.cli.tidy import check, clean, doctor, fetch, voices
+from chatter_nb.cli.verify import verify
 
 INTERRUPTED = 130
 
@@ -27,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Text to speech and voice conversion as parameterised notebooks, and without them.",
 )
-for command in (speak, convert, batch, check, doctor, voices, fetch, clean, bench):
+for command in (speak, convert, batch, verify, check, doctor, voices, fetch, clean, bench):
     app.command()(command)
 app.command()(serve)
 app.command("app")(open_app)

@@ -203,6 +203,7 @@ def _check(
 
 
 def _checker(checks: Checks) -> Checker:
+    """The checker of this process; models stay loaded."""
     return make_checker(checks.level, checks.asr_model, checks.folder, checks.cuts)
 
 

@@ -220,6 +220,13 @@ def _split(source: TextSource, params: SpeakParams, language: str) -> tuple[str,
     return text, chunks
 
 
+def spoken_text(params: SpeakParams) -> str:
+    """All that a run would speak, in one line. Raises `InputError` if it is nothing."""
+    language = params.language or "en"
+    chunks = [chunk for source in _sources(params) for chunk in _split(source, params, language)[1]]
+    return " ".join(chunk.spoken for chunk in chunks if chunk.speakable)
+
+
 def estimate(params: SpeakParams) -> Estimate:
     """The cost of a run with these parameters, without running it."""
     return plan_speech(params).estimate()

@@ -63,7 +63,7 @@ class Checker:
         if level not in LEVELS:
             raise ParamError(f"verify {shown(level)}: choose one of {', '.join(LEVELS)}")
         self._aligner = Aligner(phonemes)
-        self._recogniser = Recogniser(asr_model) if level == "full" else None
+        self.recogniser = Recogniser(asr_model) if level == "full" else None
         self._reference = reference
         self._kept = KeptReports(folder)
         self._cuts = cuts
@@ -76,9 +76,9 @@ class Checker:
         """
         if language in aligner.LANGUAGES:
             self._aligner.load()
-        if self._recogniser is None:
+        if self.recogniser is None:
             return () if language in aligner.LANGUAGES else (_no_aligner(language),)
-        if not self._recogniser.speaks(language):
+        if not self.recogniser.speaks(language):
             raise ParamError(
                 f"verify: full cannot hear language {shown(language)}: the model knows English "
                 "only; name a multilingual one (asr_model), or choose verify: fast"
@@ -89,8 +89,8 @@ class Checker:
     def witnesses(self) -> dict[str, str]:
         """The version of each witness, for the run's record."""
         versions = {signal.NAME: signal.VERSION, aligner.NAME: self._aligner.version}
-        if self._recogniser:
-            versions[recogniser.NAME] = self._recogniser.version
+        if self.recogniser:
+            versions[recogniser.NAME] = self.recogniser.version
         return versions
 
     def check(
@@ -146,9 +146,9 @@ class Checker:
         )
 
     def _hear(self, audio: Signal, sample_rate: int, expected: Expectation) -> tuple[Report, ...]:
-        if self._recogniser is None:
+        if self.recogniser is None:
             return ()
-        witness = self._recogniser
+        witness = self.recogniser
         report = self._kept.report(
             recogniser.NAME, witness.version, witness.listen, audio, sample_rate, expected
         )
@@ -163,7 +163,7 @@ class Checker:
     ) -> tuple[list[Finding], list[str]]:
         """Without the word findings that are a witness's habit, and notes that say so."""
         left, notes = list(findings), []
-        if other_take is not None and self._recogniser and _misheard(left):
+        if other_take is not None and self.recogniser and _misheard(left):
             habits = self._listen(other_take, sample_rate, expected).findings
             left, notes = _less(left, _misheard(left), habits, "in another take too")
         if self._reference and any(finding.kind in WORD_KINDS for finding in left):

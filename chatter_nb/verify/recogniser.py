@@ -37,6 +37,8 @@ LIKELY = (1.9, -5.0)
 _LETTERS_COUNTED = 8  # a long word that is gone counts no more than this
 _SPARE_S = 1.0
 _TOKENS_A_WORD = 3
+_MOST_TOKENS = 448  # of Whisper's decoder
+_WORDS_A_SECOND = 5
 _NO_SPEECH = 0.9
 _BOILERPLATE = ("thanks for watching", "thank you for watching", "subscribe", "you")
 
@@ -89,10 +91,9 @@ class Recogniser:
         return Report(tuple(_findings(expected.text, heard, end_s)))
 
     def transcript(self, audio: Signal, sample_rate: int, language: str) -> str:
-        """What is heard in up to 30 s of audio; "" for nothing."""
-        at_rate = resample(audio, sample_rate, RATE_HZ)
+        """What is heard in up to 30 s of audio; "" if it is no speech."""
         words = round(_WORDS_A_SECOND * len(audio) / sample_rate)
-        return self._generate(self._encoded(at_rate), language, words)
+        return self._written(self._encoded(resample(audio, sample_rate, RATE_HZ)), language, words)
 
     @cached_property
     def _model(self) -> Any:
@@ -110,37 +111,49 @@ class Recogniser:
         task = {"task": "transcribe", "language": language} if many else {}
         return Tokenizer(model.hf_tokenizer, many, **task)
 
-    def _hear(self, audio: Signal, expected: Expectation) -> _Heard:
-        """What the model writes, and how likely the text is to it.
+    def _encoded(self, audio: Signal) -> Any:
+        """The encoder's output for the audio's own length and a second.
 
-        The model hears the chunk's own length and a second: of the usual 30 s most would be
-        silence, at five times the cost.
+        Of the usual 30 s most would be silence, at five times the cost.
         """
-        tokenizer, model = self._tokenizer(expected.language), self._model
         seconds = min(WINDOW_S, math.ceil(len(audio) / RATE_HZ + _SPARE_S))
-        padded = np.pad(audio, (0, seconds * RATE_HZ - len(audio)))
-        frames = model.feature_extractor(padded)[:, : seconds * 100]
-        encoded = model.encode(frames)
+        padded = np.pad(audio, (0, max(0, seconds * RATE_HZ - len(audio))))
+        return self._model.encode(self._model.feature_extractor(padded)[:, : seconds * 100])
+
+    def _written(self, encoded: Any, language: str, words: int, text: str = "") -> str:
+        """What the model writes of about so many words; "" if it hears no speech.
+
+        `text` may hold what it otherwise writes for silence.
+        """
+        tokenizer = self._tokenizer(language)
         prompt = [*tokenizer.sot_sequence, tokenizer.no_timestamps]
-        text_tokens = tokenizer.encode(" " + expected.text.strip())
-        result = model.model.generate(
+        result = self._model.model.generate(
             encoded,
             [prompt],
             beam_size=1,
-            max_length=len(prompt) + 20 + _TOKENS_A_WORD * len(expected.text.split()),
+            max_length=min(_MOST_TOKENS, len(prompt) + 20 + _TOKENS_A_WORD * words),
             return_no_speech_prob=True,
         )[0]
-        text = tokenizer.decode([t for t in result.sequences_ids[0] if t < tokenizer.eot]).strip()
-        if result.no_speech_prob > _NO_SPEECH or _is_boilerplate(text, expected.text):
+        heard = tokenizer.decode([t for t in result.sequences_ids[0] if t < tokenizer.eot]).strip()
+        is_none = result.no_speech_prob > _NO_SPEECH or _is_boilerplate(heard, text)
+        return "" if is_none else heard
+
+    def _hear(self, audio: Signal, expected: Expectation) -> _Heard:
+        """What the model writes, and how likely the text is to it."""
+        tokenizer, encoded = self._tokenizer(expected.language), self._encoded(audio)
+        words = len(expected.text.split())
+        heard = self._written(encoded, expected.language, words, expected.text)
+        if not heard:
             return _Heard("", 0.0)
-        aligned = model.model.align(
+        text_tokens = tokenizer.encode(" " + expected.text.strip())[: _MOST_TOKENS // 2]
+        aligned = self._model.model.align(
             encoded, tokenizer.sot_sequence, [text_tokens], [len(audio) * 100 // RATE_HZ]
         )[0]
         chances = zip(text_tokens, aligned.text_token_probs, strict=False)
         least = min(
             (p for t, p in chances if any(map(str.isalnum, tokenizer.decode([t])))), default=1.0
         )
-        return _Heard(text, math.log(max(least, 1e-9)))
+        return _Heard(heard, math.log(max(least, 1e-9)))
 
 
 def _named(name: str) -> Path:
@@ -165,7 +178,7 @@ def _is_boilerplate(heard: str, text: str) -> bool:
 
 
 def _findings(text: str, heard: _Heard, end_s: float) -> Iterator[Finding]:
-    expected, words = normal_words(text), _unlooped(normal_words(heard.text))
+    expected, words = normal_words(text), unlooped(normal_words(heard.text))
     for start, end, heard_start, heard_end in _wrong_runs(expected, words):
         run, instead = expected[start:end], words[heard_start:heard_end]
         gone = _letters_gone("".join(run), "".join(instead))
@@ -208,7 +221,7 @@ def _letters_gone(expected: str, heard: str) -> float:
     return gone / max(1, len(expected)) * min(len(expected), _LETTERS_COUNTED)
 
 
-def _unlooped(words: Sequence[str]) -> list[str]:
+def unlooped(words: Sequence[str]) -> list[str]:
     """The words once, where the model fell into saying all of them again and again."""
     for size in range(2, len(words) // 2 + 1):
         if words[:size] == words[size : 2 * size]:
