@@ -50,15 +50,7 @@ class Reading:
         return len(self.audio) / SAMPLE_RATE
 
 
-@dataclass(frozen=True)
-class Fault:
-    """Audio with a fault in it; `missing` are the words of the text that are gone."""
-
-    audio: Signal
-    missing: tuple[str, ...] = ()
-
-
-_Plant = Callable[[Reading, Reading, _Rng], Fault | None]
+_Plant = Callable[[Reading, Reading, _Rng], Signal | None]
 
 
 @cache
@@ -79,7 +71,7 @@ def read(text: str, *, speed: float = 1.0, seed: int = 1) -> Reading | None:
     return Reading(text, audio, words) if words and is_whole else None
 
 
-def plant(kind: str, reading: Reading, other: Reading, *, seed: int) -> Fault | None:
+def plant(kind: str, reading: Reading, other: Reading, *, seed: int) -> Signal | None:
     """`reading` with a fault of a kind of `KINDS`; None if it has no place for the fault.
 
     `other` gives the words that are not the text's.
@@ -130,42 +122,38 @@ def _phrase(reading: Reading, rng: _Rng) -> _Place | None:
     return (first, first + size) if starts else None
 
 
-def _texts(reading: Reading, place: _Place) -> tuple[str, ...]:
-    return tuple(word.text for word in reading.words[slice(*place)])
-
-
 def _dropped(
     reading: Reading, _other: Reading, rng: _Rng, *, choose: Callable[..., _Place | None]
-) -> Fault | None:
+) -> Signal | None:
     place = choose(reading, rng)
     if place is None:
         return None
     start, end = (reading.bounds[at] for at in place)
-    return Fault(_spliced(reading.audio, start, end), _texts(reading, place))
+    return _spliced(reading.audio, start, end)
 
 
-def _repeated(reading: Reading, _other: Reading, rng: _Rng) -> Fault | None:
+def _repeated(reading: Reading, _other: Reading, rng: _Rng) -> Signal | None:
     place = _phrase(reading, rng)
     if place is None:
         return None
     start, end = (reading.bounds[at] for at in place)
-    return Fault(_spliced(reading.audio, end, end, reading.audio[start:end]))
+    return _spliced(reading.audio, end, end, reading.audio[start:end])
 
 
-def _replaced(reading: Reading, other: Reading, rng: _Rng) -> Fault | None:
+def _replaced(reading: Reading, other: Reading, rng: _Rng) -> Signal | None:
     place, source = _phrase(reading, rng), _phrase(other, rng)
     if place is None or source is None:
         return None
     (start, end), foreign = (reading.bounds[at] for at in place), other.bounds
     words = other.audio[foreign[source[0]] : foreign[source[1]]]
-    return Fault(_spliced(reading.audio, start, end, words), _texts(reading, place))
+    return _spliced(reading.audio, start, end, words)
 
 
 def _babbled(
     reading: Reading, _other: Reading, rng: _Rng, *, length_s: float, after: bool
-) -> Fault:
+) -> Signal:
     at = reading.bounds[-1] if after else _inner_bound(reading, rng)
-    return Fault(_spliced(reading.audio, at, at, babble(length_s, rng)))
+    return _spliced(reading.audio, at, at, babble(length_s, rng))
 
 
 def _inner_bound(reading: Reading, rng: _Rng) -> int:
@@ -182,25 +170,24 @@ def babble(length_s: float, rng: _Rng) -> Signal:
     return audio[start : start + round(length_s * SAMPLE_RATE)]
 
 
-def _end_cut(reading: Reading, _other: Reading, _rng: _Rng, *, share: float) -> Fault:
+def _end_cut(reading: Reading, _other: Reading, _rng: _Rng, *, share: float) -> Signal:
     """Ends after `share` of the last word's sound."""
     start, end = reading.bounds[-2:]
-    at = start + round(share * (end - start))
-    return Fault(reading.audio[:at], _texts(reading, (-1, len(reading.words))))
+    return reading.audio[: start + round(share * (end - start))]
 
 
-def _silenced(reading: Reading, _other: Reading, rng: _Rng) -> Fault:
+def _silenced(reading: Reading, _other: Reading, rng: _Rng) -> Signal:
     at = _inner_bound(reading, rng)
-    return Fault(_spliced(reading.audio, at, at, np.zeros(3 * SAMPLE_RATE, np.float32)))
+    return _spliced(reading.audio, at, at, np.zeros(3 * SAMPLE_RATE, np.float32))
 
 
-def _noisy(reading: Reading, _other: Reading, rng: _Rng) -> Fault:
+def _noisy(reading: Reading, _other: Reading, rng: _Rng) -> Signal:
     """A second of noise or hum, as loud as the speech, in the place of a second of speech."""
     half = SAMPLE_RATE // 2
     at = int(rng.integers(half, max(half + 1, len(reading.audio) - 2 * SAMPLE_RATE)))
     wave = rng.normal(0, 1, SAMPLE_RATE) if rng.random() < 0.5 else _hum()
     sound = (float(np.std(reading.audio)) * wave / np.std(wave)).astype(np.float32)
-    return Fault(_spliced(reading.audio, at, at + SAMPLE_RATE, sound))
+    return _spliced(reading.audio, at, at + SAMPLE_RATE, sound)
 
 
 def _hum() -> np.ndarray:
@@ -214,10 +201,6 @@ def with_pause(reading: Reading, word: int, pause_s: float) -> Signal:
     at = reading.bounds[word]
     silence = np.zeros(round(pause_s * SAMPLE_RATE), np.float32)
     return np.concatenate([reading.audio[:at], silence, reading.audio[at:]])
-
-
-def _another(reading: Reading, other: Reading, _rng: _Rng) -> Fault:
-    return Fault(other.audio, _texts(reading, (0, len(reading.words))))
 
 
 KINDS: dict[str, _Plant] = {
@@ -234,5 +217,5 @@ KINDS: dict[str, _Plant] = {
     "last word cut in half": partial(_end_cut, share=0.5),
     "silence of 3 s": _silenced,
     "noise": _noisy,
-    "another sentence": _another,
+    "another sentence": lambda _reading, other, _rng: other.audio,
 }

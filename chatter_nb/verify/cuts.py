@@ -20,7 +20,7 @@ Cuts = tuple[tuple[int, int], ...]
 SILENT_DB = -45.0  # against the chunk's loud speech
 LONGEST_HOLE_S = 1.0  # a silence up to this is left as it is
 FADE_S = 0.005
-KEPT_AFTER_S = 0.1  # of the sound after the last word, so that its end dies away
+KEPT_AFTER_S = 0.1  # the most of the sound after the last word: its end dies away
 PAUSE_BEFORE_TAIL_S = 0.04
 SHORTEST_TAIL_S = 0.12
 
@@ -57,8 +57,9 @@ def active_tail(audio: Signal, sample_rate: int, last_word_end_s: float) -> Cuts
     start, again = pauses[0]
     if np.count_nonzero(level[again:] > LOUD_DB) * FRAME_S < SHORTEST_TAIL_S:
         return ()
-    place = min(start * FRAME_S + KEPT_AFTER_S, (start + again) / 2 * FRAME_S)
-    return ((_zero_crossing(audio, round(place * sample_rate), sample_rate), len(audio)),)
+    near = level[start : min(again, start + round(KEPT_AFTER_S / FRAME_S))]
+    quietest_s = (start + int(near.argmin()) + 0.5) * FRAME_S
+    return ((_zero_crossing(audio, round(quietest_s * sample_rate), sample_rate), len(audio)),)
 
 
 def _zero_crossing(audio: Signal, sample: int, sample_rate: int) -> int:

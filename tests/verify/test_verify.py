@@ -1,11 +1,11 @@
 """Does the audio say the text? hibari speaks, faults are planted, real witnesses listen."""
 
-import faults
 import numpy as np
 import pytest
 from hibari import Hibari
 
 from chatter_nb.base.errors import ParamError, UnavailableError
+from chatter_nb.bench import faults
 from chatter_nb.verify import Checker, Expectation, without
 from chatter_nb.verify.pronouncing import arpabet
 from chatter_nb.verify.spelling import readings
@@ -38,7 +38,7 @@ def check(checker, audio, text):
 
 
 def test_clean_speech_passes_and_its_words_have_times(fast, readings_):
-    """Starts lie within 100 ms of hibari's own durations, the median within 40 ms."""
+    """Starts lie within 80 ms of hibari's own times, the median within 20 ms."""
     apart_s = []
     for reading in readings_:
         verdict = check(fast, reading.audio, reading.text)
@@ -46,34 +46,52 @@ def test_clean_speech_passes_and_its_words_have_times(fast, readings_):
         assert [word.text for word in verdict.words] == reading.text.split()
         pairs = zip(verdict.words, reading.words, strict=True)
         apart_s += [abs(word.start_s - truth.start_s) for word, truth in pairs]
-    assert np.median(apart_s) <= 0.04
-    assert max(apart_s) <= 0.1
+    assert np.median(apart_s) <= 0.02
+    assert max(apart_s) <= 0.08
 
 
-CAUGHT = sorted(set(faults.KINDS) - {"function word dropped", "last word cut in half"})
+CAUGHT = sorted(set(faults.KINDS) - {"function word dropped"})
 
 
 @pytest.mark.parametrize("kind", CAUGHT)
 def test_a_planted_fault_is_found_or_cut(fast, readings_, kind):
     fault = faults.plant(kind, readings_[0], readings_[1], seed=3)
-    verdict = check(fast, fault.audio, readings_[0].text)
+    verdict = check(fast, fault, readings_[0].text)
     assert verdict.verdict == "doubtful" or verdict.cuts, verdict
     assert all(finding.reason for finding in verdict.findings)
 
 
+def test_a_word_after_a_pause_starts_with_its_sound(fast, readings_):
+    """Digital silence is spliced in before a word, so that its start is known to the sample."""
+    for reading in readings_:
+        audio = faults.with_pause(reading, 4, 0.3)
+        words = check(fast, audio, reading.text).words
+        assert abs(words[4].start_s - reading.bounds[4] / RATE_HZ - 0.3) <= 0.05
+        assert words[3].end_s <= words[4].start_s - 0.25
+
+
 def test_a_dropped_phrase_is_named(fast, readings_):
-    fault = faults.plant("phrase dropped", readings_[1], readings_[0], seed=2)
-    verdict = check(fast, fault.audio, readings_[1].text)
-    expected = " ".join(finding.expected for finding in verdict.findings)
-    assert any(word.strip(".,").lower() in expected for word in fault.missing), verdict
-    assert verdict.missing_words >= 1
+    bounds, audio = readings_[1].bounds, readings_[1].audio
+    without_roses = np.concatenate([audio[: bounds[6]], audio[bounds[8] :]])
+    verdict = check(fast, without_roses, readings_[1].text)
+    assert "his roses" in " ".join(finding.expected for finding in verdict.findings), verdict
+    assert verdict.missing_words >= 2
 
 
-@pytest.mark.parametrize("kind", ["silence of 3 s", "babble of 2 s after"])
-def test_a_hole_and_a_tail_are_cut_and_the_rest_passes(fast, readings_, kind):
-    fault = faults.plant(kind, readings_[1], readings_[0], seed=1)
-    verdict = check(fast, fault.audio, readings_[1].text)
-    healed = without(fault.audio, verdict.cuts, RATE_HZ)
+def _with_hole(reading):
+    return faults.plant("silence of 3 s", reading, reading, seed=1)
+
+
+def _with_tail(reading):
+    """Babble after the text and the silence at its end."""
+    return np.concatenate([reading.audio, faults.babble(2.0, np.random.default_rng(1))])
+
+
+@pytest.mark.parametrize("spoiled", [_with_hole, _with_tail])
+def test_a_hole_and_a_tail_are_cut_and_the_rest_passes(fast, readings_, spoiled):
+    audio = spoiled(readings_[1])
+    verdict = check(fast, audio, readings_[1].text)
+    healed = without(audio, verdict.cuts, RATE_HZ)
     assert verdict.verdict == "ok", verdict
     assert verdict.notes
     assert len(healed) < len(readings_[1].audio) + 1.1 * RATE_HZ
@@ -98,7 +116,7 @@ def test_full_hears_and_names_a_missing_word(full, readings_):
     text = readings_[2].text
     assert check(full, readings_[2].audio, text).verdict == "ok"
     fault = faults.plant("content word dropped", readings_[2], readings_[0], seed=5)
-    verdict = check(full, fault.audio, text)
+    verdict = check(full, fault, text)
     assert {"aligner", "recogniser"} >= {finding.witness for finding in verdict.findings} != set()
 
 

@@ -11,13 +11,11 @@ import random
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from hibari import SAMPLE_RATE
 
 from chatter_nb.audio.reading import Signal
@@ -31,6 +29,7 @@ from chatter_nb.bench.harness import Result, compared
 from chatter_nb.bench.params import Options, Progress
 from chatter_nb.bench.rounds import timed
 from chatter_nb.bench.suites.workload import BENCH_FOLDER, Place
+from chatter_nb.bench.word_starts import word_starts
 from chatter_nb.engines.models import get_or_load_tts_model, pick_device
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.speak import generate_tts
@@ -41,12 +40,10 @@ from chatter_nb.verify import Checker, Expectation, Verdict
 SENTENCES = Path(__file__).parents[1] / "sentences.txt"
 CHUNKS = {"fast": 400, "full": 200}
 SPEEDS = (0.9, 1.2)
-CLEAN, NAMES, STARTS = "clean", "clean, invented names", "word starts"
+CLEAN, NAMES, STARTS = "clean", "invented names", "word starts"
 KINDS = (CLEAN, NAMES, *faults.KINDS, STARTS)
 NAMES_CHUNKS = 200
 CHATTERBOX_CHUNKS = 4
-PAUSE_S = 0.3
-LEAST_PAUSE_S = 0.1  # before a word; after shorter ones the onset is not sure
 _CACHED_READINGS = 512  # 0.4 MB each
 _KEY_BYTES = 8
 
@@ -70,7 +67,9 @@ def run(options: Options, on_progress: Progress) -> list[Result]:
     results = []
     for kind in kinds:
         if kind == STARTS:
-            results.append(_starts(chunks, on_progress))
+            on_progress(f"{kind}: {chunks} chunks, each with and without a pause")
+            readings = filter(None, map(reading, range(chunks)))
+            results.append(word_starts(kind, readings, _checker("fast")))
         else:
             outcomes = measured(kind, chunks, checker, options.level, on_progress)
             results.append(_result(kind, outcomes))
@@ -83,11 +82,10 @@ def run(options: Options, on_progress: Progress) -> list[Result]:
 
 def _chosen(kinds: str) -> list[str]:
     """The kinds that are named. Raises `InputError` for one that there is not."""
-    known = {kind.replace(",", ""): kind for kind in KINDS}
     chosen = [kind.strip() for kind in kinds.split(",") if kind.strip()]
-    if foreign := [kind for kind in chosen if kind not in known]:
-        raise InputError(f"--kinds {foreign[0]!r} is none of {', '.join(known)}")
-    return [known[kind] for kind in chosen] or list(KINDS)
+    if foreign := [kind for kind in chosen if kind not in KINDS]:
+        raise InputError(f"--kinds {foreign[0]!r} is none of {', '.join(KINDS)}")
+    return chosen or list(KINDS)
 
 
 def _checker(level: Any) -> Checker:
@@ -113,7 +111,7 @@ def measured(
     path = _kept_path(kind, level, checker)
     kept = read_json(path)
     outcomes = [entry and Outcome(**entry) for entry in kept or []]
-    for number in range(2 * len(_sentences())):
+    for number in range(len(SPEEDS) * len(_sentences())):
         done = sum(outcome is not None for outcome in outcomes[:number])
         if done == chunks:
             return [outcome for outcome in outcomes[:number] if outcome]
@@ -157,8 +155,7 @@ def _outcome(kind: str, number: int, checker: Checker) -> Outcome | None:
         return None
     audio: Signal | None = spoken.audio
     if kind in faults.KINDS:
-        fault = faults.plant(kind, spoken, other, seed=number)
-        audio = fault and fault.audio
+        audio = faults.plant(kind, spoken, other, seed=number)
     if audio is None:
         return None
     start_s = time.process_time()
@@ -199,61 +196,6 @@ def wilson(hits: int, trials: int) -> tuple[float, float]:
     centre = (hits / n + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(hits / n * (1 - hits / n) / n + z * z / (4 * n * n))
     return max(0.0, centre - half), min(1.0, centre + half)
-
-
-def _starts(chunks: int, on_progress: Progress) -> Result:
-    """How far the aligner's word starts lie from the truth, in ms; its reports are not kept."""
-    checker = _checker("fast")
-    errors_ms: dict[str, list[float]] = {"after a pause": [], "after a splice": [], "inside": []}
-    drift, audio_s, work_s = [], 0.0, 0.0
-    for number in range(chunks):
-        on_progress(f"{STARTS}: chunk {number + 1} of {chunks}")
-        spoken = reading(number)
-        if spoken is None:
-            continue
-        start_s = time.process_time()
-        for place, error_ms in _start_errors(spoken, number, checker):
-            errors_ms[place].append(error_ms)
-            drift.append((audio_s, error_ms))
-        work_s += time.process_time() - start_s
-        audio_s += 2 * spoken.audio_s + PAUSE_S
-    slope = np.polyfit(*np.transpose(drift), 1)[0] if len(drift) > 1 else 0.0
-    figures: dict[str, Any] = {place: _spread(values) for place, values in errors_ms.items()}
-    figures["drift_ms_an_hour"] = float(slope) * 3600
-    return compared(STARTS, {"baseline": [audio_s], "ours": [work_s]}, None, **figures)
-
-
-def _start_errors(spoken: Reading, number: int, checker: Checker) -> Iterator[tuple[str, float]]:
-    """Where a word stands, and its start by the aligner less its true one, in ms.
-
-    True is the onset after a pause, or after digital silence that is spliced in; inside a phrase
-    hibari's own time, which is itself within some 20 ms.
-    """
-    expected = Expectation(spoken.text, "en")
-    words = checker.check(spoken.audio, SAMPLE_RATE, expected).words or ()
-    if len(words) == len(spoken.words):
-        for at, (word, truth) in enumerate(zip(words, spoken.words, strict=True)):
-            pause_s = truth.start_s - spoken.words[at - 1].end_s if at else LEAST_PAUSE_S
-            if not 0 < pause_s < LEAST_PAUSE_S:
-                place = "after a pause" if pause_s > 0 else "inside"
-                yield place, 1000 * (word.start_s - truth.start_s)
-    at = random.Random(number).randrange(1, len(spoken.words))
-    words = checker.check(faults.with_pause(spoken, at, PAUSE_S), SAMPLE_RATE, expected).words or ()
-    if len(words) == len(spoken.words):
-        truth_s = spoken.bounds[at] / SAMPLE_RATE + PAUSE_S
-        yield "after a splice", 1000 * (words[at].start_s - truth_s)
-
-
-def _spread(errors_ms: list[float]) -> dict[str, float]:
-    if not errors_ms:
-        return {"n": 0}
-    size = np.abs(errors_ms)
-    return {
-        "n": len(errors_ms),
-        "median_ms": float(np.median(size)),
-        "p95_ms": float(np.percentile(size, 95)),
-        "bias_ms": float(np.median(errors_ms)),
-    }
 
 
 def _beside_chatterbox(options: Options, check: Result) -> Result:
