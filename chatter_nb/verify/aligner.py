@@ -25,7 +25,7 @@ from chatter_nb.verify.findings import Expectation, Finding, Report
 from chatter_nb.verify.judging import NAME, Judged, Segment, Step
 from chatter_nb.verify.levels import levels_db
 from chatter_nb.verify.pronouncing import arpabet
-from chatter_nb.verify.spelling import INSTALL, pieces, readings
+from chatter_nb.verify.spelling import INSTALL, is_unsure, pieces, readings
 
 VERSION = "2"
 LANGUAGES = ("en",)
@@ -97,6 +97,9 @@ class Aligner:
 
     def _steps(self, text_words: Sequence[str]) -> Iterator[Step]:
         for place, word in enumerate(text_words):
+            if is_unsure(word):
+                yield Step(place, ())
+                continue
             for piece in pieces(word):
                 ways = (tuple(map(self._entry, way)) for way in readings(piece))
                 yield Step(place, tuple(way for way in ways if all(way)))

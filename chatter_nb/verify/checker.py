@@ -162,7 +162,7 @@ class Checker:
         other_take: Signal | None,
     ) -> tuple[list[Finding], list[str]]:
         """Without the word findings that are a witness's habit, and notes that say so."""
-        left, notes = list(findings), []
+        left, notes = list(findings), list[str]()
         if other_take is not None and self.recogniser and _misheard(left):
             habits = self._listen(other_take, sample_rate, expected).findings
             left, notes = _less(left, _misheard(left), habits, "in another take too")

@@ -48,6 +48,18 @@ _SHORT = {
 _PIECE = re.compile(r"\d[\d,]*(?:\.\d+)?(?:st|nd|rd|th|s)?|[^\W\d_]+(?:'[^\W\d_]+)*|[&%]")
 _NUMBER = re.compile(r"(\d[\d,]*)(?:\.(\d+))?(st|nd|rd|th|s)?")
 _MOST_DIGITS = 12
+_ORDINAL = re.compile(r"(\d)(?:st|nd|rd|th|s)\b")
+_SIGNS = re.compile(r"[$£€¥°+=<>/@#*^~\\|_]|\d[^\W\d_]|[^\W\d_]\d|[^\W\d_]\.[^\W\d_]")
+_SAYABLE = re.compile(r"[aeiouyà-ÿ\d]")
+
+
+def is_unsure(word: str) -> bool:
+    """Whether voices read a word in different ways: prices, units, formulas, "kHz", "e.g."."""
+    plain = _ORDINAL.sub(r"\1", word)
+    return bool(_SIGNS.search(plain)) or any(
+        len(piece) > 1 and piece not in _SHORT and not _SAYABLE.search(piece)
+        for piece in pieces(plain)
+    )
 
 
 def pieces(text: str) -> list[str]:

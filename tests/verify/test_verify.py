@@ -8,7 +8,7 @@ from chatter_nb.base.errors import ParamError, UnavailableError
 from chatter_nb.bench import faults
 from chatter_nb.verify import Checker, Expectation, without
 from chatter_nb.verify.pronouncing import arpabet
-from chatter_nb.verify.spelling import readings
+from chatter_nb.verify.spelling import is_unsure, readings
 
 RATE_HZ = Hibari.sample_rate
 TEXTS = (
@@ -184,6 +184,17 @@ def test_numbers_are_read_in_more_than_one_way():
     assert ["nineteen", "oh", "five"] in readings("1905")
     assert readings("3rd") == [["third"]]
     assert readings("2.5") == [["two", "point", "five"]]
+
+
+@pytest.mark.parametrize(
+    ("word", "unsure"),
+    [
+        *[(word, True) for word in ("$0.02", "kHz", "vs.", "e.g.", "R&D/IT", "3x", "B2B", "£5,")],
+        *[(word, False) for word in ("1905", "3rd", "1950s", "2.5", "Dr.", "Zaldor", "don’t", "I")],
+    ],
+)
+def test_a_word_that_voices_read_in_many_ways_is_not_judged(word, unsure):
+    assert is_unsure(word) == unsure
 
 
 def test_phonemes_become_the_dictionary_s():
