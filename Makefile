@@ -13,11 +13,12 @@ QUICK := tests/base tests/params tests/text tests/audio tests/batch/test_grid.py
 # Modules are compiled once, not in each of the hundreds of processes that tests start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo chatterbox app quick test test-slow browser lint format lab clean
+.PHONY: help demo chatterbox verify app quick test test-slow browser lint format lab clean
 
 help:
 	@echo "make demo        install, then speak a chapter of a book through a notebook"
 	@echo "make chatterbox  add Chatterbox to that (with torch about 5 GB), and say what is here"
+	@echo "make verify      add what checks that the audio says the text"
 	@echo "make lab         JupyterLab on the notebooks"
 	@echo "make app         the HTTP service, and its web page in the browser"
 	@echo "make quick       what one runs at every save: under a minute, no browser, kernel, Ray, torch or server"
@@ -30,6 +31,9 @@ demo: $(VENV)/base.done
 	$(BIN)/chatter-nb batch notebooks/01_speak.ipynb params/demo.yaml
 
 chatterbox: $(VENV)/chatterbox.done
+	$(BIN)/chatter-nb doctor
+
+verify: $(VENV)/verify.done
 	$(BIN)/chatter-nb doctor
 
 lab: $(VENV)/base.done
@@ -90,7 +94,11 @@ $(VENV)/serve.done: $(VENV)/base.done
 	$(INSTALL) $(EDITABLE) '.[serve]'
 	@touch $@
 
+$(VENV)/verify.done: $(VENV)/base.done
+	$(INSTALL) $(EDITABLE) '.[verify]'
+	@touch $@
+
 $(VENV)/test.done: $(VENV)/uv.done pyproject.toml constraints.txt
 	$(INSTALL) $(EDITABLE) '.[test,chatterbox,serve]'
 	$(INSTALL_CHATTERBOX)
-	@touch $@ $(VENV)/base.done $(VENV)/chatterbox.done $(VENV)/serve.done
+	@touch $@ $(VENV)/base.done $(VENV)/chatterbox.done $(VENV)/serve.done $(VENV)/verify.done

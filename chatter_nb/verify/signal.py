@@ -24,8 +24,10 @@ CLIPPED_SHARE = 1e-3  # louder than a click or two
 END_FRAMES = 2  # the last 20 ms
 CUT_END_DB = -30.0  # speech that is cut off ends louder; a voice that ends by itself dies away
 STEADY_S = 0.5  # a syllable is shorter
-STEADY_DB = 1.0  # spread of level; noise and hum have under 0.5 dB, a long vowel had 1.5
+STEADY_DB = 1.5  # spread of level; noise and hum have under 0.5 dB, a long vowel had 1.5
 STEADY_LEVEL_DB = -20.0
+STEADY_COLOUR_DB = 4.5  # of noise and hum under 2.3, of half a second of speech above 6.9
+_BANDS = 8
 # Seconds of sound a letter: read aloud 0.05 to 0.1; a wide margin, since engines have moods.
 SHORTEST_LETTER_S = 0.03
 LONGEST_LETTER_S = 0.2
@@ -55,6 +57,8 @@ def _findings(audio: Signal, sample_rate: int, expected: Expectation) -> Iterato
         last = expected.text.split()[-1:]
         yield _finding("cut end", end_s, end_s, "".join(last), "the sound breaks off at full level")
     for start, end in _steady(level):
+        if _colour_spread_db(audio, sample_rate, start, end) > STEADY_COLOUR_DB:
+            continue  # a loud syllable after another: its sound changes
         reason = f"{(end - start) * FRAME_S:.1f} s of noise or hum: the level stands still"
         yield _finding("noise", start * FRAME_S, end * FRAME_S, "", reason)
     yield from _length(level, len(audio) / sample_rate, expected.text)
@@ -69,6 +73,18 @@ def _steady(level: np.ndarray) -> list[tuple[int, int]]:
     still = (windows.std(axis=1) < STEADY_DB) & (windows.mean(axis=1) > STEADY_LEVEL_DB)
     frames = np.convolve(still, np.ones(size, int))
     return stretches(frames > 0)
+
+
+def _colour_spread_db(audio: Signal, sample_rate: int, start: int, end: int) -> float:
+    """How much the sound's colour changes between two frames: the mean spread of its bands."""
+    samples = round(sample_rate * FRAME_S)
+    inside = audio[start * samples : end * samples]
+    frames = inside[: len(inside) // (2 * samples) * 2 * samples].reshape(-1, 2 * samples)
+    power = np.abs(np.fft.rfft(frames * np.hanning(2 * samples), axis=1)) ** 2
+    width_hz = sample_rate / (2 * samples)
+    edges = np.round(np.geomspace(150, min(7000, sample_rate / 2), _BANDS + 1) / width_hz)
+    bands = np.add.reduceat(power, edges.astype(int)[:-1], axis=1)[:, :_BANDS]
+    return float(np.std(10 * np.log10(bands + 1e-12), axis=0).mean())
 
 
 def _length(level: np.ndarray, end_s: float, text: str) -> Iterator[Finding]:
