@@ -65,6 +65,7 @@ class Checker:
         self._aligner = Aligner(phonemes)
         self._recogniser = Recogniser(asr_model) if level == "full" else None
         self._reference = reference
+        self._habits: dict[tuple[str, str], list[Finding]] = {}  # only of texts that were doubted
         self._kept = KeptReports(folder)
         self._cuts = cuts
 
@@ -167,11 +168,19 @@ class Checker:
             habits = self._listen(other_take, sample_rate, expected).findings
             left, notes = _less(left, _misheard(left), habits, "in another take too")
         if self._reference and any(finding.kind in WORD_KINDS for finding in left):
-            spoken, rate = self._reference(expected.text)
-            habits = self._listen(spoken, rate, replace(expected, words=None)).findings
+            habits = self._reference_findings(self._reference, expected)
             left, note = _less(left, left, habits, "in a reading that is known to be right too")
             notes += note
         return left, notes
+
+    def _reference_findings(self, speak: Reference, expected: Expectation) -> list[Finding]:
+        """What the witnesses find in the reference's reading; each text is spoken once."""
+        key = expected.text, expected.language
+        if key not in self._habits:
+            spoken, rate = speak(expected.text)
+            listened = self._listen(spoken, rate, replace(expected, words=None))
+            self._habits[key] = listened.findings
+        return self._habits[key]
 
     def _is_heard(self, listened: _Listened, expected: Expectation) -> bool:
         """Whether some witness of words judged every word."""

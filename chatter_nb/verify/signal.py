@@ -16,15 +16,17 @@ from chatter_nb.verify.findings import Expectation, Finding, Report
 from chatter_nb.verify.levels import FRAME_S, levels_db, stretches
 
 NAME = "signal"
-VERSION = "1"
+VERSION = "2"
 
 SILENT_PEAK = 1e-3  # of full scale, -60 dBFS
 CLIPPED = 0.999  # of full scale
 CLIPPED_SHARE = 1e-3  # louder than a click or two
 END_FRAMES = 2  # the last 20 ms
 CUT_END_DB = -30.0  # speech that is cut off ends louder; a voice that ends by itself dies away
-STEADY_S = 0.5  # a syllable is shorter
-STEADY_DB = 1.0  # spread of level; noise and hum have under 0.5 dB, a long vowel had 1.5
+# Over 0.7 s the level of clean speech spreads by at least 2.0 dB (400 chunks; a long vowel), that
+# of noise and hum by at most 0.5 (200 chunks).
+STEADY_S = 0.7
+STEADY_DB = 1.0
 STEADY_LEVEL_DB = -20.0
 # Seconds of sound a letter: read aloud 0.05 to 0.1; a wide margin, since engines have moods.
 SHORTEST_LETTER_S = 0.03
