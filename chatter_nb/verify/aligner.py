@@ -27,7 +27,7 @@ from chatter_nb.verify.levels import levels_db
 from chatter_nb.verify.pronouncing import arpabet
 from chatter_nb.verify.spelling import INSTALL, is_unsure, pieces, readings
 
-VERSION = "2"
+VERSION = "3"
 LANGUAGES = ("en",)
 RATE_HZ = 16_000
 

@@ -15,15 +15,15 @@ from chatter_nb.verify import aligner, recogniser, signal
 from chatter_nb.verify.aligner import Aligner
 from chatter_nb.verify.cuts import Cuts, active_tail, joined, long_holes, moved_words, without
 from chatter_nb.verify.findings import WORD_KINDS, Expectation, Finding, Report, Verdict
+from chatter_nb.verify.habits import misheard, without_habits
 from chatter_nb.verify.kept import KeptReports
 from chatter_nb.verify.recogniser import Recogniser
 
+_HABITS_KEPT = 64  # texts: of a chunk in doubt, several takes are heard in a row
 LEVELS = ("fast", "full")
 Level = Literal["fast", "full"]
 Phonemes = Callable[[str], str | None]
 Reference = Callable[[str], tuple[Signal, int]]
-# The recogniser's places are guessed from the number of words, at an even pace.
-PLACE_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ class Checker:
         self._aligner = Aligner(phonemes)
         self.recogniser = Recogniser(asr_model) if level == "full" else None
         self._reference = reference
+        self._habits: dict[tuple[str, str], list[Finding]] = {}  # only of texts that were doubted
         self._kept = KeptReports(folder)
         self._cuts = cuts
 
@@ -108,7 +109,7 @@ class Checker:
         engine may drop the same words again.
         """
         listened = self._listen(audio, sample_rate, expected)
-        findings, notes = self._cancelled(listened.findings, sample_rate, expected, other_take)
+        findings, notes = self._cancelled(listened, sample_rate, expected, other_take)
         notes = [*_cut_notes(listened.cuts, sample_rate), *notes]
         not_checked = [f"words not checked: {reason}" for reason in listened.not_checked]
         is_heard = self._is_heard(listened, expected)
@@ -156,22 +157,33 @@ class Checker:
 
     def _cancelled(
         self,
-        findings: Sequence[Finding],
+        listened: _Listened,
         sample_rate: int,
         expected: Expectation,
         other_take: Signal | None,
     ) -> tuple[list[Finding], list[str]]:
-        """Without the word findings that are a witness's habit, and notes that say so."""
-        left, notes = list(findings), list[str]()
-        if other_take is not None and self.recogniser and _misheard(left):
+        """The findings without those that are a witness's habit, and notes that say so."""
+        left, notes = listened.findings, list[str]()
+        suspects = misheard(left, is_aligned=not listened.reports[1].not_checked)
+        if other_take is not None and suspects:
             habits = self._listen(other_take, sample_rate, expected).findings
-            left, notes = _less(left, _misheard(left), habits, "in another take too")
+            left, notes = without_habits(left, suspects, habits, "in another take too")
         if self._reference and any(finding.kind in WORD_KINDS for finding in left):
-            spoken, rate = self._reference(expected.text)
-            habits = self._listen(spoken, rate, replace(expected, words=None)).findings
-            left, note = _less(left, left, habits, "in a reading that is known to be right too")
-            notes += note
+            habits = self._reference_findings(self._reference, expected)
+            left, more = without_habits(left, left, habits, "in a reading known to be right too")
+            notes += more
         return left, notes
+
+    def _reference_findings(self, speak: Reference, expected: Expectation) -> list[Finding]:
+        """What the witnesses find in the reference's reading; each text is spoken once."""
+        key = expected.text, expected.language
+        if key not in self._habits:
+            spoken, rate = speak(expected.text)
+            listened = self._listen(spoken, rate, replace(expected, words=None))
+            while len(self._habits) >= _HABITS_KEPT:
+                del self._habits[next(iter(self._habits))]
+            self._habits[key] = listened.findings
+        return self._habits[key]
 
     def _is_heard(self, listened: _Listened, expected: Expectation) -> bool:
         """Whether some witness of words judged every word."""
@@ -196,48 +208,6 @@ def _tail(audio: Signal, sample_rate: int, words: Report) -> Cuts:
 
 def _no_aligner(language: str) -> str:
     return f"no aligner for {shown(language)}"
-
-
-def _misheard(findings: Sequence[Finding]) -> list[Finding]:
-    """The recogniser's word findings at places where the aligner has none."""
-    aligned = [finding for finding in findings if finding.witness == aligner.NAME]
-    return [
-        finding
-        for finding in findings
-        if finding.witness == recogniser.NAME
-        and finding.kind in WORD_KINDS
-        and not any(_is_same_place(finding, other) for other in aligned)
-    ]
-
-
-def _is_same_place(finding: Finding, other: Finding) -> bool:
-    """Whether two findings share a word, or lie beside each other in time."""
-    if set(finding.expected.lower().split()) & set(other.expected.lower().split()):
-        return True
-    apart_s = max(finding.start_s, other.start_s) - min(finding.end_s, other.end_s)
-    return apart_s < PLACE_S
-
-
-def _less(
-    findings: Sequence[Finding],
-    suspects: Sequence[Finding],
-    habits: Sequence[Finding],
-    where: str,
-) -> tuple[list[Finding], list[str]]:
-    """`findings` without those `suspects` that the same witness has for the same words in `habits`.
-
-    Also a note for each that is left out.
-    """
-    known = Counter((habit.witness, habit.expected) for habit in habits if habit.kind in WORD_KINDS)
-    left, notes = [], []
-    for finding in findings:
-        key = finding.witness, finding.expected
-        if finding in suspects and finding.kind in WORD_KINDS and finding.expected and known[key]:
-            known[key] -= 1
-            notes.append(f"{finding.witness}: {finding.reason}; {where}, so no fault")
-        else:
-            left.append(finding)
-    return left, notes
 
 
 def _cut_notes(cuts: Cuts, sample_rate: int) -> list[str]:

@@ -16,7 +16,7 @@ from chatter_nb.verify.spelling import is_content
 NAME = "aligner"
 
 # Calibrated on clean and on spoiled chunks; see the README of the room.
-EXTRA_S = 0.12  # the longest stretch of loud sound that is no word, in clean speech 0.1
+EXTRA_S = 0.15  # the longest stretch of loud sound that is no word; in clean speech 0.1
 EXTRA_SUM_S = 0.18
 MISFIT = -4.8  # mean log score a frame over MISFIT_S; clean speech stays above -4.6
 MISFIT_S = 0.3

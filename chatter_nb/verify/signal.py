@@ -16,7 +16,7 @@ from chatter_nb.verify.findings import Expectation, Finding, Report
 from chatter_nb.verify.levels import FRAME_S, levels_db, stretches
 
 NAME = "signal"
-VERSION = "1"
+VERSION = "3"
 
 SILENT_PEAK = 1e-3  # of full scale, -60 dBFS
 CLIPPED = 0.999  # of full scale

@@ -1,12 +1,15 @@
 """Does the audio say the text? hibari speaks, faults are planted, real witnesses listen."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hibari import Hibari
 
 from chatter_nb.base.errors import ParamError, UnavailableError
 from chatter_nb.bench import faults
-from chatter_nb.verify import Checker, Expectation, without
+from chatter_nb.verify import Checker, Expectation, Finding, without
+from chatter_nb.verify.habits import misheard
 from chatter_nb.verify.pronouncing import arpabet
 from chatter_nb.verify.spelling import is_unsure, readings
 
@@ -139,6 +142,14 @@ def test_what_the_recogniser_alone_mishears_in_both_takes_is_no_fault():
     verdict = checker.check(audio, RATE_HZ, Expectation(text, "en"), other_take=other)
     assert verdict.verdict == "ok"
     assert "another take" in " ".join(verdict.notes)
+
+
+def test_words_gone_where_the_aligner_cannot_judge_stay_doubtful():
+    """Nobody but the recogniser could tell: the other take may have dropped them as well."""
+    gone = Finding("missing words", 1.0, 1.2, "", "amber", "not heard", "recogniser")
+    other = replace(gone, kind="other words", heard="umber")
+    assert misheard([gone, other], is_aligned=True) == [gone, other]
+    assert misheard([gone, other], is_aligned=False) == [other]
 
 
 def test_what_a_reference_reading_shares_is_no_fault(readings_):
