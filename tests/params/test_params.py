@@ -11,6 +11,7 @@ from chatter_nb.base.project import find_path, parse_yaml, project_root, read_ya
 from chatter_nb.params.base import OWN_NAMES, StrictParams
 from chatter_nb.params.runs import ConvertParams, SpeakParams
 from chatter_nb.params.yaml_text import from_yaml
+from chatter_nb.runs import content
 
 BOTH = pytest.mark.parametrize(
     ("cls", "least"),
@@ -466,3 +467,87 @@ def test_every_preset_is_valid(file):
     assert file.read_text().startswith("# ")
     named = [getattr(params, name, "") for name in ("text_file", "source", "target")]
     assert [path for path in named if path and not resolve_path(path).exists()] == []
+
+
+# Names and keys as they were before fields were added; "code" and "engine" stand for a notebook's
+# code and for what `auto` became.
+BEFORE = [
+    (SpeakParams(text="Hello there."), "129780", "94c312079c40ee6cf7c8743a5ac42a1e"),
+    (
+        SpeakParams(text="Hello there.", seed=7, speed=0.9),
+        "c4fbeb",
+        "9c08ca5eccb1fc1d26396ef7bfbcfafd",
+    ),
+    (
+        SpeakParams(text="Grüße.", language="de", engine="chatterbox-multilingual"),
+        "6ab66d",
+        "12bd59b214fbe301f5e56b2ab9a40991",
+    ),
+    (
+        SpeakParams(
+            text="One. Two.", chunk_chars=120, sentence_pause_ms=100, formats=("wav", "mp3")
+        ),
+        "c6a389",
+        "22e8104a80fa1e28569c451d4dabac0f",
+    ),
+    (
+        SpeakParams(text="Names.", replacements={"Names": "Naims"}, takes={"a" * 32: 2}),
+        "20bf3e",
+        "96da1d0db1b289e14c32d3cc84aa08f9",
+    ),
+    (
+        SpeakParams(
+            text="Turbo.", engine="chatterbox-turbo", temperature=0.7, top_k=50, meanflow=True
+        ),
+        "1551fd",
+        "d309bd645114dc0fb9ea5b7eb4826f2f",
+    ),
+    (
+        SpeakParams(
+            text="Loud.",
+            engine="chatterbox",
+            exaggeration=0.8,
+            cfg_weight=0.3,
+            precision="exact",
+            rows=4,
+        ),
+        "04bbc5",
+        "c27d2384502450f34cd839c1051b5bd9",
+    ),
+    (
+        SpeakParams(text="Up.", engine="chatterbox", engine_path="upstream", wav_bits=24),
+        "01a82b",
+        "62ac0a47c041980e6051b59ae0e32098",
+    ),
+    (ConvertParams(source="a.wav"), "289454", "f5bf7dac2931da9de1f0411a53a5eb75"),
+    (
+        ConvertParams(source="b.wav", window_s=20.0, overlap_s=2.0, n_cfm_timesteps=6),
+        "d7dec3",
+        "951a2f5f7eb8b224301e459492e8415b",
+    ),
+]
+
+
+@pytest.mark.parametrize(("params", "name", "key"), BEFORE)
+def test_a_field_that_was_added_changes_no_name_and_no_key(params, name, key, monkeypatch):
+    monkeypatch.setattr(content, "_contents", lambda _: {})
+    monkeypatch.setattr(content, "model_version", lambda *_, **__: "m")
+    monkeypatch.setattr(content, "__version__", "0")
+    assert params.resolved_run_name().endswith(f"-{name}")
+    assert content.run_key("code", params, "e", fetch=False) == key
+
+
+@pytest.mark.parametrize(
+    ("values", "counts"),
+    [
+        ({"verify": "full"}, True),
+        ({"tries": 5}, True),
+        ({"asr_model": "x"}, True),
+        ({"trim_tails": False}, True),
+        ({"verify_workers": 2}, False),
+        ({"verify": "auto", "tries": 3}, False),
+    ],
+)
+def test_a_field_that_was_added_counts_where_it_is_not_its_default(values, counts):
+    plain, changed = SpeakParams(text="Hello."), SpeakParams(text="Hello.", **values)
+    assert (plain.digest() != changed.digest()) == counts

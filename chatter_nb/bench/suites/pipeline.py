@@ -75,6 +75,7 @@ def _run_values(texts: list[str], options: Options, place: Place) -> dict[str, A
         "rows": options.rows,
         "seed": 0,
         "run_name": "bench",
+        "verify": "off",
     }
 
 
