@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
@@ -23,11 +25,10 @@ from chatter_nb.engines.models import Choice, Settled
 from chatter_nb.engines.registry import not_installed
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.record import CheckRecord
-from chatter_nb.verify import Checker, Expectation, Verdict
-from chatter_nb.verify.spelling import INSTALL
 
 if TYPE_CHECKING:
     from chatter_nb.engines.hibari_times import TimedHibari
+    from chatter_nb.verify import Checker, Expectation, Verdict
 
 REPORTS = ".verdicts"  # in the folder of the runs: what the witnesses said
 _NEEDED = ("pocketsphinx", "faster_whisper", "rapidfuzz", "whisper_normalizer")
@@ -116,6 +117,8 @@ def pick_level(params: SpeakParams, settled: Settled) -> Choice:
     if not engine.entry.files:
         return Choice("off", f"{engine.name} says what is written; verify: fast checks it")
     if missing := lacking():
+        from chatter_nb.verify.spelling import INSTALL
+
         return Choice("off", f"{missing}; {INSTALL}")
     if settled.checkpoint and is_random(resolve_path(settled.checkpoint)):
         return Choice("off", "the checkpoint's weights are random")
@@ -184,6 +187,14 @@ def _begin_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal
     if hasattr(os, "nice"):
         os.nice(5)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent has ended, killed perhaps; an idle worker would stay."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _prepare(checks: Checks) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -209,10 +220,16 @@ def _checker(checks: Checks) -> Checker:
 
 @lru_cache(maxsize=2)
 def make_checker(level: Any, asr_model: str, folder: Path | None, cuts: bool) -> Checker:
-    """The checker of this process, with the embedded voice as dictionary and second reading."""
+    """The checker of this process, with the embedded voice as dictionary and second reading.
+
+    `asr_model` is a name, or a folder, which starts at the project like all paths.
+    """
+    from chatter_nb.verify import Checker
+
+    place = resolve_path(asr_model) if asr_model else None
     return Checker(
         level,
-        asr_model=asr_model,
+        asr_model=str(place) if place and place.is_dir() else asr_model,
         phonemes=_phonemes,
         reference=_reference,
         folder=folder,

@@ -15,7 +15,7 @@ from chatter_nb.runs.checking import Checking
 from chatter_nb.runs.keys import PlannedChunk
 from chatter_nb.runs.record import TakeRecord
 from chatter_nb.runs.speak_plan import SpeechPlan
-from chatter_nb.verify import Expectation, Verdict, without
+from chatter_nb.verify.findings import Expectation, Verdict
 
 _SILENCE_PEAK = 1e-4  # -80 dB: no engine speaks this softly
 
@@ -101,6 +101,10 @@ class Chooser:
         best = min(range(len(takes)), key=lambda number: _rank(takes[number]))
         take = takes[best]
         check_sound(audios[best], take.planned.chunk.spoken)
+        if not take.cuts:
+            return position, take, audios[best]
+        from chatter_nb.verify import without
+
         return position, take, without(audios[best], take.cuts, self._plan.engine.sample_rate)
 
     def _judged(self, take: Take, verdict: Future[Verdict]) -> Take:

@@ -4,9 +4,11 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from fakes import SpoilingEngine, make_checkpoint, speaking_with
 
@@ -15,6 +17,7 @@ from chatter_nb.engines.hibari import HibariEngine
 from chatter_nb.engines.models import Choice, unload
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs import checking
+from chatter_nb.runs.content import run_key
 from chatter_nb.runs.record import RunFolder
 from chatter_nb.runs.speak import generate_tts, load_speech, plan_speech
 from chatter_nb.runs.store import ChunkStore
@@ -304,3 +307,59 @@ def test_the_extra_that_is_missing_is_named(params, monkeypatch):
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
     with pytest.raises(ParamError, match=r"pip install .*\[verify\]"):
         generate_tts(params(asr_model="", trim_tails=False, verify="fast", tries=7))
+
+
+def test_a_language_without_an_aligner_is_said_not_to_be_checked(params, checkpoint):
+    """The signal alone is heard; no chunk is called checked."""
+    folder = checkpoint("chatterbox-multilingual")
+    values = {"engine": "chatterbox-multilingual", "language": "de", "checkpoint": str(folder)}
+    plan = plan_speech(params(**values))
+    assert "no aligner for 'de'" in str(plan)
+    speech = generate_tts(params(text="Guten Morgen.", tries=1, **values))
+    assert speech.record.chunks[0].verdict in ("unchecked", "doubtful")  # noise has no length
+
+
+def test_a_model_in_a_folder_counts_by_its_content(params, tmp_path):
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "model.bin").write_bytes(b"one")
+    first = run_key("", params(asr_model=str(model)), "hibari", fetch=False)
+    (model / "model.bin").write_bytes(b"another")
+    assert run_key("", params(asr_model=str(model)), "hibari", fetch=False) != first
+
+
+ARGS = ("speak", "-p", "engine=hibari", "-p", "verify=fast", "-p", "verify_workers=1")
+
+
+@pytest.mark.slow
+def test_a_killed_run_with_a_worker_resumes_to_the_same_bytes(tmp_path):
+    """Its worker ends with it."""
+    text = "\n\n".join(f"{TEXT}\n\nChapter {number} ends here." for number in range(12))
+    (tmp_path / "text.txt").write_text(text)
+    args = [*ARGS, "-p", f"text_file={tmp_path / 'text.txt'}", "-p", "run_name=run"]
+
+    def command(folder):
+        return [sys.executable, "-m", "chatter_nb.cli", *args, "-p", f"outputs_dir={folder}"]
+
+    subprocess.run(command(tmp_path / "whole"), check=True, capture_output=True, timeout=600)
+    killed = subprocess.Popen(command(tmp_path / "killed"), stdout=-3, stderr=-3)
+    wait_for(lambda: len(list((tmp_path / "killed" / ".verdicts").rglob("*.json"))) > 8)
+    children = psutil.Process(killed.pid).children(recursive=True)
+    assert children
+    killed.kill()
+    killed.wait()
+    _, alive = psutil.wait_procs(children, timeout=300)
+    assert not alive
+    assert not (tmp_path / "killed" / "run" / "run.json").exists()
+    subprocess.run(command(tmp_path / "killed"), check=True, capture_output=True, timeout=600)
+    whole, resumed = (tmp_path / name / "run" / "speech.wav" for name in ("whole", "killed"))
+    assert whole.read_bytes() == resumed.read_bytes()
+    kept = load_speech(resumed.parent).record
+    assert sum(chunk.cached for chunk in kept.chunks) >= 4
+
+
+def wait_for(true):
+    end_s = time.monotonic() + 600
+    while not true():
+        assert time.monotonic() < end_s
+        time.sleep(0.02)
