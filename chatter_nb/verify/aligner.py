@@ -105,14 +105,14 @@ class Aligner:
                 yield Step(place, tuple(way for way in ways if all(way)))
 
     def _entry(self, word: str) -> str:
-        """The word's entry in the dictionary, added if its sounds are told; "" if unknown."""
+        """The word's entry in the dictionary, added if its sounds are known; "" if unknown."""
         if word not in self._added:
             self._added[word] = bool(self._decoder.lookup_word(word)) or self._add(word)
         return word if self._added[word] else ""
 
     def _add(self, word: str) -> bool:
-        told = self._phonemes(word) if self._phonemes else None
-        sounds = arpabet(told or "")
+        phonemes = self._phonemes(word) if self._phonemes else None
+        sounds = arpabet(phonemes or "")
         if not sounds:
             return False
         self._decoder.add_word(word, sounds, False)

@@ -1,7 +1,8 @@
 """Planted faults: how many a check catches, how many clean chunks it flags, and what it costs.
 
 A result's baseline is the length of the audio, and ours the check's work on one core: their
-quotient is the cost as a share of real time. Outcomes are kept, so that a stopped bench resumes.
+quotient is the cost as a share of real time. The reference reads a text once, at the first kind
+that doubts it. Outcomes are kept, so that a stopped bench resumes.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 from collections import Counter
 from dataclasses import asdict, dataclass
 from functools import cache, lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +126,8 @@ def measured(
 
 def _kept_path(kind: str, level: str, checker: Checker) -> Path:
     """A file for all that outcomes depend on, but for the code of `checker`."""
-    determines = [faults.VERSION, SPEEDS, _sentences(), checker.witnesses]
+    voice = version("hibari-tts")
+    determines = [faults.VERSION, voice, SPEEDS, _sentences(), checker.witnesses]
     folder = resolve_path(BENCH_FOLDER) / "verify" / digest(determines, size=_KEY_BYTES)
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{level}, {kind}.json"
