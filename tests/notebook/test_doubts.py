@@ -1,6 +1,7 @@
 """Chunks in doubt on the pages for people: real speech, spoiled in known places."""
 
 import io
+import json
 import shutil
 from base64 import b64decode
 from dataclasses import replace
@@ -9,13 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from browser import browser_page
 from bs4 import BeautifulSoup
 from fakes import SpoilingEngine, speaking_with
 
+from chatter_nb.batch.params import BatchParams
+from chatter_nb.batch.plan import plan_batch
+from chatter_nb.batch.run import BatchReport
+from chatter_nb.batch.tasks import Outcome
 from chatter_nb.engines.base import ChunkPart
 from chatter_nb.engines.hibari import HibariEngine
 from chatter_nb.engines.registry import EngineEntry
 from chatter_nb.notebook import doubts, show
+from chatter_nb.notebook.batch_view import batch_table
+from chatter_nb.notebook.gallery.page import write_gallery
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs import speech as speech_module
 from chatter_nb.runs.speak import generate_tts, plan_speech
@@ -187,3 +195,92 @@ def test_the_table_has_the_verdict_of_each_chunk(speech):
     place = [cell.get_text() for cell in rows[0].find_all("th")].index("check")
     verdicts = [row.find_all("td")[place].get_text() for row in rows[1:]]
     assert verdicts == ["doubtful", "made again, take 1", "not checked"]
+
+
+@pytest.fixture
+def runs(speech, unchecked, tmp_path):
+    """A folder of three runs: one in doubt, a clean one, and one from before there were checks."""
+    shutil.copytree(speech.folder, tmp_path / "in doubt")
+    for name in ("clean", "old"):
+        shutil.copytree(unchecked.folder, tmp_path / name)
+    path = tmp_path / "clean" / "run.json"
+    checks = {"level": "fast", "reason": "asked for", "checked": 3}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"checks": checks}))
+    path = tmp_path / "old" / "run.json"
+    record = json.loads(path.read_text())
+    del record["checks"]
+    for chunk in record["chunks"]:
+        del chunk["verdict"], chunk["takes"]
+    path.write_text(json.dumps(record))
+    return tmp_path
+
+
+def gallery(folder: Path) -> BeautifulSoup:
+    return BeautifulSoup(write_gallery(folder).read_text(encoding="utf-8"), "html.parser")
+
+
+def test_the_gallery_counts_and_lists_chunks_in_doubt(runs):
+    """Runs that were not checked, and old ones, have no number."""
+    page = gallery(runs)
+    cells = page.find_all("td", {"data-column": "doubtful"})
+    assert [cell["data-key"] for cell in cells] == ["0", "1", ""]
+    assert [cell.get_text() for cell in cells] == ["0", "1", "–"]
+    (doubtful,) = page.select("details.doubts")
+    assert doubtful.find_parent("tr").th["data-key"] == "in doubt"
+    assert doubtful.summary.get_text() == "1 chunk in doubt"
+    assert "0:00 The baker opened her little shop" in doubtful.li.get_text(" ", strip=True)
+    assert "is not in the audio" in doubtful.li.get_text()
+
+
+def test_a_gallery_where_nothing_was_checked_is_as_before(runs):
+    for name in ("clean", "in doubt"):
+        shutil.rmtree(runs / name)
+    page = gallery(runs)
+    assert page.find(attrs={"data-column": "doubtful"}) is None
+    assert "old" in page.tbody.get_text()
+
+
+def test_a_gallery_of_hostile_records_stays_text(runs):
+    path = runs / "in doubt" / "run.json"
+    record = json.loads(path.read_text())
+    chunk = record["chunks"][0]
+    chunk |= {"text": SCRIPT}
+    for take in chunk["takes"]:
+        take["findings"][0] |= {"reason": SCRIPT}
+    path.write_text(json.dumps(record))
+    source = write_gallery(runs).read_text(encoding="utf-8")
+    assert source.count("<script") == 1
+    assert BeautifulSoup(source, "html.parser").find(class_="doubts").get_text().count(SCRIPT) == 2
+
+
+def test_runs_sort_by_their_chunks_in_doubt(runs):
+    address = write_gallery(runs).as_uri()
+    with browser_page() as page:
+        page.goto(address)
+        heading = page.locator("thead th[data-column='doubtful']")
+        for expected in (["clean", "in doubt", "old"], ["in doubt", "clean", "old"]):
+            heading.locator("button").click()
+            assert page.locator("tbody tr th .name").all_inner_texts() == expected
+        page.get_by_label("Search").fill("is not in the audio")
+        assert page.locator("#shown").inner_text() == "1 of 3 runs"
+        page.get_by_text("1 chunk in doubt").click()
+        assert page.get_by_text("The baker opened her").first.is_visible()
+
+
+def test_a_batch_says_how_many_chunks_are_in_doubt(runs, tmp_path):
+    """In a column that is there only if a run was checked."""
+    files = []
+    for name in ("in doubt", "old", "not begun"):
+        files.append(tmp_path / f"{name}.yaml")
+        files[-1].write_text(f"text: Hello.\nengine: hibari\nrun_name: {name}\n")
+    notebook = "notebooks/01_speak.ipynb"
+    params = BatchParams(files=tuple(map(str, files)), notebook=notebook, outputs_dir=str(runs))
+    outcomes = [Outcome(name, "ok", "", 1.0, "here") for name in ("in doubt", "old")]
+    report = BatchReport(plan_batch(params), tuple(outcomes))
+    rows = parsed(batch_table(report)).find_all("tr")
+    place = [cell.get_text() for cell in rows[0].find_all("th")].index("check")
+    cells = {row.td.get_text(): row.find_all("td")[place].get_text() for row in rows[1:]}
+    assert cells == {"in doubt": "1 doubtful of 3 checked", "old": "", "not begun": ""}
+    shutil.rmtree(runs / "in doubt")
+    names = [cell.get_text() for cell in parsed(batch_table(report)).find_all("th")]
+    assert names == ["run", "before", "now", "audio", "work", "RTF", "pages"]
