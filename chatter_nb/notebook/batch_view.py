@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from chatter_nb.batch.executors import Started
 from chatter_nb.batch.run import BatchReport
 from chatter_nb.batch.tasks import FAILED_NOTEBOOK, Outcome
+from chatter_nb.notebook.doubts import is_checked
 from chatter_nb.notebook.players import link_from, note, page, table
-from chatter_nb.runs.record import NOTEBOOK
+from chatter_nb.runs.record import NOTEBOOK, RunFolder
 
 if TYPE_CHECKING:
     from IPython.display import HTML
@@ -99,13 +100,20 @@ def _postfix(done: list[Outcome], running: dict[str, str]) -> str:
 
 
 def batch_table(report: BatchReport) -> HTML:
-    """Return a table of a batch's runs: state before and now, audio, work, RTF and notebook."""
+    """Return a table of a batch's runs: state before and now, audio, work, RTF and notebook.
+
+    If any run was checked, it also has the number of chunks in doubt.
+    """
     outcomes = {outcome.name: outcome for outcome in report.outcomes}
     rows = [
         _row(report, entry.task.name, entry.state, outcomes.get(entry.task.name))
         for entry in report.plan.entries
     ]
-    return page(table(("run", "before", "now", "audio", "work", "RTF", "pages"), rows))
+    names = ["run", "before", "now", "audio", "work", "RTF", "check", "pages"]
+    columns = list(zip(names, *rows, strict=True))
+    shown = [column for column in columns if column[0] != "check" or any(column[1:])]
+    heading, *body = zip(*shown, strict=True)
+    return page(table(heading, body))
 
 
 def _row(report: BatchReport, name: str, before: str, outcome: Outcome | None) -> Sequence[str]:
@@ -119,8 +127,16 @@ def _row(report: BatchReport, name: str, before: str, outcome: Outcome | None) -
         f"{outcome.audio_s:.1f} s" if outcome and outcome.audio_s else "",
         f"{outcome.wall_s:.1f} s" if outcome else "",
         f"{outcome.rtf:.2g}" if outcome and outcome.rtf else "",
+        _doubtful(folder) if now in ("", "ok") else "",
         _link(notebook, "notebook") if notebook.exists() else "",
     ]
+
+
+def _doubtful(folder: Path) -> str:
+    """Return "2 doubtful of 40 checked" of a finished run; "" if it was not checked."""
+    record = RunFolder(folder).record()
+    checks = record.checks if record and is_checked(record) else None
+    return f"{checks.doubtful} doubtful of {checks.checked} checked" if checks else ""
 
 
 def failures(report: BatchReport) -> HTML:

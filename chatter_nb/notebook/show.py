@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from chatter_nb.audio.curves import duration_s, envelope
 from chatter_nb.base.formats import mime_of, play_rank
 from chatter_nb.base.wording import count
+from chatter_nb.notebook.doubts import doubtful, is_checked, verdict_in_words
 from chatter_nb.notebook.players import (
     EMBED_LIMIT_BYTES,
     WAVE_BINS,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "chunk_table",
+    "doubtful",
     "envelope",
     "files",
     "lossless_file",
@@ -126,14 +128,20 @@ def voice(plan: SpeechPlan | ConversionPlan) -> HTML:
 
 
 def chunk_table(speech: Speech, *, max_rows: int = MAX_ROWS) -> HTML:
-    """Return a table of chunks (start, length, origin, text), without the middle of a long one."""
-    chunks = speech.record.chunks
-    rows: list[Sequence[str] | str] = [*map(_chunk_row, chunks, _parts(chunks))]
+    """Return a table of chunks (start, length, origin, text), without the middle of a long one.
+
+    If the run was checked, it has a column for the verdicts.
+    """
+    chunks, checked = speech.record.chunks, is_checked(speech.record)
+    names = ("chunk", "start", "seconds", "pause after", "made", *["check"] * checked, "text")
+    rows: list[Sequence[str] | str] = [
+        _chunk_row(chunk, part, checked) for chunk, part in zip(chunks, _parts(chunks), strict=True)
+    ]
     hidden = len(rows) - max_rows
     if hidden > 0:
-        gap = f'<tr><td colspan="6">… {hidden} more, all in run.json …</td></tr>'
+        gap = f'<tr><td colspan="{len(names)}">… {hidden} more, all in run.json …</td></tr>'
         rows = [*rows[: max_rows // 2], gap, *rows[-(max_rows - max_rows // 2) :]]
-    return page(table(("chunk", "start", "seconds", "pause after", "made", "text"), rows))
+    return page(table(names, rows))
 
 
 def files(speech: Speech) -> HTML:
@@ -201,7 +209,7 @@ def _picture(speech: Speech, output: OutputRecord) -> Picture:
     )
 
 
-def _chunk_row(chunk: ChunkRecord, part: str) -> Sequence[str]:
+def _chunk_row(chunk: ChunkRecord, part: str, checked: bool) -> Sequence[str]:
     origin = [_origin(chunk), part, f"take {chunk.take}" if chunk.take else ""]
     return (
         str(chunk.index),
@@ -209,6 +217,7 @@ def _chunk_row(chunk: ChunkRecord, part: str) -> Sequence[str]:
         f"{chunk.end_s - chunk.start_s:.2f}",
         f"{chunk.pause_ms} ms",
         ", ".join(filter(None, origin)),
+        *[verdict_in_words(chunk)] * checked,
         html.escape(chunk.text),
     )
 

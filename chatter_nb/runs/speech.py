@@ -7,7 +7,11 @@ from pathlib import Path
 
 from chatter_nb.audio.reading import Signal, read_audio
 from chatter_nb.base.errors import InputError, shorten
-from chatter_nb.runs.record import RECORD, ChunkRecord, RunFolder, RunRecord
+from chatter_nb.engines.registry import entry
+from chatter_nb.engines.watermark import mark
+from chatter_nb.runs.record import RECORD, ChunkRecord, RunFolder, RunRecord, TakeRecord
+from chatter_nb.runs.store import ChunkStore
+from chatter_nb.verify import without
 
 _SHOWN = 5  # doubtful chunks on the last line of a run
 
@@ -35,6 +39,20 @@ class Speech:
     def read(self, name: str = "") -> tuple[Signal, int]:
         """The samples (mono float32) and rate (Hz) of a file of this run, by default the first."""
         return read_audio(self.folder / (name or self.record.files[0].name))
+
+    def take_audio(self, take: TakeRecord) -> tuple[Signal, int] | None:
+        """The samples of a take without its cuts, and their rate; None if it is not kept.
+
+        They are watermarked if the engine's files are: the store holds them as they were made.
+        Raises `ChatterError` if the engine is not installed, which says whether they are.
+        """
+        kept = ChunkStore(self.folder.parent).get(take.key)
+        if kept is None:
+            return None
+        rate = self.record.sample_rate
+        audio = without(kept[0], take.cuts_samples, rate)
+        engine = entry(self.record.engine.name, self.record.kind).engine_class()
+        return (mark(audio, rate) if engine.watermarked else audio), rate
 
     def __str__(self) -> str:
         record = self.record

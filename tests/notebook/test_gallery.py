@@ -479,6 +479,8 @@ def test_nothing_reaches_over_the_edge(runs, width, scheme):
         record["params"] |= {f"{kind}_pause_ms": 60_000 - number for kind in PAUSES}
         record["params"] |= {"voice": "v" * 80}
         record["engine"] |= {"name": "chatterbox-multilingual", "device": "cuda:0"}
+        record["checks"] |= {"level": "full", "checked": 1, "doubtful": 1}
+        record["chunks"][0] |= {"verdict": "doubtful", "text": "w" * 100}
         path.write_text(json.dumps(record | {"seed": 2**32 - 1, "rtf": 12345.6}))
     long = {"status": "failed", "error": "x" * 600, "traceback": "y" * 600}
     write_ledger(runs, {"n" * 200: long})

@@ -37,6 +37,8 @@ UPLOADS = "uploads"  # folder under outputs_dir
 _NAME_CHARS = 100  # of a run's name, before the hash of its parameters
 _STORM_S = 0.3  # a second click within this time does not count
 
+Make = Callable[[Any, Callable[[], bool]], tuple[Any, Speech]]
+
 
 class Worker:
     """Runs a function in a thread of its own, never two at the same time.
@@ -148,8 +150,11 @@ class Form(widgets.VBox):
         """Wait for the current run, as tests and notebook cells do; return if it has ended."""
         return self._worker.wait(timeout_s)
 
-    def start(self, params: RunParams) -> bool:
-        """Start a run with `params`; return False while another run is being made."""
+    def start(self, params: RunParams, make: Make | None = None) -> bool:
+        """Start a run with `params`; return False while another run is being made.
+
+        `make(params, cancelled)` makes it, and returns the parameters that it used in the end.
+        """
         if self._worker.busy:
             return False
         params = self._drawn(params)
@@ -158,7 +163,9 @@ class Form(widgets.VBox):
         self._progress.begin("getting ready …")
         started = False
         try:
-            started = self._worker.start(lambda cancelled: self._work(params, cancelled))
+            started = self._worker.start(
+                lambda cancelled: self._work(params, cancelled, make or self._make)
+            )
         finally:
             if not started:
                 self._idle()
@@ -189,11 +196,14 @@ class Form(widgets.VBox):
         self._worker.cancel()
         self._progress.say(f"stopping after this {self.unit} …")
 
-    def _work(self, params: RunParams, cancelled: Callable[[], bool]) -> None:
+    def _make(self, params: Any, cancelled: Callable[[], bool]) -> tuple[Any, Speech]:
+        return params, self._render(apart(params), self._progress.update, cancelled)
+
+    def _work(self, params: RunParams, cancelled: Callable[[], bool], make: Make) -> None:
         """Make a run in the worker thread. The form can be used again after any error."""
         try:
             relinquish()  # a model of another device or checkpoint may replace the loaded model
-            self._keep(params, self._render(apart(params), self._progress.update, cancelled))
+            self._keep(*make(params, cancelled))
             self._unfinished = None
         except Cancelled as stopped:
             self.notices.note(f"{stopped} (press {self.verb})")

@@ -25,7 +25,7 @@ from chatter_nb.base.wording import count, minutes
 from chatter_nb.engines.registry import entry
 from chatter_nb.engines.voices import HEARD_S, MIN_S, Library, read_checked
 from chatter_nb.notebook.forms.form import Form
-from chatter_nb.notebook.forms.takes import ChunkPicker
+from chatter_nb.notebook.forms.takes import ChunkPicker, first_key, with_next_take
 from chatter_nb.notebook.forms.uploads import Upload, free_name
 from chatter_nb.params.base import RunParams
 from chatter_nb.params.runs import AnyParams, ConvertParams, SpeakParams
@@ -35,7 +35,7 @@ from chatter_nb.runs.lifecycle import Progress
 from chatter_nb.runs.settle import library_of
 from chatter_nb.runs.speak import render_speech
 from chatter_nb.runs.speak_plan import Outline, outline, plan_speech
-from chatter_nb.runs.speech import Speech
+from chatter_nb.runs.speech import Speech, doubtful_chunks
 from chatter_nb.text.files import read_sources
 
 MAX_TYPED_CHARS = 100_000  # a longer text stays a file: each key press would send all of it
@@ -107,17 +107,35 @@ class SpeakForm(VoiceForm):
         result, summary, takes = super()._below()
         return [result, self.chunks.box, summary, takes]
 
-    def make_again(self, shown: SpeakParams, params: SpeakParams) -> bool:
+    def make_again(self, shown: SpeakParams, params: SpeakParams, doubtful_key: str = "") -> bool:
         """Make another take of a chunk: a run with `params`, after the run `shown`.
 
-        The form loads `params`, and its YAML then repeats the take. If a person has changed the
-        form since, it keeps what is typed.
+        If the chunk is in doubt, with the key `doubtful_key` at take 0, takes are made until one
+        passes. The form loads the parameters, and its YAML then repeats the take. If a person has
+        changed the form since, it keeps what is typed.
         """
         if self._worker.busy:
             return False
         if self._holds(shown):
             self.load(params)
-        return self.start(params)
+        if not doubtful_key:
+            return self.start(params)
+        return self.start(params, lambda *args: self._until_it_passes(doubtful_key, *args))
+
+    def _until_it_passes(
+        self, key: str, params: SpeakParams, cancelled: Callable[[], bool]
+    ) -> tuple[SpeakParams, Speech]:
+        """Make takes of a chunk in doubt, at most `tries`, until one passes; return the last."""
+        first = params
+        for tries_left in reversed(range(params.tries)):
+            _, speech = self._make(params, cancelled)
+            doubtful = [c for c in doubtful_chunks(speech.record) if first_key(c) == key]
+            if not doubtful or not tries_left or cancelled():
+                break
+            params = with_next_take(params, speech.record, doubtful[0])
+        if params != first and self._holds(first):
+            self.load(params)
+        return params, speech
 
     def _holds(self, shown: SpeakParams) -> bool:
         """Return if the form still has the parameters of the shown run."""

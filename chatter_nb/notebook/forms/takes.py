@@ -12,6 +12,7 @@ import ipywidgets as widgets
 from chatter_nb.audio.reading import read_audio
 from chatter_nb.base.errors import shorten
 from chatter_nb.notebook import show
+from chatter_nb.notebook.doubts import findings_list, kept_take, verdict_in_words
 from chatter_nb.notebook.forms.controls import LABEL_WIDTH, row, set_visible
 from chatter_nb.notebook.gallery.differing import NOTHING, in_words
 from chatter_nb.notebook.players import encoded
@@ -124,13 +125,15 @@ def _differing(runs: Sequence[RunParams]) -> list[str]:
 
 
 class ChunkPicker:
-    """A dropdown of chunks, with buttons to play a chunk and to make it again.
+    """A dropdown of chunks, those in doubt first, with buttons to play a chunk and make it again.
 
-    "Make it again" calls `again(shown, params)` with the parameters of the shown run and with those
-    of its next take.
+    "Make it again" calls `again(shown, params, doubtful_key)` with the parameters of the shown run,
+    with those of its next take, and with the chunk's key at take 0 if it is in doubt, else "".
     """
 
-    def __init__(self, again: Callable[[SpeakParams, SpeakParams], object], guard: Guard) -> None:
+    def __init__(
+        self, again: Callable[[SpeakParams, SpeakParams, str], object], guard: Guard
+    ) -> None:
         self._again = again
         self._shown: tuple[SpeakParams, Speech] | None = None
         self._choice = widgets.Dropdown(
@@ -141,12 +144,15 @@ class ChunkPicker:
         )
         self._hear = widgets.Button(description="Hear it", icon="volume-up")
         self._make = widgets.Button(description="Make it again", icon="refresh")
+        self._verdict = widgets.HTML()
         self._sound = widgets.Box([])
         self._hear.on_click(lambda _: guard(self._play))
         self._make.on_click(lambda _: guard(self.ask))
-        self._choice.observe(lambda _: self._silence(), names="value")
+        self._choice.observe(lambda _: self._chosen(), names="value")
         choice = row(self._choice, self._hear, self._make)
-        self.box = widgets.VBox([choice, self._sound], layout=widgets.Layout(display="none"))
+        self.box = widgets.VBox(
+            [choice, self._verdict, self._sound], layout=widgets.Layout(display="none")
+        )
 
     def show(self, params: SpeakParams, speech: Speech) -> None:
         """Offer the chunks of a run, without those that are only a pause."""
@@ -154,16 +160,31 @@ class ChunkPicker:
         chosen = self._choice.value
         chunks = speech.record.chunks
         places = [place for place, c in enumerate(chunks) if c.end_s > c.start_s]
+        places.sort(key=lambda place: not _is_doubtful(chunks[place]))
         self._choice.options = [(_line(chunks[place]), place) for place in places]
         self._choice.value = chosen if chosen in places else next(iter(places), None)
-        self._silence()
+        self._chosen()
         set_visible(self.box, bool(places))
 
     def disable(self, disabled: bool) -> None:
         self._make.disabled = disabled
 
-    def _silence(self) -> None:
+    def _chosen(self) -> None:
+        """Show what the check says of the chosen chunk, and stop what plays."""
         self._sound.children = ()
+        chunk = self._chunk()
+        self._verdict.value = _verdict(chunk) if chunk else ""
+        set_visible(self._verdict, bool(self._verdict.value))
+        is_doubtful = chunk is not None and _is_doubtful(chunk)
+        self._make.tooltip = "makes takes until one passes the check" if is_doubtful else ""
+
+    def _chunk(self) -> ChunkRecord | None:
+        """The chosen chunk of the shown run; of a chunk that was split, its first part."""
+        if self._shown is None or self._choice.value is None:
+            return None
+        chunks = self._shown[1].record.chunks
+        chunk = chunks[self._choice.value]
+        return chunk if chunk.split_from is None else chunks[chunk.split_from]
 
     def _play(self) -> None:
         if self._shown and self._choice.value is not None:
@@ -173,18 +194,26 @@ class ChunkPicker:
 
     def ask(self) -> None:
         """Ask for another take of the chosen chunk."""
-        if self._shown and self._choice.value is not None:
+        chunk = self._chunk()
+        if self._shown and chunk:
             params, speech = self._shown
-            chunk = speech.record.chunks[self._choice.value]
-            self._again(params, with_next_take(params, speech.record, chunk))
+            again = with_next_take(params, speech.record, chunk)
+            self._again(params, again, first_key(chunk) if _is_doubtful(chunk) else "")
+
+
+def first_key(chunk: ChunkRecord) -> str:
+    """Return the key of a chunk at take 0, which the parameter `takes` names."""
+    return chunk.take_of or chunk.key
 
 
 def with_next_take(params: SpeakParams, record: RunRecord, chunk: ChunkRecord) -> SpeakParams:
     """Return the parameters of a run in which only `chunk` has another take.
 
-    They hold the seed that was drawn: the keys of `takes` are valid only for this seed.
+    They hold the seed that was drawn: the keys of `takes` are valid only for this seed. Takes that
+    the run made before it chose one are left behind.
     """
-    takes = {**params.takes, chunk.take_of or chunk.key: chunk.take + 1}
+    last = max([chunk.take, *(take.take for take in chunk.takes)])
+    takes = {**params.takes, first_key(chunk): last + 1}
     return params.model_copy(update={"takes": takes, "seed": record.seed})
 
 
@@ -204,4 +233,19 @@ def chunk_wav(speech: Speech, place: int) -> bytes:
 def _line(chunk: ChunkRecord) -> str:
     text = " ".join(chunk.text.split())
     take = f" (take {chunk.take})" if chunk.take else ""
-    return f"{chunk.index}{take}: {shorten(text, MAX_TEXT)}"
+    doubt = "in doubt, " if _is_doubtful(chunk) else ""
+    return f"{doubt}{chunk.index}{take}: {shorten(text, MAX_TEXT)}"
+
+
+def _is_doubtful(chunk: ChunkRecord) -> bool:
+    return chunk.verdict == "doubtful"
+
+
+def _verdict(chunk: ChunkRecord) -> str:
+    """Return what the check says of a chunk, as HTML; "" if it was not checked."""
+    verdict, take = verdict_in_words(chunk), kept_take(chunk)
+    if not verdict:
+        return ""
+    notes = f" ({html.escape('; '.join(take.notes))})" if take and take.notes else ""
+    findings = findings_list(take.findings) if take else ""
+    return f'<div role="status">check: <b>{verdict}</b>{notes}{findings}</div>'

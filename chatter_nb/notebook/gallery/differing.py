@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from chatter_nb.notebook.doubts import is_checked
 from chatter_nb.params.runs import ConvertParams, SpeakParams
 from chatter_nb.runs.record import RunRecord
 
-MAX_COLUMNS = 3  # besides the eleven fixed columns of the gallery, on a laptop's screen
+MAX_COLUMNS = (
+    3  # besides the gallery's fixed columns, on a laptop's screen; chunks in doubt take one
+)
 SHORT = 14  # characters that fit into a column
 NOTHING = "–"
 WORTH = 0.1  # least share of runs with an unusual value for which a parameter gets a column
@@ -51,7 +54,8 @@ def contrast(records: Sequence[RunRecord]) -> Contrast:
     rest = [name for name in differing if name not in SUBJECTS]
     short = [name for name in rest if name not in _AMONG_LINKS and _is_short(name, records)]
     unusual = {name: _unusual_runs(name, records) for name in short}
-    telling = sorted(short, key=lambda name: unusual[name], reverse=True)[:MAX_COLUMNS]
+    room = MAX_COLUMNS - any(map(is_checked, records))
+    telling = sorted(short, key=lambda name: unusual[name], reverse=True)[:room]
     columns = [name for name in telling if unusual[name] >= WORTH * len(records)]
     return Contrast(
         columns=tuple(name for name in short if name in columns),

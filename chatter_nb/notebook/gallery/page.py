@@ -29,6 +29,7 @@ from chatter_nb.notebook.players import HEIGHT, asset, outline
 
 PAGE = "index.html"
 MAX_PLAYERS = 4  # of a run with more outputs, the other players are folded away
+MAX_DOUBTS = 20  # chunks in doubt that the page lists of a run
 MAX_WORDS = 140  # characters of a text or reason; a longer one is folded
 
 
@@ -125,6 +126,8 @@ def _render(folder: Path, ledger: BatchRecord, rows: Sequence[Row]) -> str:
         script_hash=_csp_hash(script),
         path_of=lambda peaks: outline(peaks, full=loudest),
         wave_height=HEIGHT,
+        any_checked=any(row.doubtful is not None for row in rows),
+        max_doubts=MAX_DOUBTS,
         max_players=MAX_PLAYERS,
         max_words=MAX_WORDS,
         beginning=beginning,

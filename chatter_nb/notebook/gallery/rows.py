@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from math import inf
 from pathlib import Path
 from urllib.parse import quote
@@ -21,6 +22,7 @@ from chatter_nb.base.disk import is_folder, read_json
 from chatter_nb.base.formats import output_format_of, play_rank
 from chatter_nb.batch.record import BATCH_FILE
 from chatter_nb.batch.tasks import FAILED_NOTEBOOK
+from chatter_nb.notebook.doubts import Doubt, doubts_of, is_checked
 from chatter_nb.notebook.gallery.peaks import PeakStore
 from chatter_nb.notebook.players import Peaks
 from chatter_nb.runs.record import NOTEBOOK, PARTIAL, RECORD, FileRecord, RunFolder, RunRecord
@@ -117,6 +119,15 @@ class Row:
             return ""
         name = "target" if self.record.kind == "convert" else "voice"
         return str(self.record.params.get(name) or "")
+
+    @property
+    def doubtful(self) -> int | None:
+        """The number of chunks in doubt; None if no chunk was checked."""
+        return len(self.doubts) if self.record and is_checked(self.record) else None
+
+    @cached_property
+    def doubts(self) -> list[Doubt]:
+        return doubts_of(self.record) if self.record else []
 
     def _positive(self, name: str) -> float | None:
         """Return a number of the record or the entry if it is positive and finite, else None."""
