@@ -261,6 +261,19 @@ def test_chatterbox_is_checked_and_made_again_as_often_as_asked(params, checkpoi
     assert speech.record.model_calls == 4
     assert [len(chunk.takes) for chunk in speech.record.chunks] == [2, 2]
     assert "may say other words" in speech.record.checks.reason
+    plain = generate_tts(
+        params(
+            text="Good morning. It rains again.",
+            chunk_chars=20,
+            outputs_dir=params().outputs_dir + "/plain",
+            **values | {"verify": "off"},
+        )
+    )
+    for chunk, unchecked in zip(speech.record.chunks, plain.record.chunks, strict=True):
+        key = chunk.takes[0].key  # made while the takes of the chunk before were made again
+        assert key == unchecked.key
+        mine, theirs = (ChunkStore(run.folder.parent).get(key)[0] for run in (speech, plain))
+        assert np.array_equal(mine, theirs)
 
 
 def test_a_resume_checks_as_the_run_began(spoiling, params, monkeypatch):
