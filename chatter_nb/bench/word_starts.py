@@ -21,7 +21,7 @@ from chatter_nb.verify import Checker, Expectation
 
 PLACES = ("after a pause", "after a splice", "inside")
 SPLICED_S = 0.3
-LEAST_PAUSE_S = 0.1  # after a shorter one the onset is not sure
+SILENT = 0.01  # of the peak, -40 dB
 
 
 def word_starts(name: str, readings: Iterable[Reading], checker: Checker) -> Result:
@@ -46,16 +46,28 @@ def word_starts(name: str, readings: Iterable[Reading], checker: Checker) -> Res
 def _errors(spoken: Reading, checker: Checker) -> Iterator[tuple[str, float]]:
     """A place of `PLACES` and the start by the aligner less the true one, in ms."""
     words = _aligned(spoken, spoken.audio, checker)
-    previous_end_s = -LEAST_PAUSE_S
+    previous_end_s = -1.0
     for word, truth in zip(words, spoken.words, strict=False):
-        pause_s = truth.start_s - previous_end_s
-        if pause_s <= 0 or pause_s >= LEAST_PAUSE_S:
-            place = PLACES[0] if pause_s > 0 else PLACES[2]
-            yield place, 1000 * (word.start_s - truth.start_s)
+        error_ms = 1000 * (word.start_s - truth.start_s)
+        if truth.start_s <= previous_end_s:
+            yield PLACES[2], error_ms
+        elif _is_onset(spoken.audio, truth.start_s):
+            yield PLACES[0], error_ms
         previous_end_s = truth.end_s
     at = len(spoken.words) // 2
     for word in _aligned(spoken, with_pause(spoken, at, SPLICED_S), checker)[at : at + 1]:
         yield PLACES[1], 1000 * (word.start_s - spoken.bounds[at] / SAMPLE_RATE - SPLICED_S)
+
+
+def _is_onset(audio: Signal, time_s: float) -> bool:
+    """Whether sound begins at a time, within 20 ms, after 80 ms that are silent."""
+    at = round(time_s * SAMPLE_RATE)
+    step = SAMPLE_RATE // 100
+    loud = np.abs(audio) > SILENT * np.abs(audio).max()
+    return bool(
+        loud[max(0, at - step) : at + 2 * step].any()
+        and not loud[max(0, at - 10 * step) : max(0, at - 2 * step)].any()
+    )
 
 
 def _aligned(spoken: Reading, audio: Signal, checker: Checker) -> tuple[WordTime, ...]:
