@@ -34,6 +34,7 @@ REPORTS = ".verdicts"  # in the folder of the runs: what the witnesses said
 _NEEDED = ("pocketsphinx", "faster_whisper", "rapidfuzz", "whisper_normalizer")
 _CORES_TO_SPARE = 4  # with fewer, a second process takes from the model what it gives
 _IDLE_S = 300
+_hearing = threading.Lock()  # a service's threads share the checker, which hears a chunk at a time
 _AHEAD = 2  # takes a worker that wait for their verdict
 
 
@@ -198,9 +199,10 @@ def _end_with(parent: int) -> None:
 
 
 def _prepare(checks: Checks) -> tuple[dict[str, str], tuple[str, ...]]:
-    checker = _checker(checks)
-    notes = checker.prepare(checks.language)
-    return checker.witnesses, notes
+    with _hearing:
+        checker = _checker(checks)
+        notes = checker.prepare(checks.language)
+        return checker.witnesses, notes
 
 
 def _check(
@@ -210,7 +212,8 @@ def _check(
     expected: Expectation,
     other_take: Signal | None,
 ) -> Verdict:
-    return _checker(checks).check(audio, sample_rate, expected, other_take=other_take)
+    with _hearing:
+        return _checker(checks).check(audio, sample_rate, expected, other_take=other_take)
 
 
 def _checker(checks: Checks) -> Checker:

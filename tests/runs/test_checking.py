@@ -5,22 +5,27 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
 from fakes import SpoilingEngine, make_checkpoint, speaking_with
+from hibari.voices import DEFAULT
 
 from chatter_nb.base.errors import EngineError, ParamError
 from chatter_nb.engines.hibari import HibariEngine
 from chatter_nb.engines.models import Choice, unload
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs import checking
+from chatter_nb.runs.checking import Checking
 from chatter_nb.runs.content import run_key
 from chatter_nb.runs.record import RunFolder
 from chatter_nb.runs.speak import generate_tts, load_speech, plan_speech
 from chatter_nb.runs.store import ChunkStore
+from chatter_nb.verify import Expectation
 from chatter_nb.verify.aligner import Aligner
 
 RATE_HZ = 24_000
@@ -320,6 +325,25 @@ def test_the_extra_that_is_missing_is_named(params, monkeypatch):
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
     with pytest.raises(ParamError, match=r"pip install .*\[verify\]"):
         generate_tts(params(asr_model="", trim_tails=False, verify="fast", tries=7))
+
+
+def test_threads_of_a_service_hear_as_each_alone(params):
+    """The aligner keeps what it is hearing: two chunks at once would mix."""
+    checks = plan_speech(params()).checks
+    checks = replace(checks, folder=None)
+    texts = [text.strip() for text in TEXT.split("\n\n")]
+    voice = HibariEngine()
+    takes = [voice._speakers[DEFAULT].speak(text, seed=0)[0] for text in texts]
+
+    def verdict(at):
+        checking_ = Checking(checks)
+        expected = Expectation(texts[at], "en")
+        return checking_.result(checking_.submit(takes[at], RATE_HZ, expected))
+
+    alone = [verdict(at) for at in range(len(texts))]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(verdict, [*range(len(texts))] * 3))
+    assert together == alone * 3
 
 
 def test_a_language_without_an_aligner_is_said_not_to_be_checked(params, checkpoint):
