@@ -121,7 +121,11 @@ class Run(ABC):
         self._done += 1
         audio_s = (self._earlier_samples + samples) / self._plan.engine.sample_rate
         self._on_progress(Progress(self._done, self._total, audio_s, text))
-        if self._cancelled() and self._done < self._total:
+        if self._done < self._total:
+            self._stop_if_cancelled()
+
+    def _stop_if_cancelled(self) -> None:
+        if self._cancelled():
             raise Cancelled(
                 f"stopped after {self._done} of {self._total} {self._plan.unit}s; they are kept: "
                 "run the same again to resume"

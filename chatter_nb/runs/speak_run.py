@@ -100,6 +100,7 @@ class SpeechRun(Run):
 
     def _again(self, position: int, planned: PlannedChunk) -> tuple[Take, Signal]:
         """Another take of a chunk, from the store if it is there."""
+        self._stop_if_cancelled()
         self._tried.append(planned.key)
         if self._plan.store.get(planned.key) is not None:
             return self._from_store(planned)

@@ -15,7 +15,7 @@ import pytest
 from fakes import SpoilingEngine, make_checkpoint, speaking_with
 from hibari.voices import DEFAULT
 
-from chatter_nb.base.errors import EngineError, ParamError
+from chatter_nb.base.errors import Cancelled, EngineError, ParamError
 from chatter_nb.engines.hibari import HibariEngine
 from chatter_nb.engines.models import Choice, unload
 from chatter_nb.params.runs import SpeakParams
@@ -291,6 +291,20 @@ def test_a_resume_checks_as_the_run_began(spoiling, params, monkeypatch):
     speech = generate_tts(params(verify="auto"))
     assert (speech.record.checks.level, speech.record.checks.checked) == ("fast", CHUNKS)
     assert load_speech(speech.folder).record == speech.record
+
+
+def test_a_stop_does_not_wait_for_more_takes_and_a_resume_makes_them(spoiling, params):
+    for take in range(2):
+        spoiling.spoilers[seed_of(params(), CHUNKS - 1, take)] = dropped
+    whole = generate_tts(params(outputs_dir=params().outputs_dir + "/whole"))
+    spoiling.seeds.clear()
+    with pytest.raises(Cancelled, match="stopped after 3 of 4 chunks"):
+        generate_tts(params(), cancelled=lambda: len(spoiling.seeds) == CHUNKS + 1)
+    record = RunFolder(params().run_dir()).unfinished()
+    assert whole.record.chunks[-1].takes[1].key in record.planned_keys
+    resumed = generate_tts(params())
+    assert len(spoiling.seeds) == CHUNKS + 2
+    assert np.array_equal(whole.read()[0], resumed.read()[0])
 
 
 def interrupt_after(chunks):
