@@ -45,7 +45,7 @@ class Aligner:
 
     def __init__(self, phonemes: Callable[[str], str | None] | None = None) -> None:
         self._phonemes = phonemes
-        self._added: dict[str, bool] = {}
+        self._sources: dict[str, str] = {}  # of words: "dictionary", "phonemes", or "" if unknown
 
     @property
     def version(self) -> str:
@@ -104,11 +104,18 @@ class Aligner:
                 ways = (tuple(map(self._entry, way)) for way in readings(piece))
                 yield Step(place, tuple(way for way in ways if all(way)))
 
+    def is_invented(self, word: str) -> bool:
+        """Whether a word is in no dictionary, but its sounds are known from its phonemes."""
+        return bool(self._entry(word)) and self._sources[word] == "phonemes"
+
     def _entry(self, word: str) -> str:
         """The word's entry in the dictionary, added if its sounds are known; "" if unknown."""
-        if word not in self._added:
-            self._added[word] = bool(self._decoder.lookup_word(word)) or self._add(word)
-        return word if self._added[word] else ""
+        if word not in self._sources:
+            if self._decoder.lookup_word(word):
+                self._sources[word] = "dictionary"
+            else:
+                self._sources[word] = "phonemes" if self._add(word) else ""
+        return word if self._sources[word] else ""
 
     def _add(self, word: str) -> bool:
         phonemes = self._phonemes(word) if self._phonemes else None

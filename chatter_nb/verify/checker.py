@@ -15,7 +15,7 @@ from chatter_nb.verify import aligner, recogniser, signal
 from chatter_nb.verify.aligner import Aligner
 from chatter_nb.verify.cuts import Cuts, active_tail, joined, long_holes, moved_words, without
 from chatter_nb.verify.findings import WORD_KINDS, Expectation, Finding, Report, Verdict
-from chatter_nb.verify.habits import misheard, without_habits
+from chatter_nb.verify.habits import misheard, misspelt, without_habits
 from chatter_nb.verify.kept import KeptReports
 from chatter_nb.verify.recogniser import Recogniser
 
@@ -165,9 +165,14 @@ class Checker:
         """The findings without those that are a witness's habit, and notes that say so."""
         left, notes = listened.findings, list[str]()
         suspects = misheard(left, is_aligned=not listened.reports[1].not_checked)
+        if expected.language in aligner.LANGUAGES:
+            invented = misspelt(suspects, self._aligner.is_invented)
+            left, notes = without_habits(left, invented, invented, "it is in no dictionary")
+            suspects = [finding for finding in suspects if finding not in invented]
         if other_take is not None and suspects:
             habits = self._listen(other_take, sample_rate, expected).findings
-            left, notes = without_habits(left, suspects, habits, "in another take too")
+            left, more = without_habits(left, suspects, habits, "in another take too")
+            notes += more
         if self._reference and any(finding.kind in WORD_KINDS for finding in left):
             habits = self._reference_findings(self._reference, expected)
             left, more = without_habits(left, left, habits, "in a reading known to be right too")

@@ -36,6 +36,11 @@ def full():
     return Checker("full")
 
 
+@pytest.fixture(scope="module")
+def full_with_phonemes():
+    return Checker("full", phonemes=lambda word: "".join(faults.speaker().phonemize(word)))
+
+
 def check(checker, audio, text):
     return checker.check(audio, RATE_HZ, Expectation(text, "en"))
 
@@ -132,16 +137,25 @@ def test_a_phrase_that_both_takes_drop_stays_doubtful(full, readings_):
     assert "aligner" in {finding.witness for finding in verdict.findings}
 
 
-def test_what_the_recogniser_alone_mishears_in_both_takes_is_no_fault():
-    """The aligner knows how the name sounds, the recogniser writes another in either take."""
-    text = "Old Gwythzel and Prunkhild Thraxmoor sold kippers beside the mill."
-    checker = Checker("full", phonemes=lambda word: "".join(faults.speaker().phonemize(word)))
+def test_what_the_recogniser_alone_mishears_in_both_takes_is_no_fault(full):
+    """It writes "set homes" for "said Holmes" in either take; the aligner hears both words."""
+    text = "Certainly, said Holmes, turning over the key in the door."
     audio, other = (Hibari()(text, seed=seed) for seed in (1, 9))
-    alone = check(checker, audio, text)
+    alone = check(full, audio, text)
     assert {finding.witness for finding in alone.findings} == {"recogniser"}
-    verdict = checker.check(audio, RATE_HZ, Expectation(text, "en"), other_take=other)
+    verdict = full.check(audio, RATE_HZ, Expectation(text, "en"), other_take=other)
     assert verdict.verdict == "ok"
     assert "another take" in " ".join(verdict.notes)
+
+
+def test_the_recogniser_is_not_asked_how_an_invented_name_is_spelt(full_with_phonemes):
+    """Where the name is gone, the aligner says it."""
+    text = "Old Gwythzel and Prunkhild Thraxmoor sold kippers beside the mill."
+    verdict = check(full_with_phonemes, Hibari()(text, seed=1), text)
+    assert verdict.verdict == "ok"
+    assert "in no dictionary" in " ".join(verdict.notes)
+    without_name = Hibari()(text.replace("Gwythzel", "Robert"), seed=1)
+    assert check(full_with_phonemes, without_name, text).verdict == "doubtful"
 
 
 def test_words_gone_where_the_aligner_cannot_judge_stay_doubtful():
