@@ -8,10 +8,8 @@ from pathlib import Path
 from chatter_nb.audio.reading import Signal, read_audio
 from chatter_nb.base.errors import InputError, shorten
 from chatter_nb.engines.registry import entry
-from chatter_nb.engines.watermark import mark
 from chatter_nb.runs.record import RECORD, ChunkRecord, RunFolder, RunRecord, TakeRecord
 from chatter_nb.runs.store import ChunkStore
-from chatter_nb.verify import without
 
 _SHOWN = 5  # doubtful chunks on the last line of a run
 
@@ -46,6 +44,9 @@ class Speech:
         They are watermarked if the engine's files are: the store holds them as they were made.
         Raises `ChatterError` if the engine is not installed, which says whether they are.
         """
+        from chatter_nb.engines.watermark import mark
+        from chatter_nb.verify import without
+
         kept = ChunkStore(self.folder.parent).get(take.key)
         if kept is None:
             return None
