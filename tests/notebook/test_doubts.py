@@ -18,6 +18,7 @@ from chatter_nb.batch.params import BatchParams
 from chatter_nb.batch.plan import plan_batch
 from chatter_nb.batch.run import BatchReport
 from chatter_nb.batch.tasks import Outcome
+from chatter_nb.engines import watermark
 from chatter_nb.engines.base import ChunkPart
 from chatter_nb.engines.hibari import HibariEngine
 from chatter_nb.engines.registry import EngineEntry
@@ -25,7 +26,6 @@ from chatter_nb.notebook import doubts, show
 from chatter_nb.notebook.batch_view import batch_table
 from chatter_nb.notebook.gallery.page import write_gallery
 from chatter_nb.params.runs import SpeakParams
-from chatter_nb.runs import speech as speech_module
 from chatter_nb.runs.speak import generate_tts, plan_speech
 from chatter_nb.runs.speak_run import split_record
 from chatter_nb.runs.store import ChunkStore
@@ -110,7 +110,7 @@ def test_the_audio_of_a_take_is_watermarked_where_the_files_are(speech, monkeypa
         watermarked = True
 
     monkeypatch.setattr(EngineEntry, "engine_class", lambda self: Marked)
-    monkeypatch.setattr(speech_module, "mark", lambda audio, rate: -audio)
+    monkeypatch.setattr(watermark, "mark", lambda audio, rate: -audio)
     marked, _ = speech.take_audio(take)
     monkeypatch.undo()
     assert np.array_equal(marked, -speech.take_audio(take)[0])
