@@ -16,7 +16,7 @@ from chatter_nb.verify.findings import Expectation, Finding, Report
 from chatter_nb.verify.levels import FRAME_S, levels_db, stretches
 
 NAME = "signal"
-VERSION = "3"
+VERSION = "4"
 
 SILENT_PEAK = 1e-3  # of full scale, -60 dBFS
 CLIPPED = 0.999  # of full scale
@@ -57,7 +57,7 @@ def _findings(audio: Signal, sample_rate: int, expected: Expectation) -> Iterato
         last = expected.text.split()[-1:]
         yield _finding("cut end", end_s, end_s, "".join(last), "the sound breaks off at full level")
     for start, end in _steady(level):
-        if _colour_spread_db(audio, sample_rate, start, end) > STEADY_COLOUR_DB:
+        if not _keeps_colour(audio, sample_rate, start, end):
             continue  # a loud syllable after another: its sound changes
         reason = f"{(end - start) * FRAME_S:.1f} s of noise or hum: the level stands still"
         yield _finding("noise", start * FRAME_S, end * FRAME_S, "", reason)
@@ -73,6 +73,15 @@ def _steady(level: np.ndarray) -> list[tuple[int, int]]:
     still = (windows.std(axis=1) < STEADY_DB) & (windows.mean(axis=1) > STEADY_LEVEL_DB)
     frames = np.convolve(still, np.ones(size, int))
     return stretches(frames > 0)
+
+
+def _keeps_colour(audio: Signal, sample_rate: int, start: int, end: int) -> bool:
+    """Whether some half second of a stretch in frames sounds the same throughout."""
+    size = round(STEADY_S / FRAME_S)
+    starts = range(start, max(start, end - size) + 1, size // 5)
+    return any(
+        _colour_spread_db(audio, sample_rate, at, at + size) < STEADY_COLOUR_DB for at in starts
+    )
 
 
 def _colour_spread_db(audio: Signal, sample_rate: int, start: int, end: int) -> float:
