@@ -37,21 +37,14 @@ def verify(
     values = SpeakParams.coerce({"language": language, **overrides})
     values |= {"text_file" if is_file else "text": text}
     params = SpeakParams.create(values, where="verify")
-    verdict = verify_recording(recording, params, _progress() if _is_watched(as_json) else _quiet)
+    is_watched = sys.stderr.isatty() or not as_json
+    verdict = verify_recording(recording, params, *([_Bar()] if is_watched else []))
     typer.echo(json.dumps(verdict.as_dict(), ensure_ascii=False) if as_json else str(verdict))
     raise typer.Exit(_EXIT_CODES[verdict.verdict])
 
 
-def _is_watched(as_json: bool) -> bool:
-    return sys.stderr.isatty() or not as_json
-
-
-def _quiet(done: int, total: int) -> None:
-    """No progress."""
-
-
-class _progress:
-    """A bar, after two seconds of work."""
+class _Bar:
+    """A progress bar, after two seconds of work."""
 
     def __init__(self) -> None:
         from tqdm import tqdm

@@ -69,9 +69,6 @@ class Checks:
         )
 
 
-NO_CHECKS = Checks("off", "not asked for")
-
-
 def settle_checks(
     params: SpeakParams, settled: Settled, language: str, pinned: CheckRecord | None = None
 ) -> Checks:

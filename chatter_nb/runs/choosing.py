@@ -122,11 +122,6 @@ def _rank(take: Take) -> tuple[bool, int, float, int]:
     return take.is_doubtful, verdict.missing_words, verdict.extra_speech_s, take.planned.take
 
 
-def moved_sample(sample: int, take: Take) -> int:
-    """Where a sample of a take as it was made lies without the cuts."""
-    return sample - sum(min(max(sample - start, 0), end - start) for start, end in take.cuts)
-
-
 def is_silent(audio: Signal) -> bool:
     """Whether an engine made only silence."""
     return peak(audio) < _SILENCE_PEAK

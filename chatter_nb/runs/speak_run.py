@@ -28,7 +28,7 @@ from chatter_nb.engines.base import (
     Voice,
 )
 from chatter_nb.params.runs import SpeakParams, knobs_of
-from chatter_nb.runs.choosing import Chooser, Made, Take, check_sound, is_silent, moved_sample
+from chatter_nb.runs.choosing import Chooser, Made, Take, check_sound, is_silent
 from chatter_nb.runs.keys import PlannedChunk
 from chatter_nb.runs.lifecycle import Run
 from chatter_nb.runs.record import ChunkRecord, TakeRecord
@@ -269,7 +269,12 @@ def _take_records(takes: Sequence[Take]) -> tuple[TakeRecord, ...]:
 
 def _moved(part: ChunkPart, take: Take) -> ChunkPart:
     """The place of a part in the audio without the take's cuts."""
-    start, end = (moved_sample(at, take) for at in (part.start_samples, part.end_samples))
+    if not take.cuts:
+        return part
+    from chatter_nb.verify.cuts import moved_sample
+
+    places = (part.start_samples, part.end_samples)
+    start, end = (int(moved_sample(sample, take.cuts)) for sample in places)
     return ChunkPart(part.text, start, end)
 
 

@@ -100,12 +100,16 @@ def joined(first: Cuts, second: Cuts) -> Cuts:
     return tuple(sorted((*first, *moved)))
 
 
+def moved_sample(sample: float, cuts: Cuts) -> float:
+    """Where a sample of a take as it was made lies in the audio without `cuts`."""
+    return sample - sum(min(max(sample - start, 0), end - start) for start, end in cuts)
+
+
 def moved_words(words: Sequence[WordTime], cuts: Cuts, sample_rate: int) -> tuple[WordTime, ...]:
     """The words' times in the audio without `cuts`."""
 
     def moved(time_s: float) -> float:
-        gone = (min(max(time_s * sample_rate - start, 0), end - start) for start, end in cuts)
-        return time_s - sum(gone) / sample_rate
+        return moved_sample(time_s * sample_rate, cuts) / sample_rate
 
     return tuple(
         replace(word, start_s=moved(word.start_s), end_s=moved(word.end_s)) for word in words

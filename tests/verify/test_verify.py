@@ -9,6 +9,7 @@ from hibari import Hibari
 from chatter_nb.base.errors import ParamError, UnavailableError
 from chatter_nb.bench import faults
 from chatter_nb.verify import Checker, Expectation, Finding, without
+from chatter_nb.verify.cuts import moved_sample
 from chatter_nb.verify.habits import misheard
 from chatter_nb.verify.pronouncing import arpabet
 from chatter_nb.verify.spelling import is_unsure, readings
@@ -224,3 +225,12 @@ def test_a_word_that_voices_read_in_many_ways_is_not_judged(word, unsure):
 
 def test_phonemes_become_the_dictionary_s():
     assert arpabet("wˈɔTəɹ") == "W AO D ER"
+
+
+def test_places_before_inside_and_after_cuts_move_by_what_is_gone():
+    cuts = ((100, 150), (300, 400))
+    assert [moved_sample(at, cuts) for at in (50, 100, 120, 150, 299, 350, 500)] == [
+        *(50, 100, 100, 100, 249, 250, 350)
+    ]
+    audio = np.ones(500, np.float32)
+    assert len(without(audio, cuts, RATE_HZ)) == moved_sample(len(audio), cuts)
