@@ -22,7 +22,8 @@ class Sink:
 
     `unfinished` removes the files again unless they are committed. `on_audio` receives every block
     that goes to the files; with it the watermark is laid chunk by chunk, so that the first block
-    does not come a minute late.
+    does not come a minute late. Formats are encoded beside the run: its stage "write" is the time
+    that the run waits for them.
     """
 
     def __init__(

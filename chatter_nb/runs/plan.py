@@ -87,7 +87,7 @@ class Plan(ABC):
         file_bytes_per_s = sum(row.bytes_per_s or wav_bytes_per_s for row in formats)
         disk = audio_s * file_bytes_per_s + new_s * self.kept_bytes_per_s
         encoding_s = audio_s * sum(row.encoding_rtf for row in formats)
-        work_s = new_s * self.engine.typical_rtf + encoding_s
+        work_s = max(new_s * self.engine.typical_rtf, encoding_s)
         return Estimate(audio_s, work_s, round(disk))
 
     def __str__(self) -> str:
