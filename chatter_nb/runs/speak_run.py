@@ -181,7 +181,7 @@ class SpeechRun(Run):
             "parts": [asdict(part) for part in info.parts],
         }
         with self._watch.stage("store"):
-            self._plan.store.put(planned.key, audio, about, info.words)
+            self._plan.store.put_behind(planned.key, audio, about, info.words)
 
     def _join(self, joiner: Joiner, planned: PlannedChunk, position: int, audio: Signal) -> None:
         rate = self._plan.engine.sample_rate
