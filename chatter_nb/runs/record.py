@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from chatter_nb.base.errors import OutputError
+from chatter_nb.runs.keys import streamed_key
 from chatter_nb.verify.findings import Finding, Judgement
 
 Status = Literal["running", "ok", "failed", "cancelled"]
@@ -64,7 +65,9 @@ class CheckRecord(_Record):
 class ChunkRecord(_Record):
     """A chunk as it was made. Times are within its own output (see `OutputRecord`).
 
-    `verdict` is None if it was not checked; `takes` are there if the check has something to say.
+    `streamed`: who listened heard it in parts, another rendering, which is kept under a key of its
+    own. `verdict` is None if it was not checked; `takes` are there if the check has something to
+    say.
     """
 
     index: int
@@ -79,6 +82,7 @@ class ChunkRecord(_Record):
     attempts: int
     cached: bool
     split_from: int | None = None
+    streamed: bool = False
     verdict: Judgement | None = None
     takes: tuple[TakeRecord, ...] = ()
 
@@ -158,6 +162,7 @@ class RunRecord(_Record):
         """The keys of the stored chunks and windows that this run, or its resume, needs."""
         keys = {key for chunk in self.chunks for key in (chunk.key, chunk.take_of) if key}
         keys |= {take.key for chunk in self.chunks for take in chunk.takes}
+        keys |= {streamed_key(chunk.key) for chunk in self.chunks if chunk.streamed}
         return keys | {window.key for window in self.windows} | set(self.planned_keys)
 
     def all_files(self) -> tuple[FileRecord, ...]:

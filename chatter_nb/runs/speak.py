@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from chatter_nb.audio.reading import Signal
 from chatter_nb.base.errors import ParamError
@@ -57,9 +58,18 @@ def render_speech(
     progress: OnProgress | None = None,
     cancelled: Callable[[], bool] | None = None,
     on_audio: OnAudio | None = None,
+    *,
+    parts: bool | None = False,
 ) -> Speech:
-    """Carry out a plan; see `generate_tts`."""
-    return render(SpeechRun, plan, progress, cancelled, on_audio)
+    """Carry out a plan; see `generate_tts`.
+
+    With `parts`, `on_audio` hears the first new chunk in parts while it is made: another rendering
+    than in the files, the same for the same request (see `runs.listening`). None: if the engine is
+    faster than real time. A run that is checked has no parts.
+    """
+    if parts is None:
+        parts = plan.engine.typical_rtf <= 1
+    return render(partial(SpeechRun, parts=parts), plan, progress, cancelled, on_audio)
 
 
 def process_one_chunk(
