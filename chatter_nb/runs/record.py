@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from chatter_nb.base.errors import OutputError
-from chatter_nb.runs.keys import streamed_key
+from chatter_nb.base.hashing import streamed_key
 from chatter_nb.verify.findings import Finding, Judgement
 
 Status = Literal["running", "ok", "failed", "cancelled"]

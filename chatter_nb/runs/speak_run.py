@@ -20,6 +20,7 @@ from chatter_nb.audio.join import Joined, Joiner, fade_edges, find_edges
 from chatter_nb.audio.reading import Signal
 from chatter_nb.audio.writer import AudioWriter
 from chatter_nb.base.errors import ChatterError
+from chatter_nb.base.hashing import streamed_key
 from chatter_nb.engines.base import (
     ChunkInfo,
     ChunkPart,
@@ -29,7 +30,7 @@ from chatter_nb.engines.base import (
 )
 from chatter_nb.params.runs import SpeakParams, knobs_of
 from chatter_nb.runs.choosing import Chooser, Made, Take, check_sound, is_silent
-from chatter_nb.runs.keys import PlannedChunk, streamed_key
+from chatter_nb.runs.keys import PlannedChunk
 from chatter_nb.runs.lifecycle import Run
 from chatter_nb.runs.listening import Listening
 from chatter_nb.runs.output import OnAudio
