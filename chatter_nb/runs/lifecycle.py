@@ -202,7 +202,7 @@ class Run(ABC):
 
 
 def render(
-    kind: type[Run],
+    kind: Callable[..., Run],
     plan: Plan,
     on_progress: OnProgress | None,
     cancelled: Callable[[], bool] | None,

@@ -30,7 +30,7 @@ from chatter_nb.audio.reading import inspect_audio
 from chatter_nb.base.errors import InputError, OutputError, ParamError
 from chatter_nb.engines.registry import entries, entry
 from chatter_nb.params.runs import ConvertParams, SpeakParams
-from chatter_nb.runs.record import RunFolder
+from chatter_nb.runs.folder import RunFolder
 from chatter_nb.runs.speak import generate_tts
 from chatter_nb.serve.application import make_app
 from chatter_nb.serve.bodies import WITHHELD, json_schema, open_names, parse_json
