@@ -76,10 +76,11 @@ class Run(ABC):
         self._outputs: list[OutputRecord] = []
         self._files: list[FileRecord] = []
         self._word_files: list[WordsFile] = []
+        self._ended: Sink | None = None  # the last output's
 
     @abstractmethod
     def make(self, output: Any, unfinished: ExitStack) -> AudioWriter:
-        """Make one output. Returns its writer: the files are complete, but not committed.
+        """Make one output, and `_close` it. Returns its writer, to commit the files.
 
         `unfinished` removes them again unless they are committed.
         """
@@ -94,6 +95,7 @@ class Run(ABC):
         with ExitStack() as unfinished:
             try:
                 writers = [self.make(output, unfinished) for output in self._plan.outputs]
+                self._close(None)
                 with self._watch.stage("store"):
                     self._plan.store.settle()
                 folder.retire()
@@ -137,10 +139,15 @@ class Run(ABC):
                 "run the same again to resume"
             )
 
-    def _close(self, sink: Sink) -> None:
-        files, warnings = sink.finish()
-        self._files += files
-        self._warnings += warnings
+    def _close(self, sink: Sink | None) -> None:
+        """End an output, and finish the output before it: encoders work beside the next output."""
+        if sink:
+            sink.end()
+        before, self._ended = self._ended, sink
+        if before:
+            files, warnings = before.finish()
+            self._files += files
+            self._warnings += warnings
 
     def _note_output(self, output: Any, samples: int, first: int, seams: tuple[int, ...]) -> None:
         """Keep the record of a finished output; `first` is the index of its first piece."""

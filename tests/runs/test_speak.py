@@ -17,6 +17,7 @@ import soundfile
 from conftest import OZ, ROOT
 from fakes import ToneEngine, speaking_with
 
+from chatter_nb.audio import writer
 from chatter_nb.base.errors import Cancelled, EngineError, InputError, OutputError, ParamError
 from chatter_nb.engines import registry
 from chatter_nb.engines.models import pick_engine
@@ -256,6 +257,31 @@ def test_cancelling_stops_after_the_chunk_in_hand(hum, tmp_path):
     assert load_speech(tmp_path / "run").record.status == "cancelled"
     _, engine = hum()
     assert len(engine.spoken) == 7
+
+
+def test_the_next_output_does_not_wait_for_the_encoder(hum, tmp_path, monkeypatch):
+    """The first text's file takes no sample until the second text is spoken."""
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    (texts / "1.txt").write_text("The first text.")
+    (texts / "2.txt").write_text("The second text.")
+    engine, encode = ToneEngine(), writer._Sink._write
+    second_is_spoken, speak_tone = threading.Event(), engine._hum
+
+    def hum_and_tell(request):
+        if request.text == "The second text.":
+            second_is_spoken.set()
+        return speak_tone(request)
+
+    def slow(sink, block):
+        assert second_is_spoken.wait(60)
+        encode(sink, block)
+
+    monkeypatch.setattr(engine, "_hum", hum_and_tell)
+    monkeypatch.setattr(writer._Sink, "_write", slow)
+    speech, _ = hum("", text_file=str(texts), merge=False, engine=engine)
+    assert [file.name for file in speech.record.files] == ["1.wav", "2.wav"]
+    assert RunFolder(speech.folder).is_proved()
 
 
 @pytest.mark.parametrize("stop", [Cancelled, KeyboardInterrupt, EngineError])

@@ -41,9 +41,7 @@ def run(options: Options, on_progress: Progress) -> list[Result]:
         result = against_bare("speak to one wav", bare, ours, plan, options, on_progress)
         others = [name for name in OUTPUT_FORMATS if name != "wav"]
         costs = [
-            _format_cost(plan, name, made, on_progress)
-            for made in (False, True)
-            for name in others
+            _format_cost(plan, name, made, on_progress) for made in (False, True) for name in others
         ]
         return [result, *costs]
 
