@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from chatter_nb.base.errors import ParamError
-from chatter_nb.base.hashing import chunk_key, chunk_seed, digest
+from chatter_nb.base.hashing import chunk_key, chunk_seed
 from chatter_nb.engines.base import SpeechEngine, Voice
 from chatter_nb.params.runs import AnyParams, SpeakParams, knobs_of
 from chatter_nb.text.chunking import Chunk
@@ -63,11 +63,6 @@ class Identities:
         seed = chunk_seed(seed=self.run_seed, text=text, occurrence=occurrence, take=take)
         key = chunk_key(**self.determines, text=text, seed=seed, take=take)
         return PlannedChunk(chunk, seed, take, key, occurrence=occurrence)
-
-
-def streamed_key(key: str) -> str:
-    """The key of a chunk's other rendering, which a listener heard in parts."""
-    return digest(["streamed", key], size=16)
 
 
 def determinants(params: AnyParams, engine: Any, precision: str, voice: Voice) -> dict[str, Any]:

@@ -14,10 +14,11 @@ import numpy as np
 
 from chatter_nb.audio.join import Joiner, fade_edges, find_edges
 from chatter_nb.audio.reading import Signal
+from chatter_nb.base.hashing import streamed_key
 from chatter_nb.base.timing import Stopwatch
 from chatter_nb.engines.base import ChunkInfo
 from chatter_nb.engines.watermark import Watermark
-from chatter_nb.runs.keys import PlannedChunk, streamed_key
+from chatter_nb.runs.keys import PlannedChunk
 from chatter_nb.runs.output import OnAudio
 from chatter_nb.runs.speak_plan import SpeechPlan
 

@@ -12,13 +12,14 @@ from chatter_nb.audio.reading import Signal
 from chatter_nb.base.errors import ParamError
 from chatter_nb.engines.checks import check_supported
 from chatter_nb.engines.models import load, pick_engine, settle
+from chatter_nb.engines.voices import library_of
 from chatter_nb.engines.watermark import load_perth, mark
 from chatter_nb.params.runs import KNOBS, SpeakParams
 from chatter_nb.runs.choosing import check_sound
 from chatter_nb.runs.lifecycle import OnProgress, render
 from chatter_nb.runs.output import OnAudio
 from chatter_nb.runs.resume import draw_seed
-from chatter_nb.runs.settle import check_texts, library_of
+from chatter_nb.runs.settle import check_texts
 from chatter_nb.runs.speak_plan import SpeechPlan, estimate, plan_speech
 from chatter_nb.runs.speak_run import SpeechRun, options_of, request_for
 from chatter_nb.runs.speech import Speech, load_speech

@@ -20,6 +20,7 @@ from chatter_nb.audio.join import Joined, Joiner, fade_edges, find_edges
 from chatter_nb.audio.reading import Signal
 from chatter_nb.audio.writer import AudioWriter
 from chatter_nb.base.errors import ChatterError
+from chatter_nb.base.hashing import streamed_key
 from chatter_nb.engines.base import (
     ChunkInfo,
     ChunkPart,
@@ -29,7 +30,7 @@ from chatter_nb.engines.base import (
 )
 from chatter_nb.params.runs import SpeakParams, knobs_of
 from chatter_nb.runs.choosing import Chooser, Made, Take, check_sound, is_silent
-from chatter_nb.runs.keys import PlannedChunk, streamed_key
+from chatter_nb.runs.keys import PlannedChunk
 from chatter_nb.runs.lifecycle import Run
 from chatter_nb.runs.listening import Listening
 from chatter_nb.runs.output import OnAudio
@@ -196,7 +197,7 @@ class SpeechRun(Run):
             "parts": [asdict(part) for part in info.parts],
         }
         with self._watch.stage("store"):
-            self._plan.store.put(planned.key, audio, about, info.words)
+            self._plan.store.put_behind(planned.key, audio, about, info.words)
 
     def _join(self, joiner: Joiner, planned: PlannedChunk, position: int, audio: Signal) -> None:
         rate = self._plan.engine.sample_rate

@@ -145,7 +145,7 @@ class Relay:
 
     def _finish(self, speech: Speech) -> None:
         if self._encoder:
-            self._encoder.finish()
+            self._encoder.close()
 
     def _post(self, data: bytes | None) -> None:
         if data != b"":

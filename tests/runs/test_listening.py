@@ -8,13 +8,14 @@ from conftest import OZ
 from fakes import ToneEngine, speaking_with
 
 from chatter_nb.audio.join import trim_edges
+from chatter_nb.base.disk import PART_SUFFIX
 from chatter_nb.base.errors import Cancelled, EngineError
+from chatter_nb.base.hashing import streamed_key
 from chatter_nb.engines.base import ChunkInfo
 from chatter_nb.engines.hibari import _parts
 from chatter_nb.params.runs import SpeakParams
-from chatter_nb.runs.keys import streamed_key
+from chatter_nb.runs.folder import RunFolder
 from chatter_nb.runs.listening import _EdgeTrimmer
-from chatter_nb.runs.record import PART_SUFFIX, RunFolder
 from chatter_nb.runs.speak import plan_speech, render_speech
 from chatter_nb.runs.store import ChunkStore
 from chatter_nb.text.chunking import clean, split_chunks

@@ -18,7 +18,7 @@ from chatter_nb.engines.chatterbox.s3gen import Synthesizer  # noqa: E402
 from chatter_nb.engines.models import unload  # noqa: E402
 from chatter_nb.engines.watermark import load_perth  # noqa: E402
 from chatter_nb.params.runs import SpeakParams  # noqa: E402
-from chatter_nb.runs.record import RunFolder  # noqa: E402
+from chatter_nb.runs.folder import RunFolder  # noqa: E402
 from chatter_nb.runs.speak import (  # noqa: E402
     generate_tts,
     process_one_chunk,
