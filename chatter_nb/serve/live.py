@@ -67,8 +67,8 @@ class Live:
     # -- on the worker's thread
 
     def _begin(self, plan: AnyPlan) -> None:
-        if self._asked or plan.engine.typical_rtf <= 1:
-            rate = plan.engine.sample_rate
+        rate, rtf = plan.engine.sample_rate, plan.engine.typical_rtf
+        if self._asked or rtf is None or rtf <= 1:
             self._encoder = StreamEncoder(FORMAT, self._post, sample_rate=rate)
 
     def _encode(self, block: Signal) -> None:
