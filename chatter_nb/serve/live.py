@@ -11,6 +11,7 @@ from html import escape
 import anyio.from_thread
 
 from chatter_nb.audio.reading import Signal
+from chatter_nb.runs.listening import keeps_up
 from chatter_nb.runs.speech import Speech
 from chatter_nb.serve.encoding import StreamEncoder, encodable
 from chatter_nb.serve.service import AnyPlan, Listener
@@ -67,8 +68,8 @@ class Live:
     # -- on the worker's thread
 
     def _begin(self, plan: AnyPlan) -> None:
-        rate, rtf = plan.engine.sample_rate, plan.engine.typical_rtf
-        if self._asked or rtf is None or rtf <= 1:
+        rate = plan.engine.sample_rate
+        if self._asked or keeps_up(plan.engine):
             self._encoder = StreamEncoder(FORMAT, self._post, sample_rate=rate)
 
     def _encode(self, block: Signal) -> None:
