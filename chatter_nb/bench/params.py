@@ -55,7 +55,7 @@ class Options:
     checkpoint: str = _option("", "A folder of model files; else a random one is made, once.")
     engine: str = _option(
         "chatterbox",
-        f"{', '.join(ENGINES[:-1])} or {ENGINES[-1]}; for overhead, {EMBEDDED}.",
+        f"{', '.join(ENGINES[:-1])} or {ENGINES[-1]}; for overhead and stream, {EMBEDDED}.",
     )
     device: str = _option("auto", "auto, cpu, cuda, cuda:1, mps.")
     precision: str = _option("exact", "exact, fast or auto, for ours.")
@@ -107,6 +107,7 @@ SUITES = {
     "form": Suite({"repeats": 5}, least_repeats=3),
     "load": Suite(_with_model(repeats=3)),
     "serve": Suite({"repeats": 5}, least_repeats=3),
+    "stream": Suite(_with_model(repeats=1, prompt_s=10.0, precision="exact"), (EMBEDDED, *ENGINES)),
     "verify": Suite(
         {"chunks": 0, "level": "fast", "kinds": "", "checkpoint": "", "device": "auto"}
     ),

@@ -62,7 +62,8 @@ class FastPath:
         waiting: list[Decoding] = []
         pending = _Pending()
         if on_part:
-            pending.parts = Parts(self._adapter, requests[0], on_part)
+            with located(where(requests[0]), KEPT):
+                pending.parts = Parts(self._adapter, requests[0], on_part)
         for index, decoded in self._decoded(requests, rows, pending):
             request = by_index[index]
             if not decoded.usable:  # at once: later chunks wait in memory until it is there
