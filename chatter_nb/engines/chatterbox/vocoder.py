@@ -54,11 +54,14 @@ class Vocoder:
     """Mel frames to 24 kHz samples in spans, with no seam between them.
 
     A span is decoded with the frames around it that HiFT sees, so its samples are those of decoding
-    all frames at once; the sources of pitch run on in phase. It draws from torch's global
-    generators, in upstream's order. `write` gets mono float32 arrays.
+    all frames at once; the sources of pitch run on in phase. It draws from `generator`, on the
+    device, in upstream's order. `write` gets mono float32 arrays.
     """
 
-    def __init__(self, s3gen: Any, write: Callable[[Any], object]) -> None:
+    def __init__(
+        self, s3gen: Any, generator: torch.Generator, write: Callable[[Any], object]
+    ) -> None:
+        self._generator = generator
         self._hift = s3gen.mel2wav
         fold_weight_norm(self._hift)
         self._fade = s3gen.trim_fade
@@ -103,14 +106,14 @@ class Vocoder:
     def _excite(self, pitch_hz: Tensor) -> Tensor:
         """The source of pitch (1, n). Upstream's begins anew on each call, with a click."""
         if self._phase is None:
-            self._phase = _begin(self._hift, pitch_hz.device, None)
+            self._phase = _begin(self._hift, self._generator)
         pitch, cycles = _cycles(self._hift, pitch_hz)
         begun = (2 * math.pi * self._cycles).to(cycles)
         total = cycles.cpu().double().sum(dim=-1, keepdim=True)
         self._cycles = (self._cycles + total) % 1
-        source = _excited(self._hift, pitch, cycles, self._phase + begun, torch.randn_like(cycles))
-        torch.randn_like(pitch)  # upstream draws for a noise branch that it never uses
-        return source
+        noise = _noise_like(cycles, self._generator)
+        _noise_like(pitch, self._generator)  # upstream's, for a branch that it never uses
+        return _excited(self._hift, pitch, cycles, self._phase + begun, noise)
 
     def _forget(self, before: int) -> None:
         drop = max(0, before - self._first)
@@ -159,19 +162,23 @@ def _pitch(hift: Any, mel: Tensor, frames: Sequence[int]) -> Tensor:
 
 def _source(hift: Any, pitch_hz: Tensor, generator: torch.Generator) -> Tensor:
     """The excitation, (1, 1, 480 n), of a row's pitch (1, n)."""
-    phase = _begin(hift, pitch_hz.device, generator)
+    phase = _begin(hift, generator)
     pitch, cycles = _cycles(hift, pitch_hz)
-    noise = torch.randn(cycles.shape, generator=generator, device=cycles.device)
-    return _excited(hift, pitch, cycles, phase, noise)
+    return _excited(hift, pitch, cycles, phase, _noise_like(cycles, generator))
 
 
-def _begin(hift: Any, device: torch.device, generator: torch.Generator | None) -> Tensor:
+def _noise_like(x: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(x.shape, generator=generator, device=x.device)
+
+
+def _begin(hift: Any, generator: torch.Generator) -> Tensor:
     """The phase of each harmonic at its start, (1, harmonics, 1).
 
     Upstream draws it on the CPU with any device. With a GPU that is another generator, from which
     nothing was drawn since it was seeded.
     """
-    if generator is not None and generator.device.type != "cpu":
+    device = generator.device
+    if device.type != "cpu":
         generator = torch.Generator().manual_seed(generator.initial_seed())
     harmonics = hift.m_source.l_sin_gen.harmonic_num + 1
     low, high = torch.tensor(-math.pi), torch.tensor(math.pi)
