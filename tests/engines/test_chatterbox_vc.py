@@ -14,8 +14,8 @@ from fakes import NoWatermark  # noqa: E402
 
 from chatter_nb.audio.reading import read_audio  # noqa: E402
 from chatter_nb.audio.windows import plan_windows  # noqa: E402
-from chatter_nb.engines.chatterbox.architecture import read_sidecar, reduced  # noqa: E402
 from chatter_nb.engines.chatterbox import vocoder as vocoder_module  # noqa: E402
+from chatter_nb.engines.chatterbox.architecture import read_sidecar, reduced  # noqa: E402
 from chatter_nb.engines.chatterbox.flow import Flow  # noqa: E402
 from chatter_nb.engines.chatterbox.s3gen import SpeechTokens  # noqa: E402
 from chatter_nb.engines.chatterbox.vocoder import Vocoder  # noqa: E402

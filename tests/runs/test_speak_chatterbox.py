@@ -196,7 +196,7 @@ def test_chunks_that_do_not_fit_together_are_made_in_halves_with_the_same_number
 def _several_waves(init):
     def with_several(self, *args):
         init(self, *args)
-        self._waves_together = 4
+        self._synthesis.most = 4
 
     return with_several
 

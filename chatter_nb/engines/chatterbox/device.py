@@ -25,7 +25,7 @@ from chatter_nb.engines.gpu import full_float32, memory_is_full, return_memory
 # of two that patch upstream's names the later would put the earlier's patch back for good.
 _turn = threading.RLock()
 # S3Gen's modules keep state during a call. Who needs both locks takes `_turn` first.
-_s3gen_turn = threading.RLock()
+S3GEN_LOCK = threading.RLock()
 
 
 def weights_dtype(device: str, precision: str) -> torch.dtype:
@@ -68,8 +68,8 @@ def one_at_a_time() -> AbstractContextManager[object]:
 
 @contextmanager
 def s3gen_turn(device: str | torch.device) -> Iterator[None]:
-    """A lock of S3Gen alone, and full float32: S3Gen may run beside T3, which has its own thread."""
-    with _s3gen_turn, full_float32(str(device)):
+    """The lock of S3Gen, and full float32. T3 may run meanwhile: it has a lock of its own."""
+    with S3GEN_LOCK, full_float32(str(device)):
         yield
 
 

@@ -6,6 +6,7 @@ padding of a row out of its sound, and sources that run on from span to span.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from itertools import accumulate
@@ -32,22 +33,33 @@ def fold_weight_norm(hift: nn.Module) -> None:
             parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
 
 
+def hift_in(hift: Any, dtype: torch.dtype) -> Any:
+    """`hift` with residual blocks of its own, most of the work, in `dtype`; it shares the rest."""
+    other = copy.copy(hift)
+    other._modules = dict(hift._modules)
+    for name in ("resblocks", "source_resblocks"):
+        other._modules[name] = copy.deepcopy(hift._modules[name]).to(dtype)
+    return other
+
+
 def waves_of(
-    s3gen: Any, mels: Sequence[Tensor], generators: Sequence[torch.Generator]
+    hift: Any, fade: Tensor, mels: Sequence[Tensor], generators: Sequence[torch.Generator]
 ) -> list[Tensor]:
     """The samples, (480 n,) each, of rows of mels, (80, n) each, as upstream makes each alone.
+
+    `fade` (samples,) is laid on the beginning of each.
 
     Upstream sums the cycles of the pitch in float32. That sets the difference: within 1e-4 of full
     scale for some 4 s, within 2e-4 after 12 s.
     """
-    hift, frames = s3gen.mel2wav, [mel.shape[1] for mel in mels]
+    frames = [mel.shape[1] for mel in mels]
     mel = _padded(mels)
     pitch_hz = _pitch(hift, mel, frames)
     sources = [
         _source(hift, row_hz[None, :count], generator)
         for row_hz, count, generator in zip(pitch_hz, frames, generators, strict=True)
     ]
-    return [_faded(wave, s3gen.trim_fade, 0) for wave in _decoded(hift, mel, sources, frames)]
+    return [_faded(wave, fade, 0) for wave in _decoded(hift, mel, sources, frames)]
 
 
 class Vocoder:
@@ -227,7 +239,7 @@ def _decoded(
         )
         x = ends(x.add_(added))
         blocks = hift.resblocks[stage * hift.num_kernels : (stage + 1) * hift.num_kernels]
-        total = _resblock(blocks[0], x, ends)
+        total = _resblock(blocks[0], x, ends).float()
         for block in blocks[1:]:
             total += _resblock(block, x, ends)
         x = total.div_(hift.num_kernels)
@@ -244,6 +256,8 @@ def _decoded(
 
 
 def _resblock(block: Any, x: Tensor, ends: _Ends) -> Tensor:
+    """The block of `x`, in the type of its weights."""
+    x = x.to(block.convs1[0].weight.dtype)
     parts = (block.activations1, block.convs1, block.activations2, block.convs2)
     for snake1, conv1, snake2, conv2 in zip(*parts, strict=True):
         inner = ends(conv1(_snake(snake1, x)))
