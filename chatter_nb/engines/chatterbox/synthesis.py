@@ -116,10 +116,11 @@ class WaveQueue:
     def add(self, request: ChunkRequest, decoded: Drawn) -> Iterator[tuple[Decoding, Signal]]:
         """Take a chunk; yield those that are ready."""
         self._waiting.append((request, decoded))
+        is_first = self._size == 1
         if len(self._waiting) >= min(self._size, self._synthesis.most):
             self._begin_waiting()
-            yield from self._finished(leave=int(self._size > 1))
             self._size *= 2
+        yield from self._finished(leave=0 if is_first else 1)
 
     def rest(self) -> Iterator[tuple[Decoding, Signal]]:
         """Yield all others."""
@@ -145,16 +146,19 @@ class WaveQueue:
                     self._on_note(note)
                 yield from zip(decodings, waves, strict=True)
                 continue
-            self._halve(decodings)
+            self._divide(decodings)
 
-    def _halve(self, decodings: Sequence[Decoding]) -> None:
-        """Begin a batch that did not fit again, in halves; later batches are as small at once."""
-        middle = self._synthesis.most = len(decodings) // 2
-        for half in (decodings[middle:], decodings[:middle]):
-            self._under_way.appendleft((half, self._begin(half)))
+    def _divide(self, decodings: Sequence[Decoding]) -> None:
+        """Begin a batch that did not fit again, in parts; later batches are as small at once."""
+        if len(decodings) <= self._synthesis.most:  # else it began before they were fewer
+            self._synthesis.most = len(decodings) // 2
+        most = self._synthesis.most
+        for start in reversed(range(0, len(decodings), most)):
+            part = decodings[start : start + most]
+            self._under_way.appendleft((part, self._begin(part)))
         self._on_note(
             f"the GPU's memory is too small for {len(decodings)} chunks of tokens together: "
-            "went on with half of them"
+            f"went on with {most}"
         )
 
 
