@@ -281,7 +281,7 @@ def test_a_card_before_ampere_has_a_float16_estimator(capability, estimator, mon
 def in_float16(s3gen):
     """A synthesizer as it is on a T4, here on the CPU."""
     synthesizer = Synthesizer(s3gen)
-    synthesizer.estimator_dtype, synthesizer._flow = torch.float16, Flow(s3gen, torch.float16)
+    synthesizer.estimator_dtype, synthesizer.flow = torch.float16, Flow(s3gen, torch.float16)
     return synthesizer
 
 

@@ -43,9 +43,9 @@ if TYPE_CHECKING:
 REVISION = 2  # of how windows are made here: with another revision, kept windows are made anew
 LEFT_CONTEXT_STEPS = 2 * STEPS_PER_S
 RIGHT_CONTEXT_STEPS = STEPS_PER_S // 2 + 3  # half a second, and the encoder's look-ahead
-# Seconds of work a second of audio. CPU: 2 cores, random full weights, windows of 10 s. The
-# others are guesses.
-_RTF = {"cpu": 6.0, "mps": 1.0, "cuda": 0.1}
+# Seconds of work a second of audio on 2 cores, random full weights, windows of 10 s. No GPU has
+# been measured.
+_CPU_RTF = 6.0
 
 
 class ChatterboxConverter:
@@ -64,7 +64,7 @@ class ChatterboxConverter:
         folder = locate("chatterbox-vc", checkpoint)
         self.device = device
         self.rows = 4 if device.startswith("cuda") else 1  # a CPU gains nothing from company
-        self.typical_rtf = _RTF[device.partition(":")[0]]
+        self.typical_rtf = _CPU_RTF if device == "cpu" else None
         files_hash = identity(folder, "chatterbox-vc")
         self.version = f"{version(PACKAGE)}+{files_hash}+r{REVISION}"
         self._perth = load_perth(device)  # held, so that each output of a run finds it loaded
@@ -157,11 +157,11 @@ class _Conversion:
         speech_noise = self._noise[:, self._prompt_mels :][:, _mels(start) : _mels(end)]
         return torch.cat([self._noise[:, : self._prompt_mels], speech_noise], dim=1)
 
-    def joiner(self, write: Callable[[Signal], object]) -> _MelJoiner:
-        return _MelJoiner(self._s3gen, self._generator, write)
+    def joiner(self, write: Callable[[Signal], object]) -> MelJoiner:
+        return MelJoiner(self._s3gen, self._generator, write)
 
 
-class _MelJoiner(WindowJoiner):
+class MelJoiner(WindowJoiner):
     """Joins windows as mel, with a crossfade over their overlap, and vocodes them."""
 
     def __init__(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -56,9 +57,14 @@ class Synthesizer:
         self.estimator_dtype = estimator_dtype(self.device, precision)
         fold_weight_norm(s3gen.mel2wav)
         self._s3gen = s3gen
-        self._flow = Flow(s3gen, self.estimator_dtype)
+        self.flow = Flow(s3gen, self.estimator_dtype)
         halved = self.device.type == "cuda" and self.estimator_dtype == torch.bfloat16
         self._hift = hift_in(s3gen.mel2wav, torch.bfloat16) if halved else s3gen.mel2wav
+        self._notes: list[str] = []
+
+    def turn(self) -> AbstractContextManager[None]:
+        """The lock and the precision that its calls are made in."""
+        return s3gen_turn(self.device)
 
     @torch.inference_mode()
     def waves(
@@ -73,35 +79,46 @@ class Synthesizer:
 
         Beside any other rows, a row gets the samples of `s3gen.inference` with a global generator
         in the state of the row's. The global generators are neither used nor changed. `on_note`
-        gets a message if float16 does not hold the estimator's numbers.
+        gets a message if float16 did not hold the estimator's numbers.
         """
         waves_by_index: dict[int, Signal] = {}
-        with s3gen_turn(self.device):
-            voice = self._flow.prompt(prompt)
+        with self.turn():
+            voice = self.flow.prompt(prompt)
             frames = [voice.frames(len(row.tokens)) for row in rows]
             for batch in batches(frames, self.frames_together):
-                waves = self._together([rows[i] for i in batch], voice, flow_steps, on_note)
+                waves = self._together([rows[index] for index in batch], voice, flow_steps)
                 for index, wave in zip(batch, waves, strict=True):
                     waves_by_index[index] = wave.cpu().numpy()
+        while self._notes:
+            on_note(self._notes.pop(0))
         return [waves_by_index[index] for index in range(len(rows))]
 
     def _together(
-        self,
-        rows: Sequence[TokenRow],
-        voice: VoicePrompt,
-        flow_steps: int | None,
-        on_note: Callable[[str], object],
+        self, rows: Sequence[TokenRow], voice: VoicePrompt, flow_steps: int | None
     ) -> list[Tensor]:
         noise = [self._noise(row, voice) for row in rows]
         tokens = [row.tokens for row in rows]
-        mels = self._flow.mels(tokens, voice, noise, flow_steps=flow_steps)
-        if self.estimator_dtype == torch.float16 and not torch.cat(mels, 1).isfinite().all():
-            on_note("S3Gen's numbers are too large for float16: went on with float32, slower")
-            self.estimator_dtype = torch.float32
-            self._flow = Flow(self._s3gen)
-            mels = self._flow.mels(tokens, voice, noise, flow_steps=flow_steps)
-        generators = [row.generator for row in rows]
-        return waves_of(self._hift, self._s3gen.trim_fade, mels, generators)
+        mels = self.mels(tokens, voice, noise, flow_steps=flow_steps)
+        return waves_of(self._hift, self._s3gen.trim_fade, mels, [row.generator for row in rows])
+
+    def mels(
+        self,
+        tokens: Sequence[Tensor],
+        voice: VoicePrompt,
+        noise: Sequence[Tensor],
+        *,
+        flow_steps: int | None = None,
+    ) -> list[Tensor]:
+        """See `Flow.mels`. Where float16 does not hold its numbers, it has float32 from now on."""
+        mels = self.flow.mels(tokens, voice, noise, flow_steps=flow_steps)
+        if self.estimator_dtype != torch.float16 or torch.cat(mels, 1).isfinite().all():
+            return mels
+        self._notes.append(
+            "S3Gen's numbers are too large for float16: went on with float32, slower"
+        )
+        self.estimator_dtype = torch.float32
+        self.flow = Flow(self._s3gen)
+        return self.flow.mels(tokens, voice, noise, flow_steps=flow_steps)
 
     def _noise(self, row: TokenRow, voice: VoicePrompt) -> Tensor:
         """(80, frames) for prompt and speech, drawn in upstream's order and shapes."""
@@ -110,7 +127,7 @@ class Synthesizer:
             return torch.randn((1, MELS, frames), generator=row.generator, device=self.device)[0]
 
         tokens = len(row.tokens)
-        if not self._flow.meanflow:
+        if not self.flow.meanflow:
             return drawn(voice.frames(tokens))
         speech = drawn(MELS_PER_TOKEN * tokens)  # drawn first: its own noise for the speech
         return torch.cat([drawn(voice.frames(tokens))[:, : -speech.shape[1]], speech], dim=1)
