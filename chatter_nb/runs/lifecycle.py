@@ -15,7 +15,7 @@ from chatter_nb.base.errors import Cancelled, ChatterError, OutputError
 from chatter_nb.base.interrupts import stop_after
 from chatter_nb.base.timing import Stopwatch, added, peak_rss_mb, real_time_factor
 from chatter_nb.base.version import installed_version
-from chatter_nb.engines.models import peak_gpu_mb
+from chatter_nb.engines.gpu import peak_gpu_mb, reset_peak_gpu
 from chatter_nb.runs.output import OnAudio, Sink
 from chatter_nb.runs.plan import Plan
 from chatter_nb.runs.record import (
@@ -91,6 +91,7 @@ class Run(ABC):
         An error that stops the run is recorded, as failed or cancelled, and raised again.
         """
         folder = self._plan.folder
+        reset_peak_gpu(self._plan.engine.device)
         folder.begin(self.record("running"))
         with ExitStack() as unfinished:
             try:
@@ -197,7 +198,7 @@ class Run(ABC):
             model_calls=self._model_calls,
             stages_s=added(self._watch.stages_s, plan.stages_s),
             peak_rss_mb=peak_rss_mb(),
-            peak_gpu_mb=None if status == "running" else peak_gpu_mb(),
+            peak_gpu_mb=None if status == "running" else peak_gpu_mb(plan.engine.device),
             files=tuple(self._files) if ok else (),
             word_files=tuple(file.record for file in self._word_files) if ok else (),
             warnings=tuple(self._warnings),

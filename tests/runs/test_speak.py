@@ -24,7 +24,7 @@ from chatter_nb.engines.models import pick_engine
 from chatter_nb.engines.registry import EngineEntry
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.folder import RunFolder
-from chatter_nb.runs.speak import generate_tts, load_speech
+from chatter_nb.runs.speak import generate_tts, load_speech, render_speech
 from chatter_nb.runs.speak_plan import plan_speech
 from chatter_nb.runs.store import ChunkStore
 from chatter_nb.text.chunking import split_chunks
@@ -637,6 +637,20 @@ def test_the_plan_tells_engine_reason_time_and_disk(tmp_path):
     estimate = plan.estimate()
     assert 0 < estimate.wall_s < estimate.audio_s
     assert estimate.disk_bytes > 100e6
+
+
+def test_the_plan_says_where_nobody_has_measured_the_engines_pace(tmp_path):
+    """A guess for every GPU was wrong by a factor of ten for some."""
+    engine = ToneEngine()
+    engine.typical_rtf, engine.device = None, "cuda:1"
+    params = SpeakParams(text="Hello.", engine="hibari", outputs_dir=str(tmp_path))
+    with speaking_with(engine):
+        plan = plan_speech(params)
+        assert "of audio, work of unknown length, " in str(plan)
+        assert "note: nobody has measured yet how fast hibari is on cuda:1" in str(plan)
+        assert plan.estimate().wall_s is None
+        render_speech(plan, on_audio=lambda _: None, parts=None)
+        assert plan_speech(params).estimate().wall_s == 0  # all is in the store
 
 
 def test_the_plan_warns_of_a_disk_that_is_too_small(tmp_path, monkeypatch):
