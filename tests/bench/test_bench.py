@@ -104,7 +104,7 @@ def test_every_suite_takes_options_that_there_are_and_has_a_module():
         ("t3", {"rows": -1}, "--rows must be at least 0"),
         ("s3gen", {"prompt_s": 0.0}, "--prompt-s must be more than 0"),
         ("t3", {"engine": "hibari"}, "--engine 'hibari' is none of chatterbox, "),
-        ("t3", {"precision": "good"}, "--precision 'good' is none of auto, exact, fast"),
+        ("t3", {"precision": "good"}, "--precision 'good' is none of auto, exact, fast, int8"),
         ("embedded", {"repeats": 2}, "--repeats must be at least 3 for a median"),
     ],
 )

@@ -23,7 +23,7 @@ from chatter_nb.bench.harness import Result, alternate, compared
 from chatter_nb.bench.params import Options, Progress
 from chatter_nb.bench.suites.workload import place_for, sample_texts, spread
 from chatter_nb.engines.chatterbox.conditionals import Conditionals
-from chatter_nb.engines.chatterbox.device import quiet_upstream, seeded, weights_dtype
+from chatter_nb.engines.chatterbox.device import quiet_upstream, seeded, t3_dtype
 from chatter_nb.engines.chatterbox.plain import decode
 from chatter_nb.engines.chatterbox.t3 import TokenDecoder
 from chatter_nb.engines.chatterbox.tokens import Prompt, Sampling
@@ -45,7 +45,7 @@ class Sides:
         device = str(model.device)
         precision = pick_precision(options.precision, device).name
         self.exact = precision == "exact"
-        self._decoder = TokenDecoder(model.t3, device, weights_dtype(device, precision))
+        self._decoder = TokenDecoder(model.t3, device, t3_dtype(device, precision))
         self._exaggeration = knobs.get("exaggeration", 0.0)
 
     def use(self, voice: str) -> None:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,7 @@ from chatterbox.models.s3tokenizer import S3_HOP
 from torch import Tensor
 
 from chatter_nb.audio.reading import Signal
-from chatter_nb.engines.chatterbox.device import weights_dtype
+from chatter_nb.engines.chatterbox.device import Precision, weights_dtype
 from chatter_nb.engines.chatterbox.flow import MELS, MELS_PER_TOKEN, Flow, VoicePrompt
 from chatter_nb.engines.chatterbox.vocoder import fold_weight_norm, waves_of
 
@@ -47,10 +47,10 @@ class Synthesizer:
     Of the given S3Gen only weight norms are changed: they are folded, to the same bits. "exact" is
     float32 throughout, also in a GPU's convolutions, where torch would allow TF32. "fast" is TF32
     on CUDA, and a bfloat16 estimator if the device multiplies that faster. The rest stays in
-    float32: 16 bits would change token ids and phases.
+    float32: 16 bits would change token ids and phases. "int8" is T3's; S3Gen is exact.
     """
 
-    def __init__(self, s3gen: Any, *, precision: Literal["exact", "fast"] = "exact") -> None:
+    def __init__(self, s3gen: Any, *, precision: Precision = "exact") -> None:
         self.device = s3gen.device
         self.precision = precision
         # A CPU is busy with one row: more of them, and their padding, only take it longer.
