@@ -105,7 +105,7 @@ SUITES = {
     "convert": Suite({"repeats": 5}, least_repeats=3),
     "batch": Suite({"repeats": 30}, least_repeats=3),
     "form": Suite({"repeats": 5}, least_repeats=3),
-    "load": Suite(_with_model(repeats=3)),
+    "load": Suite(_with_model(repeats=3, precision="exact")),
     "serve": Suite({"repeats": 5}, least_repeats=3),
     "verify": Suite(
         {"chunks": 0, "level": "fast", "kinds": "", "checkpoint": "", "device": "auto"}
