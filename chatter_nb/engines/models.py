@@ -132,7 +132,17 @@ def _obstacle(entry: registry.EngineEntry, may_fetch: bool) -> str:
 
 
 def pick_precision(precision: str = "auto", device: str = "cpu") -> Choice:
-    """The precision: for "auto" fast if the device is made for 16-bit numbers, else exact."""
+    """The precision: for "auto" fast if the device is made for 16-bit numbers, else exact.
+
+    Raises `UnavailableError` for int8 on another device than the CPU.
+    """
+    if precision == "int8":
+        if device != "cpu":
+            raise UnavailableError(
+                f"precision 'int8' is for the cpu only, not for '{device}': choose auto, exact or "
+                "fast, or device: cpu"
+            )
+        return Choice("int8", "asked for: T3 in 8 bits; other tokens than float32's")
     if precision != "auto":
         return Choice(precision, "asked for")
     if device.startswith("cuda"):

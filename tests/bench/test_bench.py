@@ -104,7 +104,7 @@ def test_every_suite_takes_options_that_there_are_and_has_a_module():
         ("t3", {"rows": -1}, "--rows must be at least 0"),
         ("s3gen", {"prompt_s": 0.0}, "--prompt-s must be more than 0"),
         ("t3", {"engine": "hibari"}, "--engine 'hibari' is none of chatterbox, "),
-        ("t3", {"precision": "good"}, "--precision 'good' is none of auto, exact, fast"),
+        ("t3", {"precision": "good"}, "--precision 'good' is none of auto, exact, fast, int8"),
         ("embedded", {"repeats": 2}, "--repeats must be at least 3 for a median"),
     ],
 )
@@ -254,7 +254,7 @@ def test_texts_are_chosen_that_end_in_the_length_asked_for(upstream):
 
 
 @chatterbox
-@pytest.mark.parametrize("side", ["upstream", "ours"])
+@pytest.mark.parametrize("side", ["upstream", "exact"])
 def test_loading_measures_seconds_and_memory(side, tiny, capsys):
     load = import_module("chatter_nb.bench.suites.load")
     load.measure(side, "chatterbox", str(tiny()), "cpu")
@@ -270,16 +270,21 @@ def test_loading_measures_seconds_and_memory(side, tiny, capsys):
 @chatterbox
 def test_a_side_that_cannot_load_is_an_error(tmp_path):
     load = import_module("chatter_nb.bench.suites.load")
-    with pytest.raises(EngineError, match=r"(?s)loading ours failed: .*'nobody'"):
-        load.in_new_process("ours", "nobody", tmp_path, "cpu")
+    with pytest.raises(EngineError, match=r"(?s)loading exact failed: .*'nobody'"):
+        load.in_new_process("exact", "nobody", tmp_path, "cpu")
 
 
 @pytest.mark.slow
 @chatterbox
 def test_loading_is_measured_in_processes_of_their_own(on_tiny):
-    (result,) = on_tiny("load", repeats=1)
-    assert set(result["figures"]) >= {"import_s", "read_s", "peak_rss_mb"}
+    """Another precision stands beside exact and upstream."""
+    (result,) = on_tiny("load", repeats=1, precision="int8")
+    figures = result["figures"]
+    assert set(figures) >= {"import_s", "read_s", "peak_rss_mb", "exact_s"}
     assert result["samples"]["baseline"][0] > 0
+    sides = {"baseline", "ours", "exact"}
+    assert set(result["samples"]) == set(figures["own_memory_mb"]) == sides
+    assert figures["own_memory_mb"]["ours"] != figures["own_memory_mb"]["exact"]
 
 
 @chatterbox
@@ -309,6 +314,15 @@ def test_t3_compares_the_same_tokens(model, on_tiny):
     assert other["name"].endswith("seed 1")
     assert [result["identical"] for result in (many, one, other)] == [True] * 3
     assert many["figures"]["equal_chunks"] == "3 of 3"
+
+
+@chatterbox
+def test_t3_in_int8_is_timed_beside_exact(on_tiny):
+    """Its tokens are its own, so nothing is claimed of them."""
+    many, one = on_tiny("t3", chunks=3, tokens=8, rows=2, precision="int8")
+    for result in (many, one):
+        assert result["identical"] is None
+        assert result["figures"]["exact_s"] == result["samples"]["exact"][0] > 0
 
 
 @chatterbox

@@ -14,6 +14,7 @@ pytest.importorskip("chatterbox", reason="needs chatterbox-tts")
 
 from chatter_nb.base.errors import EngineError, ParamError  # noqa: E402
 from chatter_nb.engines.chatterbox.fast import FastPath  # noqa: E402
+from chatter_nb.engines.chatterbox.packing import _can_multiply_int8  # noqa: E402
 from chatter_nb.engines.chatterbox.s3gen import Synthesizer  # noqa: E402
 from chatter_nb.engines.models import unload  # noqa: E402
 from chatter_nb.engines.watermark import load_perth  # noqa: E402
@@ -138,8 +139,9 @@ def test_upstreams_path_is_made_anew_and_sounds_the_same(params):
 def test_upstreams_path_takes_no_rows_and_no_sixteen_bits(params):
     with pytest.raises(ParamError, match="one chunk at a time: leave rows at 0"):
         params(engine_path="upstream", rows=4)
-    with pytest.raises(ParamError, match="leave out precision: fast"):
-        params(engine_path="upstream", precision="fast")
+    for other in ("fast", "int8"):
+        with pytest.raises(ParamError, match=f"leave out precision: {other}"):
+            params(engine_path="upstream", precision=other)
     with pytest.raises(ParamError, match=r"'hibari' .* does not take engine_path"):
         plan_speech(SpeakParams(text="Hi.", engine="hibari", engine_path="upstream"))
 
@@ -157,6 +159,23 @@ def test_sixteen_bits_are_other_chunks_and_the_rows_asked_for_are_in_their_keys(
     assert {chunk.key for chunk in speech.record.chunks} == with_rows[0]
     unload()
     assert len(set.union(exact, *with_rows)) == 4 * len(exact)
+
+
+@pytest.mark.skipif(not _can_multiply_int8(), reason="no int8 products here")
+def test_int8_is_other_chunks_whatever_the_rows(params):
+    """T3's weights alone are rounded: S3Gen works in float32."""
+    unload()
+    exact = {chunk.key for chunk in plan_speech(params()).chunks}
+    unload()
+    plan = plan_speech(params(precision="int8", rows=2))
+    assert "precision: int8 (asked for" in str(plan)
+    speech = generate_tts(params(precision="int8"))
+    keys = {chunk.key for chunk in speech.record.chunks}
+    assert keys == {chunk.key for chunk in plan.chunks}
+    assert not keys & exact
+    assert speech.record.engine.precision == "int8"
+    assert plan.engine._synthesizer.estimator_dtype == torch.float32
+    unload()
 
 
 def test_upstreams_path_uses_a_model_that_is_loaded_for_sixteen_bits(params):

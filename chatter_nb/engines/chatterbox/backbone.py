@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chatter_nb.engines.chatterbox.packing import Weight
+from chatter_nb.engines.chatterbox.packing import Product, RowWeight, product
 
 CONTEXT = 8192  # positions that rotary tables are made for: conditioning, text and speech
 
@@ -90,18 +90,25 @@ Spy = Callable[[int, Tensor, Tensor], None]
 
 
 class Backbone:
-    """A transformer whose weights are on `device`, in `dtype`."""
+    """A transformer whose weights are on `device`, in `dtype`; beside int8 the rest is float32."""
 
     depth: int
     heads: int
     head_width: int
 
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
-        self.device, self.dtype = device, dtype
+        self._int8, self._products = dtype == torch.int8, list[Product]()
+        self.device, self.dtype = device, torch.float32 if self._int8 else dtype
 
     def __call__(self, embeds: Tensor, place: Place, spy: Spy | None = None) -> Tensor:
         """Hidden states in float32, of the shape of `embeds`: (rows, n, width)."""
         raise NotImplementedError
+
+    def pack(self) -> None:
+        """Prepare a CPU's weights for steps of several rows."""
+        for weight in self._products:
+            if isinstance(weight, RowWeight):
+                weight.pack()
 
     def plain(self, tensor: Tensor) -> Tensor:
         """An upstream weight on this transformer's device, in its type."""
@@ -110,14 +117,15 @@ class Backbone:
     def norm(self, module: Any) -> tuple[Tensor, Tensor]:
         return self.plain(module.weight), self.plain(module.bias)
 
-    def weight(self, *linears: Any) -> Weight:
+    def weight(self, *linears: Any) -> Product:
         """Linear layers of the same input, joined to a single layer."""
-        parts = [self.plain(linear.weight) for linear in linears]
-        return Weight(torch.cat(parts) if len(parts) > 1 else parts[0])
+        joined = product([self.plain(linear.weight) for linear in linears], int8=self._int8)
+        self._products.append(joined)
+        return joined
 
-    def transposed(self, conv: Any) -> Weight:
+    def transposed(self, conv: Any) -> Product:
         """GPT-2 keeps its weights as (in, out)."""
-        return Weight(self.plain(conv.weight).t(), self.plain(conv.bias))
+        return product([self.plain(conv.weight).t()], self.plain(conv.bias), int8=self._int8)
 
 
 def backbone(t3: Any, device: torch.device, dtype: torch.dtype) -> Backbone:

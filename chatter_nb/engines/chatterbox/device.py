@@ -12,7 +12,7 @@ import traceback
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import Any, Literal
 from unittest import mock
 
 import psutil
@@ -20,6 +20,8 @@ import torch
 
 from chatter_nb.base.errors import OutOfMemory
 from chatter_nb.engines.gpu import full_float32, memory_is_full, return_memory
+
+Precision = Literal["exact", "fast", "int8"]
 
 # One call at a time: what another thread draws in between would be missing from our numbers, and
 # of two that patch upstream's names the later would put the earlier's patch back for good.
@@ -29,17 +31,22 @@ S3GEN_LOCK = threading.RLock()
 
 
 def weights_dtype(device: str, precision: str) -> torch.dtype:
-    """The type of T3's weights: float32, or 16 bits under `precision` "fast".
+    """The type of weights: float32, or 16 bits under `precision` "fast".
 
     A model's numbers may overflow float16, so it is used only on a GPU without bfloat16. A CPU
     without bfloat16 stays at float32.
     """
     kind = device.partition(":")[0]
-    if precision == "exact" or (kind == "cpu" and not cpu_has_bfloat16()):
+    if precision != "fast" or (kind == "cpu" and not cpu_has_bfloat16()):
         return torch.float32
     if kind == "mps" or (kind == "cuda" and torch.cuda.get_device_capability(device) < (8, 0)):
         return torch.float16
     return torch.bfloat16
+
+
+def t3_dtype(device: str, precision: str) -> torch.dtype:
+    """The type of the weights of T3's layers: `weights_dtype`, or int8 under that `precision`."""
+    return torch.int8 if precision == "int8" else weights_dtype(device, precision)
 
 
 def cpu_has_bfloat16() -> bool:

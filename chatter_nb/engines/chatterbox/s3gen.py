@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,12 @@ from chatterbox.models.s3tokenizer import S3_HOP
 from torch import Tensor
 
 from chatter_nb.audio.reading import Signal
-from chatter_nb.engines.chatterbox.device import free_bytes, s3gen_turn, weights_dtype
+from chatter_nb.engines.chatterbox.device import (
+    Precision,
+    free_bytes,
+    s3gen_turn,
+    weights_dtype,
+)
 from chatter_nb.engines.chatterbox.flow import MELS, MELS_PER_TOKEN, Flow, VoicePrompt
 from chatter_nb.engines.chatterbox.vocoder import fold_weight_norm, hift_in, waves_of
 
@@ -49,9 +54,10 @@ class Synthesizer:
     float32 throughout, also in a GPU's convolutions, where torch would allow TF32. "fast" is 16
     bits for the estimator (`estimator_dtype`) and, where that is bfloat16 on CUDA, for the
     vocoder's residual blocks. The rest stays in float32: 16 bits would change token ids and phases.
+    "int8" is T3's; S3Gen is exact.
     """
 
-    def __init__(self, s3gen: Any, *, precision: Literal["exact", "fast"] = "exact") -> None:
+    def __init__(self, s3gen: Any, *, precision: Precision = "exact") -> None:
         self.device = s3gen.device
         self.frames_together = _frames_that_fit(self.device)
         self.estimator_dtype = estimator_dtype(self.device, precision)

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from functools import cached_property
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from chatterbox import mtl_tts, tts, tts_turbo
@@ -37,7 +37,7 @@ from chatter_nb.engines.chatterbox.conditionals import (
     VoiceShelf,
     encode_for_speech,
 )
-from chatter_nb.engines.chatterbox.device import memory_explained, weights_dtype
+from chatter_nb.engines.chatterbox.device import Precision, memory_explained, t3_dtype
 from chatter_nb.engines.chatterbox.fast import FastPath
 from chatter_nb.engines.chatterbox.loading import (
     TOO_LARGE,
@@ -106,7 +106,7 @@ class ChatterboxEngine:
         *,
         device: str = "cpu",
         checkpoint: str = "",
-        precision: Literal["exact", "fast"] = "exact",
+        precision: Precision = "exact",
     ) -> None:
         folder = self._folder = locate(self.name, checkpoint)
         self.device, self.precision = device, precision
@@ -118,7 +118,7 @@ class ChatterboxEngine:
         self._s3gen = load_s3gen(folder, self.s3gen_file, device, meanflow=self.meanflow)
         t3 = load_t3(folder, self.t3_file, "cpu", self.name)
         with memory_explained("the model", TOO_LARGE):
-            self._decoder = TokenDecoder(t3, device, weights_dtype(device, precision))
+            self._decoder = TokenDecoder(t3, device, t3_dtype(device, precision))
             self._synthesizer = Synthesizer(self._s3gen, precision=precision)
         del t3.tfmr  # the decoder has its layers in a form of its own
         self._fast = FastPath(self, self._decoder)

@@ -83,6 +83,8 @@ class TokenDecoder(Network):
         self, prefix: Prefix, sampling: Sampling, rows: int, on_note: Callable[[str], object]
     ) -> Rows:
         """The rows of the last call, if they fit: their graphs need not be captured again."""
+        if rows > 1:
+            self.backbone.pack()
         knobs = Knobs(sampling, self.device)
         idle, self._idle = self._idle, None  # a call in between makes rows of its own
         if idle and idle.serves(prefix, knobs, rows):
