@@ -6,7 +6,7 @@ sides.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Any
@@ -45,7 +45,7 @@ class Sides:
         device = str(model.device)
         precision = pick_precision(options.precision, device).name
         self.exact = precision == "exact"
-        self._decoder = TokenDecoder(model.t3, device, weights_dtype(device, precision))
+        self.decoder = TokenDecoder(model.t3, device, weights_dtype(device, precision))
         self._exaggeration = knobs.get("exaggeration", 0.0)
 
     def use(self, voice: str) -> None:
@@ -64,10 +64,22 @@ class Sides:
             tokens[prompt.index] = decoded.tokens.cpu()
         return tokens
 
-    def together(self, prompts: Sequence[Prompt], rows: int) -> dict[int, Tensor]:
+    def together(
+        self,
+        prompts: Sequence[Prompt],
+        rows: int,
+        on_note: Callable[[str], object] = lambda _: None,
+    ) -> dict[int, Tensor]:
         """Our decoder; returns each prompt's tokens by its index."""
-        results = self._decoder.decode(prompts, self._cond(), self._sampling, rows=rows)
+        results = self.decoder.decode(
+            prompts, self._cond(), self._sampling, rows=rows, on_note=on_note
+        )
         return {index: decoded.tokens.cpu() for index, decoded in results}
+
+    def voice_positions(self) -> int:
+        """How many positions the voice takes, before a chunk's text."""
+        with torch.inference_mode():
+            return self.model.t3.prepare_conditioning(self._cond()).shape[1]
 
     def _cond(self) -> Any:
         return self._voice.for_t3(self._exaggeration, self.model.device)
