@@ -94,6 +94,8 @@ class Run(ABC):
         with ExitStack() as unfinished:
             try:
                 writers = [self.make(output, unfinished) for output in self._plan.outputs]
+                with self._watch.stage("store"):
+                    self._plan.store.settle()
                 folder.retire()
                 for writer in writers:
                     writer.commit()
@@ -101,6 +103,10 @@ class Run(ABC):
                     words.commit()
             except BaseException as error:
                 stopped = isinstance(error, Cancelled | KeyboardInterrupt)
+                try:
+                    self._plan.store.settle()
+                except OutputError as second:
+                    error.add_note(f"and the last {self._plan.unit} is not kept: {second}")
                 try:
                     folder.end(self.record("cancelled" if stopped else "failed", _describe(error)))
                 except OutputError as second:  # the disk is full: add it to the first error
@@ -196,7 +202,7 @@ class Run(ABC):
 
 
 def render(
-    kind: type[Run],
+    kind: Callable[..., Run],
     plan: Plan,
     on_progress: OnProgress | None,
     cancelled: Callable[[], bool] | None,

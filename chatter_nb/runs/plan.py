@@ -13,7 +13,7 @@ from chatter_nb.base.wording import count, minutes
 from chatter_nb.engines.base import Voice
 from chatter_nb.engines.models import Settled
 from chatter_nb.params.runs import AnyParams
-from chatter_nb.runs.record import RunFolder
+from chatter_nb.runs.folder import RunFolder
 from chatter_nb.runs.store import ChunkStore
 
 _SLOW_RTF = 2.0  # slower than this on a CPU, a person should hear what a GPU or `auto` would do

@@ -20,6 +20,7 @@ from chatter_nb.audio.join import Joined, Joiner, fade_edges, find_edges
 from chatter_nb.audio.reading import Signal
 from chatter_nb.audio.writer import AudioWriter
 from chatter_nb.base.errors import ChatterError
+from chatter_nb.base.hashing import streamed_key
 from chatter_nb.engines.base import (
     ChunkInfo,
     ChunkPart,
@@ -31,6 +32,8 @@ from chatter_nb.params.runs import SpeakParams, knobs_of
 from chatter_nb.runs.choosing import Chooser, Made, Take, check_sound, is_silent
 from chatter_nb.runs.keys import PlannedChunk
 from chatter_nb.runs.lifecycle import Run
+from chatter_nb.runs.listening import Listening
+from chatter_nb.runs.output import OnAudio
 from chatter_nb.runs.record import ChunkRecord, TakeRecord
 from chatter_nb.runs.speak_plan import PlannedOutput, SpeechPlan
 from chatter_nb.runs.words_file import WordsFile, joined_words
@@ -42,8 +45,12 @@ class SpeechRun(Run):
     stages = ("load", "voice", "text", "tokens", "synthesis", "watermark", "store", "join", "write")
     _plan: SpeechPlan
 
-    def __init__(self, plan: SpeechPlan, *args: Any) -> None:
+    def __init__(self, plan: SpeechPlan, *args: Any, parts: bool = False) -> None:
         super().__init__(plan, *args)
+        self._listener: OnAudio | None = None  # of parts; the files have no listener then
+        if parts and self._on_audio and not self._is_checked:
+            self._listener, self._on_audio = self._on_audio, None
+        self._listening: Listening | None = None
         self._takes: dict[int, Take] = {}  # by position in the current output
         self._chooser = Chooser(plan, self._watch, self._again)
         self._tried: list[str] = []  # keys of takes after the first
@@ -58,6 +65,8 @@ class SpeechRun(Run):
         words_file = WordsFile(self._plan.folder.path, output.name)
         unfinished.callback(words_file.discard)
         self._takes, self._trimmed = {}, {}
+        if self._listener:
+            self._listening = Listening(self._plan, self._listener, self._watch)
         joiner = Joiner(
             sink.write,
             sample_rate=self._plan.engine.sample_rate,
@@ -70,6 +79,9 @@ class SpeechRun(Run):
             self._join(joiner, take.planned, position, audio)
         with self._watch.stage("join"):
             joined = joiner.finish(len(output.chunks))
+        if self._listening:
+            self._listening.finish()
+            self._warnings += self._listening.warnings
         self._close(sink)
         first = len(self._pieces)
         records = self._note_chunks(output, joined)
@@ -124,9 +136,13 @@ class SpeechRun(Run):
             for position in positions
         ]
         options = options_of(plan.engine, plan.params, self._rows)
+        if self._listening and plan.engine.speaks_in_parts:
+            options["on_part"] = self._listening.part
         for position, audio, info in self._watch.each(
             "synthesis", plan.engine.synthesize(requests, **options)
         ):
+            if self._listening:
+                self._listening.keep(chunks[position], audio, info)
             self._keep(chunks[position], audio, info)
             yield position, audio, info
 
@@ -181,7 +197,7 @@ class SpeechRun(Run):
             "parts": [asdict(part) for part in info.parts],
         }
         with self._watch.stage("store"):
-            self._plan.store.put(planned.key, audio, about, info.words)
+            self._plan.store.put_behind(planned.key, audio, about, info.words)
 
     def _join(self, joiner: Joiner, planned: PlannedChunk, position: int, audio: Signal) -> None:
         rate = self._plan.engine.sample_rate
@@ -190,6 +206,8 @@ class SpeechRun(Run):
             self._trimmed[position] = start
             trimmed = fade_edges(audio[start:end], sample_rate=rate)
             joiner.add(position, trimmed, pause_ms=planned.chunk.pause_ms)
+        if self._listening:
+            self._listening.add(position, planned, trimmed)
         self._step(joiner.samples, planned.chunk.spoken)
 
     def _note_chunks(self, output: PlannedOutput, joined: Joined) -> list[list[ChunkRecord]]:
@@ -215,6 +233,7 @@ class SpeechRun(Run):
                 take_of=planned.take_of,
                 attempts=attempts,
                 cached=not attempts and planned.chunk.speakable,
+                streamed=self._listening is not None and position in self._listening.streamed,
                 verdict=take.verdict.verdict if take.verdict else None,
                 takes=_take_records(trials),
             )
@@ -256,7 +275,8 @@ class SpeechRun(Run):
         return {"checks": self._plan.checks.record().model_copy(update=self._checked)}
 
     def _keys(self) -> tuple[str, ...]:
-        return (*super()._keys(), *self._tried)
+        keys = (*super()._keys(), *self._tried)
+        return (*keys, *map(streamed_key, keys)) if self._listener else keys
 
 
 def _take_records(takes: Sequence[Take]) -> tuple[TakeRecord, ...]:

@@ -108,7 +108,7 @@ def test_our_own_streams_go_in_again(name, tmp_path):
     sent = bytearray()
     encoder = StreamEncoder(name, sent.extend, sample_rate=RATE)
     encoder.write(SPEECH.astype(np.float32) / 2**15)
-    encoder.finish()
+    encoder.close()
     assert np.abs(read(tmp_path / "a", bytes(sent)) - SPEECH).max() <= 1
 
 

@@ -20,7 +20,7 @@ from chatter_nb.engines import registry
 from chatter_nb.engines.models import pick_engine
 from chatter_nb.engines.registry import EngineEntry
 from chatter_nb.params.runs import SpeakParams
-from chatter_nb.runs.record import RunFolder
+from chatter_nb.runs.folder import RunFolder
 from chatter_nb.runs.speak import generate_tts, load_speech
 from chatter_nb.runs.speak_plan import plan_speech
 from chatter_nb.text.chunking import split_chunks

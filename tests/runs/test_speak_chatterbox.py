@@ -18,8 +18,12 @@ from chatter_nb.engines.chatterbox.s3gen import Synthesizer  # noqa: E402
 from chatter_nb.engines.models import unload  # noqa: E402
 from chatter_nb.engines.watermark import load_perth  # noqa: E402
 from chatter_nb.params.runs import SpeakParams  # noqa: E402
-from chatter_nb.runs.record import RunFolder  # noqa: E402
-from chatter_nb.runs.speak import generate_tts, process_one_chunk  # noqa: E402
+from chatter_nb.runs.folder import RunFolder  # noqa: E402
+from chatter_nb.runs.speak import (  # noqa: E402
+    generate_tts,
+    process_one_chunk,
+    render_speech,
+)
 from chatter_nb.runs.speak_plan import plan_speech  # noqa: E402
 
 TARGET = str(ROOT / "params" / "recordings" / "target.flac")
@@ -332,3 +336,58 @@ def test_bad_knobs_are_told_with_what_the_engine_takes(params, tiny):
         plan_speech(params(cfg_weight=0.5, min_p=0.1, **turbo))
     with pytest.raises(ParamError, match="neither a file nor a name"):
         plan_speech(params(voice="nobody", **turbo))
+
+
+@pytest.fixture
+def listen(params):
+    """Make a run that is heard in parts: its speech, and the blocks."""
+
+    def run(**values):
+        blocks: list[np.ndarray] = []
+        plan = plan_speech(params(**values))
+        return render_speech(plan, on_audio=blocks.append, parts=True), blocks
+
+    return run
+
+
+LONG = "It is heard while it is made, and every part of it carries the mark. " * 2
+
+
+def test_every_part_of_a_stream_is_marked_and_the_file_is_as_without_it(params, listen, tmp_path):
+    own = {"text": LONG * 3, "chunk_chars": 140, "rows": 2}
+    speech, blocks = listen(**own)
+    assert [chunk.streamed for chunk in speech.record.chunks] == [True, False, False]
+    alone = generate_tts(params(**own, outputs_dir=str(tmp_path / "alone"))).record
+    assert alone.files[0].sha256 == speech.record.files[0].sha256
+    perth, heard = load_perth(), np.concatenate(blocks)
+    assert perth.get_watermark(heard, 24_000, round=False).mean() > 0.9
+    parts = [block for block in blocks[:3] if len(block) > 9_600]
+    assert len(parts) >= 2
+    for part in parts:  # each by itself
+        assert perth.get_watermark(np.tile(part, 6), 24_000, round=False).mean() > 0.6
+    _, again = listen(**own)
+    assert np.array_equal(np.concatenate(again), heard)
+
+
+def test_a_chunk_that_is_split_is_heard_again_from_its_beginning(params, listen, stuck):
+    """No word is lost to the listener, and the file has the parts of the split alone."""
+    missed = stuck(LONG[:10])
+    speech, blocks = listen(text=LONG, chunk_chars=200)
+    assert len(missed) == 1
+    again = [warning for warning in speech.record.warnings if "and then all of it again" in warning]
+    assert len(again) == 1
+    assert {chunk.split_from for chunk in speech.record.chunks} == {0}
+    heard, file = np.concatenate(blocks), speech.read()[0]
+    assert len(heard) > len(file) + 0.5 * 24_000
+    likeness = np.correlate(heard[-len(file) :], file) / np.dot(file, file)
+    assert likeness[0] == pytest.approx(1, abs=0.05)  # the mark is laid in other blocks
+
+
+def test_sixteen_bits_and_upstreams_path_are_heard_too(listen):
+    """Upstream's loops make no parts: the chunk is heard when it is there."""
+    unload()
+    fast, _ = listen(precision="fast", run_name="fast")
+    plain, blocks = listen(engine_path="upstream", run_name="plain")
+    assert [speech.record.chunks[0].streamed for speech in (fast, plain)] == [True, False]
+    assert len(np.concatenate(blocks)) == len(plain.read()[0])
+    unload()

@@ -11,7 +11,7 @@ from serving import settings_in, until
 
 from chatter_nb.base.hashing import chunk_seed
 from chatter_nb.engines.hibari import HibariEngine
-from chatter_nb.runs.record import RunFolder
+from chatter_nb.runs.folder import RunFolder
 from chatter_nb.serve.application import make_app
 
 TEXT = "Every autumn the farmer mends his fences before the snow."

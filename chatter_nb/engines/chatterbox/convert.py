@@ -156,11 +156,11 @@ class _Conversion:
         speech_noise = self._noise[:, self._prompt_mels :][:, _mels(start) : _mels(end)]
         return torch.cat([self._noise[:, : self._prompt_mels], speech_noise], dim=1)
 
-    def joiner(self, write: Callable[[Signal], object]) -> _MelJoiner:
-        return _MelJoiner(self._s3gen, self._random, write)
+    def joiner(self, write: Callable[[Signal], object]) -> MelJoiner:
+        return MelJoiner(self._s3gen, self._random, write)
 
 
-class _MelJoiner(WindowJoiner):
+class MelJoiner(WindowJoiner):
     """Joins windows as mel, with a crossfade over their overlap, and vocodes them."""
 
     def __init__(self, s3gen: Any, random: RandomState, write: Callable[[Signal], object]) -> None:

@@ -16,7 +16,7 @@ from chatterbox.models.s3gen import S3GEN_SR
 
 from chatter_nb.audio.reading import Signal, check_signal
 from chatter_nb.base.errors import EngineError, OutOfMemory, located
-from chatter_nb.engines.base import ChunkInfo, ChunkRequest
+from chatter_nb.engines.base import ChunkInfo, ChunkRequest, OnPart
 from chatter_nb.engines.chatterbox.adapter import (
     KEPT,
     SMALLER,
@@ -26,6 +26,7 @@ from chatter_nb.engines.chatterbox.adapter import (
     where,
 )
 from chatter_nb.engines.chatterbox.device import memory_explained, one_at_a_time
+from chatter_nb.engines.chatterbox.parts import Parts
 from chatter_nb.engines.chatterbox.s3gen import TokenRow
 from chatter_nb.engines.chatterbox.splitting import say_or_split
 from chatter_nb.engines.chatterbox.t3 import TokenDecoder
@@ -42,22 +43,34 @@ class FastPath:
         # A GPU is given several finished chunks at once; a CPU is busy with one.
         self._waves_together = 8 if decoder.device.type == "cuda" else 1
 
-    def synthesize(self, requests: Sequence[ChunkRequest], rows: int) -> Iterator[SpokenChunk]:
+    def synthesize(
+        self, requests: Sequence[ChunkRequest], rows: int = 1, on_part: OnPart | None = None
+    ) -> Iterator[SpokenChunk]:
         """See `SpeechEngine.synthesize`; `rows` chunks are decoded together."""
-        for _, group in groupby(sorted(requests, key=_batch_key), key=_batch_key):
-            yield from self._group(list(group), rows)
+        if on_part and requests:
+            yield from self._group(requests[:1], 1, on_part)
+            requests = requests[1:]
+        for _, of_a_kind in groupby(sorted(requests, key=_batch_key), key=_batch_key):
+            for group in _ramp(list(of_a_kind), rows if on_part else 1):
+                yield from self._group(group, rows)
 
-    def _group(self, requests: Sequence[ChunkRequest], rows: int) -> Iterator[SpokenChunk]:
+    def _group(
+        self, requests: Sequence[ChunkRequest], rows: int, on_part: OnPart | None = None
+    ) -> Iterator[SpokenChunk]:
         """Chunks of one voice and the same knobs, as they finish."""
         by_index = {request.index: request for request in requests}
         waiting: list[Decoding] = []
         pending = _Pending()
+        if on_part:
+            pending.parts = Parts(self._adapter, requests[0], on_part)
         for index, decoded in self._decoded(requests, rows, pending):
             request = by_index[index]
             if not decoded.usable:  # at once: later chunks wait in memory until it is there
                 audio, info = self._split(request, pending)
                 yield index, audio, pending.attach(info)
                 continue
+            with located(where(request), KEPT):
+                pending.finish_parts(decoded)
             waiting.append((request, decoded))
             if len(waiting) >= self._waves_together:
                 yield from self._waves(waiting, pending)
@@ -78,6 +91,7 @@ class FastPath:
             rows=together,
             voice=_batch_key(first),
             on_note=pending.warnings.append,
+            on_tokens=pending.parts.grow if pending.parts else None,
         )
         return pending.timed(decoding, where(first) + (" and others" if together > 1 else ""))
 
@@ -135,6 +149,7 @@ class FastPath:
     def _split(self, request: ChunkRequest, pending: _Pending) -> tuple[Signal, ChunkInfo]:
         """A chunk that did not end, made in parts, each after the part before it."""
         notes: list[str] = []
+        pending.parts = None  # who has heard some of it hears all of it from its beginning
 
         def say(text: str, seed: int) -> Signal | None:
             if (text, seed) == (request.text.strip(), request.seed):
@@ -158,6 +173,15 @@ def _batch_key(request: ChunkRequest) -> str:
     return f"{request.voice.content_hash} {sorted(request.knobs.items())}"
 
 
+def _ramp(requests: Sequence[ChunkRequest], rows: int) -> Iterator[Sequence[ChunkRequest]]:
+    """Groups of 2, 4, 8 … requests while these are less than `rows`, and one of the rest."""
+    size = 2
+    while size < rows and len(requests) > size:
+        yield requests[:size]
+        requests, size = requests[size:], 2 * size
+    yield requests
+
+
 def _copied(generator: torch.Generator) -> torch.Generator:
     copy = torch.Generator(generator.device)
     copy.set_state(generator.get_state())
@@ -166,27 +190,42 @@ def _copied(generator: torch.Generator) -> torch.Generator:
 
 @dataclass
 class _Pending:
-    """Seconds and warnings of decoding since the last finished chunk; the next chunk gets them."""
+    """What belongs to the next chunk that finishes: seconds and warnings of decoding, its parts."""
 
     tokens_s: float = 0.0
     warnings: list[str] = field(default_factory=list)
+    parts: Parts | None = None
+    in_parts: bool = False
 
     def timed(
         self, decoding: Iterator[tuple[int, Drawn]], whose: str
     ) -> Iterator[tuple[int, Drawn]]:
         """The items of `decoding`; adds up the time that each takes. Errors name `whose`."""
         while True:
-            start_s = time.perf_counter()
+            start_s, before_s = time.perf_counter(), self._parts_s
             with located(whose, KEPT):
                 item = next(decoding, None)
-            self.tokens_s += time.perf_counter() - start_s
+            self.tokens_s += time.perf_counter() - start_s - (self._parts_s - before_s)
             if item is None:
                 return
             yield item
 
+    def finish_parts(self, decoded: Drawn) -> None:
+        """Make the rest of the parts, if there are any."""
+        self.in_parts = self.parts.finish(decoded.tokens) if self.parts else False
+
+    @property
+    def _parts_s(self) -> float:
+        return self.parts.spent_s if self.parts else 0.0
+
     def attach(self, info: ChunkInfo) -> ChunkInfo:
-        """`info` with the seconds and warnings, which begin anew."""
-        info = replace(info, stages_s={"tokens": self.tokens_s}, warnings=tuple(self.warnings))
-        self.tokens_s = 0.0
+        """`info` with all this, which begins anew."""
+        info = replace(
+            info,
+            stages_s={"tokens": self.tokens_s},
+            warnings=tuple(self.warnings),
+            in_parts=self.in_parts,
+        )
+        self.tokens_s, self.parts, self.in_parts = 0.0, None, False
         self.warnings.clear()
         return info

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -58,7 +58,11 @@ class Synthesizer:
         self.estimator_dtype = estimator_dtype(self.device, precision)
         fold_weight_norm(s3gen.mel2wav)
         self._s3gen = s3gen
-        self._flow = Flow(s3gen, self.estimator_dtype)
+        self.flow = Flow(s3gen, self.estimator_dtype)
+
+    def arithmetic(self) -> AbstractContextManager[None]:
+        """The precision that all its work is done in."""
+        return _arithmetic(self.device, self.precision)
 
     @torch.inference_mode()
     def waves(
@@ -70,8 +74,8 @@ class Synthesizer:
         in the state of the row's. The global generators are neither used nor changed.
         """
         waves_by_index: dict[int, Signal] = {}
-        with _arithmetic(self.device, self.precision):
-            voice = self._flow.prompt(prompt)
+        with self.arithmetic():
+            voice = self.flow.prompt(prompt)
             frames = [voice.frames(len(row.tokens)) for row in rows]
             for batch in batches(frames, self.frames_together):
                 waves = self._together([rows[index] for index in batch], voice, flow_steps)
@@ -84,7 +88,7 @@ class Synthesizer:
     ) -> list[Tensor]:
         noise = [self._noise(row, voice) for row in rows]
         tokens = [row.tokens for row in rows]
-        mels = self._flow.mels(tokens, voice, noise, flow_steps=flow_steps)
+        mels = self.flow.mels(tokens, voice, noise, flow_steps=flow_steps)
         return waves_of(self._s3gen, mels, [row.generator for row in rows])
 
     def _noise(self, row: TokenRow, voice: VoicePrompt) -> Tensor:
@@ -94,7 +98,7 @@ class Synthesizer:
             return torch.randn((1, MELS, frames), generator=row.generator, device=self.device)[0]
 
         tokens = len(row.tokens)
-        if not self._flow.meanflow:
+        if not self.flow.meanflow:
             return drawn(voice.frames(tokens))
         speech = drawn(MELS_PER_TOKEN * tokens)  # drawn first: its own noise for the speech
         return torch.cat([drawn(voice.frames(tokens))[:, : -speech.shape[1]], speech], dim=1)

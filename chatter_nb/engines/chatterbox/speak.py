@@ -91,7 +91,7 @@ class ChatterboxEngine:
     sample_rate = S3GEN_SR
     languages: tuple[str, ...] = ("en",)
     accepts = TTS_ENGINES[name].accepts
-    watermarked = True
+    watermarked = speaks_in_parts = True
     defaults: ClassVar[dict[str, Any]] = _defaults(name)
     t3_file = "t3_cfg.safetensors"
     s3gen_file = "s3gen.safetensors"
@@ -143,12 +143,12 @@ class ChatterboxEngine:
         return self._alphabet.check("".join(read), who=self.name, original=text)
 
     def synthesize(
-        self, requests: Sequence[ChunkRequest], *, rows: int = 1, engine_path: str = "fast"
+        self, requests: Sequence[ChunkRequest], *, engine_path: str = "fast", **options: Any
     ) -> Iterator[SpokenChunk]:
-        """See `SpeechEngine.synthesize`; `engine_path` "upstream" uses upstream's own loops."""
+        """See `SpeechEngine.synthesize`; `engine_path` "upstream": its own loops, no parts."""
         if engine_path == "upstream":
             return self._plain.synthesize(requests)
-        return self._fast.synthesize(requests, rows)
+        return self._fast.synthesize(requests, **options)
 
     @property
     def rows(self) -> int:

@@ -22,6 +22,7 @@ from chatter_nb.runs.speech import load_speech
 from chatter_nb.serve.bodies import (
     FORM,
     JSON,
+    PARTS_HELP,
     Body,
     Kind,
     check_names,
@@ -61,6 +62,7 @@ async def service_of(request: Request) -> Service:
 _LIVE: dict[Kind, dict[str, Any]] = {SpeakParams: {"verify": "off"}, ConvertParams: {}}
 Served = Annotated[Service, Depends(service_of)]
 Live = Annotated[bool, Query(description="send audio chunk by chunk, as it is made")]
+InParts = Annotated[bool | None, Query(description=PARTS_HELP)]
 
 
 async def known_query(request: Request) -> None:
@@ -95,15 +97,19 @@ def routes(limits: Limits) -> APIRouter:
     return router
 
 
-async def speak(request: Request, service: Served, stream: Live = False) -> Any:
+async def speak(
+    request: Request, service: Served, stream: Live = False, parts: InParts = None
+) -> Any:
     """Speak a text. The answer is audio; with `Accept: application/json`, all about the run.
 
     In a form, `voice` may be a recording to clone.
     """
+    if parts is not None and not stream:
+        raise Problem(422, "parts: of a stream; ask with stream=true, or leave it out")
     body = await read_body(request, SpeakParams)
     check_names(SpeakParams, body.values)
     check_length(body.values, "text", service.settings.limits.text_chars)
-    return await _answer(request, service, SpeakParams, body, stream=stream)
+    return await _answer(request, service, SpeakParams, body, stream=stream, parts=parts)
 
 
 async def convert(request: Request, service: Served, stream: Live = False) -> Any:
@@ -129,7 +135,13 @@ async def fetch_file(run: str, file: str, service: Served) -> Response:
 
 
 async def _answer(
-    request: Request, service: Service, kind: Kind, body: Body, *, stream: bool
+    request: Request,
+    service: Service,
+    kind: Kind,
+    body: Body,
+    *,
+    stream: bool,
+    parts: bool | None = None,
 ) -> Response:
     as_json = _wants_json(request.headers.get("accept", ""))
     if stream and as_json:
@@ -155,7 +167,9 @@ async def _answer(
             )
         if stream:
             format_name = params.formats[0]
-            return await live_answer(service, params, request, format_name, on_begin=remove_after)
+            return await live_answer(
+                service, params, request, format_name, on_begin=remove_after, parts=parts
+            )
         task = service.submit(params)
         remove_after(task.result)
         return await whole_answer(service, task, request, as_json=as_json)
