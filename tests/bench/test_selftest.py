@@ -67,9 +67,9 @@ def selftest(tmp_path):
     return call
 
 
-@pytest.fixture
-def subject(tiny, tmp_path):
-    return Subject(choose("chatterbox", "cpu", str(tiny())), tmp_path / "runs")
+@pytest.fixture(scope="module")
+def subject(tiny, tmp_path_factory):
+    return Subject(choose("chatterbox", "cpu", str(tiny())), tmp_path_factory.mktemp("runs"))
 
 
 def outcomes(report):
@@ -229,7 +229,7 @@ def test_a_cache_that_loses_its_content_when_it_grows_is_found(subject, monkeypa
     found = tokens.growing_cache(subject)
     assert grown
     assert found.outcome == "does not hold"
-    assert "while it grows: chunk" in found.why
+    assert "other tokens, while it grows: chunk" in found.why
 
 
 class Replayed(Direct):
@@ -253,7 +253,7 @@ class Refused(Replayed):
     ("runs", "outcome", "told"),
     [
         (Replayed, "holds", "the same tokens"),
-        (Stale, "does not hold", "without: chunk"),
+        (Stale, "does not hold", "other tokens, without: chunk"),
         (Refused, "does not hold", "cannot be captured here (planted)"),
     ],
 )
@@ -271,7 +271,7 @@ def test_graphs_that_change_tokens_or_cannot_be_captured_are_found(
 def test_memory_under_a_cap_halves_the_rows_and_keeps_the_tokens(subject, monkeypatch):
     """On a CPU, with a cap that refuses more than four rows."""
     monkeypatch.setattr(Subject, "needs_cuda", lambda self, what: None)
-    monkeypatch.setattr(tokens, "_memory_of", lambda device, call: (3_000_000, call()))
+    monkeypatch.setattr(tokens, "memory_of", lambda device, call: (3_000_000, call()))
     make = Rows.__init__
 
     @contextmanager

@@ -28,7 +28,7 @@ from chatter_nb.bench.selftest import sound, tokens, words
 from chatter_nb.bench.selftest.machine import anonymous, machine
 from chatter_nb.bench.selftest.page import headline, render
 from chatter_nb.bench.selftest.result import TELL, NotRun, Result
-from chatter_nb.bench.selftest.subject import SPOKEN_CHUNKS, Subject, choose
+from chatter_nb.bench.selftest.subject import Subject, choose
 
 FOLDER, PAGE, RECORD = "selftest", "selftest.html", "selftest.json"
 _CHUNK_S = 4.0  # of speech, of a sentence
@@ -62,8 +62,8 @@ CHECKS = (
     _decoding("graphs on and off", tokens.graphs, tokens.CHUNKS),
     _decoding("out of memory under a cap", tokens.out_of_memory, tokens.MANY_ROWS),
     Check("same seed in two processes", sound.two_processes, 2 * _CHUNK_S),
-    Check("watermark", sound.watermark, SPOKEN_CHUNKS * _CHUNK_S),
-    Check("first sound", sound.first_sound),
+    Check("watermark", sound.watermark, 2 * _CHUNK_S),
+    Check("first sound", sound.first_sound, _CHUNK_S),
     Check("samples beside upstream's", sound.samples_beside_upstream, 2 * _CHUNK_S),
     *map(_pace, sound.ROWS[:2]),
     Check("conversion", words.conversion, words.SOURCE_S),

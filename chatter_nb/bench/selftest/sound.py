@@ -69,22 +69,23 @@ def _how_different(here: Signal, there: Signal) -> str:
 
 
 def watermark(subject: Subject) -> Result:
-    """PerTh's detector finds the mark in a run's file, and none in the chunks before it."""
+    """PerTh's detector finds the mark in a run's file and in what was heard, and not before it."""
     if find_spec("perth") is None:
         raise NotRun("PerTh, the watermark, is not installed", CURE)
-    speech = subject.spoken.speech
-    marked, rate = speech.read()
-    store = ChunkStore(speech.folder.parent)
-    kept = [store.get(chunk.key) for chunk in speech.record.chunks]
-    unmarked = np.concatenate([entry[0] for entry in kept if entry])
-    is_its_own = subject.entry.engine_class().watermarked
-    if not is_its_own:
-        marked = mark(marked, rate)
-    found = {"marked": _score(marked, rate), "unmarked": _score(unmarked, rate)}
-    what = "in the file" if is_its_own else "where it is laid on this voice, which has none"
-    is_right = found["marked"] > 0.5 > found["unmarked"]
-    why = f"found {what}, and not without it" if is_right else f"not found {what}, or without it"
-    return judged(is_right, why, f"do not publish audio made here; {TELL}", **found)
+    listened = subject.listened
+    audio, rate = listened.speech.read()
+    entry = ChunkStore(listened.speech.folder.parent).get(listened.speech.record.chunks[0].key)
+    assert entry is not None
+    marked = {"file": audio, "stream": np.concatenate(listened.blocks)}
+    where = "in the file and in the stream"
+    if not subject.entry.engine_class().watermarked:
+        marked, where = {"marked": mark(audio, rate)}, "where it is laid on this voice"
+    found = {name: _score(signal, rate) for name, signal in marked.items()}
+    without = _score(entry[0], rate)
+    is_right = min(found.values()) > 0.5 > without
+    told = f"found {where}, and not without it" if is_right else f"not found {where}, or without it"
+    figures = {**found, "unmarked": without}
+    return judged(is_right, told, f"do not publish audio made here; {TELL}", **figures)
 
 
 def _score(audio: Signal, rate: int) -> float:
@@ -114,16 +115,18 @@ def _level_db(audio: Signal) -> float:
 
 
 def first_sound(subject: Subject) -> Result:
-    """When a run that is listened to gives its first sound; the model is loaded before."""
-    heard = subject.spoken
+    """When who listens hears the beginning of a chunk, which is said in parts, and all of it."""
+    first_s = subject.listened.heard_s[0]
+    whole_s = subject.speak([subject.chunk]).whole_s
     goal_s = FIRST_SOUND_S.get(subject.device.partition(":")[0])
-    after = f"after {heard.first_s:.3g} s; the whole run took {heard.whole_s:.3g} s"
     return judged(
-        heard.first_s <= (goal_s or heard.whole_s),
-        after + (f"; the goal is {goal_s} s" if goal_s else ""),
+        goal_s is None or first_s <= goal_s,
+        f"the first part of a chunk of {len(subject.chunk)} characters is there after {first_s:.3g}"
+        f" s, the whole after {whole_s:.3g} s" + (f"; the goal is {goal_s} s" if goal_s else ""),
         _PROFILE,
-        first_sound_s=heard.first_s,
-        whole_s=heard.whole_s,
+        first_s=first_s,
+        whole_s=whole_s,
+        share=first_s / whole_s,
     )
 
 
@@ -132,8 +135,8 @@ def pace(subject: Subject, rows: int) -> Result:
     takes_rows = "rows" in subject.entry.accepts
     if rows > 1 and not takes_rows:
         raise NotRun(f"{subject.entry.name} speaks one chunk at a time")
-    heard = subject.speak(sentences(rows), rows=rows if takes_rows else 0)
-    record, rtf = heard.speech.record, heard.rtf
+    spoken = subject.speak(sentences(rows), rows=rows if takes_rows else 0)
+    record, rtf = spoken.speech.record, spoken.rtf
     stages = {name: spent / record.audio_s for name, spent in record.stages_s.items()}
     figures = {"rtf": rtf} | {name: pace for name, pace in stages.items() if pace > rtf / 100}
     card = subject.settled.device.reason

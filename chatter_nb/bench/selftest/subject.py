@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from chatter_nb.bench.suites.t3 import Sides
 
 NEEDS_CHATTERBOX = "--engine chatterbox, where its model is"
-SPOKEN_CHUNKS = 2
 # Seconds of work a second of speech, for forecasts, until a run was measured; upstream's included.
 _TYPICAL_RTF = {"cpu": 9.0, "mps": 3.0, "cuda": 1.0}
 _TINY_RTF, _EMBEDDED_RTF = 0.5, 0.05
@@ -54,12 +53,13 @@ def sentences(count: int) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Heard:
-    """A run without loading: its seconds, and the seconds to the first sound if it was heard."""
+class Spoken:
+    """A run without loading: its seconds, and what a listener heard, block by block, and when."""
 
     speech: Speech
     whole_s: float
-    first_s: float
+    blocks: list[Signal]
+    heard_s: list[float]
 
     @property
     def rtf(self) -> float:
@@ -120,30 +120,41 @@ class Subject:
         self._sides = None
         return_memory()
 
-    def speak(self, texts: Sequence[str], *, is_listened_to: bool = False, **values: Any) -> Heard:
-        """A run with a chunk for each text. Ctrl-C stops it at once, as nothing is kept."""
+    def speak(self, texts: Sequence[str], *, in_parts: bool = False, rows: int = 0) -> Spoken:
+        """A run with a chunk for each text; `in_parts`: somebody listens, from within a chunk on.
+
+        Ctrl-C stops it at once, as nothing is kept.
+        """
         relinquish()
-        chosen = {"text": "\n\n".join(texts), "verify": "off", "seed": 1}
-        chosen |= {"outputs_dir": str(self.new_folder()), "run_name": "selftest"}
-        plan = plan_speech(SpeakParams.create(self.values | chosen | values))
-        sounds_s: list[float] = []
+        values = self.values | {"text": "\n\n".join(texts), "rows": rows, "seed": 1}
+        values |= {"outputs_dir": str(self.new_folder()), "run_name": "selftest", "verify": "off"}
+        plan = plan_speech(SpeakParams.create(values))
+        blocks: list[Signal] = []
+        heard_s: list[float] = []
         start_s = time.perf_counter()
 
         def on_audio(block: Signal) -> None:
-            sounds_s.append(time.perf_counter() - start_s)
+            blocks.append(block)
+            heard_s.append(time.perf_counter() - start_s)
 
-        listener = on_audio if is_listened_to else None
-        speech = render_speech(plan, cancelled=lambda: False, on_audio=listener)
-        heard = Heard(speech, time.perf_counter() - start_s, sounds_s[0] if sounds_s else 0.0)
-        self.rtf = heard.rtf
-        return heard
+        listener = on_audio if in_parts else None
+        speech = render_speech(plan, None, lambda: False, listener, parts=in_parts)
+        spoken = Spoken(speech, time.perf_counter() - start_s, blocks, heard_s)
+        if not in_parts:
+            self.rtf = spoken.rtf
+        return spoken
+
+    @property
+    def chunk(self) -> str:
+        """Some 200 characters; where that would take minutes, one sentence."""
+        return " ".join(sentences(3 if self._typical_rtf() <= 1 else 1))
 
     @cached_property
-    def spoken(self) -> Heard:
-        """A run of a few sentences, for the checks that need any speech."""
+    def listened(self) -> Spoken:
+        """A run of one chunk that somebody hears, for the checks that need any speech."""
         if self.device != "cpu":
-            self.speak(sentences(1))  # kernels are chosen, and graphs captured, at a first use
-        return self.speak(sentences(SPOKEN_CHUNKS), is_listened_to=True)
+            self.speak([self.chunk])  # kernels are chosen, and graphs captured, at a first use
+        return self.speak([self.chunk], in_parts=True)
 
     def _typical_rtf(self) -> float:
         if self.folder is None:

@@ -34,23 +34,15 @@ def beside_upstream(subject: Subject) -> Result:
     sides = subject.sides()
     prompts = _prompts(sides)
     sides.together([replace(prompt, max_new_tokens=4) for prompt in prompts], CHUNKS)  # warms up
-    calls: dict[str, Callable[[], Tokens]] = {
-        "upstream": lambda: _generated(sides, prompts),
-        "fast path": lambda: sides.together(prompts, CHUNKS),
-        "upstream path": lambda: sides.one_by_one(prompts),
-    }
-    spent_s, drawn = {}, {}
-    for side, call in calls.items():
-        spent_s[side], drawn[side] = timed(call)
-    count = sum(map(len, drawn["upstream"].values()))
-    differing = {
-        side: found for side in calls if (found := _difference(drawn[side], drawn["upstream"]))
-    }
-    return judged(
-        not differing,
-        _sentence(f"{count} tokens of {CHUNKS} chunks on both paths", differing),
-        _CURE,
-        tokens_per_s={side: count / seconds for side, seconds in spent_s.items()},
+    upstream_s, upstream = timed(lambda: _generated(sides, prompts))
+    fast_s, fast = timed(lambda: sides.together(prompts, CHUNKS))
+    plain = sides.one_by_one(prompts)
+    count = sum(map(len, upstream.values()))
+    return _compared(
+        f"{count} tokens of {CHUNKS} chunks on both paths",
+        {"fast path": (fast, upstream), "upstream path": (plain, upstream)},
+        upstream_tokens_per_s=count / upstream_s,
+        fast_tokens_per_s=count / fast_s,
     )
 
 
@@ -58,18 +50,17 @@ def growing_cache(subject: Subject) -> Result:
     """Chunks that outgrow the cache while they are decoded, and a chunk after that."""
     sides = subject.sides()
     room, prefix = sides.decoder.pace.room, sides.voice_positions()
-    prompts = [_filled(prompt, room, prefix) for prompt in _prompts(sides)]
-    short = _prompts(sides)[:1]
-    ours = [sides.together(chunks, CHUNKS) for chunks in (prompts, short)]
-    upstream = [sides.one_by_one(chunks) for chunks in (prompts, short)]
-    grown = sum(len(drawn) > _short_of_room(at) for at, drawn in upstream[0].items())
+    short = _prompts(sides)
+    long = [_filled(prompt, room, prefix) for prompt in short]
+    pairs = {
+        name: (sides.together(chunks, CHUNKS), sides.one_by_one(chunks))
+        for name, chunks in {"while it grows": long, "after that": short[:1]}.items()
+    }
+    upstream = pairs["while it grows"][1]
+    grown = sum(len(drawn) > _short_of_room(at) for at, drawn in upstream.items())
     if not grown:
         raise NotRun("every chunk ended before the cache was full", "another checkpoint")
-    names = ("while it grows", "after it has grown")
-    found = {name: _difference(*pair) for name, *pair in zip(names, ours, upstream, strict=True)}
-    differing = {name: text for name, text in found.items() if text}
-    what = f"{grown} chunks past a multiple of {room} positions"
-    return judged(not differing, _sentence(what, differing), _CURE, room_positions=room)
+    return _compared(f"{grown} chunks past a multiple of {room} positions", pairs)
 
 
 def graphs(subject: Subject) -> Result:
@@ -78,42 +69,41 @@ def graphs(subject: Subject) -> Result:
     from chatter_nb.engines.chatterbox.graphs import Direct
 
     notes: list[str] = []
-    sides = subject.sides()
-    prompts = _prompts(sides)
-    with_s, captured = timed(lambda: sides.together(prompts, CHUNKS, notes.append))
-    sides = subject.sides(renewed=True)
-    sides.decoder.pace = replace(sides.decoder.pace, runs=Direct)
-    without_s, direct = timed(lambda: sides.together(prompts, CHUNKS))
-    subject.sides(renewed=True)  # with graphs
+    prompts = _prompts(subject.sides())
+
+    def decode() -> Tokens:
+        return subject.sides().together(prompts, CHUNKS, notes.append)
+
+    with_s, captured = timed(decode)
+    pace = replace(subject.sides().decoder.pace, runs=Direct)
+    subject.sides(renewed=True).decoder.pace = pace
+    without_s, direct = timed(decode)
+    subject.sides(renewed=True)
     if notes:
         return judged(False, notes[0], f"{TELL}; it works without, slower")
-    difference = _difference(captured, direct)
-    why = _sentence(f"{CHUNKS} chunks with graphs", {"without": difference} if difference else {})
-    return judged(not difference, why, _CURE, with_graphs_s=with_s, without_s=without_s)
+    pairs = {"without": (captured, direct)}
+    what = f"{CHUNKS} chunks with graphs and without"
+    return _compared(what, pairs, with_graphs_s=with_s, without_s=without_s)
 
 
 def out_of_memory(subject: Subject) -> Result:
     """Many rows with a third of the memory that they need: fewer rows, the same tokens."""
     subject.needs_cuda("memory can be capped")
-    sides = subject.sides(renewed=True)
-    prompts = _prompts(sides, MANY_ROWS)
-    needed_bytes, roomy = _memory_of(subject.device, lambda: sides.together(prompts, MANY_ROWS))
-    del sides
     notes: list[str] = []
-    sides = subject.sides(renewed=True)
+    prompts = _prompts(subject.sides(), MANY_ROWS)
+
+    def decode() -> Tokens:
+        return subject.sides().together(prompts, MANY_ROWS, notes.append)
+
+    subject.sides(renewed=True)
+    needed_bytes, roomy = memory_of(subject.device, decode)
+    subject.sides(renewed=True)
     with memory_cap(subject.device, needed_bytes // _MEMORY_SHARE):
-        capped = sides.together(prompts, MANY_ROWS, notes.append)
+        capped = decode()
     if not notes:
         raise NotRun("a third of the memory was enough", "a checkpoint of full size")
-    difference = _difference(capped, roomy)
-    what = f"{notes[-1]}; {MANY_ROWS} chunks"
-    return judged(
-        not difference,
-        _sentence(what, {"with room": difference} if difference else {}),
-        _CURE,
-        needed_mb=needed_bytes / 1e6,
-        times_halved=len(notes),
-    )
+    pairs = {"with room": (capped, roomy)}
+    return _compared(notes[-1], pairs, needed_mb=needed_bytes / 1e6, times_halved=len(notes))
 
 
 @contextmanager
@@ -131,7 +121,7 @@ def memory_cap(device: str, more_bytes: int) -> Iterator[None]:
         torch.cuda.set_per_process_memory_fraction(1.0, device)
 
 
-def _memory_of(device: str, call: Callable[[], Tokens]) -> tuple[int, Tokens]:
+def memory_of(device: str, call: Callable[[], Tokens]) -> tuple[int, Tokens]:
     """The most bytes that a call has held beyond what there was, and what it returned."""
     import torch
 
@@ -176,6 +166,14 @@ def _generated(sides: Sides, prompts: Sequence[Prompt]) -> Tokens:
     return tokens
 
 
+def _compared(what: str, pairs: Mapping[str, tuple[Tokens, Tokens]], **figures: Any) -> Result:
+    """Whether ours are theirs in all `pairs`; if not, where the first chunk differs."""
+    found = {name: _difference(ours, theirs) for name, (ours, theirs) in pairs.items()}
+    differing = "; ".join(f"{name}: {where}" for name, where in found.items() if where)
+    why = f"{what}: other tokens, {differing}" if differing else f"{what}: the same tokens"
+    return judged(not differing, why, _CURE, **figures)
+
+
 def _difference(ours: Tokens, theirs: Tokens) -> str:
     """Where the first chunk differs, in words; "" if none does."""
     for index, expected in theirs.items():
@@ -186,9 +184,3 @@ def _difference(ours: Tokens, theirs: Tokens) -> str:
         if len(found) != len(expected):
             return f"chunk {index} has {len(found)} tokens, not {len(expected)}"
     return ""
-
-
-def _sentence(what: str, differing: Mapping[str, Any]) -> str:
-    if not differing:
-        return f"{what}: the same tokens"
-    return f"{what}: other tokens; " + "; ".join(f"{side}: {at}" for side, at in differing.items())
