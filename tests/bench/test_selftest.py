@@ -294,6 +294,20 @@ def test_memory_under_a_cap_halves_the_rows_and_keeps_the_tokens(subject, monkey
     assert found.figures["times_halved"] == 2
 
 
+@pytest.mark.parametrize(("device", "number"), [("cuda", 0), ("cuda:1", 1)])
+def test_the_cap_is_lifted_whatever_happens(device, number, monkeypatch):
+    """With torch's own checks of the device and the share, on a machine without a card."""
+    told = []
+    monkeypatch.setattr(torch.cuda.memory, "_lazy_init", lambda: None)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda at: 10**9)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda at: (0, 8 * 10**9))
+    tell = lambda share, at: told.append((share, at))  # noqa: E731
+    monkeypatch.setattr(torch._C, "_cuda_setMemoryFraction", tell, raising=False)
+    with pytest.raises(ValueError, match="planted"), tokens.memory_cap(device, 10**9):
+        raise ValueError("planted")
+    assert told == [(0.25, number), (1.0, number)]
+
+
 def test_a_hum_has_word_errors(selftest, only):
     only("word errors")
     with speaking_with(ToneEngine()):

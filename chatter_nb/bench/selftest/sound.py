@@ -138,6 +138,7 @@ def pace(subject: Subject, rows: int) -> Result:
     spoken = subject.speak(sentences(rows), rows=rows if takes_rows else 0)
     record, rtf = spoken.speech.record, spoken.rtf
     stages = {name: spent / record.audio_s for name, spent in record.stages_s.items()}
+    del stages["load"]  # before the run's clock starts
     figures = {"rtf": rtf} | {name: pace for name, pace in stages.items() if pace > rtf / 100}
     card = subject.settled.device.reason
     has_goal = rows == RTF_GOAL_ROWS and any(name in card for name in RTF_GOAL_CARDS)

@@ -153,7 +153,9 @@ class Subject:
     def listened(self) -> Spoken:
         """A run of one chunk that somebody hears, for the checks that need any speech."""
         if self.device != "cpu":
-            self.speak([self.chunk])  # kernels are chosen, and graphs captured, at a first use
+            self.speak(
+                [self.chunk], in_parts=True
+            )  # kernels are chosen, and graphs captured, at a first use
         return self.speak([self.chunk], in_parts=True)
 
     def _typical_rtf(self) -> float:

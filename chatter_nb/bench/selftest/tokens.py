@@ -112,13 +112,14 @@ def memory_cap(device: str, more_bytes: int) -> Iterator[None]:
     import torch
 
     return_memory()
-    total_bytes = torch.cuda.mem_get_info(device)[1]
-    share = (torch.cuda.memory_reserved(device) + more_bytes) / total_bytes
-    torch.cuda.set_per_process_memory_fraction(min(1.0, share), device)
+    number = torch.device(device).index or 0  # torch takes no "cuda" here
+    allowed_bytes = torch.cuda.memory_reserved(number) + more_bytes
+    share = min(1.0, allowed_bytes / torch.cuda.mem_get_info(number)[1])
+    torch.cuda.set_per_process_memory_fraction(share, number)
     try:
         yield
     finally:
-        torch.cuda.set_per_process_memory_fraction(1.0, device)
+        torch.cuda.set_per_process_memory_fraction(1.0, number)
 
 
 def memory_of(device: str, call: Callable[[], Tokens]) -> tuple[int, Tokens]:
