@@ -184,7 +184,7 @@ def _figure_lines(figures: Mapping[str, Any]) -> list[str]:
     """Lines of `name value` pairs, with as many pairs a line as fit."""
     lines: list[str] = []
     for name, value in figures.items():
-        pair = f"{name} {_as_text(value)}"
+        pair = f"{name} {as_text(value)}"
         if lines and len(lines[-1]) + len(pair) + 3 <= _COLUMNS:
             lines[-1] += f" · {pair}"
         else:
@@ -192,8 +192,8 @@ def _figure_lines(figures: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _as_text(value: Any) -> str:
+def as_text(value: Any) -> str:
     """A figure's value, numbers to four digits; a dict in parentheses."""
     if isinstance(value, dict):
-        return "(" + ", ".join(f"{name} {_as_text(part)}" for name, part in value.items()) + ")"
+        return "(" + ", ".join(f"{name} {as_text(part)}" for name, part in value.items()) + ")"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

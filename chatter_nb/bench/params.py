@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
@@ -27,6 +28,9 @@ from chatter_nb.params.runs import SpeechEngineName
 
 EMBEDDED = "hibari"
 DEMO_TEXT = "params/texts/oz_the_cyclone.txt"
+# 600 sentences of 3 to 5 s from Three Men in a Boat by Jerome K. Jerome (1889, public domain), as
+# Standard Ebooks has it; none of them was used to choose the check's limits.
+SENTENCES = Path(__file__).parent / "sentences.txt"
 ENGINES = tuple(name for name, engine in TTS_ENGINES.items() if engine.files)
 PRECISIONS = ("auto", "exact", "fast", "int8")
 LEVELS = ("fast", "full")  # of a check
