@@ -19,7 +19,7 @@ from torch import Tensor
 
 from chatter_nb.audio.reading import Signal
 from chatter_nb.engines.chatterbox.device import Precision, weights_dtype
-from chatter_nb.engines.chatterbox.flow import MELS, MELS_PER_TOKEN, Flow, VoicePrompt
+from chatter_nb.engines.chatterbox.flow import MELS, MELS_PER_TOKEN, Flow, VoicePrompt, device_of
 from chatter_nb.engines.chatterbox.vocoder import fold_weight_norm, waves_of
 
 FRAMES_PER_TOKEN = 4  # of the tokenizer's log-mel, 100 a second
@@ -51,7 +51,7 @@ class Synthesizer:
     """
 
     def __init__(self, s3gen: Any, *, precision: Precision = "exact") -> None:
-        self.device = s3gen.device
+        self.device = device_of(s3gen)
         self.precision = precision
         # A CPU is busy with one row: more of them, and their padding, only take it longer.
         self.frames_together = 0 if self.device.type == "cpu" else _GPU_FRAMES
