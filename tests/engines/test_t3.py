@@ -14,7 +14,7 @@ from fakes import make_checkpoint  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 from chatter_nb.engines.chatterbox import plain  # noqa: E402
-from chatter_nb.engines.chatterbox.backbone import Cache  # noqa: E402
+from chatter_nb.engines.chatterbox.cache import Cache  # noqa: E402
 from chatter_nb.engines.chatterbox.conditionals import _conditionals  # noqa: E402
 from chatter_nb.engines.chatterbox.device import quiet_upstream, seeded  # noqa: E402
 from chatter_nb.engines.chatterbox.graphs import Captured, Direct, Pace  # noqa: E402
@@ -184,16 +184,24 @@ def test_the_global_generators_are_left_alone(model):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_queued_chunks_cost_no_memory(model, monkeypatch):
+@pytest.fixture
+def sizes(monkeypatch):
+    """The bytes of the caches of rows, before every step."""
+    from chatter_nb.engines.chatterbox.batch import Rows
+
+    seen, step = [], Rows.step
+
+    def watched(self):
+        seen.append(self.bytes)
+        step(self)
+
+    monkeypatch.setattr(Rows, "step", watched)
+    return seen
+
+
+def test_queued_chunks_cost_no_memory(model, sizes):
     """500 chunks need the cache of the rows that 32 need; prompts are taken as rows get free."""
-    from chatter_nb.engines.chatterbox import batch as module
-
-    own, made, taken = model("chatterbox"), [], 0
-
-    class Counted(module.Cache):
-        def __init__(self, like, rows, capacity):
-            super().__init__(like, rows, capacity)
-            made.append(self)
+    own, taken = model("chatterbox"), 0
 
     def source(count):
         nonlocal taken
@@ -201,18 +209,27 @@ def test_queued_chunks_cost_no_memory(model, monkeypatch):
             taken += 1
             yield prompt
 
-    monkeypatch.setattr(module, "Cache", Counted)
-    room = {}
+    most = {}
     for count in (32, 500):
-        made.clear()
+        sizes.clear()
         taken = finished = 0
         for _ in own.decoder.decode(source(count), own.cond(), own.sampling, rows=4):
             finished += 1
             assert taken - finished <= 8
-        room[count] = [(cache.keys[0].shape, cache.capacity) for cache in made]
+        most[count] = max(sizes)
         assert finished == count
-    assert room[32] == room[500]
-    assert room[500][0][0][0] == 8  # four rows, each with its twin
+    assert most[32] == most[500]
+    # four rows, each with its twin, of 128 positions
+    assert most[500] == 4 * Cache(own.decoder.backbone, 2, 128).bytes
+
+
+def test_short_chunks_do_not_pay_for_a_long_one(model, sizes):
+    """On a CPU: beside a chunk of 180 text tokens, and a row that it leaves to a short one."""
+    own = model("chatterbox")
+    own.ours(own.prompts([180, 9, 11, 5, 6], limit=[4, 30, 30, 30, 12]), 4)
+    short, long = (Cache(own.decoder.backbone, 2, capacity).bytes for capacity in (128, 256))
+    assert max(sizes) == long + 3 * short
+    assert sizes[-1] < long
 
 
 class Replayed(Captured):
@@ -223,6 +240,9 @@ class Replayed(Captured):
     def __init__(self, state, on_note):
         Direct.__init__(self, state, on_note)
         self._graphs, self._works = {}, True
+
+    def forget(self):
+        self._graphs.clear()
 
     def _capture(self, step):
         step()
@@ -314,15 +334,10 @@ def test_a_step_never_waits_for_the_device(name, as_on_cuda, monkeypatch):
 def test_a_cache_that_could_not_grow_can_be_tried_again(model, monkeypatch):
     own = model("chatterbox")
     cache = Cache(own.decoder.backbone, 2, 4)
-    for layer in cache.keys:
-        layer.normal_()
-    before, new, made = [layer.clone() for layer in cache.keys], cache._new, []
+    before, new = cache.data.normal_().clone(), cache._new
 
     def full(room):
-        made.append(room)
-        if len(made) > 2:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return new(room)
+        raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(cache, "_new", full)
     with pytest.raises(torch.OutOfMemoryError):
@@ -330,7 +345,8 @@ def test_a_cache_that_could_not_grow_can_be_tried_again(model, monkeypatch):
     assert cache.capacity == 4
     monkeypatch.setattr(cache, "_new", new)
     cache.grow(8)
-    assert all(torch.equal(one[:, :, :4], old) for one, old in zip(cache.keys, before, strict=True))
+    assert cache.capacity == 8
+    assert torch.equal(cache.data[:, :, :, :4], before)
 
 
 def test_out_of_memory_halves_the_rows_and_loses_nothing(model, monkeypatch):
