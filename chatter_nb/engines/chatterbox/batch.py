@@ -18,10 +18,14 @@ from chatter_nb.base.errors import EngineError
 from chatter_nb.engines.chatterbox.attention_check import Alignment
 from chatter_nb.engines.chatterbox.backbone import Spy
 from chatter_nb.engines.chatterbox.cache import Apart, Place, Shared
+from chatter_nb.engines.chatterbox.device import free_bytes
 from chatter_nb.engines.chatterbox.network import Network, Prefix
 from chatter_nb.engines.chatterbox.prefill import read_texts
+from chatter_nb.engines.chatterbox.rows import long_chunk_bytes
 from chatter_nb.engines.chatterbox.sampling import NOT_A_TOKEN, Knobs, draw, guided
 from chatter_nb.engines.chatterbox.tokens import Drawn, Prompt, alignment_note
+
+_SPARE = 1e9  # bytes of a CPU's memory that are left to others
 
 
 @dataclass(eq=False)
@@ -110,6 +114,23 @@ class Rows:
     @property
     def free(self) -> int:
         return self._most - len(self.active)
+
+    def fitting(self, prompts: Sequence[Prompt]) -> Sequence[Prompt]:
+        """The first of `prompts`, as many as a CPU's memory has room for; one if none is active.
+
+        Where it has less than for all, that is told, and the rows stay fewer until the call ends.
+        """
+        if self._pace.shared or not prompts:
+            return prompts
+        row = long_chunk_bytes(self._decoder.backbone, self._lanes, self._pace.room)
+        room = int((free_bytes(self._decoder.device) - _SPARE) // row)
+        room = max(room, 0 if self.active else 1)
+        if room < len(prompts):
+            self._most = len(self.active) + room
+            self._runs.on_note(
+                f"the memory is too small for more chunks together: went on with {self._most}"
+            )
+        return prompts[:room]
 
     def admit(self, prompts: Sequence[Prompt]) -> None:
         """Read the texts of new chunks and draw their first tokens."""

@@ -165,10 +165,10 @@ def memory_explained(what: str, cure: str) -> Iterator[None]:
         # The frames of the failed call hold its tensors, and would while its error is kept.
         traceback.clear_frames(error.__traceback__)
     return_memory()
-    raise OutOfMemory(f"the GPU's memory is too small for {what}: {cure}")
+    raise OutOfMemory(f"the memory is too small for {what}: {cure}")
 
 
 def _is_full(error: RuntimeError) -> bool:
-    """Whether memory ran out; MPS and CUDA's libraries have no special error for it."""
-    texts = ("out of memory", "ALLOC_FAILED")
+    """Whether memory ran out; MPS, CUDA's libraries and a CPU have no special error for it."""
+    texts = ("out of memory", "ALLOC_FAILED", "can't allocate memory")
     return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in texts)

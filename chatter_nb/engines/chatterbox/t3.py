@@ -133,7 +133,7 @@ class _Queue:
 def _advance(batch: Rows, queue: _Queue) -> list[Row]:
     """Fill the free rows and decode until chunks finish. Returns them; empty if none is left."""
     while True:
-        if new := queue.first(batch.free):
+        if new := batch.fitting(queue.first(batch.free)):
             batch.admit(new)
             queue.drop(len(new))
         elif not batch.active:
