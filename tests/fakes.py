@@ -37,6 +37,7 @@ class ToneEngine:
     rows = 1
     typical_rtf = 0.001
     watermarked = False
+    speaks_in_parts = False
     min_voice_s = None
 
     def __init__(

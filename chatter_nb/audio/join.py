@@ -69,11 +69,15 @@ def find_edges(
     sample_rate: int,
     floor_db: float = TRIM_FLOOR_DB,
     guard_ms: float = TRIM_GUARD_MS,
+    loudest: float = 0.0,
 ) -> tuple[int, int]:
-    """Start and end of the sound in samples, guard included; (0, 0) if there is no sound."""
+    """Start and end of the sound in samples, guard included; (0, 0) if there is no sound.
+
+    `loudest` is the peak of what the signal belongs to, if that may be louder.
+    """
     frame = max(1, round(sample_rate * TRIM_FRAME_MS / 1000))
     peaks = np.abs(np.pad(signal, (0, -len(signal) % frame))).reshape(-1, frame).max(axis=1)
-    loud = np.flatnonzero(peaks > peaks.max(initial=0.0) * 10 ** (floor_db / 20))
+    loud = np.flatnonzero(peaks > peaks.max(initial=loudest) * 10 ** (floor_db / 20))
     if not len(loud):
         return 0, 0
     guard = round(sample_rate * guard_ms / 1000)
@@ -81,15 +85,19 @@ def find_edges(
     return start, min(len(signal), (int(loud[-1]) + 1) * frame + guard)
 
 
-def fade_edges(signal: Signal, *, sample_rate: int) -> Signal:
-    """A copy of a signal that was cut at both ends, faded in and out."""
+def fade_edges(
+    signal: Signal, *, sample_rate: int, first: bool = True, last: bool = True
+) -> Signal:
+    """A copy of a signal that was cut at both ends, or at the one named, faded in and out."""
     faded = signal.copy()
     fade_samples = min(round(sample_rate * EDGE_FADE_MS / 1000), len(signal) // 2)
     if fade_samples:
         angle = np.pi * (np.arange(fade_samples) + 0.5) / fade_samples
         ramp = (0.5 - 0.5 * np.cos(angle)).astype(np.float32)
-        faded[:fade_samples] *= ramp
-        faded[-fade_samples:] *= ramp[::-1]
+        if first:
+            faded[:fade_samples] *= ramp
+        if last:
+            faded[-fade_samples:] *= ramp[::-1]
     return faded
 
 
@@ -181,9 +189,10 @@ class Joiner:
     """Joins chunks in their order, in whatever order they arrive, and passes samples on early.
 
     `write` receives mono float32 blocks. After a chunk with `pause_ms` 0 the next one overlaps it
-    by `crossfade_ms`; otherwise silence of `pause_ms` follows. A seam is the sample where a chunk
-    ends and its pause begins, or the middle of an overlap. `chunk_end` is called when a chunk and
-    its pause are written, but for what is held back for an overlap.
+    by `crossfade_ms`; otherwise silence of `pause_ms` follows. With `pause_ms` None the next one
+    goes on where the chunk ends: both are pieces of a signal that is still being made. A seam is
+    the sample where a chunk ends and its pause begins, or the middle of an overlap. `chunk_end` is
+    called when a chunk and its pause are written, but for what is held back for an overlap.
     """
 
     def __init__(
@@ -198,7 +207,7 @@ class Joiner:
         self._chunk_end = chunk_end
         self._rate = sample_rate
         self._overlap = round(sample_rate * crossfade_ms / 1000)
-        self._early: dict[int, tuple[Signal, float]] = {}
+        self._early: dict[int, tuple[Signal, float | None]] = {}
         self._tail = np.zeros(0, np.float32)  # the last samples, held back for a crossfade
         self._position = 0  # samples joined so far, the tail included
         self._spans: list[Span] = []
@@ -214,7 +223,7 @@ class Joiner:
         """The number of samples joined so far, pauses included."""
         return self._position
 
-    def add(self, index: int, signal: Signal, *, pause_ms: float) -> None:
+    def add(self, index: int, signal: Signal, *, pause_ms: float | None) -> None:
         """Take chunk `index`. An empty signal adds only its pause."""
         if index < self.next_index or index in self._early:
             raise ChatterError(f"chunk {index} was joined twice")
@@ -231,7 +240,7 @@ class Joiner:
         self._flush()
         return Joined(tuple(self._spans), tuple(self._seams), self._position)
 
-    def _append(self, signal: Signal, pause_ms: float) -> None:
+    def _append(self, signal: Signal, pause_ms: float | None) -> None:
         overlap = min(len(self._tail), len(signal) // 2)
         start = self._position - overlap
         if self._spans:
@@ -245,8 +254,8 @@ class Joiner:
         else:
             self._flush()
         self._position = start + len(signal)
-        self._hold_back(signal, 0 if pause_ms else self._overlap)
-        self._pause(round(self._rate * pause_ms / 1000))
+        self._hold_back(signal, self._overlap if pause_ms == 0 else 0)
+        self._pause(round(self._rate * (pause_ms or 0) / 1000))
         self._chunk_end()
 
     def _hold_back(self, signal: Signal, samples: int) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import soundfile
@@ -15,6 +16,7 @@ from chatter_nb.audio.reading import Signal, peak
 from chatter_nb.base.disk import check_way, part_path, remove, write_error
 from chatter_nb.base.errors import OutputError
 from chatter_nb.base.formats import OUTPUT_FORMATS, Format, OutputName
+from chatter_nb.base.write_behind import WriteBehind
 
 _WAV_SUBTYPES = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}
 _WAV_DTYPES = {16: "int16", 24: "int32", 32: "float32"}
@@ -24,14 +26,19 @@ _FULL_SCALE = {"PCM_16": 2**15, "PCM_24": 2**23}
 # A wav's sizes are 32-bit: 4 GiB, less a megabyte for its headers. Beyond, the file becomes RF64.
 WAV_LIMIT_BYTES = 2**32 - 2**20
 _COPY_FRAMES = 1 << 20
+_BEHIND_BYTES = 1 << 24  # samples that wait for an encoder: 3 minutes at 24 kHz
+# What libsndfile's files have; its libopus encodes the same at a quarter of the speed.
+_OPUS_BITS_PER_S = 36_000
 
 
 class AudioWriter:
     """Writes one mono signal to several formats at once, block by block, in flat memory.
 
-    Files grow under temporary names in `folder`; `finish` closes them, `commit` renames them all,
-    and the end of the `with` block removes files that were not committed. Raises `OutputError` if
-    the folder cannot be written or the disk is full.
+    Each format is encoded in a thread of its own: `write` returns at once, unless an encoder is 16
+    MB behind. Files grow under temporary names in `folder`; `finish` closes them, `commit` renames
+    them all, and the end of the `with` block removes files that were not committed, and ends the
+    threads. Raises `OutputError` if the folder cannot be written or the disk is full: at the next
+    `write`, or at `finish`.
     """
 
     def __init__(
@@ -59,7 +66,10 @@ class AudioWriter:
             raise
 
     def write(self, block: Signal) -> None:
-        """Append samples to every file; beyond full scale they are clipped (see `peak`)."""
+        """Append samples to every file; beyond full scale they are clipped (see `peak`).
+
+        The array must stay as it is: it may be read later.
+        """
         if not len(block):
             return
         self.samples += len(block)
@@ -74,6 +84,8 @@ class AudioWriter:
         """
         for sink in self._sinks:
             sink.close(self.samples)
+        for sink in self._sinks:
+            sink.wait()
         return [(sink.part, sink.path.name) for sink in self._sinks]
 
     def commit(self) -> list[Path]:
@@ -98,7 +110,10 @@ class AudioWriter:
 
 
 class _Sink:
-    """One file under its temporary name. A wav that becomes too large for wav becomes RF64."""
+    """One file under its temporary name, and the thread that encodes it.
+
+    A wav that becomes too large for wav becomes RF64.
+    """
 
     def __init__(self, path: Path, row: Format, sample_rate: int, wav_bits: int) -> None:
         check_way(path)
@@ -109,18 +124,35 @@ class _Sink:
         self._subtype = _WAV_SUBTYPES[self._wav_bits] if self._wav_bits else row.subtype
         self._bytes = 0
         self._file = self._open(row.container)
+        self._behind = WriteBehind(_BEHIND_BYTES)
 
     def write(self, block: Signal) -> None:
+        self._behind.add(partial(self._write, block), block.nbytes)
+
+    def close(self, samples: int) -> None:
+        """Close the file when all is written; `wait` waits for it."""
+        self._behind.add(partial(self._close, samples), 0)
+
+    def wait(self) -> None:
+        self._behind.finish()
+
+    def discard(self) -> None:
+        self._behind.abort()
+        with suppress(soundfile.LibsndfileError, OSError):  # its content does not matter
+            self._file.close()
+        remove(self.part)
+
+    def _write(self, block: Signal) -> None:
         if self._wav_bits:
             self._bytes += len(block) * self._wav_bits // 8
             if self._bytes > WAV_LIMIT_BYTES and self._file.format == "WAV":
                 self._go_on_as_rf64()
         try:
-            self._file.write(_quantise(block, self._file.subtype))
+            self._file.write(_quantise(block, self._subtype))
         except (soundfile.LibsndfileError, OSError, AssertionError) as error:
             raise write_error(self.path, error) from error
 
-    def close(self, samples: int) -> None:
+    def _close(self, samples: int) -> None:
         try:
             self._file.close()
             arrived = soundfile.info(str(self.part)).frames
@@ -129,18 +161,30 @@ class _Sink:
         if arrived != samples:
             raise write_error(self.path, f"{arrived} of {samples} samples arrived")
 
-    def discard(self) -> None:
-        with suppress(soundfile.LibsndfileError, OSError):  # its content does not matter
-            self._file.close()
-        remove(self.part)
-
-    def _open(self, container: str) -> soundfile.SoundFile:
+    def _open(self, container: str) -> Any:
+        """The open file: libsndfile's, or FFmpeg's with the same `write` and `close`."""
         try:
+            if self._subtype == "OPUS":
+                return self._open_opus()
             return soundfile.SoundFile(
                 self.part, "w", self._rate, 1, subtype=self._subtype, format=container
             )
         except (soundfile.LibsndfileError, OSError) as error:
-            raise write_error(self.path, error) from error
+            failure = write_error(self.path, error)
+            remove(self.part)
+            raise failure from error
+
+    def _open_opus(self) -> Any:
+        from chatter_nb.audio.encoder import Encoder  # loads FFmpeg: 0.06 s
+
+        return Encoder(
+            self.part,
+            "ogg",
+            "libopus",
+            sample_rate=self._rate,
+            bits_per_s=_OPUS_BITS_PER_S,
+            options={"fflags": "bitexact"},  # else the file begins with a random number
+        )
 
     def _go_on_as_rf64(self) -> None:
         """Copy the samples into an RF64 file, unchanged, and continue in it."""

@@ -20,6 +20,11 @@ def chunk_key(**determines: Any) -> str:
     return digest(determines, size=16)
 
 
+def streamed_key(key: str) -> str:
+    """The key of a chunk's other rendering, which a listener heard in parts."""
+    return digest(["streamed", key], size=16)
+
+
 def digest(values: Any, *, size: int) -> str:
     """A hash of `size` bytes over plain values, the same in every process."""
     canonical = json.dumps(values, sort_keys=True, ensure_ascii=False)

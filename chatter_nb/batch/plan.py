@@ -27,7 +27,7 @@ from chatter_nb.params.cells import assigned
 from chatter_nb.params.runs import AnyParams, kind_of
 from chatter_nb.runs.check import check_params
 from chatter_nb.runs.content import code_digest, run_key
-from chatter_nb.runs.record import RunFolder
+from chatter_nb.runs.folder import RunFolder
 from chatter_nb.runs.resume import State, engine_of_auto, state_of
 
 OnProgress = Callable[[int, int, str], object]  # runs checked, runs in all, the name of this run

@@ -18,7 +18,8 @@ from filelock import FileLock, Timeout
 from chatter_nb.base.disk import read_json, write_error, write_json
 from chatter_nb.base.errors import OutputError
 from chatter_nb.batch.tasks import Outcome
-from chatter_nb.runs.record import LOCKS, utc_now
+from chatter_nb.runs.folder import LOCKS
+from chatter_nb.runs.record import utc_now
 
 BATCH_FILE = "batch.json"
 LOG = "batch.log"

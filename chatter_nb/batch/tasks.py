@@ -22,7 +22,8 @@ from chatter_nb.base.errors import ChatterError
 from chatter_nb.base.project import project_root
 from chatter_nb.batch import warm
 from chatter_nb.params.runs import AnyParams
-from chatter_nb.runs.record import NOTEBOOK, RunFolder, utc_now
+from chatter_nb.runs.folder import NOTEBOOK, RunFolder
+from chatter_nb.runs.record import utc_now
 from chatter_nb.runs.resume import MARK, is_done, mark_of
 from chatter_nb.runs.speech import Speech, load_speech
 

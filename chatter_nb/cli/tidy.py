@@ -53,7 +53,7 @@ def clean(
 ) -> None:
     """Prune the store of finished chunks. Without options it only says what is there."""
     from chatter_nb.runs.checking import REPORTS
-    from chatter_nb.runs.record import find_records, remove_leftovers
+    from chatter_nb.runs.folder import find_records, remove_leftovers
     from chatter_nb.runs.store import ABANDONED_S, ChunkStore
     from chatter_nb.verify.kept import KeptReports
 

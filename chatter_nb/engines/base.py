@@ -54,6 +54,7 @@ class ChunkPart:
 class ChunkInfo:
     """How a chunk was made: the number of calls to the model, and its parts if it was split.
 
+    `in_parts`: what `on_part` was given says the whole chunk (see `SpeechEngine.synthesize`).
     `notes` are for the person and the record, and stay with the chunk; `warnings` belong to the
     run that made it. `stages_s` maps a stage other than synthesis to the seconds it took. `words`
     are the words of the text in their order, with their times in the audio; None if the engine does
@@ -66,6 +67,10 @@ class ChunkInfo:
     warnings: tuple[str, ...] = ()
     stages_s: Mapping[str, float] = field(default_factory=dict)
     words: tuple[WordTime, ...] | None = None
+    in_parts: bool = False
+
+
+OnPart = Callable[["Signal"], object]  # gets samples at the engine's rate, mono float32
 
 
 class Engine(Protocol):
@@ -73,9 +78,10 @@ class Engine(Protocol):
 
     `accepts` names the engine's knobs, and those of checkpoint, precision, rows and engine_path
     that it takes. `typical_rtf` is the seconds of work for a second of audio, for estimates before
-    a run. If `watermarked`, a PerTh watermark is added to the audio on its way to the file.
-    `min_voice_s` is the shortest recording that the engine clones a voice from; None if it clones
-    none. `rows` is how many chunks or windows it makes together unless the parameters say it.
+    a run; None on a device where nobody has measured it. If `watermarked`, a PerTh watermark is
+    added to the audio on its way to the file. `min_voice_s` is the shortest recording that the
+    engine clones a voice from; None if it clones none. `rows` is how many chunks or windows it
+    makes together unless the parameters say it.
     """
 
     name: str
@@ -84,7 +90,7 @@ class Engine(Protocol):
     accepts: frozenset[str]
     device: str
     precision: str
-    typical_rtf: float
+    typical_rtf: float | None
     watermarked: bool
     min_voice_s: float | None
 
@@ -96,9 +102,13 @@ class Engine(Protocol):
 
 
 class SpeechEngine(Engine, Protocol):
-    """Text to speech, in any of `languages`."""
+    """Text to speech, in any of `languages`.
+
+    If it `speaks_in_parts`, `synthesize` takes `on_part`.
+    """
 
     languages: tuple[str, ...]
+    speaks_in_parts: bool
 
     def check_text(self, text: str, language: str) -> list[str]:
         """Raise `InputError` for letters that the engine would leave out; it names the letters.
@@ -111,7 +121,10 @@ class SpeechEngine(Engine, Protocol):
     ) -> Iterator[tuple[int, Signal, ChunkInfo]]:
         """Yield (index, mono float32 audio, info) as chunks finish, in any order.
 
-        `options` may hold `rows` and `engine_path`, if the engine accepts them.
+        `options` may hold `rows` and `engine_path`, if the engine accepts them. With `on_part`
+        somebody waits for the first request: the engine makes it before the others, and calls
+        `on_part` with pieces of another rendering of it, in order, while it is being made. The
+        same request has the same pieces. What is yielded is as without `on_part`.
         """
 
 

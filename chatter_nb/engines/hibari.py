@@ -7,27 +7,37 @@ no voice cloning, one pace knob.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+import numpy as np
 from hibari import SAMPLE_RATE, dsp
 from hibari.voices import DEFAULT, VOICES
 
+from chatter_nb.audio.join import trim_edges
 from chatter_nb.audio.reading import Signal, check_signal
 from chatter_nb.base.errors import EngineError, ParamError, shorten, shown
-from chatter_nb.engines.base import ChunkInfo, ChunkRequest, Voice
+from chatter_nb.engines.base import ChunkInfo, ChunkRequest, OnPart, Voice
 from chatter_nb.engines.hibari_text import Reader, plain
 from chatter_nb.engines.hibari_times import TimedHibari
 from chatter_nb.engines.registry import TTS_ENGINES
+from chatter_nb.text.cuts import clauses
+from chatter_nb.text.sentences import sentences
 
 if TYPE_CHECKING:
+    from chatter_nb.audio.words import WordTime
     from chatter_nb.engines.voices import Library
+
+CLAUSE_CHARS = 20  # a part has at least: shorter ones sound chopped
+CLAUSE_PAUSE_S = 0.2  # with 30 ms at both sides, what hibari itself makes at a comma
 
 
 class HibariEngine:
     """`SpeechEngine` over `hibari.Hibari`: a model for each voice, loaded once.
 
     A chunk comes with the times of its words, except if hibari changed: the run is then warned.
+    Its parts are clauses of the first sentence, then the rest.
 
     The version also names hibari's FFT backend: scipy and numpy round differently, so the same
     text gets other samples.
@@ -42,6 +52,7 @@ class HibariEngine:
     rows = 1
     watermarked = False
     min_voice_s = None
+    speaks_in_parts = True
     typical_rtf = 0.01  # 2-core server CPU, `bench embedded`: about 3 s for 347 s of audio
 
     def __init__(self, *, device: str = "cpu", checkpoint: str = "") -> None:
@@ -74,21 +85,42 @@ class HibariEngine:
         return self._reader.check(text)
 
     def synthesize(
-        self, requests: Sequence[ChunkRequest]
+        self, requests: Sequence[ChunkRequest], *, on_part: OnPart | None = None
     ) -> Iterator[tuple[int, Signal, ChunkInfo]]:
         for number, request in enumerate(requests):
             speaker = self._speakers[request.voice.name]
-            where, text = f"hibari, chunk {request.index}", shorten(request.text, 60)
-            try:
-                audio, words = speaker.speak(
-                    plain(request.text), seed=request.seed, **request.knobs
-                )
-            except Exception as error:  # what reads the text may raise anything
-                raise EngineError(
-                    f"{where}: cannot read {text!r} ({type(error).__name__}: {error})"
-                ) from error
+            in_parts = on_part is not None and not number
+            if on_part and in_parts:
+                for part in _parts(request.text):
+                    audio, _ = self._said(replace(request, text=part))
+                    on_part(_with_pause(audio))
+            audio, words = self._said(request)
             if not len(audio):
-                raise EngineError(f"{where}: no sound of {text!r}")
+                text = shorten(request.text, 60)
+                raise EngineError(f"hibari, chunk {request.index}: no sound of {text!r}")
             warnings = (speaker.trouble,) if speaker.trouble and not number else ()
-            info = ChunkInfo(words=words, warnings=warnings)
-            yield request.index, check_signal(audio, where=where), info
+            yield request.index, audio, ChunkInfo(words=words, warnings=warnings, in_parts=in_parts)
+
+    def _said(self, request: ChunkRequest) -> tuple[Signal, tuple[WordTime, ...] | None]:
+        """The audio of a request, and its words. Raises `EngineError` where hibari fails."""
+        speaker, where = self._speakers[request.voice.name], f"hibari, chunk {request.index}"
+        try:
+            audio, words = speaker.speak(plain(request.text), seed=request.seed, **request.knobs)
+        except Exception as error:  # what reads the text may raise anything
+            text = shorten(request.text, 60)
+            raise EngineError(
+                f"{where}: cannot read {text!r} ({type(error).__name__}: {error})"
+            ) from error
+        return check_signal(audio, where=where), words
+
+
+def _parts(text: str) -> list[str]:
+    """The clauses of the first sentence, and the rest of the text in one part."""
+    first, *rest = sentences(text, "en")
+    return [*clauses(first, CLAUSE_CHARS), *(["".join(rest)] if rest else [])]
+
+
+def _with_pause(audio: Signal) -> Signal:
+    """A part without the silence around it, and a short silence after it."""
+    pause = np.zeros(round(SAMPLE_RATE * CLAUSE_PAUSE_S), np.float32)
+    return np.concatenate([trim_edges(audio, sample_rate=SAMPLE_RATE), pause])

@@ -6,7 +6,6 @@ It also chooses the engine, device and precision for this machine, and gives the
 from __future__ import annotations
 
 import ctypes
-import gc
 import sys
 import threading
 import weakref
@@ -20,6 +19,7 @@ from chatter_nb.base.errors import EngineError, UnavailableError
 from chatter_nb.base.project import resolve_path
 from chatter_nb.engines import registry
 from chatter_nb.engines.checkpoints import cached
+from chatter_nb.engines.gpu import return_memory
 
 if TYPE_CHECKING:
     from chatter_nb.params.base import RunKind
@@ -132,7 +132,17 @@ def _obstacle(entry: registry.EngineEntry, may_fetch: bool) -> str:
 
 
 def pick_precision(precision: str = "auto", device: str = "cpu") -> Choice:
-    """The precision: for "auto" fast if the device is made for 16-bit numbers, else exact."""
+    """The precision: for "auto" fast if the device is made for 16-bit numbers, else exact.
+
+    Raises `UnavailableError` for int8 on another device than the CPU.
+    """
+    if precision == "int8":
+        if device != "cpu":
+            raise UnavailableError(
+                f"precision 'int8' is for the cpu only, not for '{device}': choose auto, exact or "
+                "fast, or device: cpu"
+            )
+        return Choice("int8", "asked for: T3 in 8 bits; other tokens than float32's")
     if precision != "auto":
         return Choice(precision, "asked for")
     if device.startswith("cuda"):
@@ -269,26 +279,8 @@ def _let_go(keys: list[str]) -> None:
         _return_heap()
 
 
-def return_memory() -> None:
-    """Give the memory of dropped tensors back to the GPU."""
-    gc.collect()
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    if torch is not None and torch.backends.mps.is_available():
-        torch.mps.empty_cache()
-
-
 def _return_heap() -> None:
     """glibc keeps freed memory until it is asked for it; other C libraries give it back."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim:
         trim(0)
-
-
-def peak_gpu_mb() -> float | None:
-    """The most GPU memory that tensors have held, in MB (10⁶ bytes); None without CUDA."""
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_available() or not torch.cuda.is_initialized():
-        return None
-    return torch.cuda.max_memory_allocated() / 1e6

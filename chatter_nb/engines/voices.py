@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from filelock import FileLock
@@ -25,6 +25,9 @@ from chatter_nb.audio.reading import MonoRecording, Signal, mix_notes, peak, rea
 from chatter_nb.base.errors import InputError, ParamError
 from chatter_nb.base.formats import RECORDING_SUFFIXES
 from chatter_nb.base.project import resolve_path
+
+if TYPE_CHECKING:
+    from chatter_nb.params.runs import AnyParams
 
 FOLDER = "voices"
 CACHE = ".voices"
@@ -119,6 +122,13 @@ class Library:
             return []
         seen = (path for path in self.folder.iterdir() if not path.name.startswith("."))
         return sorted(path for path in seen if path.is_file())
+
+
+def library_of(params: AnyParams) -> Library:
+    """The library of a run's voices: `voices_dir`, else voices/ in its `outputs_dir`."""
+    outputs = resolve_path(params.outputs_dir)
+    folder = resolve_path(params.voices_dir) if params.voices_dir else outputs / FOLDER
+    return Library(folder, outputs / CACHE)
 
 
 @dataclass(frozen=True)

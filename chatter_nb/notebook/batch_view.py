@@ -13,7 +13,7 @@ from chatter_nb.batch.run import BatchReport
 from chatter_nb.batch.tasks import FAILED_NOTEBOOK, Outcome
 from chatter_nb.notebook.doubts import is_checked
 from chatter_nb.notebook.players import link_from, note, page, table
-from chatter_nb.runs.record import NOTEBOOK, RunFolder
+from chatter_nb.runs.folder import NOTEBOOK, RunFolder
 
 if TYPE_CHECKING:
     from IPython.display import HTML

@@ -18,9 +18,9 @@ from chatter_nb.audio.curves import PITCH_S, PitchTrack, duration_s, envelope, p
 from chatter_nb.base.formats import play_rank
 from chatter_nb.base.project import resolve_path
 from chatter_nb.base.wording import count
+from chatter_nb.engines.voices import library_of
 from chatter_nb.params.runs import ConvertParams
 from chatter_nb.runs.record import ChunkRecord, OutputRecord, WindowRecord
-from chatter_nb.runs.settle import library_of
 from chatter_nb.runs.speech import Speech
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from chatter_nb.audio.curves import duration_s, envelope
 from chatter_nb.base.formats import mime_of, play_rank
 from chatter_nb.base.wording import count
+from chatter_nb.engines.voices import library_of
 from chatter_nb.notebook.doubts import doubtful, is_checked, verdict_in_words
 from chatter_nb.notebook.players import (
     EMBED_LIMIT_BYTES,
@@ -44,7 +45,6 @@ from chatter_nb.notebook.plots import (
 )
 from chatter_nb.params.runs import ConvertParams
 from chatter_nb.runs.record import ChunkRecord, OutputRecord
-from chatter_nb.runs.settle import library_of
 from chatter_nb.runs.speech import Speech
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ from chatter_nb.base.project import resolve_path
 from chatter_nb.base.version import __version__, installed_version
 from chatter_nb.engines.checkpoints import OWN_VOICE, cached, identity, locate
 from chatter_nb.engines.registry import entry
+from chatter_nb.engines.voices import library_of
 from chatter_nb.params.base import RunKind
 from chatter_nb.params.runs import AnyParams
-from chatter_nb.runs.settle import library_of
 
 _DIGEST_BYTES = 16
 _WHOLE_BYTES = 1 << 26  # of larger files (recordings of hours) samples are taken

@@ -156,7 +156,7 @@ class ConversionRun(Run):
             self._rendered.add(at)
             about = {"source": output.path.name, "start_s": windows[at].window.start_s}
             with self._watch.stage("store"):
-                store.put(windows[at].key, signal, about)
+                store.put_behind(windows[at].key, signal, about)
 
     def _try(
         self, output: PlannedRecording, conversion: Conversion, positions: Sequence[int]

@@ -16,11 +16,11 @@ from chatter_nb.base.formats import RECORDING_SUFFIXES
 from chatter_nb.base.hashing import chunk_key
 from chatter_nb.base.project import resolve_path
 from chatter_nb.engines.base import ConvertEngine, Voice
-from chatter_nb.engines.voices import content_hash
+from chatter_nb.engines.voices import content_hash, library_of
 from chatter_nb.params.runs import ConvertParams
 from chatter_nb.runs.keys import determinants
 from chatter_nb.runs.plan import Plan
-from chatter_nb.runs.settle import Planner, check_voice, library_of
+from chatter_nb.runs.settle import Planner, check_voice
 from chatter_nb.text.files import list_folder
 
 CONVERTED = "converted"  # the name of the one output of a single recording

@@ -16,7 +16,8 @@ from chatter_nb.base.disk import read_json
 from chatter_nb.engines.models import EngineChoice, pick_engine
 from chatter_nb.engines.registry import entry
 from chatter_nb.params.runs import AnyParams
-from chatter_nb.runs.record import NOTEBOOK, RunFolder, RunRecord
+from chatter_nb.runs.folder import NOTEBOOK, RunFolder
+from chatter_nb.runs.record import RunRecord
 from chatter_nb.runs.store import ChunkStore
 
 State = Literal["done", "to do", "changed"]

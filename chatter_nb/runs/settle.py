@@ -11,11 +11,11 @@ from chatter_nb.base.timing import Stopwatch
 from chatter_nb.engines.base import SpeechEngine, Voice
 from chatter_nb.engines.checks import check_supported, look_ahead
 from chatter_nb.engines.models import load
-from chatter_nb.engines.voices import CACHE, FOLDER, Library
+from chatter_nb.engines.voices import Library, library_of
 from chatter_nb.params.runs import AnyParams, SpeakParams
 from chatter_nb.runs.checking import Checks, settle_checks
+from chatter_nb.runs.folder import RunFolder
 from chatter_nb.runs.plan import Plan
-from chatter_nb.runs.record import RunFolder
 from chatter_nb.runs.resume import engine_and_seed, resumed
 from chatter_nb.runs.store import ChunkStore
 
@@ -85,13 +85,6 @@ class Planner:
             planning_s=self.watch.wall_s,
             **more,
         )
-
-
-def library_of(params: AnyParams) -> Library:
-    """The library of a run's voices: `voices_dir`, else voices/ in its `outputs_dir`."""
-    outputs = resolve_path(params.outputs_dir)
-    folder = resolve_path(params.voices_dir) if params.voices_dir else outputs / FOLDER
-    return Library(folder, outputs / CACHE)
 
 
 def check_voice(voice: str, library: Library, engine_class: Any) -> None:

@@ -6,18 +6,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from chatter_nb.audio.reading import Signal
 from chatter_nb.base.errors import ParamError
 from chatter_nb.engines.checks import check_supported
 from chatter_nb.engines.models import load, pick_engine, settle
+from chatter_nb.engines.voices import library_of
 from chatter_nb.engines.watermark import load_perth, mark
 from chatter_nb.params.runs import KNOBS, SpeakParams
 from chatter_nb.runs.choosing import check_sound
 from chatter_nb.runs.lifecycle import OnProgress, render
+from chatter_nb.runs.listening import keeps_up
 from chatter_nb.runs.output import OnAudio
 from chatter_nb.runs.resume import draw_seed
-from chatter_nb.runs.settle import check_texts, library_of
+from chatter_nb.runs.settle import check_texts
 from chatter_nb.runs.speak_plan import SpeechPlan, estimate, plan_speech
 from chatter_nb.runs.speak_run import SpeechRun, options_of, request_for
 from chatter_nb.runs.speech import Speech, load_speech
@@ -56,9 +59,18 @@ def render_speech(
     progress: OnProgress | None = None,
     cancelled: Callable[[], bool] | None = None,
     on_audio: OnAudio | None = None,
+    *,
+    parts: bool | None = False,
 ) -> Speech:
-    """Carry out a plan; see `generate_tts`."""
-    return render(SpeechRun, plan, progress, cancelled, on_audio)
+    """Carry out a plan; see `generate_tts`.
+
+    With `parts`, `on_audio` hears the first new chunk in parts while it is made: another rendering
+    than in the files, the same for the same request (see `runs.listening`). None: if the engine is
+    faster than real time, as every CUDA card should be. A run that is checked has no parts.
+    """
+    if parts is None:
+        parts = keeps_up(plan.engine)
+    return render(partial(SpeechRun, parts=parts), plan, progress, cancelled, on_audio)
 
 
 def process_one_chunk(

@@ -16,11 +16,12 @@ from chatter_nb.base.budget import budget
 from chatter_nb.base.errors import InputError, Problems
 from chatter_nb.base.project import resolve_path
 from chatter_nb.engines.base import SpeechEngine
+from chatter_nb.engines.voices import library_of
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.checking import Checks
 from chatter_nb.runs.keys import Identities, PlannedChunk, check_takes, identities
 from chatter_nb.runs.plan import Estimate, Plan
-from chatter_nb.runs.settle import Planner, check_texts, check_voice, library_of
+from chatter_nb.runs.settle import Planner, check_texts, check_voice
 from chatter_nb.text.chunking import (
     Chunk,
     chars_per_s,

@@ -10,8 +10,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from difflib import SequenceMatcher
-from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -20,6 +18,7 @@ from chatter_nb.audio.join import Joined, Joiner, fade_edges, find_edges
 from chatter_nb.audio.reading import Signal
 from chatter_nb.audio.writer import AudioWriter
 from chatter_nb.base.errors import ChatterError
+from chatter_nb.base.hashing import streamed_key
 from chatter_nb.engines.base import (
     ChunkInfo,
     ChunkPart,
@@ -29,9 +28,12 @@ from chatter_nb.engines.base import (
 )
 from chatter_nb.params.runs import SpeakParams, knobs_of
 from chatter_nb.runs.choosing import Chooser, Made, Take, check_sound, is_silent
+from chatter_nb.runs.chunk_records import chunk_record, moved_parts, split_record
 from chatter_nb.runs.keys import PlannedChunk
 from chatter_nb.runs.lifecycle import Run
-from chatter_nb.runs.record import ChunkRecord, TakeRecord
+from chatter_nb.runs.listening import Listening
+from chatter_nb.runs.output import OnAudio
+from chatter_nb.runs.record import ChunkRecord
 from chatter_nb.runs.speak_plan import PlannedOutput, SpeechPlan
 from chatter_nb.runs.words_file import WordsFile, joined_words
 
@@ -42,8 +44,12 @@ class SpeechRun(Run):
     stages = ("load", "voice", "text", "tokens", "synthesis", "watermark", "store", "join", "write")
     _plan: SpeechPlan
 
-    def __init__(self, plan: SpeechPlan, *args: Any) -> None:
+    def __init__(self, plan: SpeechPlan, *args: Any, parts: bool = False) -> None:
         super().__init__(plan, *args)
+        self._listener: OnAudio | None = None  # of parts; the files have no listener then
+        if parts and self._on_audio and not self._is_checked:
+            self._listener, self._on_audio = self._on_audio, None
+        self._listening: Listening | None = None
         self._takes: dict[int, Take] = {}  # by position in the current output
         self._chooser = Chooser(plan, self._watch, self._again)
         self._tried: list[str] = []  # keys of takes after the first
@@ -58,6 +64,8 @@ class SpeechRun(Run):
         words_file = WordsFile(self._plan.folder.path, output.name)
         unfinished.callback(words_file.discard)
         self._takes, self._trimmed = {}, {}
+        if self._listener:
+            self._listening = Listening(self._plan, self._listener, self._watch)
         joiner = Joiner(
             sink.write,
             sample_rate=self._plan.engine.sample_rate,
@@ -70,6 +78,9 @@ class SpeechRun(Run):
             self._join(joiner, take.planned, position, audio)
         with self._watch.stage("join"):
             joined = joiner.finish(len(output.chunks))
+        if self._listening:
+            self._listening.finish()
+            self._warnings += self._listening.warnings
         self._close(sink)
         first = len(self._pieces)
         records = self._note_chunks(output, joined)
@@ -124,9 +135,13 @@ class SpeechRun(Run):
             for position in positions
         ]
         options = options_of(plan.engine, plan.params, self._rows)
+        if self._listening and plan.engine.speaks_in_parts:
+            options["on_part"] = self._listening.part
         for position, audio, info in self._watch.each(
             "synthesis", plan.engine.synthesize(requests, **options)
         ):
+            if self._listening:
+                self._listening.keep(chunks[position], audio, info)
             self._keep(chunks[position], audio, info)
             yield position, audio, info
 
@@ -181,7 +196,7 @@ class SpeechRun(Run):
             "parts": [asdict(part) for part in info.parts],
         }
         with self._watch.stage("store"):
-            self._plan.store.put(planned.key, audio, about, info.words)
+            self._plan.store.put_behind(planned.key, audio, about, info.words)
 
     def _join(self, joiner: Joiner, planned: PlannedChunk, position: int, audio: Signal) -> None:
         rate = self._plan.engine.sample_rate
@@ -190,37 +205,22 @@ class SpeechRun(Run):
             self._trimmed[position] = start
             trimmed = fade_edges(audio[start:end], sample_rate=rate)
             joiner.add(position, trimmed, pause_ms=planned.chunk.pause_ms)
+        if self._listening:
+            self._listening.add(position, planned, trimmed)
         self._step(joiner.samples, planned.chunk.spoken)
 
     def _note_chunks(self, output: PlannedOutput, joined: Joined) -> list[list[ChunkRecord]]:
         """Keep the records of the chunks; returns those of each, several if it was split."""
         rate = self._plan.engine.sample_rate
+        streamed = self._listening.streamed if self._listening else set()
         groups = []
         for position, span in enumerate(joined.spans):
             take = self._takes[position]
             trials = self._chooser.trials.pop(position, ())
-            planned, attempts = (
-                take.planned,
-                sum(trial.info.attempts for trial in trials or (take,)),
-            )
-            whole = ChunkRecord(
-                index=len(self._pieces),
-                key=planned.key,
-                text=planned.chunk.text,
-                start_s=span.start_samples / rate,
-                end_s=span.end_samples / rate,
-                pause_ms=planned.chunk.pause_ms,
-                seed=planned.seed,
-                take=planned.take,
-                take_of=planned.take_of,
-                attempts=attempts,
-                cached=not attempts and planned.chunk.speakable,
-                verdict=take.verdict.verdict if take.verdict else None,
-                takes=_take_records(trials),
-            )
             self._count(trials, take)
-            parts = [_moved(part, take) for part in take.info.parts]
-            groups.append(split_record(whole, parts, self._trimmed[position], rate))
+            whole = chunk_record(len(self._pieces), take, trials, span, rate)
+            whole = whole.model_copy(update={"streamed": position in streamed})
+            groups.append(split_record(whole, moved_parts(take), self._trimmed[position], rate))
             self._pieces += groups[-1]
         return groups
 
@@ -256,26 +256,8 @@ class SpeechRun(Run):
         return {"checks": self._plan.checks.record().model_copy(update=self._checked)}
 
     def _keys(self) -> tuple[str, ...]:
-        return (*super()._keys(), *self._tried)
-
-
-def _take_records(takes: Sequence[Take]) -> tuple[TakeRecord, ...]:
-    """The records of a chunk's takes; none if there is nothing to say."""
-    records = tuple(take.record() for take in takes)
-    if len(records) == 1 and not (records[0].findings or records[0].notes):
-        return ()
-    return records
-
-
-def _moved(part: ChunkPart, take: Take) -> ChunkPart:
-    """The place of a part in the audio without the take's cuts."""
-    if not take.cuts:
-        return part
-    from chatter_nb.verify.cuts import moved_sample
-
-    places = (part.start_samples, part.end_samples)
-    start, end = (int(moved_sample(sample, take.cuts)) for sample in places)
-    return ChunkPart(part.text, start, end)
+        keys = (*super()._keys(), *self._tried)
+        return (*keys, *map(streamed_key, keys)) if self._listener else keys
 
 
 def request_for(
@@ -290,48 +272,3 @@ def options_of(engine: SpeechEngine, params: SpeakParams, rows: int) -> dict[str
     """The options of `synthesize` that this engine accepts."""
     options = {"rows": rows, "engine_path": params.engine_path}
     return {name: value for name, value in options.items() if name in engine.accepts}
-
-
-def split_record(
-    chunk: ChunkRecord, parts: Sequence[ChunkPart], trimmed_samples: int, rate: int
-) -> list[ChunkRecord]:
-    """A record for each part of a chunk; for a chunk without parts, its own record.
-
-    In each record `split_from` is the index of the first part; the texts add up to the chunk's. The
-    parts' positions are those before `trimmed_samples` were cut off the front of the audio.
-    """
-    if not parts:
-        return [chunk]
-    texts = _spread(chunk.text, [part.text for part in parts])
-    records = []
-    for number, (part, text) in enumerate(zip(parts, texts, strict=True)):
-        last = number == len(parts) - 1
-        start_s = chunk.start_s + max(0, part.start_samples - trimmed_samples) / rate
-        end_s = chunk.start_s + max(0, part.end_samples - trimmed_samples) / rate
-        changes: dict[str, Any] = {
-            "index": chunk.index + number,
-            "text": text,
-            "start_s": min(start_s, chunk.end_s),
-            "end_s": chunk.end_s if last else min(end_s, chunk.end_s),
-            "pause_ms": chunk.pause_ms if last else 0,
-            "attempts": 0 if number else chunk.attempts,
-            "split_from": chunk.index,
-            "takes": () if number else chunk.takes,
-        }
-        records.append(chunk.model_copy(update=changes))
-    return records
-
-
-def _spread(text: str, spoken: Sequence[str]) -> list[str]:
-    """Cut `text` into pieces that correspond to its spoken parts.
-
-    `text` may hold layout characters and abbreviations; the spoken parts have none, and have
-    additional spaces in long words.
-    """
-    same = SequenceMatcher(None, "".join(spoken), text, autojunk=False).get_matching_blocks()
-    ends = []
-    for end in accumulate(len(part) for part in spoken[:-1]):
-        earlier = [block for block in same if block.a < end]
-        block = max(earlier, key=lambda block: block.a, default=same[0])
-        ends.append(block.b + min(end - block.a, block.size))
-    return [text[a:b] for a, b in pairwise([0, *ends, len(text)])]

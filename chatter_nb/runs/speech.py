@@ -8,7 +8,8 @@ from pathlib import Path
 from chatter_nb.audio.reading import Signal, read_audio
 from chatter_nb.base.errors import InputError, shorten
 from chatter_nb.engines.registry import entry
-from chatter_nb.runs.record import RECORD, ChunkRecord, RunFolder, RunRecord, TakeRecord
+from chatter_nb.runs.folder import RECORD, RunFolder
+from chatter_nb.runs.record import ChunkRecord, RunRecord, TakeRecord
 from chatter_nb.runs.store import ChunkStore
 
 _SHOWN = 5  # doubtful chunks on the last line of a run

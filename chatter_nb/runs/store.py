@@ -17,6 +17,7 @@ import time
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from chatter_nb.audio.reading import Signal
 from chatter_nb.audio.words import WordTime
 from chatter_nb.base.disk import is_folder, is_there, write_error, write_whole
+from chatter_nb.base.write_behind import WriteBehind
 
 FOLDER = ".chunks"
 WORDS_SUFFIX = ".words.json"
@@ -65,16 +67,20 @@ class ChunkStore:
     def __init__(self, outputs_dir: Path) -> None:
         self.root = outputs_dir / FOLDER
         self.damaged: list[str] = []
+        self._behind = WriteBehind(limit_bytes=0)  # a kill loses one chunk, that in flight
+        self._in_flight: dict[str, tuple[Signal, dict[str, Any], tuple[WordTime, ...] | None]] = {}
 
     def has(self, key: str) -> bool:
         """Whether the store has a chunk; it may be damaged."""
-        return is_there(self._path(key))
+        return key in self._in_flight or is_there(self._path(key))
 
     def get(self, key: str, *, verify: bool = True) -> tuple[Signal, dict[str, Any]] | None:
         """The samples of a chunk, and its JSON; None if it is missing or damaged (see `damaged`).
 
         `verify=False` skips the check of the samples against their CRC.
         """
+        if key in self._in_flight:
+            return self._in_flight[key][:2]
         if not self.has(key):
             return None
         path = self._path(key)
@@ -92,6 +98,8 @@ class ChunkStore:
 
     def words(self, key: str) -> tuple[WordTime, ...] | None:
         """The times of a chunk's words; None if they are not known, or damaged."""
+        if key in self._in_flight:
+            return self._in_flight[key][2]
         try:
             words = _WORDS.validate_json(self._words_path(key).read_bytes())
         except (OSError, ValueError):
@@ -107,6 +115,27 @@ class ChunkStore:
         except OSError as error:
             raise write_error(path, error) from error
         write_whole(path, _WORDS.dump_json(tuple(words)))
+
+    def put_behind(
+        self,
+        key: str,
+        audio: Signal,
+        about: Mapping[str, Any],
+        words: Sequence[WordTime] | None = None,
+    ) -> None:
+        """Store a chunk like `put`, beside the caller's work; `get` has it at once.
+
+        It is on disk when the next call returns, or `settle`; they raise its `OutputError`.
+        """
+        known = None if words is None else tuple(words)
+        self._in_flight.clear()
+        self._behind.add(partial(self.put, key, audio, about, known), audio.nbytes)
+        self._in_flight[key] = audio, dict(about), known
+
+    def settle(self) -> None:
+        """Wait until the chunk in flight is on disk; the thread that writes it ends."""
+        self._in_flight.clear()
+        self._behind.finish()
 
     def put(
         self,

@@ -49,7 +49,13 @@ WITHHELD = frozenset(
 RECORDINGS = {SpeakParams: ("voice",), ConvertParams: ("source", "target")}
 _NEEDED = {SpeakParams: "text", ConvertParams: "source"}
 # Query parameters that clients put into the body.
-_ELSEWHERE = {"stream": "stream: it belongs in the address, as ?stream=true"}
+_ELSEWHERE = {
+    name: f"{name}: it belongs in the address, as ?{name}=true" for name in ("stream", "parts")
+}
+PARTS_HELP = (
+    "of a stream: hear the first chunk in parts while it is made; left out: if the engine is "
+    "faster than real time"
+)
 _MAX_FIELDS = 60
 _SMALL_BYTES = 16_384  # parsed in less time than another thread begins
 

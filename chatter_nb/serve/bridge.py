@@ -69,17 +69,17 @@ class Relay:
 
     The worker never waits for a client: the task of a client with more than `backlog_bytes` to take
     is cancelled. No bytes are passed on where the format cannot be sent before its end
-    (`is_streamable`).
+    (`is_streamable`). `parts`: whether chunks are heard in parts, as `render_speech` takes it.
     """
 
-    def __init__(self, format_name: str, *, backlog_bytes: int) -> None:
-        self._format = format_name
+    def __init__(self, format_name: str, *, backlog_bytes: int, parts: bool | None = False) -> None:
+        self._format, self._parts = format_name, parts
         self._loop = asyncio.get_running_loop()
         self._arrived: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._backlog, self._max_backlog, self._too_slow = 0, backlog_bytes, False
         self._encoder: StreamEncoder | None = None
         self._task: Task[Speech] | None = None
-        self.listener = Listener(self._begin, self._encode, self._finish)
+        self.listener = Listener(self._begin, self._encode, self._finish, self._hears_parts)
 
     def follow(self, task: Task[Speech]) -> None:
         """Pass on the audio of this task, and its end."""
@@ -130,9 +130,14 @@ class Relay:
     # -- on the worker's thread
 
     def _begin(self, plan: AnyPlan) -> None:
-        if is_streamable(self._format, pieces=len(plan.pieces)):
+        # Who asks for parts wants the beginning of a single piece too.
+        pieces = len(plan.pieces) + (self._parts is True)
+        if is_streamable(self._format, pieces=pieces):
             rate = plan.engine.sample_rate
             self._encoder = StreamEncoder(self._format, self._post, sample_rate=rate)
+
+    def _hears_parts(self) -> bool | None:
+        return self._parts if self._encoder else False
 
     def _encode(self, block: Signal) -> None:
         if self._encoder:
@@ -140,7 +145,7 @@ class Relay:
 
     def _finish(self, speech: Speech) -> None:
         if self._encoder:
-            self._encoder.finish()
+            self._encoder.close()
 
     def _post(self, data: bytes | None) -> None:
         if data != b"":

@@ -8,11 +8,11 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Literal
+from typing import BinaryIO, Literal
 
 import av
-import numpy as np
 
+from chatter_nb.audio.encoder import Encoder
 from chatter_nb.audio.reading import Signal
 from chatter_nb.base.formats import OUTPUT_FORMATS
 
@@ -41,7 +41,6 @@ STREAMED: dict[str, StreamFormat] = {
     "wav": StreamFormat(OUTPUT_FORMATS["wav"].mime, "wav", "pcm_s16le", {"fflags": "bitexact"}),
     "pcm": StreamFormat("audio/pcm", "s16le", "pcm_s16le"),
 }
-_PEAK = np.float32(1 - 2**-15)  # encoders wrap, or distort, what is beyond full scale
 
 
 def encodable() -> tuple[str, ...]:
@@ -64,52 +63,21 @@ def encoded(format_name: str, signal: Signal, *, sample_rate: int) -> bytes:
     file = io.BytesIO()
     encoder = StreamEncoder(format_name, file, sample_rate=sample_rate)
     encoder.write(signal)
-    encoder.finish()
+    encoder.close()
     return file.getvalue()
 
 
-class StreamEncoder:
-    """Writes a mono signal in a format of `STREAMED`, to a file or as bytes to a function.
-
-    `write` takes float32 samples at `sample_rate` Hz; `finish` writes what the encoder still holds.
-    """
+class StreamEncoder(Encoder):
+    """Writes a mono signal in a format of `STREAMED`, to a file or as bytes to a function."""
 
     def __init__(
         self, format_name: str, place: Callable[[bytes], object] | BinaryIO, *, sample_rate: int
     ) -> None:
         streamed = STREAMED[format_name]
-        self._rate = sample_rate
-        self._samples = 0
-        self._container = av.open(
-            _Pipe(place) if callable(place) else place,
-            "w",
-            format=streamed.container,
-            container_options=streamed.options,
+        super().__init__(
+            place,
+            streamed.container,
+            streamed.codec,
+            sample_rate=sample_rate,
+            options=streamed.options,
         )
-        self._stream: Any = self._container.add_stream(
-            streamed.codec, rate=sample_rate, layout="mono"
-        )
-
-    def write(self, block: Signal) -> None:
-        if not len(block):
-            return
-        clipped = np.clip(block, -_PEAK, _PEAK)
-        frame = av.AudioFrame.from_ndarray(clipped[None], format="flt", layout="mono")
-        frame.sample_rate, frame.pts = self._rate, self._samples
-        self._samples += len(block)
-        self._container.mux(self._stream.encode(frame))
-
-    def finish(self) -> None:
-        self._container.mux(self._stream.encode(None))
-        self._container.close()
-
-
-class _Pipe:
-    """A file for FFmpeg that passes what is written to a function."""
-
-    def __init__(self, send: Callable[[bytes], object]) -> None:
-        self._send = send
-
-    def write(self, data: Any) -> int:
-        self._send(bytes(data))
-        return len(data)

@@ -18,8 +18,9 @@ from pydantic import BaseModel, ValidationError
 
 from chatter_nb.base.disk import write_json
 from chatter_nb.base.errors import Cancelled, ChatterError, OutputError
+from chatter_nb.runs.folder import RunFolder
 from chatter_nb.runs.lifecycle import Progress
-from chatter_nb.runs.record import RunFolder, utc_now
+from chatter_nb.runs.record import utc_now
 from chatter_nb.runs.resume import finished, kept_chunks
 from chatter_nb.runs.speech import Speech
 from chatter_nb.runs.store import ChunkStore

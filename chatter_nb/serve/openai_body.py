@@ -18,6 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from chatter_nb.base.errors import ChatterError
 from chatter_nb.engines.registry import entry
 from chatter_nb.params.runs import KNOBS, SPEEDS, SpeakParams, knobs_of
+from chatter_nb.serve.bodies import PARTS_HELP
 from chatter_nb.serve.encoding import StreamName, encodable
 from chatter_nb.serve.errors import Problem, problem_of
 from chatter_nb.serve.offers import Catalog
@@ -98,6 +99,7 @@ class SpeechBody(BaseModel):
     voice: _Voice = Field(None, description="by name, or as {id}; the engine's if left out")
     response_format: _FormatName = Field(None, description="mp3 if left out, opus aac flac wav pcm")
     speed: _Speed = Field(None, description="1 if left out; the nearest in the engine's range")
+    parts: bool | None = Field(None, description=PARTS_HELP)
     stream_format: _Stream = Field(None, description="audio if left out: its bytes; sse: events")
 
 
@@ -111,6 +113,7 @@ class Order:
     params: SpeakParams
     format_name: str
     as_events: bool
+    parts: bool | None
     ignored: tuple[str, ...]
 
     @property
@@ -149,7 +152,8 @@ def order_of(values: Mapping[str, Any], catalog: Catalog) -> Order:
     ignored = [*unknown, *not_taken]
     if params.speed not in (None, body.speed):
         ignored.append(f"speed={body.speed:g} (it is {params.speed:g})")
-    return Order(params, format_name, body.stream_format == "sse", tuple(ignored))
+    as_events = body.stream_format == "sse"
+    return Order(params, format_name, as_events, body.parts, tuple(ignored))
 
 
 def _params_of(body: SpeechBody, catalog: Catalog) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from chatter_nb.base.errors import OutputError
 from chatter_nb.runs.checking import REPORTS
-from chatter_nb.runs.record import LOCKS, RECORD, RunFolder
+from chatter_nb.runs.folder import LOCKS, RECORD, RunFolder
 from chatter_nb.runs.store import ChunkStore
 from chatter_nb.serve.errors import Problem, log
 from chatter_nb.serve.settings import Settings

@@ -63,13 +63,15 @@ async def live_answer(
     *,
     wrap: Wrap | None = None,
     on_begin: Callable[[Future[Speech]], object] = lambda run: None,
+    parts: bool | None = None,
 ) -> Response:
     """Audio as it is made; the run's own file where its format cannot be sent before its end.
 
-    `wrap` turns pieces of audio into events; `on_begin` gets the future of the run.
+    `wrap` turns pieces of audio into events; `on_begin` gets the future of the run; `parts` is that
+    of `render_speech`.
     """
     limits = service.settings.limits
-    relay = Relay(format_name, backlog_bytes=limits.backlog_bytes)
+    relay = Relay(format_name, backlog_bytes=limits.backlog_bytes, parts=parts)
     task = service.submit(params, listener=relay.listener)
     on_begin(task.result)
     relay.follow(task)

@@ -17,7 +17,7 @@ import uvicorn
 from filelock import FileLock, Timeout
 
 from chatter_nb.base.errors import InputError, OutputError
-from chatter_nb.runs.record import LOCKS
+from chatter_nb.runs.folder import LOCKS
 from chatter_nb.serve.application import make_app
 from chatter_nb.serve.connection import Connection
 from chatter_nb.serve.errors import log

@@ -17,7 +17,7 @@ from chatter_nb.base.wording import minutes
 from chatter_nb.engines.registry import EngineEntry, entries, entry
 from chatter_nb.params.runs import AnyParams, SpeakParams
 from chatter_nb.runs.convert import ConversionPlan, plan_conversion, render_conversion
-from chatter_nb.runs.lifecycle import OnAudio, OnProgress, Progress
+from chatter_nb.runs.lifecycle import OnProgress, Progress
 from chatter_nb.runs.speak import render_speech
 from chatter_nb.runs.speak_plan import SpeechPlan, plan_speech
 from chatter_nb.runs.speech import Speech
@@ -40,12 +40,13 @@ AnyPlan = SpeechPlan | ConversionPlan
 @dataclass(frozen=True)
 class Listener:
     """Callbacks that follow a run on the worker's thread: its plan, then blocks of samples, and
-    the finished run.
+    the finished run. `parts` is asked whether to hear chunks in parts (see `render_speech`).
     """
 
     on_plan: Callable[[AnyPlan], object]
     on_audio: Callable[[Signal], object]
     on_end: Callable[[Speech], object]
+    parts: Callable[[], bool | None] = lambda: False
 
 
 class Service:
@@ -97,8 +98,7 @@ class Service:
                 plan = _plan(params, longest_s)
             if listener:
                 listener.on_plan(plan)
-            on_audio = listener.on_audio if listener else None
-            speech = _render(plan, after_chunk, cancelled, on_audio)
+            speech = _render(plan, after_chunk, cancelled, listener)
             if listener:
                 listener.on_end(speech)
             self.metrics.count_run(speech.record)
@@ -191,10 +191,12 @@ def _render(
     plan: AnyPlan,
     on_progress: OnProgress,
     cancelled: Callable[[], bool],
-    on_audio: OnAudio | None,
+    listener: Listener | None,
 ) -> Speech:
+    on_audio = listener.on_audio if listener else None
     if isinstance(plan, SpeechPlan):
-        return render_speech(plan, on_progress, cancelled, on_audio)
+        parts = listener.parts() if listener else False
+        return render_speech(plan, on_progress, cancelled, on_audio, parts=parts)
     return render_conversion(plan, on_progress, cancelled, on_audio)
 
 

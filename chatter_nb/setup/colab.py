@@ -72,10 +72,11 @@ def gpu_sentence(gpu: str | None) -> str:
 def install_missing(chatterbox: bool) -> None:
     """Install the requirements that Colab does not meet; with `chatterbox`, Chatterbox too.
 
+    Chatterbox comes with the witnesses of `verify`: it drops words, the embedded voice does not.
     An installed package of `KEPT` is never replaced: if it does not fit, that is printed.
     """
     missing = needs(without=NOT_NEEDED)
-    missing += needs("chatterbox") if chatterbox else []
+    missing += needs("chatterbox") + needs("verify") if chatterbox else []
     held = [need for need in missing if need.name in KEPT and need.have is not None]
     for need in held:
         print(f"kept {need.name} {need.have}, though {need.requirement} is asked for")

@@ -59,6 +59,17 @@ def cut(sentence: str, limit: int) -> Iterator[str]:
     yield sentence[start:]
 
 
+def clauses(sentence: str, least: int) -> Iterator[str]:
+    """The clauses of a sentence, of at least `least` characters each; joined, the sentence."""
+    start, tags = 0, _within_tags(sentence, len(sentence))
+    for match in _CLAUSE_END.finditer(sentence):
+        end = match.end()
+        if end - start >= least and len(sentence) - end >= least and end not in tags:
+            yield sentence[start:end]
+            start = end
+    yield sentence[start:]
+
+
 def parted(text: str) -> str:
     """The text with spaces inside words of more than `MAX_PARTS` parts, after hyphens or slashes.
 

@@ -23,7 +23,7 @@ from chatter_nb.batch.tasks import FAILED_NOTEBOOK, perform
 from chatter_nb.batch.warm import runner as warm
 from chatter_nb.notebook.gallery.page import write_gallery
 from chatter_nb.params.runs import SpeakParams
-from chatter_nb.runs.record import RunFolder
+from chatter_nb.runs.folder import RunFolder
 from chatter_nb.runs.resume import MARK
 from chatter_nb.runs.speak import generate_tts
 

@@ -16,7 +16,7 @@ from test_batch import SLOWLY, SPEAK, wavs, write_notebook
 from chatter_nb.batch.params import BatchParams
 from chatter_nb.batch.run import plan_batch, run_batch
 from chatter_nb.batch.warm import folder as kernel_folder
-from chatter_nb.runs.record import RunFolder
+from chatter_nb.runs.folder import RunFolder
 
 KILLS = 7  # of each target
 LATEST_S = 5.0  # after a batch begins, or after the last kill

@@ -8,9 +8,8 @@ import soundfile
 from conftest import ROOT
 
 from chatter_nb.base.errors import InputError, ParamError
-from chatter_nb.engines.voices import Library, check_recording, content_hash, measure
+from chatter_nb.engines.voices import Library, check_recording, content_hash, library_of, measure
 from chatter_nb.params.runs import SpeakParams
-from chatter_nb.runs.settle import library_of
 
 RATE = 24_000
 TARGET = ROOT / "params" / "recordings" / "target.flac"

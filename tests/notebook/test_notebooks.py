@@ -20,7 +20,7 @@ from chatter_nb.notebook.compare import CompareParams
 from chatter_nb.params.cells import assigned
 from chatter_nb.params.fields import COMMON
 from chatter_nb.params.runs import ConvertParams, SpeakParams
-from chatter_nb.runs.record import RunFolder
+from chatter_nb.runs.folder import RunFolder
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 NAMES = ("00_check", "01_speak", "02_convert", "03_batch", "04_timing", "05_compare")

@@ -22,7 +22,7 @@ from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs import checking
 from chatter_nb.runs.checking import Checking
 from chatter_nb.runs.content import run_key
-from chatter_nb.runs.record import RunFolder
+from chatter_nb.runs.folder import RunFolder
 from chatter_nb.runs.speak import generate_tts, load_speech, plan_speech
 from chatter_nb.runs.store import ChunkStore
 from chatter_nb.verify import Expectation

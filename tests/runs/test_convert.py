@@ -19,7 +19,7 @@ from chatter_nb.engines import world
 from chatter_nb.engines.models import pick_device
 from chatter_nb.params.runs import ConvertParams
 from chatter_nb.runs.convert import convert_voice, plan_conversion, render_conversion
-from chatter_nb.runs.record import RunFolder
+from chatter_nb.runs.folder import RunFolder
 
 READING = ROOT / "params" / "recordings" / "reading.flac"
 TARGET = ROOT / "params" / "recordings" / "target.flac"

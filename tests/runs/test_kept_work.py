@@ -15,7 +15,7 @@ from conftest import ROOT
 from chatter_nb.audio.reading import read_audio
 from chatter_nb.engines.hibari import HibariEngine
 from chatter_nb.params.runs import SpeakParams, read_params
-from chatter_nb.runs.record import RunFolder
+from chatter_nb.runs.folder import RunFolder
 from chatter_nb.runs.speak import generate_tts
 from chatter_nb.runs.speak_plan import plan_speech
 

@@ -14,12 +14,17 @@ pytest.importorskip("chatterbox", reason="needs chatterbox-tts")
 
 from chatter_nb.base.errors import Cancelled, EngineError, ParamError  # noqa: E402
 from chatter_nb.engines.chatterbox.fast import FastPath  # noqa: E402
+from chatter_nb.engines.chatterbox.packing import _can_multiply_int8  # noqa: E402
 from chatter_nb.engines.chatterbox.s3gen import Synthesizer  # noqa: E402
 from chatter_nb.engines.models import unload  # noqa: E402
 from chatter_nb.engines.watermark import load_perth  # noqa: E402
 from chatter_nb.params.runs import SpeakParams  # noqa: E402
-from chatter_nb.runs.record import RunFolder  # noqa: E402
-from chatter_nb.runs.speak import generate_tts, process_one_chunk  # noqa: E402
+from chatter_nb.runs.folder import RunFolder  # noqa: E402
+from chatter_nb.runs.speak import (  # noqa: E402
+    generate_tts,
+    process_one_chunk,
+    render_speech,
+)
 from chatter_nb.runs.speak_plan import plan_speech  # noqa: E402
 
 TARGET = str(ROOT / "params" / "recordings" / "target.flac")
@@ -148,8 +153,9 @@ def test_upstreams_path_is_made_anew_and_sounds_the_same(params):
 def test_upstreams_path_takes_no_rows_and_no_sixteen_bits(params):
     with pytest.raises(ParamError, match="one chunk at a time: leave rows at 0"):
         params(engine_path="upstream", rows=4)
-    with pytest.raises(ParamError, match="leave out precision: fast"):
-        params(engine_path="upstream", precision="fast")
+    for other in ("fast", "int8"):
+        with pytest.raises(ParamError, match=f"leave out precision: {other}"):
+            params(engine_path="upstream", precision=other)
     with pytest.raises(ParamError, match=r"'hibari' .* does not take engine_path"):
         plan_speech(SpeakParams(text="Hi.", engine="hibari", engine_path="upstream"))
 
@@ -167,6 +173,23 @@ def test_sixteen_bits_are_other_chunks_and_the_rows_asked_for_are_in_their_keys(
     assert {chunk.key for chunk in speech.record.chunks} == with_rows[0]
     unload()
     assert len(set.union(exact, *with_rows)) == 4 * len(exact)
+
+
+@pytest.mark.skipif(not _can_multiply_int8(), reason="no int8 products here")
+def test_int8_is_other_chunks_whatever_the_rows(params):
+    """T3's weights alone are rounded: S3Gen works in float32."""
+    unload()
+    exact = {chunk.key for chunk in plan_speech(params()).chunks}
+    unload()
+    plan = plan_speech(params(precision="int8", rows=2))
+    assert "precision: int8 (asked for" in str(plan)
+    speech = generate_tts(params(precision="int8"))
+    keys = {chunk.key for chunk in speech.record.chunks}
+    assert keys == {chunk.key for chunk in plan.chunks}
+    assert not keys & exact
+    assert speech.record.engine.precision == "int8"
+    assert plan.engine._synthesizer.estimator_dtype == torch.float32
+    unload()
 
 
 def test_upstreams_path_uses_a_model_that_is_loaded_for_sixteen_bits(params):
@@ -202,7 +225,7 @@ def test_chunks_that_do_not_fit_together_are_made_in_halves_with_the_same_number
     monkeypatch.setattr(Synthesizer, "waves", full)
     halved = generate_tts(params(**own, outputs_dir=str(tmp_path / "halved")))
     assert max(sizes) == 4
-    assert any("chunks of tokens together: went on with half" in w for w in halved.record.warnings)
+    assert any("chunks of tokens together: went on with" in w for w in halved.record.warnings)
     assert halved.record.files[0].sha256 == whole.record.files[0].sha256
     unload()
 
@@ -210,7 +233,7 @@ def test_chunks_that_do_not_fit_together_are_made_in_halves_with_the_same_number
 def _several_waves(init):
     def with_several(self, *args):
         init(self, *args)
-        self._waves_together = 4
+        self._synthesis.most = 4
 
     return with_several
 
@@ -346,3 +369,58 @@ def test_bad_knobs_are_told_with_what_the_engine_takes(params, tiny):
         plan_speech(params(cfg_weight=0.5, min_p=0.1, **turbo))
     with pytest.raises(ParamError, match="neither a file nor a name"):
         plan_speech(params(voice="nobody", **turbo))
+
+
+@pytest.fixture
+def listen(params):
+    """Make a run that is heard in parts: its speech, and the blocks."""
+
+    def run(**values):
+        blocks: list[np.ndarray] = []
+        plan = plan_speech(params(**values))
+        return render_speech(plan, on_audio=blocks.append, parts=True), blocks
+
+    return run
+
+
+LONG = "It is heard while it is made, and every part of it carries the mark. " * 2
+
+
+def test_every_part_of_a_stream_is_marked_and_the_file_is_as_without_it(params, listen, tmp_path):
+    own = {"text": LONG * 3, "chunk_chars": 140, "rows": 2}
+    speech, blocks = listen(**own)
+    assert [chunk.streamed for chunk in speech.record.chunks] == [True, False, False]
+    alone = generate_tts(params(**own, outputs_dir=str(tmp_path / "alone"))).record
+    assert alone.files[0].sha256 == speech.record.files[0].sha256
+    perth, heard = load_perth(), np.concatenate(blocks)
+    assert perth.get_watermark(heard, 24_000, round=False).mean() > 0.9
+    parts = [block for block in blocks[:3] if len(block) > 9_600]
+    assert len(parts) >= 2
+    for part in parts:  # each by itself
+        assert perth.get_watermark(np.tile(part, 6), 24_000, round=False).mean() > 0.6
+    _, again = listen(**own)
+    assert np.array_equal(np.concatenate(again), heard)
+
+
+def test_a_chunk_that_is_split_is_heard_again_from_its_beginning(params, listen, stuck):
+    """No word is lost to the listener, and the file has the parts of the split alone."""
+    missed = stuck(LONG[:10])
+    speech, blocks = listen(text=LONG, chunk_chars=200)
+    assert len(missed) == 1
+    again = [warning for warning in speech.record.warnings if "and then all of it again" in warning]
+    assert len(again) == 1
+    assert {chunk.split_from for chunk in speech.record.chunks} == {0}
+    heard, file = np.concatenate(blocks), speech.read()[0]
+    assert len(heard) > len(file) + 0.5 * 24_000
+    likeness = np.correlate(heard[-len(file) :], file) / np.dot(file, file)
+    assert likeness[0] == pytest.approx(1, abs=0.05)  # the mark is laid in other blocks
+
+
+def test_sixteen_bits_and_upstreams_path_are_heard_too(listen):
+    """Upstream's loops make no parts: the chunk is heard when it is there."""
+    unload()
+    fast, _ = listen(precision="fast", run_name="fast")
+    plain, blocks = listen(engine_path="upstream", run_name="plain")
+    assert [speech.record.chunks[0].streamed for speech in (fast, plain)] == [True, False]
+    assert len(np.concatenate(blocks)) == len(plain.read()[0])
+    unload()

@@ -10,7 +10,8 @@ from fakes import ToneEngine, speaking_with
 
 from chatter_nb.audio.words import WordTime
 from chatter_nb.base.errors import EngineError, OutputError
-from chatter_nb.runs.record import ChunkRecord, RunFolder
+from chatter_nb.runs.folder import RunFolder
+from chatter_nb.runs.record import ChunkRecord
 from chatter_nb.runs.store import ChunkStore
 from chatter_nb.runs.words_file import joined_words
 from chatter_nb.text.places import words_of

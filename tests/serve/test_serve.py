@@ -18,7 +18,7 @@ import soundfile
 from conftest import ROOT
 
 pytest.importorskip("fastapi", reason="needs the extra [serve]")
-pytest.importorskip("av", reason="needs the extra [serve]")
+pytest.importorskip("fastapi", reason="needs the extra [serve]")
 
 import av
 import httpx
@@ -30,7 +30,7 @@ from chatter_nb.audio.reading import inspect_audio
 from chatter_nb.base.errors import InputError, OutputError, ParamError
 from chatter_nb.engines.registry import entries, entry
 from chatter_nb.params.runs import ConvertParams, SpeakParams
-from chatter_nb.runs.record import RunFolder
+from chatter_nb.runs.folder import RunFolder
 from chatter_nb.runs.speak import generate_tts
 from chatter_nb.serve.application import make_app
 from chatter_nb.serve.bodies import WITHHELD, json_schema, open_names, parse_json
@@ -414,7 +414,7 @@ def test_a_stream_decodes_to_the_whole_signal(name):
     for start in range(0, len(tone), 7000):
         encoder.write(tone[start : start + 7000])
     assert sent
-    encoder.finish()
+    encoder.close()
     samples = decoded(bytes(sent), name)
     assert len(samples) / RATE == pytest.approx(2.0, abs=0.08)  # lossy coders pad
     assert np.sqrt(np.mean(samples**2)) == pytest.approx(0.3 / np.sqrt(2), rel=0.08)

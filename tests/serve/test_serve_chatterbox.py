@@ -16,7 +16,7 @@ from chatter_nb.engines.models import Choice, unload
 from chatter_nb.engines.registry import EngineEntry
 from chatter_nb.engines.watermark import load_perth
 from chatter_nb.params.runs import SpeakParams
-from chatter_nb.runs.record import RunFolder
+from chatter_nb.runs.folder import RunFolder
 from chatter_nb.runs.speak import generate_tts
 from chatter_nb.serve.application import make_app
 from chatter_nb.serve.jobs import Jobs

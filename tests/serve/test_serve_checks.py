@@ -3,7 +3,7 @@
 import pytest
 
 pytest.importorskip("fastapi", reason="needs the extra [serve]")
-pytest.importorskip("av", reason="needs the extra [serve]")
+pytest.importorskip("fastapi", reason="needs the extra [serve]")
 
 from fakes import SpoilingEngine, speaking_with
 from fastapi.testclient import TestClient
@@ -11,7 +11,7 @@ from serving import settings_in, until
 
 from chatter_nb.base.hashing import chunk_seed
 from chatter_nb.engines.hibari import HibariEngine
-from chatter_nb.runs.record import RunFolder
+from chatter_nb.runs.folder import RunFolder
 from chatter_nb.serve.application import make_app
 
 TEXT = "Every autumn the farmer mends his fences before the snow."

@@ -18,7 +18,7 @@ import soundfile
 from conftest import ROOT
 
 pytest.importorskip("fastapi", reason="needs the extra [serve]")
-pytest.importorskip("av", reason="needs the extra [serve]")
+pytest.importorskip("fastapi", reason="needs the extra [serve]")
 
 import httpx
 import psutil
@@ -26,7 +26,7 @@ from serving import Server, serving, until
 from test_serve import RATE, decoded
 
 from chatter_nb.params.runs import SpeakParams
-from chatter_nb.runs.record import RunFolder
+from chatter_nb.runs.folder import RunFolder
 from chatter_nb.runs.speak import generate_tts
 from chatter_nb.serve.encoding import STREAMED, is_streamable
 

@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT
 
 pytest.importorskip("fastapi", reason="needs the extra [serve]")
-pytest.importorskip("av", reason="needs the extra [serve]")
+pytest.importorskip("fastapi", reason="needs the extra [serve]")
 
 import httpx
 from fakes import ToneEngine, holding, speaking_with
@@ -21,7 +21,7 @@ from serving import serving, settings_in, until
 
 from chatter_nb.base.budget import ask
 from chatter_nb.base.errors import InputError
-from chatter_nb.runs.record import RunFolder
+from chatter_nb.runs.folder import RunFolder
 from chatter_nb.serve import application
 from chatter_nb.serve.application import make_app
 from chatter_nb.serve.bodies import parse_json

@@ -119,6 +119,16 @@ def test_a_bare_environment_lacks_what_the_package_requires(bare, tmp_path):
     )
 
 
+def test_with_chatterbox_come_the_witnesses_of_verify(bare, tmp_path):
+    place = tmp_path / "here"
+    extras = ["papermill", 'voice; extra == "chatterbox"', 'ear; extra == "verify"']
+    distribution(place, "chatter_nb", "0.1", "\nRequires-Dist: ".join(extras))
+    code = "from chatter_nb.setup.colab import install_missing as i; i({})"
+    env = {"PYTHONPATH": f"{place}{os.pathsep}{ROOT}", "PIP_NO_INDEX": "1"}
+    assert "installing papermill, voice, ear …" in run(bare, code.format(True), **env)
+    assert "installing papermill …" in run(bare, code.format(False), **env)
+
+
 # -- pip -------------------------------------------------------------------------------------------
 
 

@@ -15,17 +15,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chatter_nb.engines.chatterbox.cache import Place
-from chatter_nb.engines.chatterbox.packing import Weight
+from chatter_nb.engines.chatterbox.packing import Product, RowWeight, product
 from chatter_nb.engines.chatterbox.rows import most_rows
 
 CONTEXT = 8192  # positions that rotary tables are made for: conditioning, text and speech
-
 
 Spy = Callable[[int, Tensor], None]  # called with a layer's number and its queries
 
 
 class Backbone:
-    """A transformer whose weights are on `device`, in `dtype`.
+    """A transformer whose weights are on `device`, in `dtype`; beside int8 the rest is float32.
 
     Products are of a multiple of `tile` tokens, filled up with tokens of no sequence, so that the
     kernel, and in 16 bits its rounding, is the same for few tokens and for many (up to a tile).
@@ -36,8 +35,9 @@ class Backbone:
     head_width: int
 
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
-        self.device, self.dtype = device, dtype
-        self.tile = _tile(device) if dtype.itemsize == 2 else 1
+        self._int8, self._products = dtype == torch.int8, list[Product]()
+        self.device, self.dtype = device, torch.float32 if self._int8 else dtype
+        self.tile = _tile(device) if self.dtype.itemsize == 2 else 1
 
     def __call__(self, embeds: Tensor, place: Place, spy: Spy | None = None) -> Tensor:
         """Hidden states in float32 of tokens, both of shape (n, width)."""
@@ -51,6 +51,12 @@ class Backbone:
     def _layered(self, x: Tensor, place: Place, spy: Spy | None) -> Tensor:
         raise NotImplementedError
 
+    def pack(self) -> None:
+        """Prepare a CPU's weights for steps of several rows."""
+        for weight in self._products:
+            if isinstance(weight, RowWeight):
+                weight.pack()
+
     def plain(self, tensor: Tensor) -> Tensor:
         """An upstream weight on this transformer's device, in its type."""
         return tensor.detach().to(device=self.device, dtype=self.dtype)
@@ -58,14 +64,15 @@ class Backbone:
     def norm(self, module: Any) -> tuple[Tensor, Tensor]:
         return self.plain(module.weight), self.plain(module.bias)
 
-    def weight(self, *linears: Any) -> Weight:
+    def weight(self, *linears: Any) -> Product:
         """Linear layers of the same input, joined to a single layer."""
-        parts = [self.plain(linear.weight) for linear in linears]
-        return Weight(torch.cat(parts) if len(parts) > 1 else parts[0])
+        joined = product([self.plain(linear.weight) for linear in linears], int8=self._int8)
+        self._products.append(joined)
+        return joined
 
-    def transposed(self, conv: Any) -> Weight:
+    def transposed(self, conv: Any) -> Product:
         """GPT-2 keeps its weights as (in, out)."""
-        return Weight(self.plain(conv.weight).t(), self.plain(conv.bias))
+        return product([self.plain(conv.weight).t()], self.plain(conv.bias), int8=self._int8)
 
 
 def _tile(device: torch.device) -> int:

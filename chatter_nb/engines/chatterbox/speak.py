@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from functools import cached_property
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from chatterbox import mtl_tts, tts, tts_turbo
@@ -37,7 +37,7 @@ from chatter_nb.engines.chatterbox.conditionals import (
     VoiceShelf,
     encode_for_speech,
 )
-from chatter_nb.engines.chatterbox.device import memory_explained, weights_dtype
+from chatter_nb.engines.chatterbox.device import Precision, memory_explained, t3_dtype
 from chatter_nb.engines.chatterbox.fast import FastPath
 from chatter_nb.engines.chatterbox.loading import (
     TOO_LARGE,
@@ -70,9 +70,9 @@ _SILENT_END = (S3GEN_SIL,) * 3  # Turbo's
 _SAMPLING = tuple(field.name for field in fields(Sampling))
 # The knobs of the part that draws tokens; the others are S3Gen's.
 _OF_T3 = ("exaggeration", "max_new_tokens", *_SAMPLING)
-# Seconds of work a second of speech. CPU: 2 cores, random full weights, the whole voice prompt;
-# 9 for chunks of 2.6 s, less for longer ones. The others are guesses: nothing has been run there.
-_RTF = {"cpu": 7.0, "mps": 2.0, "cuda": 0.1}
+# Seconds of work a second of speech on 2 cores, random full weights, the whole voice prompt: 9 for
+# chunks of 2.6 s, less for longer ones. No GPU has been measured.
+_CPU_RTF = 7.0
 
 
 def _defaults(engine: str) -> dict[str, Any]:
@@ -91,7 +91,7 @@ class ChatterboxEngine:
     sample_rate = S3GEN_SR
     languages: tuple[str, ...] = ("en",)
     accepts = TTS_ENGINES[name].accepts
-    watermarked = True
+    watermarked = speaks_in_parts = True
     defaults: ClassVar[dict[str, Any]] = _defaults(name)
     t3_file = "t3_cfg.safetensors"
     s3gen_file = "s3gen.safetensors"
@@ -106,11 +106,11 @@ class ChatterboxEngine:
         *,
         device: str = "cpu",
         checkpoint: str = "",
-        precision: Literal["exact", "fast"] = "exact",
+        precision: Precision = "exact",
     ) -> None:
         folder = self._folder = locate(self.name, checkpoint)
         self.device, self.precision = device, precision
-        self.typical_rtf = _RTF[device.partition(":")[0]]
+        self.typical_rtf = _CPU_RTF if device == "cpu" else None
         self.version = f"{version(PACKAGE)}+{identity(folder, self.name)}{self._helpers()}"
         self._perth = load_perth(device)  # held, so that each output of a run finds it loaded
         self._load_tokenizer()
@@ -118,7 +118,7 @@ class ChatterboxEngine:
         self._s3gen = load_s3gen(folder, self.s3gen_file, device, meanflow=self.meanflow)
         t3 = load_t3(folder, self.t3_file, "cpu", self.name)
         with memory_explained("the model", TOO_LARGE):
-            self._decoder = TokenDecoder(t3, device, weights_dtype(device, precision))
+            self._decoder = TokenDecoder(t3, device, t3_dtype(device, precision))
             self._synthesizer = Synthesizer(self._s3gen, precision=precision)
         del t3.tfmr  # the decoder has its layers in a form of its own
         self._fast = FastPath(self, self._decoder)
@@ -143,12 +143,12 @@ class ChatterboxEngine:
         return self._alphabet.check("".join(read), who=self.name, original=text)
 
     def synthesize(
-        self, requests: Sequence[ChunkRequest], *, rows: int = 1, engine_path: str = "fast"
+        self, requests: Sequence[ChunkRequest], *, engine_path: str = "fast", **options: Any
     ) -> Iterator[SpokenChunk]:
-        """See `SpeechEngine.synthesize`; `engine_path` "upstream" uses upstream's own loops."""
+        """See `SpeechEngine.synthesize`; `engine_path` "upstream": its own loops, no parts."""
         if engine_path == "upstream":
             return self._plain.synthesize(requests)
-        return self._fast.synthesize(requests, rows)
+        return self._fast.synthesize(requests, **options)
 
     @property
     def rows(self) -> int:

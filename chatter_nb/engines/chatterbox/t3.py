@@ -48,12 +48,14 @@ class TokenDecoder(Network):
         rows: int,
         voice: Hashable = None,
         on_note: Callable[[str], object] = lambda _: None,
+        on_tokens: Callable[[Sequence[int]], object] | None = None,
     ) -> Iterator[tuple[int, Drawn]]:
         """Yield (index, tokens) of prompts as they finish; at most `rows` are decoded at a time.
 
         `voice` names `cond`, which is read once for successive calls of the same name. If memory
         runs out, the rows are halved, unfinished chunks begin again, and `on_note` gets a message;
-        raises `OutOfMemory` if a single row does not fit.
+        raises `OutOfMemory` if a single row does not fit. `on_tokens` gets all tokens so far of the
+        first row after each block of steps.
         """
         queue = _Queue(prompts)
         batch: Rows | None = None
@@ -61,7 +63,7 @@ class TokenDecoder(Network):
             try:
                 with one_at_a_time(), memory_explained(_together(rows), CURE):
                     batch = batch or self._batch(self._prefix(cond, voice), sampling, rows, on_note)
-                    finished = _advance(batch, queue)
+                    finished = _advance(batch, queue, on_tokens)
             except OutOfMemory as error:
                 if rows == 1:
                     raise
@@ -87,6 +89,8 @@ class TokenDecoder(Network):
         self, prefix: Prefix, sampling: Sampling, rows: int, on_note: Callable[[str], object]
     ) -> Rows:
         """The rows of the last call, if they fit: their graphs need not be captured again."""
+        if rows > 1:
+            self.backbone.pack()
         knobs = Knobs(sampling, self.device)
         idle, self._idle = self._idle, None  # a call in between makes rows of its own
         if idle and idle.serves(prefix, knobs, rows):
@@ -130,7 +134,9 @@ class _Queue:
 
 
 @torch.inference_mode()
-def _advance(batch: Rows, queue: _Queue) -> list[Row]:
+def _advance(
+    batch: Rows, queue: _Queue, on_tokens: Callable[[Sequence[int]], object] | None
+) -> list[Row]:
     """Fill the free rows and decode until chunks finish. Returns them; empty if none is left."""
     while True:
         if new := batch.fitting(queue.first(batch.free)):
@@ -140,6 +146,8 @@ def _advance(batch: Rows, queue: _Queue) -> list[Row]:
             return []
         else:
             batch.step()
+            if on_tokens:
+                on_tokens(batch.active[0].tokens)
         if finished := batch.take_finished():
             return finished
 

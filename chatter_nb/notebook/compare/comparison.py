@@ -32,7 +32,8 @@ from chatter_nb.notebook.compare.compared import (
 from chatter_nb.notebook.compare.preferences import veil
 from chatter_nb.notebook.gallery.differing import contrast, in_words
 from chatter_nb.params.runs import SpeakParams
-from chatter_nb.runs.record import RECORD, RunRecord
+from chatter_nb.runs.folder import RECORD
+from chatter_nb.runs.record import RunRecord
 from chatter_nb.runs.speech import Speech, load_speech
 from chatter_nb.text.files import natural_key
 

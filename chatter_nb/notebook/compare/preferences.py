@@ -32,7 +32,8 @@ from chatter_nb.notebook.compare.compared import (
     Piece,
 )
 from chatter_nb.notebook.players import note
-from chatter_nb.runs.record import LOCKS, utc_now
+from chatter_nb.runs.folder import LOCKS
+from chatter_nb.runs.record import utc_now
 
 WAIT_S = 10  # for another browser tab, which locks the file while it writes an answer
 

@@ -19,6 +19,7 @@ from IPython.display import HTML
 from chatter_nb.base.errors import Cancelled, ChatterError
 from chatter_nb.base.project import resolve_path
 from chatter_nb.engines.models import relinquish
+from chatter_nb.engines.voices import library_of
 from chatter_nb.notebook.forms.controls import row
 from chatter_nb.notebook.forms.notices import Notices, ProgressLine
 from chatter_nb.notebook.forms.sheet import Sheet
@@ -30,7 +31,6 @@ from chatter_nb.params.yaml_text import LEFT_OUT, from_yaml, to_yaml
 from chatter_nb.runs.content import content_digest
 from chatter_nb.runs.lifecycle import Progress
 from chatter_nb.runs.resume import draw_seed
-from chatter_nb.runs.settle import library_of
 from chatter_nb.runs.speech import Speech
 
 UPLOADS = "uploads"  # folder under outputs_dir

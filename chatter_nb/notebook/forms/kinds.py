@@ -23,7 +23,7 @@ from chatter_nb.base.errors import InputError, ParamError
 from chatter_nb.base.formats import RECORDING_SUFFIXES
 from chatter_nb.base.wording import count, minutes
 from chatter_nb.engines.registry import entry
-from chatter_nb.engines.voices import HEARD_S, MIN_S, Library, read_checked
+from chatter_nb.engines.voices import HEARD_S, MIN_S, Library, library_of, read_checked
 from chatter_nb.notebook.forms.form import Form
 from chatter_nb.notebook.forms.takes import ChunkPicker, first_key, with_next_take
 from chatter_nb.notebook.forms.uploads import Upload, free_name
@@ -32,7 +32,6 @@ from chatter_nb.params.runs import AnyParams, ConvertParams, SpeakParams
 from chatter_nb.runs.convert import plan_conversion, render_conversion
 from chatter_nb.runs.convert_plan import MIN_SOURCE_S
 from chatter_nb.runs.lifecycle import Progress
-from chatter_nb.runs.settle import library_of
 from chatter_nb.runs.speak import render_speech
 from chatter_nb.runs.speak_plan import Outline, outline, plan_speech
 from chatter_nb.runs.speech import Speech, doubtful_chunks

@@ -25,7 +25,8 @@ from chatter_nb.batch.tasks import FAILED_NOTEBOOK
 from chatter_nb.notebook.doubts import Doubt, doubts_of, is_checked
 from chatter_nb.notebook.gallery.peaks import PeakStore
 from chatter_nb.notebook.players import Peaks
-from chatter_nb.runs.record import NOTEBOOK, PARTIAL, RECORD, FileRecord, RunFolder, RunRecord
+from chatter_nb.runs.folder import NOTEBOOK, PARTIAL, RECORD, RunFolder
+from chatter_nb.runs.record import FileRecord, RunRecord
 from chatter_nb.text.files import natural_key
 
 STATUSES = ("ok", "failed", "cancelled", "running", "waiting")

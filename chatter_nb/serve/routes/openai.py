@@ -111,7 +111,7 @@ async def speech(request: Request, service: Served) -> Any:
         else:
             wrap = partial(_events, order.params.text) if order.as_events else None
             response = await live_answer(
-                service, order.params, request, order.format_name, wrap=wrap
+                service, order.params, request, order.format_name, wrap=wrap, parts=order.parts
             )
     except ChatterError as error:
         raise refusal(error) from error

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
@@ -22,6 +22,7 @@ from chatter_nb.runs.speech import load_speech
 from chatter_nb.serve.bodies import (
     FORM,
     JSON,
+    PARTS_HELP,
     Body,
     Kind,
     check_names,
@@ -31,6 +32,7 @@ from chatter_nb.serve.bodies import (
 )
 from chatter_nb.serve.encoding import STREAMED
 from chatter_nb.serve.errors import RESPONSES, Problem
+from chatter_nb.serve.live import FORMAT, Lives
 from chatter_nb.serve.outputs import find_run, keep_recording
 from chatter_nb.serve.responses import check_length, file_of, live_answer, whole_answer
 from chatter_nb.serve.service import Service
@@ -61,6 +63,7 @@ async def service_of(request: Request) -> Service:
 _LIVE: dict[Kind, dict[str, Any]] = {SpeakParams: {"verify": "off"}, ConvertParams: {}}
 Served = Annotated[Service, Depends(service_of)]
 Live = Annotated[bool, Query(description="send audio chunk by chunk, as it is made")]
+InParts = Annotated[bool | None, Query(description=PARTS_HELP)]
 
 
 async def known_query(request: Request) -> None:
@@ -87,6 +90,7 @@ def routes(limits: Limits) -> APIRouter:
     spoken: dict[str, Any] = {"responses": answers, "response_class": Response}
     router.post("/tts", openapi_extra=_body(SpeakParams, limits.text_chars), **spoken)(speak)
     router.post("/vc", openapi_extra=_body(ConvertParams), **spoken)(convert)
+    router.get("/runs/{run}/live", responses=audio_responses(), response_class=Response)(listen)
     router.get(
         "/runs/{run}/{file}",
         responses=audio_responses(),
@@ -95,15 +99,19 @@ def routes(limits: Limits) -> APIRouter:
     return router
 
 
-async def speak(request: Request, service: Served, stream: Live = False) -> Any:
+async def speak(
+    request: Request, service: Served, stream: Live = False, parts: InParts = None
+) -> Any:
     """Speak a text. The answer is audio; with `Accept: application/json`, all about the run.
 
     In a form, `voice` may be a recording to clone.
     """
+    if parts is not None and not stream:
+        raise Problem(422, "parts: of a stream; ask with stream=true, or leave it out")
     body = await read_body(request, SpeakParams)
     check_names(SpeakParams, body.values)
     check_length(body.values, "text", service.settings.limits.text_chars)
-    return await _answer(request, service, SpeakParams, body, stream=stream)
+    return await _answer(request, service, SpeakParams, body, stream=stream, parts=parts)
 
 
 async def convert(request: Request, service: Served, stream: Live = False) -> Any:
@@ -112,6 +120,17 @@ async def convert(request: Request, service: Served, stream: Live = False) -> An
     """
     body = await read_body(request, ConvertParams)
     return await _answer(request, service, ConvertParams, body, stream=stream)
+
+
+async def listen(run: str, request: Request) -> Response:
+    """What the page hears of a run while it is made, from its beginning."""
+    await request.body()  # it has none; until it is read the client is taken to be sending it
+    lives: Lives = request.app.state.lives
+    live = lives.of(run)
+    if live is None:
+        raise Problem(404, f"nothing is heard of run {run[:80]!r}: its files are what there is")
+    headers = {"X-Run": run, "Cache-Control": "no-store"}
+    return StreamingResponse(live.all(), media_type=STREAMED[FORMAT].media_type, headers=headers)
 
 
 async def fetch_file(run: str, file: str, service: Served) -> Response:
@@ -129,7 +148,13 @@ async def fetch_file(run: str, file: str, service: Served) -> Response:
 
 
 async def _answer(
-    request: Request, service: Service, kind: Kind, body: Body, *, stream: bool
+    request: Request,
+    service: Service,
+    kind: Kind,
+    body: Body,
+    *,
+    stream: bool,
+    parts: bool | None = None,
 ) -> Response:
     as_json = _wants_json(request.headers.get("accept", ""))
     if stream and as_json:
@@ -155,7 +180,9 @@ async def _answer(
             )
         if stream:
             format_name = params.formats[0]
-            return await live_answer(service, params, request, format_name, on_begin=remove_after)
+            return await live_answer(
+                service, params, request, format_name, on_begin=remove_after, parts=parts
+            )
         task = service.submit(params)
         remove_after(task.result)
         return await whole_answer(service, task, request, as_json=as_json)
