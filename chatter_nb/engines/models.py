@@ -20,6 +20,7 @@ from chatter_nb.base.project import resolve_path
 from chatter_nb.engines import registry
 from chatter_nb.engines.checkpoints import cached
 from chatter_nb.engines.gpu import return_memory
+from chatter_nb.engines.small_gpu import card_name, is_small_gpu
 
 if TYPE_CHECKING:
     from chatter_nb.params.base import RunKind
@@ -85,10 +86,8 @@ def _pick_torch_device(device: str) -> Choice:
     import torch
 
     if torch.cuda.is_available():
-        names = {"cuda": torch.cuda.get_device_name()}
-        names |= {
-            f"cuda:{i}": torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())
-        }
+        devices = ["cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+        names = {name: card_name(name) for name in devices}
     elif torch.backends.mps.is_available():
         names = {"mps": "Apple GPU"}
     else:
@@ -132,7 +131,7 @@ def _obstacle(entry: registry.EngineEntry, may_fetch: bool) -> str:
 
 
 def pick_precision(precision: str = "auto", device: str = "cpu") -> Choice:
-    """The precision: for "auto" fast if the device is made for 16-bit numbers, else exact.
+    """The precision: for "auto" fast on a GPU made for 16-bit numbers or a small one, else exact.
 
     Raises `UnavailableError` for int8 on another device than the CPU.
     """
@@ -150,6 +149,8 @@ def pick_precision(precision: str = "auto", device: str = "cpu") -> Choice:
 
         if torch.cuda.get_device_capability(device) >= (8, 0):
             return Choice("fast", "the GPU has bfloat16; other tokens than float32's, as good")
+        if is_small_gpu(device):
+            return Choice("fast", "the GPU has 4 GB or less; other tokens than float32's")
     return Choice("exact", "float32, upstream's tokens")
 
 

@@ -61,9 +61,10 @@ def run(options: Options, on_progress: Progress) -> list[Result]:
         for name in FIGURES
         if name in rounds["ours"][0]
     }
+    result = compared(f"load {options.engine}", turns.seconds, None, **figures)
     if precision != "exact":
-        figures["exact_s"] = statistics.median(turns.seconds["exact"])
-    return [compared(f"load {options.engine}", turns.seconds, None, **figures)]
+        result.figures["exact_s"] = statistics.median(turns.seconds["exact"])
+    return [result]
 
 
 def work(options: Options, on_progress: Progress) -> Work:

@@ -28,12 +28,13 @@ from chatter_nb.engines.chatterbox.conditionals import (
     encode_for_s3gen,
 )
 from chatter_nb.engines.chatterbox.device import memory_explained, s3gen_turn
-from chatter_nb.engines.chatterbox.flow import FLOW_STEPS, MELS, MELS_PER_TOKEN, Flow
+from chatter_nb.engines.chatterbox.flow import FLOW_STEPS, MELS, MELS_PER_TOKEN, Flow, device_of
 from chatter_nb.engines.chatterbox.loading import load_s3gen
 from chatter_nb.engines.chatterbox.s3gen import SpeechTokens, token_count
 from chatter_nb.engines.chatterbox.vocoder import SAMPLES_PER_MEL, Vocoder
 from chatter_nb.engines.checkpoints import PACKAGE, identity, locate
 from chatter_nb.engines.registry import VC_ENGINES
+from chatter_nb.engines.small_gpu import is_small_gpu, voice_device
 from chatter_nb.engines.voices import MIN_S
 from chatter_nb.engines.watermark import load_perth
 
@@ -63,7 +64,8 @@ class ChatterboxConverter:
     def __init__(self, *, device: str = "cpu", checkpoint: str = "") -> None:
         folder = locate("chatterbox-vc", checkpoint)
         self.device = device
-        self.rows = 4 if device.startswith("cuda") else 1  # a CPU gains nothing from company
+        # A CPU gains nothing from company.
+        self.rows = 4 if device.startswith("cuda") and not is_small_gpu(device) else 1
         self.typical_rtf = _CPU_RTF if device == "cpu" else None
         files_hash = identity(folder, "chatterbox-vc")
         self.version = f"{version(PACKAGE)}+{files_hash}+r{REVISION}"
@@ -92,7 +94,9 @@ class ChatterboxConverter:
             return _Conversion(self._s3gen, self._flow, source, prompt, seed, flow_steps)
 
     def _encode(self, recording: Recording) -> Conditionals:
-        return Conditionals(None, encode_for_s3gen(recording, self._s3gen, self.device))
+        return Conditionals(
+            None, encode_for_s3gen(recording, self._s3gen, voice_device(self.device))
+        )
 
 
 class _Conversion:
@@ -168,7 +172,7 @@ class MelJoiner(WindowJoiner):
         self, s3gen: Any, generator: torch.Generator, write: Callable[[Signal], object]
     ) -> None:
         super().__init__(write)
-        self._device = s3gen.device
+        self._device = device_of(s3gen)
         self._vocoder = Vocoder(s3gen, generator, self._pass_on)
         self._tail = np.zeros((0, MELS), np.float32)
 

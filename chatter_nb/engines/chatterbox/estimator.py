@@ -36,6 +36,18 @@ class Estimator:
         self._final = _ConvBlock(estimator.final_block, dtype)
         self._out = Conv(estimator.final_proj, dtype)
 
+    def put_float32_away(self, device: str) -> None:
+        """Move upstream's float32 weights that are here in 16 bits to another device."""
+        used = {part for mlp in self._of_time() for part in mlp.modules()}
+        for part in self._upstream.modules():
+            if isinstance(part, (nn.Linear, nn.Conv1d)) and part not in used:
+                part.to(device)
+
+    def _of_time(self) -> list[nn.Module]:
+        """Upstream's modules that `shifts` calls."""
+        mixer = [self._upstream.time_embed_mixer] if self._upstream.meanflow else []
+        return [self._upstream.time_mlp, *mixer, *self._time_mlps]
+
     def shifts(self, times: Tensor) -> list[Tensor]:
         """What the time adds at each stage: (steps, channels), for the steps between `times`."""
         upstream = self._upstream

@@ -24,7 +24,7 @@ from chatter_nb.engines.chatterbox.device import (
     s3gen_turn,
     weights_dtype,
 )
-from chatter_nb.engines.chatterbox.flow import MELS, MELS_PER_TOKEN, Flow, VoicePrompt
+from chatter_nb.engines.chatterbox.flow import MELS, MELS_PER_TOKEN, Flow, VoicePrompt, device_of
 from chatter_nb.engines.chatterbox.vocoder import fold_weight_norm, hift_in, waves_of
 
 FRAMES_PER_TOKEN = 4  # of the tokenizer's log-mel, 100 a second
@@ -58,7 +58,7 @@ class Synthesizer:
     """
 
     def __init__(self, s3gen: Any, *, precision: Precision = "exact") -> None:
-        self.device = s3gen.device
+        self.device = device_of(s3gen)
         self.frames_together = _frames_that_fit(self.device)
         self.estimator_dtype = estimator_dtype(self.device, precision)
         fold_weight_norm(s3gen.mel2wav)

@@ -58,6 +58,7 @@ from chatter_nb.engines.chatterbox.tokens import Prompt, Sampling
 from chatter_nb.engines.checkpoints import MEANFLOW_FILE, PACKAGE, check_meanflow, identity, locate
 from chatter_nb.engines.refusal import counted, with_block, words_with
 from chatter_nb.engines.registry import TTS_ENGINES
+from chatter_nb.engines.small_gpu import is_small_gpu, voice_device
 from chatter_nb.engines.voices import MIN_S
 from chatter_nb.engines.watermark import load_perth
 
@@ -153,7 +154,7 @@ class ChatterboxEngine:
     @property
     def rows(self) -> int:
         """How many chunks are decoded together by default."""
-        return self._decoder.rows_that_fit()
+        return 1 if is_small_gpu(self.device) else self._decoder.rows_that_fit()
 
     @cached_property
     def _plain(self) -> PlainPath:
@@ -179,8 +180,7 @@ class ChatterboxEngine:
 
     def prompt(self, text: str, seed: int, request: ChunkRequest) -> Prompt:
         tokens = self._text_tokens(text, request.language)
-        longest = self._decoder.longest_text
-        if tokens.shape[1] > longest:
+        if tokens.shape[1] > (longest := self._decoder.longest_text):
             raise EngineError(
                 f"{text[:60]!r}… is {tokens.shape[1]} text tokens long, the model takes {longest}: "
                 "choose a smaller chunk_chars"
@@ -208,7 +208,7 @@ class ChatterboxEngine:
             recording,
             self._s3gen,
             self._voice_encoder,
-            self.device,
+            voice_device(self.device),
             prompt_tokens=self._decoder.voice_tokens,
             prompt_s=self.encoder_prompt_s,
             normalise=self.normalises_voice,
