@@ -6,7 +6,6 @@ It also chooses the engine, device and precision for this machine, and gives the
 from __future__ import annotations
 
 import ctypes
-import gc
 import sys
 import threading
 import weakref
@@ -20,6 +19,7 @@ from chatter_nb.base.errors import EngineError, UnavailableError
 from chatter_nb.base.project import resolve_path
 from chatter_nb.engines import registry
 from chatter_nb.engines.checkpoints import cached
+from chatter_nb.engines.gpu import return_memory
 from chatter_nb.engines.small_gpu import card_name, is_small_gpu
 
 if TYPE_CHECKING:
@@ -280,26 +280,8 @@ def _let_go(keys: list[str]) -> None:
         _return_heap()
 
 
-def return_memory() -> None:
-    """Give the memory of dropped tensors back to the GPU."""
-    gc.collect()
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    if torch is not None and torch.backends.mps.is_available():
-        torch.mps.empty_cache()
-
-
 def _return_heap() -> None:
     """glibc keeps freed memory until it is asked for it; other C libraries give it back."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim:
         trim(0)
-
-
-def peak_gpu_mb() -> float | None:
-    """The most GPU memory that tensors have held, in MB (10⁶ bytes); None without CUDA."""
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_available() or not torch.cuda.is_initialized():
-        return None
-    return torch.cuda.max_memory_allocated() / 1e6

@@ -344,12 +344,18 @@ def test_s3gen_compares_the_same_samples(on_tiny):
     assert alone["figures"]["audio_s"] == pytest.approx(24 / 25, abs=0.1)
 
 
+PARTS = ["prompts", "t3_steps", "s3gen", "watermark", "encoder"]
+
+
 @chatterbox
 @pytest.mark.slow
 def test_the_pipeline_suite_finds_the_watermark(on_tiny):
     (result,) = on_tiny("pipeline", chunks=2, tokens=30)
     assert result["figures"]["watermark"] > 0.9
     assert result["figures"]["baseline_model_calls"] == {"t3": 2, "s3gen": 2, "watermark": 2}
+    assert list(result["figures"]["ours_parts_s"]) == PARTS
+    assert all(result["figures"]["ours_parts_s"][part] > 0 for part in PARTS)
+    assert 0 < sum(result["figures"]["ours_parts_share"].values()) <= 1
 
 
 def test_waves_of_other_lengths_are_not_the_same():

@@ -53,7 +53,7 @@ def run(options: Options, on_progress: Progress) -> list[Result]:
 
     calls = {side: partial(load, side) for side in precisions}
     turns = alternate(calls, options.repeats, on_progress, clock=own_clock)
-    figures = {
+    figures: dict[str, Any] = {
         name: {
             side: statistics.median(values[name] for values in rounds[side][1:])
             for side in rounds  # without the first round, which reads the files from the disk

@@ -7,7 +7,7 @@ sides. Another precision is timed beside exact too (the figure `exact_s`).
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Any
@@ -46,8 +46,8 @@ class Sides:
         device = str(model.device)
         precision = pick_precision(options.precision, device).name
         self.exact = precision == "exact"
-        self._decoder = TokenDecoder(model.t3, device, t3_dtype(device, precision))
-        self._exact = self._decoder if self.exact else TokenDecoder(model.t3, device)
+        self.decoder = TokenDecoder(model.t3, device, t3_dtype(device, precision))
+        self._exact = self.decoder if self.exact else TokenDecoder(model.t3, device)
         self._exaggeration = knobs.get("exaggeration", 0.0)
 
     def use(self, voice: str) -> None:
@@ -67,12 +67,22 @@ class Sides:
         return tokens
 
     def together(
-        self, prompts: Sequence[Prompt], rows: int, *, exact: bool = False
+        self,
+        prompts: Sequence[Prompt],
+        rows: int,
+        *,
+        exact: bool = False,
+        on_note: Callable[[str], object] = lambda _: None,
     ) -> dict[int, Tensor]:
         """Our decoder, or the exact one; returns each prompt's tokens by its index."""
-        decoder = self._exact if exact else self._decoder
-        results = decoder.decode(prompts, self._cond(), self._sampling, rows=rows)
+        decoder = self._exact if exact else self.decoder
+        results = decoder.decode(prompts, self._cond(), self._sampling, rows=rows, on_note=on_note)
         return {index: decoded.tokens.cpu() for index, decoded in results}
+
+    def voice_positions(self) -> int:
+        """How many positions the voice takes, before a chunk's text."""
+        with torch.inference_mode():
+            return self.model.t3.prepare_conditioning(self._cond()).shape[1]
 
     def _cond(self) -> Any:
         return self._voice.for_t3(self._exaggeration, self.model.device)

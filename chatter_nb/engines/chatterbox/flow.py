@@ -86,7 +86,7 @@ class Flow:
         solved = self._solved(
             _padded([row.T for row in noise]),
             [self._encoder(whole, lengths), prompt.speaker.expand(known.shape), known],
-            key_bias(frames, self.device),
+            frames,
             self._times(flow_steps or (MEANFLOW_STEPS if self.meanflow else FLOW_STEPS)),
         )
         start = len(prompt.mels)
@@ -98,18 +98,17 @@ class Flow:
         return 1 - torch.cos(times * 0.5 * torch.pi) if self._cosine else times
 
     def _solved(
-        self, x: Tensor, conditions: list[Tensor], bias: Tensor | None, times: Tensor
+        self, x: Tensor, conditions: list[Tensor], lengths: Sequence[int], times: Tensor
     ) -> Tensor:
         """Euler's method on x (rows, frames, 80), guided where the decoder is not distilled."""
         rows = len(x)
         inputs = torch.cat([x, *conditions], dim=2).to(self._estimator.dtype)
         if self._guidance is not None:  # a second half that knows nothing but the noise
             inputs = torch.cat([inputs, torch.zeros_like(inputs)])
-            bias = None if bias is None else bias.repeat(2, 1, 1, 1)
         shifts = self._estimator.shifts(times.to(x.device))
         for step, size in enumerate(times.diff().tolist()):
             inputs.view(-1, rows, *inputs.shape[1:])[..., :MELS] = x
-            slope = self._estimator(inputs, [shift[step] for shift in shifts], bias).float()
+            slope = self._estimator(inputs, [shift[step] for shift in shifts], lengths).float()
             if self._guidance is not None:
                 slope, free = slope[:rows], slope[rows:]
                 slope = (1 + self._guidance) * slope - self._guidance * free

@@ -71,9 +71,9 @@ _SILENT_END = (S3GEN_SIL,) * 3  # Turbo's
 _SAMPLING = tuple(field.name for field in fields(Sampling))
 # The knobs of the part that draws tokens; the others are S3Gen's.
 _OF_T3 = ("exaggeration", "max_new_tokens", *_SAMPLING)
-# Seconds of work a second of speech. CPU: 2 cores, random full weights, the whole voice prompt;
-# 9 for chunks of 2.6 s, less for longer ones. The others are guesses: nothing has been run there.
-_RTF = {"cpu": 7.0, "mps": 2.0, "cuda": 0.1}
+# Seconds of work a second of speech on 2 cores, random full weights, the whole voice prompt: 9 for
+# chunks of 2.6 s, less for longer ones. No GPU has been measured.
+_CPU_RTF = 7.0
 
 
 def _defaults(engine: str) -> dict[str, Any]:
@@ -111,7 +111,7 @@ class ChatterboxEngine:
     ) -> None:
         folder = self._folder = locate(self.name, checkpoint)
         self.device, self.precision = device, precision
-        self.typical_rtf = _RTF[device.partition(":")[0]]
+        self.typical_rtf = _CPU_RTF if device == "cpu" else None
         self.version = f"{version(PACKAGE)}+{identity(folder, self.name)}{self._helpers()}"
         self._perth = load_perth(device)  # held, so that each output of a run finds it loaded
         self._load_tokenizer()
