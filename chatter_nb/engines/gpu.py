@@ -28,9 +28,9 @@ def return_memory() -> None:
 
 
 def memory_is_full(error: BaseException) -> bool:
-    """Whether memory ran out; MPS and CUDA's libraries have no special error for it."""
+    """Whether memory ran out; a CPU, MPS and CUDA's libraries have no special error for it."""
     torch = sys.modules["torch"]
-    texts = ("out of memory", "ALLOC_FAILED")
+    texts = ("out of memory", "ALLOC_FAILED", "can't allocate memory")
     full = isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in texts)
     return isinstance(error, RuntimeError) and full
 

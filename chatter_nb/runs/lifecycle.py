@@ -26,6 +26,7 @@ from chatter_nb.runs.record import (
     Status,
     utc_now,
 )
+from chatter_nb.runs.resume import resumed
 from chatter_nb.runs.speech import Speech
 from chatter_nb.runs.words_file import WordsFile
 
@@ -67,7 +68,7 @@ class Run(ABC):
         self._started = utc_now()
         self._watch = Stopwatch(self.stages)
         self._warnings = list(plan.warnings)
-        self._rows: int = plan.params.rows or plan.engine.rows
+        self._rows: int = plan.params.rows or _rows_of_resumed(plan) or plan.engine.rows
         self._done = 0
         self._total = len(plan.pieces)
         self._earlier_samples = 0  # of outputs that are finished
@@ -226,6 +227,19 @@ def _describe(error: BaseException) -> str:
     if isinstance(error, ChatterError):
         return str(error)
     return f"{type(error).__name__}: {error}".removesuffix(": ")
+
+
+def _rows_of_resumed(plan: Plan) -> int:
+    """The rows that were chosen for the unfinished run that this run resumes; 0 if none were."""
+    unfinished = resumed(plan.params, plan.folder)
+    if unfinished is None or any(
+        unfinished.params.get(name) != getattr(plan.params, name, None)
+        for name in ("rows", "engine_path")
+    ):
+        return 0
+    now, then = _engine_record(plan, unfinished.engine.rows), unfinished.engine
+    same = (now.name, now.device, now.precision) == (then.name, then.device, then.precision)
+    return then.rows if same else 0
 
 
 def _engine_record(plan: Plan, rows: int) -> EngineRecord:

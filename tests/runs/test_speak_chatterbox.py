@@ -12,7 +12,7 @@ from conftest import ROOT
 torch = pytest.importorskip("torch")
 pytest.importorskip("chatterbox", reason="needs chatterbox-tts")
 
-from chatter_nb.base.errors import EngineError, ParamError  # noqa: E402
+from chatter_nb.base.errors import Cancelled, EngineError, ParamError  # noqa: E402
 from chatter_nb.engines.chatterbox.fast import FastPath  # noqa: E402
 from chatter_nb.engines.chatterbox.packing import _can_multiply_int8  # noqa: E402
 from chatter_nb.engines.chatterbox.s3gen import Synthesizer  # noqa: E402
@@ -119,8 +119,22 @@ def test_rows_change_no_sample_and_are_recorded(params, tmp_path):
     ]
     assert len({speech.record.files[0].sha256 for speech in made}) == 1
     assert [speech.record.engine.rows for speech in made[:2]] == [1, 2]
-    assert 1 < made[2].record.engine.rows <= 8
+    assert 1 < made[2].record.engine.rows <= 32
     assert len(made[0].record.chunks) == made[0].record.model_calls == 7
+
+
+def test_a_resume_has_the_rows_of_the_run(params, monkeypatch):
+    """Chosen once: a run that goes on elsewhere, with other memory, stays what it was."""
+    from chatter_nb.engines.chatterbox.t3 import TokenDecoder
+
+    many = {"text": MANY, "chunk_chars": 60}
+    monkeypatch.setattr(TokenDecoder, "rows_that_fit", lambda self: 3)
+    with pytest.raises(Cancelled):
+        generate_tts(params(**many), cancelled=lambda: True)
+    monkeypatch.setattr(TokenDecoder, "rows_that_fit", lambda self: 5)
+    assert generate_tts(params(**many, run_name="another")).record.engine.rows == 5
+    assert generate_tts(params(**many)).record.engine.rows == 3
+    assert generate_tts(params(**many)).record.engine.rows == 5
 
 
 def test_upstreams_path_is_made_anew_and_sounds_the_same(params):

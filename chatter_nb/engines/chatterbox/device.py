@@ -159,4 +159,4 @@ def memory_explained(what: str, cure: str) -> Iterator[None]:
         traceback.clear_frames(error.__traceback__)
     with _turn:  # not while another thread captures a graph
         return_memory()
-    raise OutOfMemory(f"the GPU's memory is too small for {what}: {cure}")
+    raise OutOfMemory(f"the memory is too small for {what}: {cure}")
