@@ -24,8 +24,8 @@ from chatter_nb.bench.selftest.result import Result
 from chatter_nb.bench.selftest.subject import Subject, choose
 from chatter_nb.cli.app import app
 from chatter_nb.engines import watermark
-from chatter_nb.engines.chatterbox.backbone import Cache
 from chatter_nb.engines.chatterbox.batch import Rows
+from chatter_nb.engines.chatterbox.cache import Cache
 from chatter_nb.engines.chatterbox.graphs import Direct
 from chatter_nb.engines.chatterbox.t3 import TokenDecoder
 
@@ -222,8 +222,7 @@ def test_a_cache_that_loses_its_content_when_it_grows_is_found(subject, monkeypa
         grow(self, capacity)
         if capacity > subject.sides().decoder.pace.room:
             grown.append(capacity)
-            for tensor in (*self.keys, *self.values):
-                tensor.zero_()
+            self.data.zero_()
 
     monkeypatch.setattr(Cache, "grow", losing)
     found = tokens.growing_cache(subject)
