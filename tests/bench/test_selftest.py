@@ -18,8 +18,9 @@ pytest.importorskip("chatterbox", reason="needs chatterbox-tts")
 
 import torch
 
-from chatter_nb.base.errors import Cancelled
+from chatter_nb.base.errors import Cancelled, InputError
 from chatter_nb.bench.selftest import machine, run, tokens, words
+from chatter_nb.bench.selftest import subject as subject_module
 from chatter_nb.bench.selftest.result import Result
 from chatter_nb.bench.selftest.subject import Subject, choose
 from chatter_nb.cli.app import app
@@ -190,6 +191,23 @@ def test_what_does_not_fit_into_the_minutes_is_not_run(selftest, monkeypatch):
     assert "--minutes must be more than 0" in str(
         CliRunner().invoke(app, ["selftest", "--minutes", "0"]).exception
     )
+
+
+@pytest.mark.parametrize(
+    ("chosen", "told"),
+    [
+        (("chatterbox", "cpu"), "chatter-nb fetch chatterbox, or give --checkpoint FOLDER"),
+        (("auto", "cpu", "", "best"), "--precision 'best' is none of auto"),
+        (("hibari", "cpu", "", "fast"), "engine 'hibari' takes no --precision"),
+        (("auto", "cuda:9"), "not on 'cuda:9'"),
+    ],
+)
+def test_what_cannot_be_examined_is_told_before_the_work(chosen, told, monkeypatch):
+    """Nothing is downloaded: a model that is not here is named with its command."""
+    monkeypatch.setattr(subject_module, "cached", lambda model: None)
+    with pytest.raises(InputError) as raised:
+        choose(*chosen)
+    assert told in str(raised.value)
 
 
 def test_an_interrupt_keeps_what_was_found(tmp_path):

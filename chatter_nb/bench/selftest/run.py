@@ -77,6 +77,7 @@ def selftest(
     engine: str = "auto",
     device: str = "auto",
     checkpoint: str = "",
+    precision: str = "auto",
     minutes: float = 10.0,
     outputs_dir: str = "outputs",
     on_progress: Progress = lambda message: None,
@@ -89,7 +90,7 @@ def selftest(
     started_s, folder = time.monotonic(), resolve_path(outputs_dir) / FOLDER
     # Upstream prints while it loads, and standard output may be for machines.
     with _scratch() as scratch, contextlib.redirect_stdout(sys.stderr):
-        subject = Subject(choose(engine, device, checkpoint), Path(scratch))
+        subject = Subject(choose(engine, device, checkpoint, precision), Path(scratch))
         report = _begun(subject, minutes)
         _write(folder, report)
         try:

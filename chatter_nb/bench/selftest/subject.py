@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chatter_nb.audio.reading import Signal
-from chatter_nb.base.errors import UnavailableError
-from chatter_nb.bench.params import ENGINES, SENTENCES, Options
+from chatter_nb.base.errors import InputError, UnavailableError
+from chatter_nb.bench.params import ENGINES, PRECISIONS, SENTENCES, Options
 from chatter_nb.bench.selftest.result import NotRun
 from chatter_nb.bench.suites.workload import Place
 from chatter_nb.engines.checkpoints import cached, is_random, locate
@@ -29,11 +29,15 @@ _TYPICAL_RTF = {"cpu": 9.0, "mps": 3.0, "cuda": 1.0}
 _TINY_RTF, _EMBEDDED_RTF = 0.5, 0.05
 
 
-def choose(engine: str = "auto", device: str = "auto", checkpoint: str = "") -> Settled:
+def choose(
+    engine: str = "auto", device: str = "auto", checkpoint: str = "", precision: str = "auto"
+) -> Settled:
     """The engine to examine; "auto" with a checkpoint is English Chatterbox. Downloads nothing.
 
     Raises `UnavailableError`, with the cure, if the engine or its model is not here.
     """
+    if precision not in PRECISIONS:
+        raise InputError(f"--precision {precision!r} is none of {', '.join(PRECISIONS)}")
     if checkpoint and engine == "auto":
         engine = ENGINES[0]
     choice = pick_engine(engine, may_fetch=False)
@@ -41,10 +45,12 @@ def choose(engine: str = "auto", device: str = "auto", checkpoint: str = "") -> 
     model = choice.entry.files
     if model and not checkpoint and cached(model) is None:
         raise UnavailableError(
-            f"the model of {engine} is not on this machine: chatter-nb fetch {model}, or give "
-            "--checkpoint FOLDER"
+            f"the model of {choice.name} is not on this machine: chatter-nb fetch {model}, or "
+            "give --checkpoint FOLDER"
         )
-    return settle(choice, device, checkpoint)
+    if precision != "auto" and "precision" not in choice.entry.accepts:
+        raise InputError(f"engine '{choice.name}' takes no --precision")
+    return settle(choice, device, checkpoint, precision)
 
 
 def sentences(count: int) -> list[str]:
@@ -90,6 +96,8 @@ class Subject:
     def values(self) -> dict[str, Any]:
         """The engine as parameters of a run."""
         values = {"engine": self.entry.name, "device": self.device}
+        if "precision" in self.entry.accepts:
+            values["precision"] = self.settled.precision.name
         return values | {"checkpoint": self.settled.checkpoint_folder}
 
     def needs_cuda(self, what: str) -> None:

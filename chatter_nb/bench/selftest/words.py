@@ -94,7 +94,7 @@ def _converter(subject: Subject) -> dict[str, Any]:
         raise NotRun(str(error), "a folder with the converter's files") from error
     if folder is None:
         raise NotRun("the converter's model is not here", f"chatter-nb fetch {CONVERTER}")
-    return subject.values | {"engine": "chatterbox"}
+    return subject.values | {"engine": "chatterbox", "precision": "auto"}
 
 
 def _likeness(subject: Subject, made: Signal, target: Signal, source: Signal) -> tuple[bool, str]:
