@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,11 @@ from chatter_nb.bench.selftest.result import NotRun
 from chatter_nb.bench.suites.workload import Place
 from chatter_nb.engines.checkpoints import cached, is_random, locate
 from chatter_nb.engines.models import Settled, pick_engine, relinquish, return_memory, settle
+from chatter_nb.engines.watermark import CURE
 from chatter_nb.params.runs import SpeakParams
+from chatter_nb.runs.checking import lacking
 from chatter_nb.runs.speak import Speech, plan_speech, render_speech
+from chatter_nb.verify.spelling import INSTALL
 
 if TYPE_CHECKING:
     from chatter_nb.bench.suites.t3 import Sides
@@ -100,10 +104,20 @@ class Subject:
             values["precision"] = self.settled.precision.name
         return values | {"checkpoint": self.settled.checkpoint_folder}
 
-    def needs_cuda(self, what: str) -> None:
-        """Raise `NotRun` unless the device is CUDA."""
-        if not self.device.startswith("cuda"):
-            raise NotRun(f"{what} on CUDA only, and this is {self.device}", "a CUDA device")
+    def check_needs(self, needs: Sequence[str]) -> None:
+        """Raise `NotRun` for the first of `needs` that this engine or machine does not have."""
+        name, missing = self.entry.name, lacking()
+        lacks = {
+            "tokens": (self.folder is None, f"{name} draws no tokens", NEEDS_CHATTERBOX),
+            "cuda": (self.device[:4] != "cuda", f"for CUDA, not for {self.device}", "a CUDA card"),
+            "rows": ("rows" not in self.entry.accepts, f"{name} speaks a chunk at a time", ""),
+            "words": (self.weights == "random", "random weights do not speak", "real weights"),
+            "recogniser": (bool(missing), missing, INSTALL),
+            "watermark": (find_spec("perth") is None, "PerTh is not installed", CURE),
+        }
+        for is_lacking, why, cure in map(lacks.__getitem__, needs):
+            if is_lacking:
+                raise NotRun(why, cure)
 
     def new_folder(self) -> Path:
         """A folder for a run, where nothing is finished."""
@@ -111,10 +125,9 @@ class Subject:
 
     def sides(self, *, renewed: bool = False) -> Sides:
         """Upstream's model and our decoder, float32; `renewed`: the decoder holds no rows yet."""
-        if self.folder is None:
-            raise NotRun(f"{self.entry.name} draws no tokens", NEEDS_CHATTERBOX)
         from chatter_nb.bench.suites.t3 import Sides
 
+        assert self.folder is not None
         if self._sides is None or renewed:
             place = Place(self.entry.name, self.device, self.folder)
             model = self._sides.model if self._sides else place.upstream_model()
@@ -161,9 +174,8 @@ class Subject:
     def listened(self) -> Spoken:
         """A run of one chunk that somebody hears, for the checks that need any speech."""
         if self.device != "cpu":
-            self.speak(
-                [self.chunk], in_parts=True
-            )  # kernels are chosen, and graphs captured, at a first use
+            # Kernels are chosen, and graphs captured, at a first use.
+            self.speak([self.chunk], in_parts=True)
         return self.speak([self.chunk], in_parts=True)
 
     def _typical_rtf(self) -> float:
