@@ -20,7 +20,8 @@ from typing import Any
 from chatter_nb.base.timing import peak_rss_mb
 from chatter_nb.bench.params import Progress
 from chatter_nb.bench.rounds import timed
-from chatter_nb.engines.models import peak_gpu_mb, pick_device
+from chatter_nb.engines.gpu import peak_gpu_mb
+from chatter_nb.engines.models import pick_device
 
 PACKAGES = (
     "chatter_nb",
@@ -119,7 +120,7 @@ def record(suite: str, results: Sequence[Result], device: str = "cpu") -> dict[s
         "cpu": cpu_name(),
         "torch_threads": torch.get_num_threads() if torch else None,
         "peak_rss_mb": peak_rss_mb(),
-        "peak_gpu_mb": peak_gpu_mb(),
+        "peak_gpu_mb": peak_gpu_mb(choice.name),
         "versions": versions(),
         "results": [asdict(result) | {"ratio": result.ratio} for result in results],
     }

@@ -19,7 +19,7 @@ def selftest(
         str, typer.Option(help="A folder of Chatterbox' model files; else the hub's cache.")
     ] = "",
     precision: Annotated[
-        str, typer.Option(help="auto, exact or fast, for all but the tokens, which are exact.")
+        str, typer.Option(help="auto, exact, fast or int8; tokens are compared in exact.")
     ] = "auto",
     minutes: Annotated[float, typer.Option(help="The most to take; less is checked then.")] = 10.0,
     outputs_dir: Annotated[str, typer.Option(help="Where selftest/ is written.")] = "outputs",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import accumulate, pairwise
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,12 @@ from chatter_nb.runs.speak_plan import SpeechPlan
 
 _HELD_MS = 120.0  # of a chunk in parts: enough for any crossfade with the next chunk
 _AGAIN_PAUSE_S = 0.5
+
+
+def keeps_up(engine: Any) -> bool:
+    """Whether an engine speaks faster than real time, as every CUDA card should."""
+    rtf: float | None = engine.typical_rtf
+    return engine.device.startswith("cuda") if rtf is None else rtf <= 1
 
 
 class Listening:

@@ -17,6 +17,7 @@ from chatter_nb.engines.watermark import load_perth, mark
 from chatter_nb.params.runs import KNOBS, SpeakParams
 from chatter_nb.runs.choosing import check_sound
 from chatter_nb.runs.lifecycle import OnProgress, render
+from chatter_nb.runs.listening import keeps_up
 from chatter_nb.runs.output import OnAudio
 from chatter_nb.runs.resume import draw_seed
 from chatter_nb.runs.settle import check_texts
@@ -65,10 +66,10 @@ def render_speech(
 
     With `parts`, `on_audio` hears the first new chunk in parts while it is made: another rendering
     than in the files, the same for the same request (see `runs.listening`). None: if the engine is
-    faster than real time. A run that is checked has no parts.
+    faster than real time, as every CUDA card should be. A run that is checked has no parts.
     """
     if parts is None:
-        parts = plan.engine.typical_rtf <= 1
+        parts = keeps_up(plan.engine)
     return render(partial(SpeechRun, parts=parts), plan, progress, cancelled, on_audio)
 
 

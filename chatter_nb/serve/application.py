@@ -22,6 +22,7 @@ from chatter_nb.base.version import __version__
 from chatter_nb.base.wording import count
 from chatter_nb.serve.errors import CODES, RESPONSES, Problem, answer, log, problem_of
 from chatter_nb.serve.jobs import Jobs
+from chatter_nb.serve.live import Lives
 from chatter_nb.serve.middleware import OPENAI, UI, Gate, Protection
 from chatter_nb.serve.outputs import PAGE_UPLOADS, tidy
 from chatter_nb.serve.routes import about, openai, speech
@@ -56,7 +57,7 @@ def make_app(settings: Settings, service: Service | None = None) -> FastAPI:
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
     )
-    app.state.service, app.state.jobs = service, jobs
+    app.state.service, app.state.jobs, app.state.lives = service, jobs, Lives()
     limits = settings.limits
     for router in (speech.routes(limits), about.router, job_routes.routes(limits)):
         app.include_router(router, responses=RESPONSES, dependencies=[Depends(speech.known_query)])

@@ -7,19 +7,16 @@ through the same checks as the uploads of a form.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import CancelledError
-from html import escape
 from itertools import groupby
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 import gradio as gr
 from fastapi import FastAPI
 
 from chatter_nb.base.errors import Cancelled
-from chatter_nb.base.wording import minutes
 from chatter_nb.engines.registry import entry
 from chatter_nb.params.fields import COMMON, Field, fields_of
 from chatter_nb.params.runs import KNOBS, ConvertParams, SpeakParams
@@ -27,9 +24,11 @@ from chatter_nb.runs.lifecycle import Progress
 from chatter_nb.runs.speech import Speech
 from chatter_nb.serve.bodies import RECORDINGS, Kind, open_names
 from chatter_nb.serve.errors import problem_of
+from chatter_nb.serve.live import HEAR, Live, Lives
 from chatter_nb.serve.outputs import keep_recording
 from chatter_nb.serve.page_border import mount_page
-from chatter_nb.serve.responses import check_length, run_answer
+from chatter_nb.serve.page_html import player, progress_html, sentence
+from chatter_nb.serve.responses import check_length
 from chatter_nb.serve.service import Service
 from chatter_nb.serve.worker import Task
 
@@ -38,11 +37,10 @@ _HISTORY_RUNS = 20
 _FOLLOWERS = ("voice", "voice recording", *KNOBS)  # controls that depend on the engine
 _WIDE = ("text", "voice", "source", "target", "replacements", "takes", "formats")
 _TEXT_LINES = 8
-_TITLE_CHARS = 80  # of a text, in the history
 _FONTS = ["ui-sans-serif", "system-ui", "sans-serif"]  # of the reader's machine: nothing is fetched
 _CSS = """
 .take { border-top: 1px solid var(--border-color-primary); padding: .6rem 0 }
-.take audio { width: 100%; margin: .3rem 0 }
+.live audio, .take audio { width: 100%; margin: .3rem 0 }
 .take p { margin: 0; overflow-wrap: anywhere }
 .take a { text-decoration: underline; margin-right: 1rem }
 .dim { color: var(--body-text-color-subdued) }
@@ -60,26 +58,26 @@ def add_page(app: FastAPI, service: Service) -> None:
         block_info_text_color="*neutral_500",
         input_placeholder_color="*neutral_500",
     )
-    mount_page(app, _page(service), service.settings, theme=theme, css=_CSS)
+    mount_page(app, _page(service, app.state.lives), service.settings, theme=theme, css=_CSS)
 
 
-def _page(service: Service) -> gr.Blocks:
+def _page(service: Service, lives: Lives) -> gr.Blocks:
     with gr.Blocks(title="chatter_nb", analytics_enabled=False) as page:
         speaks, converts = service.catalog.choice(), service.catalog.choice("convert")
         about = f"`auto` speaks with **{speaks}** and converts with **{converts}**."
         gr.Markdown(f"# chatter_nb\n{about}")
         with gr.Tab("Speak"):
-            _Sheet(service, SpeakParams, "Speak").draw()
+            _Sheet(service, lives, SpeakParams, "Speak").draw()
         with gr.Tab("Convert"):
-            _Sheet(service, ConvertParams, "Convert").draw()
+            _Sheet(service, lives, ConvertParams, "Convert").draw()
     return page
 
 
 class _Sheet:
     """The controls of a kind of run, its buttons, and what they do."""
 
-    def __init__(self, service: Service, kind: Kind, verb: str) -> None:
-        self._service, self._kind, self._verb = service, kind, verb
+    def __init__(self, service: Service, lives: Lives, kind: Kind, verb: str) -> None:
+        self._service, self._lives, self._kind, self._verb = service, lives, kind, verb
         self._running: dict[str, Task[Speech]] = {}  # by the session of the page that waits
         self._inputs: dict[str, Any] = {}
         self._default_engine = service.catalog.choice(kind.kind).name
@@ -96,7 +94,15 @@ class _Sheet:
                 with gr.Row():
                     go = gr.Button(self._verb, variant="primary")
                     stop = gr.Button("Cancel")
+                hear = gr.Dropdown(
+                    choices=list(HEAR),
+                    value=HEAR[0] if self._kind is SpeakParams else "off",
+                    label="hear it while it is made",
+                    info="auto: if the engine is faster than real time",
+                    visible=self._kind is SpeakParams,
+                )
                 status = gr.HTML(elem_classes=["result"])
+                live = gr.HTML(elem_classes=["live"])
                 runs = gr.HTML()
                 history = gr.State([])
         engine = self._inputs["engine"]
@@ -104,8 +110,8 @@ class _Sheet:
         engine.change(self._follow, engine, followers, api_visibility="private")
         go.click(
             self._run,
-            [history, *self._inputs.values()],
-            [status, runs, history],
+            [history, hear, *self._inputs.values()],
+            [status, live, runs, history],
             concurrency_limit=None,
             api_visibility="private",
         )
@@ -167,10 +173,10 @@ class _Sheet:
             task.cancel()
 
     def _run(
-        self, request: gr.Request, history: list[str], *inputs: Any
-    ) -> Iterator[tuple[str, str, list[str]]]:
+        self, request: gr.Request, history: list[str], hear: str, *inputs: Any
+    ) -> Iterator[tuple[Any, ...]]:
         """Make a run. Yields its progress and then its player, or a sentence about an error; each
-        with the history of the page, as HTML and as a list.
+        with what is heard meanwhile, and the history of the page, as HTML and as a list.
         """
         session, shown = str(request.session_hash), ("".join(history), history)
         uploads: dict[str, Path] = {}
@@ -178,26 +184,31 @@ class _Sheet:
             values = self._values(inputs, uploads)
             steps: list[tuple[float, Progress]] = []
             params = self._service.catalog.run(self._kind, values, uploads)
+            live = self._lives.begin(params.run_name, hear)
             task = self._service.submit(
-                params, on_progress=lambda step: steps.append((time.monotonic(), step))
+                params,
+                on_progress=lambda step: steps.append((time.monotonic(), step)),
+                listener=live.listener if live else None,
             )
+            if live:
+                live.follow(task)
             if self._running.setdefault(session, task) is not task:
                 task.cancel()
-                yield _sentence("a run is in hand: wait for it, or cancel it"), *shown
+                yield sentence("a run is in hand: wait for it, or cancel it"), gr.skip(), *shown
                 return
             try:
                 while not task.result.done():
-                    yield _steps(steps), *shown
+                    yield progress_html(steps), _heard(live), *shown
                     time.sleep(_LOOK_S)
-                history = [_player(task.result.result(), values), *history][:_HISTORY_RUNS]
-                yield "", "".join(history), history
+                history = [player(task.result.result(), values), *history][:_HISTORY_RUNS]
+                yield "", gr.skip(), "".join(history), history
             finally:
                 self._running.pop(session, None)
                 task.cancel()  # changes nothing, unless the page is gone
         except (Cancelled, CancelledError):
-            yield _sentence("stopped; what is finished is kept: ask again to go on"), *shown
+            yield sentence("stopped; what is finished is kept: ask again to go on"), "", *shown
         except Exception as error:
-            yield _sentence(str(problem_of(error))), *shown
+            yield sentence(str(problem_of(error))), "", *shown
         finally:
             for path in uploads.values():
                 path.unlink(missing_ok=True)
@@ -218,6 +229,11 @@ class _Sheet:
         if self._kind is SpeakParams:
             check_length(values, "text", self._service.settings.limits.text_chars)
         return self._kind.coerce(values)
+
+
+def _heard(live: Live | None) -> Any:
+    """The player of what is heard, once; else no change."""
+    return (live and live.take_player()) or gr.skip()
 
 
 def _control(field: Field, choices: list[str] | None, *, visible: bool = True) -> Any:
@@ -247,45 +263,3 @@ def _control(field: Field, choices: list[str] | None, *, visible: bool = True) -
         return gr.Textbox(value="", placeholder='{"name": "value"}', **shown)
     lines = _TEXT_LINES if field.name == "text" else 1
     return gr.Textbox(value=field.default or "", lines=lines, **shown)
-
-
-def _sentence(error: str) -> str:
-    """An error as HTML."""
-    return f'<p class="status wrong" role="alert">{escape(error)}</p>'
-
-
-def _steps(steps: Sequence[tuple[float, Progress]]) -> str:
-    """The progress of a run as HTML, with the time left at the pace so far.
-
-    `steps` are pairs: seconds of a clock, and the progress at that time.
-    """
-    if not steps:
-        return '<p class="status" role="status">waiting for the model …<progress></progress></p>'
-    (first_s, first), (last_s, step) = steps[0], steps[-1]
-    about = f"{step.done} of {step.total} chunks, {step.audio_s:.0f} s of audio"
-    left = "; writing" if step.done == step.total else ""
-    if step.done > first.done and not left:
-        pace_s = (last_s - first_s) / (step.done - first.done)
-        left = f"; {minutes(pace_s * (step.total - step.done))} left"
-    bar = f'<progress value="{step.done}" max="{step.total}"></progress>'
-    return f'<p class="status" role="status">{about}{left}{bar}</p>'
-
-
-def _player(speech: Speech, values: dict[str, Any]) -> str:
-    """A finished run as HTML: its text, its figures, a player, and links to its files."""
-    record, files = speech.record, run_answer(speech)["files"]
-    text = shorten(str(values.get("text") or "a recording"), _TITLE_CHARS, placeholder=" …")
-    voice = values.get("voice") or values.get("target") or "default"
-    about = (
-        f"{record.engine.name}, voice {voice}, seed {record.seed}; {record.audio_s:.1f} s of audio"
-        f" in {record.wall_s:.1f} s"
-    )
-    links = "".join(
-        f'<a href="{escape(file["url"])}" download>{escape(file["name"])}</a>' for file in files
-    )
-    first = escape(files[0]["url"])
-    notes = "".join(f"<p>Note: {escape(note)}</p>" for note in record.warnings)
-    return (
-        f'<div class="take"><p>{escape(text)}</p><p class="dim">{escape(about)}</p>{notes}'
-        f'<audio controls preload="metadata" src="{first}"></audio><p>{links}</p></div>'
-    )

@@ -26,8 +26,8 @@ from chatter_nb.bench.selftest.result import Result
 from chatter_nb.bench.selftest.subject import Subject, choose
 from chatter_nb.cli.app import app
 from chatter_nb.engines import watermark
-from chatter_nb.engines.chatterbox.backbone import Cache
 from chatter_nb.engines.chatterbox.batch import Rows
+from chatter_nb.engines.chatterbox.cache import Cache
 from chatter_nb.engines.chatterbox.graphs import Direct
 from chatter_nb.engines.chatterbox.t3 import TokenDecoder
 

@@ -1,4 +1,4 @@
-"""Chunks heard in parts, on random checkpoints: early, whole, without a seam, the chunk unchanged."""
+"""Chunks heard in parts, on random checkpoints: early, whole, no seam, the chunk unchanged."""
 
 import time
 from types import SimpleNamespace

@@ -89,6 +89,17 @@ def test_the_file_is_what_it_is_without_a_listener(listen, params):
     assert [chunk.streamed for chunk in alone.record.chunks] == [False] * len(record.chunks)
 
 
+def test_sound_comes_before_the_chunk_is_made(params):
+    engine, made_at_block = InParts(), []
+    with speaking_with(engine):
+        render_speech(
+            plan_speech(params()),
+            on_audio=lambda block: made_at_block.append(len(engine.spoken)),
+            parts=True,
+        )
+    assert made_at_block[:2] == [0, 0]
+
+
 def test_without_parts_a_listener_hears_the_files_samples(listen):
     record, heard, file = listen(parts=False)
     assert np.array_equal(heard, file)
@@ -232,7 +243,7 @@ def test_a_run_that_is_cancelled_amid_its_parts_loses_nothing(parts, listen, par
 
 
 def test_an_interrupt_amid_the_parts_leaves_nothing_behind(listen, params):
-    """The second Ctrl-C, or a listener that breaks: the next run begins anew and sounds the same."""
+    """The second Ctrl-C: the next run begins anew, and sounds the same."""
     blocks = []
 
     def interrupted(block):

@@ -2,8 +2,10 @@
 
 import re
 import shutil
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 import soundfile
 from conftest import OZ, ROOT
@@ -19,6 +21,7 @@ from serving import serving, until
 from chatter_nb.params.fields import COMMON
 from chatter_nb.params.runs import ConvertParams, SpeakParams
 from chatter_nb.serve.bodies import RECORDINGS, open_names
+from chatter_nb.serve.live import Lives
 from chatter_nb.serve.server import running
 from chatter_nb.serve.service import Service
 from chatter_nb.serve.settings import Limits, Settings
@@ -197,10 +200,51 @@ def test_a_full_line_is_a_sentence(tmp_path):
         assert all(answer.result().status_code == 200 for answer in answers)
 
 
+class SlowInParts(ToneEngine):
+    """Lets a listener hear ten seconds of a chunk, and goes on when it may."""
+
+    speaks_in_parts = True
+
+    def __init__(self):
+        super().__init__()
+        self.go_on = threading.Event()
+
+    def synthesize(self, requests, *, on_part=None):
+        if on_part:
+            on_part(0.3 * np.sin(np.arange(240_000) / 20).astype(np.float32))
+            self.go_on.wait(600)
+        yield from super().synthesize(requests)
+
+
+@pytest.mark.parametrize("hear", ["auto", "off"])
+def test_a_text_is_heard_while_its_first_chunk_is_made(hear, tmp_path):
+    """Its player starts by itself; the run's own player comes with the files."""
+    with (
+        speaking_with(SlowInParts()) as engine,
+        running(own_settings(tmp_path)) as url,
+        browser_page() as page,
+    ):
+        page.goto(f"{url}/ui")
+        if hear == "off":
+            page.get_by_label("hear it while it is made").first.click()
+            page.get_by_role("option", name="off", exact=True).click()
+            engine.go_on.set()
+        text_of(page).fill("Nobody waits for the end of this sentence.")
+        press(page, "Speak")
+        live = page.locator(".live audio")
+        if hear == "auto":
+            live.wait_for()
+            page.wait_for_function("document.querySelector('.live audio').currentTime > 0.2")
+            assert page.locator(".take audio").count() == 0
+            engine.go_on.set()
+        page.locator(".take audio").wait_for()
+        assert live.count() == (hear == "auto")
+
+
 @pytest.fixture
 def page(tmp_path):
     service = Service(Settings(engine="hibari", outputs_dir=str(tmp_path)))
-    yield _page(service)
+    yield _page(service, Lives())
     service.close()
 
 

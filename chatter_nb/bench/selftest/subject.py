@@ -17,7 +17,8 @@ from chatter_nb.bench.params import ENGINES, PRECISIONS, SENTENCES, Options
 from chatter_nb.bench.selftest.result import NotRun
 from chatter_nb.bench.suites.workload import Place
 from chatter_nb.engines.checkpoints import cached, is_random, locate
-from chatter_nb.engines.models import Settled, pick_engine, relinquish, return_memory, settle
+from chatter_nb.engines.gpu import return_memory
+from chatter_nb.engines.models import Settled, pick_engine, relinquish, settle
 from chatter_nb.engines.watermark import CURE
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.checking import lacking

@@ -14,7 +14,7 @@ from chatter_nb.bench.rounds import timed
 from chatter_nb.bench.selftest.result import TELL, NotRun, Result, judged
 from chatter_nb.bench.selftest.subject import Subject, sentences
 from chatter_nb.bench.suites.workload import speech_tokens, spread
-from chatter_nb.engines.models import return_memory
+from chatter_nb.engines.gpu import return_memory
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -71,7 +71,7 @@ def graphs(subject: Subject) -> Result:
     prompts = _prompts(subject.sides())
 
     def decode() -> Tokens:
-        return subject.sides().together(prompts, CHUNKS, notes.append)
+        return subject.sides().together(prompts, CHUNKS, on_note=notes.append)
 
     with_s, captured = timed(decode)
     pace = replace(subject.sides().decoder.pace, runs=Direct)
@@ -91,7 +91,7 @@ def out_of_memory(subject: Subject) -> Result:
     prompts = _prompts(subject.sides(), MANY_ROWS)
 
     def decode() -> Tokens:
-        return subject.sides().together(prompts, MANY_ROWS, notes.append)
+        return subject.sides().together(prompts, MANY_ROWS, on_note=notes.append)
 
     subject.sides(renewed=True)
     needed_bytes, roomy = memory_of(subject.device, decode)

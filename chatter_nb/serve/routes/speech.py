@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
@@ -32,6 +32,7 @@ from chatter_nb.serve.bodies import (
 )
 from chatter_nb.serve.encoding import STREAMED
 from chatter_nb.serve.errors import RESPONSES, Problem
+from chatter_nb.serve.live import FORMAT, Lives
 from chatter_nb.serve.outputs import find_run, keep_recording
 from chatter_nb.serve.responses import check_length, file_of, live_answer, whole_answer
 from chatter_nb.serve.service import Service
@@ -89,6 +90,7 @@ def routes(limits: Limits) -> APIRouter:
     spoken: dict[str, Any] = {"responses": answers, "response_class": Response}
     router.post("/tts", openapi_extra=_body(SpeakParams, limits.text_chars), **spoken)(speak)
     router.post("/vc", openapi_extra=_body(ConvertParams), **spoken)(convert)
+    router.get("/runs/{run}/live", responses=audio_responses(), response_class=Response)(listen)
     router.get(
         "/runs/{run}/{file}",
         responses=audio_responses(),
@@ -118,6 +120,17 @@ async def convert(request: Request, service: Served, stream: Live = False) -> An
     """
     body = await read_body(request, ConvertParams)
     return await _answer(request, service, ConvertParams, body, stream=stream)
+
+
+async def listen(run: str, request: Request) -> Response:
+    """What the page hears of a run while it is made, from its beginning."""
+    await request.body()  # it has none; until it is read the client is taken to be sending it
+    lives: Lives = request.app.state.lives
+    live = lives.of(run)
+    if live is None:
+        raise Problem(404, f"nothing is heard of run {run[:80]!r}: its files are what there is")
+    headers = {"X-Run": run, "Cache-Control": "no-store"}
+    return StreamingResponse(live.all(), media_type=STREAMED[FORMAT].media_type, headers=headers)
 
 
 async def fetch_file(run: str, file: str, service: Served) -> Response:
