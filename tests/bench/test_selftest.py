@@ -8,6 +8,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,10 +21,10 @@ pytest.importorskip("chatterbox", reason="needs chatterbox-tts")
 import torch
 
 from chatter_nb.base.errors import Cancelled, InputError
-from chatter_nb.bench.selftest import machine, run, tokens, words
+from chatter_nb.bench.selftest import machine, run, sound, tokens, words
 from chatter_nb.bench.selftest import subject as subject_module
 from chatter_nb.bench.selftest.result import Result
-from chatter_nb.bench.selftest.subject import Subject, choose
+from chatter_nb.bench.selftest.subject import Spoken, Subject, choose
 from chatter_nb.cli.app import app
 from chatter_nb.engines import watermark
 from chatter_nb.engines.chatterbox.batch import Rows
@@ -310,6 +311,49 @@ def test_memory_under_a_cap_halves_the_rows_and_keeps_the_tokens(subject, monkey
     assert found.outcome == "holds"
     assert "went on with 4 chunks together" in found.why
     assert found.figures["times_halved"] == 2
+
+
+@pytest.fixture
+def on_gpu(tmp_path, monkeypatch):
+    """A subject on an H100 whose runs take what they are told; `spoken` lists their chunks."""
+
+    def make(whole_s=1.0, heard_s=0.1, audio_s=100.0):
+        examined = Subject(choose("hibari"), tmp_path)
+        card = replace(examined.settled.device, name="cuda", reason="NVIDIA H100 80GB HBM3")
+        examined.settled, examined.device = replace(examined.settled, device=card), "cuda"
+        record = SimpleNamespace(
+            audio_s=audio_s, stages_s={"load": 9.0, "tokens": 0.5}, warnings=()
+        )
+        speech = SimpleNamespace(record=record, audio_s=audio_s)
+        spoken = []
+
+        def speak(texts, **options):
+            spoken.append(len(texts))
+            return Spoken(speech, whole_s, [], [heard_s])
+
+        monkeypatch.setattr(examined, "speak", speak)
+        return examined, spoken
+
+    return make
+
+
+@pytest.mark.parametrize(("whole_s", "outcome"), [(0.99, "holds"), (1.01, "does not hold")])
+def test_on_an_h100_the_pace_has_a_goal_a_warm_up_and_a_queue(on_gpu, whole_s, outcome):
+    examined, spoken = on_gpu(whole_s=whole_s)
+    found = sound.pace(examined, 16)
+    assert found.outcome == outcome
+    assert spoken == [16, 64]
+    assert found.figures == {"rtf": whole_s / 100, "tokens": 0.005}
+    assert sound.pace(examined, 8).outcome == "holds"
+
+
+@pytest.mark.parametrize(("heard_s", "outcome"), [(0.29, "holds"), (0.31, "does not hold")])
+def test_on_cuda_the_first_sound_has_a_goal(on_gpu, heard_s, outcome):
+    examined, spoken = on_gpu(heard_s=heard_s)
+    found = sound.first_sound(examined)
+    assert found.outcome == outcome
+    assert found.figures["share"] == pytest.approx(heard_s)
+    assert spoken == [1, 1, 1]  # the first of them chooses kernels and captures graphs
 
 
 @pytest.mark.parametrize(("device", "number"), [("cuda", 0), ("cuda:1", 1)])

@@ -32,7 +32,6 @@ from chatter_nb.bench.selftest.subject import Subject, choose
 
 FOLDER, PAGE, RECORD = "selftest", "selftest.html", "selftest.json"
 _CHUNK_S = 4.0  # of speech, of a sentence
-_LOADING_S = 10.0
 _scratch = partial(tempfile.TemporaryDirectory, prefix="chatter-nb-")
 
 
@@ -141,7 +140,7 @@ def _results(subject: Subject, ends_s: float, on_progress: Progress) -> Iterator
     """The checks' answers; a check that would end after `ends_s` (monotonic) is not run."""
     for number, check in enumerate(CHECKS, start=1):
         began_s = time.monotonic()
-        needed_s = (_LOADING_S if subject.folder else 1.0) + check.speech_s * subject.rtf
+        needed_s = subject.forecast_s(check.speech_s)
         on_progress(f"{number} of {len(CHECKS)}: {check.name}, {in_words(needed_s)}")
         result = _result(check, subject, needed_s, ends_s)
         on_progress(f"   {result.outcome}: {result.why}")

@@ -32,6 +32,8 @@ NEEDS_CHATTERBOX = "--engine chatterbox, where its model is"
 # Seconds of work a second of speech, for forecasts, until a run was measured; upstream's included.
 _TYPICAL_RTF = {"cpu": 9.0, "mps": 3.0, "cuda": 1.0}
 _TINY_RTF, _EMBEDDED_RTF = 0.5, 0.05
+_LOADING_S = 10.0
+_GPU_QUEUE = 4
 
 
 def choose(
@@ -120,6 +122,20 @@ class Subject:
             if is_lacking:
                 raise NotRun(why, cure)
 
+    @property
+    def queue(self) -> int:
+        """How many chunks a row is given where the pace counts.
+
+        More than one on a GPU, which also chooses kernels and captures graphs at a first use: what
+        counts there is run once before.
+        """
+        return 1 if self.device == "cpu" else _GPU_QUEUE
+
+    def forecast_s(self, speech_s: float) -> float:
+        """Roughly how long it takes to load, and to make so much speech, as often as need be."""
+        times = self.queue + 1 if self.queue > 1 else 1
+        return (_LOADING_S if self.folder else 1.0) + speech_s * self.rtf * times
+
     def new_folder(self) -> Path:
         """A folder for a run, where nothing is finished."""
         return next(self._folders)
@@ -174,8 +190,7 @@ class Subject:
     @cached_property
     def listened(self) -> Spoken:
         """A run of one chunk that somebody hears, for the checks that need any speech."""
-        if self.device != "cpu":
-            # Kernels are chosen, and graphs captured, at a first use.
+        if self.queue > 1:
             self.speak([self.chunk], in_parts=True)
         return self.speak([self.chunk], in_parts=True)
 
