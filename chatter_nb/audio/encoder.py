@@ -38,9 +38,9 @@ class Encoder:
         self._file = place.open("wb") if isinstance(place, Path) else None
         file = self._file or (_Pipe(place) if callable(place) else place)
         self._container = av.open(file, "w", format=container, container_options=options or {})
-        self._stream: Any = self._container.add_stream(codec, rate=sample_rate, layout="mono")
-        if bits_per_s:
-            self._stream.bit_rate = bits_per_s
+        self._stream: Any = self._container.add_stream(
+            codec, rate=sample_rate, layout="mono", bit_rate=bits_per_s
+        )
 
     def write(self, block: Signal) -> None:
         if not len(block):

@@ -170,7 +170,9 @@ class _Sink:
                 self.part, "w", self._rate, 1, subtype=self._subtype, format=container
             )
         except (soundfile.LibsndfileError, OSError) as error:
-            raise write_error(self.path, error) from error
+            failure = write_error(self.path, error)
+            remove(self.part)
+            raise failure from error
 
     def _open_opus(self) -> Any:
         from chatter_nb.audio.encoder import Encoder  # loads FFmpeg: 0.06 s

@@ -18,9 +18,10 @@ class Format:
     """An audio format: how its files are named, read, written and played, and what they cost.
 
     `containers` are libsndfile's names; files are written in the first. `subtype` is libsndfile's
-    too, of wav for 16 bits; empty where files are read only.
+    too, of wav for 16 bits; empty where files are read only. (Opus is written by FFmpeg.)
     `bytes_per_s` is of 24 kHz speech, roughly; None: of as many samples as there are.
-    `encoding_rtf` is seconds of work a second of audio, as `bench embedded` measures it.
+    `encoding_rtf` is seconds of work a second of audio, as `bench embedded` measures it; it is done
+    beside the model.
     """
 
     name: str  # what people call it
@@ -91,7 +92,7 @@ FORMATS = (
         play_rank=2,
         rates_hz=(8000, 12_000, 16_000, 24_000, 48_000),
         bytes_per_s=6_000,
-        encoding_rtf=0.04,
+        encoding_rtf=0.01,
     ),
     Format("aiff", ("AIFF",), (".aiff", ".aif", ".aifc"), "audio/aiff"),
     Format("au", ("AU",), (".au",)),

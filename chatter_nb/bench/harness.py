@@ -20,7 +20,8 @@ from typing import Any
 from chatter_nb.base.timing import peak_rss_mb
 from chatter_nb.bench.params import Progress
 from chatter_nb.bench.rounds import timed
-from chatter_nb.engines.models import peak_gpu_mb, pick_device
+from chatter_nb.engines.gpu import peak_gpu_mb
+from chatter_nb.engines.models import pick_device
 
 PACKAGES = (
     "chatter_nb",
@@ -119,7 +120,7 @@ def record(suite: str, results: Sequence[Result], device: str = "cpu") -> dict[s
         "cpu": cpu_name(),
         "torch_threads": torch.get_num_threads() if torch else None,
         "peak_rss_mb": peak_rss_mb(),
-        "peak_gpu_mb": peak_gpu_mb(),
+        "peak_gpu_mb": peak_gpu_mb(choice.name),
         "versions": versions(),
         "results": [asdict(result) | {"ratio": result.ratio} for result in results],
     }
@@ -183,7 +184,7 @@ def _figure_lines(figures: Mapping[str, Any]) -> list[str]:
     """Lines of `name value` pairs, with as many pairs a line as fit."""
     lines: list[str] = []
     for name, value in figures.items():
-        pair = f"{name} {_as_text(value)}"
+        pair = f"{name} {as_text(value)}"
         if lines and len(lines[-1]) + len(pair) + 3 <= _COLUMNS:
             lines[-1] += f" · {pair}"
         else:
@@ -191,8 +192,8 @@ def _figure_lines(figures: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _as_text(value: Any) -> str:
+def as_text(value: Any) -> str:
     """A figure's value, numbers to four digits; a dict in parentheses."""
     if isinstance(value, dict):
-        return "(" + ", ".join(f"{name} {_as_text(part)}" for name, part in value.items()) + ")"
+        return "(" + ", ".join(f"{name} {as_text(part)}" for name, part in value.items()) + ")"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -16,6 +16,7 @@ from chatter_nb.base.version import __version__
 from chatter_nb.cli.batch import batch
 from chatter_nb.cli.bench import bench
 from chatter_nb.cli.run import convert, speak
+from chatter_nb.cli.selftest import selftest
 from chatter_nb.cli.serve import app as open_app
 from chatter_nb.cli.serve import serve
 from chatter_nb.cli.tidy import check, clean, doctor, fetch, voices
@@ -29,7 +30,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Text to speech and voice conversion as parameterised notebooks, and without them.",
 )
-for command in (speak, convert, batch, verify, check, doctor, voices, fetch, clean, bench):
+_RUNS = (speak, convert, batch, verify, check)
+for command in (*_RUNS, doctor, selftest, voices, fetch, clean, bench):
     app.command()(command)
 app.command()(serve)
 app.command("app")(open_app)

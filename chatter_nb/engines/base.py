@@ -78,9 +78,10 @@ class Engine(Protocol):
 
     `accepts` names the engine's knobs, and those of checkpoint, precision, rows and engine_path
     that it takes. `typical_rtf` is the seconds of work for a second of audio, for estimates before
-    a run. If `watermarked`, a PerTh watermark is added to the audio on its way to the file.
-    `min_voice_s` is the shortest recording that the engine clones a voice from; None if it clones
-    none. `rows` is how many chunks or windows it makes together unless the parameters say it.
+    a run; None on a device where nobody has measured it. If `watermarked`, a PerTh watermark is
+    added to the audio on its way to the file. `min_voice_s` is the shortest recording that the
+    engine clones a voice from; None if it clones none. `rows` is how many chunks or windows it
+    makes together unless the parameters say it.
     """
 
     name: str
@@ -89,7 +90,7 @@ class Engine(Protocol):
     accepts: frozenset[str]
     device: str
     precision: str
-    typical_rtf: float
+    typical_rtf: float | None
     watermarked: bool
     min_voice_s: float | None
 

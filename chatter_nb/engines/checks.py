@@ -33,7 +33,7 @@ def check_supported(params: AnyParams, engine: Any, reason: str) -> None:
     """Raise a `ParamError` that names all parameters that an engine (or its class) refuses."""
     is_set = dict.fromkeys(knobs_of(params), True) | {
         "rows": getattr(params, "rows", 0) > 1,
-        "precision": params.precision == "fast",
+        "precision": params.precision in ("fast", "int8"),
         "engine_path": getattr(params, "engine_path", "fast") != "fast",
         "checkpoint": bool(params.checkpoint),
     }

@@ -6,7 +6,6 @@ It also chooses the engine, device and precision for this machine, and gives the
 from __future__ import annotations
 
 import ctypes
-import gc
 import sys
 import threading
 import weakref
@@ -20,6 +19,8 @@ from chatter_nb.base.errors import EngineError, UnavailableError
 from chatter_nb.base.project import resolve_path
 from chatter_nb.engines import registry
 from chatter_nb.engines.checkpoints import cached
+from chatter_nb.engines.gpu import return_memory
+from chatter_nb.engines.small_gpu import card_name, is_small_gpu
 
 if TYPE_CHECKING:
     from chatter_nb.params.base import RunKind
@@ -85,10 +86,8 @@ def _pick_torch_device(device: str) -> Choice:
     import torch
 
     if torch.cuda.is_available():
-        names = {"cuda": torch.cuda.get_device_name()}
-        names |= {
-            f"cuda:{i}": torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())
-        }
+        devices = ["cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+        names = {name: card_name(name) for name in devices}
     elif torch.backends.mps.is_available():
         names = {"mps": "Apple GPU"}
     else:
@@ -132,7 +131,17 @@ def _obstacle(entry: registry.EngineEntry, may_fetch: bool) -> str:
 
 
 def pick_precision(precision: str = "auto", device: str = "cpu") -> Choice:
-    """The precision: for "auto" fast if the device is made for 16-bit numbers, else exact."""
+    """The precision: for "auto" fast on a GPU made for 16-bit numbers or a small one, else exact.
+
+    Raises `UnavailableError` for int8 on another device than the CPU.
+    """
+    if precision == "int8":
+        if device != "cpu":
+            raise UnavailableError(
+                f"precision 'int8' is for the cpu only, not for '{device}': choose auto, exact or "
+                "fast, or device: cpu"
+            )
+        return Choice("int8", "asked for: T3 in 8 bits; other tokens than float32's")
     if precision != "auto":
         return Choice(precision, "asked for")
     if device.startswith("cuda"):
@@ -140,6 +149,8 @@ def pick_precision(precision: str = "auto", device: str = "cpu") -> Choice:
 
         if torch.cuda.get_device_capability(device) >= (8, 0):
             return Choice("fast", "the GPU has bfloat16; other tokens than float32's, as good")
+        if is_small_gpu(device):
+            return Choice("fast", "the GPU has 4 GB or less; other tokens than float32's")
     return Choice("exact", "float32, upstream's tokens")
 
 
@@ -269,26 +280,8 @@ def _let_go(keys: list[str]) -> None:
         _return_heap()
 
 
-def return_memory() -> None:
-    """Give the memory of dropped tensors back to the GPU."""
-    gc.collect()
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    if torch is not None and torch.backends.mps.is_available():
-        torch.mps.empty_cache()
-
-
 def _return_heap() -> None:
     """glibc keeps freed memory until it is asked for it; other C libraries give it back."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim:
         trim(0)
-
-
-def peak_gpu_mb() -> float | None:
-    """The most GPU memory that tensors have held, in MB (10⁶ bytes); None without CUDA."""
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_available() or not torch.cuda.is_initialized():
-        return None
-    return torch.cuda.max_memory_allocated() / 1e6

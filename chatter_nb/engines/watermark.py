@@ -17,6 +17,7 @@ import numpy as np
 from chatter_nb.audio.reading import Signal, peak
 from chatter_nb.base.errors import EngineError, UnavailableError
 from chatter_nb.engines import models
+from chatter_nb.engines.gpu import full_float32, memory_is_full
 
 BLOCK_S = 60.0
 CONTEXT_S = 0.5  # on both sides of a block, so that neighbours meet without a step
@@ -41,30 +42,31 @@ def _load(device: str) -> _Marker:
 
         if perth.PerthImplicitWatermarker is None:  # it swallowed an ImportError of pkg_resources
             raise UnavailableError(f"PerTh, the watermark, cannot load: {CURE}")
-        return _Marker(perth.PerthImplicitWatermarker(device=device))
+        return _Marker(perth.PerthImplicitWatermarker(device=device), device)
 
 
 class _Marker:
     """Calls PerTh without the graph that training needs; on the CPU where the GPU is full."""
 
-    def __init__(self, marker: Any) -> None:
-        self._marker = marker
+    def __init__(self, marker: Any, device: str) -> None:
+        self._marker, self._device = marker, device
 
     def apply_watermark(self, signal: Signal, sample_rate: int) -> Signal:
+        return self._call("apply_watermark", signal, sample_rate=sample_rate)
+
+    def get_watermark(self, signal: Signal, sample_rate: int, *, round: bool = True) -> Signal:
+        return self._call("get_watermark", signal, sample_rate=sample_rate, round=round)
+
+    def _call(self, method: str, signal: Signal, **options: Any) -> Signal:
         import torch
 
         try:
-            with torch.inference_mode():
-                return self._marker.apply_watermark(signal, sample_rate=sample_rate)
-        except torch.OutOfMemoryError:
-            pass  # the error is gone before the next try, and with it what it held
-        return load_perth("cpu").apply_watermark(signal, sample_rate=sample_rate)
-
-    def get_watermark(self, signal: Signal, sample_rate: int, *, round: bool = True) -> Signal:
-        import torch
-
-        with torch.inference_mode():
-            return self._marker.get_watermark(signal, sample_rate=sample_rate, round=round)
+            with torch.inference_mode(), full_float32(self._device):
+                return getattr(self._marker, method)(signal, **options)
+        except RuntimeError as error:  # it is gone before the next try, and with it what it held
+            if self._device == "cpu" or not memory_is_full(error):
+                raise
+        return getattr(load_perth("cpu"), method)(signal, **options)
 
 
 def mark(signal: Signal, sample_rate: int, *, perth: Any = None) -> Signal:

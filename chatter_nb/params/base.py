@@ -115,7 +115,8 @@ Formats = Annotated[
 WavBits = Annotated[Literal[16, 24, 32], Field(description="wav sample width; 32 is float")]
 Device = Annotated[str, AfterValidator(_check_device), Field(description="where models run")]
 Precision = Annotated[
-    Literal["auto", "exact", "fast"], Field(description="exact: float32; fast: 16-bit weights")
+    Literal["auto", "exact", "fast", "int8"],
+    Field(description="exact: float32; fast: 16-bit weights; int8: on a CPU"),
 ]
 Checkpoint = Annotated[
     Text, Field(description="a folder of model files instead of the hub's cache")

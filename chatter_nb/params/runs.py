@@ -152,8 +152,8 @@ class SpeakParams(RunParams):
         if values["engine_path"] == "upstream":
             if _is_number(values["rows"]) and values["rows"] > 1:
                 yield "engine_path: upstream makes one chunk at a time: leave rows at 0"
-            if values["precision"] == "fast":
-                yield "engine_path: upstream is exact only: leave out precision: fast"
+            if (other := values["precision"]) in ("fast", "int8"):
+                yield f"engine_path: upstream is exact only: leave out precision: {other}"
 
     def _named_after(self) -> str:
         return Path(self.text_file).stem if self.text_file else self.text

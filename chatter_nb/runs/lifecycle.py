@@ -15,7 +15,7 @@ from chatter_nb.base.errors import Cancelled, ChatterError, OutputError
 from chatter_nb.base.interrupts import stop_after
 from chatter_nb.base.timing import Stopwatch, added, peak_rss_mb, real_time_factor
 from chatter_nb.base.version import installed_version
-from chatter_nb.engines.models import peak_gpu_mb
+from chatter_nb.engines.gpu import peak_gpu_mb, reset_peak_gpu
 from chatter_nb.runs.output import OnAudio, Sink
 from chatter_nb.runs.plan import Plan
 from chatter_nb.runs.record import (
@@ -26,6 +26,7 @@ from chatter_nb.runs.record import (
     Status,
     utc_now,
 )
+from chatter_nb.runs.resume import resumed
 from chatter_nb.runs.speech import Speech
 from chatter_nb.runs.words_file import WordsFile
 
@@ -67,7 +68,7 @@ class Run(ABC):
         self._started = utc_now()
         self._watch = Stopwatch(self.stages)
         self._warnings = list(plan.warnings)
-        self._rows: int = plan.params.rows or plan.engine.rows
+        self._rows: int = plan.params.rows or _rows_of_resumed(plan) or plan.engine.rows
         self._done = 0
         self._total = len(plan.pieces)
         self._earlier_samples = 0  # of outputs that are finished
@@ -76,10 +77,11 @@ class Run(ABC):
         self._outputs: list[OutputRecord] = []
         self._files: list[FileRecord] = []
         self._word_files: list[WordsFile] = []
+        self._ended: Sink | None = None  # the last output's
 
     @abstractmethod
     def make(self, output: Any, unfinished: ExitStack) -> AudioWriter:
-        """Make one output. Returns its writer: the files are complete, but not committed.
+        """Make one output, and `_close` it. Returns its writer, to commit the files.
 
         `unfinished` removes them again unless they are committed.
         """
@@ -90,10 +92,12 @@ class Run(ABC):
         An error that stops the run is recorded, as failed or cancelled, and raised again.
         """
         folder = self._plan.folder
+        reset_peak_gpu(self._plan.engine.device)
         folder.begin(self.record("running"))
         with ExitStack() as unfinished:
             try:
                 writers = [self.make(output, unfinished) for output in self._plan.outputs]
+                self._close(None)
                 with self._watch.stage("store"):
                     self._plan.store.settle()
                 folder.retire()
@@ -137,10 +141,15 @@ class Run(ABC):
                 "run the same again to resume"
             )
 
-    def _close(self, sink: Sink) -> None:
-        files, warnings = sink.finish()
-        self._files += files
-        self._warnings += warnings
+    def _close(self, sink: Sink | None) -> None:
+        """End an output, and finish the output before it: encoders work beside the next output."""
+        if sink:
+            sink.end()
+        before, self._ended = self._ended, sink
+        if before:
+            files, warnings = before.finish()
+            self._files += files
+            self._warnings += warnings
 
     def _note_output(self, output: Any, samples: int, first: int, seams: tuple[int, ...]) -> None:
         """Keep the record of a finished output; `first` is the index of its first piece."""
@@ -190,7 +199,7 @@ class Run(ABC):
             model_calls=self._model_calls,
             stages_s=added(self._watch.stages_s, plan.stages_s),
             peak_rss_mb=peak_rss_mb(),
-            peak_gpu_mb=None if status == "running" else peak_gpu_mb(),
+            peak_gpu_mb=None if status == "running" else peak_gpu_mb(plan.engine.device),
             files=tuple(self._files) if ok else (),
             word_files=tuple(file.record for file in self._word_files) if ok else (),
             warnings=tuple(self._warnings),
@@ -218,6 +227,19 @@ def _describe(error: BaseException) -> str:
     if isinstance(error, ChatterError):
         return str(error)
     return f"{type(error).__name__}: {error}".removesuffix(": ")
+
+
+def _rows_of_resumed(plan: Plan) -> int:
+    """The rows that were chosen for the unfinished run that this run resumes; 0 if none were."""
+    unfinished = resumed(plan.params, plan.folder)
+    if unfinished is None or any(
+        unfinished.params.get(name) != getattr(plan.params, name, None)
+        for name in ("rows", "engine_path")
+    ):
+        return 0
+    now, then = _engine_record(plan, unfinished.engine.rows), unfinished.engine
+    same = (now.name, now.device, now.precision) == (then.name, then.device, then.precision)
+    return then.rows if same else 0
 
 
 def _engine_record(plan: Plan, rows: int) -> EngineRecord:

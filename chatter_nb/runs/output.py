@@ -18,11 +18,12 @@ OnAudio = Callable[[Signal], object]
 
 
 class Sink:
-    """The files of one output. A joiner calls `write` and `chunk_end`; `finish` closes the files.
+    """The files of one output. A joiner calls `write` and `chunk_end`; then come `end`, `finish`.
 
     `unfinished` removes the files again unless they are committed. `on_audio` receives every block
     that goes to the files; with it the watermark is laid chunk by chunk, so that the first block
-    does not come a minute late.
+    does not come a minute late. Formats are encoded beside the run: its stage "write" is the time
+    that the run waits for them.
     """
 
     def __init__(
@@ -62,11 +63,14 @@ class Sink:
         if self._mark:
             self._mark.chunk_end()
 
-    def finish(self) -> tuple[list[FileRecord], list[str]]:
-        """Close the files. Returns their records, and warnings."""
+    def end(self) -> None:
+        """Pass on the last samples; the encoders go on with them."""
         if self._mark:
             with self._watch.stage("watermark"):
                 self._mark.finish()
+
+    def finish(self) -> tuple[list[FileRecord], list[str]]:
+        """Wait for the encoders, and close the files. Returns their records, and warnings."""
         with self._watch.stage("write"):
             files = [file_record(part, name) for part, name in self.writer.finish()]
         if self.writer.peak <= 1:

@@ -21,17 +21,20 @@ _SLOW_RTF = 2.0  # slower than this on a CPU, a person should hear what a GPU or
 
 @dataclass(frozen=True)
 class Estimate:
-    """The cost of a run, roughly: from the length of its input and the engine's usual pace."""
+    """The cost of a run, roughly: from the length of its input and the engine's usual pace.
+
+    `wall_s` is None where nobody has measured the engine's pace on this kind of device.
+    """
 
     audio_s: float
-    wall_s: float
+    wall_s: float | None
     disk_bytes: int
 
     def __str__(self) -> str:
-        return (
-            f"{minutes(self.audio_s)} of audio, {minutes(self.wall_s)} of work, "
-            f"{self.disk_bytes / 1e6:,.0f} MB on disk"
+        work = (
+            "work of unknown length" if self.wall_s is None else f"{minutes(self.wall_s)} of work"
         )
+        return f"{minutes(self.audio_s)} of audio, {work}, {self.disk_bytes / 1e6:,.0f} MB on disk"
 
     def notes(self, folder: RunFolder) -> list[str]:
         """A warning if the disk of `folder` has too little free room; else nothing."""
@@ -87,7 +90,8 @@ class Plan(ABC):
         file_bytes_per_s = sum(row.bytes_per_s or wav_bytes_per_s for row in formats)
         disk = audio_s * file_bytes_per_s + new_s * self.kept_bytes_per_s
         encoding_s = audio_s * sum(row.encoding_rtf for row in formats)
-        work_s = new_s * self.engine.typical_rtf + encoding_s
+        rtf = self.engine.typical_rtf if new_s else 0.0
+        work_s = None if rtf is None else max(new_s * rtf, encoding_s)
         return Estimate(audio_s, work_s, round(disk))
 
     def __str__(self) -> str:
@@ -113,8 +117,10 @@ class Plan(ABC):
         return lines
 
     def _slow_notes(self) -> list[str]:
-        """A note on the time that a slow engine takes on a CPU; else nothing."""
+        """A note on the time that a slow engine takes on a CPU, or on an unknown pace."""
         engine, new_s = self.engine, self.new_s()
+        if new_s > 0 and engine.typical_rtf is None:
+            return [f"nobody has measured yet how fast {engine.name} is on {engine.device}"]
         if engine.device != "cpu" or engine.typical_rtf < _SLOW_RTF or new_s <= 0:
             return []
         return [

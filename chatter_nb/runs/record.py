@@ -147,7 +147,7 @@ class RunRecord(_Record):
     wall_s: float = 0.0
     rtf: float | None = None
     model_calls: int = 0
-    stages_s: dict[str, float] = {}
+    stages_s: dict[str, float] = {}  # "store" and "write": the time that the run waits for them
     peak_rss_mb: float | None = None
     peak_gpu_mb: float | None = None
     files: tuple[FileRecord, ...] = ()  # the audio: players, links and answers show these

@@ -66,7 +66,7 @@ def render_speech(
 
     With `parts`, `on_audio` hears the first new chunk in parts while it is made: another rendering
     than in the files, the same for the same request (see `runs.listening`). None: if the engine is
-    faster than real time. A run that is checked has no parts.
+    faster than real time, as every CUDA card should be. A run that is checked has no parts.
     """
     if parts is None:
         parts = keeps_up(plan.engine)

@@ -10,8 +10,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from difflib import SequenceMatcher
-from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -30,11 +28,12 @@ from chatter_nb.engines.base import (
 )
 from chatter_nb.params.runs import SpeakParams, knobs_of
 from chatter_nb.runs.choosing import Chooser, Made, Take, check_sound, is_silent
+from chatter_nb.runs.chunk_records import chunk_record, moved_parts, split_record
 from chatter_nb.runs.keys import PlannedChunk
 from chatter_nb.runs.lifecycle import Run
 from chatter_nb.runs.listening import Listening
 from chatter_nb.runs.output import OnAudio
-from chatter_nb.runs.record import ChunkRecord, TakeRecord
+from chatter_nb.runs.record import ChunkRecord
 from chatter_nb.runs.speak_plan import PlannedOutput, SpeechPlan
 from chatter_nb.runs.words_file import WordsFile, joined_words
 
@@ -213,33 +212,15 @@ class SpeechRun(Run):
     def _note_chunks(self, output: PlannedOutput, joined: Joined) -> list[list[ChunkRecord]]:
         """Keep the records of the chunks; returns those of each, several if it was split."""
         rate = self._plan.engine.sample_rate
+        streamed = self._listening.streamed if self._listening else set()
         groups = []
         for position, span in enumerate(joined.spans):
             take = self._takes[position]
             trials = self._chooser.trials.pop(position, ())
-            planned, attempts = (
-                take.planned,
-                sum(trial.info.attempts for trial in trials or (take,)),
-            )
-            whole = ChunkRecord(
-                index=len(self._pieces),
-                key=planned.key,
-                text=planned.chunk.text,
-                start_s=span.start_samples / rate,
-                end_s=span.end_samples / rate,
-                pause_ms=planned.chunk.pause_ms,
-                seed=planned.seed,
-                take=planned.take,
-                take_of=planned.take_of,
-                attempts=attempts,
-                cached=not attempts and planned.chunk.speakable,
-                streamed=self._listening is not None and position in self._listening.streamed,
-                verdict=take.verdict.verdict if take.verdict else None,
-                takes=_take_records(trials),
-            )
             self._count(trials, take)
-            parts = [_moved(part, take) for part in take.info.parts]
-            groups.append(split_record(whole, parts, self._trimmed[position], rate))
+            whole = chunk_record(len(self._pieces), take, trials, span, rate)
+            whole = whole.model_copy(update={"streamed": position in streamed})
+            groups.append(split_record(whole, moved_parts(take), self._trimmed[position], rate))
             self._pieces += groups[-1]
         return groups
 
@@ -279,25 +260,6 @@ class SpeechRun(Run):
         return (*keys, *map(streamed_key, keys)) if self._listener else keys
 
 
-def _take_records(takes: Sequence[Take]) -> tuple[TakeRecord, ...]:
-    """The records of a chunk's takes; none if there is nothing to say."""
-    records = tuple(take.record() for take in takes)
-    if len(records) == 1 and not (records[0].findings or records[0].notes):
-        return ()
-    return records
-
-
-def _moved(part: ChunkPart, take: Take) -> ChunkPart:
-    """The place of a part in the audio without the take's cuts."""
-    if not take.cuts:
-        return part
-    from chatter_nb.verify.cuts import moved_sample
-
-    places = (part.start_samples, part.end_samples)
-    start, end = (int(moved_sample(sample, take.cuts)) for sample in places)
-    return ChunkPart(part.text, start, end)
-
-
 def request_for(
     index: int, text: str, seed: int, voice: Voice, engine: SpeechEngine, params: SpeakParams
 ) -> ChunkRequest:
@@ -310,48 +272,3 @@ def options_of(engine: SpeechEngine, params: SpeakParams, rows: int) -> dict[str
     """The options of `synthesize` that this engine accepts."""
     options = {"rows": rows, "engine_path": params.engine_path}
     return {name: value for name, value in options.items() if name in engine.accepts}
-
-
-def split_record(
-    chunk: ChunkRecord, parts: Sequence[ChunkPart], trimmed_samples: int, rate: int
-) -> list[ChunkRecord]:
-    """A record for each part of a chunk; for a chunk without parts, its own record.
-
-    In each record `split_from` is the index of the first part; the texts add up to the chunk's. The
-    parts' positions are those before `trimmed_samples` were cut off the front of the audio.
-    """
-    if not parts:
-        return [chunk]
-    texts = _spread(chunk.text, [part.text for part in parts])
-    records = []
-    for number, (part, text) in enumerate(zip(parts, texts, strict=True)):
-        last = number == len(parts) - 1
-        start_s = chunk.start_s + max(0, part.start_samples - trimmed_samples) / rate
-        end_s = chunk.start_s + max(0, part.end_samples - trimmed_samples) / rate
-        changes: dict[str, Any] = {
-            "index": chunk.index + number,
-            "text": text,
-            "start_s": min(start_s, chunk.end_s),
-            "end_s": chunk.end_s if last else min(end_s, chunk.end_s),
-            "pause_ms": chunk.pause_ms if last else 0,
-            "attempts": 0 if number else chunk.attempts,
-            "split_from": chunk.index,
-            "takes": () if number else chunk.takes,
-        }
-        records.append(chunk.model_copy(update=changes))
-    return records
-
-
-def _spread(text: str, spoken: Sequence[str]) -> list[str]:
-    """Cut `text` into pieces that correspond to its spoken parts.
-
-    `text` may hold layout characters and abbreviations; the spoken parts have none, and have
-    additional spaces in long words.
-    """
-    same = SequenceMatcher(None, "".join(spoken), text, autojunk=False).get_matching_blocks()
-    ends = []
-    for end in accumulate(len(part) for part in spoken[:-1]):
-        earlier = [block for block in same if block.a < end]
-        block = max(earlier, key=lambda block: block.a, default=same[0])
-        ends.append(block.b + min(end - block.a, block.size))
-    return [text[a:b] for a, b in pairwise([0, *ends, len(text)])]

@@ -128,12 +128,13 @@ class ChunkStore:
         It is on disk when the next call returns, or `settle`; they raise its `OutputError`.
         """
         known = None if words is None else tuple(words)
+        self._in_flight.clear()
         self._behind.add(partial(self.put, key, audio, about, known), audio.nbytes)
-        self._in_flight = {key: (audio, dict(about), known)}
+        self._in_flight[key] = audio, dict(about), known
 
     def settle(self) -> None:
         """Wait until the chunk in flight is on disk; the thread that writes it ends."""
-        self._in_flight = {}
+        self._in_flight.clear()
         self._behind.finish()
 
     def put(

@@ -135,5 +135,6 @@ class Settings:
         if foreign:
             raise ParamError(f"-p {foreign[0]}: a server takes only {', '.join(MACHINE)}")
         SpeakParams.create({"text": "x"} | self.server_values(SpeakParams), where="-p")
-        if self.machine.get("precision") == "fast" and self.engine in ("auto", "hibari"):
-            raise ParamError("-p precision=fast needs --engine with one of Chatterbox'")
+        precision = self.machine.get("precision")
+        if precision in ("fast", "int8") and self.engine in ("auto", "hibari"):
+            raise ParamError(f"-p precision={precision} needs --engine with one of Chatterbox'")

@@ -48,7 +48,7 @@ PACKAGES = (
 )
 INSTALL_BASE = "pip install -c constraints.txt -e ."
 INSTALL_SERVICE = "pip install -c constraints.txt -e '.[serve]'"
-SERVICE = ("fastapi", "uvicorn", "multipart", "gradio", "prometheus_client", "av")
+SERVICE = ("fastapi", "uvicorn", "multipart", "gradio", "prometheus_client")
 NO_DEPS = f"pip install --no-deps {PACKAGE}=={UPSTREAM}"
 _LOW_DISK_BYTES = 1e9
 _TORCH_PAIR = ("torch", "torchaudio")
@@ -145,6 +145,8 @@ def _missing(free_bytes: int) -> Iterator[Finding]:
         yield f"{modules} (for {', '.join(uses)})", cure
     if len(_formats()) < len(OUTPUT_FORMATS):
         yield "a libsndfile that writes mp3 and opus", "pip install -U soundfile"
+    if find_spec("av") is None:
+        yield "av, which writes opus", INSTALL_BASE
     if find_spec("ipykernel") is None:
         yield "ipykernel, which runs notebooks", INSTALL_BASE
     if free_bytes < _LOW_DISK_BYTES:

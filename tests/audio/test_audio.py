@@ -1,5 +1,7 @@
 """Audio at the edge: what is written is what is read, and a failed write leaves nothing behind."""
 
+import threading
+
 import numpy as np
 import pytest
 import soundfile
@@ -9,6 +11,8 @@ from chatter_nb.audio import writer as writing
 from chatter_nb.audio.reading import check_signal, inspect_audio, peak, read_audio, resample
 from chatter_nb.audio.writer import AudioWriter
 from chatter_nb.base.errors import InputError, OutputError
+from chatter_nb.base.formats import OUTPUT_FORMATS
+from chatter_nb.base.write_behind import WriteBehind
 
 RATE = 24_000
 
@@ -17,10 +21,10 @@ def tone(seconds=1.0, hz=440, level=0.5):
     return (level * np.sin(2 * np.pi * hz * np.arange(round(RATE * seconds)) / RATE)).astype("f4")
 
 
-def write(folder, signal, formats, **kwargs):
-    with AudioWriter(folder, "a", formats, sample_rate=RATE, **kwargs) as writer:
-        for start in range(0, len(signal), 1000):
-            writer.write(signal[start : start + 1000])
+def write(folder, signal, formats, *, rate=RATE, block=1000, **kwargs):
+    with AudioWriter(folder, "a", formats, sample_rate=rate, **kwargs) as writer:
+        for start in range(0, len(signal), block):
+            writer.write(signal[start : start + block])
         writer.finish()
         return writer.commit()
 
@@ -46,6 +50,77 @@ def test_lossy_formats_keep_rate_length_and_sound(tmp_path, name):
     assert (rate, len(back)) == (RATE, 2 * RATE)
     middle = slice(RATE // 2, RATE)
     assert np.corrcoef(back[middle], tone(2.0)[middle])[0, 1] > 0.99
+
+
+@pytest.mark.parametrize("bits", [16, 24])
+def test_files_are_those_of_a_writer_without_threads(bits, tmp_path, monkeypatch):
+    """Byte for byte, in every format; a wav that goes on as RF64 in the middle too."""
+    monkeypatch.setattr(writing, "WAV_LIMIT_BYTES", 60_000)
+    behind, inline = tmp_path / "behind", tmp_path / "inline"
+    for folder in (behind, inline):
+        folder.mkdir()
+    files = write(behind, tone(2.0, level=1.2), list(OUTPUT_FORMATS), wav_bits=bits)
+    monkeypatch.setattr(WriteBehind, "add", lambda self, write, size_bytes: write())
+    expected = write(inline, tone(2.0, level=1.2), list(OUTPUT_FORMATS), wav_bits=bits)
+    assert [p.read_bytes() for p in files] == [p.read_bytes() for p in expected]
+
+
+def test_a_writer_goes_on_while_an_encoder_is_busy(tmp_path, monkeypatch):
+    """No block is written before all blocks were taken, and still the file is whole."""
+    all_taken, encode = threading.Event(), writing._Sink._write
+
+    def busy(sink, block):
+        assert all_taken.wait(60)
+        encode(sink, block)
+
+    monkeypatch.setattr(writing._Sink, "_write", busy)
+    with AudioWriter(tmp_path, "a", ["wav"], sample_rate=RATE) as writer:
+        for block in np.split(tone(), 10):
+            writer.write(block)
+        all_taken.set()
+        writer.finish()
+        (path,) = writer.commit()
+    assert np.abs(read_audio(path)[0] - tone()).max() <= 2**-15
+
+
+@pytest.mark.parametrize("name", OUTPUT_FORMATS)
+def test_a_disk_that_is_full_is_told_and_nothing_is_left(name, small_disk):
+    """At a later write, and where the first bytes reach the disk only at the end."""
+    folder, threads = small_disk.folder, threading.active_count()
+    noise = np.random.default_rng(0).uniform(-1, 1, 30 * RATE).astype("f4")
+    told = rf"disk full while writing .*a\.{name}"
+    with pytest.raises(OutputError, match=told):
+        write(folder, np.tile(noise, 8), [name], block=len(noise))
+    (folder / "filler").write_bytes(bytes(300 << 10))
+    with pytest.raises(OutputError, match=told):
+        write(folder, noise[:3000], [name])
+    assert [path.name for path in folder.iterdir()] == ["filler"]
+    assert threading.active_count() == threads
+
+
+def test_no_thread_is_left(tmp_path):
+    """After the files are finished, and where a run ends in the middle."""
+    threads = threading.active_count()
+    write(tmp_path, tone(), list(OUTPUT_FORMATS))
+    with AudioWriter(tmp_path, "b", list(OUTPUT_FORMATS), sample_rate=RATE) as writer:
+        writer.write(tone())
+    assert threading.active_count() == threads
+    assert {path.stem for path in tmp_path.iterdir()} == {"a"}
+
+
+@pytest.mark.parametrize("rate", OUTPUT_FORMATS["opus"].rates_hz)
+def test_opus_holds_every_sample_in_its_place(rate, tmp_path):
+    """Lengths around a packet of 20 ms; sound where it was, which granules and pre-skip decide."""
+    packet = rate // 50
+    for samples in (1, packet - 1, packet, packet + 1, 7 * rate // 4):
+        signal = np.random.default_rng(0).normal(0, 0.1, samples).cumsum().astype("f4") % 0.5
+        (path,) = write(tmp_path, signal, ["opus"], rate=rate)
+        back, _ = soundfile.read(path, dtype="float32")
+        assert (soundfile.info(path).samplerate, len(back)) == (rate, samples)
+    lags = range(-5, 6)
+    inner = signal[rate // 2 : rate] - signal.mean()
+    match = [np.dot(inner, back[rate // 2 + lag : rate + lag]) for lag in lags]
+    assert lags[int(np.argmax(match))] == 0
 
 
 def test_over_full_scale_is_clipped_and_told(tmp_path):

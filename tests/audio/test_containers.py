@@ -36,7 +36,8 @@ def with_length(length: int) -> bytes:
 
 def streamed(container: str, codec: str, **options: str) -> bytes:
     """What ffmpeg writes into a pipe."""
-    av = pytest.importorskip("av", reason="needs the extra [serve]")
+    import av
+
     pipe = io.BytesIO()
     pipe.seekable = lambda: False
     with av.open(pipe, "w", format=container, container_options=options) as output:
@@ -102,7 +103,6 @@ def test_an_rf64_whose_length_is_all_ones_is_read_to_its_end(tmp_path):
 
 @pytest.mark.parametrize("name", ["wav", "flac"])
 def test_our_own_streams_go_in_again(name, tmp_path):
-    pytest.importorskip("av", reason="needs the extra [serve]")
     from chatter_nb.serve.encoding import StreamEncoder
 
     sent = bytearray()

@@ -104,7 +104,7 @@ def test_every_suite_takes_options_that_there_are_and_has_a_module():
         ("t3", {"rows": -1}, "--rows must be at least 0"),
         ("s3gen", {"prompt_s": 0.0}, "--prompt-s must be more than 0"),
         ("t3", {"engine": "hibari"}, "--engine 'hibari' is none of chatterbox, "),
-        ("t3", {"precision": "good"}, "--precision 'good' is none of auto, exact, fast"),
+        ("t3", {"precision": "good"}, "--precision 'good' is none of auto, exact, fast, int8"),
         ("embedded", {"repeats": 2}, "--repeats must be at least 3 for a median"),
     ],
 )
@@ -254,7 +254,7 @@ def test_texts_are_chosen_that_end_in_the_length_asked_for(upstream):
 
 
 @chatterbox
-@pytest.mark.parametrize("side", ["upstream", "ours"])
+@pytest.mark.parametrize("side", ["upstream", "exact"])
 def test_loading_measures_seconds_and_memory(side, tiny, capsys):
     load = import_module("chatter_nb.bench.suites.load")
     load.measure(side, "chatterbox", str(tiny()), "cpu")
@@ -270,16 +270,21 @@ def test_loading_measures_seconds_and_memory(side, tiny, capsys):
 @chatterbox
 def test_a_side_that_cannot_load_is_an_error(tmp_path):
     load = import_module("chatter_nb.bench.suites.load")
-    with pytest.raises(EngineError, match=r"(?s)loading ours failed: .*'nobody'"):
-        load.in_new_process("ours", "nobody", tmp_path, "cpu")
+    with pytest.raises(EngineError, match=r"(?s)loading exact failed: .*'nobody'"):
+        load.in_new_process("exact", "nobody", tmp_path, "cpu")
 
 
 @pytest.mark.slow
 @chatterbox
 def test_loading_is_measured_in_processes_of_their_own(on_tiny):
-    (result,) = on_tiny("load", repeats=1)
-    assert set(result["figures"]) >= {"import_s", "read_s", "peak_rss_mb"}
+    """Another precision stands beside exact and upstream."""
+    (result,) = on_tiny("load", repeats=1, precision="int8")
+    figures = result["figures"]
+    assert set(figures) >= {"import_s", "read_s", "peak_rss_mb", "exact_s"}
     assert result["samples"]["baseline"][0] > 0
+    sides = {"baseline", "ours", "exact"}
+    assert set(result["samples"]) == set(figures["own_memory_mb"]) == sides
+    assert figures["own_memory_mb"]["ours"] != figures["own_memory_mb"]["exact"]
 
 
 @chatterbox
@@ -312,6 +317,15 @@ def test_t3_compares_the_same_tokens(model, on_tiny):
 
 
 @chatterbox
+def test_t3_in_int8_is_timed_beside_exact(on_tiny):
+    """Its tokens are its own, so nothing is claimed of them."""
+    many, one = on_tiny("t3", chunks=3, tokens=8, rows=2, precision="int8")
+    for result in (many, one):
+        assert result["identical"] is None
+        assert result["figures"]["exact_s"] == result["samples"]["exact"][0] > 0
+
+
+@chatterbox
 def test_a_second_voice_is_a_recording_for_turbo_too(on_tiny):
     """Upstream's loudness of it is a numpy scalar, at which its own tokenizer fails."""
     results = on_tiny("t3", "chatterbox-turbo", chunks=2, tokens=8, voices=2)
@@ -330,12 +344,18 @@ def test_s3gen_compares_the_same_samples(on_tiny):
     assert alone["figures"]["audio_s"] == pytest.approx(24 / 25, abs=0.1)
 
 
+PARTS = ["prompts", "t3_steps", "s3gen", "watermark", "encoder"]
+
+
 @chatterbox
 @pytest.mark.slow
 def test_the_pipeline_suite_finds_the_watermark(on_tiny):
     (result,) = on_tiny("pipeline", chunks=2, tokens=30)
     assert result["figures"]["watermark"] > 0.9
     assert result["figures"]["baseline_model_calls"] == {"t3": 2, "s3gen": 2, "watermark": 2}
+    assert list(result["figures"]["ours_parts_s"]) == PARTS
+    assert all(result["figures"]["ours_parts_s"][part] > 0 for part in PARTS)
+    assert 0 < sum(result["figures"]["ours_parts_share"].values()) <= 1
 
 
 def test_waves_of_other_lengths_are_not_the_same():

@@ -47,6 +47,13 @@ def test_a_model_is_loaded_once_even_by_many_threads(counted):
     assert len({id(model) for model in got}) == 1
 
 
+def test_int8_is_for_the_cpu_and_says_so():
+    assert models.pick_precision("int8", "cpu").name == "int8"
+    for device in ("cuda", "cuda:1", "mps"):
+        with pytest.raises(UnavailableError, match=f"'int8' .* not for '{device}': .* device: cpu"):
+            models.pick_precision("int8", device)
+
+
 def test_unload_lets_go_and_says_what(counted):
     models.get_or_load_tts_model("hibari")
     assert models.loaded() == {"hibari": "cpu"}

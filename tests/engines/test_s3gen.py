@@ -17,8 +17,13 @@ from chatter_nb.engines.chatterbox.conditionals import _conditionals  # noqa: E4
 from chatter_nb.engines.chatterbox.device import quiet_upstream, seeded  # noqa: E402
 from chatter_nb.engines.chatterbox.flow import Flow, key_bias  # noqa: E402
 from chatter_nb.engines.chatterbox.loading import load_s3gen  # noqa: E402
-from chatter_nb.engines.chatterbox.s3gen import Synthesizer, TokenRow, batches  # noqa: E402
-from chatter_nb.engines.chatterbox.vocoder import fold_weight_norm  # noqa: E402
+from chatter_nb.engines.chatterbox.s3gen import (  # noqa: E402
+    Synthesizer,
+    TokenRow,
+    batches,
+    estimator_dtype,
+)
+from chatter_nb.engines.chatterbox.vocoder import fold_weight_norm, hift_in  # noqa: E402
 
 FILES = {"chatterbox": "s3gen.safetensors", "chatterbox-turbo": "s3gen_meanflow.safetensors"}
 FULL_SCALE_ERROR = 1e-4
@@ -231,6 +236,22 @@ def test_a_padded_row_hides_its_padding_alone():
     assert bias[:, 0, 0].tolist() == [[0, 0, -np.inf], [0, 0, 0]]
 
 
+def test_the_estimators_attention_is_given_no_padding_and_no_mask(english, monkeypatch):
+    """A mask keeps a GPU's fastest kernels away. Guidance doubles each row."""
+    calls, attention = set(), torch.nn.functional.scaled_dot_product_attention
+
+    def seen(q, k, v, attn_mask=None):
+        calls.add((len(q), q.shape[2], attn_mask is None))
+        return attention(q, k, v, attn_mask=attn_mask)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", seen)
+    monkeypatch.setattr(s3gen_module, "batches", lambda lengths, most: [[*range(len(lengths))]])
+    prompt = english.prompt()
+    english.synthesizer.waves([row_of(20), row_of(31)], prompt)
+    frames = 2 * len(prompt["prompt_token"][0])
+    assert calls == {(2, frames + 40, True), (2, frames + 62, True)}
+
+
 @given(st.lists(st.integers(1, 900), max_size=40), st.integers(0, 4000))
 def test_batches_hold_each_row_once_within_their_limits(lengths, most):
     found = batches(lengths, most)
@@ -247,18 +268,79 @@ def test_rows_that_fit_are_together():
     assert batches([100, 100], 0) == [[0], [1]]
 
 
-@pytest.mark.parametrize(("precision", "tf32"), [("exact", False), ("fast", True)])
-def test_the_arithmetic_of_a_gpu_is_put_back(precision, tf32):
-    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    inside = []
+@pytest.mark.parametrize(
+    ("capability", "estimator"), [((7, 5), torch.float16), ((8, 0), torch.bfloat16)]
+)
+def test_a_card_before_ampere_has_a_float16_estimator(capability, estimator, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    assert estimator_dtype(torch.device("cuda"), "fast") == estimator
+    assert estimator_dtype(torch.device("cuda"), "exact") == torch.float32
+    assert estimator_dtype(torch.device("mps"), "fast") == torch.float32
 
-    def fail():
-        with s3gen_module._arithmetic(torch.device("cuda"), precision):
-            inside.append(torch.get_float32_matmul_precision() == "high")
-            inside.append(torch.backends.cudnn.allow_tf32)
-            raise RuntimeError("out of memory")
 
-    with pytest.raises(RuntimeError):
-        fail()
-    assert inside == [tf32, tf32]
-    assert (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32) == before
+def in_float16(s3gen):
+    """A synthesizer as it is on a T4, here on the CPU."""
+    synthesizer = Synthesizer(s3gen)
+    synthesizer.estimator_dtype, synthesizer.flow = torch.float16, Flow(s3gen, torch.float16)
+    return synthesizer
+
+
+def test_float16_is_near_and_kept_where_the_numbers_fit(english):
+    notes = []
+    coarse = in_float16(english.s3gen)
+    (wave,) = coarse.waves([row_of(40)], english.prompt(), on_note=notes.append)
+    assert notes == []
+    assert coarse.estimator_dtype == torch.float16
+    assert np.std(wave) == pytest.approx(np.std(english.alone(row_of(40), english.prompt())), 0.02)
+
+
+def test_numbers_beyond_float16_are_made_again_in_float32_and_told(tiny):
+    """A feed-forward whose inner values pass 65504, and whose outer values are as before."""
+    s3gen = copy.deepcopy(load_s3gen(tiny(), FILES["chatterbox"], "cpu"))
+    feed_forward = s3gen.flow.decoder.estimator.mid_blocks[0][1][0].ff.net
+    with torch.no_grad():
+        feed_forward[0].proj.weight *= 1e5
+        feed_forward[2].weight *= 1e-5
+    model, notes = Model(tiny(), "chatterbox"), []
+    model.s3gen, model.synthesizer = s3gen, Synthesizer(s3gen)
+    rows, prompt = [row_of(30), row_of(31)], model.prompt()
+    coarse = in_float16(s3gen)
+    waves = coarse.waves(rows, prompt, on_note=notes.append)
+    assert notes == ["S3Gen's numbers are too large for float16: went on with float32, slower"]
+    for wave, count in zip(waves, (30, 31), strict=True):
+        assert np.array_equal(wave, model.alone(row_of(count), prompt))
+    coarse.waves([row_of(5)], prompt, on_note=notes.append)
+    assert len(notes) == 1
+
+
+def log_spectral_distance_db(one, other):
+    def level_db(wave):
+        window = torch.hann_window(1024)
+        spectrum = torch.stft(torch.from_numpy(wave), 1024, 256, window=window, return_complex=True)
+        return 20 * spectrum.abs().clamp_min(1e-5).log10()
+
+    return float((level_db(one) - level_db(other)).square().mean(0).sqrt().mean())
+
+
+def test_residual_blocks_in_bfloat16_are_heard_by_nobody(english):
+    """0.12 dB here; the pitch, the sources and the spectra stay in float32."""
+    exact = english.alone(row_of(60), english.prompt())
+    halved = Synthesizer(english.s3gen)
+    halved._hift = hift_in(english.s3gen.mel2wav, torch.bfloat16)
+    (wave,) = halved.waves([row_of(60)], english.prompt())
+    assert 0.01 < log_spectral_distance_db(wave, exact) < 0.5
+    assert {p.dtype for p in english.s3gen.mel2wav.parameters()} == {torch.float32}
+    for name, module in halved._hift.named_modules():
+        if isinstance(module, torch.nn.Conv1d):
+            in_block = "resblocks" in name.split(".")[0]
+            assert module.weight.dtype == (torch.bfloat16 if in_block else torch.float32), name
+
+
+def test_a_batch_takes_a_quarter_of_a_gpus_free_memory_at_most(monkeypatch):
+    """T3's cache takes a half. 8000 frames, 2 GB, fill any GPU."""
+    found = {}
+    for free_gb in (1, 4, 80):
+        monkeypatch.setattr(s3gen_module, "free_bytes", lambda _, free_gb=free_gb: free_gb * 10**9)
+        found[free_gb] = s3gen_module._frames_that_fit(torch.device("cuda"))
+    assert found == {1: 1000, 4: 4000, 80: 8000}
+    assert s3gen_module._frames_that_fit(torch.device("cpu")) == 0

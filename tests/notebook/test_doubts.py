@@ -26,8 +26,8 @@ from chatter_nb.notebook import doubts, show
 from chatter_nb.notebook.batch_view import batch_table
 from chatter_nb.notebook.gallery.page import write_gallery
 from chatter_nb.params.runs import SpeakParams
+from chatter_nb.runs.chunk_records import split_record
 from chatter_nb.runs.speak import generate_tts, plan_speech
-from chatter_nb.runs.speak_run import split_record
 from chatter_nb.runs.store import ChunkStore
 
 RATE_HZ = 24_000

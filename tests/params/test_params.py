@@ -326,7 +326,7 @@ def test_paths_start_at_the_project_from_anywhere_in_it(monkeypatch, tmp_path):
         ({"formats": []}, "at least 1"),
         ({"wav_bits": 8}, "should be 16, 24 or 32"),
         ({"device": "gpu"}, "is no device"),
-        ({"precision": "best"}, "'auto', 'exact' or 'fast'"),
+        ({"precision": "best"}, "'auto', 'exact', 'fast' or 'int8'"),
         ({"n_cfm_timesteps": 0}, "greater than or equal to 1"),
         ({"prompt_s": math.nan}, "finite number"),
         ({"prompt_s": 31.0}, "less than or equal to 30"),

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -141,6 +142,42 @@ def test_a_full_disk_is_told_and_leaves_no_half_entry(store, monkeypatch):
         store.put(chunk_key(text="b"), AUDIO, {})
     assert not store.has(chunk_key(text="b"))
     assert len(list(store.root.glob("??/.*"))) == 0
+
+
+def test_a_chunk_in_flight_is_there_and_on_disk_once_settled(store, monkeypatch):
+    """The same from memory as from the disk, but for what `put` adds."""
+    threads, disk_is_ready, other = threading.active_count(), threading.Event(), chunk_key(text="b")
+
+    def put(*args):
+        assert disk_is_ready.wait(60)
+        ChunkStore.put(store, *args)
+
+    monkeypatch.setattr(store, "put", put)
+    store.put_behind(other, AUDIO, {"text": "b", "notes": ["slow"], "parts": []}, WORDS)
+    assert store.has(other)
+    assert not store._path(other).exists()
+    audio, about = store.get(other)
+    words = store.words(other)
+    disk_is_ready.set()
+    store.settle()
+    assert threading.active_count() == threads
+    kept, entry = store.get(other)
+    assert kept is not audio
+    assert np.array_equal(kept, audio)
+    assert about.items() <= entry.items()
+    assert store.words(other) == words == WORDS
+
+
+def test_a_chunk_that_the_disk_refuses_is_told_at_the_next_and_is_not_there(tmp_path):
+    store, other = ChunkStore(tmp_path), chunk_key(text="b")
+    store.root.write_text("")
+    for next_call in (lambda: store.put_behind(other, AUDIO, {}), store.settle):
+        store.put_behind(KEY, AUDIO, {})
+        with pytest.raises(OutputError, match=r"cannot write .*\.chunks"):
+            next_call()
+        assert not store.has(KEY)
+        assert not store.has(other)
+    store.settle()
 
 
 def test_a_store_that_is_a_file_is_told(tmp_path):

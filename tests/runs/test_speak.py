@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +17,16 @@ import soundfile
 from conftest import OZ, ROOT
 from fakes import ToneEngine, speaking_with
 
+from chatter_nb.audio import writer
 from chatter_nb.base.errors import Cancelled, EngineError, InputError, OutputError, ParamError
 from chatter_nb.engines import registry
 from chatter_nb.engines.models import pick_engine
 from chatter_nb.engines.registry import EngineEntry
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.folder import RunFolder
-from chatter_nb.runs.speak import generate_tts, load_speech
+from chatter_nb.runs.speak import generate_tts, load_speech, render_speech
 from chatter_nb.runs.speak_plan import plan_speech
+from chatter_nb.runs.store import ChunkStore
 from chatter_nb.text.chunking import split_chunks
 
 PARAGRAPHS = [
@@ -253,6 +257,81 @@ def test_cancelling_stops_after_the_chunk_in_hand(hum, tmp_path):
     assert load_speech(tmp_path / "run").record.status == "cancelled"
     _, engine = hum()
     assert len(engine.spoken) == 7
+
+
+def test_the_next_output_does_not_wait_for_the_encoder(hum, tmp_path, monkeypatch):
+    """The first text's file takes no sample until the second text is spoken."""
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    (texts / "1.txt").write_text("The first text.")
+    (texts / "2.txt").write_text("The second text.")
+    engine, encode = ToneEngine(), writer._Sink._write
+    second_is_spoken, speak_tone = threading.Event(), engine._hum
+
+    def hum_and_tell(request):
+        if request.text == "The second text.":
+            second_is_spoken.set()
+        return speak_tone(request)
+
+    def slow(sink, block):
+        assert second_is_spoken.wait(60)
+        encode(sink, block)
+
+    monkeypatch.setattr(engine, "_hum", hum_and_tell)
+    monkeypatch.setattr(writer._Sink, "_write", slow)
+    speech, _ = hum("", text_file=str(texts), merge=False, engine=engine)
+    assert [file.name for file in speech.record.files] == ["1.wav", "2.wav"]
+    assert RunFolder(speech.folder).is_proved()
+
+
+@pytest.mark.parametrize("stop", [Cancelled, KeyboardInterrupt, EngineError])
+def test_a_run_that_stops_keeps_the_chunk_in_flight(stop, hum, monkeypatch):
+    """The disk takes the third chunk only after the run was stopped; no thread is left."""
+    engine, stopping, put, puts = ToneEngine(), threading.Event(), ChunkStore.put, count(1)
+
+    def slow_put(*args):
+        if next(puts) == 3:
+            assert stopping.wait(60)
+            time.sleep(0.2)
+        put(*args)
+
+    def cancelled():
+        if len(engine.spoken) < 3:
+            return False
+        stopping.set()
+        if stop is not Cancelled:
+            raise stop("stopped")
+        return True
+
+    monkeypatch.setattr(ChunkStore, "put", slow_put)
+    threads = threading.active_count()
+    with pytest.raises(stop):
+        hum(engine=engine, cancelled=cancelled)
+    assert threading.active_count() == threads
+    assert len(hum()[1].spoken) == 7
+
+
+@pytest.mark.parametrize("stop_at", [10, 3])
+def test_a_store_that_fails_at_the_last_chunk_fails_the_run(stop_at, hum, tmp_path, monkeypatch):
+    """Nobody hands over another chunk; where the run is stopped anyway, the error says both."""
+    engine, put, puts = ToneEngine(), ChunkStore.put, count(1)
+
+    def failing_put(*args):
+        if next(puts) == stop_at:
+            raise OutputError("the disk is gone")
+        put(*args)
+
+    monkeypatch.setattr(ChunkStore, "put", failing_put)
+    with pytest.raises(OutputError if stop_at == 10 else Cancelled) as caught:
+        hum(engine=engine, cancelled=lambda: len(engine.spoken) == stop_at)
+    told = [str(caught.value), *getattr(caught.value, "__notes__", ())]
+    assert "the disk is gone" in told[-1]
+    assert load_speech(tmp_path / "run").record.status == (
+        "failed" if stop_at == 10 else "cancelled"
+    )
+    assert not (tmp_path / "run" / "speech.wav").exists()
+    monkeypatch.undo()
+    assert len(hum()[1].spoken) == 11 - stop_at
 
 
 def test_progress_tells_every_chunk(hum):
@@ -560,6 +639,20 @@ def test_the_plan_tells_engine_reason_time_and_disk(tmp_path):
     assert estimate.disk_bytes > 100e6
 
 
+def test_the_plan_says_where_nobody_has_measured_the_engines_pace(tmp_path):
+    """A guess for every GPU was wrong by a factor of ten for some."""
+    engine = ToneEngine()
+    engine.typical_rtf, engine.device = None, "cuda:1"
+    params = SpeakParams(text="Hello.", engine="hibari", outputs_dir=str(tmp_path))
+    with speaking_with(engine):
+        plan = plan_speech(params)
+        assert "of audio, work of unknown length, " in str(plan)
+        assert "note: nobody has measured yet how fast hibari is on cuda:1" in str(plan)
+        assert plan.estimate().wall_s is None
+        render_speech(plan, on_audio=lambda _: None, parts=None)
+        assert plan_speech(params).estimate().wall_s == 0  # all is in the store
+
+
 def test_the_plan_warns_of_a_disk_that_is_too_small(tmp_path, monkeypatch):
     monkeypatch.setattr(
         "chatter_nb.base.disk.shutil.disk_usage", lambda p: type("U", (), {"free": 2e6})
@@ -618,12 +711,16 @@ def test_a_writer_that_fails_leaves_the_earlier_audio(hum, tmp_path, monkeypatch
     def full(self, block):
         raise soundfile.LibsndfileError(2)
 
+    threads = threading.active_count()
     monkeypatch.setattr(soundfile.SoundFile, "write", full)
     monkeypatch.setattr(
         "chatter_nb.base.disk.shutil.disk_usage", lambda path: type("Usage", (), {"free": 0})
     )
     with pytest.raises(OutputError, match="disk full while writing"):
         hum(seed=4)
+    assert threading.active_count() == threads
+    assert load_speech(speech.folder).record.status == "ok"
+    assert RunFolder(speech.folder).unfinished().status == "failed"
     assert wav_bytes(speech.folder) == before
     assert not list(speech.folder.glob(".*.part"))
 

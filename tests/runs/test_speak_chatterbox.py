@@ -12,8 +12,9 @@ from conftest import ROOT
 torch = pytest.importorskip("torch")
 pytest.importorskip("chatterbox", reason="needs chatterbox-tts")
 
-from chatter_nb.base.errors import EngineError, ParamError  # noqa: E402
+from chatter_nb.base.errors import Cancelled, EngineError, ParamError  # noqa: E402
 from chatter_nb.engines.chatterbox.fast import FastPath  # noqa: E402
+from chatter_nb.engines.chatterbox.packing import _can_multiply_int8  # noqa: E402
 from chatter_nb.engines.chatterbox.s3gen import Synthesizer  # noqa: E402
 from chatter_nb.engines.models import unload  # noqa: E402
 from chatter_nb.engines.watermark import load_perth  # noqa: E402
@@ -118,8 +119,22 @@ def test_rows_change_no_sample_and_are_recorded(params, tmp_path):
     ]
     assert len({speech.record.files[0].sha256 for speech in made}) == 1
     assert [speech.record.engine.rows for speech in made[:2]] == [1, 2]
-    assert 1 < made[2].record.engine.rows <= 8
+    assert 1 < made[2].record.engine.rows <= 32
     assert len(made[0].record.chunks) == made[0].record.model_calls == 7
+
+
+def test_a_resume_has_the_rows_of_the_run(params, monkeypatch):
+    """Chosen once: a run that goes on elsewhere, with other memory, stays what it was."""
+    from chatter_nb.engines.chatterbox.t3 import TokenDecoder
+
+    many = {"text": MANY, "chunk_chars": 60}
+    monkeypatch.setattr(TokenDecoder, "rows_that_fit", lambda self: 3)
+    with pytest.raises(Cancelled):
+        generate_tts(params(**many), cancelled=lambda: True)
+    monkeypatch.setattr(TokenDecoder, "rows_that_fit", lambda self: 5)
+    assert generate_tts(params(**many, run_name="another")).record.engine.rows == 5
+    assert generate_tts(params(**many)).record.engine.rows == 3
+    assert generate_tts(params(**many)).record.engine.rows == 5
 
 
 def test_upstreams_path_is_made_anew_and_sounds_the_same(params):
@@ -138,8 +153,9 @@ def test_upstreams_path_is_made_anew_and_sounds_the_same(params):
 def test_upstreams_path_takes_no_rows_and_no_sixteen_bits(params):
     with pytest.raises(ParamError, match="one chunk at a time: leave rows at 0"):
         params(engine_path="upstream", rows=4)
-    with pytest.raises(ParamError, match="leave out precision: fast"):
-        params(engine_path="upstream", precision="fast")
+    for other in ("fast", "int8"):
+        with pytest.raises(ParamError, match=f"leave out precision: {other}"):
+            params(engine_path="upstream", precision=other)
     with pytest.raises(ParamError, match=r"'hibari' .* does not take engine_path"):
         plan_speech(SpeakParams(text="Hi.", engine="hibari", engine_path="upstream"))
 
@@ -157,6 +173,23 @@ def test_sixteen_bits_are_other_chunks_and_the_rows_asked_for_are_in_their_keys(
     assert {chunk.key for chunk in speech.record.chunks} == with_rows[0]
     unload()
     assert len(set.union(exact, *with_rows)) == 4 * len(exact)
+
+
+@pytest.mark.skipif(not _can_multiply_int8(), reason="no int8 products here")
+def test_int8_is_other_chunks_whatever_the_rows(params):
+    """T3's weights alone are rounded: S3Gen works in float32."""
+    unload()
+    exact = {chunk.key for chunk in plan_speech(params()).chunks}
+    unload()
+    plan = plan_speech(params(precision="int8", rows=2))
+    assert "precision: int8 (asked for" in str(plan)
+    speech = generate_tts(params(precision="int8"))
+    keys = {chunk.key for chunk in speech.record.chunks}
+    assert keys == {chunk.key for chunk in plan.chunks}
+    assert not keys & exact
+    assert speech.record.engine.precision == "int8"
+    assert plan.engine._synthesizer.estimator_dtype == torch.float32
+    unload()
 
 
 def test_upstreams_path_uses_a_model_that_is_loaded_for_sixteen_bits(params):
@@ -192,7 +225,7 @@ def test_chunks_that_do_not_fit_together_are_made_in_halves_with_the_same_number
     monkeypatch.setattr(Synthesizer, "waves", full)
     halved = generate_tts(params(**own, outputs_dir=str(tmp_path / "halved")))
     assert max(sizes) == 4
-    assert any("chunks of tokens together: went on with half" in w for w in halved.record.warnings)
+    assert any("chunks of tokens together: went on with" in w for w in halved.record.warnings)
     assert halved.record.files[0].sha256 == whole.record.files[0].sha256
     unload()
 
@@ -200,7 +233,7 @@ def test_chunks_that_do_not_fit_together_are_made_in_halves_with_the_same_number
 def _several_waves(init):
     def with_several(self, *args):
         init(self, *args)
-        self._waves_together = 4
+        self._synthesis.most = 4
 
     return with_several
 

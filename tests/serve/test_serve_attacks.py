@@ -24,7 +24,7 @@ from conftest import ROOT
 from serving import serving
 
 pytest.importorskip("fastapi", reason="needs the extra [serve]")
-pytest.importorskip("av", reason="needs the extra [serve]")
+pytest.importorskip("fastapi", reason="needs the extra [serve]")
 
 from chatter_nb.serve import uploads
 from chatter_nb.serve.bodies import WITHHELD

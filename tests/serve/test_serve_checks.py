@@ -3,7 +3,7 @@
 import pytest
 
 pytest.importorskip("fastapi", reason="needs the extra [serve]")
-pytest.importorskip("av", reason="needs the extra [serve]")
+pytest.importorskip("fastapi", reason="needs the extra [serve]")
 
 from fakes import SpoilingEngine, speaking_with
 from fastapi.testclient import TestClient

@@ -20,7 +20,7 @@ import yaml
 from conftest import ROOT
 
 pytest.importorskip("fastapi", reason="needs the extra [serve]")
-pytest.importorskip("av", reason="needs the extra [serve]")
+pytest.importorskip("fastapi", reason="needs the extra [serve]")
 
 import httpx
 from browser import browser_page

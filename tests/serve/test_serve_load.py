@@ -18,7 +18,7 @@ import soundfile
 from conftest import ROOT
 
 pytest.importorskip("fastapi", reason="needs the extra [serve]")
-pytest.importorskip("av", reason="needs the extra [serve]")
+pytest.importorskip("fastapi", reason="needs the extra [serve]")
 
 import httpx
 import psutil

@@ -10,7 +10,7 @@ import soundfile
 from conftest import ROOT
 
 pytest.importorskip("fastapi", reason="needs the extra [serve]")
-pytest.importorskip("av", reason="needs the extra [serve]")
+pytest.importorskip("fastapi", reason="needs the extra [serve]")
 
 from fastapi.testclient import TestClient
 from serving import settings_in

@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT
 
 pytest.importorskip("fastapi", reason="needs the extra [serve]")
-pytest.importorskip("av", reason="needs the extra [serve]")
+pytest.importorskip("fastapi", reason="needs the extra [serve]")
 
 import httpx
 from fakes import ToneEngine, holding, speaking_with

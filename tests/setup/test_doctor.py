@@ -218,7 +218,7 @@ def test_packages_of_another_age(healthy, monkeypatch):
 
 def test_engines_that_are_not_installed(healthy, monkeypatch):
     """One command for all of Chatterbox, one for the embedded converter."""
-    there = {"hibari", "ipykernel"}
+    there = {"hibari", "ipykernel", "av"}
     monkeypatch.setattr(doctor, "find_spec", lambda name: name in there or None)
     monkeypatch.setattr("chatter_nb.engines.registry.find_spec", lambda name: name in there or None)
     monkeypatch.setattr(doctor, "installed_version", lambda name: None)
@@ -235,7 +235,7 @@ def test_engines_that_are_not_installed(healthy, monkeypatch):
     assert world == ("pyworld (for converter world)", "pip install pyworld-prebuilt")
     assert report.traps == ()
     ((service, cure),) = report.notes
-    assert service.startswith("fastapi, uvicorn, multipart, gradio, prometheus_client, av are not")
+    assert service.startswith("fastapi, uvicorn, multipart, gradio, prometheus_client are not")
     assert cure == "pip install -c constraints.txt -e '.[serve]'"
 
 
@@ -255,11 +255,13 @@ def test_the_install_command_of_the_place(healthy, monkeypatch, tmp_path):
 
 def test_other_things_that_are_missing(healthy, monkeypatch):
     """Each comes with its command."""
-    monkeypatch.setattr(doctor, "find_spec", lambda name: None if name == "ipykernel" else object())
+    lost = {"ipykernel", "av"}
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None if name in lost else object())
     monkeypatch.setattr(doctor, "_formats", lambda: ("wav", "flac"))
     monkeypatch.setattr(doctor, "free_disk_bytes", lambda path: 5e8)
     assert healthy().missing == (
         ("a libsndfile that writes mp3 and opus", "pip install -U soundfile"),
+        ("av, which writes opus", "pip install -c constraints.txt -e ."),
         ("ipykernel, which runs notebooks", "pip install -c constraints.txt -e ."),
         ("disk: 0.5 GB free", "chatter-nb clean --unused"),
     )

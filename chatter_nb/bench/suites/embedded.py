@@ -21,7 +21,7 @@ from chatter_nb.runs.speak_plan import SpeechPlan, plan_speech
 from chatter_nb.text.chunking import clean, split_chunks
 from chatter_nb.text.files import read_sources
 
-FORMAT_REPEATS = 3  # opus takes longer to encode than the text to speak
+FORMAT_REPEATS = 3  # of each of six comparisons
 CHUNK_CHARS = SpeakParams.model_fields["chunk_chars"].default
 
 
@@ -40,7 +40,10 @@ def run(options: Options, on_progress: Progress) -> list[Result]:
 
         result = against_bare("speak to one wav", bare, ours, plan, options, on_progress)
         others = [name for name in OUTPUT_FORMATS if name != "wav"]
-        return [result] + [_format_cost(plan, name, on_progress) for name in others]
+        costs = [
+            _format_cost(plan, name, made, on_progress) for made in (False, True) for name in others
+        ]
+        return [result, *costs]
 
 
 def work(options: Options, on_progress: Progress) -> Work:
@@ -80,15 +83,22 @@ def same_samples(before: list[Signal], after: list[Signal]) -> bool:
     return len(before) == len(after) and all(map(np.array_equal, before, after))
 
 
-def _format_cost(plan: SpeechPlan, format_name: OutputName, on_progress: Progress) -> Result:
-    """Write the finished chunks as wav, against writing them as wav and in a second format."""
+def _format_cost(
+    plan: SpeechPlan, format_name: OutputName, made: bool, on_progress: Progress
+) -> Result:
+    """A run to wav, against one to wav and a second format; the chunks are finished or `made`.
+
+    With finished chunks it shows the encoder's time, with made ones what is left of it beside the
+    voice.
+    """
     both = plan_speech(plan.params.model_copy(update={"formats": ("wav", format_name)}))
     calls = {"baseline": lambda: render_speech(plan), "ours": lambda: render_speech(both)}
-    turns = alternate(calls, FORMAT_REPEATS, on_progress)
+    before = forget if made else lambda plan: None
+    turns = alternate(calls, FORMAT_REPEATS, on_progress, before=lambda side: before(plan))
     wav, _ = read_audio(plan.folder.path / "speech.wav")
     second, _ = read_audio(plan.folder.path / f"speech.{format_name}")
     identical = np.array_equal(wav, second) if OUTPUT_FORMATS[format_name].lossless else None
-    name = f"finished chunks to wav, and {format_name} as well"
+    name = f"{'speak' if made else 'finished chunks'} to wav, and {format_name} as well"
     return compared(name, turns.seconds, identical)
 
 

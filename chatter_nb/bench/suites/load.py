@@ -1,8 +1,10 @@
 """Loading: upstream's `from_local` against our engine, each in a process of its own.
 
-The seconds begin after the imports and end when the model could speak: ours has packed T3 and S3Gen
-by then. The seconds of the imports are a figure. Another figure, on both sides, is the time to read
-all weights that lie in modules: mapped weights are only read when they are first used.
+The seconds begin after the imports and end when the model could speak: ours has packed S3Gen by
+then, and packs T3 (not int8's) when a step first has several rows. The seconds of the imports are
+a figure. Another figure, on each side, is the time to read all weights that lie in modules: mapped
+weights are only read when they are first used. Another precision is loaded beside exact too (the
+figure `exact_s`).
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,7 @@ from chatter_nb.bench.params import Options, Progress
 from chatter_nb.bench.rounds import timed
 from chatter_nb.bench.suites.workload import place_for, upstream_class, upstream_model
 from chatter_nb.bench.workers import Work
+from chatter_nb.engines.models import pick_precision
 from chatter_nb.engines.registry import entry
 
 FIGURES = ("import_s", "read_s", "own_memory_mb", "peak_rss_mb")
@@ -35,16 +39,21 @@ FIGURES = ("import_s", "read_s", "own_memory_mb", "peak_rss_mb")
 
 def run(options: Options, on_progress: Progress) -> list[Result]:
     place = place_for(options, on_progress)
-    rounds: dict[str, list[dict[str, float]]] = {"baseline": [], "ours": []}
+    precision = pick_precision(options.precision, place.device).name
+    precisions = {"baseline": "upstream", "ours": precision}
+    if precision != "exact":
+        precisions["exact"] = "exact"
+    rounds: dict[str, list[dict[str, float]]] = {side: [] for side in precisions}
 
     def load(side: str) -> float:
-        name = "upstream" if side == "baseline" else "ours"
-        rounds[side].append(in_new_process(name, place.engine, place.folder, place.device))
+        rounds[side].append(
+            in_new_process(precisions[side], place.engine, place.folder, place.device)
+        )
         return rounds[side][-1]["load_s"]
 
-    calls = {"baseline": lambda: load("baseline"), "ours": lambda: load("ours")}
+    calls = {side: partial(load, side) for side in precisions}
     turns = alternate(calls, options.repeats, on_progress, clock=own_clock)
-    figures = {
+    figures: dict[str, Any] = {
         name: {
             side: statistics.median(values[name] for values in rounds[side][1:])
             for side in rounds  # without the first round, which reads the files from the disk
@@ -52,7 +61,10 @@ def run(options: Options, on_progress: Progress) -> list[Result]:
         for name in FIGURES
         if name in rounds["ours"][0]
     }
-    return [compared(f"load {options.engine}", turns.seconds, None, **figures)]
+    result = compared(f"load {options.engine}", turns.seconds, None, **figures)
+    if precision != "exact":
+        result.figures["exact_s"] = statistics.median(turns.seconds["exact"])
+    return [result]
 
 
 def work(options: Options, on_progress: Progress) -> Work:
@@ -60,19 +72,19 @@ def work(options: Options, on_progress: Progress) -> Work:
     return Work("load", place_for(options, on_progress).values, fresh=True)
 
 
-def in_new_process(side: str, engine: str, folder: Path, device: str) -> dict[str, float]:
-    """`load_s` and `FIGURES` of one side, measured inside a fresh Python."""
-    code = f"from chatter_nb.bench.suites.load import measure; measure({side!r}, {engine!r}, "
+def in_new_process(precision: str, engine: str, folder: Path, device: str) -> dict[str, float]:
+    """`load_s` and `FIGURES` of upstream or of our precision, measured inside a fresh Python."""
+    code = f"from chatter_nb.bench.suites.load import measure; measure({precision!r}, {engine!r}, "
     code += f"{str(folder)!r}, {device!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     if done.returncode:
-        raise EngineError(f"loading {side} failed: {done.stderr[-2000:]}")
+        raise EngineError(f"loading {precision} failed: {done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measure(side: str, engine: str, folder: str, device: str) -> None:
-    """Load one side, in this process, and print its seconds and memory as a line of JSON."""
-    prepare = _upstream if side == "upstream" else _ours
+def measure(precision: str, engine: str, folder: str, device: str) -> None:
+    """Load "upstream" or our engine, in this process; print seconds and memory as JSON."""
+    prepare = _upstream if precision == "upstream" else partial(_ours, precision)
     import_s, load = timed(lambda: prepare(engine, Path(folder), device))
     load_s, model = timed(load)
     figures = {"import_s": import_s, "load_s": load_s} | _memory_mb("RssAnon", "own_memory_mb")
@@ -85,9 +97,9 @@ def _upstream(engine: str, folder: Path, device: str) -> Callable[[], Any]:
     return lambda: upstream_model(engine, folder, device)
 
 
-def _ours(engine: str, folder: Path, device: str) -> Callable[[], Any]:
+def _ours(precision: str, engine: str, folder: Path, device: str) -> Callable[[], Any]:
     engine_class = entry(engine).engine_class()
-    return lambda: engine_class(device=device, checkpoint=str(folder))
+    return lambda: engine_class(device=device, checkpoint=str(folder), precision=precision)
 
 
 def _read(model: Any) -> None:

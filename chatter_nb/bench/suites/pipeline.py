@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from chatter_nb.bench.suites.workload import (
     texts_that_end,
 )
 from chatter_nb.bench.workers import Work
+from chatter_nb.engines.chatterbox.batch import Rows
 from chatter_nb.engines.models import get_or_load_tts_model
 from chatter_nb.engines.watermark import load_perth
 from chatter_nb.params.runs import SpeakParams
@@ -44,16 +46,19 @@ def run(options: Options, on_progress: Progress) -> list[Result]:
     with tempfile.TemporaryDirectory() as outputs:
         folders = (f"{outputs}/{number}" for number in itertools.count())
 
-        def ours(texts: list[str] = texts) -> Speech:
-            """A run in a new folder, where no chunk is finished."""
+        def ours(texts: list[str] = texts) -> tuple[Speech, Calls]:
+            """A run in a new folder without finished chunks; the reading of prompts is timed."""
             values = _run_values(texts, options, place) | {"outputs_dir": next(folders)}
-            return generate_tts(SpeakParams.create(values))
+            prompts = Calls()
+            with mock.patch.object(Rows, "admit", prompts.timing("prompts", Rows.admit)):
+                return generate_tts(SpeakParams.create(values)), prompts
 
         generate(model, texts[0], seed_of(texts[0]))  # warm-up; `texts_that_end` warmed T3 up
         ours(texts[:1])
         calls: dict[str, Callable[[], object]] = {"baseline": theirs, "ours": ours}
         turns = alternate(calls, options.repeats, on_progress, warm_up=False)
-        figures = _figures(turns.returned["ours"], turns.returned["baseline"])
+        speech, prompts = turns.returned["ours"]
+        figures = _figures(speech, prompts, turns.returned["baseline"])
     name = f"{len(texts)} chunks, {options.prompt_s:g} s prompt"
     return [compared(name, turns.seconds, None, **figures)]
 
@@ -79,8 +84,9 @@ def _run_values(texts: list[str], options: Options, place: Place) -> dict[str, A
     }
 
 
-def _figures(ours: Speech, theirs: Calls) -> dict[str, Any]:
+def _figures(ours: Speech, prompts: Calls, theirs: Calls) -> dict[str, Any]:
     record = ours.record
+    parts_s = _parts_s(record.stages_s, prompts.total_s)
     audio, rate = ours.read()
     marks = load_perth().get_watermark(audio, sample_rate=rate)
     return {
@@ -88,6 +94,21 @@ def _figures(ours: Speech, theirs: Calls) -> dict[str, Any]:
         "watermark": float(np.mean(marks)),  # 1 is PerTh's mark, 0 none
         "ours_model_calls": record.model_calls,
         "baseline_model_calls": theirs.count,
-        "ours_stages_s": record.stages_s,
+        "ours_parts_s": parts_s,
+        "ours_parts_share": {part: took_s / record.wall_s for part, took_s in parts_s.items()},
         "baseline_stages_s": theirs.seconds,
+    }
+
+
+def _parts_s(stages_s: Mapping[str, float], prompts_s: float) -> dict[str, float]:
+    """The seconds of a run by part. On CUDA those of prompts are the host's: steps go on after it.
+
+    Where S3Gen works beside T3, its part is what T3 does not hide, as the encoder's always is.
+    """
+    return {
+        "prompts": prompts_s,
+        "t3_steps": stages_s["tokens"] - prompts_s,
+        "s3gen": stages_s["synthesis"],
+        "watermark": stages_s["watermark"],
+        "encoder": stages_s["write"],
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from functools import partial
@@ -24,7 +25,7 @@ from chatter_nb.engines.chatterbox.s3gen import Synthesizer, TokenRow
 CLOSE = 1e-4  # of full scale: the promised largest difference of a batch
 SPEECH_TOKENS = 6561
 RATE_HZ = 24_000
-ALL_FRAMES = 1 << 30  # batches of any size, where our own choice is one row at a time
+ALL_FRAMES = 1 << 30  # a batch of any size on a CPU, where our own choice is a row at a time
 WARM_UP_TOKENS = 8
 Way = Callable[[list[Tensor]], list[Signal]]
 
@@ -50,22 +51,23 @@ def token_rows(options: Options, device: str) -> list[Tensor]:
 
 
 def ways_of(options: Options, place: Place) -> dict[str, Way]:
-    """Upstream's calls and ours, each with an S3Gen of its own; a row's seed is its number."""
+    """Upstream's calls and ours; a row's seed is its number.
+
+    There are two S3Gens, 1 GB each: ours folds weights that upstream computes in every call.
+    """
     voice = Conditionals(None, load_tensors(place.folder / "conds.pt")["gen"])
     device = place.device
-
-    def module(purpose: str = "") -> Any:
-        meanflow = place.engine == "chatterbox-turbo"
-        name = FILES[place.engine][1]
-        return load_s3gen(place.folder, name, device, meanflow=meanflow, purpose=purpose)
+    name, meanflow = FILES[place.engine][1], place.engine == "chatterbox-turbo"
+    plain, own = (
+        load_s3gen(place.folder, name, device, meanflow=meanflow, purpose=purpose)
+        for purpose in ("", "bench")
+    )
+    exact, fast = Synthesizer(own, precision="exact"), Synthesizer(own, precision="fast")
+    batched = copy.copy(exact)
+    batched.frames_together = exact.frames_together or ALL_FRAMES
 
     def prompt() -> dict[str, Any]:
         return voice.for_s3gen(device, options.prompt_s)
-
-    plain, exact = module(), Synthesizer(module("bench"), precision="exact")
-    batched = Synthesizer(module("bench-batched"), precision="exact")
-    batched.frames_together = ALL_FRAMES
-    fast = Synthesizer(module("bench-fast"), precision="fast")
 
     def upstream(rows: list[Tensor]) -> list[Signal]:
         return [_upstream(plain, tokens, seed, prompt()) for seed, tokens in enumerate(rows)]

@@ -28,7 +28,7 @@ from chatter_nb.base.project import resolve_path
 from chatter_nb.bench import faults
 from chatter_nb.bench.faults import Reading, speaker
 from chatter_nb.bench.harness import Result, compared
-from chatter_nb.bench.params import Options, Progress
+from chatter_nb.bench.params import SENTENCES, Options, Progress
 from chatter_nb.bench.rounds import timed
 from chatter_nb.bench.suites.workload import BENCH_FOLDER, Place
 from chatter_nb.bench.word_starts import word_starts
@@ -37,9 +37,6 @@ from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.speak import generate_tts
 from chatter_nb.verify import Checker, Expectation, Verdict
 
-# 600 sentences of 3 to 5 s from Three Men in a Boat by Jerome K. Jerome (1889, public domain), as
-# Standard Ebooks has it; none of them was used to choose the check's limits.
-SENTENCES = Path(__file__).parents[1] / "sentences.txt"
 CHUNKS = {"fast": 400, "full": 200}
 SPEEDS = (0.9, 1.2)
 CLEAN, NAMES, STARTS = "clean", "invented names", "word starts"

@@ -192,21 +192,27 @@ class _Enough(Exception):
     """Stops `generate` when the tokens are known."""
 
 
-def token_count(model: Any, text: str, seed: int, limit: int) -> int | None:
-    """How many speech tokens upstream makes of a text; None if it does not end within `limit`."""
+def speech_tokens(model: Any, text: str, seed: int, limit: int) -> Any:
+    """The tokens that upstream's `generate` draws for a text, shape (n,); at most `limit`."""
     t3 = type(model.t3)
     name, limit_name = "inference", "max_new_tokens"
     if model.t3.is_gpt:
         name, limit_name = "inference_turbo", "max_gen_len"
-    decode, counts = getattr(t3, name), []
+    decode, drawn = getattr(t3, name), []
 
     def limited(*args: Any, **kwargs: Any) -> Any:
-        counts.append(decode(*args, **(kwargs | {limit_name: limit})).shape[-1])
+        drawn.append(decode(*args, **(kwargs | {limit_name: limit}))[0])
         raise _Enough
 
     with mock.patch.object(t3, name, limited), suppress(_Enough):
         generate(model, text, seed)
-    return counts[0] if counts[0] < limit else None
+    return drawn[0]
+
+
+def token_count(model: Any, text: str, seed: int, limit: int) -> int | None:
+    """How many speech tokens upstream makes of a text; None if it does not end within `limit`."""
+    count = len(speech_tokens(model, text, seed, limit))
+    return count if count < limit else None
 
 
 def texts_that_end(model: Any, count: int, tokens: int, on_progress: Progress) -> list[str]:

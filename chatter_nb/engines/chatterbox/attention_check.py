@@ -7,7 +7,7 @@ speech goes back, stays, or stutters. Here the state is running sums on the devi
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -53,15 +53,14 @@ class Alignment:
             value[row : row + 1] = 0
         self.text_length[row : row + 1] = text_length
 
-    def watch(self, layer: int, queries: Tensor, keys: Tensor, positions: Tensor) -> None:
-        """Store the attention of one step: `queries` (rows, heads, 1, width) of first lanes."""
-        if layer not in HEADS:
-            return
-        head = HEADS[layer]
-        query, key = queries[:, head].float(), keys[:, head].float()
-        scores = (query @ key.transpose(1, 2))[:, 0] / math.sqrt(query.shape[-1])
-        later = torch.arange(key.shape[1], device=key.device) > positions[:, None]
-        self._attention[layer] = scores.masked_fill(later, -torch.inf).softmax(dim=-1)
+    def watch(self, layer: int, weights: Callable[[int], Tensor]) -> None:
+        """Store the attention of one step: `weights(head)`, shape (rows, the longest length)."""
+        if layer in HEADS:
+            self._attention[layer] = weights(HEADS[layer])
+
+    def forget(self) -> None:
+        """Drop the attention, which may lie in the memory of a captured graph."""
+        self._attention = {}
 
     def checked(self, logits: Tensor, rows: slice, *, first: bool = False) -> Tensor:
         """The logits (rows, vocabulary), with the end forbidden or forced by the rules.

@@ -1,107 +1,61 @@
-"""T3's two transformers, Llama and GPT-2, over a key-value cache whose rows have their own lengths.
+"""T3's two transformers, Llama and GPT-2, over caches whose sequences have their own lengths.
 
-The layers are the models' layers, written out: rows of a batch may have different lengths, the
-cache stays in its place, and a CPU gets weights in the layout that it multiplies fastest. In
-float32 the results are upstream's up to rounding.
+The layers are the models' layers, written out: the tokens of many sequences share each product, and
+a CPU gets weights in the layout that it multiplies fastest. In float32 the results are upstream's
+up to rounding.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chatter_nb.engines.chatterbox.packing import Weight
+from chatter_nb.engines.chatterbox.cache import Place
+from chatter_nb.engines.chatterbox.packing import Product, RowWeight, product
+from chatter_nb.engines.chatterbox.rows import most_rows
 
 CONTEXT = 8192  # positions that rotary tables are made for: conditioning, text and speech
 
-
-class Cache:
-    """Keys and values of `rows` sequences, each layer's of shape (rows, heads, capacity, width)."""
-
-    def __init__(self, like: Backbone, rows: int, capacity: int) -> None:
-        self.capacity = capacity
-        self._new = lambda room: torch.zeros(
-            rows, like.heads, room, like.head_width, device=like.device, dtype=like.dtype
-        )
-        self.keys = [self._new(capacity) for _ in range(like.depth)]
-        self.values = [self._new(capacity) for _ in range(like.depth)]
-
-    def grow(self, capacity: int) -> None:
-        """Make room for `capacity` positions, layer by layer, to need little memory twice.
-
-        If memory runs out halfway, some layers have more room than `self.capacity`.
-        """
-        for layers in (self.keys, self.values):
-            for number, old in enumerate(layers):
-                layers[number] = self._new(capacity)
-                layers[number][:, :, : self.capacity] = old[:, :, : self.capacity]
-        self.capacity = capacity
-
-    @property
-    def bytes(self) -> int:
-        return sum(layer.nbytes for layer in [*self.keys, *self.values])
-
-    def copy(self, source: slice, target: slice, length: int, *, of: Cache | None = None) -> None:
-        """Copy the first `length` positions of rows, from this cache or the cache `of`."""
-        of = of or self
-        for mine, theirs in zip([*self.keys, *self.values], [*of.keys, *of.values], strict=True):
-            mine[target, :, :length] = theirs[source, :, :length]
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a batch stands in a cache: at `positions`, shape (rows, n), of its `rows`.
-
-    `rows` is a slice or a tensor of row numbers. Attention reads the first `span` positions of a
-    row; each position sees itself and the positions before it.
-    """
-
-    cache: Cache
-    rows: slice | Tensor
-    positions: Tensor
-    span: int
-
-    def mask(self) -> Tensor:
-        seen = torch.arange(self.span, device=self.positions.device)
-        return (seen <= self.positions[:, :, None])[:, None]
-
-    def put(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Store (rows, heads, n, width); return all keys and values up to `span`."""
-        numbers = self._row_numbers()
-        all_keys, all_values = self.cache.keys[layer], self.cache.values[layer]
-        all_keys[numbers, :, self.positions] = keys.transpose(1, 2)
-        all_values[numbers, :, self.positions] = values.transpose(1, 2)
-        return all_keys[self.rows, :, : self.span], all_values[self.rows, :, : self.span]
-
-    def _row_numbers(self) -> Tensor:
-        if isinstance(self.rows, Tensor):
-            return self.rows[:, None]
-        where = self.positions.device
-        return torch.arange(self.rows.start, self.rows.stop, device=where)[:, None]
-
-
-# Called with a layer's number, its queries and the keys they look at.
-Spy = Callable[[int, Tensor, Tensor], None]
+Spy = Callable[[int, Tensor], None]  # called with a layer's number and its queries
 
 
 class Backbone:
-    """A transformer whose weights are on `device`, in `dtype`."""
+    """A transformer whose weights are on `device`, in `dtype`; beside int8 the rest is float32.
+
+    Products are of a multiple of `tile` tokens, filled up with tokens of no sequence, so that the
+    kernel, and in 16 bits its rounding, is the same for few tokens and for many (up to a tile).
+    """
 
     depth: int
     heads: int
     head_width: int
 
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
-        self.device, self.dtype = device, dtype
+        self._int8, self._products = dtype == torch.int8, list[Product]()
+        self.device, self.dtype = device, torch.float32 if self._int8 else dtype
+        self.tile = _tile(device) if self.dtype.itemsize == 2 else 1
 
     def __call__(self, embeds: Tensor, place: Place, spy: Spy | None = None) -> Tensor:
-        """Hidden states in float32, of the shape of `embeds`: (rows, n, width)."""
+        """Hidden states in float32 of tokens, both of shape (n, width)."""
+        x = self._layered(self.filled(embeds.to(self.dtype)), place, spy)
+        return x[: len(embeds)].float()
+
+    def filled(self, x: Tensor) -> Tensor:
+        """`x` of shape (n, width) with n raised to a multiple of `tile`."""
+        return F.pad(x, (0, 0, 0, -len(x) % self.tile))
+
+    def _layered(self, x: Tensor, place: Place, spy: Spy | None) -> Tensor:
         raise NotImplementedError
+
+    def pack(self) -> None:
+        """Prepare a CPU's weights for steps of several rows."""
+        for weight in self._products:
+            if isinstance(weight, RowWeight):
+                weight.pack()
 
     def plain(self, tensor: Tensor) -> Tensor:
         """An upstream weight on this transformer's device, in its type."""
@@ -110,14 +64,20 @@ class Backbone:
     def norm(self, module: Any) -> tuple[Tensor, Tensor]:
         return self.plain(module.weight), self.plain(module.bias)
 
-    def weight(self, *linears: Any) -> Weight:
+    def weight(self, *linears: Any) -> Product:
         """Linear layers of the same input, joined to a single layer."""
-        parts = [self.plain(linear.weight) for linear in linears]
-        return Weight(torch.cat(parts) if len(parts) > 1 else parts[0])
+        joined = product([self.plain(linear.weight) for linear in linears], int8=self._int8)
+        self._products.append(joined)
+        return joined
 
-    def transposed(self, conv: Any) -> Weight:
+    def transposed(self, conv: Any) -> Product:
         """GPT-2 keeps its weights as (in, out)."""
-        return Weight(self.plain(conv.weight).t(), self.plain(conv.bias))
+        return product([self.plain(conv.weight).t()], self.plain(conv.bias), int8=self._int8)
+
+
+def _tile(device: torch.device) -> int:
+    """Tokens: on CUDA as many as the most rows there have; a CPU only has a kernel for 1 token."""
+    return 2 * most_rows(device) if device.type == "cuda" else 2
 
 
 def backbone(t3: Any, device: torch.device, dtype: torch.dtype) -> Backbone:
@@ -141,32 +101,29 @@ class Llama(Backbone):
         cos, sin = tfmr.rotary_emb(torch.zeros(1, 1, 1), torch.arange(CONTEXT)[None])
         self._cos, self._sin = self.plain(cos[0]), self.plain(sin[0])
 
-    def __call__(self, embeds: Tensor, place: Place, spy: Spy | None = None) -> Tensor:
-        x, mask = embeds.to(self.dtype), place.mask()
-        turn = self._cos[place.positions][:, :, None], self._sin[place.positions][:, :, None]
+    def _layered(self, x: Tensor, place: Place, spy: Spy | None) -> Tensor:
+        turn = self._cos[place.positions][:, None], self._sin[place.positions][:, None]
         for number, layer in enumerate(self._layers):
-            normed = self._normed(x, layer.before_attention)
-            queries, keys, values = self._split(layer.qkv(normed), turn)
-            all_keys, all_values = place.put(number, keys, values)
+            qkv = layer.qkv(self._normed(x, layer.before_attention))
+            queries, keys_values = self._turned(qkv, turn)
+            x = x + layer.out(place.attended(number, queries, keys_values))
             if spy:
-                spy(number, queries, all_keys)
-            x = x + layer.out(_attended(queries, all_keys, all_values, mask))
+                spy(number, queries)
             gate, up = layer.gate_up(self._normed(x, layer.before_mlp)).chunk(2, dim=-1)
             x = x + layer.down(F.silu(gate) * up)
-        return self._normed(x, self._norm).float()
+        return self._normed(x, self._norm)
 
     def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
         return F.rms_norm(x, (x.shape[-1],), weight, self._eps)
 
-    def _split(self, qkv: Tensor, turn: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """(rows, n, 3 · heads · width) to three of (rows, heads, n, width), two of them turned."""
-        rows, count, _ = qkv.shape
-        qkv = qkv.view(rows, count, 3 * self.heads, self.head_width)
-        turned, values = qkv.split([2 * self.heads, self.heads], dim=2)
-        first, second = turned.chunk(2, dim=-1)
-        turned = turned * turn[0] + torch.cat([-second, first], dim=-1) * turn[1]
-        queries, keys = turned.transpose(1, 2).chunk(2, dim=1)
-        return queries, keys, values.transpose(1, 2)
+    def _turned(self, qkv: Tensor, turn: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """(n, 3 · heads · width) to queries (n, heads, width) and keys with values, both turned."""
+        qkv = qkv.view(len(qkv), 3 * self.heads, self.head_width)
+        plain, values = qkv.split([2 * self.heads, self.heads], dim=1)
+        first, second = plain.chunk(2, dim=-1)
+        turned = plain * turn[0] + torch.cat([-second, first], dim=-1) * turn[1]
+        queries, keys = turned.chunk(2, dim=1)
+        return queries, torch.cat([keys, values], dim=1)
 
 
 class Gpt2(Backbone):
@@ -182,25 +139,19 @@ class Gpt2(Backbone):
         self._positions = self.plain(tfmr.wpe.weight)
         self._eps = config.layer_norm_epsilon
 
-    def __call__(self, embeds: Tensor, place: Place, spy: Spy | None = None) -> Tensor:
-        x, mask = embeds.to(self.dtype) + self._positions[place.positions], place.mask()
+    def _layered(self, x: Tensor, place: Place, spy: Spy | None) -> Tensor:
+        x = x + self._positions[place.positions]
         for number, layer in enumerate(self._layers):
             qkv = layer.qkv(self._normed(x, layer.before_attention))
-            qkv = qkv.view(*x.shape[:2], 3 * self.heads, self.head_width).transpose(1, 2)
-            queries, keys, values = qkv.chunk(3, dim=1)
-            x = x + layer.out(_attended(queries, *place.put(number, keys, values), mask))
+            qkv = qkv.view(len(x), 3 * self.heads, self.head_width)
+            queries, keys_values = qkv.split([self.heads, 2 * self.heads], dim=1)
+            x = x + layer.out(place.attended(number, queries, keys_values))
             inner = F.gelu(layer.up(self._normed(x, layer.before_mlp)), approximate="tanh")
             x = x + layer.down(inner)
-        return self._normed(x, self._norm).float()
+        return self._normed(x, self._norm)
 
     def _normed(self, x: Tensor, norm: tuple[Tensor, Tensor]) -> Tensor:
         return F.layer_norm(x, (x.shape[-1],), *norm, self._eps)
-
-
-def _attended(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-    """The result of attention, (rows, n, heads · width)."""
-    mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
-    return mixed.transpose(1, 2).flatten(2)
 
 
 class _LlamaLayer:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from chatterbox.models.s3tokenizer import SPEECH_VOCAB_SIZE
@@ -15,10 +16,16 @@ from torch import Tensor
 
 from chatter_nb.base.errors import EngineError
 from chatter_nb.engines.chatterbox.attention_check import Alignment
-from chatter_nb.engines.chatterbox.backbone import Cache, Place
+from chatter_nb.engines.chatterbox.backbone import Spy
+from chatter_nb.engines.chatterbox.cache import Apart, Place, Shared
+from chatter_nb.engines.chatterbox.device import free_bytes
 from chatter_nb.engines.chatterbox.network import Network, Prefix
+from chatter_nb.engines.chatterbox.prefill import read_texts
+from chatter_nb.engines.chatterbox.rows import long_chunk_bytes
 from chatter_nb.engines.chatterbox.sampling import NOT_A_TOKEN, Knobs, draw, guided
 from chatter_nb.engines.chatterbox.tokens import Drawn, Prompt, alignment_note
+
+_SPARE = 1e9  # bytes of a CPU's memory that are left to others
 
 
 @dataclass(eq=False)
@@ -63,7 +70,7 @@ class Rows:
         self._decoder, self._prefix, self._knobs, self._most = decoder, prefix, knobs, rows
         self._lanes = 2 if knobs.steps.guided else 1
         self._block, self._pace = pace.block, pace
-        self._cache = Cache(decoder.backbone, rows * self._lanes, pace.room)
+        self._width = rows  # how many there is room for; `_most` may become less
         self._tokens = torch.zeros(rows, dtype=torch.long, device=device)  # the latest
         self._numbers = torch.zeros_like(self._tokens)  # how many there are
         self._positions = torch.zeros_like(self._tokens)  # where the next goes
@@ -77,32 +84,60 @@ class Rows:
             else None
         )
         self._runs = pace.runs([*self._row_state(), self._drawn, self._at], on_note)
+        like = decoder.backbone
+        self._caches: Shared | Apart = (
+            Shared(like, rows, self._lanes, pace, self._forget_graphs)
+            if pace.shared
+            else Apart(like, self._lanes, pace)
+        )
         self.active: list[Row] = []
 
     def serves(self, prefix: Prefix, knobs: Knobs, rows: int) -> bool:
-        return (self._prefix, self._knobs.steps, self._most) == (prefix, knobs.steps, rows)
+        """Whether `begin_again` can take these: captured graphs hold the prefix' length."""
+        same = (self._prefix.length, self._knobs.steps) == (prefix.length, knobs.steps)
+        return same and rows <= self._width
 
-    def begin_again(self, knobs: Knobs, on_note: Callable[[str], object]) -> None:
+    def begin_again(
+        self, prefix: Prefix, knobs: Knobs, rows: int, on_note: Callable[[str], object]
+    ) -> None:
         """Serve another call with the same steps; captured graphs stay."""
         self.active = []
+        self._prefix, self._most = prefix, rows
         self._runs.on_note = on_note
         self._knobs.become(knobs)
 
     @property
     def bytes(self) -> int:
-        """The size of its cache."""
-        return self._cache.bytes
+        """The size of its caches."""
+        return self._caches.bytes
 
     @property
     def free(self) -> int:
         return self._most - len(self.active)
+
+    def fitting(self, prompts: Sequence[Prompt]) -> Sequence[Prompt]:
+        """The first of `prompts`, as many as a CPU's memory has room for; one if none is active.
+
+        Where it has less than for all, that is told, and the rows stay fewer until the call ends.
+        """
+        if self._pace.shared or not prompts:
+            return prompts
+        row = long_chunk_bytes(self._decoder.backbone, self._lanes, self._pace.room)
+        room = int((free_bytes(self._decoder.device) - _SPARE) // row)
+        room = max(room, 0 if self.active else 1)
+        if room < len(prompts):
+            self._most = len(self.active) + room
+            self._runs.on_note(
+                f"the memory is too small for more chunks together: went on with {self._most}"
+            )
+        return prompts[:room]
 
     def admit(self, prompts: Sequence[Prompt]) -> None:
         """Read the texts of new chunks and draw their first tokens."""
         new = [self._row(prompt) for prompt in prompts]
         first = len(self.active)
         numbers = range(first, first + len(new))
-        hidden = self._read([prompt.text_tokens for prompt in prompts], new, numbers)
+        hidden = self._read(new, numbers)
         rows = slice(first, first + len(new))
         self._seen[rows] = False
         self._seen[rows, self._decoder.start : self._decoder.start + 1] = True
@@ -113,7 +148,7 @@ class Rows:
         for row, number in zip(new, numbers, strict=True):
             self._noise[0, number].exponential_(generator=row.generator)
             if self._alignment:
-                text_length = row.position - self._prefix.length - self._beginning
+                text_length = row.position - self._prefix.length - len(self._decoder.beginning)
                 self._alignment.begin(number, text_length)
         self._at.zero_()
         self._draw(hidden, rows, first=True)
@@ -123,13 +158,14 @@ class Rows:
     def step(self) -> None:
         """Run a block of steps for all active chunks, without waiting for the device in between."""
         count = len(self.active)
-        span = self._room(max(row.position for row in self.active) + self._block)
+        ends = {number: row.position + self._block for number, row in enumerate(self.active)}
+        span = self._caches.reach(ends)
         rewinds = [_Rewind(row, self._block) for row in self.active]
         for step in range(self._block):
             for number, row in enumerate(self.active):
                 self._noise[step, number].exponential_(generator=row.generator)
         self._at.zero_()
-        stepped = self._runs.rows(count, self._most)
+        stepped = self._runs.rows(count, self._width)
         if stepped > count:
             for tensor in self._row_state():
                 tensor[count:stepped] = 0  # rows of no chunk
@@ -156,74 +192,38 @@ class Rows:
         # Turbo makes one token more than it is asked for.
         return Row(prompt, generator, prompt.max_new_tokens + self._decoder.turbo)
 
-    @property
-    def _beginning(self) -> int:
-        return 1 if self._decoder.turbo else 2
+    def _read(self, new: Sequence[Row], numbers: range) -> Tensor:
+        """Read the texts of new rows. Returns the hidden states after them, twins side by side."""
+        texts = {}
+        for row, number in zip(new, numbers, strict=True):
+            texts[number] = self._decoder.text_embeds(row.prompt.text_tokens)
+            row.position = self._prefix.length + len(texts[number])
+            self._caches.begin(number, row.position)
+        guided = self._lanes == 2
+        return read_texts(self._decoder, self._prefix, self._caches, texts, guided=guided)
 
-    def _read(self, texts: Sequence[Tensor], new: Sequence[Row], numbers: range) -> Tensor:
-        """Read texts into the cache. Returns the hidden states after them, twins side by side."""
-        decoder, start = self._decoder, self._prefix.length
-        embeds = [decoder.text_embeds(text) for text in texts]
-        for row, text in zip(new, embeds, strict=True):
-            row.position = start + text.shape[1]
-        self._room(max(row.position for row in new))
-        with_text = []
-        for row, number, text in zip(new, numbers, embeds, strict=True):
-            lane = slice(number * self._lanes, number * self._lanes + 1)
-            self._cache.copy(slice(0, 1), lane, start, of=self._prefix.cache)
-            positions = torch.arange(start, row.position, device=decoder.device)[None]
-            place = Place(self._cache, lane, positions, row.position)
-            with_text.append(decoder.backbone(text, place)[:, -1])
-        if self._lanes == 1:
-            return torch.cat(with_text)
-        without = self._read_wordless(new, numbers)
-        return torch.stack([torch.cat(with_text), without], dim=1).flatten(0, 1)
-
-    def _read_wordless(self, new: Sequence[Row], numbers: range) -> Tensor:
-        """The hidden states of the twins without text, which guidance compares with.
-
-        Only the beginning of speech has to be read; the prefix holds the rest.
-        """
-        decoder = self._decoder
-        ends = [row.position - self._beginning for row in new]
-        self._prefix.reach(max(ends) - self._prefix.length)
-        for end, number in zip(ends, numbers, strict=True):
-            twin = slice(number * 2 + 1, number * 2 + 2)
-            self._cache.copy(slice(0, 1), twin, end, of=self._prefix.cache)
-        start = torch.tensor(ends, device=decoder.device)[:, None]
-        positions = start + torch.arange(self._beginning, device=decoder.device)
-        twins = torch.tensor([number * 2 + 1 for number in numbers], device=decoder.device)
-        span = max(row.position for row in new)
-        embeds = decoder.beginning.expand(len(new), -1, -1)
-        return decoder.backbone(embeds, Place(self._cache, twins, positions, span))[:, -1]
-
-    def _room(self, length: int) -> int:
-        """Make room for `length` positions in the cache. Returns the span to attend to."""
-        span = -(-length // self._pace.span) * self._pace.span
-        if span > self._cache.capacity:
-            self._runs.forget()
-            self._cache.grow(-(-span // self._pace.room) * self._pace.room)
-        return span
+    def _forget_graphs(self) -> None:
+        self._runs.forget()
+        if self._alignment:
+            self._alignment.forget()
 
     def _step(self, count: int, span: int) -> None:
         """A step of the first `count` rows. A GPU captures it, so nothing here may wait."""
         rows = slice(0, count)
+        backbone, lanes = self._decoder.backbone, self._lanes
         embeds = self._decoder.speech_embeds(self._tokens[rows], self._numbers[rows])
-        positions = self._positions[rows].repeat_interleave(self._lanes)[:, None]
-        place = Place(self._cache, slice(0, count * self._lanes), positions, span)
-        hidden = self._decoder.backbone(
-            embeds.repeat_interleave(self._lanes, dim=0), place, self._spy(positions)
-        )
+        place = self._caches.step(self._positions[rows], span, backbone.tile)
+        hidden = backbone(embeds.repeat_interleave(lanes, dim=0), place, self._spy(place))
         self._positions[rows] += 1
-        self._draw(hidden[:, -1], rows)
+        self._draw(hidden, rows)
 
-    def _spy(self, positions: Tensor) -> Callable[[int, Tensor, Tensor], None] | None:
+    def _spy(self, place: Place) -> Spy | None:
         alignment, lanes = self._alignment, self._lanes
         if alignment is None:
             return None
 
-        def watch(layer: int, queries: Tensor, keys: Tensor) -> None:
-            alignment.watch(layer, queries[::lanes], keys[::lanes], positions[::lanes, 0])
+        def watch(layer: int, queries: Tensor) -> None:
+            alignment.watch(layer, partial(place.weights, layer, queries=queries, lanes=lanes))
 
         return watch
 
@@ -264,12 +264,10 @@ class Rows:
 
     def _move(self, source: int, target: int) -> None:
         """Give the chunk of number `source` the number `target`."""
-        if source == target:
-            return
-        for tensor in self._row_state():
-            tensor[target] = tensor[source]
-        first, second = (slice(n * self._lanes, (n + 1) * self._lanes) for n in (source, target))
-        self._cache.copy(first, second, self.active[source].position)
+        self._caches.move(source, target, self.active[source].position)
+        if source != target:
+            for tensor in self._row_state():
+                tensor[target] = tensor[source]
 
     def _row_state(self) -> list[Tensor]:
         tensors = [self._tokens, self._numbers, self._positions, self._seen]

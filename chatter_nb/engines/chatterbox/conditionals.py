@@ -26,7 +26,7 @@ from chatterbox.models.t3.modules.cond_enc import T3Cond
 from chatter_nb.base.disk import write_whole
 from chatter_nb.base.errors import InputError, OutputError, ParamError
 from chatter_nb.engines.base import Voice
-from chatter_nb.engines.chatterbox.device import memory_explained, quiet_upstream
+from chatter_nb.engines.chatterbox.device import memory_explained, quiet_upstream, s3gen_turn
 from chatter_nb.engines.chatterbox.loading import load_tensors, readable
 from chatter_nb.engines.voices import Library, Recording, content_hash
 
@@ -158,7 +158,7 @@ def encode_for_speech(
         wave_24k = _to_loudness(wave_24k, _TURBO_LUFS)
     wave_16k = librosa.resample(wave_24k, orig_sr=S3GEN_SR, target_sr=S3_SR)
     gen = _embed(wave_24k, s3gen, device)
-    with torch.inference_mode():
+    with torch.inference_mode(), s3gen_turn(device):
         tokens, _ = s3gen.tokenizer.forward(
             [wave_16k[: round(prompt_s * S3_SR)]], max_len=prompt_tokens
         )
@@ -178,7 +178,7 @@ def _at_24k(recording: Recording) -> np.ndarray:
 
 
 def _embed(wave_24k: np.ndarray, s3gen: Any, device: str) -> dict[str, Any]:
-    with torch.inference_mode():
+    with torch.inference_mode(), s3gen_turn(device):
         prompt = wave_24k[: DECODER_PROMPT_S * S3GEN_SR]
         return _plain(s3gen.embed_ref(prompt, S3GEN_SR, device=device))
 

@@ -27,13 +27,14 @@ from chatter_nb.engines.chatterbox.conditionals import (
     VoiceShelf,
     encode_for_s3gen,
 )
-from chatter_nb.engines.chatterbox.device import RandomState, memory_explained, seeded
-from chatter_nb.engines.chatterbox.flow import FLOW_STEPS, MELS, MELS_PER_TOKEN, Flow
+from chatter_nb.engines.chatterbox.device import memory_explained, s3gen_turn
+from chatter_nb.engines.chatterbox.flow import FLOW_STEPS, MELS, MELS_PER_TOKEN, Flow, device_of
 from chatter_nb.engines.chatterbox.loading import load_s3gen
 from chatter_nb.engines.chatterbox.s3gen import SpeechTokens, token_count
 from chatter_nb.engines.chatterbox.vocoder import SAMPLES_PER_MEL, Vocoder
 from chatter_nb.engines.checkpoints import PACKAGE, identity, locate
 from chatter_nb.engines.registry import VC_ENGINES
+from chatter_nb.engines.small_gpu import is_small_gpu, voice_device
 from chatter_nb.engines.voices import MIN_S
 from chatter_nb.engines.watermark import load_perth
 
@@ -43,9 +44,9 @@ if TYPE_CHECKING:
 REVISION = 2  # of how windows are made here: with another revision, kept windows are made anew
 LEFT_CONTEXT_STEPS = 2 * STEPS_PER_S
 RIGHT_CONTEXT_STEPS = STEPS_PER_S // 2 + 3  # half a second, and the encoder's look-ahead
-# Seconds of work a second of audio. CPU: 2 cores, random full weights, windows of 10 s. The
-# others are guesses.
-_RTF = {"cpu": 6.0, "mps": 1.0, "cuda": 0.1}
+# Seconds of work a second of audio on 2 cores, random full weights, windows of 10 s. No GPU has
+# been measured.
+_CPU_RTF = 6.0
 
 
 class ChatterboxConverter:
@@ -63,8 +64,9 @@ class ChatterboxConverter:
     def __init__(self, *, device: str = "cpu", checkpoint: str = "") -> None:
         folder = locate("chatterbox-vc", checkpoint)
         self.device = device
-        self.rows = 4 if device.startswith("cuda") else 1  # a CPU gains nothing from company
-        self.typical_rtf = _RTF[device.partition(":")[0]]
+        # A CPU gains nothing from company.
+        self.rows = 4 if device.startswith("cuda") and not is_small_gpu(device) else 1
+        self.typical_rtf = _CPU_RTF if device == "cpu" else None
         files_hash = identity(folder, "chatterbox-vc")
         self.version = f"{version(PACKAGE)}+{files_hash}+r{REVISION}"
         self._perth = load_perth(device)  # held, so that each output of a run finds it loaded
@@ -87,12 +89,14 @@ class ChatterboxConverter:
     ) -> _Conversion:
         flow_steps = int(knobs.get("n_cfm_timesteps", FLOW_STEPS))
         cure = "convert it in parts, or choose device: cpu"
-        with memory_explained("the recording's tokens", cure):
+        with memory_explained("the recording's tokens", cure), s3gen_turn(self.device):
             prompt = voice.data.for_s3gen(self.device, knobs.get("prompt_s"))
             return _Conversion(self._s3gen, self._flow, source, prompt, seed, flow_steps)
 
     def _encode(self, recording: Recording) -> Conditionals:
-        return Conditionals(None, encode_for_s3gen(recording, self._s3gen, self.device))
+        return Conditionals(
+            None, encode_for_s3gen(recording, self._s3gen, voice_device(self.device))
+        )
 
 
 class _Conversion:
@@ -111,10 +115,10 @@ class _Conversion:
             self._tokens = SpeechTokens(s3gen.tokenizer, torch.from_numpy(source))
         self.steps = self._tokens.count
         self._prompt_mels = self._prompt.frames(0)
-        with seeded(seed):
-            shape = (1, MELS, self._prompt.frames(self.steps))
-            self._noise = torch.randn(shape, device=flow.device)[0]
-            self._random = RandomState()  # upstream's vocoder draws on after the flow's noise
+        # Upstream's vocoder draws on after the flow's noise.
+        self._generator = torch.Generator(flow.device).manual_seed(seed)
+        shape = (1, MELS, self._prompt.frames(self.steps))
+        self._noise = torch.randn(shape, generator=self._generator, device=flow.device)[0]
 
     def shape(self, window: Window) -> int:
         """Its number of steps with context: rows of other lengths would need padding."""
@@ -125,7 +129,8 @@ class _Conversion:
         """The mel of each window, flat, frame after frame: shape (2 · steps · 80,)."""
         spans = [self._with_context(window) for window in windows]
         what = f"{len(windows)} windows together" if len(windows) > 1 else _WINDOW
-        with torch.inference_mode(), memory_explained(what, _SMALLER):
+        turn = s3gen_turn(self._flow.device)
+        with torch.inference_mode(), memory_explained(what, _SMALLER), turn:
             mels = self._flow.mels(
                 [self._tokens.between(*span) for span in spans],
                 self._prompt,
@@ -157,17 +162,18 @@ class _Conversion:
         return torch.cat([self._noise[:, : self._prompt_mels], speech_noise], dim=1)
 
     def joiner(self, write: Callable[[Signal], object]) -> MelJoiner:
-        return MelJoiner(self._s3gen, self._random, write)
+        return MelJoiner(self._s3gen, self._generator, write)
 
 
 class MelJoiner(WindowJoiner):
     """Joins windows as mel, with a crossfade over their overlap, and vocodes them."""
 
-    def __init__(self, s3gen: Any, random: RandomState, write: Callable[[Signal], object]) -> None:
+    def __init__(
+        self, s3gen: Any, generator: torch.Generator, write: Callable[[Signal], object]
+    ) -> None:
         super().__init__(write)
-        self._random = random
-        self._device = s3gen.device
-        self._vocoder = Vocoder(s3gen, self._pass_on)
+        self._device = device_of(s3gen)
+        self._vocoder = Vocoder(s3gen, generator, self._pass_on)
         self._tail = np.zeros((0, MELS), np.float32)
 
     def add(self, window: Window, audio: Signal) -> None:
@@ -182,7 +188,8 @@ class MelJoiner(WindowJoiner):
         keep = 0 if window.last else _mels(window.overlap)
         self._tail = mel[len(mel) - keep :]
         frames = torch.from_numpy(mel[: len(mel) - keep].T.copy()).to(self._device)
-        with self._random.resumed(), torch.inference_mode(), memory_explained(_WINDOW, _SMALLER):
+        turn = s3gen_turn(self._device)
+        with torch.inference_mode(), memory_explained(_WINDOW, _SMALLER), turn:
             self._vocoder.add(frames, last=window.last)
 
 

@@ -12,32 +12,41 @@ import traceback
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import Any, Literal
 from unittest import mock
 
 import psutil
 import torch
 
 from chatter_nb.base.errors import OutOfMemory
-from chatter_nb.engines.models import return_memory
+from chatter_nb.engines.gpu import full_float32, memory_is_full, return_memory
+
+Precision = Literal["exact", "fast", "int8"]
 
 # One call at a time: what another thread draws in between would be missing from our numbers, and
 # of two that patch upstream's names the later would put the earlier's patch back for good.
 _turn = threading.RLock()
+# S3Gen's modules keep state during a call. Who needs both locks takes `_turn` first.
+S3GEN_LOCK = threading.RLock()
 
 
 def weights_dtype(device: str, precision: str) -> torch.dtype:
-    """The type of T3's weights: float32, or 16 bits under `precision` "fast".
+    """The type of weights: float32, or 16 bits under `precision` "fast".
 
     A model's numbers may overflow float16, so it is used only on a GPU without bfloat16. A CPU
     without bfloat16 stays at float32.
     """
     kind = device.partition(":")[0]
-    if precision == "exact" or (kind == "cpu" and not cpu_has_bfloat16()):
+    if precision != "fast" or (kind == "cpu" and not cpu_has_bfloat16()):
         return torch.float32
     if kind == "mps" or (kind == "cuda" and torch.cuda.get_device_capability(device) < (8, 0)):
         return torch.float16
     return torch.bfloat16
+
+
+def t3_dtype(device: str, precision: str) -> torch.dtype:
+    """The type of the weights of T3's layers: `weights_dtype`, or int8 under that `precision`."""
+    return torch.int8 if precision == "int8" else weights_dtype(device, precision)
 
 
 def cpu_has_bfloat16() -> bool:
@@ -64,21 +73,11 @@ def one_at_a_time() -> AbstractContextManager[object]:
     return _turn
 
 
-class RandomState:
-    """The state of torch's global generators when the object is made; calls can go on from it."""
-
-    def __init__(self) -> None:
-        self._state = _states()
-
-    @contextmanager
-    def resumed(self) -> Iterator[None]:
-        """Inside, draw on from this state; it is saved on leaving. Outside nothing changes."""
-        with _generators_restored():
-            _set_states(self._state)
-            try:
-                yield
-            finally:
-                self._state = _states()
+@contextmanager
+def s3gen_turn(device: str | torch.device) -> Iterator[None]:
+    """The lock of S3Gen, and full float32. T3 may run meanwhile: it has a lock of its own."""
+    with S3GEN_LOCK, full_float32(str(device)):
+        yield
 
 
 @contextmanager
@@ -87,16 +86,10 @@ def seeded(seed: int) -> Iterator[None]:
 
     Upstream draws from them; a generator of our own cannot be passed.
     """
-    with _generators_restored():
-        torch.manual_seed(seed)
-        yield
-
-
-@contextmanager
-def _generators_restored() -> Iterator[None]:
     with _turn:
         before = _states()
         try:
+            torch.manual_seed(seed)
             yield
         finally:
             _set_states(before)
@@ -160,15 +153,10 @@ def memory_explained(what: str, cure: str) -> Iterator[None]:
         yield
         return
     except RuntimeError as error:
-        if not _is_full(error):
+        if not memory_is_full(error):
             raise
         # The frames of the failed call hold its tensors, and would while its error is kept.
         traceback.clear_frames(error.__traceback__)
-    return_memory()
-    raise OutOfMemory(f"the GPU's memory is too small for {what}: {cure}")
-
-
-def _is_full(error: RuntimeError) -> bool:
-    """Whether memory ran out; MPS and CUDA's libraries have no special error for it."""
-    texts = ("out of memory", "ALLOC_FAILED")
-    return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in texts)
+    with _turn:  # not while another thread captures a graph
+        return_memory()
+    raise OutOfMemory(f"the memory is too small for {what}: {cure}")

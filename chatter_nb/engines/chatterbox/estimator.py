@@ -1,8 +1,9 @@
 """The estimator of upstream's flow matching: most of S3Gen's work, made faster.
 
-The weights are upstream's. Tensors are (rows, frames, channels), convolutions are matrix products,
-and rows without padding need no mask. All convolutions look to the left, so padding at a row's end
-changes earlier frames through attention alone.
+The weights are upstream's. Tensors are (rows, frames, channels), and convolutions are matrix
+products. All convolutions look to the left, so padding at a row's end changes earlier frames
+through attention alone, which is given each row without its padding: a mask would keep a GPU's
+fastest kernels away.
 """
 
 from __future__ import annotations
@@ -35,6 +36,18 @@ class Estimator:
         self._final = _ConvBlock(estimator.final_block, dtype)
         self._out = Conv(estimator.final_proj, dtype)
 
+    def put_float32_away(self, device: str) -> None:
+        """Move upstream's float32 weights that are here in 16 bits to another device."""
+        used = {part for mlp in self._of_time() for part in mlp.modules()}
+        for part in self._upstream.modules():
+            if isinstance(part, (nn.Linear, nn.Conv1d)) and part not in used:
+                part.to(device)
+
+    def _of_time(self) -> list[nn.Module]:
+        """Upstream's modules that `shifts` calls."""
+        mixer = [self._upstream.time_embed_mixer] if self._upstream.meanflow else []
+        return [self._upstream.time_mlp, *mixer, *self._time_mlps]
+
     def shifts(self, times: Tensor) -> list[Tensor]:
         """What the time adds at each stage: (steps, channels), for the steps between `times`."""
         upstream = self._upstream
@@ -44,23 +57,26 @@ class Estimator:
             time = upstream.time_embed_mixer(torch.cat([time, embedded[1:]], dim=1))
         return [mlp(time).to(self.dtype) for mlp in self._time_mlps]
 
-    def __call__(self, x: Tensor, shifts: Sequence[Tensor], bias: Tensor | None) -> Tensor:
-        """(rows, frames, 320) to (rows, frames, 80)."""
-        bias = None if bias is None else bias.to(self.dtype)
+    def __call__(self, x: Tensor, shifts: Sequence[Tensor], lengths: Sequence[int]) -> Tensor:
+        """(rows, frames, 320) to (rows, frames, 80).
+
+        `lengths` are the rows' frames without padding. There may be twice as many rows: the second
+        half has the lengths of the first.
+        """
         stages = list(zip(self._stages, shifts, strict=True))
-        skipped = x = _passed(stages[0], x, bias)
+        skipped = x = _passed(stages[0], x, lengths)
         x = self._down(x)
         for stage in stages[1:-1]:
-            x = _passed(stage, x, bias)
-        x = self._up(_passed(stages[-1], torch.cat([x, skipped], dim=2), bias))
+            x = _passed(stage, x, lengths)
+        x = self._up(_passed(stages[-1], torch.cat([x, skipped], dim=2), lengths))
         return self._out(self._final(x))
 
 
-def _passed(stage: Any, x: Tensor, bias: Tensor | None) -> Tensor:
+def _passed(stage: Any, x: Tensor, lengths: Sequence[int]) -> Tensor:
     (resnet, blocks), shift = stage
     x = resnet(x, shift)
     for block in blocks:
-        x = block(x, bias)
+        x = block(x, lengths)
     return x
 
 
@@ -95,24 +111,33 @@ class _Transformer:
             joined(part, dtype=dtype) for part in (block.ff.net[0].proj, block.ff.net[2])
         )
 
-    def __call__(self, x: Tensor, bias: Tensor | None) -> Tensor:
+    def __call__(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
         rows, n, _ = x.shape
         q, k, v = self._qkv(self._norm(x)).view(rows, n, 3, self._heads, -1).permute(2, 0, 3, 1, 4)
-        attended = _attention(q, k, v, bias)
+        attended = _rows_attended(q, k, v, lengths)
         x = x + self._out(attended.transpose(1, 2).reshape(rows, n, -1))
         return x + self._down(F.gelu(self._up(self._norm_ff(x))))
 
 
-def _attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
+def _rows_attended(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int]) -> Tensor:
+    """Attention of (rows, heads, frames, width) within each row's length; zero after it."""
+    if min(lengths) == q.shape[2]:
+        return _attention(q, k, v)
+    attended = torch.zeros_like(q)
+    for row, length in enumerate(lengths):
+        own = (slice(row, None, len(lengths)), slice(None), slice(length))
+        attended[own] = _attention(q[own], k[own], v[own])
+    return attended
+
+
+def _attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     if q.device.type != "cpu" or q.dtype == torch.float32:
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        return F.scaled_dot_product_attention(q, k, v)
     # Torch's fused 16-bit attention takes 2.5 times as long on a CPU (2 cores with AVX-512 BF16).
     q, mixed = q * q.shape[-1] ** -0.5, torch.empty_like(v)
     for row in range(len(q)):
         for head in range(q.shape[1]):
             scores = q[row, head] @ k[row, head].T
-            if bias is not None:
-                scores += bias[row, 0]
             torch.mm(torch.softmax(scores, dim=-1), v[row, head], out=mixed[row, head])
     return mixed
 

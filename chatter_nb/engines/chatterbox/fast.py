@@ -11,28 +11,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
-import torch
 from chatterbox.models.s3gen import S3GEN_SR
 
-from chatter_nb.audio.reading import Signal, check_signal
-from chatter_nb.base.errors import EngineError, OutOfMemory, located
+from chatter_nb.audio.reading import Signal
+from chatter_nb.base.errors import located
 from chatter_nb.engines.base import ChunkInfo, ChunkRequest, OnPart
-from chatter_nb.engines.chatterbox.adapter import (
-    KEPT,
-    SMALLER,
-    Adapter,
-    SpokenChunk,
-    flow_steps,
-    where,
-)
-from chatter_nb.engines.chatterbox.device import memory_explained, one_at_a_time
+from chatter_nb.engines.chatterbox.adapter import KEPT, Adapter, SpokenChunk, where
+from chatter_nb.engines.chatterbox.device import one_at_a_time
 from chatter_nb.engines.chatterbox.parts import Parts
-from chatter_nb.engines.chatterbox.s3gen import TokenRow
 from chatter_nb.engines.chatterbox.splitting import say_or_split
+from chatter_nb.engines.chatterbox.synthesis import Decoding, Synthesis
 from chatter_nb.engines.chatterbox.t3 import TokenDecoder
 from chatter_nb.engines.chatterbox.tokens import Drawn, Prompt
-
-Decoding = tuple[ChunkRequest, Drawn]  # a chunk whose tokens are there
+from chatter_nb.engines.gpu import full_float32
 
 
 class FastPath:
@@ -40,8 +31,7 @@ class FastPath:
 
     def __init__(self, adapter: Adapter, decoder: TokenDecoder) -> None:
         self._adapter, self._decoder = adapter, decoder
-        # A GPU is given several finished chunks at once; a CPU is busy with one.
-        self._waves_together = 8 if decoder.device.type == "cuda" else 1
+        self._synthesis = Synthesis(adapter, decoder.device)
 
     def synthesize(
         self, requests: Sequence[ChunkRequest], rows: int = 1, on_part: OnPart | None = None
@@ -59,24 +49,21 @@ class FastPath:
     ) -> Iterator[SpokenChunk]:
         """Chunks of one voice and the same knobs, as they finish."""
         by_index = {request.index: request for request in requests}
-        waiting: list[Decoding] = []
-        pending = _Pending()
+        pending = _Pending(self._adapter.device)
         if on_part:
             with located(where(requests[0]), KEPT):
                 pending.parts = Parts(self._adapter, requests[0], on_part)
-        for index, decoded in self._decoded(requests, rows, pending):
-            request = by_index[index]
-            if not decoded.usable:  # at once: later chunks wait in memory until it is there
-                audio, info = self._split(request, pending)
-                yield index, audio, pending.attach(info)
-                continue
-            with located(where(request), KEPT):
-                pending.finish_parts(decoded)
-            waiting.append((request, decoded))
-            if len(waiting) >= self._waves_together:
-                yield from self._waves(waiting, pending)
-                waiting = []
-        yield from self._waves(waiting, pending)
+        self._adapter.synthesizer(requests[0])  # loaded here, not in S3Gen's thread
+        with self._synthesis.queue(pending.warnings.append) as queue:
+            for index, decoded in self._decoded(requests, rows, pending):
+                if not decoded.usable:  # at once: later chunks wait in memory until it is there
+                    audio, info = self._split(by_index[index], pending)
+                    yield index, audio, pending.attach(info)
+                    continue
+                with located(where(by_index[index]), KEPT):
+                    pending.finish_parts(decoded)
+                yield from map(pending.attached, queue.add(by_index[index], decoded))
+            yield from map(pending.attached, queue.rest())
 
     def _decoded(
         self, requests: Sequence[ChunkRequest], rows: int, pending: _Pending
@@ -100,53 +87,6 @@ class FastPath:
         with located(where(request), KEPT):
             return self._adapter.prompt(request.text, request.seed, request)
 
-    def _waves(self, decodings: Sequence[Decoding], pending: _Pending) -> Iterator[SpokenChunk]:
-        """Audio of chunks that ended; half as many at once where the memory is too small."""
-        waves = self._try(decodings)
-        if waves is None:
-            pending.warnings.append(
-                f"the GPU's memory is too small for {len(decodings)} chunks of tokens together: "
-                "went on with half of them"
-            )
-            middle = len(decodings) // 2
-            yield from self._waves(decodings[:middle], pending)
-            yield from self._waves(decodings[middle:], pending)
-            return
-        for (request, decoded), audio in zip(decodings, waves, strict=True):
-            info = ChunkInfo(notes=decoded.notes(request.text))
-            yield request.index, audio, pending.attach(info)
-
-    def _try(self, decodings: Sequence[Decoding]) -> list[Signal] | None:
-        """The chunks' audio, or None where fewer chunks must be tried at once."""
-        try:
-            return self._samples(decodings) if decodings else []
-        except OutOfMemory:
-            if len(decodings) == 1:
-                raise
-        return None
-
-    def _samples(self, decodings: Sequence[Decoding]) -> list[Signal]:
-        request = decodings[0][0]
-        rows = [
-            # A copy: another try, with fewer chunks, must draw the same numbers.
-            TokenRow(self._adapter.with_end(decoded.tokens), _copied(decoded.generator))
-            for _, decoded in decodings
-        ]
-        synthesizer = self._adapter.synthesizer(request)
-        what = "one chunk" if len(rows) == 1 else f"{len(rows)} chunks together"
-        with located(where(request), KEPT), memory_explained(what, SMALLER), one_at_a_time():
-            waves = synthesizer.waves(
-                rows, self._adapter.decoder_prompt(request), flow_steps=flow_steps(request)
-            )
-        return [
-            self._checked(audio, request)
-            for audio, (request, _) in zip(waves, decodings, strict=True)
-        ]
-
-    def _checked(self, audio: Signal, request: ChunkRequest) -> Signal:
-        with located(where(request), KEPT):
-            return check_signal(audio, where=self._adapter.name, error=EngineError)
-
     def _split(self, request: ChunkRequest, pending: _Pending) -> tuple[Signal, ChunkInfo]:
         """A chunk that did not end, made in parts, each after the part before it."""
         notes: list[str] = []
@@ -160,7 +100,9 @@ class FastPath:
             if not decoded.usable:
                 return None
             notes.extend(decoded.notes(text))
-            return self._samples([(part, decoded)])[0]
+            (audio,), warnings = self._synthesis.made([(part, decoded)])
+            pending.warnings.extend(warnings)
+            return audio
 
         with located(where(request), KEPT):
             audio, info = say_or_split(
@@ -183,16 +125,11 @@ def _ramp(requests: Sequence[ChunkRequest], rows: int) -> Iterator[Sequence[Chun
     yield requests
 
 
-def _copied(generator: torch.Generator) -> torch.Generator:
-    copy = torch.Generator(generator.device)
-    copy.set_state(generator.get_state())
-    return copy
-
-
 @dataclass
 class _Pending:
     """What belongs to the next chunk that finishes: seconds and warnings of decoding, its parts."""
 
+    device: str
     tokens_s: float = 0.0
     warnings: list[str] = field(default_factory=list)
     parts: Parts | None = None
@@ -204,7 +141,7 @@ class _Pending:
         """The items of `decoding`; adds up the time that each takes. Errors name `whose`."""
         while True:
             start_s, before_s = time.perf_counter(), self._parts_s
-            with located(whose, KEPT):
+            with located(whose, KEPT), full_float32(self.device):
                 item = next(decoding, None)
             self.tokens_s += time.perf_counter() - start_s - (self._parts_s - before_s)
             if item is None:
@@ -230,3 +167,7 @@ class _Pending:
         self.tokens_s, self.parts, self.in_parts = 0.0, None, False
         self.warnings.clear()
         return info
+
+    def attached(self, finished: tuple[Decoding, Signal]) -> SpokenChunk:
+        (request, decoded), audio = finished
+        return request.index, audio, self.attach(ChunkInfo(notes=decoded.notes(request.text)))

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from chatter_nb.engines.chatterbox.estimator import Conv, Estimator, joined
 from chatter_nb.engines.chatterbox.packing import Weight
+from chatter_nb.engines.small_gpu import is_small_gpu
 
 MELS = 80
 MELS_PER_TOKEN = 2  # 50 a second
@@ -46,10 +47,12 @@ class Flow:
     def __init__(self, s3gen: Any, dtype: torch.dtype = torch.float32) -> None:
         flow = s3gen.flow
         self.meanflow: bool = s3gen.meanflow
-        self.device = flow.input_embedding.weight.device
+        self.device = device_of(s3gen)
         self._speaker_affine = flow.spk_embed_affine_layer
         self._encoder = _Encoder(flow)
-        self._estimator = Estimator(flow.decoder.estimator, dtype)
+        self._estimator = Estimator(flow.decoder.estimator.to(self.device), dtype)
+        if dtype != torch.float32 and is_small_gpu(str(self.device)):
+            self._estimator.put_float32_away("cpu")
         self._cosine = not self.meanflow and flow.decoder.t_scheduler == "cosine"
         self._guidance = None if self.meanflow else flow.decoder.inference_cfg_rate
 
@@ -77,13 +80,13 @@ class Flow:
         """
         lengths = [len(prompt.tokens) + len(row) for row in tokens]
         frames = [MELS_PER_TOKEN * length for length in lengths]
-        whole = _padded([torch.cat([prompt.tokens, row]) for row in tokens])
+        whole = _padded([torch.cat([prompt.tokens, row.to(self.device)]) for row in tokens])
         known = torch.zeros(len(tokens), max(frames), MELS, device=self.device)
         known[:, : len(prompt.mels)] = prompt.mels
         solved = self._solved(
             _padded([row.T for row in noise]),
             [self._encoder(whole, lengths), prompt.speaker.expand(known.shape), known],
-            key_bias(frames, self.device),
+            frames,
             self._times(flow_steps or (MEANFLOW_STEPS if self.meanflow else FLOW_STEPS)),
         )
         start = len(prompt.mels)
@@ -95,23 +98,27 @@ class Flow:
         return 1 - torch.cos(times * 0.5 * torch.pi) if self._cosine else times
 
     def _solved(
-        self, x: Tensor, conditions: list[Tensor], bias: Tensor | None, times: Tensor
+        self, x: Tensor, conditions: list[Tensor], lengths: Sequence[int], times: Tensor
     ) -> Tensor:
         """Euler's method on x (rows, frames, 80), guided where the decoder is not distilled."""
         rows = len(x)
         inputs = torch.cat([x, *conditions], dim=2).to(self._estimator.dtype)
         if self._guidance is not None:  # a second half that knows nothing but the noise
             inputs = torch.cat([inputs, torch.zeros_like(inputs)])
-            bias = None if bias is None else bias.repeat(2, 1, 1, 1)
         shifts = self._estimator.shifts(times.to(x.device))
         for step, size in enumerate(times.diff().tolist()):
             inputs.view(-1, rows, *inputs.shape[1:])[..., :MELS] = x
-            slope = self._estimator(inputs, [shift[step] for shift in shifts], bias).float()
+            slope = self._estimator(inputs, [shift[step] for shift in shifts], lengths).float()
             if self._guidance is not None:
                 slope, free = slope[:rows], slope[rows:]
                 slope = (1 + self._guidance) * slope - self._guidance * free
             x = x + size * slope
         return x
+
+
+def device_of(s3gen: Any) -> torch.device:
+    """Where it speaks; its encoders may be elsewhere (see `small_gpu`)."""
+    return s3gen.flow.input_embedding.weight.device
 
 
 def key_bias(lengths: Sequence[int], device: torch.device) -> Tensor | None:

@@ -45,6 +45,8 @@ class Captured(Direct):
         self._device = state[0].device
         self._graphs: dict[Hashable, torch.cuda.CUDAGraph] = {}
         self._pool = torch.cuda.graph_pool_handle()
+        # A single one: cuBLAS keeps megabytes of workspace for every stream that it has seen.
+        self._stream = torch.cuda.Stream(self._device)
         self._works = True
 
     def rows(self, count: int, most: int) -> int:
@@ -58,6 +60,7 @@ class Captured(Direct):
 
     def forget(self) -> None:
         self._graphs.clear()
+        self._pool = torch.cuda.graph_pool_handle()  # nothing may be captured into a dead pool
 
     def _try(self, key: Hashable, step: Step) -> None:
         before = [tensor.clone() for tensor in self._state]
@@ -76,7 +79,7 @@ class Captured(Direct):
     def _capture(self, step: Step) -> torch.cuda.CUDAGraph:
         """Warm up on a separate stream, as PyTorch asks for, then capture."""
         with torch.cuda.device(self._device):
-            stream = torch.cuda.Stream()
+            stream = self._stream
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
                 step()
@@ -95,19 +98,23 @@ class Pace:
     """How steps follow each other on a device.
 
     `block`: steps until the host waits for the tokens. `span`: the length that is attended to is a
-    multiple of it. `room`: the cache grows by a multiple of it. `keeps`: the rows of a call are
-    kept, with their cache, for the next call.
+    multiple of it. `room`: a cache grows by a multiple of it. `shared`: rows have a common cache
+    and are padded to the same length. `keeps`: the rows of a call are kept for the next call.
     """
 
     block: int
     span: int
     room: int
     runs: type[Direct]
+    shared: bool = True
     keeps: bool = False
 
 
 def pace_of(device: torch.device) -> Pace:
-    """The pace for a device; on CUDA few graphs, and a cache that seldom moves (graphs need it)."""
+    """The pace for a device; on CUDA few graphs, and a cache that seldom moves (graphs need it).
+
+    With 1024 positions it has room for a long chunk from the start: growing needs both sizes.
+    """
     if device.type == "cuda":
-        return Pace(block=8, span=256, room=768, runs=Captured, keeps=True)
-    return Pace(block=1, span=32, room=128, runs=Direct)
+        return Pace(block=8, span=256, room=1024, runs=Captured, keeps=True)
+    return Pace(block=1, span=32, room=128, runs=Direct, shared=device.type != "cpu")

@@ -29,6 +29,7 @@ from chatter_nb.base.errors import ChatterError, InputError
 from chatter_nb.engines import models
 from chatter_nb.engines.chatterbox.architecture import read_sidecar, reduced, t3_config
 from chatter_nb.engines.chatterbox.device import memory_explained, quiet_upstream
+from chatter_nb.engines.small_gpu import check_fits_upstream, voice_device
 
 # Buffers that upstream computes when it builds the module: older files lack them.
 _COMPUTED = {"tokenizer._mel_filters", "tokenizer.window"}
@@ -56,16 +57,21 @@ def load_s3gen(
 
     def load() -> Any:
         module = _built(folder, lambda: S3Gen(meanflow=meanflow))
-        return _filled(module, folder / name, device, lenient=not meanflow)
+        filled = _filled(module, folder / name, device, lenient=not meanflow)
+        for encoder in (filled.tokenizer, filled.speaker_encoder):
+            encoder.to(voice_device(device))
+        return filled
 
     return models.shared(("s3gen", str((folder / name).resolve()), device, purpose), load)
 
 
 def load_voice_encoder(folder: Path, name: str, device: str) -> Any:
-    return _filled(_built(folder, VoiceEncoder), folder / name, device)
+    return _filled(_built(folder, VoiceEncoder), folder / name, voice_device(device))
 
 
 def load_t3(folder: Path, name: str, device: str, model: str) -> Any:
+    """In float32: a small GPU has no room for it."""
+    check_fits_upstream(device)
     t3 = _filled(_built(folder, lambda: T3(t3_config(model))), folder / name, device)
     if t3.is_gpt:
         del t3.tfmr.wte  # Turbo embeds text and speech itself

@@ -8,12 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chatter_nb.engines.chatterbox.backbone import Cache, Place, backbone
+from chatter_nb.engines.chatterbox.backbone import backbone
+from chatter_nb.engines.chatterbox.cache import Cache, Part, Ragged
 from chatter_nb.engines.chatterbox.graphs import pace_of
 from chatter_nb.engines.chatterbox.packing import Weight
 
 # Turbo has no positional embeddings.
 _PARTS = ["cond_enc", "text_emb", "text_pos_emb", "speech_emb", "speech_pos_emb", "speech_head"]
+_WORDLESS = 64  # positions that are read at once: as far as needed would depend on the company
 
 
 class Network:
@@ -43,17 +45,17 @@ class Network:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden states (rows, width), float32, to logits (rows, vocabulary)."""
-        return self._head(hidden)
+        return self._head(self.backbone.filled(hidden))[: len(hidden)]
 
     def text_embeds(self, text_tokens: Tensor) -> Tensor:
-        """The embeddings (1, n, width) of a text with start, stop and the beginning of speech.
+        """The embeddings (n, width) of a text with start, stop and the beginning of speech.
 
         Except with Turbo, speech begins twice, both times at position 0: the weights expect it.
         """
         if self.turbo:
-            text = self._t3.text_emb(text_tokens.to(self.device))
-            return torch.cat([text, self.beginning], dim=1)
-        return torch.cat([self._text(text_tokens), self.beginning], dim=1)
+            text = self._t3.text_emb(text_tokens[0].to(self.device))
+            return torch.cat([text, self.beginning])
+        return torch.cat([self._text(text_tokens)[0], self.beginning])
 
     def _text(self, text_tokens: Tensor) -> Tensor:
         hp = self._t3.hp
@@ -62,24 +64,24 @@ class Network:
         return self._t3.text_emb(padded) + self._t3.text_pos_emb(padded)
 
     def _beginning(self) -> Tensor:
-        """The embeddings at the beginning of speech, shape (1, 1 or 2, width)."""
-        start = torch.tensor([[self.start]], device=self.device)
+        """The embeddings at the beginning of speech, shape (1 or 2, width)."""
+        start = torch.tensor([self.start], device=self.device)
         if self.turbo:
             return self._t3.speech_emb(start)
-        begin = self._t3.speech_emb(start) + self._t3.speech_pos_emb.get_fixed_embedding(0)
-        return torch.cat([begin, begin], dim=1)
+        begin = self._t3.speech_emb(start) + self._t3.speech_pos_emb.get_fixed_embedding(0)[0]
+        return torch.cat([begin, begin])
 
     def speech_embeds(self, tokens: Tensor, numbers: Tensor) -> Tensor:
-        """Tokens (rows,), of these `numbers` in their chunks from 1 on, to (rows, 1, width)."""
+        """Tokens (rows,), of these `numbers` in their chunks from 1 on, to (rows, width)."""
         embeds = self._t3.speech_emb(tokens)
         if not self.turbo:
             table = self._t3.speech_pos_emb.emb.weight
             embeds = embeds + table[numbers.clamp(max=len(table) - 1)]
-        return embeds[:, None]
+        return embeds
 
     def position_embeds(self, start: int, end: int) -> Tensor:
-        """The position embeddings of text [start, end), for the other half of guidance."""
-        return self._t3.text_pos_emb.emb.weight[start:end][None]
+        """Position embeddings of text [start, end), as far as there are, for guidance's twins."""
+        return self._t3.text_pos_emb.emb.weight[start:end]
 
 
 class Prefix:
@@ -91,20 +93,21 @@ class Prefix:
 
     def __init__(self, network: Network, embeds: Tensor) -> None:
         self._network = network
-        self.length = embeds.shape[1]
+        self.length = len(embeds)
         self._wordless = 0
         self.cache = Cache(network.backbone, 1, self.length)
         self._read(embeds, 0)
 
     def reach(self, text_length: int) -> None:
-        """Read the wordless text up to `text_length` positions, if that is not done."""
-        if text_length > self._wordless:
-            self.cache.grow(self.length + text_length)
-            embeds = self._network.position_embeds(self._wordless, text_length)
-            self._read(embeds, self.length + self._wordless)
-            self._wordless = text_length
+        """Read the wordless text up to `text_length` positions at least, if that is not done."""
+        while self._wordless < text_length:
+            start = self._wordless
+            embeds = self._network.position_embeds(start, start + _WORDLESS)
+            self._wordless += len(embeds)
+            self.cache.grow(self.length + self._wordless)
+            self._read(embeds, self.length + start)
 
     def _read(self, embeds: Tensor, start: int) -> None:
-        end = start + embeds.shape[1]
-        positions = torch.arange(start, end, device=embeds.device)[None]
-        self._network.backbone(embeds, Place(self.cache, slice(0, 1), positions, end))
+        backbone = self._network.backbone
+        part = Part(self.cache, slice(0, 1), start, len(embeds))
+        backbone(embeds, Ragged([part], backbone.tile))

@@ -20,12 +20,7 @@ from chatter_nb.base.errors import EngineError, OutOfMemory
 from chatter_nb.engines.base import ChunkRequest, OnPart
 from chatter_nb.engines.chatterbox.adapter import SMALLER, Adapter, flow_steps
 from chatter_nb.engines.chatterbox.convert import MelJoiner
-from chatter_nb.engines.chatterbox.device import (
-    RandomState,
-    memory_explained,
-    one_at_a_time,
-    seeded,
-)
+from chatter_nb.engines.chatterbox.device import memory_explained, one_at_a_time
 from chatter_nb.engines.chatterbox.flow import MELS, MELS_PER_TOKEN, VoicePrompt
 from chatter_nb.text.chunking import chars_per_s
 
@@ -52,16 +47,15 @@ class Parts:
     def __init__(self, adapter: Adapter, request: ChunkRequest, on_part: OnPart) -> None:
         self._adapter, self._request, self._on_part = adapter, request, on_part
         self._synthesizer = adapter.synthesizer(request)
-        self._flow = self._synthesizer.flow
+        self._device = self._synthesizer.device
         self._prompt = self._shortened(adapter.decoder_prompt(request))
         self._most = _most_tokens(request)
         # Turbo adds a silent end; a chunk has one token more than it may have with Turbo.
         longest = adapter.prompt(request.text, request.seed, request).max_new_tokens + 8
-        with seeded(request.seed):
-            shape = (MELS, self._prompt.frames(longest))
-            self._noise = torch.randn(shape, device=self._flow.device)
-            random = RandomState()
-        self._joiner = MelJoiner(adapter.s3gen(request), random, self._give)
+        generator = torch.Generator(self._device).manual_seed(request.seed)
+        shape = (MELS, self._prompt.frames(longest))
+        self._noise = torch.randn(shape, generator=generator, device=self._device)
+        self._joiner = MelJoiner(adapter.s3gen(request), generator, self._give)
         self._start, self._size, self._windows = 0, FIRST_WINDOW, 0
         self._fits = True
         self.spent_s = 0.0
@@ -85,7 +79,7 @@ class Parts:
         overlap = 0 if last else OVERLAP
         window = Window(self._windows, self._start, end, overlap, last)
         try:
-            with one_at_a_time(), self._synthesizer.arithmetic():
+            with one_at_a_time(), self._synthesizer.turn():
                 mel = self._mel(tokens, window)
                 self._joiner.add(window, mel)
         except OutOfMemory:
@@ -101,9 +95,9 @@ class Parts:
         end = min(len(tokens), window.end + LOOK_AHEAD)
         known = self._prompt.frames(0)
         noise = torch.cat([self._noise[:, :known], self._noise[:, known:][:, _mels(start, end)]], 1)
-        near = torch.tensor(tokens[start:end], dtype=torch.long, device=self._flow.device)
+        near = torch.tensor(tokens[start:end], dtype=torch.long, device=self._device)
         with memory_explained("a part of a chunk", SMALLER):
-            (mel,) = self._flow.mels(
+            (mel,) = self._synthesizer.mels(
                 [near], self._prompt, [noise], flow_steps=flow_steps(self._request)
             )
         own = mel[:, _mels(window.start - start, window.end - start)]
@@ -111,7 +105,8 @@ class Parts:
 
     @torch.inference_mode()
     def _shortened(self, ref: dict[str, Any]) -> VoicePrompt:
-        prompt = self._flow.prompt(ref)
+        with self._synthesizer.turn():
+            prompt = self._synthesizer.flow.prompt(ref)
         tokens = max(1, round(PROMPT_SHARE * len(prompt.tokens)))
         mels = prompt.mels[: MELS_PER_TOKEN * tokens]
         return VoicePrompt(prompt.tokens[:tokens], mels, prompt.speaker)

@@ -30,7 +30,12 @@ from chatter_nb.engines.chatterbox.adapter import (
     flow_steps,
     where,
 )
-from chatter_nb.engines.chatterbox.device import memory_explained, quiet_upstream, seeded
+from chatter_nb.engines.chatterbox.device import (
+    S3GEN_LOCK,
+    memory_explained,
+    quiet_upstream,
+    seeded,
+)
 from chatter_nb.engines.chatterbox.splitting import say_or_split
 from chatter_nb.engines.chatterbox.tokens import Decoded, Prompt, Sampling, alignment_note
 
@@ -72,7 +77,7 @@ class PlainPath:
         return audio, replace(info, notes=tuple(notes), stages_s={"tokens": tokens_s})
 
     def _wave(self, tokens: Tensor, request: ChunkRequest) -> Signal:
-        with torch.inference_mode():
+        with torch.inference_mode(), S3GEN_LOCK:
             wave, _ = self._adapter.s3gen(request).inference(
                 speech_tokens=self._adapter.with_end(tokens),
                 ref_dict=self._adapter.decoder_prompt(request),

@@ -7,10 +7,10 @@ a single segment the tokens of upstream's tokenizer, up to rounding.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,9 +18,14 @@ from chatterbox.models.s3tokenizer import S3_HOP
 from torch import Tensor
 
 from chatter_nb.audio.reading import Signal
-from chatter_nb.engines.chatterbox.device import weights_dtype
-from chatter_nb.engines.chatterbox.flow import MELS, MELS_PER_TOKEN, Flow, VoicePrompt
-from chatter_nb.engines.chatterbox.vocoder import fold_weight_norm, waves_of
+from chatter_nb.engines.chatterbox.device import (
+    Precision,
+    free_bytes,
+    s3gen_turn,
+    weights_dtype,
+)
+from chatter_nb.engines.chatterbox.flow import MELS, MELS_PER_TOKEN, Flow, VoicePrompt, device_of
+from chatter_nb.engines.chatterbox.vocoder import fold_weight_norm, hift_in, waves_of
 
 FRAMES_PER_TOKEN = 4  # of the tokenizer's log-mel, 100 a second
 
@@ -29,7 +34,8 @@ _SEGMENT_FRAMES, _STRIDE_FRAMES, _SHARED_TOKENS = 3000, 2600, 100
 _STRIDE_TOKENS = _STRIDE_FRAMES // FRAMES_PER_TOKEN
 _BLOCK_FRAMES = 6000  # of the spectrogram at a time: a minute, 10 MB
 
-_GPU_FRAMES = 8000  # of prompt and speech together: fills a GPU with 2 GB of activations
+_GPU_FRAMES = 8000  # of prompt and speech together: they fill a GPU
+_FRAME_BYTES = 250_000  # of activations at the peak
 _MOST_PADDING = 0.15  # of a batch's frames
 
 
@@ -45,42 +51,52 @@ class Synthesizer:
     """Speech tokens to samples for many chunks of one voice: upstream's S3Gen made ready once.
 
     Of the given S3Gen only weight norms are changed: they are folded, to the same bits. "exact" is
-    float32 throughout, also in a GPU's convolutions, where torch would allow TF32. "fast" is TF32
-    on CUDA, and a bfloat16 estimator if the device multiplies that faster. The rest stays in
-    float32: 16 bits would change token ids and phases.
+    float32 throughout, also in a GPU's convolutions, where torch would allow TF32. "fast" is 16
+    bits for the estimator (`estimator_dtype`) and, where that is bfloat16 on CUDA, for the
+    vocoder's residual blocks. The rest stays in float32: 16 bits would change token ids and phases.
+    "int8" is T3's; S3Gen is exact.
     """
 
-    def __init__(self, s3gen: Any, *, precision: Literal["exact", "fast"] = "exact") -> None:
-        self.device = s3gen.device
-        self.precision = precision
-        # A CPU is busy with one row: more of them, and their padding, only take it longer.
-        self.frames_together = 0 if self.device.type == "cpu" else _GPU_FRAMES
+    def __init__(self, s3gen: Any, *, precision: Precision = "exact") -> None:
+        self.device = device_of(s3gen)
+        self.frames_together = _frames_that_fit(self.device)
         self.estimator_dtype = estimator_dtype(self.device, precision)
         fold_weight_norm(s3gen.mel2wav)
         self._s3gen = s3gen
         self.flow = Flow(s3gen, self.estimator_dtype)
+        halved = self.device.type == "cuda" and self.estimator_dtype == torch.bfloat16
+        self._hift = hift_in(s3gen.mel2wav, torch.bfloat16) if halved else s3gen.mel2wav
+        self._notes: list[str] = []
 
-    def arithmetic(self) -> AbstractContextManager[None]:
-        """The precision that all its work is done in."""
-        return _arithmetic(self.device, self.precision)
+    def turn(self) -> AbstractContextManager[None]:
+        """The lock and the precision that its calls are made in."""
+        return s3gen_turn(self.device)
 
     @torch.inference_mode()
     def waves(
-        self, rows: Sequence[TokenRow], prompt: dict[str, Any], *, flow_steps: int | None = None
+        self,
+        rows: Sequence[TokenRow],
+        prompt: dict[str, Any],
+        *,
+        flow_steps: int | None = None,
+        on_note: Callable[[str], object] = lambda _: None,
     ) -> list[Signal]:
         """The samples of rows at 24 kHz, in order; `prompt` is upstream's `ref_dict`.
 
         Beside any other rows, a row gets the samples of `s3gen.inference` with a global generator
-        in the state of the row's. The global generators are neither used nor changed.
+        in the state of the row's. The global generators are neither used nor changed. `on_note`
+        gets a message if float16 did not hold the estimator's numbers.
         """
         waves_by_index: dict[int, Signal] = {}
-        with self.arithmetic():
+        with self.turn():
             voice = self.flow.prompt(prompt)
             frames = [voice.frames(len(row.tokens)) for row in rows]
             for batch in batches(frames, self.frames_together):
                 waves = self._together([rows[index] for index in batch], voice, flow_steps)
                 for index, wave in zip(batch, waves, strict=True):
                     waves_by_index[index] = wave.cpu().numpy()
+        while self._notes:
+            on_note(self._notes.pop(0))
         return [waves_by_index[index] for index in range(len(rows))]
 
     def _together(
@@ -88,8 +104,27 @@ class Synthesizer:
     ) -> list[Tensor]:
         noise = [self._noise(row, voice) for row in rows]
         tokens = [row.tokens for row in rows]
+        mels = self.mels(tokens, voice, noise, flow_steps=flow_steps)
+        return waves_of(self._hift, self._s3gen.trim_fade, mels, [row.generator for row in rows])
+
+    def mels(
+        self,
+        tokens: Sequence[Tensor],
+        voice: VoicePrompt,
+        noise: Sequence[Tensor],
+        *,
+        flow_steps: int | None = None,
+    ) -> list[Tensor]:
+        """See `Flow.mels`. Where float16 does not hold its numbers, it has float32 from now on."""
         mels = self.flow.mels(tokens, voice, noise, flow_steps=flow_steps)
-        return waves_of(self._s3gen, mels, [row.generator for row in rows])
+        if self.estimator_dtype != torch.float16 or torch.cat(mels, 1).isfinite().all():
+            return mels
+        self._notes.append(
+            "S3Gen's numbers are too large for float16: went on with float32, slower"
+        )
+        self.estimator_dtype = torch.float32
+        self.flow = Flow(self._s3gen)
+        return self.flow.mels(tokens, voice, noise, flow_steps=flow_steps)
 
     def _noise(self, row: TokenRow, voice: VoicePrompt) -> Tensor:
         """(80, frames) for prompt and speech, drawn in upstream's order and shapes."""
@@ -125,25 +160,21 @@ def batches(
 
 
 def estimator_dtype(device: torch.device, precision: str) -> torch.dtype:
-    """bfloat16 under `precision` "fast" if the processor has instructions for it, else float32."""
-    dtype = weights_dtype(str(device), precision)
-    return torch.float32 if dtype == torch.float16 else dtype
+    """The estimator's type: float32, or 16 bits under `precision` "fast", as T3's weights.
+
+    On Apple's GPU it stays float32: nobody has listened to its float16.
+    """
+    return torch.float32 if device.type == "mps" else weights_dtype(str(device), precision)
 
 
-@contextmanager
-def _arithmetic(device: torch.device, precision: str) -> Iterator[None]:
-    """Allow TF32 on CUDA only under "fast"; torch's default allows it in convolutions."""
-    if device.type != "cuda":
-        yield
-        return
-    products, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    torch.set_float32_matmul_precision("high" if precision == "fast" else "highest")
-    torch.backends.cudnn.allow_tf32 = precision == "fast"
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(products)
-        torch.backends.cudnn.allow_tf32 = convolutions
+def _frames_that_fit(device: torch.device) -> int:
+    """The most frames of a batch: of the free memory T3's cache takes a half, a batch a quarter.
+
+    A CPU is busy with one row: more of them, and their padding, only take it longer.
+    """
+    if device.type == "cpu":
+        return 0
+    return min(_GPU_FRAMES, free_bytes(device) // 4 // _FRAME_BYTES)
 
 
 class SpeechTokens:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from functools import cached_property
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from chatterbox import mtl_tts, tts, tts_turbo
@@ -37,7 +37,7 @@ from chatter_nb.engines.chatterbox.conditionals import (
     VoiceShelf,
     encode_for_speech,
 )
-from chatter_nb.engines.chatterbox.device import memory_explained, weights_dtype
+from chatter_nb.engines.chatterbox.device import Precision, memory_explained, t3_dtype
 from chatter_nb.engines.chatterbox.fast import FastPath
 from chatter_nb.engines.chatterbox.loading import (
     TOO_LARGE,
@@ -58,6 +58,7 @@ from chatter_nb.engines.chatterbox.tokens import Prompt, Sampling
 from chatter_nb.engines.checkpoints import MEANFLOW_FILE, PACKAGE, check_meanflow, identity, locate
 from chatter_nb.engines.refusal import counted, with_block, words_with
 from chatter_nb.engines.registry import TTS_ENGINES
+from chatter_nb.engines.small_gpu import is_small_gpu, voice_device
 from chatter_nb.engines.voices import MIN_S
 from chatter_nb.engines.watermark import load_perth
 
@@ -70,9 +71,9 @@ _SILENT_END = (S3GEN_SIL,) * 3  # Turbo's
 _SAMPLING = tuple(field.name for field in fields(Sampling))
 # The knobs of the part that draws tokens; the others are S3Gen's.
 _OF_T3 = ("exaggeration", "max_new_tokens", *_SAMPLING)
-# Seconds of work a second of speech. CPU: 2 cores, random full weights, the whole voice prompt;
-# 9 for chunks of 2.6 s, less for longer ones. The others are guesses: nothing has been run there.
-_RTF = {"cpu": 7.0, "mps": 2.0, "cuda": 0.1}
+# Seconds of work a second of speech on 2 cores, random full weights, the whole voice prompt: 9 for
+# chunks of 2.6 s, less for longer ones. No GPU has been measured.
+_CPU_RTF = 7.0
 
 
 def _defaults(engine: str) -> dict[str, Any]:
@@ -106,11 +107,11 @@ class ChatterboxEngine:
         *,
         device: str = "cpu",
         checkpoint: str = "",
-        precision: Literal["exact", "fast"] = "exact",
+        precision: Precision = "exact",
     ) -> None:
         folder = self._folder = locate(self.name, checkpoint)
         self.device, self.precision = device, precision
-        self.typical_rtf = _RTF[device.partition(":")[0]]
+        self.typical_rtf = _CPU_RTF if device == "cpu" else None
         self.version = f"{version(PACKAGE)}+{identity(folder, self.name)}{self._helpers()}"
         self._perth = load_perth(device)  # held, so that each output of a run finds it loaded
         self._load_tokenizer()
@@ -118,7 +119,7 @@ class ChatterboxEngine:
         self._s3gen = load_s3gen(folder, self.s3gen_file, device, meanflow=self.meanflow)
         t3 = load_t3(folder, self.t3_file, "cpu", self.name)
         with memory_explained("the model", TOO_LARGE):
-            self._decoder = TokenDecoder(t3, device, weights_dtype(device, precision))
+            self._decoder = TokenDecoder(t3, device, t3_dtype(device, precision))
             self._synthesizer = Synthesizer(self._s3gen, precision=precision)
         del t3.tfmr  # the decoder has its layers in a form of its own
         self._fast = FastPath(self, self._decoder)
@@ -153,7 +154,7 @@ class ChatterboxEngine:
     @property
     def rows(self) -> int:
         """How many chunks are decoded together by default."""
-        return self._decoder.rows_that_fit()
+        return 1 if is_small_gpu(self.device) else self._decoder.rows_that_fit()
 
     @cached_property
     def _plain(self) -> PlainPath:
@@ -179,8 +180,7 @@ class ChatterboxEngine:
 
     def prompt(self, text: str, seed: int, request: ChunkRequest) -> Prompt:
         tokens = self._text_tokens(text, request.language)
-        longest = self._decoder.longest_text
-        if tokens.shape[1] > longest:
+        if tokens.shape[1] > (longest := self._decoder.longest_text):
             raise EngineError(
                 f"{text[:60]!r}… is {tokens.shape[1]} text tokens long, the model takes {longest}: "
                 "choose a smaller chunk_chars"
@@ -208,7 +208,7 @@ class ChatterboxEngine:
             recording,
             self._s3gen,
             self._voice_encoder,
-            self.device,
+            voice_device(self.device),
             prompt_tokens=self._decoder.voice_tokens,
             prompt_s=self.encoder_prompt_s,
             normalise=self.normalises_voice,

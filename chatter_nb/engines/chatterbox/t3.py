@@ -17,17 +17,16 @@ from chatterbox.models.t3.modules.cond_enc import T3Cond
 from chatter_nb.base.errors import OutOfMemory
 from chatter_nb.engines.chatterbox.batch import Row, Rows
 from chatter_nb.engines.chatterbox.device import (
-    free_bytes,
     memory_explained,
     one_at_a_time,
     quiet_upstream,
 )
 from chatter_nb.engines.chatterbox.network import Network, Prefix
+from chatter_nb.engines.chatterbox.rows import rows_that_fit
 from chatter_nb.engines.chatterbox.sampling import Knobs
 from chatter_nb.engines.chatterbox.tokens import Drawn, Prompt, Sampling
 
 CURE = "choose a smaller chunk_chars, or device: cpu"
-_LONG_CHUNK = 800  # positions: the voice, 300 of text, 18 s of speech
 
 
 class TokenDecoder(Network):
@@ -73,42 +72,44 @@ class TokenDecoder(Network):
                 on_note(f"{error}; went on with {_together(rows)}")
                 continue
             if not finished:
-                if self.pace.keeps:
-                    self._idle = batch
+                self._keep(batch)
                 return
-            for row in finished:
-                yield row.prompt.index, row.decoded(may_restart=self.turbo)
+            try:
+                for row in finished:
+                    yield row.prompt.index, row.decoded(may_restart=self.turbo)
+            except GeneratorExit:  # the caller wants no more: its rows are as good as new
+                self._keep(batch)
+                raise
+
+    def _keep(self, batch: Rows) -> None:
+        if self.pace.keeps:
+            self._idle = batch
 
     def _batch(
         self, prefix: Prefix, sampling: Sampling, rows: int, on_note: Callable[[str], object]
     ) -> Rows:
         """The rows of the last call, if they fit: their graphs need not be captured again."""
+        if rows > 1:
+            self.backbone.pack()
         knobs = Knobs(sampling, self.device)
         idle, self._idle = self._idle, None  # a call in between makes rows of its own
         if idle and idle.serves(prefix, knobs, rows):
-            idle.begin_again(knobs, on_note)
+            idle.begin_again(prefix, knobs, rows, on_note)
             return idle
         del idle
         return Rows(self, prefix, knobs, rows, on_note)
 
     def rows_that_fit(self) -> int:
-        """How many chunks to decode together: as many long ones as half of the free memory holds.
-
-        On a GPU a step takes hardly longer for 16 chunks than for a single chunk; 8 chunks already
-        keep a CPU busy.
-        """
+        """How many chunks to decode together by default."""
         lanes = 1 if self.turbo else 2
-        layers = self.backbone
-        a_position = 2 * layers.depth * layers.heads * layers.head_width * layers.dtype.itemsize
-        free = free_bytes(self.device) + (self._idle.bytes if self._idle else 0)
-        fitting = free // 2 // (lanes * _LONG_CHUNK * a_position)
-        return max(1, min(16 if self.device.type == "cuda" else 8, fitting))
+        idle_bytes = self._idle.bytes if self._idle else 0
+        return rows_that_fit(self.backbone, lanes, self.pace.room, idle_bytes)
 
     def _prefix(self, cond: T3Cond, voice: Hashable) -> Prefix:
         if self._last_prefix is None or voice is None or self._last_prefix[0] != voice:
             with quiet_upstream(), torch.inference_mode():
                 embeds = self._t3.prepare_conditioning(cond)
-                self._last_prefix = voice, Prefix(self, embeds)
+                self._last_prefix = voice, Prefix(self, embeds[0])
         return self._last_prefix[1]
 
 
@@ -138,7 +139,7 @@ def _advance(
 ) -> list[Row]:
     """Fill the free rows and decode until chunks finish. Returns them; empty if none is left."""
     while True:
-        if new := queue.first(batch.free):
+        if new := batch.fitting(queue.first(batch.free)):
             batch.admit(new)
             queue.drop(len(new))
         elif not batch.active:

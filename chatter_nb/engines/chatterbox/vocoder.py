@@ -6,6 +6,7 @@ padding of a row out of its sound, and sources that run on from span to span.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from itertools import accumulate
@@ -32,33 +33,47 @@ def fold_weight_norm(hift: nn.Module) -> None:
             parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
 
 
+def hift_in(hift: Any, dtype: torch.dtype) -> Any:
+    """`hift` with residual blocks of its own, most of the work, in `dtype`; it shares the rest."""
+    other = copy.copy(hift)
+    other._modules = dict(hift._modules)
+    for name in ("resblocks", "source_resblocks"):
+        other._modules[name] = copy.deepcopy(hift._modules[name]).to(dtype)
+    return other
+
+
 def waves_of(
-    s3gen: Any, mels: Sequence[Tensor], generators: Sequence[torch.Generator]
+    hift: Any, fade: Tensor, mels: Sequence[Tensor], generators: Sequence[torch.Generator]
 ) -> list[Tensor]:
     """The samples, (480 n,) each, of rows of mels, (80, n) each, as upstream makes each alone.
+
+    `fade` (samples,) is laid on the beginning of each.
 
     Upstream sums the cycles of the pitch in float32. That sets the difference: within 1e-4 of full
     scale for some 4 s, within 2e-4 after 12 s.
     """
-    hift, frames = s3gen.mel2wav, [mel.shape[1] for mel in mels]
+    frames = [mel.shape[1] for mel in mels]
     mel = _padded(mels)
     pitch_hz = _pitch(hift, mel, frames)
     sources = [
         _source(hift, row_hz[None, :count], generator)
         for row_hz, count, generator in zip(pitch_hz, frames, generators, strict=True)
     ]
-    return [_faded(wave, s3gen.trim_fade, 0) for wave in _decoded(hift, mel, sources, frames)]
+    return [_faded(wave, fade, 0) for wave in _decoded(hift, mel, sources, frames)]
 
 
 class Vocoder:
     """Mel frames to 24 kHz samples in spans, with no seam between them.
 
     A span is decoded with the frames around it that HiFT sees, so its samples are those of decoding
-    all frames at once; the sources of pitch run on in phase. It draws from torch's global
-    generators, in upstream's order. `write` gets mono float32 arrays.
+    all frames at once; the sources of pitch run on in phase. It draws from `generator`, on the
+    device, in upstream's order. `write` gets mono float32 arrays.
     """
 
-    def __init__(self, s3gen: Any, write: Callable[[Any], object]) -> None:
+    def __init__(
+        self, s3gen: Any, generator: torch.Generator, write: Callable[[Any], object]
+    ) -> None:
+        self._generator = generator
         self._hift = s3gen.mel2wav
         fold_weight_norm(self._hift)
         self._fade = s3gen.trim_fade
@@ -103,14 +118,14 @@ class Vocoder:
     def _excite(self, pitch_hz: Tensor) -> Tensor:
         """The source of pitch (1, n). Upstream's begins anew on each call, with a click."""
         if self._phase is None:
-            self._phase = _begin(self._hift, pitch_hz.device, None)
+            self._phase = _begin(self._hift, self._generator)
         pitch, cycles = _cycles(self._hift, pitch_hz)
         begun = (2 * math.pi * self._cycles).to(cycles)
         total = cycles.cpu().double().sum(dim=-1, keepdim=True)
         self._cycles = (self._cycles + total) % 1
-        source = _excited(self._hift, pitch, cycles, self._phase + begun, torch.randn_like(cycles))
-        torch.randn_like(pitch)  # upstream draws for a noise branch that it never uses
-        return source
+        noise = _noise_like(cycles, self._generator)
+        _noise_like(pitch, self._generator)  # upstream's, for a branch that it never uses
+        return _excited(self._hift, pitch, cycles, self._phase + begun, noise)
 
     def _forget(self, before: int) -> None:
         drop = max(0, before - self._first)
@@ -159,19 +174,23 @@ def _pitch(hift: Any, mel: Tensor, frames: Sequence[int]) -> Tensor:
 
 def _source(hift: Any, pitch_hz: Tensor, generator: torch.Generator) -> Tensor:
     """The excitation, (1, 1, 480 n), of a row's pitch (1, n)."""
-    phase = _begin(hift, pitch_hz.device, generator)
+    phase = _begin(hift, generator)
     pitch, cycles = _cycles(hift, pitch_hz)
-    noise = torch.randn(cycles.shape, generator=generator, device=cycles.device)
-    return _excited(hift, pitch, cycles, phase, noise)
+    return _excited(hift, pitch, cycles, phase, _noise_like(cycles, generator))
 
 
-def _begin(hift: Any, device: torch.device, generator: torch.Generator | None) -> Tensor:
+def _noise_like(x: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(x.shape, generator=generator, device=x.device)
+
+
+def _begin(hift: Any, generator: torch.Generator) -> Tensor:
     """The phase of each harmonic at its start, (1, harmonics, 1).
 
     Upstream draws it on the CPU with any device. With a GPU that is another generator, from which
     nothing was drawn since it was seeded.
     """
-    if generator is not None and generator.device.type != "cpu":
+    device = generator.device
+    if device.type != "cpu":
         generator = torch.Generator().manual_seed(generator.initial_seed())
     harmonics = hift.m_source.l_sin_gen.harmonic_num + 1
     low, high = torch.tensor(-math.pi), torch.tensor(math.pi)
@@ -220,7 +239,7 @@ def _decoded(
         )
         x = ends(x.add_(added))
         blocks = hift.resblocks[stage * hift.num_kernels : (stage + 1) * hift.num_kernels]
-        total = _resblock(blocks[0], x, ends)
+        total = _resblock(blocks[0], x, ends).float()
         for block in blocks[1:]:
             total += _resblock(block, x, ends)
         x = total.div_(hift.num_kernels)
@@ -237,6 +256,8 @@ def _decoded(
 
 
 def _resblock(block: Any, x: Tensor, ends: _Ends) -> Tensor:
+    """The block of `x`, in the type of its weights."""
+    x = x.to(block.convs1[0].weight.dtype)
     parts = (block.activations1, block.convs1, block.activations2, block.convs2)
     for snake1, conv1, snake2, conv2 in zip(*parts, strict=True):
         inner = ends(conv1(_snake(snake1, x)))

@@ -1,0 +1,182 @@
+"""Runs the checks of the self-test within its minutes, and writes its page and its JSON.
+
+Both files are written after every check: whatever ends the process, what was found is there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from chatter_nb.base.disk import write_error, write_json, write_whole
+from chatter_nb.base.errors import Cancelled, UnavailableError
+from chatter_nb.base.project import resolve_path
+from chatter_nb.base.wording import count
+from chatter_nb.base.wording import minutes as in_words
+from chatter_nb.bench.params import Progress
+from chatter_nb.bench.selftest import sound, tokens, words
+from chatter_nb.bench.selftest.machine import anonymous, machine
+from chatter_nb.bench.selftest.page import headline, render
+from chatter_nb.bench.selftest.result import TELL, NotRun, Result
+from chatter_nb.bench.selftest.subject import Subject, choose
+
+FOLDER, PAGE, RECORD = "selftest", "selftest.html", "selftest.json"
+_CHUNK_S = 4.0  # of speech, of a sentence
+_LOADING_S = 10.0
+_scratch = partial(tempfile.TemporaryDirectory, prefix="chatter-nb-")
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check and its cost: `speech_s` is the speech that it makes, on all sides together."""
+
+    name: str
+    run: Callable[[Subject], Result]
+    speech_s: float = 0.0
+    needs_upstream: bool = False
+
+
+def _decoding(name: str, run: Callable[[Subject], Result], chunks: int) -> Check:
+    return Check(name, run, chunks * tokens.TOKENS / 25, needs_upstream=True)
+
+
+def _pace(rows: int) -> Check:
+    name = f"pace with {count(rows, 'row')}"
+    return Check(name, partial(sound.pace, rows=rows), rows * _CHUNK_S)
+
+
+# The most important first: what does not fit into the minutes is not run.
+CHECKS = (
+    _decoding("tokens beside upstream's", tokens.beside_upstream, 2 * tokens.CHUNKS),
+    _decoding("tokens past the size of the cache", tokens.growing_cache, tokens.CHUNKS + 1),
+    _decoding("graphs on and off", tokens.graphs, tokens.CHUNKS),
+    _decoding("out of memory under a cap", tokens.out_of_memory, tokens.MANY_ROWS),
+    Check("same seed in two processes", sound.two_processes, 2 * _CHUNK_S),
+    Check("watermark", sound.watermark, 2 * _CHUNK_S),
+    Check("first sound", sound.first_sound, _CHUNK_S),
+    Check("samples beside upstream's", sound.samples_beside_upstream, 2 * _CHUNK_S),
+    *map(_pace, sound.ROWS[:2]),
+    Check("conversion", words.conversion, words.SOURCE_S),
+    Check("word errors", words.word_errors, words.SENTENCES * _CHUNK_S),
+    *map(_pace, sound.ROWS[2:]),
+    Check("peak memory", sound.peak_memory),
+)
+
+
+def selftest(
+    engine: str = "auto",
+    device: str = "auto",
+    checkpoint: str = "",
+    minutes: float = 10.0,
+    outputs_dir: str = "outputs",
+    on_progress: Progress = lambda message: None,
+) -> dict[str, Any]:
+    """Run all checks; returns the report, which lies in `outputs_dir/selftest` too.
+
+    Raises `UnavailableError` for an engine that is not here, `OutputError` if the folder cannot be
+    written, and `Cancelled` after Ctrl-C; the files then hold what was found.
+    """
+    started_s, folder = time.monotonic(), resolve_path(outputs_dir) / FOLDER
+    # Upstream prints while it loads, and standard output may be for machines.
+    with _scratch() as scratch, contextlib.redirect_stdout(sys.stderr):
+        subject = Subject(choose(engine, device, checkpoint), Path(scratch))
+        report = _begun(subject, minutes)
+        _write(folder, report)
+        try:
+            for result in _results(subject, started_s + minutes * 60, on_progress):
+                report["checks"].append(anonymous(asdict(result)))
+                report["spent_s"] = time.monotonic() - started_s
+                _write(folder, report)
+        except KeyboardInterrupt:
+            done = len(report["checks"])
+            left = [Result("not run", "interrupted", name=check.name) for check in CHECKS[done:]]
+            report["checks"] += map(asdict, left)
+            _write(folder, report | {"status": "cancelled"})
+            raise Cancelled(
+                f"interrupted after {done} of {len(CHECKS)} checks: {folder / PAGE}"
+            ) from None
+    has_failed = any(check["outcome"] == "does not hold" for check in report["checks"])
+    report["status"] = "failed" if has_failed else "ok"
+    _write(folder, report)
+    return report
+
+
+def _begun(subject: Subject, minutes: float) -> dict[str, Any]:
+    settled = subject.settled
+    about = {
+        "engine": settled.engine.name,
+        "engine_reason": settled.engine.reason,
+        "weights": subject.weights,
+        "device": settled.device.name,
+        "device_reason": settled.device.reason,
+        "precision": settled.precision.name,
+    }
+    return {
+        "schema": 1,
+        "status": "running",
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "minutes": minutes,
+        "spent_s": 0.0,
+        "subject": anonymous(about),
+        "machine": machine(),
+        "checks": [],
+    }
+
+
+def _results(subject: Subject, ends_s: float, on_progress: Progress) -> Iterator[Result]:
+    """The checks' answers; a check that would end after `ends_s` (monotonic) is not run."""
+    for number, check in enumerate(CHECKS, start=1):
+        began_s = time.monotonic()
+        needed_s = (_LOADING_S if subject.folder else 1.0) + check.speech_s * subject.rtf
+        missing_s = began_s + needed_s - ends_s
+        if missing_s > 0:
+            why = f"out of time: it takes {in_words(needed_s)}"
+            result = Result("not run", why, f"{math.ceil(missing_s / 60)} more --minutes")
+        else:
+            on_progress(f"{number} of {len(CHECKS)}: {check.name}, {in_words(needed_s)}")
+            result = _result(check, subject)
+        on_progress(f"   {result.outcome}: {result.why}")
+        yield replace(result, name=check.name, spent_s=time.monotonic() - began_s)
+
+
+def _result(check: Check, subject: Subject) -> Result:
+    """The check's answer. Whatever it raises is its failure, and ends no other check."""
+    try:
+        if not check.needs_upstream:
+            subject.release()
+        return check.run(subject)
+    except NotRun as reason:
+        return Result("not run", str(reason), reason.cure)
+    except UnavailableError as error:  # it names the cure itself
+        return Result("not run", str(error))
+    except Exception as error:  # a check must not hide the others
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(frame.filename).name}:{frame.lineno}, {frame.name}"
+        why = f"{type(error).__name__}: {error}"
+        return Result("does not hold", why, TELL, {"raised_at": place})
+
+
+def _write(folder: Path, report: dict[str, Any]) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_error(folder, error) from error
+    write_json(folder / RECORD, report)
+    write_whole(folder / PAGE, render(report).encode())
+
+
+def summary(report: dict[str, Any], folder: Path) -> str:
+    """The report for a terminal: the headline, what does not hold, and where the page is."""
+    failed = [check for check in report["checks"] if check["outcome"] == "does not hold"]
+    lines = [f"{check['name']}: {check['why']}\n  {check['cure']}" for check in failed]
+    return "\n".join([headline(report), *lines, str(folder / FOLDER / PAGE)])
