@@ -296,6 +296,14 @@ def test_loading_is_measured_in_processes_of_their_own(on_tiny):
 
 
 @chatterbox
+def test_a_stream_leaves_the_chunk_as_it_is(on_tiny):
+    (result,) = on_tiny("stream", "chatterbox-turbo", repeats=1)
+    assert result["identical"] is True
+    assert result["figures"]["share_of_the_chunk"] == pytest.approx(1 / result["ratio"])
+    assert result["figures"]["audio_s"] > 0
+
+
+@chatterbox
 @pytest.mark.parametrize(
     "model", [pytest.param("chatterbox", marks=pytest.mark.slow), "chatterbox-turbo"]
 )
