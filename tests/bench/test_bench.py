@@ -99,7 +99,7 @@ def test_every_suite_takes_options_that_there_are_and_has_a_module():
     ("suite", "given", "told"),
     [
         ("t5", {}, "unknown suite 't5'; there is: embedded, convert, batch, form, load"),
-        ("load", {"rows": 2}, "'load' does not take --rows; it takes --repeats --checkpoint"),
+        ("load", {"rows": 2}, "'load' does not take --rows; it takes --repeats --precision"),
         ("t3", {"chunks": 0}, "--chunks must be at least 1, not 0"),
         ("t3", {"rows": -1}, "--rows must be at least 0"),
         ("s3gen", {"prompt_s": 0.0}, "--prompt-s must be more than 0"),
