@@ -18,6 +18,9 @@ def selftest(
     checkpoint: Annotated[
         str, typer.Option(help="A folder of Chatterbox' model files; else the hub's cache.")
     ] = "",
+    precision: Annotated[
+        str, typer.Option(help="auto, exact, fast or int8; tokens are compared in exact.")
+    ] = "auto",
     minutes: Annotated[float, typer.Option(help="The most to take; less is checked then.")] = 10.0,
     outputs_dir: Annotated[str, typer.Option(help="Where selftest/ is written.")] = "outputs",
     as_json: JsonOption = False,
@@ -36,6 +39,7 @@ def selftest(
         engine,
         device,
         checkpoint,
+        precision,
         minutes,
         outputs_dir,
         lambda message: typer.echo(message, err=True),

@@ -7,6 +7,7 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,14 +19,15 @@ pytest.importorskip("chatterbox", reason="needs chatterbox-tts")
 
 import torch
 
-from chatter_nb.base.errors import Cancelled
-from chatter_nb.bench.selftest import machine, run, tokens, words
+from chatter_nb.base.errors import Cancelled, InputError
+from chatter_nb.bench.selftest import machine, run, sound, tokens, words
+from chatter_nb.bench.selftest import subject as subject_module
 from chatter_nb.bench.selftest.result import Result
-from chatter_nb.bench.selftest.subject import Subject, choose
+from chatter_nb.bench.selftest.subject import Spoken, Subject, choose
 from chatter_nb.cli.app import app
 from chatter_nb.engines import watermark
-from chatter_nb.engines.chatterbox.backbone import Cache
 from chatter_nb.engines.chatterbox.batch import Rows
+from chatter_nb.engines.chatterbox.cache import Cache
 from chatter_nb.engines.chatterbox.graphs import Direct
 from chatter_nb.engines.chatterbox.t3 import TokenDecoder
 
@@ -184,12 +186,31 @@ def test_a_check_that_raises_is_a_failure_of_its_own(selftest, monkeypatch, tmp_
 
 def test_what_does_not_fit_into_the_minutes_is_not_run(selftest, monkeypatch):
     code, report, _ = selftest("--engine", "hibari", "--minutes", "0.001")
-    assert {check["cure"] for check in report["checks"]} == {"1 more --minutes"}
+    cures = {check["name"]: check["cure"] for check in report["checks"]}
+    assert cures["watermark"] == cures["word errors"] == "1 more --minutes"
+    assert "chatterbox" in cures["graphs on and off"]
     assert set(outcomes(report).values()) == {"not run"}
     assert code == 0
     assert "--minutes must be more than 0" in str(
         CliRunner().invoke(app, ["selftest", "--minutes", "0"]).exception
     )
+
+
+@pytest.mark.parametrize(
+    ("chosen", "told"),
+    [
+        (("chatterbox", "cpu"), "chatter-nb fetch chatterbox, or give --checkpoint FOLDER"),
+        (("auto", "cpu", "", "best"), "--precision 'best' is none of auto"),
+        (("hibari", "cpu", "", "fast"), "engine 'hibari' takes no --precision"),
+        (("auto", "cuda:9"), "not on 'cuda:9'"),
+    ],
+)
+def test_what_cannot_be_examined_is_told_before_the_work(chosen, told, monkeypatch):
+    """Nothing is downloaded: a model that is not here is named with its command."""
+    monkeypatch.setattr(subject_module, "cached", lambda model: None)
+    with pytest.raises(InputError) as raised:
+        choose(*chosen)
+    assert told in str(raised.value)
 
 
 def test_an_interrupt_keeps_what_was_found(tmp_path):
@@ -222,8 +243,7 @@ def test_a_cache_that_loses_its_content_when_it_grows_is_found(subject, monkeypa
         grow(self, capacity)
         if capacity > subject.sides().decoder.pace.room:
             grown.append(capacity)
-            for tensor in (*self.keys, *self.values):
-                tensor.zero_()
+            self.data.zero_()
 
     monkeypatch.setattr(Cache, "grow", losing)
     found = tokens.growing_cache(subject)
@@ -257,10 +277,7 @@ class Refused(Replayed):
         (Refused, "does not hold", "cannot be captured here (planted)"),
     ],
 )
-def test_graphs_that_change_tokens_or_cannot_be_captured_are_found(
-    runs, outcome, told, subject, monkeypatch
-):
-    monkeypatch.setattr(Subject, "needs_cuda", lambda self, what: None)
+def test_graphs_that_change_tokens_or_cannot_be_captured_are_found(runs, outcome, told, subject):
     sides = subject.sides()
     sides.decoder.pace = replace(sides.decoder.pace, runs=runs)
     found = tokens.graphs(subject)
@@ -270,7 +287,6 @@ def test_graphs_that_change_tokens_or_cannot_be_captured_are_found(
 
 def test_memory_under_a_cap_halves_the_rows_and_keeps_the_tokens(subject, monkeypatch):
     """On a CPU, with a cap that refuses more than four rows."""
-    monkeypatch.setattr(Subject, "needs_cuda", lambda self, what: None)
     monkeypatch.setattr(tokens, "memory_of", lambda device, call: (3_000_000, call()))
     make = Rows.__init__
 
@@ -292,6 +308,49 @@ def test_memory_under_a_cap_halves_the_rows_and_keeps_the_tokens(subject, monkey
     assert found.outcome == "holds"
     assert "went on with 4 chunks together" in found.why
     assert found.figures["times_halved"] == 2
+
+
+@pytest.fixture
+def on_gpu(tmp_path, monkeypatch):
+    """A subject on an H100 whose runs take what they are told; `spoken` lists their chunks."""
+
+    def make(whole_s=1.0, heard_s=0.1, audio_s=100.0):
+        examined = Subject(choose("hibari"), tmp_path)
+        card = replace(examined.settled.device, name="cuda", reason="NVIDIA H100 80GB HBM3")
+        examined.settled, examined.device = replace(examined.settled, device=card), "cuda"
+        record = SimpleNamespace(
+            audio_s=audio_s, stages_s={"load": 9.0, "tokens": 0.5}, warnings=()
+        )
+        speech = SimpleNamespace(record=record, audio_s=audio_s)
+        spoken = []
+
+        def speak(texts, **options):
+            spoken.append(len(texts))
+            return Spoken(speech, whole_s, [], [heard_s])
+
+        monkeypatch.setattr(examined, "speak", speak)
+        return examined, spoken
+
+    return make
+
+
+@pytest.mark.parametrize(("whole_s", "outcome"), [(0.99, "holds"), (1.01, "does not hold")])
+def test_on_an_h100_the_pace_has_a_goal_a_warm_up_and_a_queue(on_gpu, whole_s, outcome):
+    examined, spoken = on_gpu(whole_s=whole_s)
+    found = sound.pace(examined, 16)
+    assert found.outcome == outcome
+    assert spoken == [16, 64]
+    assert found.figures == {"rtf": whole_s / 100, "tokens": 0.005}
+    assert sound.pace(examined, 8).outcome == "holds"
+
+
+@pytest.mark.parametrize(("heard_s", "outcome"), [(0.29, "holds"), (0.31, "does not hold")])
+def test_on_cuda_the_first_sound_has_a_goal(on_gpu, heard_s, outcome):
+    examined, spoken = on_gpu(heard_s=heard_s)
+    found = sound.first_sound(examined)
+    assert found.outcome == outcome
+    assert found.figures["share"] == pytest.approx(heard_s)
+    assert spoken == [1, 1, 1]  # the first of them chooses kernels and captures graphs
 
 
 @pytest.mark.parametrize(("device", "number"), [("cuda", 0), ("cuda:1", 1)])

@@ -15,11 +15,11 @@ OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 
 def headline(report: Mapping[str, Any]) -> str:
-    """ "1 fails: 10 hold, 4 not run", of the checks so far."""
+    """ "1 fails, 10 hold, 4 not run", of the checks so far."""
     numbers = Counter(check["outcome"] for check in report["checks"])
     failed, held, skipped = (numbers[outcome] for outcome in OUTCOMES)
-    verdict = f"{failed} fail{'s' if failed == 1 else ''}" if failed else "Nothing fails"
-    return f"{verdict}: {held} hold{'s' if held == 1 else ''}, {skipped} not run"
+    verdict = f"{failed} fail{'s' if failed == 1 else ''}," if failed else "Nothing fails:"
+    return f"{verdict} {held} hold{'s' if held == 1 else ''}, {skipped} not run"
 
 
 def render(report: Mapping[str, Any]) -> str:

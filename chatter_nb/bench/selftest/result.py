@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Outcome = Literal["does not hold", "holds", "not run"]
-TELL = "tell it with this page"
+TELL = "send this page in an issue"
 
 
 @dataclass(frozen=True)

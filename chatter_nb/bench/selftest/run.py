@@ -32,42 +32,44 @@ from chatter_nb.bench.selftest.subject import Subject, choose
 
 FOLDER, PAGE, RECORD = "selftest", "selftest.html", "selftest.json"
 _CHUNK_S = 4.0  # of speech, of a sentence
-_LOADING_S = 10.0
 _scratch = partial(tempfile.TemporaryDirectory, prefix="chatter-nb-")
 
 
 @dataclass(frozen=True)
 class Check:
-    """A check and its cost: `speech_s` is the speech that it makes, on all sides together."""
+    """A check, the seconds of speech that it makes on all sides together, and what it needs.
+
+    `needs` are names of `Subject.check_needs`.
+    """
 
     name: str
     run: Callable[[Subject], Result]
     speech_s: float = 0.0
-    needs_upstream: bool = False
+    needs: tuple[str, ...] = ()
 
 
-def _decoding(name: str, run: Callable[[Subject], Result], chunks: int) -> Check:
-    return Check(name, run, chunks * tokens.TOKENS / 25, needs_upstream=True)
+def _decoding(name: str, run: Callable[[Subject], Result], chunks: int, *needs: str) -> Check:
+    return Check(name, run, chunks * tokens.TOKENS / 25, ("tokens", *needs))
 
 
 def _pace(rows: int) -> Check:
-    name = f"pace with {count(rows, 'row')}"
-    return Check(name, partial(sound.pace, rows=rows), rows * _CHUNK_S)
+    name, needs = f"pace with {count(rows, 'row')}", ("rows",) if rows > 1 else ()
+    return Check(name, partial(sound.pace, rows=rows), rows * _CHUNK_S, needs)
 
 
 # The most important first: what does not fit into the minutes is not run.
 CHECKS = (
     _decoding("tokens beside upstream's", tokens.beside_upstream, 2 * tokens.CHUNKS),
     _decoding("tokens past the size of the cache", tokens.growing_cache, tokens.CHUNKS + 1),
-    _decoding("graphs on and off", tokens.graphs, tokens.CHUNKS),
-    _decoding("out of memory under a cap", tokens.out_of_memory, tokens.MANY_ROWS),
+    _decoding("graphs on and off", tokens.graphs, tokens.CHUNKS, "cuda"),
+    _decoding("out of memory under a cap", tokens.out_of_memory, tokens.MANY_ROWS, "cuda"),
     Check("same seed in two processes", sound.two_processes, 2 * _CHUNK_S),
-    Check("watermark", sound.watermark, 2 * _CHUNK_S),
+    Check("watermark", sound.watermark, 2 * _CHUNK_S, ("watermark",)),
     Check("first sound", sound.first_sound, _CHUNK_S),
-    Check("samples beside upstream's", sound.samples_beside_upstream, 2 * _CHUNK_S),
+    Check("samples beside upstream's", sound.samples_beside_upstream, 2 * _CHUNK_S, ("tokens",)),
     *map(_pace, sound.ROWS[:2]),
     Check("conversion", words.conversion, words.SOURCE_S),
-    Check("word errors", words.word_errors, words.SENTENCES * _CHUNK_S),
+    Check("word errors", words.word_errors, words.SENTENCES * _CHUNK_S, ("words", "recogniser")),
     *map(_pace, sound.ROWS[2:]),
     Check("peak memory", sound.peak_memory),
 )
@@ -77,6 +79,7 @@ def selftest(
     engine: str = "auto",
     device: str = "auto",
     checkpoint: str = "",
+    precision: str = "auto",
     minutes: float = 10.0,
     outputs_dir: str = "outputs",
     on_progress: Progress = lambda message: None,
@@ -89,7 +92,7 @@ def selftest(
     started_s, folder = time.monotonic(), resolve_path(outputs_dir) / FOLDER
     # Upstream prints while it loads, and standard output may be for machines.
     with _scratch() as scratch, contextlib.redirect_stdout(sys.stderr):
-        subject = Subject(choose(engine, device, checkpoint), Path(scratch))
+        subject = Subject(choose(engine, device, checkpoint, precision), Path(scratch))
         report = _begun(subject, minutes)
         _write(folder, report)
         try:
@@ -137,27 +140,27 @@ def _results(subject: Subject, ends_s: float, on_progress: Progress) -> Iterator
     """The checks' answers; a check that would end after `ends_s` (monotonic) is not run."""
     for number, check in enumerate(CHECKS, start=1):
         began_s = time.monotonic()
-        needed_s = (_LOADING_S if subject.folder else 1.0) + check.speech_s * subject.rtf
-        missing_s = began_s + needed_s - ends_s
-        if missing_s > 0:
-            why = f"out of time: it takes {in_words(needed_s)}"
-            result = Result("not run", why, f"{math.ceil(missing_s / 60)} more --minutes")
-        else:
-            on_progress(f"{number} of {len(CHECKS)}: {check.name}, {in_words(needed_s)}")
-            result = _result(check, subject)
+        needed_s = subject.forecast_s(check.speech_s)
+        on_progress(f"{number} of {len(CHECKS)}: {check.name}, {in_words(needed_s)}")
+        result = _result(check, subject, needed_s, ends_s)
         on_progress(f"   {result.outcome}: {result.why}")
         yield replace(result, name=check.name, spent_s=time.monotonic() - began_s)
 
 
-def _result(check: Check, subject: Subject) -> Result:
+def _result(check: Check, subject: Subject, needed_s: float, ends_s: float) -> Result:
     """The check's answer. Whatever it raises is its failure, and ends no other check."""
     try:
-        if not check.needs_upstream:
+        subject.check_needs(check.needs)
+        missing_s = time.monotonic() + needed_s - ends_s
+        if missing_s > 0:
+            cure = f"{math.ceil(missing_s / 60)} more --minutes"
+            raise NotRun(f"out of time: it takes {in_words(needed_s)}", cure)
+        if "tokens" not in check.needs:
             subject.release()
         return check.run(subject)
     except NotRun as reason:
         return Result("not run", str(reason), reason.cure)
-    except UnavailableError as error:  # it names the cure itself
+    except UnavailableError as error:  # the cure is in its message
         return Result("not run", str(error))
     except Exception as error:  # a check must not hide the others
         frame = traceback.extract_tb(error.__traceback__)[-1]

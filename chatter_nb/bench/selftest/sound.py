@@ -6,7 +6,6 @@ import hashlib
 import json
 import subprocess
 import sys
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,10 @@ from chatter_nb.audio.reading import Signal
 from chatter_nb.base.errors import EngineError
 from chatter_nb.base.timing import peak_rss_mb
 from chatter_nb.bench.selftest.result import TELL, NotRun, Result, judged
-from chatter_nb.bench.selftest.subject import NEEDS_CHATTERBOX, Subject, sentences
+from chatter_nb.bench.selftest.subject import Subject, sentences
 from chatter_nb.engines.gpu import peak_gpu_mb
 from chatter_nb.engines.models import relinquish, unload
-from chatter_nb.engines.watermark import CURE, load_perth, mark
+from chatter_nb.engines.watermark import load_perth, mark
 from chatter_nb.runs.speak import process_one_chunk
 from chatter_nb.runs.store import ChunkStore
 
@@ -71,8 +70,6 @@ def _how_different(here: Signal, there: Signal) -> str:
 
 def watermark(subject: Subject) -> Result:
     """PerTh's detector finds the mark in a run's file and in what was heard, and not before it."""
-    if find_spec("perth") is None:
-        raise NotRun("PerTh, the watermark, is not installed", CURE)
     listened = subject.listened
     audio, rate = listened.speech.read()
     entry = ChunkStore(listened.speech.folder.parent).get(listened.speech.record.chunks[0].key)
@@ -96,8 +93,6 @@ def _score(audio: Signal, rate: int) -> float:
 
 def samples_beside_upstream(subject: Subject) -> Result:
     """A chunk's samples on the fast path in float32, beside those on upstream's own loops."""
-    if "engine_path" not in subject.entry.accepts:
-        raise NotRun(f"{subject.entry.name} has one path", NEEDS_CHATTERBOX)
     values = subject.values | {"text": sentences(1)[0], "seed": 1}
     relinquish()
     ours, theirs = (
@@ -133,10 +128,10 @@ def first_sound(subject: Subject) -> Result:
 
 def pace(subject: Subject, rows: int) -> Result:
     """Seconds of work for a second of audio, by stage, with so many chunks decoded together."""
-    takes_rows = "rows" in subject.entry.accepts
-    if rows > 1 and not takes_rows:
-        raise NotRun(f"{subject.entry.name} speaks one chunk at a time")
-    spoken = subject.speak(sentences(rows), rows=rows if takes_rows else 0)
+    wanted = rows if "rows" in subject.entry.accepts else 0
+    if subject.queue > 1:
+        subject.speak(sentences(rows), rows=wanted)
+    spoken = subject.speak(sentences(subject.queue * rows), rows=wanted)
     record, rtf = spoken.speech.record, spoken.rtf
     stages = {name: spent / record.audio_s for name, spent in record.stages_s.items()}
     del stages["load"]  # before the run's clock starts

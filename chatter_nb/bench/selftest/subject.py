@@ -7,18 +7,23 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chatter_nb.audio.reading import Signal
-from chatter_nb.base.errors import UnavailableError
-from chatter_nb.bench.params import ENGINES, SENTENCES, Options
+from chatter_nb.base.errors import InputError, UnavailableError
+from chatter_nb.bench.params import ENGINES, PRECISIONS, SENTENCES, Options
 from chatter_nb.bench.selftest.result import NotRun
 from chatter_nb.bench.suites.workload import Place
 from chatter_nb.engines.checkpoints import cached, is_random, locate
-from chatter_nb.engines.models import Settled, pick_engine, relinquish, return_memory, settle
+from chatter_nb.engines.gpu import return_memory
+from chatter_nb.engines.models import Settled, pick_engine, relinquish, settle
+from chatter_nb.engines.watermark import CURE
 from chatter_nb.params.runs import SpeakParams
+from chatter_nb.runs.checking import lacking
 from chatter_nb.runs.speak import Speech, plan_speech, render_speech
+from chatter_nb.verify.spelling import INSTALL
 
 if TYPE_CHECKING:
     from chatter_nb.bench.suites.t3 import Sides
@@ -27,13 +32,19 @@ NEEDS_CHATTERBOX = "--engine chatterbox, where its model is"
 # Seconds of work a second of speech, for forecasts, until a run was measured; upstream's included.
 _TYPICAL_RTF = {"cpu": 9.0, "mps": 3.0, "cuda": 1.0}
 _TINY_RTF, _EMBEDDED_RTF = 0.5, 0.05
+_LOADING_S = 10.0
+_GPU_QUEUE = 4
 
 
-def choose(engine: str = "auto", device: str = "auto", checkpoint: str = "") -> Settled:
+def choose(
+    engine: str = "auto", device: str = "auto", checkpoint: str = "", precision: str = "auto"
+) -> Settled:
     """The engine to examine; "auto" with a checkpoint is English Chatterbox. Downloads nothing.
 
     Raises `UnavailableError`, with the cure, if the engine or its model is not here.
     """
+    if precision not in PRECISIONS:
+        raise InputError(f"--precision {precision!r} is none of {', '.join(PRECISIONS)}")
     if checkpoint and engine == "auto":
         engine = ENGINES[0]
     choice = pick_engine(engine, may_fetch=False)
@@ -41,10 +52,12 @@ def choose(engine: str = "auto", device: str = "auto", checkpoint: str = "") -> 
     model = choice.entry.files
     if model and not checkpoint and cached(model) is None:
         raise UnavailableError(
-            f"the model of {engine} is not on this machine: chatter-nb fetch {model}, or give "
-            "--checkpoint FOLDER"
+            f"the model of {choice.name} is not on this machine: chatter-nb fetch {model}, or "
+            "give --checkpoint FOLDER"
         )
-    return settle(choice, device, checkpoint)
+    if precision != "auto" and "precision" not in choice.entry.accepts:
+        raise InputError(f"engine '{choice.name}' takes no --precision")
+    return settle(choice, device, checkpoint, precision)
 
 
 def sentences(count: int) -> list[str]:
@@ -90,12 +103,38 @@ class Subject:
     def values(self) -> dict[str, Any]:
         """The engine as parameters of a run."""
         values = {"engine": self.entry.name, "device": self.device}
+        if "precision" in self.entry.accepts:
+            values["precision"] = self.settled.precision.name
         return values | {"checkpoint": self.settled.checkpoint_folder}
 
-    def needs_cuda(self, what: str) -> None:
-        """Raise `NotRun` unless the device is CUDA."""
-        if not self.device.startswith("cuda"):
-            raise NotRun(f"{what} on CUDA only, and this is {self.device}", "a CUDA device")
+    def check_needs(self, needs: Sequence[str]) -> None:
+        """Raise `NotRun` for the first of `needs` that this engine or machine does not have."""
+        name, missing = self.entry.name, lacking()
+        lacks = {
+            "tokens": (self.folder is None, f"{name} draws no tokens", NEEDS_CHATTERBOX),
+            "cuda": (self.device[:4] != "cuda", f"for CUDA, not for {self.device}", "a CUDA card"),
+            "rows": ("rows" not in self.entry.accepts, f"{name} speaks a chunk at a time", ""),
+            "words": (self.weights == "random", "random weights do not speak", "real weights"),
+            "recogniser": (bool(missing), missing, INSTALL),
+            "watermark": (find_spec("perth") is None, "PerTh is not installed", CURE),
+        }
+        for is_lacking, why, cure in map(lacks.__getitem__, needs):
+            if is_lacking:
+                raise NotRun(why, cure)
+
+    @property
+    def queue(self) -> int:
+        """How many chunks a row is given where the pace counts.
+
+        More than one on a GPU, which also chooses kernels and captures graphs at a first use: what
+        counts there is run once before.
+        """
+        return 1 if self.device == "cpu" else _GPU_QUEUE
+
+    def forecast_s(self, speech_s: float) -> float:
+        """Roughly how long it takes to load, and to make so much speech, as often as need be."""
+        times = self.queue + 1 if self.queue > 1 else 1
+        return (_LOADING_S if self.folder else 1.0) + speech_s * self.rtf * times
 
     def new_folder(self) -> Path:
         """A folder for a run, where nothing is finished."""
@@ -103,10 +142,9 @@ class Subject:
 
     def sides(self, *, renewed: bool = False) -> Sides:
         """Upstream's model and our decoder, float32; `renewed`: the decoder holds no rows yet."""
-        if self.folder is None:
-            raise NotRun(f"{self.entry.name} draws no tokens", NEEDS_CHATTERBOX)
         from chatter_nb.bench.suites.t3 import Sides
 
+        assert self.folder is not None
         if self._sides is None or renewed:
             place = Place(self.entry.name, self.device, self.folder)
             model = self._sides.model if self._sides else place.upstream_model()
@@ -152,10 +190,8 @@ class Subject:
     @cached_property
     def listened(self) -> Spoken:
         """A run of one chunk that somebody hears, for the checks that need any speech."""
-        if self.device != "cpu":
-            self.speak(
-                [self.chunk], in_parts=True
-            )  # kernels are chosen, and graphs captured, at a first use
+        if self.queue > 1:
+            self.speak([self.chunk], in_parts=True)
         return self.speak([self.chunk], in_parts=True)
 
     def _typical_rtf(self) -> float:

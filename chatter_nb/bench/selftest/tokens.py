@@ -14,7 +14,7 @@ from chatter_nb.bench.rounds import timed
 from chatter_nb.bench.selftest.result import TELL, NotRun, Result, judged
 from chatter_nb.bench.selftest.subject import Subject, sentences
 from chatter_nb.bench.suites.workload import speech_tokens, spread
-from chatter_nb.engines.models import return_memory
+from chatter_nb.engines.gpu import return_memory
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,7 +65,6 @@ def growing_cache(subject: Subject) -> Result:
 
 def graphs(subject: Subject) -> Result:
     """The same chunks with captured graphs and without."""
-    subject.needs_cuda("graphs are captured")
     from chatter_nb.engines.chatterbox.graphs import Direct
 
     notes: list[str] = []
@@ -88,7 +87,6 @@ def graphs(subject: Subject) -> Result:
 
 def out_of_memory(subject: Subject) -> Result:
     """Many rows with a third of the memory that they need: fewer rows, the same tokens."""
-    subject.needs_cuda("memory can be capped")
     notes: list[str] = []
     prompts = _prompts(subject.sides(), MANY_ROWS)
 

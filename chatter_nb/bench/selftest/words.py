@@ -14,11 +14,10 @@ from chatter_nb.bench.selftest.result import TELL, NotRun, Result, judged
 from chatter_nb.bench.selftest.subject import Subject, sentences
 from chatter_nb.engines.checkpoints import cached, locate
 from chatter_nb.params.runs import ConvertParams
-from chatter_nb.runs.checking import lacking
 from chatter_nb.runs.convert import plan_conversion, render_conversion
 from chatter_nb.setup.colab import sample_folder
 from chatter_nb.verify.recogniser import Recogniser, unlooped
-from chatter_nb.verify.spelling import INSTALL, normal_words
+from chatter_nb.verify.spelling import normal_words
 
 SENTENCES = 20
 MOST_WORD_ERRORS = 0.1  # the recogniser's own errors included: 2 to 3 % on the embedded voice
@@ -32,10 +31,6 @@ SOURCE, TARGET = "recordings/reading.flac", "recordings/target.flac"
 
 def word_errors(subject: Subject) -> Result:
     """The share of words that a recogniser hears otherwise."""
-    if subject.weights == "random":
-        raise NotRun("random weights do not speak", "a checkpoint with real weights")
-    if missing := lacking():
-        raise NotRun(missing, INSTALL)
     speech = subject.speak(sentences(SENTENCES)).speech
     audio, rate = speech.read()
     listener, wrong, written = Recogniser(), 0, 0
@@ -94,7 +89,7 @@ def _converter(subject: Subject) -> dict[str, Any]:
         raise NotRun(str(error), "a folder with the converter's files") from error
     if folder is None:
         raise NotRun("the converter's model is not here", f"chatter-nb fetch {CONVERTER}")
-    return subject.values | {"engine": "chatterbox"}
+    return subject.values | {"engine": "chatterbox", "precision": "auto"}
 
 
 def _likeness(subject: Subject, made: Signal, target: Signal, source: Signal) -> tuple[bool, str]:
