@@ -116,7 +116,7 @@ def record(suite: str, results: Sequence[Result], device: str = "cpu") -> dict[s
     choice = pick_device(device)
     return {
         "suite": suite,
-        "device": f"cpu: {cpu_name()}" if choice.name == "cpu" else str(choice),
+        "device": _cpu() if choice.name == "cpu" else str(choice),
         "cpu": cpu_name(),
         "torch_threads": torch.get_num_threads() if torch else None,
         "peak_rss_mb": peak_rss_mb(),
@@ -138,6 +138,13 @@ def process_status(pid: int | str = "self") -> dict[str, str]:
 def megabytes(kilobytes: str) -> float:
     """A size as /proc writes it, such as "12 kB", in MB (10⁶ bytes)."""
     return int(kilobytes.split()[0]) * 1024 / 1e6
+
+
+def _cpu() -> str:
+    """The processor, and for a suite of torch its instructions, as far as torch uses them."""
+    torch = sys.modules.get("torch")
+    instructions = torch.backends.cpu.get_cpu_capability() if torch else ""
+    return ", ".join(filter(None, [f"cpu: {cpu_name()}", instructions]))
 
 
 def cpu_name() -> str:

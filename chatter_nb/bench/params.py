@@ -53,6 +53,7 @@ class Options:
     chunks: int = _option(8, "How many chunks.")
     tokens: int = _option(48, "Speech tokens a chunk, 25 a second.")
     rows: int = _option(0, "Chunks decoded together; 0: our choice.")
+    queue: int = _option(4, "Chunks a row in t3's long queue; 0: no long queue.")
     repeats: int = _option(1, "Timed rounds after the warm-up.")
     seeds: int = _option(1, "How many seeds; each further seed is timed once.")
     voices: int = _option(1, "How many voices, 1 or 2; the second is timed once.")
@@ -122,7 +123,9 @@ SUITES = {
         all_but=("load", "tokens", "synthesis", "watermark"),
     ),
     "t3": Suite(
-        _with_model(chunks=8, tokens=48, rows=0, repeats=1, seeds=1, voices=1, precision="exact"),
+        _with_model(
+            chunks=8, tokens=48, rows=0, queue=4, repeats=1, seeds=1, voices=1, precision="exact"
+        ),
         measured_as="pipeline",
         only=("tokens",),
     ),
@@ -157,8 +160,9 @@ def options_for(name: str, chosen: Mapping[str, Any]) -> Options:
 
 def _check(suite: Suite, values: Mapping[str, Any]) -> None:
     for name, value in values.items():
-        # A default of 0 stands for an automatic choice, or for all.
-        least = 0 if suite.defaults.get(name, getattr(Options, name)) == 0 else 1
+        # A default of 0 stands for an automatic choice, or for all; no queue is possible too.
+        default = suite.defaults.get(name, getattr(Options, name))
+        least = 0 if default == 0 or name == "queue" else 1
         if isinstance(value, int) and value < least:
             raise InputError(f"{_flag(name)} must be at least {least}, not {value}")
     if values["repeats"] < suite.least_repeats:

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from chatter_nb.engines.voices import Library
 
 CLAUSE_CHARS = 20  # a part has at least: shorter ones sound chopped
-CLAUSE_PAUSE_S = 0.2  # with 30 ms at both sides, what hibari itself makes at a comma
+# With 30 ms at both sides, about what hibari itself makes at a comma and between sentences.
+CLAUSE_PAUSE_S, SENTENCE_PAUSE_S = 0.2, 0.5
 
 
 class HibariEngine:
@@ -91,9 +92,9 @@ class HibariEngine:
             speaker = self._speakers[request.voice.name]
             in_parts = on_part is not None and not number
             if on_part and in_parts:
-                for part in _parts(request.text):
+                for part, pause_s in _parts(request.text):
                     audio, _ = self._said(replace(request, text=part))
-                    on_part(_with_pause(audio))
+                    on_part(_with_pause(audio, pause_s))
             audio, words = self._said(request)
             if not len(audio):
                 text = shorten(request.text, 60)
@@ -114,13 +115,17 @@ class HibariEngine:
         return check_signal(audio, where=where), words
 
 
-def _parts(text: str) -> list[str]:
-    """The clauses of the first sentence, and the rest of the text in one part."""
+def _parts(text: str) -> list[tuple[str, float]]:
+    """The clauses of the first sentence, and the rest of the text, with the pause after each."""
     first, *rest = sentences(text, "en")
-    return [*clauses(first, CLAUSE_CHARS), *(["".join(rest)] if rest else [])]
+    *earlier, last = clauses(first, CLAUSE_CHARS)
+    whole = [part for part in (last, "".join(rest)) if part]
+    return [(part, CLAUSE_PAUSE_S) for part in earlier] + [
+        (part, SENTENCE_PAUSE_S) for part in whole
+    ]
 
 
-def _with_pause(audio: Signal) -> Signal:
-    """A part without the silence around it, and a short silence after it."""
-    pause = np.zeros(round(SAMPLE_RATE * CLAUSE_PAUSE_S), np.float32)
+def _with_pause(audio: Signal, pause_s: float) -> Signal:
+    """A part without the silence around it, and a silence after it."""
+    pause = np.zeros(round(SAMPLE_RATE * pause_s), np.float32)
     return np.concatenate([trim_edges(audio, sample_rate=SAMPLE_RATE), pause])

@@ -84,7 +84,15 @@ def test_a_record_names_the_machine_and_the_versions():
     record = bench.record("load", [])
     assert set(record) >= {"suite", "device", "versions", "results", "cpu", "peak_rss_mb"}
     assert record["versions"]["numpy"] == np.__version__
-    assert record["device"] == f"cpu: {bench.cpu_name()}"
+    assert record["device"].startswith(f"cpu: {bench.cpu_name()}")
+
+
+@chatterbox
+def test_a_record_says_which_instructions_torch_uses(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    assert bench.record("t3", [])["device"] == f"cpu: {bench.cpu_name()}, AVX2"
 
 
 def test_every_suite_takes_options_that_there_are_and_has_a_module():
@@ -288,6 +296,14 @@ def test_loading_is_measured_in_processes_of_their_own(on_tiny):
 
 
 @chatterbox
+def test_a_stream_leaves_the_chunk_as_it_is(on_tiny):
+    (result,) = on_tiny("stream", "chatterbox-turbo", repeats=1)
+    assert result["identical"] is True
+    assert result["figures"]["share_of_the_chunk"] == pytest.approx(1 / result["ratio"])
+    assert result["figures"]["audio_s"] > 0
+
+
+@chatterbox
 @pytest.mark.parametrize(
     "model", [pytest.param("chatterbox", marks=pytest.mark.slow), "chatterbox-turbo"]
 )
@@ -308,7 +324,7 @@ def test_overhead_makes_the_same_waves_with_the_same_calls(model, on_tiny):
 @chatterbox
 @pytest.mark.parametrize("model", ["chatterbox", "chatterbox-multilingual", "chatterbox-turbo"])
 def test_t3_compares_the_same_tokens(model, on_tiny):
-    many, one, other = on_tiny("t3", model, chunks=3, tokens=8, rows=2, seeds=2)
+    many, one, other = on_tiny("t3", model, chunks=3, tokens=8, rows=2, seeds=2, queue=0)
     assert many["name"] == "3 chunks, 2 rows, voice built-in, seed 0"
     assert one["name"] == "1 chunk, 1 row"
     assert other["name"].endswith("seed 1")
@@ -319,16 +335,35 @@ def test_t3_compares_the_same_tokens(model, on_tiny):
 @chatterbox
 def test_t3_in_int8_is_timed_beside_exact(on_tiny):
     """Its tokens are its own, so nothing is claimed of them."""
-    many, one = on_tiny("t3", chunks=3, tokens=8, rows=2, precision="int8")
+    many, one = on_tiny("t3", chunks=3, tokens=8, rows=2, queue=0, precision="int8")
     for result in (many, one):
         assert result["identical"] is None
         assert result["figures"]["exact_s"] == result["samples"]["exact"][0] > 0
 
 
 @chatterbox
+@pytest.mark.parametrize("model", ["chatterbox", "chatterbox-turbo"])
+def test_t3_keeps_its_rows_busy_with_a_long_queue(model, on_tiny, monkeypatch):
+    """Chunks reach their limits; upstream decodes three of them, and is reckoned from those."""
+    suite = import_module("chatter_nb.bench.suites.t3")
+    monkeypatch.setattr(suite, "QUEUE_TOKENS", 100)  # the checkpoint's own ends come before
+    *_, queue = on_tiny("t3", model, chunks=2, tokens=4, rows=2, queue=2)
+    assert queue["name"] == "long queue: 4 chunks of 50 to 150 tokens, 2 rows"
+    figures = queue["figures"]
+    assert figures["upstream_timed"] == "3 of 4 chunks"
+    assert figures["equal_chunks"] == "3 of 3"
+    extra = 4 if "turbo" in model else 0  # turbo makes a token more than it is asked for
+    assert figures["tokens"] == 50 + 83 + 117 + 150 + extra
+    assert 0 < figures["prompts_share"] < 1
+    assert queue["identical"] is True
+    timed = figures["tokens_per_s"]["baseline"] * queue["baseline_s"]
+    assert timed == pytest.approx(figures["tokens"])
+
+
+@chatterbox
 def test_a_second_voice_is_a_recording_for_turbo_too(on_tiny):
     """Upstream's loudness of it is a numpy scalar, at which its own tokenizer fails."""
-    results = on_tiny("t3", "chatterbox-turbo", chunks=2, tokens=8, voices=2)
+    results = on_tiny("t3", "chatterbox-turbo", chunks=2, tokens=8, voices=2, queue=0)
     assert results[-1]["name"] == "2 chunks, 2 rows, voice target, seed 0"
     assert all(result["identical"] for result in results)
     with pytest.raises(InputError, match="--voices must be at most 2, not 3"):

@@ -90,6 +90,18 @@ def test_the_global_generators_are_left_as_they_were(convert):
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_numbers_are_drawn_from_generators_of_its_own(convert, monkeypatch):
+    """A capture that failed can leave CUDA's default generator in a state that nobody may ask."""
+    expected, _ = convert(at_16k(6), window_s=4, **QUICK)
+
+    def broken(*_):
+        raise RuntimeError("the default generator is being captured")
+
+    for name in ("get_rng_state", "set_rng_state", "manual_seed", "randn_like"):
+        monkeypatch.setattr(torch, name, broken)
+    assert np.array_equal(convert(at_16k(6), window_s=4, **QUICK)[0], expected)
+
+
 def test_the_same_seed_is_the_same_and_another_is_another(convert):
     one, same, other = (convert(at_16k(6), window_s=4, seed=s, **QUICK)[0] for s in (1, 1, 2))
     assert np.array_equal(one, same)

@@ -109,7 +109,8 @@ def fake_torch(cuda: bool):
     cuda_module = SimpleNamespace(
         is_available=lambda: cuda,
         device_count=lambda: 2,
-        get_device_name=lambda index=0: f"GPU {index}",
+        get_device_name=lambda device: f"GPU {device.partition(':')[2] or 0}",
+        get_device_properties=lambda device: SimpleNamespace(total_memory=8 << 30),
         empty_cache=lambda: None,
     )
     mps = SimpleNamespace(is_available=lambda: False)

@@ -1,6 +1,7 @@
 """Chunks heard in parts, on random checkpoints: early, whole, no seam, the chunk unchanged."""
 
 import time
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -73,13 +74,13 @@ def spoken(engine, requests, **options):
 def test_a_chunk_is_what_it_is_without_parts_and_the_parts_are_as_long(model, load, request_of):
     """And the same request has the same parts."""
     engine = load(model)
-    requests = [request_of(TEXT[: 76 * n], model=model, index=n, seed=n) for n in (1, 2, 3)]
+    requests = [request_of(TEXT[: 76 * n], model=model, index=n, seed=n) for n in (1, 2)]
     plain = spoken(engine, requests, rows=2)
     heard: list[list[np.ndarray]] = [[], []]
     for pieces in heard:
         made = spoken(engine, requests, rows=2, on_part=pieces.append)
-        assert all(np.array_equal(made[index][0], plain[index][0]) for index in (1, 2, 3))
-        assert [made[index][1].in_parts for index in (1, 2, 3)] == [True, False, False]
+        assert all(np.array_equal(made[index][0], plain[index][0]) for index in (1, 2))
+        assert [made[index][1].in_parts for index in (1, 2)] == [True, False]
     once, again = map(np.concatenate, heard)
     assert np.array_equal(once, again)
     # Where a voice's prompt has an odd frame, a chunk by itself lacks a frame.
@@ -148,13 +149,32 @@ def test_the_work_is_counted_as_the_estimator_does_it(parts_of, load, request_of
     assert seen == [(2, 2 * tokens)]
 
 
+def test_a_frame_has_its_noise_in_every_window(parts_of, monkeypatch):
+    """Where windows overlap they are renderings of the same noise: else a crossfade is heard."""
+    mels = []
+
+    def of_the_noise(self, tokens, prompt, noise, **_):
+        return [noise[0][:, prompt.frames(0) :]]
+
+    monkeypatch.setattr(Flow, "mels", of_the_noise)
+    monkeypatch.setattr(
+        MelJoiner, "add", lambda self, window, mel: mels.append((window, mel.reshape(-1, 80)))
+    )
+    rendering, _ = parts_of()
+    rendering.finish(tokens_like_speech(200))
+    assert len(mels) >= 4
+    for (window, mel), (_, following) in pairwise(mels):
+        shared = 2 * window.overlap
+        assert np.array_equal(mel[-shared:], following[:shared])
+
+
 def test_seams_have_no_step_and_no_hole(parts_of):
-    """By the measure of a conversion's windows, over 40 s in five windows."""
+    """By the measure of a conversion's windows."""
     rendering, pieces = parts_of(TEXT * 3)
-    rendering.finish(tokens_like_speech(1000))
+    rendering.finish(tokens_like_speech(500))
     made, seams = np.concatenate(pieces), rendering._joiner.finish()
-    assert len(made) == 1000 * TOKEN_SAMPLES
-    assert len(seams) >= 5
+    assert len(made) == 500 * TOKEN_SAMPLES
+    assert len(seams) >= 4
     steps = np.abs(np.diff(made))
     limit = np.percentile(steps, 99.9)
     inner = made[1920 : len(made) // 960 * 960].reshape(-1, 96)
@@ -190,13 +210,13 @@ def test_parts_do_not_depend_on_how_many_tokens_come_at_once(parts_of):
 def test_a_chunk_that_may_never_end_is_waited_for_and_then_heard_whole(parts_of):
     """Three words do not take a minute: the parts stop, and the rest follows if it did end."""
     rendering, pieces = parts_of("Three short words.")
-    tokens = tokens_like_speech(900)
+    tokens = tokens_like_speech(300)
     rendering.grow(tokens[:100].tolist())
     until_now = sum(map(len, pieces))
     rendering.grow(tokens.tolist())
     assert until_now == sum(map(len, pieces)) < 100 * TOKEN_SAMPLES
     assert rendering.finish(tokens)
-    assert sum(map(len, pieces)) == 900 * TOKEN_SAMPLES
+    assert sum(map(len, pieces)) == 300 * TOKEN_SAMPLES
 
 
 def test_a_part_that_does_not_fit_ends_the_parts_and_not_the_chunk(load, request_of, monkeypatch):

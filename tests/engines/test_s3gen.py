@@ -1,6 +1,7 @@
 """Speech tokens to samples for many chunks: upstream's samples, whatever the company."""
 
 import copy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -276,6 +277,22 @@ def test_a_card_before_ampere_has_a_float16_estimator(capability, estimator, mon
     assert estimator_dtype(torch.device("cuda"), "fast") == estimator
     assert estimator_dtype(torch.device("cuda"), "exact") == torch.float32
     assert estimator_dtype(torch.device("mps"), "fast") == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("precision", "capability", "in_16_bits"),
+    [("fast", (8, 0), True), ("fast", (7, 5), False), ("exact", (9, 0), False)],
+)
+def test_the_vocoders_blocks_are_in_16_bits_on_ampere_and_later(
+    precision, capability, in_16_bits, english, monkeypatch
+):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    monkeypatch.setattr(s3gen_module, "free_bytes", lambda _: 10**9)
+    monkeypatch.setattr(s3gen_module, "Flow", lambda *_: None)
+    on_cuda = SimpleNamespace(device=torch.device("cuda"), mel2wav=english.s3gen.mel2wav)
+    hift = Synthesizer(on_cuda, precision=precision)._hift
+    block = hift.resblocks[0].convs1[0]
+    assert (block.weight.dtype == torch.bfloat16) is in_16_bits
 
 
 def in_float16(s3gen):

@@ -156,7 +156,7 @@ def _slope(estimator):
     x = torch.randn(1, 30, 320, generator=draw).to(estimator.dtype)
     with torch.inference_mode():
         shifts = [shift[0] for shift in estimator.shifts(torch.tensor([0.0, 0.5, 1.0]))]
-        return estimator(x, shifts, None)
+        return estimator(x, shifts, [30])
 
 
 def test_a_float32_flow_brings_the_weights_back_first(tiny, monkeypatch):

@@ -11,6 +11,7 @@ pytest.importorskip("chatterbox", reason="needs chatterbox-tts")
 
 from chatter_nb.base.errors import EngineError, OutOfMemory  # noqa: E402
 from chatter_nb.engines.base import ChunkRequest  # noqa: E402
+from chatter_nb.engines.chatterbox import synthesis  # noqa: E402
 from chatter_nb.engines.chatterbox.s3gen import Synthesizer  # noqa: E402
 from chatter_nb.engines.chatterbox.t3 import TokenDecoder  # noqa: E402
 from chatter_nb.engines.models import get_or_load_tts_model, unload  # noqa: E402
@@ -265,3 +266,11 @@ def test_a_cpu_makes_each_chunk_in_the_callers_thread(engine, speak, monkeypatch
     for count, _ in enumerate(speak(4), start=1):
         assert len(finished) == count
     assert seen == {(1, threading.current_thread())}
+
+
+@pytest.mark.parametrize(("small", "most"), [(False, 8), (True, 1)])
+def test_a_small_gpu_takes_one_chunk_and_not_beside_t3(small, most, monkeypatch):
+    monkeypatch.setattr(synthesis, "is_small_gpu", lambda device: small)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: None)
+    made = synthesis.Synthesis(None, torch.device("cuda"))
+    assert (made.most, made.beside) == (most, not small)

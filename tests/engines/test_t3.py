@@ -280,6 +280,29 @@ def test_blocks_of_steps_and_spare_rows_change_nothing(name, as_on_cuda):
         assert torch.equal(alone.generator.get_state(), ours[prompt.index].generator.get_state())
 
 
+def test_a_blocks_noise_is_drawn_before_the_tokens_are_waited_for(as_on_cuda, monkeypatch):
+    """A GPU has the next block's numbers as soon as it is done with this block."""
+    from chatter_nb.engines.chatterbox.batch import Rows
+
+    seen, look = [], Rows._look
+    draw = torch.Tensor.exponential_
+
+    def drawn(self, *more, **named):
+        seen.append("draw")
+        return draw(self, *more, **named)
+
+    def looked(self, steps, rows):
+        seen.append("wait")
+        look(self, steps, rows)
+
+    monkeypatch.setattr(torch.Tensor, "exponential_", drawn)
+    monkeypatch.setattr(Rows, "_look", looked)
+    own = as_on_cuda("chatterbox")
+    own.ours(own.prompts([9], 17), 1)
+    # the first token, then two blocks of eight; what the last has drawn ahead is taken back
+    assert seen == ["draw", "wait", *["draw"] * 16, "wait", *["draw"] * 8, "wait", *["draw"] * 8]
+
+
 def test_another_call_with_other_values_captures_nothing_anew(as_on_cuda):
     own = as_on_cuda("chatterbox")
     prompts = own.prompts([9, 30, 17])

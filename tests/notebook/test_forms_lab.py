@@ -129,6 +129,30 @@ def test_a_text_is_typed_and_spoken(shown, lab):
     assert found_s == pytest.approx(record["audio_s"], abs=0.05)
 
 
+def test_a_run_is_heard_while_it_is_made(shown, lab):
+    """By the browser's clock of sound; and its finished player waits to be asked."""
+    page = shown(seed=5, verify="off")
+    page.evaluate(
+        """() => {
+            window.heard_s = 0;
+            const start = AudioBufferSourceNode.prototype.start;
+            AudioBufferSourceNode.prototype.start = function (when) {
+                this.addEventListener("ended", () => (window.heard_s += this.buffer.duration));
+                start.call(this, when);
+            };
+        }"""
+    )
+    text_area(page).fill("When the clock struck nine, the children ran down the stairs.")
+    field(page, "hear it while it is made").select_option("always")
+    speak(page).click()
+    page.wait_for_function("window.heard_s > 1", timeout=300_000)
+    wait_for_run(page)
+    record = records(lab)[-1]
+    assert record["chunks"][0]["streamed"]
+    page.wait_for_function("(all_s) => window.heard_s > 0.8 * all_s", arg=record["audio_s"])
+    assert page.evaluate("document.querySelector('audio').paused")
+
+
 @pytest.mark.slow
 def test_everything_is_reached_by_the_keyboard(shown, lab):
     """From the text by Tab alone: every control in sight, then Speak, pressed with Enter."""

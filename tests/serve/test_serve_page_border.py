@@ -270,12 +270,12 @@ def test_an_upload_is_played_and_converted(border, served):
     assert Path(path).is_relative_to(folder)
     assert client.get(f"{API}/file={path}").content == READING.read_bytes()
     numbers = {len(fn.inputs): number for number, fn in border._app.blocks.fns.items() if fn.queue}
-    blocks = border._app.blocks.fns[numbers[13]].inputs
+    blocks = border._app.blocks.fns[numbers[14]].inputs
     values = [
         file_data(path) if isinstance(block, gr.Audio) else getattr(block, "value", None)
         for block in blocks
     ]
-    assert client.post(QUEUED, json=call_of(numbers[13], values)).status_code == 200
+    assert client.post(QUEUED, json=call_of(numbers[14], values)).status_code == 200
     told = client.get(f"{API}/queue/data", params={"session_hash": "abc"}).text
     assert "converted.wav" in told
 

@@ -22,7 +22,8 @@ from chatter_nb.base.errors import InputError
 from chatter_nb.base.project import resolve_path
 from chatter_nb.bench.harness import Result, alternate, compared
 from chatter_nb.bench.params import Options, Progress
-from chatter_nb.bench.suites.workload import place_for, sample_texts, spread
+from chatter_nb.bench.suites.workload import Calls, place_for, sample_texts, spread
+from chatter_nb.engines.chatterbox.batch import Rows
 from chatter_nb.engines.chatterbox.conditionals import Conditionals
 from chatter_nb.engines.chatterbox.device import quiet_upstream, seeded, t3_dtype
 from chatter_nb.engines.chatterbox.plain import decode
@@ -33,6 +34,7 @@ from chatter_nb.engines.registry import entry
 
 VOICES = ("", "params/recordings/target.flac")  # "": the voice of the checkpoint
 WARM_UP_TOKENS = 4
+QUEUE_TOKENS = 155  # a chunk of the long queue, on average: 3 to 9 s of speech
 
 
 class Sides:
@@ -76,8 +78,13 @@ class Sides:
     ) -> dict[int, Tensor]:
         """Our decoder, or the exact one; returns each prompt's tokens by its index."""
         decoder = self._exact if exact else self.decoder
-        results = decoder.decode(prompts, self._cond(), self._sampling, rows=rows, on_note=on_note)
-        return {index: decoded.tokens.cpu() for index, decoded in results}
+        calls = Calls()
+        with mock.patch.object(Rows, "admit", calls.timing("prompts", Rows.admit)):
+            results = dict(
+                decoder.decode(prompts, self._cond(), self._sampling, rows=rows, on_note=on_note)
+            )
+        self.prompts_s = calls.total_s  # of the latest call
+        return {index: decoded.tokens.cpu() for index, decoded in results.items()}
 
     def voice_positions(self) -> int:
         """How many positions the voice takes, before a chunk's text."""
@@ -108,7 +115,40 @@ def run(options: Options, on_progress: Progress) -> list[Result]:
             if first:
                 single = prompts_of(model, options, seed, count=1)
                 results.append(_compare("1 chunk, 1 row", sides, single, 1, repeats, on_progress))
+    if options.queue:
+        del sides  # two decoders would be one too many for the memory
+        results.append(_long_queue(model, options, on_progress))
     return results
+
+
+def _long_queue(model: Any, options: Options, on_progress: Progress) -> Result:
+    """Enough chunks to keep all rows busy. Upstream decodes a sample of them, one by one.
+
+    Its time is that of the sample, times all tokens by the sample's: it grows with the tokens, and
+    all of them would take up to an hour.
+    """
+    _never_end(model.t3)
+    sides = Sides(model, options)
+    sides.use("")
+    rows = options.rows or sides.decoder.rows_that_fit()
+    long = replace(options, tokens=QUEUE_TOKENS)
+    prompts = sorted(
+        prompts_of(model, long, 0, count=rows * options.queue), key=lambda p: p.max_new_tokens
+    )
+    few, most = prompts[0].max_new_tokens, prompts[-1].max_new_tokens
+    sample = [prompts[at] for at in sorted({0, len(prompts) // 2, len(prompts) - 1})]
+    prompts.sort(key=lambda prompt: prompt.index)
+    _warm_up(sides, prompts[:rows], rows)
+    name = f"long queue: {len(prompts)} chunks of {few} to {most} tokens, {rows} rows"
+    return _compare(name, sides, prompts, rows, options.repeats, on_progress, sample=sample)
+
+
+def _never_end(t3: Any) -> None:
+    """Chunks of upstream's model, and of decoders made of it, go on up to their limits."""
+    head = t3.speech_head
+    bias = torch.zeros(head.out_features, device=head.weight.device)
+    bias[t3.hp.stop_speech_token] = -1e6
+    head.bias = torch.nn.Parameter(bias if head.bias is None else head.bias.detach() + bias)
 
 
 def prompts_of(model: Any, options: Options, seed: int, count: int = 0) -> list[Prompt]:
@@ -167,9 +207,13 @@ def _compare(
     rows: int,
     repeats: int,
     on_progress: Progress,
+    *,
+    sample: Sequence[Prompt] = (),
 ) -> Result:
+    """Both sides in turn; upstream decodes the `sample` of the prompts, if there is one."""
+    timed = sample or prompts
     calls = {
-        "baseline": lambda: sides.one_by_one(prompts),
+        "baseline": lambda: sides.one_by_one(timed),
         "ours": lambda: sides.together(prompts, rows),
     }
     if not sides.exact:
@@ -178,15 +222,22 @@ def _compare(
         calls, repeats, lambda message: on_progress(f"{name}: {message}"), warm_up=False
     )
     theirs, ours = (turns.returned[side] for side in ("baseline", "ours"))
-    equal = [torch.equal(ours[prompt.index], theirs[prompt.index]) for prompt in prompts]
+    equal = [torch.equal(ours[prompt.index], theirs[prompt.index]) for prompt in timed]
     tokens = {side: sum(map(len, turns.returned[side].values())) for side in ("baseline", "ours")}
+    if sample:
+        share = tokens["baseline"] / tokens["ours"]
+        turns.seconds["baseline"] = [each / share for each in turns.seconds["baseline"]]
+        tokens["baseline"] = tokens["ours"]
     result = compared(name, turns.seconds, all(equal) if sides.exact else None)
     rates = {"baseline": result.baseline_s, "ours": result.ours_s}
     result.figures.update(
         tokens=tokens["baseline"],
         equal_chunks=f"{sum(equal)} of {len(equal)}",
         tokens_per_s={side: tokens[side] / seconds for side, seconds in rates.items()},
+        prompts_share=sides.prompts_s / turns.seconds["ours" if sides.exact else "exact"][-1],
     )
+    if sample:
+        result.figures["upstream_timed"] = f"{len(sample)} of {len(prompts)} chunks"
     if not sides.exact:
         result.figures["exact_s"] = statistics.median(turns.seconds["exact"])
     return result

@@ -22,7 +22,7 @@ from chatter_nb.engines.chatterbox.device import free_bytes
 from chatter_nb.engines.chatterbox.network import Network, Prefix
 from chatter_nb.engines.chatterbox.prefill import read_texts
 from chatter_nb.engines.chatterbox.rows import long_chunk_bytes
-from chatter_nb.engines.chatterbox.sampling import NOT_A_TOKEN, Knobs, draw, guided
+from chatter_nb.engines.chatterbox.sampling import NOT_A_TOKEN, Knobs, Noise, draw, guided
 from chatter_nb.engines.chatterbox.tokens import Drawn, Prompt, alignment_note
 
 _SPARE = 1e9  # bytes of a CPU's memory that are left to others
@@ -75,7 +75,7 @@ class Rows:
         self._numbers = torch.zeros_like(self._tokens)  # how many there are
         self._positions = torch.zeros_like(self._tokens)  # where the next goes
         self._seen = torch.zeros(rows, decoder.vocabulary, dtype=torch.bool, device=device)
-        self._noise = torch.ones(self._block, rows, decoder.vocabulary, device=device)
+        self._noise = Noise(self._block, rows, decoder.vocabulary, device)
         self._drawn = torch.zeros(self._block, rows, dtype=torch.long, device=device)
         self._at = torch.zeros(1, dtype=torch.long, device=device)  # in the block
         self._alignment = (
@@ -102,6 +102,7 @@ class Rows:
     ) -> None:
         """Serve another call with the same steps; captured graphs stay."""
         self.active = []
+        self._noise.forget()
         self._prefix, self._most = prefix, rows
         self._runs.on_note = on_note
         self._knobs.become(knobs)
@@ -146,7 +147,7 @@ class Rows:
             [row.position for row in new], device=self._decoder.device
         )
         for row, number in zip(new, numbers, strict=True):
-            self._noise[0, number].exponential_(generator=row.generator)
+            self._noise.first(number, row.generator)
             if self._alignment:
                 text_length = row.position - self._prefix.length - len(self._decoder.beginning)
                 self._alignment.begin(number, text_length)
@@ -160,10 +161,8 @@ class Rows:
         count = len(self.active)
         ends = {number: row.position + self._block for number, row in enumerate(self.active)}
         span = self._caches.reach(ends)
-        rewinds = [_Rewind(row, self._block) for row in self.active]
-        for step in range(self._block):
-            for number, row in enumerate(self.active):
-                self._noise[step, number].exponential_(generator=row.generator)
+        generators = [row.generator for row in self.active]
+        self._noise.draw(generators)
         self._at.zero_()
         stepped = self._runs.rows(count, self._width)
         if stepped > count:
@@ -172,9 +171,12 @@ class Rows:
         run = self._runs.get((stepped, span), lambda: self._step(stepped, span))
         for _ in range(self._block):
             run()
+        self._noise.draw_ahead(generators)
+        before = [len(row.tokens) for row in self.active]
         self._look(self._block, self.active)
-        for rewind in rewinds:
-            rewind(self._noise[0, 0])
+        for number, row in enumerate(self.active):
+            if row.finished:
+                self._noise.take_back(number, row.generator, len(row.tokens) - before[number])
 
     def take_finished(self) -> list[Row]:
         """Remove the finished chunks from the active ones and return them."""
@@ -232,7 +234,7 @@ class Rows:
         logits = guided(self._decoder.logits(hidden), self._knobs)
         if self._alignment:
             logits = self._alignment.checked(logits, rows, first=first)
-        noise = self._noise.index_select(0, self._at)[0, rows]
+        noise = self._noise.values.index_select(0, self._at)[0, rows]
         turbo = self._decoder.turbo
         drawn = draw(logits, self._seen[rows], noise, self._knobs, turbo=turbo)
         self._drawn[self._at, rows] = drawn
@@ -265,6 +267,7 @@ class Rows:
     def _move(self, source: int, target: int) -> None:
         """Give the chunk of number `source` the number `target`."""
         self._caches.move(source, target, self.active[source].position)
+        self._noise.move(source, target)
         if source != target:
             for tensor in self._row_state():
                 tensor[target] = tensor[source]
@@ -278,19 +281,3 @@ class Rows:
         if alignment and self.active[number].ended and alignment.cut_short(number):
             return alignment_note(alignment.share(number))
         return ""
-
-
-class _Rewind:
-    """Undoes the random numbers that a row drew in advance and did not need."""
-
-    def __init__(self, row: Row, drawn: int) -> None:
-        self._row, self._drawn, self._tokens = row, drawn, len(row.tokens)
-        self._state = row.generator.get_state() if drawn > 1 else None
-
-    def __call__(self, scratch: Tensor) -> None:
-        used = len(self._row.tokens) - self._tokens
-        if self._state is None or used == self._drawn:
-            return
-        self._row.generator.set_state(self._state)
-        for _ in range(used):
-            scratch.exponential_(generator=self._row.generator)

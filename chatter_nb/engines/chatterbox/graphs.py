@@ -71,7 +71,10 @@ class Captured(Direct):
         except RuntimeError as error:
             self._works = False
             reason = str(error).splitlines()[0]
-            self.on_note(f"CUDA graphs cannot be captured here ({reason}): went on without, slower")
+            self.on_note(
+                f"CUDA graphs cannot be captured here ({reason}): went on without, slower; if "
+                "torch.randn of your own fails on the GPU after this, start the process anew"
+            )
         finally:
             for tensor, old in zip(self._state, before, strict=True):
                 tensor.copy_(old)

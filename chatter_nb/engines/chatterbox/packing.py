@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cache
 
-import psutil
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from chatter_nb.base.errors import UnavailableError
+from chatter_nb.engines.chatterbox.rows import total_bytes
 
 Product = Callable[[Tensor], Tensor]
 
@@ -145,7 +145,7 @@ def _has_avx512() -> bool:
 
 @cache
 def _keeps_both() -> bool:
-    return psutil.virtual_memory().total >= _BOTH_LAYOUTS_BYTES
+    return total_bytes() >= _BOTH_LAYOUTS_BYTES
 
 
 def _int8(matrix: Tensor) -> object:

@@ -7,6 +7,7 @@ and get the tokens that they would get alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -55,6 +56,60 @@ class Knobs:
     def become(self, other: Knobs) -> None:
         """Take the values of other knobs with the same `steps`."""
         self._values.copy_(other._values)
+
+
+class Noise:
+    """What rows draw from their own generators: `values`, shape (block, rows, vocabulary).
+
+    In blocks of several steps the next block's are drawn while the device still runs this one, and
+    what a row that ended has not used is taken back: its generator is where upstream's would be.
+    """
+
+    def __init__(self, block: int, rows: int, vocabulary: int, device: torch.device) -> None:
+        self.values = torch.ones(block, rows, vocabulary, device=device)
+        self._scratch = torch.ones(vocabulary, device=device)
+        self._block = block
+        # By row, the state of its generator before it drew a block: this one, and the next.
+        self._now: dict[int, Tensor] = {}
+        self._next: dict[int, Tensor] = {}
+
+    def first(self, row: int, generator: torch.Generator) -> None:
+        """Draw a new row's first."""
+        self.values[0, row].exponential_(generator=generator)
+
+    def draw(self, generators: Sequence[torch.Generator]) -> None:
+        """Draw a block for the first rows, as far as that has not been done ahead."""
+        for row, generator in enumerate(generators):
+            if row in self._next:
+                continue
+            if self._block > 1:
+                self._next[row] = generator.get_state()
+            for step in range(self._block):
+                self.values[step, row].exponential_(generator=generator)
+
+    def draw_ahead(self, generators: Sequence[torch.Generator]) -> None:
+        """Draw the next block: call it when the steps of this one have been started."""
+        self._now, self._next = self._next, {}
+        if self._block > 1:
+            self.draw(generators)
+
+    def take_back(self, row: int, generator: torch.Generator, used: int) -> None:
+        """Leave a row's generator as it is after the `used` steps of this block."""
+        if row in self._now:
+            generator.set_state(self._now[row])
+            for _ in range(used):
+                self._scratch.exponential_(generator=generator)
+
+    def move(self, source: int, target: int) -> None:
+        """Give the row `source` the number `target`."""
+        if source in self._next:
+            self.values[:, target] = self.values[:, source]
+            self._next[target] = self._next[source]
+            del self._next[source]
+
+    def forget(self) -> None:
+        """Call it when other chunks begin in all rows."""
+        self._next = {}
 
 
 def guided(logits: Tensor, knobs: Knobs) -> Tensor:

@@ -23,6 +23,7 @@ from chatter_nb.engines.chatterbox.adapter import KEPT, SMALLER, Adapter, flow_s
 from chatter_nb.engines.chatterbox.device import memory_explained, one_at_a_time
 from chatter_nb.engines.chatterbox.s3gen import TokenRow
 from chatter_nb.engines.chatterbox.tokens import Drawn
+from chatter_nb.engines.small_gpu import is_small_gpu
 
 Decoding: TypeAlias = tuple[ChunkRequest, Drawn]  # a chunk whose tokens are there
 Made: TypeAlias = tuple[list[Signal], list[str]]  # the samples of chunks, and notes for a person
@@ -39,12 +40,12 @@ class _Call(Protocol):
 class Synthesis:
     """Calls `adapter`'s S3Gen; it remembers how many chunks the device takes together.
 
-    A GPU takes several, `beside` T3; a CPU is busy with one.
+    A GPU takes several, `beside` T3; a CPU is busy with one, and so is a GPU of 4 GB.
     """
 
     def __init__(self, adapter: Adapter, device: torch.device) -> None:
         self._adapter, self._device = adapter, device
-        self.beside = device.type == "cuda"
+        self.beside = device.type == "cuda" and not is_small_gpu(str(device))
         self.most = 8 if self.beside else 1
         # Kept for good: CUDA's libraries keep a workspace for each stream.
         self._stream = torch.cuda.Stream(device) if self.beside else None

@@ -25,6 +25,7 @@ from chatter_nb.base.wording import count, minutes
 from chatter_nb.engines.registry import entry
 from chatter_nb.engines.voices import HEARD_S, MIN_S, Library, library_of, read_checked
 from chatter_nb.notebook.forms.form import Form
+from chatter_nb.notebook.forms.live import Hearing
 from chatter_nb.notebook.forms.takes import ChunkPicker, first_key, with_next_take
 from chatter_nb.notebook.forms.uploads import Upload, free_name
 from chatter_nb.params.base import RunParams
@@ -92,7 +93,8 @@ class SpeakForm(VoiceForm):
         uploads = self._uploads(
             "A text from a file", ".txt,.md", self._on_text, "A voice from a recording"
         )
-        return [self.text, self._count, uploads]
+        self.hearing = Hearing()
+        return [self.text, self._count, uploads, self.hearing.box]
 
     def _values(self) -> dict[str, Any]:
         return {"text": self.text.value}
@@ -150,7 +152,16 @@ class SpeakForm(VoiceForm):
     ) -> Speech:
         plan = plan_speech(params)
         self._show_summary(plan)
-        return render_speech(plan, progress, cancelled)
+        if not self.hearing.begins(plan):
+            return render_speech(plan, progress, cancelled)
+        return render_speech(plan, progress, cancelled, self.hearing.player.play, parts=True)
+
+    def _keep(self, params: RunParams, speech: Speech, *, play: bool = True) -> None:
+        super()._keep(params, speech, play=play and not self.hearing.player.is_heard)
+
+    def _cancel(self) -> None:
+        super()._cancel()
+        self.hearing.player.stop()
 
     def _finished(self, params: Any, speech: Speech) -> None:
         self.chunks.show(params, speech)

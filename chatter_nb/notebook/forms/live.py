@@ -1,0 +1,102 @@
+"""A run is heard in a form while it is made: its samples go to the browser as it plays them."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import Any
+
+import anywidget
+import ipywidgets as widgets
+import numpy as np
+
+from chatter_nb.audio.reading import Signal
+from chatter_nb.notebook.players import asset
+from chatter_nb.runs.listening import keeps_up
+from chatter_nb.runs.speak_plan import SpeechPlan
+
+# Jupyter's server drops messages beyond a megabyte a second; a fast engine makes several.
+AHEAD_S = 10.0
+MOST_S = 600.0  # that wait here; the finished take has all of it
+WORTH_S = 2.0  # a run that is shorter is heard when it is there
+
+
+class LivePlayer(anywidget.AnyWidget):
+    """Plays samples as they come. Any thread may call; a browser that shows it plays them."""
+
+    _esm = asset("live.js")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+        self._turn = 0
+        self._rate, self._is_on = 1, False
+        self._waiting: deque[np.ndarray] = deque()  # 16 bits, up to a second each
+        self._ahead = 0  # samples that were sent and are not played yet
+        self._sent = 0
+        self.on_msg(self._take)
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether something of the last sound was sent to the browser."""
+        return self._sent > 0
+
+    def begin(self, sample_rate: int) -> None:
+        """Begin another sound, in Hz."""
+        with self._lock:
+            self._turn, self._rate, self._is_on = self._turn + 1, sample_rate, True
+            self._waiting.clear()
+            self._ahead = self._sent = 0
+
+    def play(self, block: Signal) -> None:
+        """Play samples, mono float32, after those before."""
+        pcm = (np.clip(block, -1, 1) * 32767).astype("<i2")
+        with self._lock:
+            if self._is_on and len(self._waiting) < MOST_S:
+                self._waiting.extend(
+                    pcm[start : start + self._rate] for start in range(0, len(pcm), self._rate)
+                )
+            self._send_some()
+
+    def stop(self) -> None:
+        """Be silent at once, whatever is still given to be played."""
+        with self._lock:
+            self._is_on = False
+            self._waiting.clear()
+            self.send({"kind": "stop"})
+
+    def _take(self, widget: Any, content: dict[str, Any], buffers: list[Any]) -> None:
+        with self._lock:
+            if content["turn"] == self._turn:
+                self._ahead = self._sent - content["played"]
+                self._send_some()
+
+    def _send_some(self) -> None:
+        while self._waiting and self._ahead < AHEAD_S * self._rate:
+            pcm = self._waiting.popleft()
+            self._ahead += len(pcm)
+            self._sent += len(pcm)
+            about = {"kind": "sound", "turn": self._turn, "rate": self._rate}
+            self.send(about, [pcm.tobytes()])
+
+
+class Hearing:
+    """The choice whether a run is heard while it is made, and its player."""
+
+    def __init__(self) -> None:
+        self.player = LivePlayer()
+        self.choice = widgets.Dropdown(
+            options=[("if the engine keeps up", None), ("always", True), ("never", False)],
+            description="hear it while it is made",
+            style={"description_width": "initial"},
+            layout=widgets.Layout(width="auto", max_width="26em"),
+        )
+        self.box = widgets.VBox([self.choice, self.player])
+
+    def begins(self, plan: SpeechPlan) -> bool:
+        """Whether this run is heard; if so, the player is ready for it."""
+        heard = self.choice.value
+        if heard is None:
+            heard = keeps_up(plan.engine) and (plan.estimate().wall_s or WORTH_S) >= WORTH_S
+        self.player.begin(plan.engine.sample_rate)
+        return bool(heard)
