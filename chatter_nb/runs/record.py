@@ -159,11 +159,14 @@ class RunRecord(_Record):
     versions: dict[str, str | None] = {}
 
     def chunk_keys(self) -> set[str]:
-        """The keys of the stored chunks and windows that this run, or its resume, needs."""
+        """The keys of the stored chunks and windows that this run, or its resume, needs.
+
+        Those of what may have been heard of a chunk in parts are among them.
+        """
         keys = {key for chunk in self.chunks for key in (chunk.key, chunk.take_of) if key}
         keys |= {take.key for chunk in self.chunks for take in chunk.takes}
-        keys |= {streamed_key(chunk.key) for chunk in self.chunks if chunk.streamed}
-        return keys | {window.key for window in self.windows} | set(self.planned_keys)
+        keys |= {window.key for window in self.windows} | set(self.planned_keys)
+        return keys | set(map(streamed_key, keys))
 
     def all_files(self) -> tuple[FileRecord, ...]:
         """Every file that the run has written, but for its record."""

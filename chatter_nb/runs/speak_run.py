@@ -18,7 +18,6 @@ from chatter_nb.audio.join import Joined, Joiner, fade_edges, find_edges
 from chatter_nb.audio.reading import Signal
 from chatter_nb.audio.writer import AudioWriter
 from chatter_nb.base.errors import ChatterError
-from chatter_nb.base.hashing import streamed_key
 from chatter_nb.engines.base import (
     ChunkInfo,
     ChunkPart,
@@ -256,8 +255,7 @@ class SpeechRun(Run):
         return {"checks": self._plan.checks.record().model_copy(update=self._checked)}
 
     def _keys(self) -> tuple[str, ...]:
-        keys = (*super()._keys(), *self._tried)
-        return (*keys, *map(streamed_key, keys)) if self._listener else keys
+        return (*super()._keys(), *self._tried)
 
 
 def request_for(

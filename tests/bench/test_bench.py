@@ -107,7 +107,7 @@ def test_every_suite_takes_options_that_there_are_and_has_a_module():
     ("suite", "given", "told"),
     [
         ("t5", {}, "unknown suite 't5'; there is: embedded, convert, batch, form, load"),
-        ("load", {"rows": 2}, "'load' does not take --rows; it takes --repeats --checkpoint"),
+        ("load", {"rows": 2}, "'load' does not take --rows; it takes --repeats --precision"),
         ("t3", {"chunks": 0}, "--chunks must be at least 1, not 0"),
         ("t3", {"rows": -1}, "--rows must be at least 0"),
         ("s3gen", {"prompt_s": 0.0}, "--prompt-s must be more than 0"),
@@ -142,9 +142,13 @@ def test_the_embedded_suite_compares_equal_samples(monkeypatch, tmp_path):
     short.write_text("Hello there.\n\nAll is well.")
     monkeypatch.setattr(import_module("chatter_nb.bench.suites.embedded"), "DEMO_TEXT", str(short))
     record = run_suite("embedded", {"repeats": 3})
-    first, flac, mp3, opus = record["results"]
-    assert first["identical"] is flac["identical"] is True
-    assert mp3["identical"] is opus["identical"] is None
+    names = [result["name"] for result in record["results"]]
+    assert names[1:4] == [
+        f"finished chunks to wav, and {x} as well" for x in ("flac", "mp3", "opus")
+    ]
+    assert names[4:] == [f"speak to wav, and {x} as well" for x in ("flac", "mp3", "opus")]
+    identical = [result["identical"] for result in record["results"]]
+    assert identical == [True, True, None, None, True, None, None]
     for result in record["results"]:
         assert set(result) == RESULT
         assert result["ratio"] == result["baseline_s"] / result["ours_s"]

@@ -1,6 +1,7 @@
 """Speech tokens to samples for many chunks: upstream's samples, whatever the company."""
 
 import copy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -288,8 +289,10 @@ def test_the_vocoders_blocks_are_in_16_bits_on_ampere_and_later(
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
     monkeypatch.setattr(s3gen_module, "free_bytes", lambda _: 10**9)
     monkeypatch.setattr(s3gen_module, "Flow", lambda *_: None)
-    monkeypatch.setattr(s3gen_module, "device_of", lambda _: torch.device("cuda"))
-    hift = Synthesizer(english.s3gen, precision=precision)._hift
+    weight = SimpleNamespace(device=torch.device("cuda"))
+    flow = SimpleNamespace(input_embedding=SimpleNamespace(weight=weight))
+    on_cuda = SimpleNamespace(flow=flow, mel2wav=english.s3gen.mel2wav)
+    hift = Synthesizer(on_cuda, precision=precision)._hift
     block = hift.resblocks[0].convs1[0]
     assert (block.weight.dtype == torch.bfloat16) is in_16_bits
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import soundfile
@@ -17,7 +18,10 @@ from chatter_nb.notebook.forms.uploads import safe_name
 from chatter_nb.params.runs import ConvertParams, SpeakParams
 from chatter_nb.params.yaml_text import from_yaml
 from chatter_nb.runs.convert import convert_voice
+from chatter_nb.runs.folder import RunFolder
+from chatter_nb.runs.resume import kept_chunks
 from chatter_nb.runs.speak import generate_tts
+from chatter_nb.runs.store import ChunkStore
 
 TARGET = "params/recordings/target.flac"
 TEXT = "The north wind blew.\n\nThe sun came out.\n\nEveryone was warm again."
@@ -152,7 +156,8 @@ def test_cancel_keeps_what_is_finished_and_speak_goes_on(form, tmp_path):
     assert made.wait(600)
     assert "stopped after" in problem(made)
     assert made.takes.all == ()
-    kept = len(list(tmp_path.glob(".chunks/*/*.npy")))
+    (unfinished,) = map(RunFolder, filter(Path.is_dir, tmp_path.glob("[!.]*")))
+    kept = kept_chunks(unfinished, ChunkStore(tmp_path))
     assert 0 < kept < 200
     press_speak(made)
     (take,) = made.takes.all

@@ -16,6 +16,7 @@ from chatter_nb.engines.hibari import _parts
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.folder import RunFolder
 from chatter_nb.runs.listening import _EdgeTrimmer
+from chatter_nb.runs.resume import kept_chunks
 from chatter_nb.runs.speak import plan_speech, render_speech
 from chatter_nb.runs.store import ChunkStore
 from chatter_nb.text.chunking import clean, split_chunks
@@ -234,6 +235,7 @@ def test_a_run_that_is_cancelled_amid_its_parts_loses_nothing(parts, listen, par
     assert not list(params().run_dir().parent.rglob(f"*{PART_SUFFIX}"))
     kept = {key for key, _, _ in store_of(params).entries()}
     assert len(kept) == 2
+    assert kept_chunks(RunFolder(params().run_dir()), store_of(params)) == 1
     assert kept <= cancelled.chunk_keys()
     record, heard, _ = listen()
     assert record.chunks[0].cached
