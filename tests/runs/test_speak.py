@@ -673,7 +673,7 @@ def test_the_estimate_is_near_the_truth(speak, tmp_path):
     assert estimate.disk_bytes == pytest.approx(on_disk, rel=0.3)
     assert plan_speech(params).estimate().wall_s == 0
     opus = params.model_copy(update={"formats": ("wav", "opus")})
-    assert plan_speech(opus).estimate().wall_s > 5
+    assert plan_speech(opus).estimate().wall_s > 3  # only the encoder has work: 0.01 s a second
 
 
 @pytest.mark.slow
