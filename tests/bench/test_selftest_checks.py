@@ -180,3 +180,14 @@ def test_a_conversion_that_stays_its_source_is_found(tmp_path, monkeypatch):
     found = words.conversion(Subject(choose("hibari"), tmp_path))
     assert found.outcome == "does not hold"
     assert found.why.startswith("4.00 s of 4.00 s; its pitch")
+
+
+def test_the_peak_on_a_card_is_that_of_the_fullest_run(tmp_path, monkeypatch):
+    """Each run begins its own peak anew."""
+    monkeypatch.setattr("chatter_nb.runs.lifecycle.peak_gpu_mb", lambda _: peaks.pop(0))
+    peaks = [700.0, 300.0]
+    with speaking_with(ToneEngine()):
+        subject = Subject(choose("hibari"), tmp_path)
+        subject.speak(["One."])
+        subject.speak(["Two."])
+    assert sound.peak_memory(subject).figures["peak_gpu_mb"] == 700

@@ -15,7 +15,6 @@ from chatter_nb.base.errors import EngineError
 from chatter_nb.base.timing import peak_rss_mb
 from chatter_nb.bench.selftest.result import TELL, NotRun, Result, judged
 from chatter_nb.bench.selftest.subject import Subject, sentences
-from chatter_nb.engines.gpu import peak_gpu_mb
 from chatter_nb.engines.models import relinquish, unload
 from chatter_nb.engines.watermark import load_perth, mark
 from chatter_nb.runs.speak import process_one_chunk
@@ -146,7 +145,7 @@ def pace(subject: Subject, rows: int) -> Result:
 
 def peak_memory(subject: Subject) -> Result:
     """The most memory that this process has held in all checks before."""
-    figures = {"peak_rss_mb": peak_rss_mb(), "peak_gpu_mb": peak_gpu_mb(subject.device)}
+    figures = {"peak_rss_mb": peak_rss_mb(), "peak_gpu_mb": max(subject.gpu_peaks_mb, default=None)}
     known = {name: round(mb) for name, mb in figures.items() if mb is not None}
     if not known:
         raise NotRun("this system does not tell")

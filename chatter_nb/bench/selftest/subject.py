@@ -80,7 +80,10 @@ class Spoken:
 
 
 class Subject:
-    """An engine on its device. `rtf` is its pace as far as it is known; runs go below `outputs`."""
+    """An engine on its device. `rtf` is its pace as far as it is known; runs go below `outputs`.
+
+    `gpu_peaks_mb` are the most that each run held of a CUDA card's memory.
+    """
 
     def __init__(self, settled: Settled, outputs: Path) -> None:
         self.settled = settled
@@ -91,6 +94,7 @@ class Subject:
         self._folders = (outputs / str(number) for number in itertools.count())
         self._sides: Sides | None = None
         self.rtf = self._typical_rtf()
+        self.gpu_peaks_mb: list[float] = []
 
     @property
     def weights(self) -> str:
@@ -180,6 +184,8 @@ class Subject:
         spoken = Spoken(speech, time.perf_counter() - start_s, blocks, heard_s)
         if not in_parts:
             self.rtf = spoken.rtf
+        if speech.record.peak_gpu_mb is not None:
+            self.gpu_peaks_mb.append(speech.record.peak_gpu_mb)
         return spoken
 
     @property
