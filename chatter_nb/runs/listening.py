@@ -18,9 +18,8 @@ from chatter_nb.audio.reading import Signal
 from chatter_nb.base.hashing import streamed_key
 from chatter_nb.base.timing import Stopwatch
 from chatter_nb.engines.base import ChunkInfo
-from chatter_nb.engines.watermark import Watermark
 from chatter_nb.runs.keys import PlannedChunk
-from chatter_nb.runs.output import OnAudio
+from chatter_nb.runs.output import Marked, OnAudio
 from chatter_nb.runs.speak_plan import SpeechPlan
 
 _HELD_MS = 120.0  # of a chunk in parts: enough for any crossfade with the next chunk
@@ -43,19 +42,13 @@ class Listening:
 
     def __init__(self, plan: SpeechPlan, on_audio: OnAudio, watch: Stopwatch) -> None:
         self._store, self._on_audio, self._watch = plan.store, on_audio, watch
-        engine = plan.engine
-        self._rate = engine.sample_rate
-        self._mark: Watermark | None = None
-        if engine.watermarked:
-            with watch.stage("load"):
-                self._mark = Watermark(
-                    self._hear, sample_rate=self._rate, device=engine.device, at_once=True
-                )
+        self._rate = plan.engine.sample_rate
+        self._marked = Marked(plan, self._hear, watch, at_once=True)
         self._joiner = Joiner(
-            self._write,
+            self._marked.write,
             sample_rate=self._rate,
             crossfade_ms=plan.params.crossfade_ms,
-            chunk_end=self._piece_end,
+            chunk_end=self._marked.chunk_end,
         )
         self._edges = _EdgeTrimmer(self._rate)
         self._pieces: list[Signal] = []  # of the chunk in turn, as heard so far
@@ -105,7 +98,7 @@ class Listening:
     def finish(self) -> None:
         """Play what is held back."""
         self._joiner.finish(self._joiner.next_index)
-        self._piece_end()
+        self._marked.finish()
 
     def _play(self, planned: PlannedChunk, audio: Signal) -> None:
         """The chunk in turn: the rest of its parts, or its parts from the store, or itself."""
@@ -139,17 +132,6 @@ class Listening:
     def _join(self, signal: Signal, pause_ms: float | None) -> None:
         if len(signal) or pause_ms is not None:
             self._joiner.add(self._joiner.next_index, signal, pause_ms=pause_ms)
-
-    def _write(self, block: Signal) -> None:
-        if self._mark is None:
-            return self._hear(block)
-        with self._watch.stage("watermark"):
-            self._mark.write(block)
-
-    def _piece_end(self) -> None:
-        if self._mark:
-            with self._watch.stage("watermark"):
-                self._mark.chunk_end()
 
     def _hear(self, block: Signal) -> None:
         with self._watch.stage("write"):

@@ -17,6 +17,45 @@ from chatter_nb.runs.record import FileRecord, file_record
 OnAudio = Callable[[Signal], object]
 
 
+class Marked:
+    """The way of samples to `write`, past the watermark if the engine's audio carries one.
+
+    With `at_once` somebody is listening: see `Watermark`.
+    """
+
+    def __init__(
+        self, plan: Plan, write: Callable[[Signal], object], watch: Stopwatch, *, at_once: bool
+    ) -> None:
+        self._plain, self._watch = write, watch
+        self._mark: Watermark | None = None
+        engine = plan.engine
+        if engine.watermarked:
+            with watch.stage("load"):
+                self._mark = Watermark(
+                    write, sample_rate=engine.sample_rate, device=engine.device, at_once=at_once
+                )
+
+    def write(self, block: Signal) -> None:
+        """Take samples, mono float32."""
+        if self._mark is None:
+            self._plain(block)
+            return
+        with self._watch.stage("watermark"):
+            self._mark.write(block)
+
+    def chunk_end(self) -> None:
+        """Note that a chunk ends here: a block of the watermark may end too."""
+        if self._mark:
+            with self._watch.stage("watermark"):
+                self._mark.chunk_end()
+
+    def finish(self) -> None:
+        """Pass on the last samples."""
+        if self._mark:
+            with self._watch.stage("watermark"):
+                self._mark.finish()
+
+
 class Sink:
     """The files of one output. A joiner calls `write` and `chunk_end`; then come `end`, `finish`.
 
@@ -34,8 +73,7 @@ class Sink:
         unfinished: ExitStack,
         on_audio: OnAudio | None,
     ) -> None:
-        params, engine = plan.params, plan.engine
-        rate: int = engine.sample_rate
+        params, rate = plan.params, plan.engine.sample_rate
         self.writer = AudioWriter(
             plan.folder.path, name, params.formats, sample_rate=rate, wav_bits=params.wav_bits
         )
@@ -43,31 +81,19 @@ class Sink:
         self._name = name
         self._watch = watch
         self._on_audio = on_audio
-        self._mark: Watermark | None = None
-        if engine.watermarked:
-            at_once = on_audio is not None
-            with watch.stage("load"):
-                self._mark = Watermark(
-                    self._write, sample_rate=rate, device=engine.device, at_once=at_once
-                )
+        self._marked = Marked(plan, self._write, watch, at_once=on_audio is not None)
 
     def write(self, block: Signal) -> None:
         """Take samples, mono float32."""
-        if self._mark is None:
-            return self._write(block)
-        with self._watch.stage("watermark"):
-            self._mark.write(block)
+        self._marked.write(block)
 
     def chunk_end(self) -> None:
-        """Note that a chunk ends here: a block of the watermark may end too."""
-        if self._mark:
-            self._mark.chunk_end()
+        """Note that a chunk ends here."""
+        self._marked.chunk_end()
 
     def end(self) -> None:
         """Pass on the last samples; the encoders go on with them."""
-        if self._mark:
-            with self._watch.stage("watermark"):
-                self._mark.finish()
+        self._marked.finish()
 
     def finish(self) -> tuple[list[FileRecord], list[str]]:
         """Wait for the encoders, and close the files. Returns their records, and warnings."""
