@@ -23,7 +23,8 @@ from chatter_nb.bench.suites import work_of
 from chatter_nb.bench.verdict import attribute, compare
 from chatter_nb.bench.workers import Work, Worker, checked_out, commit_of, own_tree
 
-ADD = "        if index < self.next_index or index in self._early:\n"  # of Joiner.add
+JOIN = ("audio/join.py", "        if index < self.next_index or index in self._early:\n")
+SYNTHESIS = ("engines/hibari.py", "            audio, words = self._said(request)\n")
 
 
 def rounds(seed, *, count=9, join_s=0.01, synthesis_s=0.2, noise=0.02, audio_s=20.0):
@@ -260,13 +261,14 @@ def clone(tmp_path_factory):
     return tree
 
 
-def plant(tree, delay_s):
-    """A real sleep in a real stage: `Joiner.add`, once a chunk."""
-    path = tree / "chatter_nb" / "audio" / "join.py"
+def plant(tree, delay_s, place):
+    """A real sleep in a real stage, once a chunk: before the line of a file that `place` names."""
+    name, line = place
+    path = tree / "chatter_nb" / name
     source = path.read_text()
-    assert ADD in source
-    sleep = f"        __import__('time').sleep({delay_s})\n"
-    path.write_text(source.replace(ADD, sleep + ADD))
+    assert source.count(line) == 1
+    indent = line[: len(line) - len(line.lstrip())]
+    path.write_text(source.replace(line, f"{indent}__import__('time').sleep({delay_s})\n{line}"))
 
 
 @pytest.mark.slow
@@ -276,7 +278,7 @@ def test_a_planted_delay_fails_the_check_of_a_clone(clone, cli, tmp_path):
     How small a delay is found is the trials' to say, below. Here it is some thirty times the work,
     and of nine rounds a side one may go astray, so that a busy machine does not hide it.
     """
-    plant(clone, 0.5)
+    plant(clone, 0.5, JOIN)
     command = ("bench", "embedded", "--chunks", "1", "--repeats", "9", "--check")
     kept = tmp_path / "check.json"
     try:
@@ -338,7 +340,9 @@ TRIALS, CHUNKS = 20, 1
 def test_a_delay_of_fifteen_percent_is_caught_in_nineteen_of_twenty_trials(tmp_path):
     """And named; without a change there is at most one alarm in twenty. Real runs, real sleeps.
 
-    All trials share three workers: this tree, a copy of it, and a copy with the delay.
+    All trials share three workers: this tree, a copy of it, and a copy with the delay. It is in
+    the voice, beside which nothing else works: a sleep in `join` passes while the store's thread
+    writes, so that a run is longer by 11 to 14 % only.
     """
     work = work_of("embedded", options_for("embedded", {"chunks": CHUNKS}))
     for name in ("same", "planted"):
@@ -347,7 +351,7 @@ def test_a_delay_of_fifteen_percent_is_caught_in_nineteen_of_twenty_trials(tmp_p
     with Worker(work, own_tree()) as worker:
         worker.round()
         median_s = statistics.median(worker.round().wall_s for _ in range(15))
-    plant(tmp_path / "planted", 0.15 * median_s / CHUNKS)
+    plant(tmp_path / "planted", 0.15 * median_s / CHUNKS, SYNTHESIS)
     trees = {"ours": own_tree(), "same": tmp_path / "same", "planted": tmp_path / "planted"}
     started_s, caught, blamed, alarms, counts = time.perf_counter(), 0, 0, 0, []
     with ExitStack() as ending:
@@ -360,10 +364,10 @@ def test_a_delay_of_fifteen_percent_is_caught_in_nineteen_of_twenty_trials(tmp_p
             caught += compare(walls["ours"], walls["planted"]).regression
             alarms += compare(walls["ours"], walls["same"]).regression
             stages = attribute(found["ours"], found["planted"])
-            blamed += bool(stages) and stages[0].stage == "join"
+            blamed += bool(stages) and stages[0].stage == "synthesis"
             counts.append(len(walls["ours"]))
     print(
-        f"caught {caught}, blamed on join {blamed}, false alarms {alarms} of {TRIALS}; "
+        f"caught {caught}, blamed on synthesis {blamed}, false alarms {alarms} of {TRIALS}; "
         f"rounds a side {min(counts)} to {max(counts)}, {time.perf_counter() - started_s:.0f} s"
     )
     assert caught >= 19
