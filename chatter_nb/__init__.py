@@ -34,7 +34,7 @@ _PUBLIC = {
     "batch.params": ["BatchParams"],
     "batch.run": ["plan_batch", "run_batch"],
     "notebook": ["forms", "show"],
-    "notebook.gallery.page": ["write_gallery"],
+    "pages.gallery.page": ["write_gallery"],
     "notebook.compare.compared": ["CompareParams"],
     "notebook.compare.comparison": ["load_comparison"],
     "bench.params": ["TimingParams"],

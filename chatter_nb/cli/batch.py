@@ -88,7 +88,7 @@ def batch(
 def _plan_and_run(params: BatchParams, *, dry_run: bool, as_json: bool) -> None:
     from chatter_nb.batch.run import plan_batch, run_batch
     from chatter_nb.notebook.batch_view import batch_bar, planning_bar
-    from chatter_nb.notebook.gallery.page import write_gallery
+    from chatter_nb.pages.gallery.page import write_gallery
 
     plan = plan_batch(params, planning_bar(), fetch=not dry_run)
     if not as_json:

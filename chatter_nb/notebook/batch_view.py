@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from chatter_nb.batch.executors import Started
 from chatter_nb.batch.run import BatchReport
 from chatter_nb.batch.tasks import FAILED_NOTEBOOK, Outcome
-from chatter_nb.notebook.doubts import is_checked
-from chatter_nb.notebook.players import link_from, note, page, table
+from chatter_nb.pages.doubts import is_checked
+from chatter_nb.pages.players import link_from, note, page, table
 from chatter_nb.runs.folder import NOTEBOOK, RunFolder
 
 if TYPE_CHECKING:

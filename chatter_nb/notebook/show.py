@@ -16,8 +16,19 @@ from chatter_nb.audio.curves import duration_s, envelope
 from chatter_nb.base.formats import mime_of, play_rank
 from chatter_nb.base.wording import count
 from chatter_nb.engines.voices import library_of
-from chatter_nb.notebook.doubts import doubtful, is_checked, verdict_in_words
-from chatter_nb.notebook.players import (
+from chatter_nb.notebook.plots import (
+    clock,
+    files_of,
+    lossless_file,
+    pitch,
+    recordings,
+    stages,
+    target_path,
+    waveform,
+    windows,
+)
+from chatter_nb.pages.doubts import doubtful, is_checked, verdict_in_words
+from chatter_nb.pages.players import (
     EMBED_LIMIT_BYTES,
     WAVE_BINS,
     Mark,
@@ -31,17 +42,6 @@ from chatter_nb.notebook.players import (
     peaks_of,
     table,
     waveform_player,
-)
-from chatter_nb.notebook.plots import (
-    clock,
-    files_of,
-    lossless_file,
-    pitch,
-    recordings,
-    stages,
-    target_path,
-    waveform,
-    windows,
 )
 from chatter_nb.params.runs import ConvertParams
 from chatter_nb.runs.record import ChunkRecord, OutputRecord

@@ -21,7 +21,7 @@ from chatter_nb.batch.record import BatchRecord
 from chatter_nb.batch.run import plan_batch, run_batch
 from chatter_nb.batch.tasks import FAILED_NOTEBOOK, perform
 from chatter_nb.batch.warm import runner as warm
-from chatter_nb.notebook.gallery.page import write_gallery
+from chatter_nb.pages.gallery.page import write_gallery
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.folder import RunFolder
 from chatter_nb.runs.resume import MARK

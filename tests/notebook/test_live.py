@@ -6,7 +6,7 @@ from browser import browser_page
 
 from chatter_nb.notebook.forms import speak_form
 from chatter_nb.notebook.forms.live import AHEAD_S, LivePlayer
-from chatter_nb.notebook.players import asset
+from chatter_nb.pages.players import asset
 from chatter_nb.params.runs import SpeakParams
 
 RATE = 24_000

@@ -270,7 +270,7 @@ def test_the_places_of_our_own_are_all_of_them():
     from chatter_nb.engines.voices import FOLDER
     from chatter_nb.notebook.compare.comparison import COMPARE
     from chatter_nb.notebook.forms.form import UPLOADS
-    from chatter_nb.notebook.gallery.page import PAGE
+    from chatter_nb.pages.gallery.page import PAGE
     from chatter_nb.serve.outputs import PAGE_UPLOADS
 
     places = {COMPARE, UPLOADS, PAGE, BATCH_FILE, LOG, HISTORY.split("/")[0], PAGE_UPLOADS, FOLDER}

@@ -9,7 +9,7 @@ from typing import Any, get_args
 from chatter_nb.base.wording import minutes
 from chatter_nb.bench.harness import as_text
 from chatter_nb.bench.selftest.result import Outcome
-from chatter_nb.notebook.players import asset
+from chatter_nb.pages.players import asset
 
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 

@@ -13,7 +13,7 @@ from chatter_nb.base.errors import ChatterError
 from chatter_nb.base.wording import count
 from chatter_nb.notebook.compare.compared import CompareParams, Comparison
 from chatter_nb.notebook.compare.preferences import Preferences, Trial, matched
-from chatter_nb.notebook.players import audio_player, data_url, encoded, note, page
+from chatter_nb.pages.players import audio_player, data_url, encoded, note, page
 
 _NOTHING = "no chunk of the same text sounds different in two of these runs"
 LISTEN_S = 1.0  # a click sooner after a pair appears does not count; less for shorter pairs

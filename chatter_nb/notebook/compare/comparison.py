@@ -30,7 +30,7 @@ from chatter_nb.notebook.compare.compared import (
     read_spans,
 )
 from chatter_nb.notebook.compare.preferences import veil
-from chatter_nb.notebook.gallery.differing import contrast, in_words
+from chatter_nb.pages.gallery.differing import contrast, in_words
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.folder import RECORD
 from chatter_nb.runs.record import RunRecord

@@ -15,7 +15,7 @@ from chatter_nb.base.wording import count
 from chatter_nb.notebook.compare.acoustics import extremes
 from chatter_nb.notebook.compare.compared import COMPARE, CompareParams, Comparison, Piece
 from chatter_nb.notebook.compare.preferences import veiled
-from chatter_nb.notebook.players import (
+from chatter_nb.pages.players import (
     EMBED_LIMIT_BYTES,
     Picture,
     data_url,

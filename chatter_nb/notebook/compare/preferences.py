@@ -31,7 +31,7 @@ from chatter_nb.notebook.compare.compared import (
     Comparison,
     Piece,
 )
-from chatter_nb.notebook.players import note
+from chatter_nb.pages.players import note
 from chatter_nb.runs.folder import LOCKS
 from chatter_nb.runs.record import utc_now
 

@@ -44,8 +44,8 @@ def settings_table(params: RunParams) -> HTML:
     import html
 
     from chatter_nb.base.errors import shorten
-    from chatter_nb.notebook.gallery.differing import in_words
-    from chatter_nb.notebook.players import page, table
+    from chatter_nb.pages.gallery.differing import in_words
+    from chatter_nb.pages.players import page, table
     from chatter_nb.params.fields import COMMON, fields_of
 
     values = params.model_dump(mode="json")

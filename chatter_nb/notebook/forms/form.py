@@ -25,7 +25,7 @@ from chatter_nb.notebook.forms.notices import Notices, ProgressLine
 from chatter_nb.notebook.forms.sheet import Sheet
 from chatter_nb.notebook.forms.takes import Takes
 from chatter_nb.notebook.forms.yamlpanel import YamlPanel
-from chatter_nb.notebook.players import asset, playing
+from chatter_nb.pages.players import asset, playing
 from chatter_nb.params.base import RunParams
 from chatter_nb.params.yaml_text import LEFT_OUT, from_yaml, to_yaml
 from chatter_nb.runs.content import content_digest

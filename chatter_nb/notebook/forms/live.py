@@ -11,7 +11,7 @@ import ipywidgets as widgets
 import numpy as np
 
 from chatter_nb.audio.reading import Signal
-from chatter_nb.notebook.players import asset
+from chatter_nb.pages.players import asset
 from chatter_nb.runs.listening import keeps_up
 from chatter_nb.runs.speak_plan import SpeechPlan
 

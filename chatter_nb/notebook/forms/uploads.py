@@ -17,7 +17,7 @@ import traitlets
 
 from chatter_nb.base.disk import part_path, write_error
 from chatter_nb.base.errors import ChatterError, InputError
-from chatter_nb.notebook.players import asset
+from chatter_nb.pages.players import asset
 
 LIMIT_BYTES = 500_000_000  # 47 minutes of 16-bit stereo at 44.1 kHz
 PART_BYTES = 2_000_000  # far below the server's 10 MB, large enough to be fast

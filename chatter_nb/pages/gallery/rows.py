@@ -22,9 +22,9 @@ from chatter_nb.base.disk import is_folder, read_json
 from chatter_nb.base.formats import output_format_of, play_rank
 from chatter_nb.batch.record import BATCH_FILE
 from chatter_nb.batch.tasks import FAILED_NOTEBOOK
-from chatter_nb.notebook.doubts import Doubt, doubts_of, is_checked
-from chatter_nb.notebook.gallery.peaks import PeakStore
-from chatter_nb.notebook.players import Peaks
+from chatter_nb.pages.doubts import Doubt, doubts_of, is_checked
+from chatter_nb.pages.gallery.peaks import PeakStore
+from chatter_nb.pages.players import Peaks
 from chatter_nb.runs.folder import NOTEBOOK, PARTIAL, RECORD, RunFolder
 from chatter_nb.runs.record import FileRecord, RunRecord
 from chatter_nb.text.files import natural_key

@@ -15,9 +15,9 @@ from pathlib import Path
 from chatter_nb.base.disk import write_whole
 from chatter_nb.base.errors import InputError
 from chatter_nb.base.wording import count
-from chatter_nb.notebook.gallery import differing
-from chatter_nb.notebook.gallery.peaks import PeakStore
-from chatter_nb.notebook.gallery.rows import (
+from chatter_nb.pages.gallery import differing
+from chatter_nb.pages.gallery.peaks import PeakStore
+from chatter_nb.pages.gallery.rows import (
     STATUSES,
     BatchRecord,
     Row,
@@ -25,7 +25,7 @@ from chatter_nb.notebook.gallery.rows import (
     read_ledger,
     read_rows,
 )
-from chatter_nb.notebook.players import HEIGHT, asset, outline
+from chatter_nb.pages.players import HEIGHT, asset, outline
 
 PAGE = "index.html"
 MAX_PLAYERS = 4  # of a run with more outputs, the other players are folded away

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from chatter_nb.notebook.doubts import is_checked
+from chatter_nb.pages.doubts import is_checked
 from chatter_nb.params.runs import ConvertParams, SpeakParams
 from chatter_nb.runs.record import RunRecord
 

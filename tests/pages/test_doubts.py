@@ -22,9 +22,10 @@ from chatter_nb.engines import watermark
 from chatter_nb.engines.base import ChunkPart
 from chatter_nb.engines.hibari import HibariEngine
 from chatter_nb.engines.registry import EngineEntry
-from chatter_nb.notebook import doubts, show
+from chatter_nb.notebook import show
 from chatter_nb.notebook.batch_view import batch_table
-from chatter_nb.notebook.gallery.page import write_gallery
+from chatter_nb.pages import doubts
+from chatter_nb.pages.gallery.page import write_gallery
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.chunk_records import split_record
 from chatter_nb.runs.speak import generate_tts, plan_speech

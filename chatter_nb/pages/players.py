@@ -170,9 +170,7 @@ def outline(peaks: Peaks, *, full: float) -> str:
 
 def asset(name: str) -> str:
     """Return the text of a file of `assets/`: a script, a style or a template."""
-    return (
-        resources.files("chatter_nb.notebook").joinpath("assets", name).read_text(encoding="utf-8")
-    )
+    return resources.files("chatter_nb.pages").joinpath("assets", name).read_text(encoding="utf-8")
 
 
 def data_url(content: bytes, kind: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from chatter_nb.base.errors import ChatterError, shorten
 from chatter_nb.base.wording import count
-from chatter_nb.notebook.players import (
+from chatter_nb.pages.players import (
     EMBED_LIMIT_BYTES,
     audio_player,
     data_url,

@@ -11,8 +11,9 @@ import pytest
 import soundfile
 from browser import browser_page
 
-from chatter_nb.notebook import players, show
-from chatter_nb.notebook.players import Mark, Picture, data_url, peaks_of, waveform_player
+from chatter_nb.notebook import show
+from chatter_nb.pages import players
+from chatter_nb.pages.players import Mark, Picture, data_url, peaks_of, waveform_player
 
 RATE_HZ = 24_000
 TEXT = "The river ran high.\n\nNobody crossed it.\n\nMay came, and it fell."

@@ -15,9 +15,9 @@ from conftest import ROOT
 from fakes import ToneEngine, speaking_with
 
 from chatter_nb.base.errors import EngineError, InputError, OutputError
-from chatter_nb.notebook import players
-from chatter_nb.notebook.gallery import peaks
-from chatter_nb.notebook.gallery.page import clock, in_words, two_digits, write_gallery
+from chatter_nb.pages import players
+from chatter_nb.pages.gallery import peaks
+from chatter_nb.pages.gallery.page import clock, in_words, two_digits, write_gallery
 from chatter_nb.params.runs import ConvertParams, SpeakParams
 from chatter_nb.runs.convert import convert_voice
 from chatter_nb.runs.speak import generate_tts
