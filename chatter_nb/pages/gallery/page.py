@@ -6,8 +6,6 @@ audio files. `assets/` holds its look and its sorting; `rows` holds the contents
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +24,7 @@ from chatter_nb.pages.gallery.rows import (
     read_rows,
 )
 from chatter_nb.pages.players import HEIGHT, asset, outline
+from chatter_nb.pages.template import render
 
 PAGE = "index.html"
 MAX_PLAYERS = 4  # of a run with more outputs, the other players are folded away
@@ -100,17 +99,13 @@ def beginning(text: str) -> str:
 
 
 def _render(folder: Path, ledger: BatchRecord, rows: Sequence[Row]) -> str:
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
-
     numbers = Counter(row.status for row in rows)
     drawn = [player.peaks for row in rows for player in row.players if player.peaks]
     loudest = max((peaks.loudest for peaks in drawn), default=0)
-    style, script = asset("gallery.css"), asset("gallery.js")
-    jinja = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return jinja.from_string(asset("gallery.html")).render(
+    return render(
+        "gallery.html",
+        style=asset("gallery.css"),
+        script=asset("gallery.js"),
         title=folder.resolve().name,
         headline=headline(rows),
         ledger=ledger,
@@ -120,10 +115,6 @@ def _render(folder: Path, ledger: BatchRecord, rows: Sequence[Row]) -> str:
         order=STATUSES,
         statuses=[(status, numbers[status]) for status in STATUSES if numbers[status]],
         engines=Counter(row.record.engine.name for row in rows if row.record),
-        style=Markup(style),
-        script=Markup(script),
-        style_hash=_csp_hash(style),
-        script_hash=_csp_hash(script),
         path_of=lambda peaks: outline(peaks, full=loudest),
         wave_height=HEIGHT,
         any_checked=any(row.doubtful is not None for row in rows),
@@ -136,8 +127,3 @@ def _render(folder: Path, ledger: BatchRecord, rows: Sequence[Row]) -> str:
         two_digits=two_digits,
         count=count,
     )
-
-
-def _csp_hash(text: str) -> str:
-    """Return the hash by which the page runs only this text, even if escaping should ever fail."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
