@@ -42,7 +42,7 @@ OWN_NAMES = {*_FILES, "voices", "compare", "timing", "uploads", "page_uploads"}
 # Where a result goes and how it is made, not what it is.
 NOT_DECIDING = {"outputs_dir", "run_name", "interactive", "verify_workers"}
 # Fields that came after runs had names and keys: at its default, a field counts in neither.
-_LATER = {"verify", "tries", "asr_model", "trim_tails"}
+_LATER = {"verify", "tries", "asr_model", "trim_tails", "edits"}
 
 
 def _check_run_name(value: str) -> str:

@@ -121,6 +121,7 @@ class SpeakParams(RunParams):
     formats: Formats = ("wav",)
     wav_bits: WavBits = 16
     takes: dict[str, _Take] = Field({}, description="chunk key: take, to make a chunk again")
+    edits: Text = Field("", description="a file of edits, such as a run's edits.json")
     verify: VerifyLevel = Field("auto", description="check that the audio says the text")
     tries: int = Field(3, ge=1, le=10, description="most renderings of a chunk in doubt")
     asr_model: Text = Field("", description="the recogniser of verify: full; empty: small English")
