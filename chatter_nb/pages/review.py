@@ -7,7 +7,6 @@ server. Texts, notes and reasons are data to it, never HTML.
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +14,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from chatter_nb.audio.curves import envelope
-from chatter_nb.audio.reading import Signal
 from chatter_nb.audio.writer import AudioWriter
 from chatter_nb.base.disk import is_there, read_json, remove, write_whole
 from chatter_nb.base.errors import ChatterError, InputError
@@ -27,7 +22,6 @@ from chatter_nb.base.wording import count
 from chatter_nb.pages.doubts import compared, is_about_all, is_checked, kept_take, reason_in_words
 from chatter_nb.pages.players import (
     EMBED_LIMIT_BYTES,
-    FULL_SCALE,
     asset,
     data_url,
     encoded,
@@ -43,7 +37,7 @@ from chatter_nb.runs.edits import (
     next_take,
     placed_chunks,
 )
-from chatter_nb.runs.record import ChunkRecord, OutputRecord, RunRecord, TakeRecord
+from chatter_nb.runs.record import ChunkRecord, OutputRecord, TakeRecord
 from chatter_nb.runs.revise import make_line
 from chatter_nb.runs.speech import Speech
 from chatter_nb.runs.words_file import SUFFIX
@@ -99,7 +93,9 @@ def write_review(speech: Speech) -> Path:
     inside = size <= EMBED_LIMIT_BYTES
 
     def address(path: Path) -> str:
-        return data_url(path.read_bytes(), mime_of(path)) if inside else link_from(path, speech.folder)
+        return (
+            data_url(path.read_bytes(), mime_of(path)) if inside else link_from(path, speech.folder)
+        )
 
     data = review_data(speech, address)
     page = render(
@@ -250,9 +246,7 @@ def _words_spoken(line: Line) -> str:
     return words if words is not None and words.split() == spoken.split() else spoken
 
 
-def _take_data(
-    take: int, key: str, seconds: float, findings: Iterable[Finding]
-) -> dict[str, Any]:
+def _take_data(take: int, key: str, seconds: float, findings: Iterable[Finding]) -> dict[str, Any]:
     told = [
         {
             "text": " · ".join(filter(None, (reason_in_words(finding), compared(finding)))),
