@@ -16,7 +16,7 @@ from chatter_nb.base.budget import budget
 from chatter_nb.base.errors import InputError, Problems
 from chatter_nb.base.project import resolve_path
 from chatter_nb.engines.base import SpeechEngine
-from chatter_nb.engines.registry import EngineEntry
+from chatter_nb.engines.registry import TTS_ENGINES, EngineEntry
 from chatter_nb.engines.voices import library_of
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.checking import Checks
@@ -32,6 +32,7 @@ from chatter_nb.text.chunking import (
     without_breaks,
 )
 from chatter_nb.text.files import TextSource, merge_sources, read_sources
+from chatter_nb.text.languages import other_language
 from chatter_nb.text.markup import TERMINAL_CODE, foreign_format, markup_notes
 
 MERGED = "speech"  # the name of the one output of a text, or of a folder that is merged
@@ -196,7 +197,15 @@ def _chunks(
         raise InputError(f"{source.origin}: {error}") from error
     if TERMINAL_CODE.search(source.text):
         notes.append("the codes that colour a terminal's text are taken out")
+    if not params.language and (code := other_language(text, language)):
+        notes.append(_language_note(code, engine.name, language))
     return chunks, [note for note in (source.note, *notes, *markup) if note]
+
+
+def _language_note(code: str, engine: str, language: str) -> str:
+    speaks = [name for name, entry in TTS_ENGINES.items() if code in entry.languages]
+    cure = f"set language: {code}" + ("" if engine in speaks else f" and engine: {speaks[0]}")
+    return f"the text seems to be in '{code}', and {engine} reads it in '{language}': {cure}"
 
 
 def _split(source: TextSource, params: SpeakParams, language: str) -> tuple[str, list[Chunk]]:
