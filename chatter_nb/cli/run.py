@@ -69,7 +69,8 @@ def speak(
         "engine": engine,
     }
     delivery = Delivery(out, play, open_page)
-    params = params_of(SpeakParams, file, param, given | delivery.params())
+    given |= {"engine": engine, **delivery.params()}
+    params = params_of(SpeakParams, file, param, given)
     _run(params, plan_speech, render_speech, delivery, as_json=as_json)
 
 
@@ -87,9 +88,10 @@ def convert(
     """Convert a recording, or a folder of them, into another voice."""
     from chatter_nb.runs.convert import plan_conversion, render_conversion
 
-    given = recording_source(recording or []) | {"target": voice_source(target), "engine": engine}
+    given = recording_source(recording or []) | {"target": voice_source(target)}
     delivery = Delivery(out, play, open_page)
-    params = params_of(ConvertParams, file, param, given | delivery.params())
+    given |= {"engine": engine, **delivery.params()}
+    params = params_of(ConvertParams, file, param, given)
     _run(params, plan_conversion, render_conversion, delivery, as_json=as_json)
 
 

