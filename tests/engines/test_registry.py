@@ -24,8 +24,8 @@ ENTRIES = [(kind, name) for kind, registry in REGISTRIES.items() for name in reg
 
 
 def test_a_knob_is_a_field_and_its_engines_and_no_more():
-    """A new one stands in no other list; `COMMON` names those that forms do not fold away."""
-    assert modules_that_list(KNOBS, at_least=3) == {"engines/registry.py", "params/fields.py"}
+    """A new one stands in no other list; the field itself says whether forms fold it away."""
+    assert modules_that_list(KNOBS, at_least=3) == {"engines/registry.py"}
     assert not set(KNOBS) <= {name for names in COMMON.values() for name in names}
 
 
