@@ -85,7 +85,11 @@ class Delivery:
             for path in paths:
                 play(path)
         if self.open_page:
-            show(paths[0])
+            from chatter_nb.pages.run_page import write_page
+
+            page = write_page(speech.folder)
+            typer.echo(f"page: {address(page)}", err=quiet)
+            open_in_browser(page.absolute().as_uri())
 
 
 def _to_hear(speech: Speech) -> list[Path]:
@@ -122,10 +126,10 @@ def play(path: Path) -> None:
     typer.echo(f"no player for {path.name} is here ({', '.join(_PLAYERS)})", err=True)
 
 
-def show(path: Path) -> None:
-    """Open a file in the browser where a person sees it; elsewhere print its address."""
-    if not (has_screen() and webbrowser.open(path.absolute().as_uri())):
-        typer.echo(f"open in a browser: {address(path)}", err=True)
+def open_in_browser(url: str) -> None:
+    """Open a page where a person sees it; elsewhere do nothing: its address is printed anyway."""
+    if has_screen():
+        webbrowser.open(url)
 
 
 def has_screen() -> bool:

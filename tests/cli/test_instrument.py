@@ -114,6 +114,19 @@ def test_convert_takes_its_recording_and_target_without_p(cli, tmp_path):
     assert out.read_bytes()[:4] == b"fLaC"
 
 
+@pytest.mark.parametrize(("env", "opens"), [({}, True), ({"CI": "true"}, False)])
+def test_the_runs_page_is_written_and_opened_where_a_person_sees_it(
+    cli, tmp_path, script, env, opens
+):
+    """Its address is printed in both cases."""
+    env = HERE | {"BROWSER": f"{script('browser')} %s"} | env
+    args = ("Hello.", "--open", "--out", f"{tmp_path}/", "-p", "run_name=run")
+    done = cli("speak", *args, env=env, check=0)
+    url = (tmp_path / "run" / "page.html").as_uri()
+    assert done.stdout.splitlines()[-1] == f"page: {url}"
+    assert script.read() == ([url] if opens else [])
+
+
 @pytest.mark.parametrize(
     ("env", "is_there"),
     [({}, True), ({"CI": "true"}, False), ({"SSH_TTY": "/dev/pts/1"}, False)],
