@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import webbrowser
 from contextlib import suppress
 from pathlib import Path
@@ -48,6 +49,7 @@ def _serve(folder: Path) -> None:
         typer.echo(
             f"{server.url} until Ctrl-C; what you choose goes into {folder / 'choices.json'}"
         )
-        webbrowser.open(server.url)
+        # In a thread: a browser of the terminal returns when it is left, and asks the server first.
+        threading.Thread(target=webbrowser.open, args=[server.url], daemon=True).start()
         with suppress(KeyboardInterrupt):
             server.serve_forever()
