@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from chatter_nb.base.disk import is_there, write_error, write_json
 from chatter_nb.base.errors import InputError, OutputError, shorten
 from chatter_nb.base.wording import count
-from chatter_nb.params.base import Text
+from chatter_nb.params.types import Text
 from chatter_nb.runs.folder import LOCKS, RunFolder
 from chatter_nb.runs.record import ChunkRecord, RunRecord
 from chatter_nb.text.chunking import Chunk

@@ -10,13 +10,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from chatter_nb.base.budget import budget
 from chatter_nb.base.disk import is_there
 from chatter_nb.base.errors import InputError, Problems
 from chatter_nb.base.project import resolve_path
 from chatter_nb.engines.base import SpeechEngine
+from chatter_nb.engines.registry import EngineEntry
 from chatter_nb.engines.voices import library_of
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.checking import Checks
@@ -30,7 +31,7 @@ from chatter_nb.runs.edits import (
 )
 from chatter_nb.runs.keys import Identities, PlannedChunk, check_takes, identities
 from chatter_nb.runs.plan import Estimate, Plan
-from chatter_nb.runs.settle import Planner, check_texts, check_voice
+from chatter_nb.runs.settle import OnLoad, Planner, check_texts, check_voice
 from chatter_nb.text.chunking import (
     Chunk,
     chars_per_s,
@@ -103,13 +104,19 @@ class SpeechPlan(Plan):
         return chars / rate / (self.params.speed or 1.0)
 
 
-def plan_speech(params: SpeakParams) -> SpeechPlan:
-    """The plan of a speech run. Raises `InputError` with every problem that would stop the run."""
-    planner = Planner(params, "text")
+def plan_speech(params: SpeakParams, on_load: OnLoad | None = None) -> SpeechPlan:
+    """The plan of a speech run. Raises `InputError` with every problem that would stop the run.
+
+    `on_load` is called before a large model is loaded, when all that needs no model is checked.
+    """
+    planner = Planner(params, "text", on_load)
     problems, watch = planner.problems, planner.watch
     with watch.stage("text"):
         sources = problems.of(lambda: _sources(params))
         edits = problems.of(lambda: _edits(params))
+        for source in (sources or []) if planner.entry.files else []:  # loading takes longer
+            language = params.language or planner.entry.languages[0]
+            problems.of(partial(_split, source, params, language))
     checks = planner.settle_checks(params)
     engine = planner.load()
     voice = problems.of(planner.prepare_voice)
@@ -166,15 +173,12 @@ def outline(params: SpeakParams) -> Outline:
     return Outline(chars, chunks, audio_s, exact)
 
 
-def check_speech(params: SpeakParams, engine_class: Any, problems: Problems) -> None:
-    """Add every problem of the text and the voice to `problems`, without loading a model.
-
-    `engine_class` is None if the engine is not installed.
-    """
+def check_speech(params: SpeakParams, engine: EngineEntry, problems: Problems) -> None:
+    """Add every problem of the text and the voice to `problems`, without loading a model."""
     for source in problems.of(lambda: _sources(params)) or []:
         problems.of(partial(_split, source, params, params.language or "en"))
     problems.of(lambda: _edits(params))
-    problems.of(lambda: check_voice(params.voice, library_of(params), engine_class))
+    problems.of(lambda: check_voice(params.voice, library_of(params), engine))
 
 
 def _sources(params: SpeakParams) -> list[TextSource]:

@@ -82,7 +82,12 @@ def test_a_line_made_again_is_the_next_take_and_new_words_begin_anew(widget):
     _, _, speech = widget
     takes = [
         ask(widget, "again", edit=wish(speech, 1, **values))["value"]
-        for values in ({}, {"take": 1}, {"words": "Everybody saw."}, {"words": "Everybody saw.", "take": 0})
+        for values in (
+            {},
+            {"take": 1},
+            {"words": "Everybody saw."},
+            {"words": "Everybody saw.", "take": 0},
+        )
     ]
     assert [take["take"] for take in takes] == [1, 2, 0, 1]
     assert len({take["key"] for take in takes}) == 4
