@@ -16,6 +16,7 @@ from chatter_nb.base.version import __version__
 from chatter_nb.cli.batch import batch
 from chatter_nb.cli.bench import bench
 from chatter_nb.cli.review import review
+from chatter_nb.cli.revise import revise
 from chatter_nb.cli.run import convert, speak
 from chatter_nb.cli.selftest import selftest
 from chatter_nb.cli.serve import app as open_app
@@ -31,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Text to speech and voice conversion as parameterised notebooks, and without them.",
 )
-_RUNS = (speak, convert, batch, review, verify, check)
+_RUNS = (speak, convert, batch, verify, review, revise, check)
 for command in (*_RUNS, doctor, selftest, voices, fetch, clean, bench):
     app.command()(command)
 app.command()(serve)

@@ -18,6 +18,7 @@ from chatter_nb.notebook.forms.controls import set_visible
 from chatter_nb.pages.players import asset
 from chatter_nb.pages.review import again, editor_script, line_audio, review_data, write_takes
 from chatter_nb.runs.edits import Edit, save_edits
+from chatter_nb.runs.revise import apply_edits
 from chatter_nb.runs.speech import Speech
 
 Work = Callable[[Callable[[], bool]], object]  # gets `cancelled()`
@@ -86,8 +87,6 @@ class ReviewWidget(anywidget.AnyWidget):
         return None
 
     def _slow(self, content: dict[str, Any], cancelled: Callable[[], bool]) -> Any:
-        from chatter_nb.runs.revise import apply_edits
-
         speech = self._shown()
         if content["kind"] == "again":
             return again(speech, Edit.model_validate(content["edit"]), cancelled=cancelled)

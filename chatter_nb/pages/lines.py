@@ -11,11 +11,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from chatter_nb.base.disk import is_there, read_json
+from chatter_nb.base.disk import read_json
 from chatter_nb.base.errors import InputError
 from chatter_nb.base.wording import count
 from chatter_nb.pages.doubts import kept_take
-from chatter_nb.runs.edits import EDITS, Edit, edit_of, load_edits, match_edits, placed_chunks
+from chatter_nb.runs.edits import Edit, edit_of, edits_of_run, match_edits, placed_chunks
 from chatter_nb.runs.record import ChunkRecord, OutputRecord
 from chatter_nb.runs.speech import Speech
 from chatter_nb.runs.words_file import SUFFIX
@@ -64,11 +64,11 @@ def lines_of(speech: Speech) -> tuple[list[Line], list[str]]:
 
     A chunk that is only a pause is no line, unless an edit took its words away.
     """
-    record, path = speech.record, speech.folder / EDITS
+    record = speech.record
     if record.kind != "speak":
         raise InputError(f"{speech.folder} is a conversion: only speech has lines to review")
-    edits = load_edits(path).edits if is_there(path) else ()
-    matched, lost = match_edits(placed_chunks(record), edits)
+    edits = edits_of_run(speech.folder, record)
+    matched, lost = match_edits(placed_chunks(record, ""), edits)
     groups = groupby(record.chunks, key=lambda c: (c.document, c.start, c.end))
     lines = []
     for position, (_, group) in enumerate(groups):
@@ -78,8 +78,8 @@ def lines_of(speech: Speech) -> tuple[list[Line], list[str]]:
             update={"start": empty.start, "end": empty.end}
         )
         lines.append(Line(parts, edit))
-    noun = count(len(lost), "edit")
-    notes = [f"{noun} not used, as the text there is gone: see {EDITS}"] if lost else []
+    text = f"{count(len(lost), 'edit')} not used, as the text there is gone: see edits.json"
+    notes = [text] if lost else []
     return [line for line in lines if line.seconds > 0 or line.edit.words is not None], notes
 
 

@@ -37,6 +37,7 @@ from chatter_nb.pages.players import (
 from chatter_nb.pages.template import render
 from chatter_nb.runs.edits import Edit, next_take
 from chatter_nb.runs.record import OutputRecord, TakeRecord
+from chatter_nb.runs.revise import make_line
 from chatter_nb.runs.speech import Speech
 
 if TYPE_CHECKING:
@@ -141,8 +142,6 @@ def again(
     `edit.take` is the last take of these words that was heard; None if none was: the first take of
     new words is then made. Raises what `make_line` raises.
     """
-    from chatter_nb.runs.revise import make_line
-
     chunk = line_at(speech, edit).chunk
     is_first = edit.take is None and edit.words is not None
     take = 0 if is_first and edit.words != chunk.text.strip() else next_take(chunk, edit)

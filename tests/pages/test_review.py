@@ -14,6 +14,7 @@ from chatter_nb.pages import review
 from chatter_nb.pages.review import TAKES, review_data, write_review
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.edits import edit_of, load_edits, save_edits
+from chatter_nb.runs.revise import revise
 from chatter_nb.runs.speak import generate_tts, plan_speech
 from chatter_nb.runs.speech import load_speech
 
@@ -118,6 +119,19 @@ def test_keys_alone_edit_words_flag_and_note(page, speech):
         (None, False, "too slow"),
         ("Say this instead.", True, ""),
     ]
+
+
+def test_what_the_page_offers_is_applied_by_revise(page, speech):
+    """Typed words and a take that was kept: the run's files then hold them."""
+    press(page, "t", "c", "j", "e", "Control+a")
+    page.keyboard.type("Say this instead.")
+    press(page, "Enter")
+    revised = revise(speech.folder, downloaded(page))
+    take, text = revised.record.chunks[1].take, revised.record.chunks[0].text
+    assert (take, text.strip()) == (1 - speech.record.chunks[1].take, "Say this instead.")
+    page.goto(write_review(revised).as_uri())
+    assert texts(page)[-1] == LINES[2]
+    assert "words edited" in page.locator(".mark").all_inner_texts()
 
 
 def test_escape_leaves_the_words_as_they_were(page):
