@@ -31,7 +31,7 @@ demo: $(VENV)/base.done
 	$(BIN)/chatter-nb batch notebooks/01_speak.ipynb params/demo.yaml
 
 chatterbox: $(VENV)/chatterbox.done
-	$(BIN)/chatter-nb doctor
+	$(BIN)/chatter-nb doctor --load
 
 verify: $(VENV)/verify.done
 	$(BIN)/chatter-nb doctor

@@ -37,3 +37,23 @@ def browser_page(
         page.on("pageerror", lambda error: faults.append(str(error)))
         yield page
     assert not faults, f"scripts on the page failed: {faults}"
+
+
+def axe_violations(page: "Page", include: str = "") -> list[str]:
+    """What breaks a WCAG rule of level A or AA, a sentence each: on the page, or in an element.
+
+    `include` is the CSS selector of the element, which is there already.
+    """
+    sync_playwright = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="needs axe-playwright-python"
+    )
+    rules = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+    options = {"runOnly": rules, "resultTypes": ["violations"]}
+    if include:
+        assert page.locator(include).count(), f"nothing on the page is {include}"
+    results = sync_playwright.Axe().run(page, include or None, options)
+    return [
+        f"{rule['id']}: {rule['help']}: {' '.join(node['target'])}: {node['failureSummary']}"
+        for rule in results.response["violations"]
+        for node in rule["nodes"]
+    ]

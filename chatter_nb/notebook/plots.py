@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chatter_nb.audio.curves import PITCH_S, PitchTrack, duration_s, envelope, pitch_track
-from chatter_nb.base.formats import play_rank
 from chatter_nb.base.project import resolve_path
 from chatter_nb.base.wording import count
 from chatter_nb.engines.voices import library_of
+from chatter_nb.pages.run_players import lossless_file
 from chatter_nb.params.runs import ConvertParams
 from chatter_nb.runs.record import ChunkRecord, OutputRecord, WindowRecord
 from chatter_nb.runs.speech import Speech
@@ -116,16 +116,6 @@ def stages(speech: Speech) -> Figure:
 def target_path(params: ConvertParams) -> Path | None:
     """Return the path of the target's recording; None for the engine's own voice."""
     return library_of(params).find(params.target) if params.target else None
-
-
-def lossless_file(speech: Speech, output: OutputRecord) -> Path:
-    """Return an output's file that has lost least by its encoding."""
-    return max(files_of(speech, output), key=play_rank)
-
-
-def files_of(speech: Speech, output: OutputRecord) -> list[Path]:
-    """Return the audio files of an output, one for each format."""
-    return [path for path in speech.files if path.stem == output.name]
 
 
 def pitch_finding(before_hz: float | None, after_hz: float | None, target_hz: float | None) -> str:

@@ -18,8 +18,6 @@ from chatter_nb.base.wording import count
 from chatter_nb.engines.voices import library_of
 from chatter_nb.notebook.plots import (
     clock,
-    files_of,
-    lossless_file,
     pitch,
     recordings,
     stages,
@@ -30,19 +28,16 @@ from chatter_nb.notebook.plots import (
 from chatter_nb.pages.doubts import doubtful, is_checked, verdict_in_words
 from chatter_nb.pages.players import (
     EMBED_LIMIT_BYTES,
-    WAVE_BINS,
-    Mark,
-    Picture,
     audio_player,
     data_url,
     download_links,
     link_from,
     note,
     page,
-    peaks_of,
     table,
     waveform_player,
 )
+from chatter_nb.pages.run_players import files_of, lossless_file, picture_of
 from chatter_nb.params.runs import ConvertParams
 from chatter_nb.runs.record import ChunkRecord, OutputRecord
 from chatter_nb.runs.speech import Speech
@@ -191,22 +186,7 @@ def _output_player(speech: Speech, output: OutputRecord) -> str:
         embedded=path if urls[0].startswith("data:") else None,
     )
     label = f"{path.name}, {clock(output.audio_s)}"
-    return waveform_player(urls, mime_of(path), label, _picture(speech, output), links=links)
-
-
-def _picture(speech: Speech, output: OutputRecord) -> Picture:
-    record = speech.record
-    _, low, high = envelope(lossless_file(speech, output), bins=WAVE_BINS)
-    inside = slice(output.first_chunk, output.first_chunk + output.chunks)
-    chunks = [Mark(c.start_s, c.end_s, c.index, c.text) for c in record.chunks[inside]]
-    windows = [Mark(w.start_s, w.end_s, w.index) for w in record.windows[inside]]
-    return Picture(
-        seconds=output.audio_s,
-        peaks=peaks_of(low, high),
-        marks=chunks or windows,
-        seams_s=[samples / record.sample_rate for samples in output.seams_samples],
-        noun="window" if windows else "chunk",
-    )
+    return waveform_player(urls, mime_of(path), label, picture_of(speech, output), links=links)
 
 
 def _chunk_row(chunk: ChunkRecord, part: str, checked: bool) -> Sequence[str]:

@@ -227,7 +227,7 @@ def _image(picture: Picture, label: str) -> str:
     return (
         f'<img src="data:image/svg+xml,{svg}" width="100%" height="72" '
         f'style="display:block;width:100%;height:72px" alt="waveform of {html.escape(label)}'
-        f'{seams}" onload="{html.escape(_script())}">'
+        f'{seams}" onload="{html.escape(player_script())}">'
     )
 
 
@@ -262,6 +262,7 @@ def _shown_text(text: str, room: int) -> tuple[str, int]:
 
 
 @cache
-def _script() -> str:
+def player_script() -> str:
+    """Return the script that a player's image runs when it is loaded."""
     lines = asset("player.js").splitlines(True)
     return "".join(line for line in lines if not line.startswith("//"))

@@ -152,6 +152,7 @@ class SpeakParams(RunParams):
     takes: dict[str, _Take] = seldom(
         {}, "expression", "chunk key: take, to make a chunk again", "takes of chunks"
     )
+    edits: Text = seldom("", "checking", "a file of edits, such as a run's edits.json")
     verify: VerifyLevel = seldom("auto", "checking", "check that the audio says the text", "check")
     tries: int = seldom(
         3, "checking", "most renderings of a chunk in doubt", "most tries", ge=1, le=10

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from chatter_nb.base.disk import PART_SUFFIX, check_way, part_path, remove, write_error, write_json
 from chatter_nb.base.errors import OutputError
-from chatter_nb.runs.record import RunRecord, file_record
+from chatter_nb.runs.record import RunRecord, file_record, with_places
 
 LOCKS = ".locks"
 RECORD = "run.json"
@@ -129,7 +129,7 @@ class RunFolder:
 
 def _read(path: Path) -> RunRecord | None:
     try:
-        return RunRecord.model_validate_json(path.read_text(encoding="utf-8"))
+        return with_places(RunRecord.model_validate_json(path.read_text(encoding="utf-8")))
     except (OSError, ValueError):  # missing, damaged, or of another version
         return None
 

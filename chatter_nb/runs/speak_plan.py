@@ -6,22 +6,32 @@ Every problem of the input is found here, before a sample is made.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from chatter_nb.base.budget import budget
+from chatter_nb.base.disk import is_there
 from chatter_nb.base.errors import InputError, Problems
 from chatter_nb.base.project import resolve_path
 from chatter_nb.engines.base import SpeechEngine
+from chatter_nb.engines.registry import EngineEntry
 from chatter_nb.engines.voices import library_of
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.checking import Checks
+from chatter_nb.runs.edits import (
+    EDITS,
+    Edit,
+    PlacedChunk,
+    edit_chunks,
+    load_edits,
+    place_chunks,
+)
 from chatter_nb.runs.keys import Identities, PlannedChunk, check_takes, identities
 from chatter_nb.runs.plan import Estimate, Plan
-from chatter_nb.runs.settle import Planner, check_texts, check_voice
+from chatter_nb.runs.settle import OnLoad, Planner, check_texts, check_voice
 from chatter_nb.text.chunking import (
     Chunk,
     chars_per_s,
@@ -31,7 +41,13 @@ from chatter_nb.text.chunking import (
     without_breaks,
 )
 from chatter_nb.text.files import TextSource, merge_sources, read_sources
-from chatter_nb.text.markup import TERMINAL_CODE, foreign_format, markup_notes
+from chatter_nb.text.markup import (
+    PAUSE_MARK,
+    TERMINAL_CODE,
+    check_markup,
+    foreign_format,
+    markup_notes,
+)
 
 MERGED = "speech"  # the name of the one output of a text, or of a folder that is merged
 STORE_BYTES_PER_SAMPLE = 4
@@ -88,17 +104,24 @@ class SpeechPlan(Plan):
         return chars / rate / (self.params.speed or 1.0)
 
 
-def plan_speech(params: SpeakParams) -> SpeechPlan:
-    """The plan of a speech run. Raises `InputError` with every problem that would stop the run."""
-    planner = Planner(params, "text")
+def plan_speech(params: SpeakParams, on_load: OnLoad | None = None) -> SpeechPlan:
+    """The plan of a speech run. Raises `InputError` with every problem that would stop the run.
+
+    `on_load` is called before a large model is loaded, when all that needs no model is checked.
+    """
+    planner = Planner(params, "text", on_load)
     problems, watch = planner.problems, planner.watch
     with watch.stage("text"):
         sources = problems.of(lambda: _sources(params))
+        edits = problems.of(lambda: _edits(params))
+        for source in (sources or []) if planner.entry.files else []:  # loading takes longer
+            language = params.language or planner.entry.languages[0]
+            problems.of(partial(_split, source, params, language))
     checks = planner.settle_checks(params)
     engine = planner.load()
     voice = problems.of(planner.prepare_voice)
     with watch.stage("text"):
-        texts = [problems.of(partial(_chunks, source, params, engine)) for source in sources]
+        texts = [problems.of(partial(_chunks, source, params, engine, edits)) for source in sources]
         problems.raise_any()
         precision = planner.settled.precision.name
         whole = identities(params, engine, precision, voice, planner.seed)
@@ -106,9 +129,11 @@ def plan_speech(params: SpeakParams) -> SpeechPlan:
             PlannedOutput(source.name, source.origin, tuple(whole.identify(chunks, params.takes)))
             for source, (chunks, _) in zip(sources, texts, strict=True)
         ]
-    check_takes(params, (planned for output in outputs for planned in output.chunks))
+    if params.takes:
+        check_takes(params, whole, [chunks for chunks, _ in texts])
     assert checks is not None  # else `load` has raised
     notes = [note for _, notes in texts for note in notes]
+    notes += _notes_on_edits(params, edits, [output.name for output in outputs])
     return planner.plan(
         SpeechPlan, outputs, [*notes, *checks.notes], identities=whole, checks=checks
     )
@@ -148,14 +173,12 @@ def outline(params: SpeakParams) -> Outline:
     return Outline(chars, chunks, audio_s, exact)
 
 
-def check_speech(params: SpeakParams, engine_class: Any, problems: Problems) -> None:
-    """Add every problem of the text and the voice to `problems`, without loading a model.
-
-    `engine_class` is None if the engine is not installed.
-    """
+def check_speech(params: SpeakParams, engine: EngineEntry, problems: Problems) -> None:
+    """Add every problem of the text and the voice to `problems`, without loading a model."""
     for source in problems.of(lambda: _sources(params)) or []:
         problems.of(partial(_split, source, params, params.language or "en"))
-    problems.of(lambda: check_voice(params.voice, library_of(params), engine_class))
+    problems.of(lambda: _edits(params))
+    problems.of(lambda: check_voice(params.voice, library_of(params), engine))
 
 
 def _sources(params: SpeakParams) -> list[TextSource]:
@@ -178,34 +201,47 @@ def _sources(params: SpeakParams) -> list[TextSource]:
     return sources
 
 
+def _edits(params: SpeakParams) -> tuple[Edit, ...]:
+    return load_edits(resolve_path(params.edits)).edits if params.edits else ()
+
+
+def _notes_on_edits(
+    params: SpeakParams, edits: Iterable[Edit], documents: Sequence[str]
+) -> list[str]:
+    """Notes on edits of documents that the run does not have, and on edits not asked for."""
+    unnamed = Path(params.outputs_dir, params.resolved_run_name(), EDITS)
+    if not params.edits and is_there(resolve_path(str(unnamed))):
+        return [f"the edits in {unnamed} are not applied: to apply them, name the file in edits"]
+    return edit_chunks([], [edit for edit in edits if edit.document not in documents], str)[1]
+
+
 def _chunks(
-    source: TextSource, params: SpeakParams, engine: SpeechEngine
-) -> tuple[list[Chunk], list[str]]:
-    """The chunks of a text, and notes. An `InputError` begins with the origin of the text."""
+    source: TextSource, params: SpeakParams, engine: SpeechEngine, edits: Sequence[Edit]
+) -> tuple[list[PlacedChunk], list[str]]:
+    """The chunks of a text, edited, and notes. An `InputError` begins with the text's origin."""
     language = params.language or engine.languages[0]
     text, chunks = _split(source, params, language)
     markup = list(markup_notes(text, engine=engine.name, markdown=source.markdown))
+    own = [edit for edit in edits if edit.document == source.name]
+    placed, on_edits = edit_chunks(
+        list(place_chunks(source.name, chunks)), own, partial(_words, params, language)
+    )
     try:
+        _check_speakable([placed_chunk.chunk for placed_chunk in placed])
         with budget(len(text)):
-            notes = check_texts([chunk.spoken for chunk in chunks], engine, language)
+            notes = check_texts([chunk.chunk.spoken for chunk in placed], engine, language)
     except InputError as error:
         raise InputError(f"{source.origin}: {error}") from error
     if TERMINAL_CODE.search(source.text):
         notes.append("the codes that colour a terminal's text are taken out")
-    return chunks, [note for note in (source.note, *notes, *markup) if note]
+    return placed, [note for note in (source.note, *notes, *markup, *on_edits) if note]
 
 
 def _split(source: TextSource, params: SpeakParams, language: str) -> tuple[str, list[Chunk]]:
     """The cleaned text, and its chunks."""
     try:
         with budget(len(source.text)):
-            text = clean(
-                source.text,
-                remove_references=params.remove_references,
-                replacements=params.replacements,
-                regex_replacements=params.regex_replacements,
-                language=language,
-            )
+            text = _clean(source.text, params, language)
             chunks = split_chunks(
                 text,
                 chunk_chars=chunk_limit(params.chunk_chars, language),
@@ -214,11 +250,35 @@ def _split(source: TextSource, params: SpeakParams, language: str) -> tuple[str,
                 chapter_pause_ms=params.chapter_pause_ms,
                 language=language,
             )
-        if not any(chunk.speakable for chunk in chunks):
-            raise InputError("there is nothing to speak: no letter and no digit is left")
+        _check_speakable(chunks)
     except InputError as error:
         raise InputError(f"{source.origin}: {error}") from error
     return text, chunks
+
+
+def _clean(text: str, params: SpeakParams, language: str) -> str:
+    return clean(
+        text,
+        remove_references=params.remove_references,
+        replacements=params.replacements,
+        regex_replacements=params.regex_replacements,
+        language=language,
+    )
+
+
+def _words(params: SpeakParams, language: str, words: str) -> str:
+    """The words of an edit, cleaned as the text is, in one line. Raises `InputError`."""
+    with budget(len(words)):
+        text = " ".join(_clean(words, params, language).split())
+    check_markup(text)
+    if mark := PAUSE_MARK.search(text):
+        raise InputError(f"{mark[0]!r} is a pause, and an edit has only words: take it out")
+    return text
+
+
+def _check_speakable(chunks: Iterable[Chunk]) -> None:
+    if not any(chunk.speakable for chunk in chunks):
+        raise InputError("there is nothing to speak: no letter and no digit is left")
 
 
 def spoken_text(params: SpeakParams) -> str:

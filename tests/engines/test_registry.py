@@ -66,3 +66,6 @@ def test_the_registry_says_what_the_engines_accept(kind, name):
         pytest.skip(entry.lacks())
     engine_class = entry.engine_class()
     assert (engine_class.name, engine_class.accepts) == (name, entry.accepts)
+    assert engine_class.min_voice_s == entry.min_voice_s
+    assert getattr(engine_class, "languages", entry.languages) == entry.languages
+    assert getattr(engine_class, "needs_voice", False) == entry.needs_voice

@@ -139,12 +139,27 @@ def test_every_link_leads_to_a_file_beside_the_page(made):
         assert not re.search(r"[#?\"<]|^[a-z]+:|^/", link)
         assert (made / unquote(link)).is_file()
     assert row_of(page, WILD).find("audio").source["src"].endswith("/speech.mp3")
-    hrefs = {
-        name: [a["href"] for a in row_of(page, name).select(".links a")]
-        for name in ("long", "broken")
-    }
-    assert hrefs["long"] == ["long/notebook.ipynb", "long/run.json"]
-    assert "broken/notebook.failed.ipynb" in hrefs["broken"]
+
+
+def test_links_lead_to_pages_and_not_to_raw_notebooks(runs):
+    """A browser shows a notebook as JSON: the run's page and its review stand in its place."""
+    for name in ("page.html", "review.html"):
+        (runs / "long" / name).write_text("<!doctype html>")
+    page = parsed(runs)
+    links = [a["href"] for a in row_of(page, "long").select(".links a")]
+    assert links == ["long/page.html", "long/review.html", "long/run.json"]
+    assert not page.select('a[href$=".ipynb"]')
+
+
+def test_runs_of_a_batch_inside_the_folder_have_rows(runs):
+    """The page of all outputs shows a batch's runs too, those that left no folder among them."""
+    (runs / "grid").mkdir()
+    (runs / "slow 2").rename(runs / "grid" / "slow 2")
+    write_ledger(runs / "grid", {"gone": {"status": "failed", "error": "no such text"}})
+    page = parsed(runs)
+    row = row_of(page, "grid/slow 2")
+    assert row.find("audio").source["src"] == "grid/slow%202/speech.mp3"
+    assert "no such text" in row_of(page, "grid/gone").get_text()
 
 
 def test_a_player_an_output_smallest_file_first(made):

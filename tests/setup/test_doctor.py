@@ -349,8 +349,8 @@ def test_the_extras_requirements_are_read_from_the_metadata():
 
 @pytest.fixture(scope="module")
 def this_machine():
-    """`chatter-nb doctor --json`, looked at for real."""
-    command = [sys.executable, "-m", "chatter_nb.cli", "doctor", "--json"]
+    """`chatter-nb doctor --load --json`, looked at for real."""
+    command = [sys.executable, "-m", "chatter_nb.cli", "doctor", "--load", "--json"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1_800)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

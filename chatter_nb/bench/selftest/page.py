@@ -10,6 +10,7 @@ from chatter_nb.base.wording import minutes
 from chatter_nb.bench.harness import as_text
 from chatter_nb.bench.selftest.result import Outcome
 from chatter_nb.pages.players import asset
+from chatter_nb.pages.template import render as render_page
 
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
@@ -24,20 +25,15 @@ def headline(report: Mapping[str, Any]) -> str:
 
 def render(report: Mapping[str, Any]) -> str:
     """The page as HTML, light or dark as the reader's system is."""
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
-
-    jinja = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     checks: dict[str, list[Any]] = {outcome: [] for outcome in OUTCOMES}
     for check in report["checks"]:
         checks[check["outcome"]].append(check)
-    return jinja.from_string(asset("selftest.html")).render(
+    return render_page(
+        "selftest.html",
         report=report,
         headline=headline(report),
         checks=checks,
-        style=Markup(asset("gallery.css") + asset("selftest.css")),
+        style=asset("page.css") + asset("selftest.css"),
         as_text=as_text,
         minutes=minutes,
     )

@@ -18,7 +18,7 @@ from chatter_nb.audio.reading import Signal
 from chatter_nb.base.errors import InputError
 from chatter_nb.base.wording import count
 from chatter_nb.notebook.compare.acoustics import Acoustics, loudness_unit, measure
-from chatter_nb.notebook.plots import lossless_file
+from chatter_nb.pages.run_players import lossless_file
 from chatter_nb.params.base import StrictParams
 from chatter_nb.params.types import Interactive, OutputsDir, Text, one_or_more
 from chatter_nb.runs.speech import Speech

@@ -13,10 +13,10 @@ from chatter_nb.audio.reading import read_audio
 from chatter_nb.base.errors import shorten
 from chatter_nb.notebook import show
 from chatter_nb.notebook.forms.controls import LABEL_WIDTH, row, set_visible
-from chatter_nb.notebook.plots import lossless_file
 from chatter_nb.pages.doubts import findings_list, kept_take, verdict_in_words
 from chatter_nb.pages.gallery.differing import NOTHING, in_words
 from chatter_nb.pages.players import encoded
+from chatter_nb.pages.run_players import lossless_file
 from chatter_nb.params.base import NOT_DECIDING, RunParams
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.record import ChunkRecord, RunRecord

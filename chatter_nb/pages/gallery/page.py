@@ -6,8 +6,6 @@ audio files. `assets/` holds its look and its sorting; `rows` holds the contents
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,21 +14,15 @@ from chatter_nb.base.disk import write_whole
 from chatter_nb.base.errors import InputError
 from chatter_nb.base.wording import count
 from chatter_nb.pages.gallery import differing
+from chatter_nb.pages.gallery.ledger import STATUSES, BatchRecord, moment, read_ledger
 from chatter_nb.pages.gallery.peaks import PeakStore
-from chatter_nb.pages.gallery.rows import (
-    STATUSES,
-    BatchRecord,
-    Row,
-    moment,
-    read_ledger,
-    read_rows,
-)
+from chatter_nb.pages.gallery.rows import Row, read_rows
 from chatter_nb.pages.players import HEIGHT, asset, outline
+from chatter_nb.pages.template import render
 
 PAGE = "index.html"
 MAX_PLAYERS = 4  # of a run with more outputs, the other players are folded away
 MAX_DOUBTS = 20  # chunks in doubt that the page lists of a run
-MAX_WORDS = 140  # characters of a text or reason; a longer one is folded
 
 
 def write_gallery(folder: Path) -> Path:
@@ -93,24 +85,14 @@ def two_digits(value: float | None) -> str:
     return f"{value:.0f}" if value >= 10 else f"{float(f'{value:.2g}'):.6f}".rstrip("0").rstrip(".")
 
 
-def beginning(text: str) -> str:
-    """Return the visible beginning of a folded text: whole words, up to `MAX_WORDS` characters."""
-    words = text[: MAX_WORDS + 1].rsplit(maxsplit=1)
-    return words[0] if len(words) == 2 else text[:MAX_WORDS]
-
-
 def _render(folder: Path, ledger: BatchRecord, rows: Sequence[Row]) -> str:
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
-
     numbers = Counter(row.status for row in rows)
     drawn = [player.peaks for row in rows for player in row.players if player.peaks]
     loudest = max((peaks.loudest for peaks in drawn), default=0)
-    style, script = asset("gallery.css"), asset("gallery.js")
-    jinja = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return jinja.from_string(asset("gallery.html")).render(
+    return render(
+        "gallery.html",
+        style=asset("page.css") + asset("gallery.css"),
+        script=asset("gallery.js"),
         title=folder.resolve().name,
         headline=headline(rows),
         ledger=ledger,
@@ -120,24 +102,13 @@ def _render(folder: Path, ledger: BatchRecord, rows: Sequence[Row]) -> str:
         order=STATUSES,
         statuses=[(status, numbers[status]) for status in STATUSES if numbers[status]],
         engines=Counter(row.record.engine.name for row in rows if row.record),
-        style=Markup(style),
-        script=Markup(script),
-        style_hash=_csp_hash(style),
-        script_hash=_csp_hash(script),
         path_of=lambda peaks: outline(peaks, full=loudest),
         wave_height=HEIGHT,
         any_checked=any(row.doubtful is not None for row in rows),
         max_doubts=MAX_DOUBTS,
         max_players=MAX_PLAYERS,
-        max_words=MAX_WORDS,
-        beginning=beginning,
         moment=moment,
         clock=clock,
         two_digits=two_digits,
         count=count,
     )
-
-
-def _csp_hash(text: str) -> str:
-    """Return the hash by which the page runs only this text, even if escaping should ever fail."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -9,58 +9,39 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import cached_property
 from math import inf
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
-from pydantic import BaseModel, ValidationError
-
-from chatter_nb.base.disk import is_folder, read_json
+from chatter_nb.base.disk import is_folder
 from chatter_nb.base.formats import output_format_of, play_rank
-from chatter_nb.batch.record import BATCH_FILE
 from chatter_nb.batch.tasks import FAILED_NOTEBOOK
 from chatter_nb.pages.doubts import Doubt, doubts_of, is_checked
+from chatter_nb.pages.gallery.ledger import (
+    BatchRecord,
+    Entry,
+    is_file,
+    is_plain,
+    moment,
+    read_ledger,
+)
 from chatter_nb.pages.gallery.peaks import PeakStore
 from chatter_nb.pages.players import Peaks
-from chatter_nb.runs.folder import NOTEBOOK, PARTIAL, RECORD, RunFolder
+from chatter_nb.runs.folder import PARTIAL, RECORD, RunFolder
 from chatter_nb.runs.record import FileRecord, RunRecord
 from chatter_nb.text.files import natural_key
 
-STATUSES = ("ok", "failed", "cancelled", "running", "waiting")
+PAGES = {"page.html": "page", "review.html": "review", RECORD: RECORD, PARTIAL: PARTIAL}
 
 _TERMINAL_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # a notebook's tracebacks are coloured
 
 _RESUMES = "under way, or killed: the same run again goes on from there"
 _UNREADABLE = "run.json cannot be read: it is damaged, or of another version"
-_NEVER_BEGAN = "the notebook failed before its run began; see its pages"
+_NEVER_BEGAN = f"the notebook failed before its run began: {FAILED_NOTEBOOK} says where"
 _GONE = "the batch recorded it as ok, but its folder holds no run.json"
-
-
-class Entry(BaseModel):
-    """A run's entry in the batch record. Unknown keys are ignored: a later version wrote them."""
-
-    status: str = ""
-    error: str | None = None
-    traceback: str | None = None
-    wall_s: float | None = None
-    audio_s: float | None = None
-    rtf: float | None = None
-    started: str | None = None
-    ended: str | None = None
-
-
-@dataclass(frozen=True)
-class BatchRecord:
-    """The readable part of `batch.json`; `problems` are sentences about the rest."""
-
-    notebook: str = ""
-    status: str = ""
-    started: str = ""
-    entries: dict[str, Entry] = field(default_factory=dict)
-    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,7 +66,10 @@ class Player:
 
 @dataclass(frozen=True)
 class Row:
-    """A run. `record` describes the audio on disk, else the last attempt; None without either."""
+    """A run; `name` is its folder, relative to the page.
+
+    `record` describes the audio on disk, else the last attempt; None without either.
+    """
 
     name: str
     status: str
@@ -139,73 +123,39 @@ class Row:
 def read_rows(folder: Path, ledger: BatchRecord, store: PeakStore) -> list[Row]:
     """Return a row for each folder with a record and each entry of the ledger.
 
-    They are sorted by name, 2 before 10.
+    A folder inside that is no run but holds runs, such as that of a batch, adds its rows:
+    "batch/crow". The rows are sorted by name, 2 before 10.
     """
-    folders = {path.name for path in folder.iterdir() if is_folder(path) and _is_run(path)}
-    rows = [_row(folder / name, ledger, store) for name in folders | set(ledger.entries)]
+    inner = [path for path in folder.iterdir() if _may_hold_runs(path)]
+    rows = [*_rows_in(folder, ledger, store)]
+    for path in inner:
+        with suppress(OSError):  # a folder that may not be looked into
+            rows += _rows_in(path, read_ledger(path), store, within=f"{path.name}/")
     return sorted(rows, key=lambda row: (natural_key(row.name), row.name))
 
 
-def read_ledger(folder: Path) -> BatchRecord:
-    """Read `batch.json`; the result is empty if there is no such file."""
-    path = folder / BATCH_FILE
-    if not _is_file(path):
-        return BatchRecord()
-    try:
-        values = read_json(path)
-        runs = values["runs"]
-        entries = dict(_entries(runs))
-    except (TypeError, KeyError, AttributeError):
-        problem = f"{BATCH_FILE} cannot be read: runs that never began are missing here"
-        return BatchRecord(problems=(problem,))
-    unreadable = [name for name in runs if name not in entries]
-    head = {key: str(values.get(key) or "") for key in ("notebook", "status", "started")}
-    problem = f"{BATCH_FILE} says nothing readable of: {', '.join(unreadable)}"
-    return BatchRecord(**head, entries=entries, problems=(problem,) if unreadable else ())
+def _rows_in(
+    folder: Path, ledger: BatchRecord, store: PeakStore, *, within: str = ""
+) -> Iterator[Row]:
+    names = {path.name for path in folder.iterdir() if is_folder(path) and _is_run(path)}
+    for name in names | set(ledger.entries):
+        yield _row(folder / name, within + name, ledger, store)
 
 
-def moment(iso: str | None) -> datetime | None:
-    """Parse a time of a record; None for an empty or wrong text."""
-    try:
-        when = datetime.fromisoformat(iso or "")
-    except ValueError:
-        return None
-    return when if when.tzinfo else when.replace(tzinfo=UTC)
-
-
-def _is_plain(name: str) -> bool:
-    """Return if a name that was read from a file stays inside its folder."""
-    return Path(name).name == name and name not in ("", "..")
-
-
-def _is_file(path: Path) -> bool:
-    """Return if `path` is a file; False for impossible names and for folders without permission."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
-
-
-def _entries(runs: dict[str, object]) -> Iterator[tuple[str, Entry]]:
-    for name, values in runs.items():
-        try:
-            entry = Entry.model_validate(values)
-        except ValidationError:
-            continue
-        if entry.status in STATUSES and _is_plain(name):
-            yield name, entry
+def _may_hold_runs(path: Path) -> bool:
+    return is_folder(path) and not path.name.startswith(".") and not _is_run(path)
 
 
 def _is_run(path: Path) -> bool:
     names = (RECORD, PARTIAL, FAILED_NOTEBOOK)
-    return not path.name.startswith(".") and any(_is_file(path / name) for name in names)
+    return not path.name.startswith(".") and any(is_file(path / name) for name in names)
 
 
-def _row(path: Path, ledger: BatchRecord, store: PeakStore) -> Row:
+def _row(path: Path, name: str, ledger: BatchRecord, store: PeakStore) -> Row:
     folder = RunFolder(path)
     entry = ledger.entries.get(path.name)
     record = folder.record()
-    attempt = folder.unfinished() if _is_file(path / PARTIAL) else record
+    attempt = folder.unfinished() if is_file(path / PARTIAL) else record
     shown = record if record and record.status == "ok" else attempt or record
     status, reason = _status_on_disk(path, attempt or record)
     if entry and _ledger_knows_better(entry, attempt or record, ledger):
@@ -216,22 +166,22 @@ def _row(path: Path, ledger: BatchRecord, store: PeakStore) -> Row:
             status, reason = "running", _RESUMES
     traceback = entry.traceback if entry and entry.status == status else None
     return Row(
-        name=path.name,
+        name=name,
         status=status,
         reason=reason,
         traceback=_TERMINAL_CODES.sub("", traceback or ""),
         earlier=bool(shown and shown.status == "ok" and status != "ok"),
         record=shown,
         entry=entry,
-        players=tuple(_players(path, shown, store)) if shown else (),
-        links=tuple(_links(path)),
+        players=tuple(_players(path, name, shown, store)) if shown else (),
+        links=tuple(_links(path, name)),
     )
 
 
 def _status_on_disk(path: Path, last: RunRecord | None) -> tuple[str, str]:
     """Return status and reason from the files in the run's folder."""
     if last is None:
-        return "failed", _UNREADABLE if _is_file(path / RECORD) else _NEVER_BEGAN
+        return "failed", _UNREADABLE if is_file(path / RECORD) else _NEVER_BEGAN
     return last.status, _RESUMES if last.status == "running" else last.error or ""
 
 
@@ -251,22 +201,25 @@ def _ledger_knows_better(entry: Entry, last: RunRecord | None, ledger: BatchReco
     return entry.status != "ok" and (when is None or began <= when)
 
 
-def _players(folder: Path, record: RunRecord, store: PeakStore) -> Iterator[Player]:
+def _players(folder: Path, run: str, record: RunRecord, store: PeakStore) -> Iterator[Player]:
     lengths_s = {output.name: output.audio_s for output in record.outputs}
     outputs: dict[str, list[FileRecord]] = {}
     for file in record.files:
-        if output_format_of(file.name) and _is_plain(file.name):
+        if output_format_of(file.name) and is_plain(file.name):
             outputs.setdefault(Path(file.name).stem, []).append(file)
     for name, files in outputs.items():
-        yield _player(folder, name, lengths_s.get(name), files, store)
+        peaks, present, problem = _look_at(folder, files, store)
+        links = tuple(_audio_link(run, file) for file in present)
+        yield Player(name, lengths_s.get(name), links, peaks, problem)
 
 
-def _player(
-    folder: Path, name: str, audio_s: float | None, files: list[FileRecord], store: PeakStore
-) -> Player:
-    present = [file for file in files if _is_file(folder / file.name)]
+def _look_at(
+    folder: Path, files: list[FileRecord], store: PeakStore
+) -> tuple[Peaks | None, list[FileRecord], str]:
+    """Return an output's waveform, its files that are there, the smallest first, and a problem."""
+    present = [file for file in files if is_file(folder / file.name)]
     if not present:
-        return Player(name, audio_s, problem=f"{files[0].name} is not there any more")
+        return None, [], f"{files[0].name} is not there any more"
     changed = [file for file in present if (folder / file.name).stat().st_size != file.bytes]
     whole = [file for file in present if file not in changed]
     whole.sort(key=lambda file: play_rank(file.name), reverse=True)
@@ -274,30 +227,25 @@ def _player(
     problem = f"{changed[0].name} has changed since its run" if changed else ""
     if not peaks and not problem:
         problem = f"{whole[0].name} cannot be read: it is damaged"
-    present.sort(key=lambda file: play_rank(file.name))
-    return Player(name, audio_s, tuple(_audio_link(folder, f) for f in present), peaks, problem)
+    return peaks, sorted(present, key=lambda file: play_rank(file.name)), problem
 
 
-def _audio_link(folder: Path, file: FileRecord) -> Link:
+def _audio_link(run: str, file: FileRecord) -> Link:
     row = output_format_of(file.name)
     label = f"{Path(file.name).suffix[1:]} {_size(file.bytes)}"
-    return Link(_href(folder.name, file.name), label, row.source_type if row else "")
+    return Link(_href(run, file.name), label, row.source_type if row else "")
 
 
-def _links(folder: Path) -> Iterator[Link]:
-    """Return links to the later of the executed and the failed notebook, and to the records."""
-    notebooks = {NOTEBOOK: "notebook", FAILED_NOTEBOOK: "notebook of the failed run"}
-    present = [name for name in notebooks if _is_file(folder / name)]
-    if present:
-        latest = max(present, key=lambda name: (folder / name).stat().st_mtime_ns)
-        yield Link(_href(folder.name, latest), notebooks[latest])
-    for name in (RECORD, PARTIAL):
-        if _is_file(folder / name):
-            yield Link(_href(folder.name, name), name)
+def _links(folder: Path, run: str) -> Iterator[Link]:
+    """Return links to what a browser shows of a run: its pages and its records."""
+    for name, label in PAGES.items():
+        if is_file(folder / name):
+            yield Link(_href(run, name), label)
 
 
-def _href(*parts: str) -> str:
+def _href(run: str, name: str) -> str:
     """Return a quoted path, relative to the page; a `#`, `?` or `%` would change it."""
+    parts = (*PurePosixPath(run).parts, name)
     return "/".join(quote(os.fsencode(part), safe="") for part in parts)
 
 

@@ -1,0 +1,82 @@
+"""What a listener has chosen among the runs of a folder: `choices.json`, which 05_compare reads.
+
+The gallery writes it, or downloads it where no server writes it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from chatter_nb.base.disk import write_json
+from chatter_nb.base.errors import InputError, shorten
+
+CHOICES = "choices.json"
+MAX_NOTE = 2000  # characters
+MAX_BYTES = 10_000_000  # of the file: more runs than a page can show
+
+
+def _inside(name: str) -> str:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise ValueError("a run's folder must lie beside the file")
+    return name
+
+
+class Choice(BaseModel):
+    """What is chosen of a run: 0 to 5 stars, a note, to keep it, to compare it with others."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    stars: int = Field(0, ge=0, le=5)
+    note: str = Field("", max_length=MAX_NOTE)
+    keep: bool = False
+    compare: bool = False
+
+
+class Choices(BaseModel):
+    """choices.json, schema 1. A run is named by its folder, relative to the file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_: Literal[1] = Field(1, alias="schema")
+    choices: dict[Annotated[str, AfterValidator(_inside)], Choice] = {}
+
+    def to_compare(self) -> list[str]:
+        """Return the names of the runs that are marked to be compared."""
+        return [name for name, choice in self.choices.items() if choice.compare]
+
+
+def parse_choices(content: bytes, *, where: object) -> Choices:
+    """Return the choices in a JSON text. Raises `InputError` that begins with `where`, its origin.
+
+    Runs of which nothing is chosen are left out.
+    """
+    try:
+        choices = Choices.model_validate_json(content)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = " / ".join(map(str, problem["loc"]))
+        raise InputError(
+            f"{where} holds no choices of a gallery: {shorten(place, 100)}: "
+            f"{shorten(problem['msg'], 200)}; mark runs in chatter-nb gallery --open"
+        ) from None
+    chosen = {name: choice for name, choice in choices.choices.items() if choice != Choice()}
+    return Choices(choices=chosen)
+
+
+def load_choices(path: Path) -> Choices:
+    """Return the choices in a file; none if there is no file. Raises `InputError` if damaged."""
+    try:
+        return parse_choices(path.read_bytes(), where=path)
+    except FileNotFoundError:
+        return Choices()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+
+
+def save_choices(folder: Path, choices: Choices) -> None:
+    """Write `folder/choices.json`, durably. Raises `OutputError` if the disk does not take it."""
+    write_json(folder / CHOICES, choices.model_dump(mode="json", by_alias=True), durable=True)

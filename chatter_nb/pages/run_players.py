@@ -1,0 +1,37 @@
+"""The outputs of a finished run as players: their files, and their waveforms with chunks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from chatter_nb.audio.curves import envelope
+from chatter_nb.base.formats import play_rank
+from chatter_nb.pages.players import WAVE_BINS, Mark, Picture, peaks_of
+from chatter_nb.runs.record import OutputRecord
+from chatter_nb.runs.speech import Speech
+
+
+def files_of(speech: Speech, output: OutputRecord) -> list[Path]:
+    """Return the audio files of an output, one for each format."""
+    return [path for path in speech.files if path.stem == output.name]
+
+
+def lossless_file(speech: Speech, output: OutputRecord) -> Path:
+    """Return an output's file that has lost least by its encoding."""
+    return max(files_of(speech, output), key=play_rank)
+
+
+def picture_of(speech: Speech, output: OutputRecord) -> Picture:
+    """Return an output's waveform with its chunks (or windows) and seams. Reads the audio."""
+    record = speech.record
+    _, low, high = envelope(lossless_file(speech, output), bins=WAVE_BINS)
+    inside = slice(output.first_chunk, output.first_chunk + output.chunks)
+    chunks = [Mark(c.start_s, c.end_s, c.index, c.text) for c in record.chunks[inside]]
+    windows = [Mark(w.start_s, w.end_s, w.index) for w in record.windows[inside]]
+    return Picture(
+        seconds=output.audio_s,
+        peaks=peaks_of(low, high),
+        marks=chunks or windows,
+        seams_s=[samples / record.sample_rate for samples in output.seams_samples],
+        noun="window" if windows else "chunk",
+    )
