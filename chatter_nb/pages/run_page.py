@@ -18,7 +18,7 @@ from chatter_nb.base.project import project_root
 from chatter_nb.base.wording import count
 from chatter_nb.pages.compact import compact_audio
 from chatter_nb.pages.doubts import doubtful, is_checked
-from chatter_nb.pages.gallery.differing import SUBJECTS, contrast
+from chatter_nb.pages.gallery.differing import contrast
 from chatter_nb.pages.gallery.page import in_words
 from chatter_nb.pages.players import (
     EMBED_LIMIT_BYTES,
@@ -29,6 +29,8 @@ from chatter_nb.pages.players import (
 )
 from chatter_nb.pages.run_players import files_of, picture_of
 from chatter_nb.pages.template import render
+from chatter_nb.params.fields import fields_of
+from chatter_nb.params.runs import ConvertParams, SpeakParams
 from chatter_nb.runs.folder import RECORD
 from chatter_nb.runs.record import OutputRecord, RunRecord
 from chatter_nb.runs.speech import Speech, doubtful_chunks, load_speech
@@ -69,8 +71,8 @@ def write_page(folder: Path) -> Path:
         length=in_words(record.audio_s),
         outputs=list(_listening(speech)),
         doubts=Markup(doubts.data if doubts else ""),
-        chosen={n: _near(v) for n, v in shared.chosen.items() if n not in SUBJECTS[:1]},
-        defaults=shared.defaults,
+        chosen=_labelled(record, shared.chosen),
+        defaults=_labelled(record, shared.defaults),
         in_doubt=len(doubtful_chunks(record)),
         raw=Markup,
         count=count,
@@ -139,6 +141,13 @@ def _listening(speech: Speech) -> Iterator[Listening]:
 def _text(record: RunRecord, output: OutputRecord) -> str:
     first = output.first_chunk
     return "".join(chunk.text for chunk in record.chunks[first : first + output.chunks]).strip()
+
+
+def _labelled(record: RunRecord, values: dict[str, str]) -> dict[str, str]:
+    """Return parameters under their labels; the text has a place of its own on the page."""
+    fields = fields_of(ConvertParams if record.kind == "convert" else SpeakParams)
+    labels = {name: fields[name].label if name in fields else name for name in values}
+    return {labels[name]: _near(value) for name, value in values.items() if name != "text"}
 
 
 def _near(value: str) -> str:

@@ -6,6 +6,8 @@ the machine, can read the runs or write the choices. Only files that the page li
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 import secrets
 import sys
@@ -32,9 +34,13 @@ class GalleryServer(ThreadingHTTPServer):
     """Serves the gallery of `folder` at `url`, on 127.0.0.1, until `shutdown`."""
 
     daemon_threads = True
+    allow_reuse_address = os.name != "nt"  # there it would share the port with a stranger
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        try:  # the same port each time: a review keeps its marks in the browser by the address
+            super().__init__(("127.0.0.1", _port_of(folder)), _Handler)
+        except OSError:  # it is taken
+            super().__init__(("127.0.0.1", 0), _Handler)
         self.folder = folder
         self.host = f"127.0.0.1:{self.server_port}"
         self.token = secrets.token_urlsafe(16)
@@ -58,6 +64,12 @@ class GalleryServer(ThreadingHTTPServer):
         is_take = f"{run}/{_REVIEW}" in self._names and is_plain(take) and take.endswith(".opus")
         path = self.folder / name
         return path if (name in self._names or is_take) and path.is_file() else None
+
+
+def _port_of(folder: Path) -> int:
+    """Return one of the ports that are for private use, the same for the same folder."""
+    digest = hashlib.sha256(os.fsencode(folder.resolve())).digest()
+    return 49152 + int.from_bytes(digest[:4], "big") % 16384
 
 
 def _linked(gallery: Gallery) -> set[str]:
