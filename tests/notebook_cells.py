@@ -19,6 +19,7 @@ KINDS = {
     "04_timing": "timing",
     "05_compare": "compare",
 }
+FOLDED = {"01_speak", "02_convert"}  # whose parameters stand in a form below
 _BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
 _COLAB = "https://colab.research.google.com/github"
 
@@ -69,6 +70,8 @@ def up_to_date(path: Path):
             cell.source = colab_cell()
         elif "parameters" in tags(cell) and path.stem in KINDS:
             cell.source = parameters_cell(CLASSES[KINDS[path.stem]])
+            if path.stem in FOLDED:
+                cell.metadata |= {"jupyter": {"source_hidden": True}, "cellView": "form"}
     return notebook
 
 

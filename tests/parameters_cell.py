@@ -12,7 +12,7 @@ from chatter_nb.batch.params import BatchParams
 from chatter_nb.bench.params import TimingParams
 from chatter_nb.notebook.compare import CompareParams
 from chatter_nb.params.base import StrictParams
-from chatter_nb.params.fields import COMMON, Field, fields_of
+from chatter_nb.params.fields import Field, fields_of
 from chatter_nb.params.runs import ConvertParams, SpeakParams
 
 CLASSES: dict[str, type[StrictParams]] = {
@@ -22,6 +22,7 @@ CLASSES: dict[str, type[StrictParams]] = {
     "timing": TimingParams,
     "compare": CompareParams,
 }
+TITLE = "# @title Parameters: what is often changed, then what seldom is"
 # What the notebook shows when it is run as it is: a field's default where none is named.
 SAMPLES: dict[type[StrictParams], dict[str, Any]] = {
     SpeakParams: {
@@ -42,23 +43,30 @@ def parameters_cell(cls: type[StrictParams] = SpeakParams, **samples: Any) -> st
     """One line a field: `name: type = default  # what it is`. None goes without a type, since
     Papermill would take the text "None" for a typed one. `samples` go before `SAMPLES`.
 
-    Colab shows the fields of `fields.COMMON`; what it is stands above such a field, where Colab
-    shows it too.
+    What is changed often comes first, and Colab shows it: what it is stands above such a field,
+    where Colab shows it too. The others follow by purpose.
     """
     shown = SAMPLES.get(cls, {}) | samples
-    common = COMMON.get(cls, ())  # type: ignore[call-overload]
     fields = fields_of(cls)  # type: ignore[arg-type]
     lines: list[str] = []
+    seldom: dict[str, list[str]] = {}  # by purpose
+    grouped = any(field.often for field in fields.values())
     for name, info in cls.model_fields.items():
         assigned = _assigned(name, shown.get(name, info.default))
-        if name in common:
+        field = fields[name]
+        if field.often:
             lines += [
                 f"# @markdown {info.description}",
-                f"{assigned}  # @param {_param(fields[name])}",
+                f"{assigned}  # @param {_param(field)}",
             ]
         else:
-            lines.append(f"{assigned}  # {info.description}")
-    return "\n".join(lines)
+            seldom.setdefault(field.purpose if grouped else "", []).append(
+                f"{assigned}  # {info.description}"
+            )
+    for purpose, group in seldom.items():
+        lines += [f"# seldom changed: {purpose}"] if purpose else []
+        lines += group
+    return "\n".join([TITLE, *lines] if grouped else lines)
 
 
 def _assigned(name: str, default: Any) -> str:

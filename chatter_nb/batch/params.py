@@ -9,7 +9,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from chatter_nb.base.errors import shown
-from chatter_nb.params.base import Interactive, StrictParams, Text, one_or_more
+from chatter_nb.params.base import StrictParams
+from chatter_nb.params.types import Interactive, Text, one_or_more
 
 _ADDRESS = re.compile(r"|auto|local|(ray://)?[^\s/]+:\d+")
 

@@ -15,16 +15,9 @@ from pydantic import BeforeValidator, Field
 
 from chatter_nb.base.errors import InputError
 from chatter_nb.engines.registry import TTS_ENGINES
-from chatter_nb.params.base import (
-    Checkpoint,
-    Device,
-    Interactive,
-    OutputsDir,
-    StrictParams,
-    Text,
-    one_or_more,
-)
+from chatter_nb.params.base import StrictParams
 from chatter_nb.params.runs import SpeechEngineName
+from chatter_nb.params.types import Checkpoint, Device, Interactive, OutputsDir, Text, one_or_more
 
 EMBEDDED = "hibari"
 DEMO_TEXT = "params/texts/oz_the_cyclone.txt"

@@ -31,11 +31,16 @@ def check(
         raise typer.Exit(2)
 
 
-def doctor(as_json: JsonOption = False) -> None:
+def doctor(
+    load: Annotated[
+        bool, typer.Option("--load", help="Load torch and PerTh too, to see whether they work.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Say what is installed, which engine and device a run would use, and what to install."""
     from chatter_nb.setup.doctor import examine
 
-    report = examine()
+    report = examine(load=load)
     typer.echo(json.dumps(report.as_dict(), ensure_ascii=False) if as_json else str(report))
     if not report.can_speak:
         raise typer.Exit(1)

@@ -4,33 +4,35 @@ from __future__ import annotations
 
 from typing import Any
 
-from chatter_nb.base.errors import ParamError, Problems
+from chatter_nb.base.errors import ParamError
 from chatter_nb.engines.checkpoints import check_meanflow, locate
-from chatter_nb.engines.models import EngineChoice, settle
+from chatter_nb.engines.models import EngineChoice, Settled, settle
+from chatter_nb.engines.registry import TTS_ENGINES, EngineEntry
 from chatter_nb.params.runs import AnyParams, knobs_of
+from chatter_nb.text.languages import other_language
 
 
-def look_ahead(choice: EngineChoice, params: AnyParams, problems: Problems) -> Any:
-    """Choose device and precision, and check the engine's files before a slow import.
-
-    Returns a `Settled`, or None if the device is not on this machine: then `problems` says it.
-    Raises `InputError` for files that are missing or do not fit.
-    """
+def settle_params(choice: EngineChoice, params: AnyParams) -> Settled:
+    """Choose device and precision. Raises `UnavailableError` for a device that is not here."""
     upstream = getattr(params, "engine_path", "fast") == "upstream"
     # Upstream's own way computes in float32, whatever the fast way's weights in memory are.
     precision = "any" if upstream else params.precision
-    settled = problems.of(lambda: settle(choice, params.device, params.checkpoint, precision))
-    engine = choice.entry
+    return settle(choice, params.device, params.checkpoint, precision)
+
+
+def check_files(engine: EngineEntry, params: AnyParams) -> None:
+    """Check an engine's files before its slow import; without a `checkpoint` they are fetched.
+
+    Raises `InputError` for files that are missing or do not fit.
+    """
     if engine.files and not engine.missing():
-        folder = problems.of(lambda: locate(engine.files, params.checkpoint))
-        if folder and getattr(params, "meanflow", None):
-            problems.of(lambda: check_meanflow(folder))
-        problems.raise_any()
-    return settled
+        folder = locate(engine.files, params.checkpoint)
+        if getattr(params, "meanflow", None):
+            check_meanflow(folder)
 
 
 def check_supported(params: AnyParams, engine: Any, reason: str) -> None:
-    """Raise a `ParamError` that names all parameters that an engine (or its class) refuses."""
+    """Raise a `ParamError` that names all parameters that an engine (or its entry) refuses."""
     is_set = dict.fromkeys(knobs_of(params), True) | {
         "rows": getattr(params, "rows", 0) > 1,
         "precision": params.precision in ("fast", "int8"),
@@ -54,3 +56,13 @@ def check_supported(params: AnyParams, engine: Any, reason: str) -> None:
         )
     if problems:
         raise ParamError("\n".join(problems))
+
+
+def notes_on_language(text: str, engine: str, language: str) -> list[str]:
+    """A note with its cure if a text seems to be in another language than it is read in."""
+    code = other_language(text, language)
+    if code is None:
+        return []
+    speaks = [name for name, entry in TTS_ENGINES.items() if code in entry.languages]
+    cure = f"set language: {code}" + ("" if engine in speaks else f" and engine: {speaks[0]}")
+    return [f"the text seems to be in '{code}', and {engine} reads it in '{language}': {cure}"]

@@ -6,6 +6,8 @@ It also chooses the engine, device and precision for this machine, and gives the
 from __future__ import annotations
 
 import ctypes
+import os
+import platform
 import sys
 import threading
 import weakref
@@ -70,15 +72,17 @@ def _device_for(entry: registry.EngineEntry | None, device: str) -> Choice:
                 f"device '{device}' needs torch, which is not installed; use cpu"
             )
         return Choice("cpu", "torch is not installed")
-    if device == "auto" and "torch" not in sys.modules and not _gpu_driver():
+    if device == "auto" and "torch" not in sys.modules and not has_gpu_driver():
         return Choice("cpu", "no CUDA, no MPS")  # seconds sooner than torch says so
     return _pick_torch_device(device)
 
 
-def _gpu_driver() -> bool:
-    """Whether a GPU's driver may be here; only on Linux can this be answered with no."""
-    if sys.platform != "linux":
-        return True
+def has_gpu_driver() -> bool:
+    """Whether a GPU's driver may be here: learnt without torch, whose import takes seconds."""
+    if sys.platform == "win32":
+        return (Path(os.environ.get("SYSTEMROOT", "C:/Windows")) / "System32/nvcuda.dll").exists()
+    if sys.platform == "darwin":
+        return platform.machine() == "arm64"  # no torch for the others knows their GPU
     return any(any(Path("/dev").glob(pattern)) for pattern in _GPU_FILES)
 
 

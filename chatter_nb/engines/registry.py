@@ -26,8 +26,10 @@ class EngineEntry:
     """A registered engine: its name, its class, the modules it `requires`, what it accepts.
 
     `knobs` maps a parameter that only some engines accept to the engine's default value (None: the
-    model has a default of its own). `options` are the other parameters of engines. Both stand here
-    because a form needs them before the engine is imported.
+    model has a default of its own). `options` are the other parameters of engines. `languages` are
+    codes, its own first; `min_voice_s` is the shortest recording that it takes as a voice, None if
+    it takes none. All of these stand here because forms and checks need them before the engine is
+    imported, which takes seconds.
     """
 
     name: str
@@ -42,6 +44,9 @@ class EngineEntry:
     packages: tuple[str, ...] = ()  # the distributions whose versions decide its samples
     knobs: Mapping[str, float | None] = field(default_factory=dict)
     options: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ("en",)
+    min_voice_s: float | None = None
+    needs_voice: bool = False
 
     @property
     def key(self) -> str:
@@ -60,11 +65,14 @@ class EngineEntry:
         """A clause that says which modules are not installed; empty if all are."""
         return not_installed(self.missing())
 
+    def check_installed(self) -> None:
+        """Raise `UnavailableError` with the install command if a module is missing."""
+        if lacks := self.lacks():
+            raise UnavailableError(f"{lacks}; install with: {self.install}")
+
     def engine_class(self) -> Any:
-        """The engine's class, imported. Raises `UnavailableError` with the install command."""
-        missing = self.missing()
-        if missing:
-            raise UnavailableError(f"{self.lacks()}; install with: {self.install}")
+        """The engine's class, imported. Raises `UnavailableError` as `check_installed` does."""
+        self.check_installed()
         with warnings.catch_warnings():  # of other packages about each other
             warnings.simplefilter("ignore")
             return getattr(import_module(self.module), self.class_name)
@@ -100,6 +108,9 @@ _TURBO: dict[str, float | None] = {
     "n_cfm_timesteps": 2,
 }
 _SPEECH_OPTIONS = ("checkpoint", "rows", "precision", "engine_path")
+_MANY_LANGUAGES = (  # noqa: SIM905  a list would take 23 lines
+    "en ar da de el es fi fr he hi it ja ko ms nl no pl pt ru sv sw tr zh"
+).split()
 
 
 def _chatterbox(
@@ -111,6 +122,8 @@ def _chatterbox(
     module: str = "speak",
     kind: RunKind = "speak",
     options: tuple[str, ...] = _SPEECH_OPTIONS,
+    languages: Sequence[str] = ("en",),
+    min_voice_s: float = 3.0,
 ) -> EngineEntry:
     return EngineEntry(
         name,
@@ -124,6 +137,8 @@ def _chatterbox(
         packages=("chatterbox-tts",),
         knobs=knobs,
         options=options,
+        languages=tuple(languages),
+        min_voice_s=min_voice_s,
     )
 
 
@@ -145,9 +160,12 @@ TTS_ENGINES = _by_name(
         knobs={"speed": 1.0},
     ),
     _chatterbox(
-        "chatterbox-multilingual", "MultilingualEngine", _ENGLISH | {"repetition_penalty": 2.0}
+        "chatterbox-multilingual",
+        "MultilingualEngine",
+        _ENGLISH | {"repetition_penalty": 2.0},
+        languages=_MANY_LANGUAGES,
     ),
-    _chatterbox("chatterbox-turbo", "TurboEngine", _TURBO),
+    _chatterbox("chatterbox-turbo", "TurboEngine", _TURBO, min_voice_s=5.0 + 1 / 24_000),
 )
 
 VC_ENGINES = _by_name(
@@ -169,6 +187,8 @@ VC_ENGINES = _by_name(
         kind="convert",
         cpu_only=True,
         packages=("pyworld-prebuilt", "pyworld"),
+        min_voice_s=1.0,
+        needs_voice=True,
     ),
 )
 

@@ -111,6 +111,25 @@ def doubtful(speech: Speech) -> HTML | None:
     return page(title, *sections, *(f"<p>{html.escape(line)}</p>" for line in lines))
 
 
+def reason_in_words(finding: Finding) -> str:
+    """Return the reason, and the second; without a second if the finding is about all of it."""
+    return finding.reason + ("" if is_about_all(finding) else f", at {finding.start_s:.1f}\u00a0s")
+
+
+def compared(finding: Finding) -> str:
+    """Return what was expected and what was heard; "" if the finding is not about words."""
+    parts = [f"expected “{shorten(finding.expected, MAX_WORDS)}”"] if finding.expected else []
+    quoted = f"“{shorten(finding.heard, MAX_WORDS)}”" if finding.heard else ""
+    heard = quoted or _INSTEAD.get(finding.kind, "")
+    parts += [f"heard {heard}"] if heard else []
+    return "" if is_about_all(finding) else ", ".join(parts)
+
+
+def is_about_all(finding: Finding) -> bool:
+    """Return if a finding is about the whole chunk, and at no place in it."""
+    return finding.kind in _ABOUT_ALL
+
+
 def findings_list(findings: Sequence[Finding]) -> str:
     """Return findings as an HTML list: the reason, the second, what was expected and heard."""
     items = "".join(f"<li>{_finding(finding)}</li>" for finding in findings)
@@ -158,17 +177,9 @@ def _soundless(name: str, reason: str) -> str:
 
 
 def _finding(finding: Finding) -> str:
-    parts = [f"expected “{_shown(finding.expected)}”"] if finding.expected else []
-    heard = f"“{_shown(finding.heard)}”" if finding.heard else _INSTEAD.get(finding.kind, "")
-    parts += [f"heard {heard}"] if heard else []
-    about_all = finding.kind in _ABOUT_ALL
-    place = "" if about_all else f", at {finding.start_s:.1f}\u00a0s"
-    compared = f"<br><small>{', '.join(parts)}</small>" if parts and not about_all else ""
-    return f"{html.escape(finding.reason)}{place}{compared}"
-
-
-def _shown(words: str) -> str:
-    return html.escape(shorten(words, MAX_WORDS))
+    words = compared(finding)
+    small = f"<br><small>{html.escape(words)}</small>" if words else ""
+    return f"{html.escape(reason_in_words(finding))}{small}"
 
 
 def _place(record: RunRecord, chunk: ChunkRecord) -> str:

@@ -1,7 +1,7 @@
 """The base of all parameter objects: frozen, strict, with errors that name the value and the cure.
 
-Also the types of fields that several classes have. Not here: the fields and rules of one kind of
-run (`params.runs`), or anything that needs a model.
+Not here: the types of fields (`params.types`), the fields and rules of one kind of run
+(`params.runs`), or anything that needs a model.
 """
 
 from __future__ import annotations
@@ -11,121 +11,29 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
-    Field,
     TypeAdapter,
     ValidationError,
     model_validator,
 )
 
+from chatter_nb.base.disk import read_json
 from chatter_nb.base.errors import ParamError, shorten, shown
-from chatter_nb.base.formats import OutputName
 from chatter_nb.base.hashing import digest
 from chatter_nb.base.project import find_path, read_yaml, resolve_path
 from chatter_nb.params.cells import cell_names
 
 RunKind = Literal["speak", "convert"]
 
-# A run name becomes a folder: one path component, no leading dot, nothing a shell trips over.
-MAX_NAME_BYTES = 200
 _MAX_PROBLEMS, _NAME_CHARS = 20, 80  # of an error
-_RUN_NAME = re.compile(r"\w[\w .+-]{0,119}")
-# What lies under an outputs root beside the runs, in lower case as some disks see it.
-_FILES = ("batch.json", "batch.log", "index.html", "readme.md")
-OWN_NAMES = {*_FILES, "voices", "compare", "timing", "uploads", "page_uploads"}
 # Where a result goes and how it is made, not what it is.
 NOT_DECIDING = {"outputs_dir", "run_name", "interactive", "verify_workers"}
 # Fields that came after runs had names and keys: at its default, a field counts in neither.
-_LATER = {"verify", "tries", "asr_model", "trim_tails"}
-
-
-def _check_run_name(value: str) -> str:
-    if value and (not _RUN_NAME.fullmatch(value) or value.endswith((".", " "))):
-        raise ValueError(
-            f"{shown(value)} cannot name a folder: use letters, digits, space and . + - _ "
-            "(no path; choose the place with outputs_dir)"
-        )
-    if len(value.encode()) > MAX_NAME_BYTES:
-        raise ValueError(f"{shown(value)} is too long for a folder: at most {MAX_NAME_BYTES} bytes")
-    if value.casefold() in OWN_NAMES:
-        raise ValueError(
-            f"{value!r} is a place of chatter_nb's own beside the runs: choose another run_name, "
-            f"such as {value.partition('.')[0] + '-1'!r}"
-        )
-    return value
-
-
-def _no_duplicates(value: tuple[str, ...]) -> tuple[str, ...]:
-    if len(set(value)) != len(value):
-        raise ValueError(f"a format is listed twice in {shown(list(value))}")
-    return value
-
-
-def _check_utf8(value: str) -> str:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise ValueError("holds bytes that are not UTF-8 text") from None
-    if "\0" in value:
-        raise ValueError("holds a NUL character")
-    return value
-
-
-def _as_tuple(value: Any) -> Any:
-    """A tuple of a list, or of "wav, mp3" as people write it; other values unchanged."""
-    if isinstance(value, str):
-        value = [part.strip() for part in value.strip("[]").split(",") if part.strip()]
-    return one_or_more(value)
-
-
-def one_or_more(value: Any) -> Any:
-    """A tuple of a list, or of a single text (of "", an empty tuple); other values unchanged."""
-    if isinstance(value, str):
-        return (value,) if value else ()
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _check_device(value: str) -> str:
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
-        raise ValueError(f"{shown(value)} is no device: use auto, cpu, mps, cuda or cuda:0")
-    return value
-
-
-# The fields that several kinds of run have, each with its range and its help. They are types, not
-# fields of the base class, so that each kind can order its fields.
-Text = Annotated[str, AfterValidator(_check_utf8)]
-VoicesDir = Annotated[
-    Text, Field(description="where voices are found by name; empty: voices/ under outputs_dir")
-]
-Seed = Annotated[int, Field(ge=-1, lt=2**32, description="same seed, same audio; -1 draws one")]
-CfmSteps = Annotated[int, Field(ge=1, le=100)]
-PromptSeconds = Annotated[float, Field(gt=0, le=30)]
-Formats = Annotated[
-    tuple[OutputName, ...],
-    Field(min_length=1, description="audio files to write"),
-    BeforeValidator(_as_tuple),
-    AfterValidator(_no_duplicates),
-]
-WavBits = Annotated[Literal[16, 24, 32], Field(description="wav sample width; 32 is float")]
-Device = Annotated[str, AfterValidator(_check_device), Field(description="where models run")]
-Precision = Annotated[
-    Literal["auto", "exact", "fast", "int8"],
-    Field(description="exact: float32; fast: 16-bit weights; int8: on a CPU"),
-]
-Checkpoint = Annotated[
-    Text, Field(description="a folder of model files instead of the hub's cache")
-]
-OutputsDir = Annotated[
-    str, Field(min_length=1, description="where run folders go"), AfterValidator(_check_utf8)
-]
-RunName = Annotated[str, AfterValidator(_check_run_name)]
-Interactive = Annotated[bool, Field(description="a person is watching; batches pass false")]
+_LATER = {"verify", "tries", "asr_model", "trim_tails", "edits"}
 
 
 class StrictParams(BaseModel):
@@ -259,8 +167,18 @@ class RunParams(StrictParams):
 
 
 def read_file(path: str | Path) -> dict[str, Any]:
-    """The mapping in a YAML file; the path is relative to the working directory or the project."""
-    return read_yaml(find_path(path))
+    """The mapping in a YAML file; the path is relative to the working directory or the project.
+
+    Of a run's record (run.json) it is the run's parameters, with the engine and the seed that it
+    had: the same run again.
+    """
+    found = find_path(path)
+    record: Any = read_json(found) if found.suffix == ".json" else None
+    try:
+        settled = {"engine": record["engine"]["name"], "seed": record["seed"]}
+        return {**record["params"], "run_name": record["run_name"], **settled}
+    except (TypeError, KeyError):  # no record
+        return read_yaml(found)
 
 
 def _coerce(cls: type[StrictParams], name: str, value: str) -> Any:

@@ -25,15 +25,6 @@ _KINDS: dict[str, Kind] = {
     "object": "mapping",
 }  # by type in the JSON schema
 
-# The fields that people change most often, in the order of a form; it folds the others away.
-COMMON: dict[type[RunParams], tuple[str, ...]] = {
-    SpeakParams: (
-        *("text", "text_file", "engine", "language", "voice", "seed", "speed"),
-        *("exaggeration", "cfg_weight", "temperature", "formats"),
-    ),
-    ConvertParams: ("source", "target", "engine", "seed", "window_s", "overlap_s", "formats"),
-}
-
 _UNITS = {"ms": "ms", "s": "s", "bits": "bits", "chars": "characters"}
 
 
@@ -41,8 +32,9 @@ _UNITS = {"ms": "ms", "s": "s", "bits": "bits", "chars": "characters"}
 class Field:
     """One parameter. Values from `least` to `most` are valid; with `above`, not `least` itself.
 
-    `optional`: None leaves the choice to the engine. `choices` are the valid values of a "choice",
-    and of each item of "choices".
+    `often`: people change it often, so that it stands in sight; `purpose` is the title of its
+    group. `optional`: None leaves the choice to the engine. `choices` are the valid values of a
+    "choice", and of each item of "choices".
     """
 
     name: str
@@ -56,6 +48,8 @@ class Field:
     above: bool = False
     choices: tuple[Any, ...] = ()
     optional: bool = False
+    often: bool = False
+    purpose: str = ""
 
     @property
     def range(self) -> str:
@@ -79,6 +73,11 @@ def fields_of(cls: type[RunParams]) -> dict[str, Field]:
     return {name: _field(name, info, schemas[name]) for name, info in cls.model_fields.items()}
 
 
+def often_of(cls: type[RunParams]) -> tuple[str, ...]:
+    """The names of the fields that stand in sight, in the order of the class."""
+    return tuple(name for name, field in fields_of(cls).items() if field.often)
+
+
 def _field(name: str, info: FieldInfo, schema: dict[str, Any]) -> Field:
     options = schema.get("anyOf", [schema])  # of `int | None`: an integer, or null
     values = next(option for option in options if option.get("type") != "null")
@@ -90,7 +89,7 @@ def _field(name: str, info: FieldInfo, schema: dict[str, Any]) -> Field:
         most = bounds["exclusiveMaximum"] - 1
     return Field(
         name=name,
-        label=label,
+        label=info.title or label,
         unit=unit,
         help=info.description or "",
         kind="choice" if "enum" in values else _KINDS[values["type"]],
@@ -100,6 +99,8 @@ def _field(name: str, info: FieldInfo, schema: dict[str, Any]) -> Field:
         above="exclusiveMinimum" in bounds,
         choices=tuple(bounds.get("enum", ())),
         optional=len(options) > 1,
+        often=schema.get("often", False),
+        purpose=schema.get("purpose", ""),
     )
 
 
@@ -108,3 +109,9 @@ def _label(name: str) -> tuple[str, str]:
     words, _, last = name.rpartition("_")
     unit = _UNITS.get(last, "") if words else ""
     return (words if unit else name).replace("_", " "), unit
+
+
+# The fields that people change most often; forms fold the others away.
+COMMON: dict[type[RunParams], tuple[str, ...]] = {
+    cls: often_of(cls) for cls in (SpeakParams, ConvertParams)
+}

@@ -16,7 +16,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from chatter_nb.base.errors import shorten, shown
-from chatter_nb.params.base import (
+from chatter_nb.params.base import RunKind, RunParams, read_file
+from chatter_nb.params.types import (
     CfmSteps,
     Checkpoint,
     Device,
@@ -25,14 +26,13 @@ from chatter_nb.params.base import (
     OutputsDir,
     Precision,
     PromptSeconds,
-    RunKind,
     RunName,
-    RunParams,
     Seed,
     Text,
     VoicesDir,
     WavBits,
-    read_file,
+    often,
+    seldom,
 )
 
 __all__ = [
@@ -73,7 +73,10 @@ def _check_words(value: dict[str, str]) -> dict[str, str]:
 
 
 SPEEDS = (0.5, 2.0)  # the slowest and the fastest pace, of any engine that has one
-_Pause = Annotated[int, Field(ge=0, le=60_000, json_schema_extra={"unit": "ms"})]
+_Speed = Annotated[float, Field(ge=SPEEDS[0], le=SPEEDS[1])] | None
+_ToTwo = Annotated[float, Field(ge=0, le=2)] | None
+_Words = dict[Text, Text]
+_Pause = Annotated[int, Field(ge=0, le=60_000)]
 _Take = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
@@ -84,57 +87,99 @@ class SpeakParams(RunParams):
     source_fields: ClassVar = ("text", "text_file")
     voice_field: ClassVar = "voice"
 
-    text: Text = Field("", description="the text to speak")
-    text_file: Text = Field("", description="a .txt or .md file, or a folder of them, to speak")
-    merge: bool = Field(True, description="a folder of texts becomes one output, or one each")
-    remove_references: bool = Field(False, description="drop [12] and superscript footnote numbers")
-    replacements: Annotated[dict[Text, Text], AfterValidator(_check_words)] = Field(
-        {}, description="whole words to say differently; a lower-case word matches any case"
-    )
-    regex_replacements: Annotated[dict[Text, Text], AfterValidator(_check_patterns)] = Field(
-        {}, description="regular expressions to replace, Python's syntax"
-    )
-    engine: TtsEngineName = Field("auto", description="what speaks; auto takes the best present")
-    language: str | None = Field(None, description="language code such as en", max_length=16)
-    voice: Text = Field("", description="a voice by name, or a recording; empty: the engine's own")
-    voices_dir: VoicesDir = ""
+    text: Text = often("", "text", "the text to speak")
+    text_file: Text = often("", "text", "a .txt or .md file, or a folder of them, to speak")
+    voice: Text = often("", "voice", "a voice by name, or a recording; empty: the engine's own")
+    speed: _Speed = often(None, "voice", "pace; 1 is the voice's own")
+    engine: TtsEngineName = often("auto", "voice", "what speaks; auto takes the best present")
+    language: str | None = often(None, "voice", "language code such as en", max_length=16)
     seed: Seed = 0
-    chunk_chars: int = Field(280, ge=20, le=2000, description="longest text spoken in one go")
-    sentence_pause_ms: _Pause = Field(250, description="silence between chunks of a paragraph")
-    paragraph_pause_ms: _Pause = Field(600, description="silence after a paragraph")
-    chapter_pause_ms: _Pause = Field(1500, description="silence after a chapter")
-    crossfade_ms: int = Field(20, ge=0, le=60, description="overlap where a sentence had to be cut")
-    exaggeration: float | None = Field(None, ge=0, le=2, description="emotional intensity")
-    cfg_weight: float | None = Field(None, ge=0, le=2, description="how closely to follow the text")
-    temperature: float | None = Field(None, gt=0, le=5, description="variation between takes")
-    min_p: float | None = Field(None, ge=0, le=1, description="drop tokens below this share of p")
-    top_p: float | None = Field(None, gt=0, le=1, description="keep tokens up to this total p")
-    top_k: int | None = Field(None, ge=1, le=10_000, description="keep the k likeliest tokens")
-    repetition_penalty: float | None = Field(None, ge=1, le=10, description="1 is none")
-    max_new_tokens: int | None = Field(None, ge=1, le=4096, description="25 tokens a second")
-    n_cfm_timesteps: CfmSteps | None = Field(None, description="steps from token to mel")
-    meanflow: bool | None = Field(None, description="Turbo's two-step decoder for the others")
-    prompt_s: PromptSeconds | None = Field(None, description="voice prompt used, seconds")
-    speed: float | None = Field(
-        None, ge=SPEEDS[0], le=SPEEDS[1], description="pace; 1 is the voice's own"
+    exaggeration: _ToTwo = often(None, "expression", "emotional intensity")
+    cfg_weight: _ToTwo = often(
+        None, "expression", "how closely to follow the text", "closeness to the text"
+    )
+    temperature: float | None = often(
+        None, "expression", "variation between takes", "liveliness (temperature)", gt=0, le=5
     )
     formats: Formats = ("wav",)
+    merge: bool = seldom(
+        True, "text", "a folder of texts becomes one output, or one each", "join a folder"
+    )
+    remove_references: bool = seldom(
+        False, "text", "drop [12] and superscript footnote numbers", "leave out note numbers"
+    )
+    replacements: Annotated[_Words, AfterValidator(_check_words)] = seldom(
+        {},
+        "text",
+        "whole words to say differently; a lower-case word matches any case",
+        "words to say differently",
+    )
+    regex_replacements: Annotated[_Words, AfterValidator(_check_patterns)] = seldom(
+        {}, "text", "regular expressions to replace, Python's syntax", "patterns to replace"
+    )
+    voices_dir: VoicesDir = ""
+    prompt_s: PromptSeconds = None
+    chunk_chars: int = seldom(
+        280, "pauses", "longest text spoken in one go", "longest chunk", ge=20, le=2000
+    )
+    sentence_pause_ms: _Pause = seldom(
+        250, "pauses", "silence between chunks of a paragraph", "pause after a sentence"
+    )
+    paragraph_pause_ms: _Pause = seldom(
+        600, "pauses", "silence after a paragraph", "pause after a paragraph"
+    )
+    chapter_pause_ms: _Pause = seldom(
+        1500, "pauses", "silence after a chapter", "pause after a chapter"
+    )
+    crossfade_ms: int = seldom(20, "pauses", "overlap where a sentence had to be cut", ge=0, le=60)
+    min_p: float | None = seldom(
+        None, "expression", "drop tokens below this share of p", "least share (min p)", ge=0, le=1
+    )
+    top_p: float | None = seldom(
+        None, "expression", "keep tokens up to this total p", "total share (top p)", gt=0, le=1
+    )
+    top_k: int | None = seldom(
+        None, "expression", "keep the k likeliest tokens", "likeliest (top k)", ge=1, le=10_000
+    )
+    repetition_penalty: float | None = seldom(None, "expression", "1 is none", ge=1, le=10)
+    max_new_tokens: int | None = seldom(
+        None, "expression", "25 tokens a second", "most tokens of a chunk", ge=1, le=4096
+    )
+    n_cfm_timesteps: CfmSteps = None
+    meanflow: bool | None = seldom(
+        None, "expression", "Turbo's two-step decoder for the others", "two-step decoder"
+    )
+    takes: dict[str, _Take] = seldom(
+        {}, "expression", "chunk key: take, to make a chunk again", "takes of chunks"
+    )
+    edits: Text = seldom("", "checking", "a file of edits, such as a run's edits.json")
+    verify: VerifyLevel = seldom("auto", "checking", "check that the audio says the text", "check")
+    tries: int = seldom(
+        3, "checking", "most renderings of a chunk in doubt", "most tries", ge=1, le=10
+    )
+    asr_model: Text = seldom(
+        "", "checking", "the recogniser of verify: full; empty: small English", "recogniser"
+    )
+    verify_workers: int = seldom(
+        -1, "checking", "processes that check; -1 automatic", "processes", ge=-1, le=16
+    )
+    trim_tails: bool = seldom(
+        True, "checking", "where checked, cut long silences and extra sound", "cut extra sound"
+    )
     wav_bits: WavBits = 16
-    takes: dict[str, _Take] = Field({}, description="chunk key: take, to make a chunk again")
-    verify: VerifyLevel = Field("auto", description="check that the audio says the text")
-    tries: int = Field(3, ge=1, le=10, description="most renderings of a chunk in doubt")
-    asr_model: Text = Field("", description="the recogniser of verify: full; empty: small English")
-    verify_workers: int = Field(-1, ge=-1, le=16, description="processes that check; -1 automatic")
-    trim_tails: bool = Field(True, description="where checked, cut long silences and extra sound")
+    outputs_dir: OutputsDir = "outputs"
+    run_name: RunName = seldom(
+        "", "output", "the run's folder; empty: named after the file or the text", "name of the run"
+    )
     device: Device = "auto"
     precision: Precision = "auto"
-    rows: int = Field(0, ge=0, le=1024, description="chunks decoded together; 0 is automatic")
-    engine_path: EnginePath = Field("fast", description="upstream: its own slow loops, to compare")
-    checkpoint: Checkpoint = ""
-    outputs_dir: OutputsDir = "outputs"
-    run_name: RunName = Field(
-        "", description="the run's folder; empty: named after the file or the text"
+    rows: int = seldom(
+        0, "machine", "chunks decoded together; 0 is automatic", "chunks at a time", ge=0, le=1024
     )
+    engine_path: EnginePath = seldom(
+        "fast", "machine", "upstream: its own slow loops, to compare", "engine's code"
+    )
+    checkpoint: Checkpoint = ""
     interactive: Interactive = True
 
     # A `text_file` that Papermill injects replaces the cell's sample `text`, and the other way
@@ -166,23 +211,31 @@ class ConvertParams(RunParams):
     source_fields: ClassVar = ("source",)
     voice_field: ClassVar = "target"
 
-    source: Text = Field("", description="a recording, or a folder of them, to convert")
-    target: Text = Field("", description="voice by name, or recording; empty: engine's own")
-    voices_dir: VoicesDir = ""
-    engine: VcEngineName = Field("auto", description="what converts; auto takes the best present")
+    source: Text = often("", "recording", "a recording, or a folder of them, to convert")
+    target: Text = often("", "voice", "voice by name, or recording; empty: engine's own")
+    engine: VcEngineName = often("auto", "voice", "what converts; auto takes the best present")
     seed: Seed = 0
-    window_s: float = Field(30.0, ge=4, le=120, description="longest piece converted in one go")
-    overlap_s: float = Field(1.0, ge=0.2, le=5, description="what neighbouring pieces share")
-    n_cfm_timesteps: CfmSteps | None = Field(None, description="steps from token to mel")
-    prompt_s: PromptSeconds | None = Field(None, description="voice prompt used, seconds")
     formats: Formats = ("wav",)
+    voices_dir: VoicesDir = ""
+    prompt_s: PromptSeconds = None
+    n_cfm_timesteps: CfmSteps = None
+    window_s: float = seldom(
+        30.0, "windows", "longest piece converted in one go", "longest window", ge=4, le=120
+    )
+    overlap_s: float = seldom(
+        1.0, "windows", "what neighbouring pieces share", "overlap", ge=0.2, le=5
+    )
     wav_bits: WavBits = 16
+    outputs_dir: OutputsDir = "outputs"
+    run_name: RunName = seldom(
+        "", "output", "the run's folder; empty: named after the source", "name of the run"
+    )
     device: Device = "auto"
     precision: Precision = "auto"
-    rows: int = Field(0, ge=0, le=64, description="windows converted together; 0 is automatic")
+    rows: int = seldom(
+        0, "machine", "windows converted together; 0 is automatic", "windows at a time", ge=0, le=64
+    )
     checkpoint: Checkpoint = ""
-    outputs_dir: OutputsDir = "outputs"
-    run_name: RunName = Field("", description="the run's folder; empty: named after the source")
     interactive: Interactive = True
 
     _unnamed: ClassVar = "converted"

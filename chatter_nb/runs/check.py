@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from chatter_nb.base.errors import ChatterError, Problems
 from chatter_nb.base.project import read_yaml, resolve_path
@@ -47,21 +46,20 @@ def check_params(params: AnyParams) -> Findings:
     files = engine.entry.files
     if params.checkpoint and files:
         problems.of(lambda: locate(files, params.checkpoint))
-    engine_class = notes.of(lambda: engine.entry.engine_class())
-    if engine_class:
-        problems.of(lambda: check_supported(params, engine_class, params.engine))
+    notes.of(engine.entry.check_installed)
+    problems.of(lambda: check_supported(params, engine.entry, params.engine))
     if isinstance(params, SpeakParams):
-        check_speech(params, engine_class, problems)
-        notes.of(lambda: _settle_checks(params, engine, engine_class))
+        check_speech(params, engine.entry, problems)
+        notes.of(lambda: _settle_checks(params, engine))
     else:
-        check_conversion(params, engine_class, problems)
+        check_conversion(params, engine.entry, problems)
     return Findings(problems.messages, [f"on this machine: {note}" for note in notes.messages])
 
 
-def _settle_checks(params: SpeakParams, engine: EngineChoice, engine_class: Any) -> None:
+def _settle_checks(params: SpeakParams, engine: EngineChoice) -> None:
     """Load what the checks of a run need. Raises an `InputError` for what is not here."""
     settled = settle(engine, params.device, params.checkpoint)
-    language = params.language or (engine_class.languages[0] if engine_class else "en")
+    language = params.language or engine.entry.languages[0]
     settle_checks(params.model_copy(update={"verify_workers": 0}), settled, language)
 
 

@@ -23,6 +23,10 @@ def chunk_record(
         index=index,
         key=planned.key,
         text=planned.chunk.text,
+        document=planned.placed.document,
+        start=planned.placed.start,
+        end=planned.placed.end,
+        source_text=planned.placed.source_text,
         start_s=span.start_samples / rate,
         end_s=span.end_samples / rate,
         pause_ms=planned.chunk.pause_ms,
@@ -77,6 +81,7 @@ def split_record(
         changes: dict[str, Any] = {
             "index": chunk.index + number,
             "text": text,
+            "source_text": chunk.text if chunk.source_text is None else chunk.source_text,
             "start_s": min(start_s, chunk.end_s),
             "end_s": chunk.end_s if last else min(end_s, chunk.end_s),
             "pause_ms": chunk.pause_ms if last else 0,

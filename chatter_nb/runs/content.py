@@ -87,6 +87,8 @@ def _contents(params: AnyParams) -> dict[str, Any]:
     asr_model = getattr(params, "asr_model", "")
     if asr_model and resolve_path(asr_model).is_dir():  # else a name
         paths["asr_model"] = resolve_path(asr_model)
+    if edits := getattr(params, "edits", ""):
+        paths["edits"] = resolve_path(edits)
     return {name: _content(path) for name, path in paths.items()}
 
 

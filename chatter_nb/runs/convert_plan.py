@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from chatter_nb.audio.containers import way_out
 from chatter_nb.audio.reading import Inspected, inspect_audio, mix_notes, resampled_length
@@ -16,11 +16,12 @@ from chatter_nb.base.formats import RECORDING_SUFFIXES
 from chatter_nb.base.hashing import chunk_key
 from chatter_nb.base.project import resolve_path
 from chatter_nb.engines.base import ConvertEngine, Voice
+from chatter_nb.engines.registry import EngineEntry
 from chatter_nb.engines.voices import content_hash, library_of
 from chatter_nb.params.runs import ConvertParams
 from chatter_nb.runs.keys import determinants
 from chatter_nb.runs.plan import Plan
-from chatter_nb.runs.settle import Planner, check_voice
+from chatter_nb.runs.settle import OnLoad, Planner, check_voice
 from chatter_nb.text.files import list_folder
 
 CONVERTED = "converted"  # the name of the one output of a single recording
@@ -81,9 +82,12 @@ class ConversionPlan(Plan):
         return sum(window.end_s - window.start_s for window in missing)
 
 
-def plan_conversion(params: ConvertParams) -> ConversionPlan:
-    """The plan of a conversion. Raises `InputError` with every problem that would stop the run."""
-    planner = Planner(params, "read")
+def plan_conversion(params: ConvertParams, on_load: OnLoad | None = None) -> ConversionPlan:
+    """The plan of a conversion. Raises `InputError` with every problem that would stop the run.
+
+    `on_load` is called before a large model is loaded, when all that needs no model is checked.
+    """
+    planner = Planner(params, "read", on_load)
     with planner.watch.stage("read"):
         sources, notes = read_sources(params, planner.problems)
     engine = planner.load()
@@ -170,10 +174,7 @@ def _planned(
     )
 
 
-def check_conversion(params: ConvertParams, engine_class: Any, problems: Problems) -> None:
-    """Add every problem of the recordings and the voice to `problems`, without loading a model.
-
-    `engine_class` is None if the engine is not installed.
-    """
+def check_conversion(params: ConvertParams, engine: EngineEntry, problems: Problems) -> None:
+    """Add every problem of the recordings and the voice to `problems`, without loading a model."""
     problems.of(lambda: read_sources(params, problems))
-    problems.of(lambda: check_voice(params.target, library_of(params), engine_class))
+    problems.of(lambda: check_voice(params.target, library_of(params), engine))

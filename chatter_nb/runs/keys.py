@@ -11,6 +11,7 @@ from chatter_nb.base.errors import ParamError
 from chatter_nb.base.hashing import chunk_key, chunk_seed
 from chatter_nb.engines.base import SpeechEngine, Voice
 from chatter_nb.params.runs import AnyParams, SpeakParams, knobs_of
+from chatter_nb.runs.edits import PlacedChunk
 from chatter_nb.text.chunking import Chunk
 
 
@@ -18,17 +19,21 @@ from chatter_nb.text.chunking import Chunk
 class PlannedChunk:
     """A chunk with its seed, take and key. `take_of` is its key at take 0, if `take` is not 0.
 
-    `occurrence` is the number of chunks of the same text before it. A take that `is_named` by the
-    parameter `takes` is never replaced by another.
+    `occurrence` is its number among the chunks of the same text, see `occurrences`. A take that
+    `is_named`, by the parameter `takes` or by an edit, is never replaced by another.
     """
 
-    chunk: Chunk
+    placed: PlacedChunk
     seed: int
     take: int
     key: str
     take_of: str | None = None
     occurrence: int = 0
     is_named: bool = False
+
+    @property
+    def chunk(self) -> Chunk:
+        return self.placed.chunk
 
 
 @dataclass(frozen=True)
@@ -39,30 +44,49 @@ class Identities:
     determines: dict[str, Any]
 
     def identify(
-        self, chunks: Sequence[Chunk], takes: Mapping[str, int] | None = None
+        self, chunks: Sequence[PlacedChunk], takes: Mapping[str, int] | None = None
     ) -> list[PlannedChunk]:
-        """The chunks of a text, each at take 0, or at the take of its key in `takes`."""
-        planned = []
-        seen: Counter[str] = Counter()
-        for chunk in chunks:
-            first = self._planned(chunk, seen[chunk.spoken], 0)
-            seen[chunk.spoken] += 1
-            if takes and first.key in takes:
-                first = replace(self.take(first, takes[first.key]), is_named=True)
-            planned.append(first)
-        return planned
+        """The chunks of a text, each at the take that `named` gives it."""
+        numbers = occurrences(chunks)
+        return [self.named(*pair, takes or {}) for pair in zip(chunks, numbers, strict=True)]
+
+    def named(self, placed: PlacedChunk, occurrence: int, takes: Mapping[str, int]) -> PlannedChunk:
+        """A chunk at the take that its edit names, or that `takes` names for its key; else at 0."""
+        first = self._planned(placed, occurrence, 0)
+        take = takes.get(first.key) if placed.take is None else placed.take
+        return first if take is None else replace(self.take(first, take), is_named=True)
 
     def take(self, first: PlannedChunk, take: int) -> PlannedChunk:
         """Another take of a chunk that is at take 0."""
         if not take:
             return first
-        return replace(self._planned(first.chunk, first.occurrence, take), take_of=first.key)
+        return replace(self._planned(first.placed, first.occurrence, take), take_of=first.key)
 
-    def _planned(self, chunk: Chunk, occurrence: int, take: int) -> PlannedChunk:
-        text = chunk.spoken
+    def _planned(self, placed: PlacedChunk, occurrence: int, take: int) -> PlannedChunk:
+        text = placed.chunk.spoken
         seed = chunk_seed(seed=self.run_seed, text=text, occurrence=occurrence, take=take)
         key = chunk_key(**self.determines, text=text, seed=seed, take=take)
-        return PlannedChunk(chunk, seed, take, key, occurrence=occurrence)
+        return PlannedChunk(placed, seed, take, key, occurrence=occurrence)
+
+
+def occurrences(chunks: Sequence[PlacedChunk]) -> list[int]:
+    """The number of each chunk among those of a text that are spoken alike.
+
+    A chunk without new words counts those before it in the text without edits: an edit changes the
+    number of no other chunk. Edited ones come after all of these, in their order.
+    """
+    sources = Counter(placed.source.spoken for placed in chunks)
+    before: Counter[str] = Counter()
+    numbers = []
+    for placed in chunks:
+        text, source_text = placed.chunk.spoken, placed.source.spoken
+        if text == source_text:
+            numbers.append(before[text])
+        else:
+            numbers.append(sources[text])
+            sources[text] += 1
+        before[source_text] += 1
+    return numbers
 
 
 def determinants(params: AnyParams, engine: Any, precision: str, voice: Voice) -> dict[str, Any]:
@@ -91,9 +115,14 @@ def identities(
     return Identities(seed, determines)
 
 
-def check_takes(params: SpeakParams, chunks: Iterable[PlannedChunk]) -> None:
-    """Refuse a take of a chunk that the text does not have."""
-    known = {planned.take_of or planned.key for planned in chunks}
+def check_takes(
+    params: SpeakParams, identities: Identities, texts: Iterable[Sequence[PlacedChunk]]
+) -> None:
+    """Refuse a take of a chunk that no text has, with its edits or without them."""
+    known: set[str] = set()
+    for chunks in texts:
+        for placed in (chunks, [replace(chunk, chunk=chunk.source) for chunk in chunks]):
+            known |= {planned.take_of or planned.key for planned in identities.identify(placed)}
     unknown = sorted(set(params.takes) - known)
     if unknown:
         raise ParamError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,12 +68,18 @@ class ChunkRecord(_Record):
 
     `streamed`: who listened heard it in parts, another rendering, which is kept under a key of its
     own. `verdict` is None if it was not checked; `takes` are there if the check has something to
-    say.
+    say. `start` and `end` are its place, in characters, in the text that output `document` shows;
+    `source_text` is the text there if `text` is not: before an edit, or of the whole chunk of which
+    this is a part.
     """
 
     index: int
     key: str
     text: str
+    document: str = ""
+    start: int = 0
+    end: int = 0
+    source_text: str | None = None
     start_s: float
     end_s: float
     pause_ms: int
@@ -171,6 +178,30 @@ class RunRecord(_Record):
     def all_files(self) -> tuple[FileRecord, ...]:
         """Every file that the run has written, but for its record."""
         return self.files + self.word_files
+
+
+def with_places(record: RunRecord) -> RunRecord:
+    """The record with the places of its chunks, which records of earlier versions do not have."""
+    if all(chunk.document for chunk in record.chunks):
+        return record
+    chunks = list(record.chunks)
+    for output in record.outputs:
+        first, start = output.first_chunk, 0
+        own = record.chunks[first : first + output.chunks]
+        for _, group in groupby(
+            own, key=lambda c: c.index if c.split_from is None else c.split_from
+        ):
+            parts = list(group)
+            text = "".join(part.text for part in parts)
+            place = {"document": output.name, "start": start, "end": start + len(text)}
+            place |= {} if parts[0].split_from is None else {"source_text": text}
+            chunks[first : first + len(parts)] = [p.model_copy(update=place) for p in parts]
+            first, start = first + len(parts), start + len(text)
+    return record.model_copy(update={"chunks": tuple(chunks)})
+
+
+def _whole_index(chunk: ChunkRecord) -> int:
+    return chunk.index if chunk.split_from is None else chunk.split_from
 
 
 def file_record(path: Path, name: str = "") -> FileRecord:

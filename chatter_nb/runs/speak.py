@@ -99,7 +99,8 @@ def process_one_chunk(
     values |= {"engine_path": engine_path, **knobs}
     params = SpeakParams.create(values, where="process_one_chunk")
     choice = pick_engine(params.engine)
-    check_supported(params, choice.entry.engine_class(), choice.reason)
+    choice.entry.check_installed()
+    check_supported(params, choice.entry, choice.reason)
     precision = "any" if engine_path == "upstream" else precision
     model = load(settle(choice, device, checkpoint, precision))
     check_texts([text], model, language or model.languages[0])

@@ -41,6 +41,7 @@ WITHHELD = frozenset(
         "rows",
         "engine_path",
         "asr_model",
+        "edits",
         "verify_workers",
         "regex_replacements",
     }

@@ -7,9 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from chatter_nb.base.errors import ChatterError, ParamError, Problems
+from chatter_nb.base.errors import ChatterError, ParamError
 from chatter_nb.engines.checkpoints import cached
-from chatter_nb.engines.checks import look_ahead
+from chatter_nb.engines.checks import check_files
 from chatter_nb.engines.models import EngineChoice, load, pick_engine, settle
 from chatter_nb.engines.registry import EngineEntry, entries, entry
 from chatter_nb.engines.voices import CACHE, Library
@@ -72,9 +72,7 @@ class Catalog:
         try:
             choice = pick_engine(name, params.kind)
             if is_first:
-                problems = Problems()
-                look_ahead(choice, params, problems)
-                problems.raise_any()
+                check_files(choice.entry, params)
             model = load(settle(choice, params.device, params.checkpoint, params.precision))
         except ChatterError as error:
             log.error("engine %s cannot be used: %s", name, error)

@@ -23,7 +23,7 @@ from chatter_nb.base.formats import OUTPUT_FORMATS
 from chatter_nb.base.project import resolve_path
 from chatter_nb.base.version import __version__, installed_version
 from chatter_nb.engines.checkpoints import MODELS, PACKAGE, cached
-from chatter_nb.engines.models import Choice, pick_device, pick_engine
+from chatter_nb.engines.models import Choice, has_gpu_driver, pick_device, pick_engine
 from chatter_nb.engines.registry import INSTALL_CHATTERBOX, TTS_ENGINES, VC_ENGINES, not_installed
 from chatter_nb.runs.checking import lacking
 from chatter_nb.setup.gpus import look_at_gpus
@@ -58,7 +58,8 @@ _TORCH_PAIR = ("torch", "torchaudio")
 class Report:
     """The result of `examine`. `missing`, `traps` and `notes` are pairs (finding, cure).
 
-    A trap breaks what is installed; a note concerns some runs only. `weights` is the folder of each
+    A trap breaks what is installed; a note concerns some runs only. Unless `loaded`, it was not
+    tried whether torch and what needs it load. `weights` is the folder of each
     model in the hub's cache, or None if its files are downloaded on first use.
     """
 
@@ -74,6 +75,7 @@ class Report:
     traps: tuple[Finding, ...]
     notes: tuple[Finding, ...]
     can_speak: bool
+    loaded: bool = True
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -83,6 +85,8 @@ class Report:
         rows |= {"": "", "engine auto": self.engine, "converter auto": self.converter}
         rows |= {"device auto": self.device, "audio formats": " ".join(self.formats)}
         rows["outputs"] = f"{self.outputs} ({self.free_disk_bytes / 1e9:.1f} GB free)"
+        if not self.loaded:
+            rows["torch loads"] = "not tried, as no GPU is here; to try: chatter-nb doctor --load"
         lines = [f"{name:16} {value}".rstrip() for name, value in rows.items()]
         for name, folder in self.weights.items():
             state = "are here" if folder else f"come on first use, or now: chatter-nb fetch {name}"
@@ -94,9 +98,11 @@ class Report:
         return "\n".join([*lines, "", ready])
 
 
-def examine() -> Report:
-    """Examine this machine. Takes a few seconds if torch is installed."""
-    imports = look_at_imports()
+def examine(*, load: bool = False) -> Report:
+    """Examine this machine. Torch and what needs it are loaded on request, and beside a GPU."""
+    gpus = look_at_gpus()
+    load = load or bool(gpus) or has_gpu_driver()
+    imports = look_at_imports(load=load)
     torch = imports.get("torch", {})
     outputs = resolve_path("outputs")
     free_bytes = free_disk_bytes(outputs)
@@ -114,9 +120,10 @@ def examine() -> Report:
         free_disk_bytes=free_bytes,
         weights=look_at_weights(),
         missing=tuple(_missing(free_bytes)),
-        traps=(*_package_traps(), *import_traps(imports), *gpu_traps(torch, look_at_gpus())),
+        traps=(*_package_traps(), *import_traps(imports), *gpu_traps(torch, gpus)),
         notes=tuple(_notes()),
         can_speak=can_speak,
+        loaded=load or not imports,
     )
 
 

@@ -24,8 +24,8 @@ ENTRIES = [(kind, name) for kind, registry in REGISTRIES.items() for name in reg
 
 
 def test_a_knob_is_a_field_and_its_engines_and_no_more():
-    """A new one stands in no other list; `COMMON` names those that forms do not fold away."""
-    assert modules_that_list(KNOBS, at_least=3) == {"engines/registry.py", "params/fields.py"}
+    """A new one stands in no other list; the field itself says whether forms fold it away."""
+    assert modules_that_list(KNOBS, at_least=3) == {"engines/registry.py"}
     assert not set(KNOBS) <= {name for names in COMMON.values() for name in names}
 
 
@@ -66,3 +66,6 @@ def test_the_registry_says_what_the_engines_accept(kind, name):
         pytest.skip(entry.lacks())
     engine_class = entry.engine_class()
     assert (engine_class.name, engine_class.accepts) == (name, entry.accepts)
+    assert engine_class.min_voice_s == entry.min_voice_s
+    assert getattr(engine_class, "languages", entry.languages) == entry.languages
+    assert getattr(engine_class, "needs_voice", False) == entry.needs_voice

@@ -118,6 +118,7 @@ def test_badge_and_colab_cell_are_those_of_all(path):
     """`python tests/notebook_cells.py` writes them; the address stands in pyproject.toml alone."""
     cells, wanted = nbformat.read(path, as_version=4).cells, up_to_date(path).cells
     assert [cell.source for cell in cells] == [cell.source for cell in wanted]
+    assert [cell.metadata for cell in cells] == [cell.metadata for cell in wanted]
     assert "colab" in cells[1].metadata["tags"]
 
 

@@ -18,15 +18,19 @@ def test_every_parameter_is_a_field_with_its_help(cls):
 
 
 @BOTH
-def test_what_is_in_sight_is_there(cls):
-    assert set(COMMON[cls]) <= set(cls.model_fields)
+def test_every_parameter_says_its_purpose_and_whether_it_is_in_sight(cls):
+    """A parameter without either would stand in no group of the cell, the form or the page."""
+    fields = fields_of(cls)
+    assert all(field.purpose for field in fields.values())
+    assert COMMON[cls] == tuple(name for name, field in fields.items() if field.often)
+    assert 3 < len(COMMON[cls]) < len(fields) / 3
 
 
 def test_labels_units_and_kinds():
     fields = fields_of(SpeakParams)
     pause = fields["sentence_pause_ms"]
     assert (pause.label, pause.unit, pause.kind, pause.range) == (
-        "sentence pause",
+        "pause after a sentence",
         "ms",
         "integer",
         "0 to 60000 ms",

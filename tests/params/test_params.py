@@ -8,8 +8,9 @@ from conftest import ROOT
 
 from chatter_nb.base.errors import InputError, ParamError, shown
 from chatter_nb.base.project import find_path, parse_yaml, project_root, read_yaml, resolve_path
-from chatter_nb.params.base import OWN_NAMES, StrictParams
+from chatter_nb.params.base import StrictParams
 from chatter_nb.params.runs import ConvertParams, SpeakParams
+from chatter_nb.params.types import OWN_NAMES
 from chatter_nb.params.yaml_text import from_yaml
 from chatter_nb.runs import content
 
@@ -28,7 +29,7 @@ def test_unknown_parameter_names_the_nearest():
 
 
 def test_every_problem_is_reported_at_once():
-    with pytest.raises(ParamError, match=r"(?s)4 problems.*seed.*chunk_chars.*speed.*unknown"):
+    with pytest.raises(ParamError, match=r"(?s)4 problems.*speed.*seed.*chunk_chars.*unknown"):
         SpeakParams.create({"text": "a", "seed": "x", "chunk_chars": 1, "speed": 9, "sped": 1})
 
 

@@ -19,6 +19,7 @@ from fakes import ToneEngine, holding, speaking_with
 from playwright.sync_api import expect
 from serving import serving, until
 
+from chatter_nb.params.fields import fields_of
 from chatter_nb.params.runs import ConvertParams, SpeakParams
 from chatter_nb.serve.bodies import open_names
 from chatter_nb.serve.live import Lives
@@ -268,7 +269,7 @@ def test_every_open_parameter_has_a_control(page):
     labels = {getattr(block, "label", None) for block in page.blocks.values()}
     for kind in (SpeakParams, ConvertParams):
         for name in open_names(kind):
-            shown = re.sub(r"_(ms|s|bits|chars)$", "", name).replace("_", " ")
+            shown = fields_of(kind)[name].label
             assert any(label and label.startswith(shown) for label in labels), name
     assert not {"checkpoint", "outputs dir", "regex replacements"} & labels
 

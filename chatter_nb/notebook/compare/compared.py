@@ -19,7 +19,8 @@ from chatter_nb.base.errors import InputError
 from chatter_nb.base.wording import count
 from chatter_nb.notebook.compare.acoustics import Acoustics, loudness_unit, measure
 from chatter_nb.pages.run_players import lossless_file
-from chatter_nb.params.base import Interactive, OutputsDir, StrictParams, Text, one_or_more
+from chatter_nb.params.base import StrictParams
+from chatter_nb.params.types import Interactive, OutputsDir, Text, one_or_more
 from chatter_nb.runs.speech import Speech
 
 COMPARE = "compare"  # folder under outputs_dir: sample runs, and the answers of blind tests
@@ -30,7 +31,8 @@ class CompareParams(StrictParams):
     """Which runs are compared, chunk by chunk."""
 
     runs: Annotated[tuple[Text, ...], BeforeValidator(one_or_more)] = Field(
-        (), description="run folders, names under outputs_dir, or a folder of runs; empty: samples"
+        (),
+        description="run folders, names, a folder of runs, or a choices.json; empty: samples",
     )
     outputs_dir: OutputsDir = "outputs"
     chunks: int = Field(12, ge=1, le=MAX_ROWS, description="how many chunks, from the first")

@@ -1,0 +1,1 @@
+mountReview(document.querySelector("main"), JSON.parse(document.getElementById("data").textContent));

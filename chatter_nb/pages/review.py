@@ -1,0 +1,280 @@
+"""The review of a run: a person hears its lines, marks them, and edits their words.
+
+The editor is `assets/review.js`; this module gives it its data, and writes the page that works
+without a server. Texts, notes and reasons are data to it, never HTML.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import shlex
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from chatter_nb.audio.curves import duration_s, envelope, stretch
+from chatter_nb.audio.reading import Signal
+from chatter_nb.audio.writer import AudioWriter
+from chatter_nb.base.disk import is_there, remove, write_whole
+from chatter_nb.base.errors import ChatterError, InputError
+from chatter_nb.base.formats import mime_of, play_rank
+from chatter_nb.base.project import project_root
+from chatter_nb.base.wording import count
+from chatter_nb.pages.doubts import compared, is_about_all, is_checked, kept_take, reason_in_words
+from chatter_nb.pages.lines import Line, badness, files_of, line_at, lines_of, word_times, words_of
+from chatter_nb.pages.players import (
+    EMBED_LIMIT_BYTES,
+    FULL_SCALE,
+    asset,
+    data_url,
+    encoded,
+    link_from,
+)
+from chatter_nb.pages.template import render
+from chatter_nb.runs.edits import Edit, next_take
+from chatter_nb.runs.record import OutputRecord, TakeRecord
+from chatter_nb.runs.revise import make_line
+from chatter_nb.runs.speech import Speech
+
+if TYPE_CHECKING:
+    from chatter_nb.verify import Finding
+
+PAGE = "review.html"
+TAKES = "review"  # a run's folder for takes of lines in doubt
+LEAD_S = 2.0  # before a line, to hear how it joins; review.js has the same
+PEAKS_PER_S = 50  # a stretch for two pixels of a line of ten seconds
+
+Address = Callable[[Path], str]
+
+
+def write_review(speech: Speech) -> Path:
+    """Write review.html into the folder of a run, and return its path.
+
+    Takes of lines in doubt are written as opus into its folder review/. Small audio is inside the
+    page, which then is whole by itself; larger audio is linked from beside it. Raises `InputError`
+    for a conversion, `OutputError` if the disk does not take a file.
+    """
+    takes = write_takes(speech)
+    files = [_smallest(speech, output) for output in speech.record.outputs]
+    size = sum(path.stat().st_size for path in [*files, *takes])
+    inside = size <= EMBED_LIMIT_BYTES
+
+    def address(path: Path) -> str:
+        return (
+            data_url(path.read_bytes(), mime_of(path)) if inside else link_from(path, speech.folder)
+        )
+
+    data = review_data(speech, address)
+    page = render(
+        "review.html",
+        style=asset("gallery.css") + asset("review.css"),
+        script=editor_script() + asset("review_page.js"),
+        title=data["run"],
+        headline=headline(data),
+        notes=data["notes"],
+        data=_in_html(data),
+    )
+    target = speech.folder / PAGE
+    write_whole(target, page.encode("utf-8", "replace"))  # a text may hold what is no UTF-8
+    return target
+
+
+def editor_script() -> str:
+    """Return the script that defines `mountReview(root, data, actions)`."""
+    return asset("review_sound.js") + asset("review.js")
+
+
+def write_takes(speech: Speech) -> list[Path]:
+    """Write the takes that are not in the file, of each line in doubt, as opus into review/.
+
+    Takes that are there already stay, those of no line in doubt are removed. Returns their paths; a
+    take that the store no longer holds has none.
+    """
+    folder, paths = speech.folder / TAKES, []
+    doubtful = [chunk for chunk in speech.record.chunks if chunk.verdict == "doubtful"]
+    for take in (take for chunk in doubtful for take in chunk.takes if take.key != chunk.key):
+        path = folder / f"{take.key}.opus"
+        if not is_there(path) and not _write_take(speech, take, folder):
+            continue
+        paths.append(path)
+    for path in folder.glob("*.opus"):
+        if path not in paths:
+            remove(path)
+    return paths
+
+
+def review_data(speech: Speech, address: Address | None = None) -> dict[str, Any]:
+    """Return what the editor shows of a run, as values of JSON.
+
+    `address` gives the address of an audio file in the run's folder; without it, the editor asks
+    for the audio of each line. Raises `InputError` for a conversion, which has no lines.
+    """
+    record = speech.record
+    lines, notes = lines_of(speech)
+    words = {output.name: words_of(speech, output) for output in record.outputs}
+    paths = {output.name: _smallest(speech, output) for output in record.outputs}
+    values = [_line_data(speech, line, words, address) for line in lines]
+    order = sorted(range(len(lines)), key=lambda place: badness(lines[place]))
+    for rank, place in enumerate(order):
+        values[place]["rank"] = rank
+    return {
+        "run": record.run_name,
+        "started": record.started,
+        "command": f"chatter-nb revise {_in_project(speech.folder)} review.json",
+        "checked": is_checked(record),
+        "notes": notes,
+        "audio": {name: address(path) if address else "" for name, path in paths.items()},
+        "peaks": {output.name: _file_peaks(speech, output) for output in record.outputs},
+        "peaks_per_s": PEAKS_PER_S,
+        "lines": values,
+    }
+
+
+def again(
+    speech: Speech, edit: Edit, *, cancelled: Callable[[], bool] | None = None
+) -> dict[str, Any]:
+    """Make the line at an edit's place again, and return its new take for the editor.
+
+    `edit.take` is the last take of these words that was heard; None if none was: the first take of
+    new words is then made. Raises what `make_line` raises.
+    """
+    chunk = line_at(speech, edit).chunk
+    is_first = edit.take is None and edit.words is not None
+    take = 0 if is_first and edit.words != chunk.text.strip() else next_take(chunk, edit)
+    line = make_line(speech, edit.model_copy(update={"take": take}), cancelled=cancelled)
+    content = encoded(line.audio, line.rate_hz, "FLAC")
+    values = _take_data(line.take, line.key, len(line.audio) / line.rate_hz, line.findings)
+    peaks = _packed(_loudest(line.audio, line.rate_hz))
+    return values | {
+        "audio_url": data_url(content, "audio/flac"),
+        "verdict": line.verdict,
+        "peaks": peaks,
+    }
+
+
+def line_audio(speech: Speech, edit: Edit, key: str) -> dict[str, Any]:
+    """Return the audio of the take `key` of a line: an address, and the second where it begins.
+
+    The take in the file has `LEAD_S` of what stands before the line. Raises `InputError` if the
+    audio of a take is no longer kept.
+    """
+    line = line_at(speech, edit)
+    if key == line.chunk.key:
+        start_s = max(0.0, line.chunk.start_s - LEAD_S)
+        output = next(o for o in speech.record.outputs if o.name == line.chunk.document)
+        path = max(files_of(speech, output), key=play_rank)
+        content = encoded(*stretch(path, start_s=start_s, end_s=line.parts[-1].end_s), "FLAC")
+        return {"url": data_url(content, "audio/flac"), "zero_s": line.chunk.start_s - start_s}
+    path = speech.folder / TAKES / f"{key}.opus"
+    if key not in [take.key for take in line.chunk.takes] or not is_there(path):
+        raise InputError("the audio of this take is not kept: make the line again")
+    return {"url": data_url(path.read_bytes(), mime_of(path)), "zero_s": 0.0}
+
+
+def headline(data: Mapping[str, Any]) -> str:
+    """Return how many lines are in doubt, in a sentence."""
+    lines, doubtful = data["lines"], sum(line["verdict"] == "doubtful" for line in data["lines"])
+    if not data["checked"]:
+        return f"{count(len(lines), 'line')}, not checked"
+    are = "is" if doubtful == 1 else "are"
+    return f"{doubtful or 'None'} of {count(len(lines), 'line')} {are} in doubt"
+
+
+def _line_data(
+    speech: Speech, line: Line, words: Mapping[str, Mapping[int, Any]], address: Address | None
+) -> dict[str, Any]:
+    chunk, kept = line.chunk, kept_take(line.chunk)
+    is_edited = line.spoken != line.text
+    in_file = _take_data(chunk.take, chunk.key, line.seconds, kept.findings if kept else ())
+    others = [take for take in chunk.takes if take.key != chunk.key]
+    takes = [in_file | {"in_file": True}, *(_other_take(speech, t, address) for t in others)]
+    return {
+        "edit": line.edit.model_dump(mode="json"),
+        "index": chunk.index,
+        "text": line.text,
+        "spoken": line.spoken if is_edited else None,
+        "start_s": round(chunk.start_s, 3),
+        "verdict": chunk.verdict,
+        "reason": "; ".join(finding.reason for finding in kept.findings) if kept else "",
+        "times": word_times(line, words[chunk.document]),
+        "takes": [take | {"words": line.spoken_words} for take in takes],
+    }
+
+
+def _take_data(take: int, key: str, seconds: float, findings: Iterable[Finding]) -> dict[str, Any]:
+    told = [
+        {
+            "text": " · ".join(filter(None, (reason_in_words(finding), compared(finding)))),
+            "start_s": round(finding.start_s, 2),
+            "end_s": round(finding.end_s, 2),
+            "about_all": is_about_all(finding),
+        }
+        for finding in findings
+    ]
+    return {"take": take, "key": key, "seconds": round(max(seconds, 0.01), 3), "findings": told}
+
+
+def _other_take(speech: Speech, take: TakeRecord, address: Address | None) -> dict[str, Any]:
+    """Return the data of a take that is not in the file; without peaks if review/ has it not."""
+    path = speech.folder / TAKES / f"{take.key}.opus"
+    seconds, peaks = _peaks_of(path) if is_there(path) else (0.0, "")
+    values = _take_data(take.take, take.key, seconds, take.findings)
+    return values | {"url": address(path) if address and peaks else "", "peaks": peaks}
+
+
+def _write_take(speech: Speech, take: TakeRecord, folder: Path) -> bool:
+    try:
+        sound = speech.take_audio(take)
+    except ChatterError:  # its engine is not installed, and would say if it must be watermarked
+        return False
+    if sound is None:
+        return False
+    folder.mkdir(exist_ok=True)
+    with AudioWriter(folder, take.key, ["opus"], sample_rate=sound[1]) as writer:
+        writer.write(sound[0])
+        writer.finish()
+        writer.commit()
+    return True
+
+
+def _smallest(speech: Speech, output: OutputRecord) -> Path:
+    return min(files_of(speech, output), key=lambda path: path.stat().st_size)
+
+
+def _file_peaks(speech: Speech, output: OutputRecord) -> str:
+    return _peaks_of(max(files_of(speech, output), key=play_rank))[1]
+
+
+def _peaks_of(path: Path) -> tuple[float, str]:
+    """Return the length of a file in seconds, and its loudness in stretches; see `_packed`."""
+    seconds = duration_s(path)
+    _, low, high = envelope(path, bins=max(1, math.ceil(seconds * PEAKS_PER_S)))
+    return seconds, _packed(np.maximum(-low, high))
+
+
+def _loudest(audio: Signal, rate_hz: int) -> np.ndarray:
+    starts = np.arange(0, len(audio), rate_hz // PEAKS_PER_S)
+    return np.maximum.reduceat(np.abs(audio), starts)
+
+
+def _packed(loudest: np.ndarray) -> str:
+    """Return the loudest sample of each stretch as base64 of bytes, 127 at full scale."""
+    levels = np.rint(np.clip(np.nan_to_num(loudest), 0, 1) * FULL_SCALE)
+    return base64.b64encode(levels.astype(np.uint8).tobytes()).decode()
+
+
+def _in_project(folder: Path) -> str:
+    """Return a folder as a command takes it: from the project where it is inside, quoted."""
+    whole, root = folder.resolve(), project_root()
+    return shlex.quote(str(whole.relative_to(root) if whole.is_relative_to(root) else whole))
+
+
+def _in_html(data: Mapping[str, Any]) -> Any:
+    """Return JSON that may stand in a <script> element."""
+    from markupsafe import Markup
+
+    return Markup(json.dumps(data, ensure_ascii=False).replace("<", "\\u003c"))
