@@ -2,7 +2,8 @@
 
 JupyterLab drops scripts and styles from notebooks that it does not trust, and widgets never run a
 `<script>`. A player is therefore an `<img>` and an `<audio>`, which always work. The image's
-`onload` is `assets/player.js`: it adds the playhead, clicks, keys and chunk numbers if it may run.
+`onload` is `assets/player.js`: it adds the playhead, clicks, keys, chunk numbers and the text, of
+which the spoken chunk is lit, if it may run.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import numpy as np
 import soundfile
 
 from chatter_nb.audio.reading import Signal
+from chatter_nb.base.errors import shorten
 
 if TYPE_CHECKING:
     from IPython.display import HTML
@@ -35,8 +37,8 @@ WAVE_BINS = 600  # a stretch for two pixels of a wide notebook; about 5 kB a pla
 FULL_SCALE = 127  # peaks are whole numbers: half the bytes of decimals, finer than a pixel
 HEIGHT = 48  # of a drawn waveform, in units of its SVG
 QUIETEST = 0.05 * FULL_SCALE  # a lower peak is drawn at this scale: silence stays flat
-MAX_TEXTS = 400  # a player of more chunks holds no texts, which would need 100 kB
-MAX_TEXT = 160  # characters of a chunk's text, in the line below the waveform
+# All texts of a player share so many characters: of 2,000 chunks, a player shows how each begins.
+TEXTS_CHARS, LEAST_CHARS = 200_000, 20
 
 _AUDIO = "<audio controls"
 _UNQUOTED = " =:/,;()-"  # an address may hold these characters unquoted: a shorter waveform
@@ -120,7 +122,7 @@ def waveform_player(
     return (
         f'<div data-player="{data}" style="width:100%;max-width:60em;margin:0 0 0.8em 0">'
         f'<div style="position:relative">{_image(picture, label)}</div>'
-        f"{_audio(urls, kind, label)}<br><small>{html.escape(label)}{links}</small></div>"
+        f"{_audio(urls, kind, label)}<div><small>{html.escape(label)}{links}</small></div></div>"
     )
 
 
@@ -244,13 +246,19 @@ def _svg(picture: Picture) -> str:
 
 def _player_data(picture: Picture, label: str) -> str:
     """Return the JSON that `player.js` reads."""
-    few = len(picture.marks) <= MAX_TEXTS
+    room = TEXTS_CHARS // max(1, len(picture.marks))
     marks = [
-        (round(m.start_s, 3), round(m.end_s, 3), m.number, m.text.strip()[:MAX_TEXT] if few else "")
+        (round(m.start_s, 3), round(m.end_s, 3), m.number, *_shown_text(m.text, room))
         for m in picture.marks
     ]
     data = {"from_s": picture.from_s, "seconds": picture.seconds, "noun": picture.noun}
     return json.dumps(data | {"marks": marks, "name": label}, ensure_ascii=False)
+
+
+def _shown_text(text: str, room: int) -> tuple[str, int]:
+    """Return a chunk's text in at most `room` characters, and 1 if a paragraph ends with it."""
+    words, ends = text.strip(), int("\n" in text[len(text.rstrip()) :])
+    return (shorten(words, room) if room >= LEAST_CHARS else "", ends)
 
 
 @cache

@@ -9,9 +9,10 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from chatter_nb.audio.join import fade_edges, find_edges
 from chatter_nb.audio.reading import Signal
@@ -36,13 +37,12 @@ from chatter_nb.runs.edits import (
 from chatter_nb.runs.folder import RECORD
 from chatter_nb.runs.keys import identities, occurrences
 from chatter_nb.runs.lifecycle import OnProgress
-from chatter_nb.runs.record import ChunkRecord
 from chatter_nb.runs.settle import Planner, check_texts
 from chatter_nb.runs.speak import plan_speech, render_speech
 from chatter_nb.runs.speak_plan import PlannedOutput, SpeechPlan
 from chatter_nb.runs.speak_run import SpeechRun
 from chatter_nb.runs.speak_texts import clean_words
-from chatter_nb.runs.speech import Speech, doubtful_chunks, load_speech
+from chatter_nb.runs.speech import Speech, doubtful_chunks, load_speech, reasons_of
 from chatter_nb.verify.findings import Finding, Judgement
 
 
@@ -169,71 +169,44 @@ def _plan_line(speech: Speech, edit: Edit) -> SpeechPlan:
     return planner.plan(SpeechPlan, [output], [], identities=whole, checks=checks)
 
 
-@dataclass(frozen=True)
-class Pickup:
-    """A line to look at: flagged or noted by a person, or in doubt. Times are of its output."""
-
-    document: str
-    line: int  # the chunk's number in run.json
-    start_s: float
-    end_s: float
-    flag: bool
-    reasons: str
-    note: str
-    words: str
-    text: str
-
-
-def pickups(speech: Speech) -> list[Pickup]:
-    """The lines of a run that somebody should look at, in their order."""
+def pickups(speech: Speech) -> list[dict[str, Any]]:
+    """The lines of a run that are flagged, noted or in doubt; seconds are of their output."""
     record = speech.record
     edits = merge_edits(record, edits_of_run(speech.folder, record), ()).edits
     by_place = {edit.place: edit for edit in edits}
     ends_s = {edit_of(chunk).place: chunk.end_s for chunk in record.chunks}
-    doubtful = {chunk.index: chunk for chunk in doubtful_chunks(record)}
+    doubts = {chunk.index: reasons_of(chunk) for chunk in doubtful_chunks(record)}
     lines = []
     for chunk in record.chunks:
         bare = edit_of(chunk)
         edit = by_place.get(bare.place, bare)
-        if chunk.split_from in (None, chunk.index) and (
-            edit.flag or edit.note or chunk.index in doubtful
-        ):
-            lines.append(_pickup(chunk, edit, ends_s[edit.place]))
+        is_first = chunk.split_from in (None, chunk.index)
+        if is_first and (edit.flag or edit.note or chunk.index in doubts):
+            shown = chunk.text if chunk.source_text is None else chunk.source_text
+            times = {"start_s": round(chunk.start_s, 3), "end_s": round(ends_s[bare.place], 3)}
+            wishes = {"flag": edit.flag, "note": edit.note, "words": edit.words or ""}
+            place = {"document": chunk.document, "line": chunk.index, **times}
+            doubt = {"doubt": "; ".join(doubts.get(chunk.index, ()))}
+            lines.append({**place, **doubt, **wishes, "text": shown.strip()})
     return lines
 
 
-def _pickup(chunk: ChunkRecord, edit: Edit, end_s: float) -> Pickup:
-    kept = [take for take in chunk.takes if take.key == chunk.key and take.verdict == "doubtful"]
-    reasons = [finding.reason for take in kept for finding in take.findings]
-    return Pickup(
-        document=chunk.document,
-        line=chunk.index,
-        start_s=round(chunk.start_s, 3),
-        end_s=round(end_s, 3),
-        flag=edit.flag,
-        reasons="; ".join(dict.fromkeys(reasons)),
-        note=edit.note,
-        words=edit.words or "",
-        text=(chunk.text if chunk.source_text is None else chunk.source_text).strip(),
-    )
-
-
 def pickups_csv(speech: Speech) -> str:
-    """The pickups as CSV, a line each, below the names of `Pickup`'s fields."""
+    """The pickups as CSV, a line each, below the names of the columns."""
     table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(field.name for field in fields(Pickup))
-    writer.writerows(astuple(pickup) for pickup in pickups(speech))
+    names = ("document", "line", "start_s", "end_s", "doubt", "flag", "note", "words", "text")
+    writer = csv.DictWriter(table, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(pickups(speech))
     return table.getvalue()
 
 
 def audacity_labels(speech: Speech, document: str = "") -> str:
     """The pickups of an output, by default of all, as a label track: start and end in seconds."""
-    lines = [pickup for pickup in pickups(speech) if document in ("", pickup.document)]
-    return "".join(f"{p.start_s:.3f}\t{p.end_s:.3f}\t{_label(p)}\n" for p in lines)
-
-
-def _label(pickup: Pickup) -> str:
-    """A label is one line without tabs."""
-    reason = pickup.note or pickup.reasons or "flagged"
-    return " ".join(f"{reason}: {shorten(pickup.text, 60)}".split())
+    labels = []
+    for line in pickups(speech):
+        if document in ("", line["document"]):
+            reason = line["note"] or line["doubt"] or "flagged"
+            label = " ".join(f"{reason}: {shorten(line['text'], 60)}".split())  # without tabs
+            labels.append(f"{line['start_s']:.3f}\t{line['end_s']:.3f}\t{label}\n")
+    return "".join(labels)

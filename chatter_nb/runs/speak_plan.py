@@ -16,6 +16,7 @@ from chatter_nb.base.disk import is_there
 from chatter_nb.base.errors import InputError, Problems
 from chatter_nb.base.project import resolve_path
 from chatter_nb.engines.base import SpeechEngine
+from chatter_nb.engines.checks import notes_on_language
 from chatter_nb.engines.registry import EngineEntry
 from chatter_nb.engines.voices import library_of
 from chatter_nb.params.runs import SpeakParams
@@ -200,7 +201,8 @@ def _chunks(
         raise InputError(f"{source.origin}: {error}") from error
     if TERMINAL_CODE.search(source.text):
         notes.append("the codes that colour a terminal's text are taken out")
-    return placed, [note for note in (source.note, *notes, *markup, *on_edits) if note]
+    about = [] if params.language else notes_on_language(text, engine.name, language)
+    return placed, [note for note in (source.note, *notes, *about, *markup, *on_edits) if note]
 
 
 def spoken_text(params: SpeakParams) -> str:

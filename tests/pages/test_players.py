@@ -230,11 +230,44 @@ def test_a_text_with_markup_stays_text(speak, opened):
         assert page.locator("b").count() == 0
 
 
-def test_a_book_leaves_its_texts_to_the_table():
-    few, many = (
-        Picture(9.0, peaks_of(np.zeros(9), np.zeros(9)), [Mark(0, 1, 0, "Chapter.")] * number)
-        for number in (players.MAX_TEXTS, players.MAX_TEXTS + 1)
-    )
+def test_a_click_on_the_text_moves_and_what_is_spoken_is_lit(speech, opened):
+    """By mouse on the second chunk's words, by the waveform on the third's, by key back again."""
+    second, third = speech.record.chunks[1:]
+    with opened() as page:
+        put(page, show.player(speech).data)
+        page.get_by_text("Nobody crossed it.", exact=True).click()
+        assert moment_s(page) == pytest.approx(second.start_s, abs=0.01)
+        assert page.locator("[aria-current]").inner_text() == "Nobody crossed it."
+        click_at(page, (third.start_s + third.end_s) / 2 / speech.audio_s)
+        assert page.locator("[aria-current]").inner_text() == "May came, and it fell."
+        page.get_by_role("group").press("ArrowUp")
+        assert moment_s(page) == pytest.approx(second.start_s, abs=0.01)
+
+
+def test_the_text_of_two_thousand_chunks_is_a_box_that_follows(opened):
+    """It is bounded in bytes and in height; the page does not scroll when the box does."""
+    signal = np.zeros(RATE_HZ * 200, np.int16)
+    marks = [
+        Mark(n / 10, (n + 1) / 10, n, f"Sentence {n} " + "goes on. " * 40) for n in range(2000)
+    ]
+    picture = Picture(200.0, peaks_of(signal[:9], signal[:9]), marks)
+    url = data_url(players.encoded(signal[: RATE_HZ * 9], RATE_HZ, "WAV"), "audio/wav")
+    page_html = waveform_player([url], "audio/wav", "book", picture)
+    assert len(page_html) - len(url) < 1.5 * players.TEXTS_CHARS
+    with opened() as page:
+        put(page, f"{page_html}<div style='height:3000px'></div>")
+        book = page.get_by_role("group")
+        assert book.bounding_box()["height"] < 200
+        click_at(page, 80 / 2000)
+        spoken = int(moment_s(page) * 10)
+        lit, box = page.locator("[aria-current]").bounding_box(), book.bounding_box()
+        assert page.locator("[aria-current]").inner_text().startswith(f"Sentence {spoken} ")
+        assert box["y"] <= lit["y"] <= box["y"] + box["height"]
+        assert page.evaluate("scrollY") == 0
+
+
+def test_more_chunks_than_a_page_holds_show_no_texts():
+    number = players.TEXTS_CHARS // players.LEAST_CHARS + 1
+    picture = Picture(9.0, peaks_of(np.zeros(9), np.zeros(9)), [Mark(0, 1, 0, "Chapter.")] * number)
     url = data_url(b"", "audio/wav")
-    assert "Chapter." in waveform_player([url], "audio/wav", "book", few)
-    assert "Chapter." not in waveform_player([url], "audio/wav", "book", many)
+    assert "Chapter." not in waveform_player([url], "audio/wav", "book", picture)

@@ -410,8 +410,8 @@ def test_doubtful_lines_are_listed_with_their_reasons(tmp_path):
         engine.spoilers[plan_speech(params).chunks[0].seed] = lambda audio, _: audio[:20_000]
         speech = generate_tts(params)
     [row] = csv.DictReader(pickups_csv(speech).splitlines())
-    assert row["reasons"]
-    assert row["reasons"].split(";")[0] in audacity_labels(speech)
+    assert row["doubt"]
+    assert row["doubt"].split(";")[0] in audacity_labels(speech)
 
 
 def test_an_edit_is_of_its_own_document(speak, tmp_path):

@@ -19,6 +19,7 @@
   wave.after(line);
   const clock = (s) => `${Math.floor(s / 60)}:${(s % 60).toFixed(1).padStart(4, "0")}`;
   const at = (s) => marks.find(([start, end]) => s >= start && s < end);
+  const turn = (s) => Math.max(0, marks.findLastIndex(([start]) => s >= start - 0.001)); // also in its pause
   const tell = (s) => {
     const mark = at(s);
     line.textContent = clock(s) + (mark ? `, ${noun} ${mark[2]}${mark[3] ? ": " + mark[3] : ""}` : "");
@@ -29,6 +30,38 @@
     wave.setAttribute("aria-valuenow", now().toFixed(1));
     const mark = at(now());
     wave.setAttribute("aria-valuetext", clock(now()) + (mark ? `, ${noun} ${mark[2]}` : ""));
+    light(turn(now()));
+  };
+  // The text, a piece for each chunk: what is spoken is lit, and a click on it moves the player.
+  const pieces = [], book = document.createElement("div");
+  let lit = -1;
+  const light = (number) => {
+    const piece = pieces[number];
+    if (!piece || number === lit) return;
+    pieces[lit]?.removeAttribute("aria-current");
+    if (lit >= 0) pieces[lit].style.background = "";
+    piece.setAttribute("aria-current", "true");
+    piece.style.background = "rgba(111,151,196,.4)";
+    lit = number;
+    const top = piece.offsetTop, room = book.clientHeight; // scrolls the box, never the page
+    if (top < book.scrollTop || top + piece.offsetHeight > book.scrollTop + room) book.scrollTop = top - room / 4;
+  };
+  const write = () => {
+    book.style.cssText = "position:relative;max-height:9em;overflow:auto;margin:.4em 0;line-height:1.5;white-space:pre-line";
+    book.tabIndex = 0;
+    book.setAttribute("role", "group");
+    book.setAttribute("aria-label", `text of ${name}; up and down move by ${noun}, space plays`);
+    for (const [start, , number, text, ends] of marks) {
+      const piece = document.createElement("span");
+      piece.textContent = text;
+      piece.title = `${noun} ${number}, ${clock(start)}`;
+      piece.style.cssText = "cursor:pointer;border-radius:3px;padding:1px 0";
+      piece.addEventListener("click", () => seek(start));
+      pieces.push(piece);
+      book.append(piece, ends ? "\n" : " ");
+    }
+    book.addEventListener("keydown", press);
+    audio.after(book);
   };
   const seek = (s) => {
     audio.currentTime = from_s + Math.min(seconds, Math.max(0, s));
@@ -62,24 +95,29 @@
     ArrowRight: (event) => seek(now() + (event.shiftKey ? 5 : 1)),
     Home: () => seek(0),
     End: () => seek(seconds),
+    ArrowUp: () => marks.length && seek(marks[Math.max(0, turn(now()) - 1)][0]),
+    ArrowDown: () => marks.length && seek(marks[Math.min(marks.length - 1, turn(now()) + 1)][0]),
     " ": () => (audio.paused ? audio.play() : audio.pause()),
   };
-  wave.tabIndex = 0;
-  wave.style.cursor = "pointer";
-  wave.setAttribute("data-lm-suppress-shortcuts", "true"); // JupyterLab takes the arrow keys otherwise
-  const label = `position in ${name}; arrow keys move it, space plays`;
-  const values = { role: "slider", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": seconds.toFixed(1) };
-  for (const [key, value] of Object.entries(values)) wave.setAttribute(key, value);
-  wave.addEventListener("click", (event) => seek(under(event)));
-  wave.addEventListener("mousemove", (event) => tell(under(event)));
-  wave.addEventListener("mouseleave", () => (line.textContent = ""));
-  wave.addEventListener("keydown", (event) => {
+  const press = (event) => {
     const act = !event.ctrlKey && !event.metaKey && !event.altKey && keys[event.key];
     if (!act) return;
     act(event);
     event.preventDefault();
     event.stopPropagation();
-  });
+  };
+  const ink = getComputedStyle(root).color.match(/[\d.]+/g).slice(0, 3);
+  audio.style.colorScheme = Math.max(...ink) > 150 ? "dark" : "light"; // of a notebook's theme, not the system's
+  wave.tabIndex = 0;
+  wave.style.cursor = "pointer";
+  root.setAttribute("data-lm-suppress-shortcuts", "true"); // JupyterLab takes the arrow keys otherwise
+  const label = `position in ${name}; arrow keys move it, up and down by ${noun}, space plays`;
+  const values = { role: "slider", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": seconds.toFixed(1) };
+  for (const [key, value] of Object.entries(values)) wave.setAttribute(key, value);
+  wave.addEventListener("click", (event) => seek(under(event)));
+  wave.addEventListener("mousemove", (event) => tell(under(event)));
+  wave.addEventListener("mouseleave", () => (line.textContent = ""));
+  wave.addEventListener("keydown", press);
   for (const kind of ["timeupdate", "seeked", "loadedmetadata"]) audio.addEventListener(kind, show);
   audio.addEventListener("play", () => {
     const others = root.closest("[data-together]")?.querySelectorAll("audio") ?? [];
@@ -89,6 +127,7 @@
   // An embedded file is in the page once: its link takes it from the audio element.
   const embedded = audio.querySelector("source").src, link = root.querySelector("a[data-embedded]");
   if (link && embedded.startsWith("data:")) link.href = embedded;
+  if (marks.some((mark) => mark[3])) write();
   new ResizeObserver(draw).observe(wave);
   show();
 })(this);
