@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help demo chatterbox verify app quick test test-slow browser lint format lab clean
 
 help:
-	@echo "make demo        install, then speak a chapter of a book through a notebook"
+	@echo "make demo        install, speak a chapter of a book through a notebook, and open its page"
 	@echo "make chatterbox  add Chatterbox to that (with torch about 5 GB), and say what is here"
 	@echo "make verify      add what checks that the audio says the text"
 	@echo "make lab         JupyterLab on the notebooks"
@@ -29,6 +29,7 @@ help:
 
 demo: $(VENV)/base.done
 	$(BIN)/chatter-nb batch notebooks/01_speak.ipynb params/demo.yaml
+	@$(BIN)/chatter-nb page outputs/demo --open
 
 chatterbox: $(VENV)/chatterbox.done
 	$(BIN)/chatter-nb doctor --load

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from chatter_nb.audio.containers import StraightOn
+from chatter_nb.audio.reading import Signal
 
 READ_SAMPLES = 1 << 18
 # 60 s hold some 3000 voiced frames: a median moves by less than 1 Hz with more of them.
@@ -45,6 +46,15 @@ def envelope(
         ]
     low, high = np.concatenate([np.zeros((2, 0), np.float32), *parts], axis=1)
     return (first + (np.arange(len(low)) + 0.5) * step) / rate, low, high
+
+
+def stretch(path: Path, *, start_s: float, end_s: float) -> tuple[Signal, int]:
+    """The samples of a file (mono float32) from `start_s` to `end_s`, and their rate in Hz."""
+    with StraightOn(path) as file:
+        first, last = (min(round(s * file.samplerate), file.frames) for s in (start_s, end_s))
+        if first:
+            file.seek(first)
+        return _mono(file, last - first), file.samplerate
 
 
 @dataclass(frozen=True)

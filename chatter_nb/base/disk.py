@@ -51,6 +51,18 @@ def write_whole(path: Path, content: bytes, *, durable: bool = False) -> None:
         _sync_folder(path.parent)
 
 
+def copy_whole(source: Path, path: Path) -> None:
+    """Copy a file under a temporary name, then rename it. Raises `OutputError`."""
+    part = part_path(path)
+    try:
+        shutil.copyfile(source, part)
+        os.replace(part, path)
+    except OSError as error:
+        failure = write_error(path, error)
+        remove(part)
+        raise failure from error
+
+
 def _sync_folder(folder: Path) -> None:
     """Keep a file's new name too; Windows and some network disks cannot be asked to."""
     with suppress(OSError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
@@ -115,9 +116,23 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """The mapping in a YAML file. Raises `InputError` that names the file, the line, the fault."""
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"cannot read parameter file {path}: {_nearest(Path(path))}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read parameter file {path}: {error}") from error
     return parse_yaml(text, where=str(path))
+
+
+def _nearest(path: Path) -> str:
+    """The clause about a file that is not there, with the file that may be meant."""
+    folders = (path.parent, project_root() / "params")
+    names = {file.name: file for folder in folders for file in folder.glob("*.y*ml")}
+    near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.5)
+    if not near:
+        return "there is no such file; in a project, params/ has some"
+    meant, root = names[near[0]], project_root()
+    meant = meant.relative_to(root) if meant.is_relative_to(root) else meant
+    return f"there is no such file; did you mean {meant}?"
 
 
 def parse_yaml(text: str, *, where: str) -> dict[str, Any]:
@@ -125,7 +140,9 @@ def parse_yaml(text: str, *, where: str) -> dict[str, Any]:
     try:
         values = yaml.load(text, Loader=_StrictLoader)
     except yaml.YAMLError as error:
-        raise ParamError(f"{where} is not valid YAML: {shorten(str(error), 1000)}") from error
+        colon = "mapping values are not allowed" in str(error)
+        cure = "put the text in quotes, as it holds a colon: " if colon else ""
+        raise ParamError(f"{where} is not valid YAML: {cure}{shorten(str(error), 1000)}") from error
     except RecursionError:
         raise ParamError(f"{where} is not valid YAML: it is nested too deeply") from None
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):

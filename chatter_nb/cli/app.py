@@ -15,6 +15,10 @@ from chatter_nb.base.errors import ChatterError
 from chatter_nb.base.version import __version__
 from chatter_nb.cli.batch import batch
 from chatter_nb.cli.bench import bench
+from chatter_nb.cli.gallery import gallery
+from chatter_nb.cli.page import page
+from chatter_nb.cli.review import review
+from chatter_nb.cli.revise import revise
 from chatter_nb.cli.run import convert, speak
 from chatter_nb.cli.selftest import selftest
 from chatter_nb.cli.serve import app as open_app
@@ -25,12 +29,12 @@ from chatter_nb.cli.verify import verify
 INTERRUPTED = 130
 
 app = typer.Typer(
-    add_completion=False,
+    add_completion=True,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Text to speech and voice conversion as parameterised notebooks, and without them.",
 )
-_RUNS = (speak, convert, batch, verify, check)
+_RUNS = (speak, convert, batch, verify, review, revise, page, gallery, check)
 for command in (*_RUNS, doctor, selftest, voices, fetch, clean, bench):
     app.command()(command)
 app.command()(serve)

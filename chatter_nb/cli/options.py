@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -22,9 +23,21 @@ SetOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines, nothing else.")]
 
 
-def params_of(kind: type[Params], file: Path | None, pairs: list[str] | None) -> Params:
-    """The parameters of a run, from a file and `-p` options. Raises `InputError`."""
+def params_of(
+    kind: type[Params], file: Path | None, pairs: list[str] | None, given: Mapping[str, str]
+) -> Params:
+    """The parameters of a run, from a file, over it `-p` options and those that are `given`.
+
+    `given` holds what stands on the command line without `-p`; an empty value is none, but for a
+    source, which replaces the file's. Raises `InputError`, also for what is given in both ways.
+    """
     overrides = pairs_of(pairs)
+    given = {name: value for name, value in given.items() if value or name in kind.source_fields}
+    if twice := sorted(overrides.keys() & given.keys()):
+        raise InputError(
+            f"-p {twice[0]}={shown(overrides[twice[0]])} is given without -p as well: keep one"
+        )
+    overrides |= given
     if file:
         if kind_of(read_file(file)) is not kind:
             other = "convert" if kind is SpeakParams else "speak"
@@ -33,9 +46,10 @@ def params_of(kind: type[Params], file: Path | None, pairs: list[str] | None) ->
     if not overrides:
         verb, name = ("speak", "text") if kind is SpeakParams else ("convert", "source")
         raise InputError(
-            f"give a parameter file (-f FILE) or parameters, such as: chatter-nb {verb} -p {name}=…"
+            f'give a {name} (chatter-nb {verb} "…"), a parameter file (-f FILE) or parameters, '
+            f"such as: chatter-nb {verb} -p {name}=…"
         )
-    return kind.create(kind.coerce(overrides), where="-p")
+    return kind.create(kind.coerce(overrides), where="the command line")
 
 
 def pairs_of(texts: list[str] | None) -> dict[str, str]:

@@ -7,8 +7,9 @@ from typing import Any
 from chatter_nb.base.errors import ParamError
 from chatter_nb.engines.checkpoints import check_meanflow, locate
 from chatter_nb.engines.models import EngineChoice, Settled, settle
-from chatter_nb.engines.registry import EngineEntry
+from chatter_nb.engines.registry import TTS_ENGINES, EngineEntry
 from chatter_nb.params.runs import AnyParams, knobs_of
+from chatter_nb.text.languages import other_language
 
 
 def settle_params(choice: EngineChoice, params: AnyParams) -> Settled:
@@ -55,3 +56,13 @@ def check_supported(params: AnyParams, engine: Any, reason: str) -> None:
         )
     if problems:
         raise ParamError("\n".join(problems))
+
+
+def notes_on_language(text: str, engine: str, language: str) -> list[str]:
+    """A note with its cure if a text seems to be in another language than it is read in."""
+    code = other_language(text, language)
+    if code is None:
+        return []
+    speaks = [name for name, entry in TTS_ENGINES.items() if code in entry.languages]
+    cure = f"set language: {code}" + ("" if engine in speaks else f" and engine: {speaks[0]}")
+    return [f"the text seems to be in '{code}', and {engine} reads it in '{language}': {cure}"]

@@ -1,83 +1,54 @@
 """The review of a run: a person hears its lines, marks them, and edits their words.
 
-A line is a chunk as the text has it: the parts of a chunk that was split are one line. The editor
-is `assets/review.js`; this module gives it its data, and writes the page that works without a
-server. Texts, notes and reasons are data to it, never HTML.
+The editor is `assets/review.js`; this module gives it its data, and writes the page that works
+without a server. Texts, notes and reasons are data to it, never HTML.
 """
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import groupby
+import math
+import shlex
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from chatter_nb.audio.curves import duration_s, envelope, stretch
+from chatter_nb.audio.reading import Signal
 from chatter_nb.audio.writer import AudioWriter
-from chatter_nb.base.disk import is_there, read_json, remove, write_whole
+from chatter_nb.base.disk import is_there, remove, write_whole
 from chatter_nb.base.errors import ChatterError, InputError
 from chatter_nb.base.formats import mime_of, play_rank
+from chatter_nb.base.project import project_root
 from chatter_nb.base.wording import count
 from chatter_nb.pages.doubts import compared, is_about_all, is_checked, kept_take, reason_in_words
+from chatter_nb.pages.lines import Line, badness, files_of, line_at, lines_of, word_times, words_of
 from chatter_nb.pages.players import (
     EMBED_LIMIT_BYTES,
+    FULL_SCALE,
     asset,
     data_url,
     encoded,
     link_from,
 )
 from chatter_nb.pages.template import render
-from chatter_nb.runs.edits import (
-    EDITS,
-    Edit,
-    edit_of,
-    load_edits,
-    match_edits,
-    next_take,
-    placed_chunks,
-)
-from chatter_nb.runs.record import ChunkRecord, OutputRecord, TakeRecord
+from chatter_nb.runs.edits import Edit, next_take
+from chatter_nb.runs.record import OutputRecord, TakeRecord
 from chatter_nb.runs.revise import make_line
 from chatter_nb.runs.speech import Speech
-from chatter_nb.runs.words_file import SUFFIX
-from chatter_nb.verify import Finding
+
+if TYPE_CHECKING:
+    from chatter_nb.verify import Finding
 
 PAGE = "review.html"
 TAKES = "review"  # a run's folder for takes of lines in doubt
-PEAKS_PER_S = 25  # 40 ms: two or three pixels of a line of ten seconds
-
-_MISSING = ("missing words", "other words", "not aligned")  # findings by which words are lost
+LEAD_S = 2.0  # before a line, to hear how it joins; review.js has the same
+PEAKS_PER_S = 50  # a stretch for two pixels of a line of ten seconds
 
 Address = Callable[[Path], str]
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line: its records in the run, several if its chunk was split, and its edit so far."""
-
-    parts: tuple[ChunkRecord, ...]
-    edit: Edit
-
-    @property
-    def chunk(self) -> ChunkRecord:
-        """The first record, which holds the takes."""
-        return self.parts[0]
-
-    @property
-    def spoken(self) -> str:
-        """The text that its audio speaks."""
-        return "".join(part.text for part in self.parts)
-
-    @property
-    def text(self) -> str:
-        """The text in the document, before any edit."""
-        source = self.chunk.source_text
-        return self.spoken if source is None else source
-
-    @property
-    def seconds(self) -> float:
-        return self.parts[-1].end_s - self.chunk.start_s
 
 
 def write_review(speech: Speech) -> Path:
@@ -101,7 +72,7 @@ def write_review(speech: Speech) -> Path:
     page = render(
         "review.html",
         style=asset("gallery.css") + asset("review.css"),
-        script=asset("review.js") + asset("review_page.js"),
+        script=editor_script() + asset("review_page.js"),
         title=data["run"],
         headline=headline(data),
         notes=data["notes"],
@@ -110,6 +81,11 @@ def write_review(speech: Speech) -> Path:
     target = speech.folder / PAGE
     write_whole(target, page.encode("utf-8", "replace"))  # a text may hold what is no UTF-8
     return target
+
+
+def editor_script() -> str:
+    """Return the script that defines `mountReview(root, data, actions)`."""
+    return asset("review_sound.js") + asset("review.js")
 
 
 def write_takes(speech: Speech) -> list[Path]:
@@ -138,17 +114,17 @@ def review_data(speech: Speech, address: Address | None = None) -> dict[str, Any
     for the audio of each line. Raises `InputError` for a conversion, which has no lines.
     """
     record = speech.record
-    lines, notes = _lines(speech)
-    words = {output.name: _words(speech, output) for output in record.outputs}
+    lines, notes = lines_of(speech)
+    words = {output.name: words_of(speech, output) for output in record.outputs}
     paths = {output.name: _smallest(speech, output) for output in record.outputs}
     values = [_line_data(speech, line, words, address) for line in lines]
-    order = sorted(range(len(lines)), key=lambda place: _badness(lines[place]))
+    order = sorted(range(len(lines)), key=lambda place: badness(lines[place]))
     for rank, place in enumerate(order):
         values[place]["rank"] = rank
     return {
         "run": record.run_name,
         "started": record.started,
-        "command": f"chatter-nb revise {_shown(speech.folder)} review.json",
+        "command": f"chatter-nb revise {_in_project(speech.folder)} review.json",
         "checked": is_checked(record),
         "notes": notes,
         "audio": {name: address(path) if address else "" for name, path in paths.items()},
@@ -180,12 +156,23 @@ def again(
     }
 
 
-def line_at(speech: Speech, edit: Edit) -> Line:
-    """Return the line at an edit's place. Raises `InputError` if the run has no such line."""
-    for line in _lines(speech)[0]:
-        if edit_of(line.chunk).place == edit.place:
-            return line
-    raise InputError(f"the run has no line at {edit}: it was made again; load its review anew")
+def line_audio(speech: Speech, edit: Edit, key: str) -> dict[str, Any]:
+    """Return the audio of the take `key` of a line: an address, and the second where it begins.
+
+    The take in the file has `LEAD_S` of what stands before the line. Raises `InputError` if the
+    audio of a take is no longer kept.
+    """
+    line = line_at(speech, edit)
+    if key == line.chunk.key:
+        start_s = max(0.0, line.chunk.start_s - LEAD_S)
+        output = next(o for o in speech.record.outputs if o.name == line.chunk.document)
+        path = max(files_of(speech, output), key=play_rank)
+        content = encoded(*stretch(path, start_s=start_s, end_s=line.parts[-1].end_s), "FLAC")
+        return {"url": data_url(content, "audio/flac"), "zero_s": line.chunk.start_s - start_s}
+    path = speech.folder / TAKES / f"{key}.opus"
+    if key not in [take.key for take in line.chunk.takes] or not is_there(path):
+        raise InputError("the audio of this take is not kept: make the line again")
+    return {"url": data_url(path.read_bytes(), mime_of(path)), "zero_s": 0.0}
 
 
 def headline(data: Mapping[str, Any]) -> str:
@@ -197,27 +184,6 @@ def headline(data: Mapping[str, Any]) -> str:
     return f"{doubtful or 'None'} of {count(len(lines), 'line')} {are} in doubt"
 
 
-def _lines(speech: Speech) -> tuple[list[Line], list[str]]:
-    """Return the lines of a run that sound, with their edits, and notes about other edits."""
-    record, path = speech.record, speech.folder / EDITS
-    if record.kind != "speak":
-        raise InputError(f"{speech.folder} is a conversion: only speech has lines to review")
-    edits = load_edits(path).edits if is_there(path) else ()
-    matched, lost = match_edits(placed_chunks(record), edits)
-    groups = groupby(record.chunks, key=lambda c: (c.document, c.start, c.end))
-    lines = []
-    for position, (_, group) in enumerate(groups):
-        parts = tuple(group)
-        empty = edit_of(parts[0])
-        edit = matched.get(position, empty).model_copy(
-            update={"start": empty.start, "end": empty.end}
-        )
-        lines.append(Line(parts, edit))
-    noun = count(len(lost), "edit")
-    notes = [f"{noun} not used, as the text there is gone: see {EDITS}"] if lost else []
-    return [line for line in lines if line.seconds > 0], notes
-
-
 def _line_data(
     speech: Speech, line: Line, words: Mapping[str, Mapping[int, Any]], address: Address | None
 ) -> dict[str, Any]:
@@ -226,7 +192,6 @@ def _line_data(
     in_file = _take_data(chunk.take, chunk.key, line.seconds, kept.findings if kept else ())
     others = [take for take in chunk.takes if take.key != chunk.key]
     takes = [in_file | {"in_file": True}, *(_other_take(speech, t, address) for t in others)]
-    speaks = _words_spoken(line) if is_edited else None
     return {
         "edit": line.edit.model_dump(mode="json"),
         "index": chunk.index,
@@ -235,15 +200,9 @@ def _line_data(
         "start_s": round(chunk.start_s, 3),
         "verdict": chunk.verdict,
         "reason": "; ".join(finding.reason for finding in kept.findings) if kept else "",
-        "times": _times(line, words[chunk.document]),
-        "takes": [take | {"words": speaks} for take in takes],
+        "times": word_times(line, words[chunk.document]),
+        "takes": [take | {"words": line.spoken_words} for take in takes],
     }
-
-
-def _words_spoken(line: Line) -> str:
-    """Return the words of the edit that the audio speaks, as they were written."""
-    words, spoken = line.edit.words, line.spoken.strip()
-    return words if words is not None and words.split() == spoken.split() else spoken
 
 
 def _take_data(take: int, key: str, seconds: float, findings: Iterable[Finding]) -> dict[str, Any]:
@@ -256,17 +215,15 @@ def _take_data(take: int, key: str, seconds: float, findings: Iterable[Finding])
         }
         for finding in findings
     ]
-    return {"take": take, "key": key, "seconds": round(seconds, 3), "findings": told}
+    return {"take": take, "key": key, "seconds": round(max(seconds, 0.01), 3), "findings": told}
 
 
 def _other_take(speech: Speech, take: TakeRecord, address: Address | None) -> dict[str, Any]:
-    """Return the data of a take that is not in the file; without an address if it is not kept."""
+    """Return the data of a take that is not in the file; without peaks if review/ has it not."""
     path = speech.folder / TAKES / f"{take.key}.opus"
-    if address is None or not is_there(path):
-        return _take_data(take.take, take.key, 0.0, take.findings)
-    seconds, peaks = _peaks_of(path)
+    seconds, peaks = _peaks_of(path) if is_there(path) else (0.0, "")
     values = _take_data(take.take, take.key, seconds, take.findings)
-    return values | {"url": address(path), "peaks": peaks}
+    return values | {"url": address(path) if address and peaks else "", "peaks": peaks}
 
 
 def _write_take(speech: Speech, take: TakeRecord, folder: Path) -> bool:
@@ -284,46 +241,36 @@ def _write_take(speech: Speech, take: TakeRecord, folder: Path) -> bool:
     return True
 
 
-def _badness(line: Line) -> tuple[Any, ...]:
-    """Return a sort key: in doubt, then most words lost, then most else; then as in the text."""
-    take = kept_take(line.chunk)
-    findings = take.findings if take else ()
-    lost = sum(len(finding.expected.split()) for finding in findings if finding.kind in _MISSING)
-    is_doubtful = line.chunk.verdict == "doubtful"
-    return not is_doubtful, -lost, -len(findings), -len(line.chunk.takes), line.chunk.index
-
-
-def _words(speech: Speech, output: OutputRecord) -> dict[int, list[dict[str, Any]]]:
-    """Return the words of an output by the number of their chunk; none where times are unknown."""
-    name = f"{output.name}{SUFFIX}"
-    known = any(file.name == name for file in speech.record.word_files)
-    words: dict[int, list[dict[str, Any]]] = {}
-    for word in (read_json(speech.folder / name) or []) if known else []:
-        words.setdefault(word["chunk"], []).append(word)
-    return words
-
-
-def _times(line: Line, words: Mapping[int, Sequence[Mapping[str, Any]]]) -> list[list[float]]:
-    """Return place in the spoken text, start and end in seconds of the line, of each word."""
-    times, offset, start_s = [], 0, line.chunk.start_s
-    for part in line.parts:
-        for word in words.get(part.index, ()):
-            place = [offset + word["text_start"], offset + word["text_end"]]
-            times.append([*place, *(round(word[k] - start_s, 2) for k in ("start_s", "end_s"))])
-        offset += len(part.text)
-    return times
-
-
-def _files(speech: Speech, output: OutputRecord) -> list[Path]:
-    return [path for path in speech.files if path.stem == output.name]
-
-
 def _smallest(speech: Speech, output: OutputRecord) -> Path:
-    return min(_files(speech, output), key=lambda path: path.stat().st_size)
+    return min(files_of(speech, output), key=lambda path: path.stat().st_size)
 
 
 def _file_peaks(speech: Speech, output: OutputRecord) -> str:
-    return _peaks_of(max(_files(speech, output), key=play_rank))[1]
+    return _peaks_of(max(files_of(speech, output), key=play_rank))[1]
+
+
+def _peaks_of(path: Path) -> tuple[float, str]:
+    """Return the length of a file in seconds, and its loudness in stretches; see `_packed`."""
+    seconds = duration_s(path)
+    _, low, high = envelope(path, bins=max(1, math.ceil(seconds * PEAKS_PER_S)))
+    return seconds, _packed(np.maximum(-low, high))
+
+
+def _loudest(audio: Signal, rate_hz: int) -> np.ndarray:
+    starts = np.arange(0, len(audio), rate_hz // PEAKS_PER_S)
+    return np.maximum.reduceat(np.abs(audio), starts)
+
+
+def _packed(loudest: np.ndarray) -> str:
+    """Return the loudest sample of each stretch as base64 of bytes, 127 at full scale."""
+    levels = np.rint(np.clip(np.nan_to_num(loudest), 0, 1) * FULL_SCALE)
+    return base64.b64encode(levels.astype(np.uint8).tobytes()).decode()
+
+
+def _in_project(folder: Path) -> str:
+    """Return a folder as a command takes it: from the project where it is inside, quoted."""
+    whole, root = folder.resolve(), project_root()
+    return shlex.quote(str(whole.relative_to(root) if whole.is_relative_to(root) else whole))
 
 
 def _in_html(data: Mapping[str, Any]) -> Any:

@@ -21,6 +21,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
+from chatter_nb.base.disk import read_json
 from chatter_nb.base.errors import ParamError, shorten, shown
 from chatter_nb.base.hashing import digest
 from chatter_nb.base.project import find_path, read_yaml, resolve_path
@@ -174,8 +175,18 @@ class RunParams(StrictParams):
 
 
 def read_file(path: str | Path) -> dict[str, Any]:
-    """The mapping in a YAML file; the path is relative to the working directory or the project."""
-    return read_yaml(find_path(path))
+    """The mapping in a YAML file; the path is relative to the working directory or the project.
+
+    Of a run's record (run.json) it is the run's parameters, with the engine and the seed that it
+    had: the same run again.
+    """
+    found = find_path(path)
+    record: Any = read_json(found) if found.suffix == ".json" else None
+    try:
+        settled = {"engine": record["engine"]["name"], "seed": record["seed"]}
+        return {**record["params"], "run_name": record["run_name"], **settled}
+    except (TypeError, KeyError):  # no record
+        return read_yaml(found)
 
 
 def _is_mapping(field: FieldInfo) -> bool:

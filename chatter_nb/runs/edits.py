@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from chatter_nb.base.disk import is_there, write_error, write_json
 from chatter_nb.base.errors import InputError, OutputError, shorten
+from chatter_nb.base.project import resolve_path
 from chatter_nb.base.wording import count
 from chatter_nb.params.types import Text
 from chatter_nb.runs.folder import LOCKS, RunFolder
@@ -110,11 +111,29 @@ def load_edits(path: Path) -> Edits:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read the edits {path}: {error.strerror}") from error
+    return parse_edits(content, where=str(path))
+
+
+def parse_edits(content: bytes, *, where: str) -> Edits:
+    """The edits in a file's content. Raises `InputError` that begins with `where`, its origin."""
     try:
         return Edits.model_validate_json(content)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-        raise InputError(f"{path} is no file of edits: {_explain(problem, content)}") from None
+        raise InputError(f"{where} is no file of edits: {_explain(problem, content)}") from None
+
+
+def edits_of_run(folder: Path, record: RunRecord | None) -> tuple[Edit, ...]:
+    """The edits in a run's edits.json; without it, those of the file that the run was given."""
+    path = edits_path(folder, record)
+    return load_edits(resolve_path(path)).edits if path else ()
+
+
+def edits_path(folder: Path, record: RunRecord | None) -> str:
+    """The file of edits that is a run's now, as the parameter `edits` names it; "" for none."""
+    if is_there(folder / EDITS):
+        return str(folder / EDITS)
+    return record.params.get("edits", "") if record else ""
 
 
 def save_edits(folder: Path, edits: Sequence[Edit]) -> Edits:
@@ -127,8 +146,8 @@ def save_edits(folder: Path, edits: Sequence[Edit]) -> Edits:
     try:
         lock_path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(lock_path, timeout=_WAIT_S):
-            earlier = load_edits(path).edits if is_there(path) else ()
-            merged = merge_edits(RunFolder(folder).record(), earlier, edits)
+            record = RunFolder(folder).record()
+            merged = merge_edits(record, edits_of_run(folder, record), edits)
             write_json(path, merged.model_dump(mode="json", by_alias=True), durable=True)
     except Timeout:
         raise OutputError(f"another program is writing {path}: try again") from None
@@ -173,9 +192,8 @@ def next_take(chunk: ChunkRecord, edit: Edit) -> int:
     return 1 + max([edit.take or 0, *takes])
 
 
-def placed_chunks(record: RunRecord) -> list[PlacedChunk]:
+def placed_chunks(record: RunRecord, language: str = "") -> list[PlacedChunk]:
     """The chunks of a run at their places, without edits; parts of a chunk are put together."""
-    language = record.params.get("language") or ""
     placed: list[PlacedChunk] = []
     for _, group in groupby(record.chunks, key=lambda c: (c.document, c.start, c.end)):
         parts = list(group)
@@ -266,7 +284,7 @@ def _explain(problem: Any, content: bytes) -> str:
         return f"{shorten(problem['msg'], 200)}; it holds schema: 1 and edits, each with {names}"
     raw = json.loads(content)["edits"][where[1]]
     place = f"edit {where[1] + 1} ({raw.get('document')}, character {raw.get('start')})"
-    if problem["type"] == "string_too_long":
+    if "too_long" in problem["type"]:
         return (
             f"{place}: {where[2]} has {len(problem['input']):,} characters; at most "
             f"{MAX_WORDS_CHARS:,} are taken: shorten it"

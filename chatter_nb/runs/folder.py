@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from chatter_nb.base.disk import PART_SUFFIX, check_way, part_path, remove, write_error, write_json
 from chatter_nb.base.errors import OutputError
-from chatter_nb.runs.record import RunRecord, file_record, with_places
+from chatter_nb.runs.record import FileRecord, RunRecord, file_record, with_places
 
 LOCKS = ".locks"
 RECORD = "run.json"
@@ -110,8 +110,12 @@ class RunFolder:
         record = self.record()
         if not record or record.status != "ok" or not record.files:
             return False
+        return all(map(self.holds, record.all_files()))
+
+    def holds(self, file: FileRecord) -> bool:
+        """Whether a file is there, with the size and the hash of its record."""
         try:
-            return all(file == file_record(self.path / file.name) for file in record.all_files())
+            return file == file_record(self.path / file.name)
         except (OutputError, ValueError):  # missing, or a name that no disk can have
             return False
 

@@ -26,7 +26,7 @@ from chatter_nb.runs.record import (
     Status,
     utc_now,
 )
-from chatter_nb.runs.resume import resumed
+from chatter_nb.runs.resume import finished, resumed, with_kept_files
 from chatter_nb.runs.speech import Speech
 from chatter_nb.runs.words_file import WordsFile
 
@@ -93,6 +93,7 @@ class Run(ABC):
         """
         folder = self._plan.folder
         reset_peak_gpu(self._plan.engine.device)
+        earlier = finished(folder)
         folder.begin(self.record("running"))
         with ExitStack() as unfinished:
             try:
@@ -116,7 +117,7 @@ class Run(ABC):
                 except OutputError as second:  # the disk is full: add it to the first error
                     error.add_note(f"and the failure could not be recorded: {second}")
                 raise
-        record = self.record("ok")
+        record = with_kept_files(self.record("ok"), folder, earlier, self._plan.params)
         folder.end(record)
         return record
 

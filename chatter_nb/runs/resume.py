@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from chatter_nb.base.disk import read_json
+from chatter_nb.base.errors import InputError
+from chatter_nb.base.formats import OUTPUT_FORMATS
 from chatter_nb.engines.models import EngineChoice, pick_engine
 from chatter_nb.engines.registry import entry
 from chatter_nb.params.runs import AnyParams
@@ -113,6 +115,40 @@ def finished(folder: RunFolder) -> RunRecord | None:
     """The record of a run that ended well."""
     record = folder.record()
     return record if record and record.status == "ok" else None
+
+
+def with_kept_files(
+    record: RunRecord, folder: RunFolder, earlier: RunRecord | None, params: AnyParams
+) -> RunRecord:
+    """The record of an ok run, and in it the files of the earlier run that hold the same audio.
+
+    They are in formats that this run was not asked for, and stay if all else was the same. A file
+    that has changed since is not among them. For each output the formats that were asked for come
+    first, then the others in the order of the table of formats.
+    """
+    if earlier is None or not _sounds_alike(earlier, record, params):
+        return record
+    names = {file.name for file in record.files}
+    kept = [f for f in earlier.files if f.name not in names and folder.holds(f)]
+    suffixes = [row.suffix for row in OUTPUT_FORMATS.values()]
+    kept.sort(key=lambda file: suffixes.index(Path(file.name).suffix))
+    order = [output.name for output in record.outputs]
+    files = sorted([*record.files, *kept], key=lambda file: order.index(Path(file.name).stem))
+    return record.model_copy(update={"files": tuple(files)})
+
+
+def _sounds_alike(earlier: RunRecord, record: RunRecord, params: AnyParams) -> bool:
+    """Whether two runs differ at most in their formats."""
+
+    def facts(run: RunRecord) -> Any:
+        deciding = type(params).create(run.params).deciding()
+        keys = [chunk.key for chunk in run.chunks] + [window.key for window in run.windows]
+        return {**deciding, "formats": ()}, keys, run.outputs, run.versions
+
+    try:
+        return bool(facts(earlier) == facts(record))
+    except InputError:  # the parameters of another version
+        return False
 
 
 def kept_chunks(folder: RunFolder, store: ChunkStore) -> int:

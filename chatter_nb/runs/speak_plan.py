@@ -5,7 +5,6 @@ Every problem of the input is found here, before a sample is made.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +16,7 @@ from chatter_nb.base.disk import is_there
 from chatter_nb.base.errors import InputError, Problems
 from chatter_nb.base.project import resolve_path
 from chatter_nb.engines.base import SpeechEngine
+from chatter_nb.engines.checks import notes_on_language
 from chatter_nb.engines.registry import EngineEntry
 from chatter_nb.engines.voices import library_of
 from chatter_nb.params.runs import SpeakParams
@@ -32,24 +32,11 @@ from chatter_nb.runs.edits import (
 from chatter_nb.runs.keys import Identities, PlannedChunk, check_takes, identities
 from chatter_nb.runs.plan import Estimate, Plan
 from chatter_nb.runs.settle import OnLoad, Planner, check_texts, check_voice
-from chatter_nb.text.chunking import (
-    Chunk,
-    chars_per_s,
-    chunk_limit,
-    clean,
-    split_chunks,
-    without_breaks,
-)
-from chatter_nb.text.files import TextSource, merge_sources, read_sources
-from chatter_nb.text.markup import (
-    PAUSE_MARK,
-    TERMINAL_CODE,
-    check_markup,
-    foreign_format,
-    markup_notes,
-)
+from chatter_nb.runs.speak_texts import check_speakable, clean_words, read_texts, split_text
+from chatter_nb.text.chunking import chars_per_s
+from chatter_nb.text.files import TextSource
+from chatter_nb.text.markup import TERMINAL_CODE, markup_notes
 
-MERGED = "speech"  # the name of the one output of a text, or of a folder that is merged
 STORE_BYTES_PER_SAMPLE = 4
 OUTLINED_CHARS = 200_000  # takes 60 ms
 
@@ -112,11 +99,11 @@ def plan_speech(params: SpeakParams, on_load: OnLoad | None = None) -> SpeechPla
     planner = Planner(params, "text", on_load)
     problems, watch = planner.problems, planner.watch
     with watch.stage("text"):
-        sources = problems.of(lambda: _sources(params))
+        sources = problems.of(lambda: read_texts(params))
         edits = problems.of(lambda: _edits(params))
         for source in (sources or []) if planner.entry.files else []:  # loading takes longer
             language = params.language or planner.entry.languages[0]
-            problems.of(partial(_split, source, params, language))
+            problems.of(partial(split_text, source, params, language))
     checks = planner.settle_checks(params)
     engine = planner.load()
     voice = problems.of(planner.prepare_voice)
@@ -158,12 +145,12 @@ def outline(params: SpeakParams) -> Outline:
     language = params.language or "en"
     chars = chunks = 0
     audio_s, exact = 0.0, True
-    for source in _sources(params):
+    for source in read_texts(params):
         share = min(1.0, OUTLINED_CHARS / max(1, len(source.text)))
         text = source.text
         if share < 1:
             text = text[: text.rfind(" ", 0, OUTLINED_CHARS)]
-        _, pieces = _split(TextSource(source.name, text, source.origin), params, language)
+        _, pieces = split_text(TextSource(source.name, text, source.origin), params, language)
         spoken_s = sum(len(chunk.text) for chunk in pieces) / chars_per_s(language)
         paused_s = sum(chunk.pause_ms for chunk in pieces) / 1000
         chars += len(source.text)
@@ -175,30 +162,10 @@ def outline(params: SpeakParams) -> Outline:
 
 def check_speech(params: SpeakParams, engine: EngineEntry, problems: Problems) -> None:
     """Add every problem of the text and the voice to `problems`, without loading a model."""
-    for source in problems.of(lambda: _sources(params)) or []:
-        problems.of(partial(_split, source, params, params.language or "en"))
+    for source in problems.of(lambda: read_texts(params)) or []:
+        problems.of(partial(split_text, source, params, params.language or "en"))
     problems.of(lambda: _edits(params))
     problems.of(lambda: check_voice(params.voice, library_of(params), engine))
-
-
-def _sources(params: SpeakParams) -> list[TextSource]:
-    if not params.text_file:
-        if kind := foreign_format(params.text):
-            raise InputError(
-                f"text is {kind}: its markup would be read aloud. Give the text without it"
-            )
-        return [TextSource(MERGED, without_breaks(params.text))]
-    path = resolve_path(params.text_file)
-    sources = read_sources(path)
-    if params.merge or not path.is_dir():
-        notes = "; ".join(source.note for source in sources if source.note)
-        markdown = all(source.markdown for source in sources)
-        return [TextSource(MERGED, merge_sources(sources), params.text_file, notes, markdown)]
-    names = Counter(source.name for source in sources)
-    twice = [Path(source.origin).name for source in sources if names[source.name] > 1]
-    if twice:
-        raise InputError(f"{path} holds {' and '.join(twice[:2])}: one name, one output")
-    return sources
 
 
 def _edits(params: SpeakParams) -> tuple[Edit, ...]:
@@ -220,71 +187,30 @@ def _chunks(
 ) -> tuple[list[PlacedChunk], list[str]]:
     """The chunks of a text, edited, and notes. An `InputError` begins with the text's origin."""
     language = params.language or engine.languages[0]
-    text, chunks = _split(source, params, language)
+    text, chunks = split_text(source, params, language)
     markup = list(markup_notes(text, engine=engine.name, markdown=source.markdown))
     own = [edit for edit in edits if edit.document == source.name]
     placed, on_edits = edit_chunks(
-        list(place_chunks(source.name, chunks)), own, partial(_words, params, language)
+        list(place_chunks(source.name, chunks)), own, partial(clean_words, params, language)
     )
     try:
-        _check_speakable([placed_chunk.chunk for placed_chunk in placed])
+        check_speakable([c.chunk for c in placed])
         with budget(len(text)):
-            notes = check_texts([chunk.chunk.spoken for chunk in placed], engine, language)
+            notes = check_texts([c.chunk.spoken for c in placed], engine, language)
     except InputError as error:
         raise InputError(f"{source.origin}: {error}") from error
     if TERMINAL_CODE.search(source.text):
         notes.append("the codes that colour a terminal's text are taken out")
-    return placed, [note for note in (source.note, *notes, *markup, *on_edits) if note]
-
-
-def _split(source: TextSource, params: SpeakParams, language: str) -> tuple[str, list[Chunk]]:
-    """The cleaned text, and its chunks."""
-    try:
-        with budget(len(source.text)):
-            text = _clean(source.text, params, language)
-            chunks = split_chunks(
-                text,
-                chunk_chars=chunk_limit(params.chunk_chars, language),
-                sentence_pause_ms=params.sentence_pause_ms,
-                paragraph_pause_ms=params.paragraph_pause_ms,
-                chapter_pause_ms=params.chapter_pause_ms,
-                language=language,
-            )
-        _check_speakable(chunks)
-    except InputError as error:
-        raise InputError(f"{source.origin}: {error}") from error
-    return text, chunks
-
-
-def _clean(text: str, params: SpeakParams, language: str) -> str:
-    return clean(
-        text,
-        remove_references=params.remove_references,
-        replacements=params.replacements,
-        regex_replacements=params.regex_replacements,
-        language=language,
-    )
-
-
-def _words(params: SpeakParams, language: str, words: str) -> str:
-    """The words of an edit, cleaned as the text is, in one line. Raises `InputError`."""
-    with budget(len(words)):
-        text = " ".join(_clean(words, params, language).split())
-    check_markup(text)
-    if mark := PAUSE_MARK.search(text):
-        raise InputError(f"{mark[0]!r} is a pause, and an edit has only words: take it out")
-    return text
-
-
-def _check_speakable(chunks: Iterable[Chunk]) -> None:
-    if not any(chunk.speakable for chunk in chunks):
-        raise InputError("there is nothing to speak: no letter and no digit is left")
+    about = [] if params.language else notes_on_language(text, engine.name, language)
+    return placed, [note for note in (source.note, *notes, *about, *markup, *on_edits) if note]
 
 
 def spoken_text(params: SpeakParams) -> str:
     """All that a run would speak, in one line. Raises `InputError` if it is nothing."""
     language = params.language or "en"
-    chunks = [chunk for source in _sources(params) for chunk in _split(source, params, language)[1]]
+    chunks = [
+        chunk for source in read_texts(params) for chunk in split_text(source, params, language)[1]
+    ]
     return " ".join(chunk.spoken for chunk in chunks if chunk.speakable)
 
 

@@ -89,6 +89,13 @@ class SpeechRun(Run):
         self._note_output(output, joined.samples, first, joined.seams_samples)
         return sink.writer
 
+    def make_alone(self) -> tuple[Take, Signal]:
+        """Make and check the only chunk of the plan, and keep it; nothing is joined or written."""
+        made = self._made(self._plan.outputs[0])
+        [(_, take, audio)] = self._chooser.choose(made) if self._is_checked else made
+        self._plan.store.settle()
+        return take, audio
+
     def _made(self, output: PlannedOutput) -> Iterator[Made]:
         """Each chunk's take and samples: stored ones in their turn, others as they are made."""
         stored, missing = self._look_up(output)

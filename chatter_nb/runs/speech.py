@@ -100,12 +100,16 @@ def doubtful_chunks(record: RunRecord) -> list[ChunkRecord]:
     ]
 
 
+def reasons_of(chunk: ChunkRecord) -> list[str]:
+    """What was found in the take of a chunk that was kept, each reason once."""
+    kept = [take for take in chunk.takes if take.key == chunk.key]
+    return list(dict.fromkeys(finding.reason for take in kept for finding in take.findings))
+
+
 def _why(chunk: ChunkRecord) -> str:
     """The chunk's first words, and what was found in the take that was kept."""
     text = shorten(" ".join(chunk.text.split()), 40)
-    kept = [take for take in chunk.takes if take.key == chunk.key]
-    reasons = [finding.reason for take in kept for finding in take.findings]
-    return f"“{text}” ({', '.join(reasons[:2])})"
+    return f"“{text}” ({', '.join(reasons_of(chunk)[:2])})"
 
 
 def _why_not(record: RunRecord) -> str:

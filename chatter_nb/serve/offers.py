@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from chatter_nb.engines.registry import EngineEntry, entries, entry
 from chatter_nb.engines.voices import CACHE, Library
 from chatter_nb.params.base import RunKind
 from chatter_nb.params.runs import AnyParams, ConvertParams, SpeakParams
-from chatter_nb.serve.bodies import Kind, Params, check_names
+from chatter_nb.serve.bodies import RECORDINGS, Kind, Params, check_names
 from chatter_nb.serve.errors import Problem, log, not_ready, without_folders
 from chatter_nb.serve.outputs import new_name
 from chatter_nb.serve.settings import Settings
 from chatter_nb.serve.uploads import DEFAULT_VOICE, NAME
+from chatter_nb.setup.colab import sample_folder
 
 _NO_UPLOADS: Mapping[str, Path] = {}
 
@@ -106,6 +108,18 @@ class Catalog:
         names = [name for name in self.library.names() if NAME.fullmatch(name)]
         return [name for name in names if name != DEFAULT_VOICE]
 
+    def voice_choices(self, engine: str) -> list[tuple[str, str]]:
+        """The voices of an engine in words, each with its name; also those to be fetched first."""
+        if engine == "hibari":
+            return _hibari_choices(self.voices(engine))
+        samples = self.sample_choices() if self.clones(engine) else []
+        recordings = [(name, name) for name in self.voices(engine) if name != DEFAULT_VOICE]
+        return [("the engine's own voice", DEFAULT_VOICE), *recordings, *samples]
+
+    def sample_choices(self) -> list[tuple[str, str]]:
+        """The recordings that come with the package in words, each with its name."""
+        return [(f"{path.stem} (a sample)", name) for name, path in _samples().items()]
+
     def run(
         self, kind: Kind, values: Mapping[str, Any], uploads: Mapping[str, Path] = _NO_UPLOADS
     ) -> AnyParams:
@@ -122,6 +136,7 @@ class Catalog:
         `uploads` are recordings on the server's disk, by the parameter that they stand for. Raises
         `ParamError`, or `Problem` 404 for a voice that does not exist.
         """
+        uploads = _with_samples(SpeakParams, values, uploads)
         params = self._params(SpeakParams, values, run_name, uploads)
         voice = "" if params.voice == DEFAULT_VOICE else params.voice
         if "voice" in uploads and not self.clones(params.engine):
@@ -141,6 +156,7 @@ class Catalog:
         the voices folder, or uploads.
         """
         check_names(ConvertParams, values)
+        uploads = _with_samples(ConvertParams, values, uploads)
         if not values.get("source") and "source" not in uploads:
             raise ParamError("source: name a recording of the voices folder, or send one")
         params = self._params(ConvertParams, values, run_name, uploads)
@@ -185,6 +201,35 @@ def _not_taken(engine: EngineEntry) -> dict[str, Any]:
     defaults = {"checkpoint": "", "precision": "auto", "rows": 0}
     values = {name: value for name, value in defaults.items() if name not in engine.accepts}
     return {**values, "device": "auto"} if engine.cpu_only else values
+
+
+@cache
+def _samples() -> dict[str, Path]:
+    """The recordings that come with the package, by the names that a request may hold."""
+    folder = sample_folder("params")
+    paths = sorted(folder.glob("recordings/*.flac")) if folder else []
+    return {f"sample-{path.stem}": path for path in paths}
+
+
+def _with_samples(
+    kind: Kind, values: Mapping[str, Any], uploads: Mapping[str, Path]
+) -> dict[str, Path]:
+    """The uploads, and the samples that a request names: both are recordings at a place."""
+    named = {part: _samples().get(str(values.get(part))) for part in RECORDINGS[kind]}
+    return {part: path for part, path in named.items() if path} | dict(uploads)
+
+
+def _hibari_choices(here: list[str]) -> list[tuple[str, str]]:
+    from hibari.voices import VOICES
+
+    return [
+        (
+            f"{name}, {about['gender']}, {about['accent']}"
+            + ("" if name in here else " (not fetched yet)"),
+            name,
+        )
+        for name, about in VOICES.items()
+    ]
 
 
 def _hibari_voices() -> list[str]:

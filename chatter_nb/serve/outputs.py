@@ -40,11 +40,12 @@ def find_run(folder: Path, name: str) -> RunFolder:
     return RunFolder(folder / name)
 
 
-def keep_recording(source: BinaryIO, part: str, settings: Settings) -> Path:
+def keep_recording(source: BinaryIO, part: str, settings: Settings, *, name: str = "") -> Path:
     """Keep an upload for a run; `part` is the name of its field. See `keep_upload`."""
     limits = settings.limits
     longest_s = limits.source_s if part == "source" else limits.voice_s
-    return keep_upload(source, settings.outputs / _UPLOADS, part=part, longest_s=longest_s)
+    folder = settings.outputs / _UPLOADS
+    return keep_upload(source, folder, part=part, longest_s=longest_s, name=name)
 
 
 def expire(settings: Settings, older_than_s: float, keep: Callable[[str], bool]) -> int:

@@ -30,6 +30,7 @@ READ = re.compile(
     r"heartbeat/\w+|queue/data|upload_progress|file=(?P<upload>.+))"
 )
 QUEUED, AT_ONCE, UPLOAD = "/gradio_api/queue/join", "/gradio_api/run/predict", "/gradio_api/upload"
+_UPLOADS = (gr.Audio, gr.UploadButton)  # components whose value is a file
 _SESSION = re.compile(r"\w{1,64}")
 _CALL_KEYS = ("data", "fn_index", "session_hash", "trigger_id")  # Gradio's other keys are dropped
 
@@ -60,12 +61,13 @@ class PageBorder:
 
     def __init__(self, app: ASGIApp, page: gr.Blocks, uploads: Path) -> None:
         self._app, self._uploads = app, uploads.resolve()
-        # Which inputs of a function take a recording, by the function's route and number.
+        # Which inputs of a function take an upload, by the function's route and number.
         self._functions: dict[str, dict[int, list[bool]]] = {QUEUED: {}, AT_ONCE: {}}
         for number, function in page.fns.items():
-            route = QUEUED if function.queue else AT_ONCE
-            takes = [isinstance(block, gr.Audio) for block in function.inputs]
-            self._functions[route][number] = takes
+            if function.fn:  # others run in the browser
+                route = QUEUED if function.queue else AT_ONCE
+                takes = [isinstance(block, _UPLOADS) for block in function.inputs]
+                self._functions[route][number] = takes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"].removeprefix(UI)
@@ -108,17 +110,17 @@ class PageBorder:
         if type(call["trigger_id"]) is not int:
             call["trigger_id"] = None
         call["data"] = [
-            self._recording(value) if is_recording else _plain(value)
-            for value, is_recording in zip(values, takes, strict=True)
+            self._upload(value) if is_upload else _plain(value)
+            for value, is_upload in zip(values, takes, strict=True)
         ]
         return json.dumps(call).encode()
 
-    def _recording(self, value: Any) -> dict[str, Any] | None:
+    def _upload(self, value: Any) -> dict[str, Any] | None:
         if value is None:
             return None
         path = value.get("path") if isinstance(value, dict) else None
         if not self._is_upload(path):
-            raise Problem(422, "data: a recording is uploaded here first; no file, no address")
+            raise Problem(422, "data: a file is uploaded here first; no path, no address")
         return {"path": path, "meta": {"_type": "gradio.FileData"}}
 
 

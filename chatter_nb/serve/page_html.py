@@ -1,57 +1,147 @@
-"""What the page shows of a run, as HTML: its progress, its error, its player."""
+"""What the web page shows of a run as HTML: progress, an error, a player, the runs before."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from html import escape
-from textwrap import shorten
-from typing import Any
+from itertools import islice
+from pathlib import Path
 
-from chatter_nb.base.wording import minutes
+from chatter_nb.base.errors import shorten
+from chatter_nb.base.formats import mime_of, play_rank
+from chatter_nb.base.wording import count, minutes
+from chatter_nb.base.wording import place as clock
+from chatter_nb.pages.gallery.differing import SUBJECTS, in_words, is_default
+from chatter_nb.pages.players import audio_player, waveform_player
+from chatter_nb.pages.run_players import picture_of
+from chatter_nb.params.base import NOT_DECIDING, RunKind
+from chatter_nb.runs.folder import RunFolder
 from chatter_nb.runs.lifecycle import Progress
+from chatter_nb.runs.record import FileRecord, RunRecord
+from chatter_nb.runs.resume import finished
 from chatter_nb.runs.speech import Speech
-from chatter_nb.serve.responses import run_answer
+from chatter_nb.serve.bodies import WITHHELD
+from chatter_nb.serve.outputs import is_name
 
-_TITLE_CHARS = 80  # of a text, in the history
+MAX_RUNS = 12  # in the history: each is a record to read
+_TITLE_CHARS = 80  # of a text
+_SLUG_CHARS = 32  # of a title, in the name of a download
+_UPLOAD = re.compile(r"^[0-9a-f]{16}-?")  # what `keep_upload` puts before a file's name
+# Parameters that a run's line does not tell: titles, links and figures do, or a server sets them.
+_UNTOLD = {*SUBJECTS, *NOT_DECIDING, "target", "engine", "formats", "wav_bits", *WITHHELD}
+_PREFIX: dict[RunKind, str] = {"speak": "tts-", "convert": "vc-"}
 
 
-def sentence(error: str) -> str:
-    """An error as HTML."""
-    return f'<p class="status wrong" role="alert">{escape(error)}</p>'
+def sentence(text: str, *, is_error: bool = False) -> str:
+    """A sentence about a run as HTML."""
+    role = 'class="status wrong" role="alert"' if is_error else 'class="status" role="status"'
+    return f"<p {role}>{escape(text)}</p>"
 
 
-def progress_html(steps: Sequence[tuple[float, Progress]]) -> str:
+def progress_html(
+    steps: Sequence[tuple[float, Progress]], waits_for: str, starts_s: str = ""
+) -> str:
     """The progress of a run as HTML, with the time left at the pace so far.
 
-    `steps` are pairs: seconds of a clock, and the progress at that time.
+    `steps` are pairs: seconds of a clock, and the progress at that time. `waits_for` is shown until
+    there is one. `starts_s` is `Live.starts_s`, for the script that lights the text.
     """
+    starts = f'data-starts="{escape(starts_s)}"'
     if not steps:
-        return '<p class="status" role="status">waiting for the model …<progress></progress></p>'
+        return f'<p class="status" role="status" {starts}>{waits_for} …<progress></progress></p>'
     (first_s, first), (last_s, step) = steps[0], steps[-1]
-    about = f"{step.done} of {step.total} chunks, {step.audio_s:.0f} s of audio"
+    about = f"{step.done} of {count(step.total, 'chunk')}, {minutes(step.audio_s)} of audio"
     left = "; writing" if step.done == step.total else ""
     if step.done > first.done and not left:
         pace_s = (last_s - first_s) / (step.done - first.done)
         left = f"; {minutes(pace_s * (step.total - step.done))} left"
     bar = f'<progress value="{step.done}" max="{step.total}"></progress>'
-    return f'<p class="status" role="status">{about}{left}{bar}</p>'
+    return f'<p class="status" role="status" {starts}>{about}{left}{bar}</p>'
 
 
-def player(speech: Speech, values: dict[str, Any]) -> str:
-    """A finished run as HTML: its text, its figures, a player, and links to its files."""
-    record, files = speech.record, run_answer(speech)["files"]
-    text = shorten(str(values.get("text") or "a recording"), _TITLE_CHARS, placeholder=" …")
-    voice = values.get("voice") or values.get("target") or "default"
-    about = (
-        f"{record.engine.name}, voice {voice}, seed {record.seed}; {record.audio_s:.1f} s of audio"
-        f" in {record.wall_s:.1f} s"
-    )
-    links = "".join(
-        f'<a href="{escape(file["url"])}" download>{escape(file["name"])}</a>' for file in files
-    )
-    first = escape(files[0]["url"])
+def take_html(speech: Speech) -> str:
+    """A finished run as HTML: its title, its figures, a player with its chunks, its files."""
+    record = speech.record
+    picture = picture_of(speech, record.outputs[0])
+    player = waveform_player(*_sound(record), picture, links=f" {_links(record)}")
     notes = "".join(f"<p>Note: {escape(note)}</p>" for note in record.warnings)
+    return _article(record, notes + player)
+
+
+def history_html(outputs: Path, kind: RunKind, *, skip: str = "") -> str:
+    """The latest runs of a kind in the outputs folder as HTML, the newest first, side by side.
+
+    The run `skip` is left out: it is shown elsewhere.
+    """
+    cards = [
+        _article(record, f"{audio_player(*_sound(record), labelled=False)}<p>{_links(record)}</p>")
+        for record in _latest(outputs, kind)
+        if record.run_name != skip
+    ]
+    title = f"<h2>{count(len(cards), 'run')} before</h2>" if cards else ""
+    return f'{title}<div class="takes" data-together>{"".join(cards)}</div>'
+
+
+def _latest(outputs: Path, kind: RunKind) -> list[RunRecord]:
+    """The latest runs that ended well, the newest first: their names begin with their time."""
+    folders = outputs.glob(f"{_PREFIX[kind]}*")
+    names = sorted((path.name for path in folders if is_name(path.name)), reverse=True)
+    records = (finished(RunFolder(outputs / name)) for name in names)
+    return list(islice((record for record in records if record and record.files), MAX_RUNS))
+
+
+def _article(record: RunRecord, body: str) -> str:
+    """A run's title, what it was made with as far as that is not usual, and `body`."""
+    set_values = [
+        f"{name.replace('_', ' ')} {shorten(in_words(value), _TITLE_CHARS)}"
+        for name, value in record.params.items()
+        if name not in _UNTOLD and not is_default(record, name)
+    ]
+    made = f"{clock(record.audio_s)}, made in {record.wall_s:.1f} s"
+    about = ", ".join([record.engine.name, *set_values, made])
     return (
-        f'<div class="take"><p>{escape(text)}</p><p class="dim">{escape(about)}</p>{notes}'
-        f'<audio controls preload="metadata" src="{first}"></audio><p>{links}</p></div>'
+        f'<article class="take" data-run="{escape(record.run_name)}">'
+        f"<h3>{escape(title_of(record))}</h3><p class=dim>{escape(about)}</p>{body}</article>"
     )
+
+
+def title_of(record: RunRecord) -> str:
+    """What a person knows a run by: its text, or its recordings' names."""
+    if record.kind == "speak":
+        return shorten(" ".join(str(record.params["text"]).split()), _TITLE_CHARS)
+    source, target = (_file_name(str(record.params[name])) for name in ("source", "target"))
+    return f"{source} in the voice {target}" if target else source
+
+
+def _file_name(recording: str) -> str:
+    """The name of a recording, or that of its file where a person uploaded it."""
+    return _UPLOAD.sub("", Path(recording).stem) or ("a recording" if recording else "")
+
+
+def _sound(record: RunRecord) -> tuple[list[str], str, str]:
+    """The addresses, the type and the name of the sound that a browser plays."""
+    file = min(record.files, key=lambda file: play_rank(file.name))
+    return [_url(record, file)], mime_of(Path(file.name)), _download_name(record)
+
+
+def _links(record: RunRecord) -> str:
+    """A link to each file, under a name that says what it is."""
+    name = _download_name(record)
+    links = [
+        f'<a href="{escape(_url(record, file))}" download="{escape(name + suffix)}">'
+        f"{suffix[1:]}, {file.bytes / 1e6:.2f} MB</a>"
+        for file in record.files
+        if (suffix := Path(file.name).suffix)
+    ]
+    return " ".join(links)
+
+
+def _download_name(record: RunRecord) -> str:
+    """The words of a run's title, and the end of its name, which tells equal titles apart."""
+    words = "-".join(re.findall(r"\w+", title_of(record).lower()))
+    return f"{words[:_SLUG_CHARS].strip('-')}-{record.run_name[-4:]}"
+
+
+def _url(record: RunRecord, file: FileRecord) -> str:
+    return f"/api/v1/runs/{record.run_name}/{file.name}"

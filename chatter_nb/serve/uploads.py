@@ -1,7 +1,7 @@
 """Uploaded recordings: checked by decoding them, and kept under names that the server chooses.
 
-Nothing of a client's file name is used. A recording is decoded to learn its length, but no further
-than it may be long: a few kilobytes can unfold to days.
+Of a client's file name only letters and digits are used. A recording is decoded to learn its
+length, but no further than it may be long: a few kilobytes can unfold to days.
 """
 
 from __future__ import annotations
@@ -26,16 +26,21 @@ from chatter_nb.serve.errors import Problem
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 INCOMING = ".incoming"  # in the voices folder
 MAX_CHANNELS = 8
+_NAME_CHARS = 64  # of a client's file name
 DEFAULT_VOICE = "default"  # the engine's built-in voice
 
 
-def keep_upload(source: BinaryIO, folder: Path, *, part: str, longest_s: float) -> Path:
+def keep_upload(
+    source: BinaryIO, folder: Path, *, part: str, longest_s: float, name: str = ""
+) -> Path:
     """Copy a recording into `folder` under a new name, and check it. Returns its path.
 
-    `part` is the name of its field in the request. Raises `InputError` for a file that is no
-    recording, has no sound or is longer than `longest_s`, and leaves nothing behind.
+    `part` is the name of its field in the request; the new name ends with the words of `name`.
+    Raises `InputError` for a file that is no recording, has no sound or is longer than `longest_s`,
+    and leaves nothing behind.
     """
-    path = folder / secrets.token_hex(8)
+    words = "-".join(re.findall(r"[A-Za-z0-9]+", name))[:_NAME_CHARS]
+    path = folder / f"{secrets.token_hex(8)}-{words}".rstrip("-")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:

@@ -23,7 +23,7 @@ from chatter_nb.text.markup import foreign_format
 
 MARKDOWN_SUFFIXES = (".md", ".markdown", ".mdown", ".mkd")
 SUFFIXES = (".txt", ".text", *MARKDOWN_SUFFIXES)
-_OTHER_SUFFIXES = (
+OTHER_SUFFIXES = (
     *(".html", ".htm", ".xhtml", ".xml", ".rtf", ".tex", ".json", ".srt", ".vtt", ".zip"),
     *(".epub", ".mobi", ".azw", ".azw3", ".fb2", ".pdf", ".doc", ".docx", ".odt", ".pages"),
 )
@@ -157,7 +157,7 @@ def _read_file(file: Path) -> TextSource:
 def _check_format(text: str, file: Path) -> None:
     """Raise `InputError` for a file of another format, by its suffix or its beginning."""
     suffix = file.suffix.lower()
-    kind = foreign_format(text) or (f"a {suffix} file" if suffix in _OTHER_SUFFIXES else "")
+    kind = foreign_format(text) or (f"a {suffix} file" if suffix in OTHER_SUFFIXES else "")
     if kind:
         raise InputError(
             f"text file {file} is {kind}: its markup would be read aloud. Save it as plain text "

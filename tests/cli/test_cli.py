@@ -32,6 +32,16 @@ GOOD = ("-p", "text=Hello there.")
         ([*GOOD, "-p", "speed"], "must be name=value"),
         ([*GOOD, "-p", "outputs_dir=/proc/nowhere"], "cannot write to /proc/nowhere"),
         (["-f", "none.yaml"], "cannot read parameter file"),
+        (["-f", "helo.yaml"], "did you mean params/hello.yaml?"),
+        (["and/or"], "there is no file 'and/or'"),
+        (["The Lost Book.epub"], "there is no file 'The Lost Book.epub'"),
+        (["Hello", "there", "--play"], 'put the text in quotes: chatter-nb speak "Hello there"'),
+        (["params/hello.yaml"], "chatter-nb speak -f params/hello.yaml"),
+        (["Hello there.", *GOOD], "-p text='Hello there.' is given without -p as well"),
+        (["Hello there.", "--speed", "9"], "speed: should be less than or equal to 2"),
+        (["Hello there.", "--out", "a.m4b"], "--out a.m4b must end in one of .wav .flac .mp3"),
+        (["Hello there.", "--out", "none/a.mp3"], "there is no folder none"),
+        (["params/texts/fables", "-p", "merge=false", "--out", "a.wav"], "this makes 3 files"),
     ],
 )
 def test_bad_input_is_a_sentence_and_exit_code_2(cli, tmp_path, args, told):

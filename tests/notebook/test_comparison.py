@@ -16,6 +16,7 @@ from chatter_nb.notebook.compare import CompareParams
 from chatter_nb.notebook.compare.acoustics import BANDS_HZ, loudness, measure, spectrum
 from chatter_nb.notebook.compare.comparison import COMPARE, MAX_RUNS, align, load_comparison
 from chatter_nb.notebook.compare.plots import loudness_finding, pace_finding, spectrum_finding
+from chatter_nb.pages.gallery.choices import Choice, Choices, save_choices
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.speak import generate_tts
 
@@ -310,3 +311,16 @@ def test_the_notebook_compares_runs_of_chatterbox(tiny, tmp_path):
     pages = run_notebook(tmp_path / "out.ipynb", runs=[str(tmp_path / "runs")])
     assert "temperature" in pages
     assert pages.count("image/png") == 3
+
+
+def test_runs_that_a_gallery_marks_are_compared(tmp_path, speak):
+    """By the name of choices.json; a file that marks none says where they are ticked."""
+    for name in ("a", "b", "c"):
+        speak(text=TEXT, run_name=name)
+    params = CompareParams(runs="choices.json", outputs_dir=str(tmp_path))
+    save_choices(tmp_path, Choices(choices={"a": Choice(keep=True)}))
+    with pytest.raises(InputError, match="marks no run to compare: tick them"):
+        load_comparison(params)
+    marked = {name: Choice(compare=True) for name in ("b", "c")}
+    save_choices(tmp_path, Choices(choices=marked))
+    assert [run.name for run in load_comparison(params).runs] == ["b", "c"]

@@ -9,14 +9,16 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from browser import browser_page
+from browser import axe_violations, browser_page
 from bs4 import BeautifulSoup
 from conftest import ROOT
 from fakes import ToneEngine, speaking_with
 
 from chatter_nb.base.errors import EngineError, InputError, OutputError
 from chatter_nb.pages import players
+from chatter_nb.pages.gallery import page as gallery_page
 from chatter_nb.pages.gallery import peaks
+from chatter_nb.pages.gallery.choices import load_choices
 from chatter_nb.pages.gallery.page import clock, in_words, two_digits, write_gallery
 from chatter_nb.params.runs import ConvertParams, SpeakParams
 from chatter_nb.runs.convert import convert_voice
@@ -348,6 +350,35 @@ def test_peaks_are_kept_as_long_as_their_audio(runs):
     assert all(json.loads(path.read_text())["low"] for path in left)
 
 
+@pytest.mark.parametrize("damage", ["[", '{"schema": 2}', '{"choices": {"../x": {"stars": 1}}}'])
+def test_damaged_choices_are_told_and_hide_no_run(runs, damage):
+    (runs / "choices.json").write_text(damage)
+    page = parsed(runs)
+    assert "holds no choices of a gallery" in page.find(class_="problem").get_text()
+    assert len(page.select("tbody tr")) == 6
+
+
+def test_an_embedded_gallery_leads_to_no_other_file(made):
+    """One file to send: the audio of every run that has any is inside, nothing is linked."""
+    page = BeautifulSoup(write_gallery(made, embed=True).read_text("utf-8"), "html.parser")
+    sources = [tag["src"] for tag in page.select("tbody source")]
+    assert len(sources) == 10  # of 5 runs, one of 6 outputs
+    assert all(source.startswith("data:audio/mpeg;base64,") for source in sources)
+    assert not page.select("tbody a")
+
+
+def test_an_embedded_gallery_tells_what_had_no_room(runs, monkeypatch):
+    """Runs that are marked come first into the file."""
+    choices = {"schema": 1, "choices": {"slow 10": {"keep": True}}}
+    (runs / "choices.json").write_text(json.dumps(choices))
+    monkeypatch.setattr(gallery_page, "EMBED_TOTAL_BYTES", 20_000)
+    page = BeautifulSoup(write_gallery(runs, embed=True).read_text("utf-8"), "html.parser")
+    assert row_of(page, "slow 10").find("audio")
+    assert "no room" in row_of(page, "long").find(class_="problem").get_text()
+    assert "up to 0 MB; " in page.header.get_text()
+    assert "recordings had no room" in page.header.get_text()
+
+
 def test_a_folder_without_runs_has_a_page(tmp_path):
     assert "No runs yet" in parsed(tmp_path).h1.get_text()
     with pytest.raises(InputError, match="no folder of runs"):
@@ -450,6 +481,59 @@ def test_audio_plays_one_at_a_time(made):
         last.locator(".wave").click(position={"x": box["width"] * 0.75, "y": 10})
         share = last.locator("audio").evaluate("audio => audio.currentTime / audio.duration")
         assert 0.6 < share <= 1
+
+
+def test_keys_work_on_a_freshly_opened_page(made):
+    """Space plays the first run; marks by keys alone go to the run that plays."""
+    address = write_gallery(made).as_uri()
+    with browser_page() as page:
+        page.goto(address)
+        page.keyboard.press(" ")
+        page.locator("tr.playing").wait_for()
+        assert shown(page)[0] == page.locator("tr.playing .name").inner_text() == WILD
+        page.keyboard.press("4")
+        assert page.locator("tr.playing").get_attribute("data-marks") == "stars"
+        page.keyboard.press("k")
+        page.keyboard.press("ArrowDown")  # "broken" has no player
+        page.locator("tr.playing th[data-key='long']").wait_for()
+        for key in ("c", "n", "a", "k", "Enter"):  # letters of a note mark nothing
+            page.keyboard.press(key)
+        assert page.locator("tr.playing").get_attribute("data-marks") == "note compare"
+        assert "1 to keep · 1 to compare" in page.locator("#chosen").inner_text()
+        page.locator("#marked").select_option("keep")
+        assert shown(page) == [WILD]
+
+
+def test_choices_on_a_page_without_a_server_are_kept_and_downloaded(runs):
+    """A reload keeps them; the download is the file that the page reads."""
+    address = write_gallery(runs).as_uri()
+    with browser_page() as page:
+        page.goto(address)
+        row = page.locator("tr", has=page.locator("th[data-key='slow 2']"))
+        row.get_by_role("button", name="3 stars").click()
+        row.get_by_label("compare").check()
+        row.get_by_label("Note").fill("too <b>slow</b>")
+        assert "Kept in this browser" in page.locator("#saved").inner_text()
+        page.reload()
+        assert row.get_by_label("Note").input_value() == "too <b>slow</b>"
+        assert row.get_by_label("compare").is_checked()
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download choices.json").click()
+        download.value.save_as(runs / "choices.json")
+        choices = load_choices(runs / "choices.json")
+        assert choices.to_compare() == ["slow 2"]
+        assert choices.choices["slow 2"].stars == 3
+        page.evaluate("localStorage.clear()")
+        page.goto(write_gallery(runs).as_uri())
+        assert row.get_by_role("button", name="3 stars").get_attribute("aria-pressed") == "true"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_gallery_breaks_no_rule_of_accessibility(made, scheme):
+    address = write_gallery(made).as_uri()
+    with browser_page(color_scheme=scheme) as page:
+        page.goto(address)
+        assert axe_violations(page) == []
 
 
 def test_sorting_does_not_stop_what_plays(made):

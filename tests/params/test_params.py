@@ -545,6 +545,7 @@ def test_a_field_that_was_added_changes_no_name_and_no_key(params, name, key, mo
         ({"tries": 5}, True),
         ({"asr_model": "x"}, True),
         ({"trim_tails": False}, True),
+        ({"edits": "edits.json"}, True),
         ({"verify_workers": 2}, False),
         ({"verify": "auto", "tries": 3}, False),
     ],

@@ -7,6 +7,7 @@ texts may cause one.
 
 import json
 import shutil
+from dataclasses import replace
 from importlib.metadata import version
 
 import pytest
@@ -14,6 +15,7 @@ from conftest import ROOT
 
 from chatter_nb.audio.reading import read_audio
 from chatter_nb.engines.hibari import HibariEngine
+from chatter_nb.engines.registry import TTS_ENGINES
 from chatter_nb.params.runs import SpeakParams, read_params
 from chatter_nb.runs.folder import RunFolder
 from chatter_nb.runs.speak import generate_tts
@@ -36,7 +38,9 @@ def _name(planned: dict) -> str:
 def test_chunks_are_known_by_the_keys_that_they_had(planned, tmp_path, monkeypatch):
     """Files, languages, pauses, replacements. Planned only: hibari itself speaks English alone."""
     spoken = {one["values"]["language"] for one in SETS if "language" in one.get("values", {})}
-    monkeypatch.setattr(HibariEngine, "languages", ("en", *spoken - {"en"}))
+    languages = ("en", *spoken - {"en"})
+    monkeypatch.setattr(HibariEngine, "languages", languages)
+    monkeypatch.setitem(TTS_ENGINES, "hibari", replace(TTS_ENGINES["hibari"], languages=languages))
     monkeypatch.setattr(HibariEngine, "check_text", lambda self, text, language: [])
     here = {"engine": "hibari", "outputs_dir": str(tmp_path)}
     if "file" in planned:

@@ -157,9 +157,9 @@ def test_ctrl_c_stops_cleanly_and_resumes(speak, tmp_path):
 def test_ctrl_c_before_the_first_chunk_says_so_too(tmp_path):
     """While the plan is made: 130 and a sentence, no traceback."""
     code = (
-        "import chatter_nb.runs.speak_plan as plan, os, signal, time\n"
+        "import chatter_nb.runs.speak_texts as texts, os, signal, time\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job ignores it
-        "plan.read_sources = lambda path: (os.kill(os.getpid(), signal.SIGINT), time.sleep(5))\n"
+        "texts.read_sources = lambda path: (os.kill(os.getpid(), signal.SIGINT), time.sleep(5))\n"
         "from chatter_nb.cli.app import main\nmain()"
     )
     args = ["speak", "-p", f"text_file={OZ}", "-p", f"outputs_dir={tmp_path}"]

@@ -19,7 +19,9 @@ from chatter_nb.engines.chatterbox.s3gen import Synthesizer  # noqa: E402
 from chatter_nb.engines.models import unload  # noqa: E402
 from chatter_nb.engines.watermark import load_perth  # noqa: E402
 from chatter_nb.params.runs import SpeakParams  # noqa: E402
+from chatter_nb.runs.edits import edit_of, save_edits  # noqa: E402
 from chatter_nb.runs.folder import RunFolder  # noqa: E402
+from chatter_nb.runs.revise import apply_edits, make_line  # noqa: E402
 from chatter_nb.runs.speak import (  # noqa: E402
     generate_tts,
     process_one_chunk,
@@ -425,3 +427,16 @@ def test_sixteen_bits_and_upstreams_path_are_heard_too(listen):
     assert [speech.record.chunks[0].streamed for speech in (fast, plain)] == [True, False]
     assert len(np.concatenate(blocks)) == len(plain.read()[0])
     unload()
+
+
+def test_a_line_is_made_again_alone_and_the_files_take_it_from_the_store(params):
+    """Its audio is watermarked, as the files are."""
+    speech = generate_tts(params(rows=1, precision="exact"))
+    edit = edit_of(speech.record.chunks[1]).model_copy(update={"words": "Other words."})
+    line = make_line(speech, edit)
+    save_edits(speech.folder, [edit])
+    after = apply_edits(speech)
+    assert after.record.model_calls == 0
+    keys = [chunk.key for chunk in speech.record.chunks]
+    assert [chunk.key for chunk in after.record.chunks] == [keys[0], line.key, *keys[2:]]
+    assert load_perth().get_watermark(line.audio, line.rate_hz, round=False).mean() > 0.9

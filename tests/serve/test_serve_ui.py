@@ -1,5 +1,6 @@
 """The web page in a real browser: it speaks, converts, stops, and says what is wrong."""
 
+import json
 import re
 import shutil
 import threading
@@ -18,14 +19,14 @@ from fakes import ToneEngine, holding, speaking_with
 from playwright.sync_api import expect
 from serving import serving, until
 
-from chatter_nb.params.fields import COMMON, fields_of
+from chatter_nb.params.fields import fields_of
 from chatter_nb.params.runs import ConvertParams, SpeakParams
-from chatter_nb.serve.bodies import RECORDINGS, open_names
+from chatter_nb.serve.bodies import open_names
 from chatter_nb.serve.live import Lives
 from chatter_nb.serve.server import running
 from chatter_nb.serve.service import Service
 from chatter_nb.serve.settings import Limits, Settings
-from chatter_nb.serve.ui import _page
+from chatter_nb.serve.ui import page_of
 
 READING = ROOT / "params" / "recordings" / "reading.flac"
 TARGET = ROOT / "params" / "recordings" / "target.flac"
@@ -76,12 +77,15 @@ def test_a_text_is_spoken_and_the_history_keeps_it(server, width, scheme):
         assert durations(page)[1:] == first
         assert durations(page)[0] > first[0]
         assert "<b>is</b>" in page.locator(".take").first.inner_text()
-        told = page.locator(".take .dim").first.inner_text()
-        assert float(re.search(r"([\d.]+) s of audio", told)[1]) == pytest.approx(
+        about = page.locator(".take .dim").first.inner_text()
+        assert float(re.search(r"0:([\d.]+), made", about)[1]) == pytest.approx(
             durations(page)[0], abs=0.1
         )
-        link = page.locator(".take a").first.get_attribute("href")
-        assert httpx.get(server.url + link).content[:4] == b"RIFF"
+        link = page.locator(".take a").first
+        content = httpx.get(server.url + link.get_attribute("href")).content
+        assert content[:4] == b"RIFF"
+        name = link.get_attribute("download")
+        assert re.fullmatch(r"the-second-one-b-is-b-[\w-]*-\w{4}\.wav", name)
         text_of(page).fill("It costs 5 €.")
         press(page, "Speak")
         page.get_by_text("Note: hibari passes over €").wait_for()
@@ -110,23 +114,28 @@ def test_what_is_wrong_is_a_sentence(server):
         alert.wait_for()
         assert "nothing to speak" in alert.inner_text()
         text_of(page).fill("Hello.")
-        page.get_by_role("textbox", name="speed").fill("fast")
+        page.get_by_role("button", name="More").click()
+        page.get_by_role("textbox", name="replacements").fill("often")
         press(page, "Speak")
-        page.get_by_text("speed: ").first.wait_for()
-        assert "fast" in alert.inner_text()
+        page.get_by_text("replacements: ").first.wait_for()
+        assert "often" in alert.inner_text()
         assert "Traceback" not in page.content()
 
 
 @pytest.mark.slow
 def test_cancel_stops_a_long_text(server):
-    """After the chunk in hand, with a sentence; the next one is spoken."""
+    """After the chunk in hand, in calm words; what is kept is heard; the next one is spoken."""
     with browser_page() as page:
         page.goto(f"{server.url}/ui")
         text_of(page).fill(OZ.read_text() * 7)
         press(page, "Speak")
         page.get_by_text(re.compile(r"\d+ of \d+ chunks")).wait_for()
         press(page, "Cancel")
-        page.get_by_text("stopped; what is finished is kept").wait_for()
+        page.get_by_text(re.compile(r"Stopped: \d+ of \d+ chunks are kept")).wait_for()
+        assert page.locator("[role=alert]").count() == 0
+        page.locator(".live audio").evaluate("kept => kept.play()")
+        page.wait_for_function("document.querySelector('.live audio').currentTime > 0.2")
+        assert page.locator(".said .lit").inner_text() == "Chapter One "
         text_of(page).fill("Short.")
         press(page, "Speak")
         assert 0.2 < durations(page)[0] < 3
@@ -137,12 +146,14 @@ def test_uploads_are_converted(server):
     with browser_page() as page:
         page.goto(f"{server.url}/ui")
         page.get_by_role("tab", name="Convert").click()
+        page.get_by_role("button", name="Your own recordings").click()
         for part, path in (("source", READING), ("target", TARGET)):
             block = page.locator(".block").filter(has_text=f"or upload a {part}")
             block.locator("input[type=file]").last.set_input_files(path)
             block.locator("#waveform").last.wait_for()
         press(page, "Convert")
         assert durations(page)[0] == pytest.approx(soundfile.info(READING).duration, abs=0.1)
+        expect(page.locator(".take h3").first).to_have_text("reading in the voice target")
     # Gradio's copies are where the server sweeps, not in the system's folder of temporary files.
     assert list((server.folder / "out" / "page_uploads").rglob("*.flac"))
 
@@ -156,6 +167,7 @@ def test_voices_follow_the_engine(tmp_path):
     with running(own_settings(tmp_path, voices_dir=str(voices))) as url, browser_page() as page:
         page.goto(f"{url}/ui")
         upload = page.locator(".block").filter(has_text="or upload a voice")
+        page.get_by_role("button", name="More").click()
         page.get_by_label("engine").first.click()
         expect(upload).not_to_be_visible()
         knob = page.get_by_label("exaggeration")
@@ -174,6 +186,7 @@ def test_an_upload_that_is_too_large_is_refused(tmp_path):
     with running(small) as url, browser_page() as page:
         page.goto(f"{url}/ui")
         page.get_by_role("tab", name="Convert").click()
+        page.get_by_role("button", name="Your own recordings").click()
         block = page.locator(".block").filter(has_text="or upload a source")
         block.locator("input[type=file]").last.set_input_files(READING)
         page.get_by_text("maximum").first.wait_for()
@@ -218,7 +231,7 @@ class SlowInParts(ToneEngine):
 
 @pytest.mark.parametrize("hear", ["auto", "off"])
 def test_a_text_is_heard_while_its_first_chunk_is_made(hear, tmp_path):
-    """Its player starts by itself; the run's own player comes with the files."""
+    """Its player starts by itself and lights the text; the run's player goes on where it is."""
     with (
         speaking_with(SlowInParts()) as engine,
         running(own_settings(tmp_path)) as url,
@@ -226,25 +239,28 @@ def test_a_text_is_heard_while_its_first_chunk_is_made(hear, tmp_path):
     ):
         page.goto(f"{url}/ui")
         if hear == "off":
+            page.get_by_role("button", name="While it is made").click()
             page.get_by_label("hear it while it is made").first.click()
-            page.get_by_role("option", name="off", exact=True).click()
+            page.get_by_role("option", name="never", exact=True).click()
             engine.go_on.set()
-        text_of(page).fill("Nobody waits for the end of this sentence.")
+        text = "Nobody waits for the end of this sentence."
+        text_of(page).fill(text)
         press(page, "Speak")
         live = page.locator(".live audio")
         if hear == "auto":
             live.wait_for()
             page.wait_for_function("document.querySelector('.live audio').currentTime > 0.2")
             assert page.locator(".take audio").count() == 0
+            assert page.locator(".said .lit").inner_text() == text
             engine.go_on.set()
-        page.locator(".take audio").wait_for()
-        assert live.count() == (hear == "auto")
+        page.wait_for_function("document.querySelector('.take audio')?.currentTime > 0.01")
+        assert live.count() == 0
 
 
 @pytest.fixture
 def page(tmp_path):
     service = Service(Settings(engine="hibari", outputs_dir=str(tmp_path)))
-    yield _page(service, Lives())
+    yield page_of(service, Lives())
     service.close()
 
 
@@ -255,5 +271,62 @@ def test_every_open_parameter_has_a_control(page):
         for name in open_names(kind):
             shown = fields_of(kind)[name].label
             assert any(label and label.startswith(shown) for label in labels), name
-        assert set(RECORDINGS[kind]) <= set(COMMON[kind])
     assert not {"checkpoint", "outputs dir", "regex replacements"} & labels
+
+
+def test_settings_and_runs_come_back_after_a_reload(server):
+    """The text and the speed out of the browser; a run that was made before out of its folder."""
+    with browser_page() as page:
+        page.goto(f"{server.url}/ui")
+        text_of(page).fill("Kept for tomorrow.")
+        page.get_by_label("number input for speed").fill("1.5")
+        press(page, "Speak")
+        first = durations(page)[0]
+        page.reload()
+        expect(text_of(page)).to_have_value("Kept for tomorrow.")
+        expect(page.get_by_label("number input for speed")).to_have_value("1.5")
+        card = page.locator(".history .take").first
+        expect(card.locator("h3")).to_have_text("Kept for tomorrow.")
+        expect(card.locator(".dim")).to_contain_text("speed 1.5")
+        assert durations(page)[0] == first
+
+
+def test_settings_of_another_version_are_passed_over(page):
+    """What a control cannot show stays at its default, and is no error."""
+    stored = {"voice": "gone", "speed": 90, "formats": ["wav", "cassette"], "text": 5, "seed": "x"}
+    restore = next(fn.fn for fn in page.fns.values() if fn.name == "_restore")
+    for saved in (json.dumps(stored), "[1]", "not JSON", None, 7):
+        assert not any("value" in update for update in restore(saved)[:-1])
+
+
+def test_samples_are_ready(server):
+    """A press speaks the sample text; a press converts the sample recording; both play alone."""
+    with browser_page(width=390, height=844) as page:
+        page.goto(f"{server.url}/ui")
+        page.get_by_text("218 characters, about 13 s of audio").wait_for()
+        press(page, "Speak")
+        playing = page.locator(".newest audio")
+        playing.first.wait_for()
+        page.wait_for_function("document.querySelector('.newest audio').currentTime > 0.1")
+        for part in (page.get_by_role("button", name="Speak", exact=True), playing):
+            box = part.bounding_box()
+            assert box["y"] >= 0
+            assert box["y"] + box["height"] <= 844  # a phone's first screen
+        page.get_by_role("tab", name="Convert").click()
+        press(page, "Convert")
+        expect(page.locator(".newest h3").last).to_have_text("reading in the voice target")
+
+
+def test_a_document_is_opened_into_the_text(server, tmp_path):
+    """Markdown without its marks; a file that is no text is told as such."""
+    book, picture = tmp_path / "book.md", tmp_path / "book.txt"
+    book.write_text("# Chapter one\n\nA *short* chapter.\n")
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n\0\0")
+    with browser_page() as page:
+        page.goto(f"{server.url}/ui")
+        upload = page.locator(".under input[type=file]")
+        upload.set_input_files(book)
+        expect(text_of(page)).to_have_value("Chapter one\n\nA short chapter.")
+        page.get_by_text("31 characters").wait_for()
+        upload.set_input_files(picture)
+        page.get_by_text("This document cannot be read").wait_for()

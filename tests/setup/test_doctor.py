@@ -297,6 +297,41 @@ def modules(tmp_path, monkeypatch):
     return make
 
 
+def test_without_a_gpu_nothing_is_loaded_unless_asked(healthy, monkeypatch):
+    """Ten seconds for what nothing uses by itself; the report says what was not tried."""
+    monkeypatch.setattr(doctor, "has_gpu_driver", lambda: False)
+    report = healthy(look_at_gpus=[])
+    assert report.loaded is False
+    assert "torch loads      not tried, as no GPU is here" in str(report)
+    assert doctor.examine(load=True).loaded is True
+    monkeypatch.setattr(doctor, "has_gpu_driver", lambda: True)
+    assert doctor.examine().loaded is True
+
+
+def test_what_is_not_loaded_is_read_from_its_files(tmp_path, monkeypatch):
+    """The build of torch, a torchaudio of another age, and a PerTh that would give up."""
+    for name, version in (("torch", "2.10.0+cpu"), ("torchaudio", "2.11.0")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('it was loaded')")
+        (tmp_path / name / "version.py").write_text(f"__version__ = '{version}'\ncuda = None\n")
+    (tmp_path / "perth.py").write_text("raise SystemExit('it was loaded')")
+    for name in ("torch", "torchaudio", "perth"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(
+        traps, "find_spec", lambda name: None if name == "pkg_resources" else find_spec(name)
+    )
+    found = traps.look_at_imports(load=False)
+    assert found == {
+        "torch": {"version": "2.10.0+cpu"},
+        "torchaudio": {"version": "2.11.0"},
+        "perth": {"none": True},
+    }
+    told = [what for what, _ in traps.import_traps(found)]
+    assert "torchaudio 2.11.0 is built for another torch than 2.10.0+cpu" in told
+    assert any("PerTh, the watermark, does not load" in what for what in told)
+
+
 def test_an_import_that_raises_or_prints_is_told(modules):
     """The rest is still looked at."""
     found = modules(

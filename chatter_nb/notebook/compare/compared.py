@@ -31,7 +31,8 @@ class CompareParams(StrictParams):
     """Which runs are compared, chunk by chunk."""
 
     runs: Annotated[tuple[Text, ...], BeforeValidator(one_or_more)] = Field(
-        (), description="run folders, names under outputs_dir, or a folder of runs; empty: samples"
+        (),
+        description="run folders, names, a folder of runs, or a choices.json; empty: samples",
     )
     outputs_dir: OutputsDir = "outputs"
     chunks: int = Field(12, ge=1, le=MAX_ROWS, description="how many chunks, from the first")

@@ -30,6 +30,7 @@ from chatter_nb.notebook.compare.compared import (
     read_spans,
 )
 from chatter_nb.notebook.compare.preferences import veil
+from chatter_nb.pages.gallery.choices import load_choices
 from chatter_nb.pages.gallery.differing import contrast, in_words
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.folder import RECORD
@@ -104,9 +105,14 @@ def differences(records: Sequence[RunRecord]) -> dict[str, tuple[str, ...]]:
 
 
 def _folders(name: str, params: CompareParams) -> list[Path]:
-    """Return the folder of the run `name`, or those of all runs in the folder `name`."""
+    """Return the folder of the run `name`, or those of all runs in the folder `name`.
+
+    If `name` is a gallery's choices.json, those of the runs that it marks to compare.
+    """
     places = [resolve_path(name), resolve_path(params.outputs_dir) / name]
     for place in places:
+        if place.suffix == ".json" and place.is_file():
+            return _marked(place)
         if (place / RECORD).is_file():
             return [place]
         inside = sorted(place.glob(f"*/{RECORD}"), key=lambda path: natural_key(path.parent.name))
@@ -120,6 +126,15 @@ def _folders(name: str, params: CompareParams) -> list[Path]:
         f"runs: {name!r} is neither a run nor a folder of runs (looked at "
         f"{' and '.join(dict.fromkeys(map(str, places)))}){choices}"
     )
+
+
+def _marked(path: Path) -> list[Path]:
+    folders = [path.parent / name for name in load_choices(path).to_compare()]
+    if not folders:
+        raise InputError(
+            f"runs: {path} marks no run to compare: tick them in chatter-nb gallery --open"
+        )
+    return folders
 
 
 def _finished(folders: Sequence[Path], params: CompareParams) -> tuple[list[Speech], list[str]]:

@@ -10,13 +10,13 @@
   const rows = [...body.rows];
   const headers = [...table.tHead.rows[0].cells].filter((cell) => cell.dataset.column);
   const collator = new Intl.Collator(undefined, { numeric: true });
-  const search = $("search"), status = $("status"), engine = $("engine");
+  const search = $("search"), status = $("status"), engine = $("engine"), marked = $("marked");
   const sort = $("sort"), direction = $("direction");
   let order = { column: "name", descending: false };
 
   keepRoles();
   offerSorts();
-  for (const control of [search, status, engine]) control.addEventListener("input", filter);
+  for (const control of [search, status, engine, marked]) control.addEventListener("input", filter);
   document.querySelector("form").addEventListener("submit", (event) => event.preventDefault());
   for (const header of headers) {
     header.firstChild.addEventListener("click", () => {
@@ -27,7 +27,7 @@
   sort.addEventListener("change", () => sortBy(sort.value, false));
   direction.addEventListener("click", () => sortBy(order.column, !order.descending));
   $("clear").addEventListener("click", () => {
-    search.value = status.value = engine.value = "";
+    search.value = status.value = engine.value = marked.value = "";
     filter();
     search.focus();
   });
@@ -80,6 +80,7 @@
       const hit =
         (!status.value || row.dataset.status === status.value) &&
         (!engine.value || row.dataset.engine === engine.value) &&
+        (!marked.value || (row.dataset.marks ?? "").split(" ").includes(marked.value)) &&
         words.every((word) => textOf(row).includes(word));
       row.hidden = !hit;
       shown += hit;
@@ -93,11 +94,11 @@
   function textOf(row) {
     if (row.found === undefined) {
       const copy = row.cloneNode(true);
-      for (const link of copy.querySelectorAll(".links, .files")) link.remove();
+      for (const link of copy.querySelectorAll(".links, .files, .choice")) link.remove();
       for (const one of copy.querySelectorAll("[title]")) one.append(` ${one.title}`);
       row.found = copy.textContent.toLowerCase();
     }
-    return row.found;
+    return `${row.found} ${(row.dataset.note ?? "").toLowerCase()}`;
   }
 
   // ---- listening
@@ -123,7 +124,7 @@
     playFrom(audio, (event.clientX - box.left) / box.width);
   });
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || !current) return;
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
     const on = event.target;
     const free = on === document.body || on.tagName === "AUDIO";
     if (!free) return;
@@ -132,20 +133,26 @@
       step(event.key === "ArrowDown" ? 1 : -1);
     } else if (event.key === " " && on === document.body) {
       event.preventDefault();
-      current.paused ? current.play() : current.pause();
+      if (!current) step(1);
+      else current.paused ? play(current) : current.pause();
     }
   });
 
   function step(by) {
     const players = [...body.querySelectorAll("tr:not([hidden]) audio")].filter(
       (audio) => audio === current || !audio.closest("details:not([open])"));
-    const next = players[players.indexOf(current) + by];
+    const next = players[current ? players.indexOf(current) + by : 0]; // first the first
     if (!next) return;
     const seek = next.currentTime > 0;
     if (seek) next.currentTime = 0;
-    next.play();
+    play(next);
     next.focus({ preventScroll: true });
     next.closest(".player").scrollIntoView({ block: "nearest" });
+  }
+
+  // The next step may pause a player before it has begun: that is no fault.
+  function play(audio) {
+    audio.play().catch(() => {});
   }
 
   function playFrom(audio, share) {
@@ -153,7 +160,7 @@
     const seek = () => { audio.currentTime = share * audio.duration; };
     if (audio.readyState > 0) seek();
     else audio.addEventListener("loadedmetadata", seek, { once: true });
-    if (length) audio.play();
+    if (length) play(audio);
   }
 
   function drawHead(audio) {

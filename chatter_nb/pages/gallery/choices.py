@@ -5,6 +5,7 @@ The gallery writes it, or downloads it where no server writes it.
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
@@ -15,7 +16,8 @@ from chatter_nb.base.errors import InputError, shorten
 
 CHOICES = "choices.json"
 MAX_NOTE = 2000  # characters
-MAX_BYTES = 10_000_000  # of the file: more runs than a page can show
+
+_saving = threading.Lock()
 
 
 def _inside(name: str) -> str:
@@ -50,21 +52,16 @@ class Choices(BaseModel):
 
 
 def parse_choices(content: bytes, *, where: object) -> Choices:
-    """Return the choices in a JSON text. Raises `InputError` that begins with `where`, its origin.
-
-    Runs of which nothing is chosen are left out.
-    """
+    """Return the choices in JSON. Raises `InputError` that begins with `where`, its origin."""
     try:
-        choices = Choices.model_validate_json(content)
+        return Choices.model_validate_json(content)
     except ValidationError as error:
         problem = error.errors()[0]
-        place = " / ".join(map(str, problem["loc"]))
+        place = "".join(f"{part}: " for part in problem["loc"])
         raise InputError(
-            f"{where} holds no choices of a gallery: {shorten(place, 100)}: "
-            f"{shorten(problem['msg'], 200)}; mark runs in chatter-nb gallery --open"
+            f"{where} holds no choices of a gallery: {shorten(place, 100)}"
+            f"{shorten(problem['msg'], 200)}; move it away, and mark runs in the gallery"
         ) from None
-    chosen = {name: choice for name, choice in choices.choices.items() if choice != Choice()}
-    return Choices(choices=chosen)
 
 
 def load_choices(path: Path) -> Choices:
@@ -77,6 +74,14 @@ def load_choices(path: Path) -> Choices:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
 
 
-def save_choices(folder: Path, choices: Choices) -> None:
-    """Write `folder/choices.json`, durably. Raises `OutputError` if the disk does not take it."""
-    write_json(folder / CHOICES, choices.model_dump(mode="json", by_alias=True), durable=True)
+def save_choices(folder: Path, changed: Choices) -> None:
+    """Merge what was chosen of some runs into `folder/choices.json`, durably.
+
+    A run of which nothing is chosen any more leaves the file. Raises `InputError` if the file is
+    damaged, which then stays, and `OutputError` if the disk does not take it.
+    """
+    with _saving:
+        merged = load_choices(folder / CHOICES).choices | changed.choices
+        chosen = {name: choice for name, choice in sorted(merged.items()) if choice != Choice()}
+        values = Choices(choices=chosen).model_dump(mode="json", by_alias=True)
+        write_json(folder / CHOICES, values, durable=True)

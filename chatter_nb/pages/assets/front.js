@@ -1,0 +1,33 @@
+// The web page's own script. While a run is made, its live player lights the chunk that is spoken;
+// the finished run's player goes on where the live player is.
+(function () {
+  const light = (audio) => {
+    const result = audio.closest(".result");
+    const spans = result.querySelectorAll(".said span");
+    const starts = [...result.querySelectorAll("[data-starts]")].pop()?.dataset.starts.split(",") ?? [];
+    const now = starts.filter((start) => Number(start) <= audio.currentTime).length - 1;
+    spans.forEach((span, index) => {
+      if (span.classList.toggle("lit", index === now)) span.scrollIntoView?.({ block: "nearest" });
+    });
+  };
+  document.addEventListener("timeupdate", ({ target }) => target.closest(".live") && light(target), true);
+
+  const goOn = (live, take) => {
+    take.preload = "auto";
+    take.load();
+    take.addEventListener("loadedmetadata", () => {
+      const isHeard = !live.ended && !(live.paused && live.currentTime); // it may not have begun yet
+      take.currentTime = live.currentTime;
+      live.closest(".live").querySelectorAll(".live audio, .live .said").forEach((part) => part.remove());
+      if (isHeard) take.play().catch(() => {});
+    }, { once: true });
+  };
+  new MutationObserver(() => {
+    for (const live of document.querySelectorAll(".live audio:not([data-goes-on])")) {
+      const take = document.querySelector(`.take[data-run="${live.dataset.run}"] audio`);
+      if (!take) continue;
+      live.dataset.goesOn = "yes";
+      goOn(live, take);
+    }
+  }).observe(document, { childList: true, subtree: true });
+})();

@@ -1,0 +1,212 @@
+"""Revising a finished run: a line made again alone and at once, and all edits applied to its files.
+
+Both speak as the run did: its engine, voice, parameters and drawn seed. A line that was heard is in
+the store, and is not made twice. Also the lists of lines to look at, for other programs.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from chatter_nb.audio.join import fade_edges, find_edges
+from chatter_nb.audio.reading import Signal
+from chatter_nb.base.errors import InputError, shorten
+from chatter_nb.base.formats import OUTPUT_FORMATS
+from chatter_nb.base.project import find_path, resolve_path
+from chatter_nb.engines.watermark import mark
+from chatter_nb.params.runs import SpeakParams
+from chatter_nb.runs.edits import (
+    EDITS,
+    Edit,
+    edit_chunks,
+    edit_of,
+    edits_of_run,
+    edits_path,
+    load_edits,
+    match_edits,
+    merge_edits,
+    placed_chunks,
+    save_edits,
+)
+from chatter_nb.runs.folder import RECORD
+from chatter_nb.runs.keys import identities, occurrences
+from chatter_nb.runs.lifecycle import OnProgress
+from chatter_nb.runs.settle import Planner, check_texts
+from chatter_nb.runs.speak import plan_speech, render_speech
+from chatter_nb.runs.speak_plan import PlannedOutput, SpeechPlan
+from chatter_nb.runs.speak_run import SpeechRun
+from chatter_nb.runs.speak_texts import clean_words
+from chatter_nb.runs.speech import Speech, doubtful_chunks, load_speech, reasons_of
+from chatter_nb.verify.findings import Finding, Judgement
+
+
+@dataclass(frozen=True)
+class Line:
+    """A chunk that was made alone: its samples, mono float32, as the files will have them.
+
+    `take` and `key` name it in the store. `verdict` is None if the run is not checked.
+    """
+
+    audio: Signal
+    rate_hz: int
+    take: int
+    key: str
+    verdict: Judgement | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+def make_line(speech: Speech, edit: Edit, *, cancelled: Callable[[], bool] | None = None) -> Line:
+    """Make the chunk at an edit's place alone, with its words and take; stored ones come at once.
+
+    Nothing of the run changes. `apply_edits` uses the same samples once the edit is saved. If the
+    run is checked, the line is, too. Raises `InputError` if the place is no chunk of the run, or if
+    the words cannot be spoken, and `EngineError` if the engine fails.
+    """
+    plan = _plan_line(speech, edit)
+    run = SpeechRun(plan, None, cancelled or (lambda: False), None)
+    take, audio = run.make_alone()
+    rate = plan.engine.sample_rate
+    start, end = find_edges(audio, sample_rate=rate)
+    audio = fade_edges(audio[start:end], sample_rate=rate)
+    verdict = take.verdict
+    return Line(
+        audio=mark(audio, rate) if plan.engine.watermarked else audio,
+        rate_hz=rate,
+        take=take.planned.take,
+        key=take.planned.key,
+        verdict=verdict.verdict if verdict else None,
+        findings=verdict.findings if verdict else (),
+    )
+
+
+def apply_edits(
+    speech: Speech,
+    on_progress: OnProgress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Speech:
+    """Render a run again into its folder with its edits.json; only chunks that changed are made.
+
+    Raises what `generate_tts` raises; the run's files stay as they are until all is made. For an
+    engine without a watermark, wav and flac keep their samples outside the edited chunks and their
+    crossfades; those after a chunk of another length are shifted. A watermark is laid on blocks of
+    up to a minute which end with a chunk: of the block with an edited chunk, and of all after it if
+    the length has changed, the mark changes, by samples that cannot be heard.
+    """
+    return render_speech(plan_speech(revised_params(speech)), on_progress, cancelled)
+
+
+def revise(
+    folder: str | Path,
+    review: str | Path,
+    on_progress: OnProgress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Speech:
+    """Add the edits of a review to a run's edits.json, and apply them."""
+    speech = load_revisable(folder)
+    save_edits(speech.folder, load_edits(find_path(review)).edits)
+    return apply_edits(speech, on_progress, cancelled)
+
+
+def load_revisable(folder: str | Path) -> Speech:
+    """A speech run from its folder. Raises `InputError` if there is none."""
+    speech = load_speech(folder)
+    if speech.record.kind != "speak":
+        raise InputError(f"{folder} holds a conversion: only runs that speak a text are revised")
+    return speech
+
+
+def revised_params(speech: Speech) -> SpeakParams:
+    """The parameters that speak a run again with its edits, into its folder.
+
+    They pin its engine and its seed, and hold the formats of all files that it has.
+    """
+    folder, record = speech.folder, speech.record
+    values = dict(record.params)
+    outputs_dir = values["outputs_dir"]
+    if resolve_path(outputs_dir).resolve() != folder.parent.resolve():  # it was moved
+        outputs_dir = str(folder.parent.resolve())
+    edits, name = edits_path(folder, record), folder.resolve().name
+    if edits == str(folder / EDITS):  # as a person writes it, and not by the machine's path
+        edits = str(Path(outputs_dir, name, EDITS))
+    suffixes = {Path(file.name).suffix for file in record.files}
+    formats = [name for name, row in OUTPUT_FORMATS.items() if row.suffix in suffixes]
+    values |= {
+        "engine": record.engine.name,
+        "seed": record.seed,
+        "formats": list(dict.fromkeys([*values["formats"], *formats])),
+        "outputs_dir": outputs_dir,
+        "run_name": name,
+        "edits": edits,
+    }
+    return SpeakParams.create(values, where=str(folder / RECORD))
+
+
+def _plan_line(speech: Speech, edit: Edit) -> SpeechPlan:
+    """The plan of one chunk. Its number among its like comes from the record, without the text."""
+    params, record = revised_params(speech), speech.record
+    planner = Planner(params, "text")
+    checks = planner.settle_checks(params)
+    engine = planner.load()
+    voice = planner.prepare_voice()
+    language = params.language or engine.languages[0]
+    chunks = [c for c in placed_chunks(record, language) if c.document == edit.document]
+    matched, lost = match_edits(chunks, [edit])
+    if lost:
+        raise InputError(f"{edit}: the run has no such line; edit a line of its run.json")
+    edits = merge_edits(record, edits_of_run(speech.folder, record), [edit]).edits
+    edited, _ = edit_chunks(chunks, edits, partial(clean_words, params, language))
+    [position] = matched
+    check_texts([edited[position].chunk.spoken], engine, language)
+    whole = identities(params, engine, planner.settled.precision.name, voice, planner.seed)
+    chunk = whole.named(edited[position], occurrences(edited)[position], params.takes)
+    output = PlannedOutput(edit.document, edit.document, (chunk,))
+    return planner.plan(SpeechPlan, [output], [], identities=whole, checks=checks)
+
+
+def pickups(speech: Speech) -> list[dict[str, Any]]:
+    """The lines of a run that are flagged, noted or in doubt; seconds are of their output."""
+    record = speech.record
+    edits = merge_edits(record, edits_of_run(speech.folder, record), ()).edits
+    by_place = {edit.place: edit for edit in edits}
+    ends_s = {edit_of(chunk).place: chunk.end_s for chunk in record.chunks}
+    doubts = {chunk.index: reasons_of(chunk) for chunk in doubtful_chunks(record)}
+    lines = []
+    for chunk in record.chunks:
+        bare = edit_of(chunk)
+        edit = by_place.get(bare.place, bare)
+        is_first = chunk.split_from in (None, chunk.index)
+        if is_first and (edit.flag or edit.note or chunk.index in doubts):
+            shown = chunk.text if chunk.source_text is None else chunk.source_text
+            times = {"start_s": round(chunk.start_s, 3), "end_s": round(ends_s[bare.place], 3)}
+            wishes = {"flag": edit.flag, "note": edit.note, "words": edit.words or ""}
+            place = {"document": chunk.document, "line": chunk.index, **times}
+            doubt = {"doubt": "; ".join(doubts.get(chunk.index, ()))}
+            lines.append({**place, **doubt, **wishes, "text": shown.strip()})
+    return lines
+
+
+def pickups_csv(speech: Speech) -> str:
+    """The pickups as CSV, a line each, below the names of the columns."""
+    table = io.StringIO()
+    names = ("document", "line", "start_s", "end_s", "doubt", "flag", "note", "words", "text")
+    writer = csv.DictWriter(table, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(pickups(speech))
+    return table.getvalue()
+
+
+def audacity_labels(speech: Speech, document: str = "") -> str:
+    """The pickups of an output, by default of all, as a label track: start and end in seconds."""
+    labels = []
+    for line in pickups(speech):
+        if document in ("", line["document"]):
+            reason = line["note"] or line["doubt"] or "flagged"
+            label = " ".join(f"{reason}: {shorten(line['text'], 60)}".split())  # without tabs
+            labels.append(f"{line['start_s']:.3f}\t{line['end_s']:.3f}\t{label}\n")
+    return "".join(labels)

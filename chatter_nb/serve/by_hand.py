@@ -1,0 +1,160 @@
+"""Runs that a person begins on the web page: from the values of its controls to HTML."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from chatter_nb.base.errors import Cancelled, ChatterError
+from chatter_nb.base.wording import count, minutes
+from chatter_nb.engines.registry import entry
+from chatter_nb.pages.players import playing
+from chatter_nb.params.fields import fields_of
+from chatter_nb.params.runs import AnyParams, SpeakParams
+from chatter_nb.runs.lifecycle import Progress
+from chatter_nb.runs.speak_plan import outline
+from chatter_nb.runs.speech import Speech
+from chatter_nb.serve.bodies import Kind
+from chatter_nb.serve.errors import problem_of
+from chatter_nb.serve.live import Live, Lives
+from chatter_nb.serve.outputs import keep_recording
+from chatter_nb.serve.page_html import history_html, progress_html, sentence, take_html
+from chatter_nb.serve.responses import check_length
+from chatter_nb.serve.service import Service
+from chatter_nb.serve.worker import Task
+from chatter_nb.text.chunking import without_breaks
+from chatter_nb.text.files import read_sources
+
+_LOOK_S = 0.1  # between two updates of a page that waits for a run
+_LOAD_S, _SMALL_LOAD_S = 20.0, 2.0  # of a Chatterbox model on a fair disk, and of others
+
+
+class ByHand:
+    """Makes the runs of one kind for every open page, one at a time for each page.
+
+    `names` are the names of the controls, in the order of their values.
+    """
+
+    def __init__(self, service: Service, lives: Lives, kind: Kind, names: Sequence[str]) -> None:
+        self._service, self._lives, self._kind, self._names = service, lives, kind, names
+        self._running: dict[str, Task[Speech]] = {}  # by the session of the page that waits
+
+    def cancel(self, request: gr.Request) -> None:
+        if task := self._running.get(str(request.session_hash)):
+            task.cancel()
+
+    def run(self, request: gr.Request, hear: str, *inputs: Any) -> Iterator[tuple[Any, ...]]:
+        """Make a run. Yields its progress, what is heard meanwhile, its player and the runs before,
+        each as HTML; or a sentence about an error.
+        """
+        session, skip = str(request.session_hash), gr.skip()
+        if session in self._running:
+            yield sentence("A run is in hand: wait for it, or cancel it."), skip, skip, skip
+            return
+        uploads: dict[str, Path] = {}
+        steps: list[tuple[float, Progress]] = []
+        live: Live | None = None
+        try:
+            params = self._service.catalog.run(self._kind, self._values(inputs, uploads), uploads)
+            live = self._lives.begin(params.run_name, hear)
+            task = self._submit(params, live, steps)
+            self._running[session] = task
+            try:
+                yield progress_html(steps, self._waits_for(params)), "", "", skip
+                while not task.result.done():
+                    time.sleep(_LOOK_S)
+                    waits_for = self._waits_for(params)
+                    status = progress_html(steps, waits_for, live.starts_s)
+                    yield status, live.take_player() or skip, skip, skip
+                yield "", skip, *self._results(task.result.result(), is_heard=live.is_shown)
+            finally:
+                self._running.pop(session, None)
+                task.cancel()  # changes nothing, unless the page is gone
+        except (Cancelled, CancelledError):
+            yield sentence(_stopped(steps)), live.stopped_player() if live else "", "", skip
+        except Exception as error:
+            yield sentence(str(problem_of(error)), is_error=True), "", "", skip
+        finally:
+            for path in uploads.values():
+                path.unlink(missing_ok=True)
+
+    def _submit(
+        self, params: AnyParams, live: Live, steps: list[tuple[float, Progress]]
+    ) -> Task[Speech]:
+        def on_progress(step: Progress) -> None:
+            live.note_chunk()
+            steps.append((time.monotonic(), step))
+
+        task = self._service.submit(params, on_progress=on_progress, listener=live.listener)
+        self._lives.follow(params.run_name, live, task)
+        return task
+
+    def _results(self, speech: Speech, *, is_heard: bool) -> tuple[str, str]:
+        """A run's player, which starts by itself if nothing is heard yet, and the runs before."""
+        take, name = take_html(speech), speech.record.run_name
+        history = history_html(self._service.settings.outputs, self._kind.kind, skip=name)
+        return take if is_heard else playing(take), history
+
+    def _waits_for(self, params: AnyParams) -> str:
+        """What a run waits for that has not begun to speak."""
+        engine = entry(params.engine, params.kind)
+        if engine.key not in self._service.catalog.loaded:
+            return (
+                f"{engine.name} is loading, {minutes(_LOAD_S if engine.files else _SMALL_LOAD_S)}"
+            )
+        waiting = self._service.worker(engine).waiting()
+        return f"waiting for {count(waiting, 'run')} before" if waiting > 1 else "speaking"
+
+    def _values(self, inputs: tuple[Any, ...], uploads: dict[str, Path]) -> dict[str, Any]:
+        """The values of the controls by name. Uploaded recordings are checked, and their paths are
+        put into `uploads`.
+        """
+        fields, values = fields_of(self._kind), {}
+        for name, value in zip(self._names, inputs, strict=True):
+            part, _, is_recording = name.partition(" ")
+            if is_recording and value:
+                path = Path(value)
+                with path.open("rb") as file:
+                    settings = self._service.settings
+                    uploads[part] = keep_recording(file, part, settings, name=path.stem)
+            elif not is_recording and (value not in (None, "", []) or name == "text"):
+                whole = fields[name].kind == "number" and isinstance(value, int)
+                values[name] = float(value) if whole else value
+        if values.get("speed") == 1:  # the voice's own, as for an engine without speeds
+            values.pop("speed")
+        if self._kind is SpeakParams:
+            check_length(values, "text", self._service.settings.limits.text_chars)
+        return self._kind.coerce(values)
+
+
+def size_of(text: str, speed: float) -> str:
+    """How long a text is, in characters and in minutes, as HTML."""
+    try:
+        size = outline(SpeakParams.create({"text": text, "speed": speed}, where="page"))
+    except ChatterError:
+        return "nothing to speak yet" if not text.strip() else f"{len(text):,} characters"
+    return f"{size.chars:,} characters, {minutes(size.audio_s)} of audio"
+
+
+def read_document(path: str) -> str:
+    """The text of a document that was uploaded. Raises `gr.Error` with why it cannot be read."""
+    try:
+        [source] = read_sources(Path(path))
+    except ChatterError as error:
+        raise gr.Error(str(problem_of(error)), title="This document cannot be read") from error
+    return without_breaks(source.text)
+
+
+def _stopped(steps: list[tuple[float, Progress]]) -> str:
+    if not steps:
+        return "Stopped before anything was made. Press the button to begin again."
+    step = steps[-1][1]
+    return (
+        f"Stopped: {step.done} of {count(step.total, 'chunk')} are kept, and you can hear them "
+        "here. Press the button to go on from there."
+    )

@@ -1,0 +1,214 @@
+"""A tab of the web page: the controls of a kind of run, its buttons, and what they do."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from itertools import groupby
+from typing import Any
+
+import gradio as gr
+
+from chatter_nb.engines.registry import entry
+from chatter_nb.params.fields import Field, fields_of
+from chatter_nb.params.runs import KNOBS, SpeakParams
+from chatter_nb.serve.bodies import RECORDINGS, Kind, open_names
+from chatter_nb.serve.by_hand import ByHand, read_document, size_of
+from chatter_nb.serve.controls import Choices, control, holds
+from chatter_nb.serve.live import Lives
+from chatter_nb.serve.page_html import history_html
+from chatter_nb.serve.service import Service
+from chatter_nb.text.files import SUFFIXES
+
+SAMPLE = (
+    "The North Wind and the Sun disputed which of them was the stronger, when a traveler came "
+    "along, wrapped in a warm cloak. They agreed that whoever first made him take it off should be "
+    "considered the stronger of the two."
+)
+_FIRST = ("text", "voice", "speed", "source", "target")  # in sight; all others are folded
+_HEAR = [("if the engine is faster than real time", "auto"), ("always", "on"), ("never", "off")]
+_LOOK_S = 0.1  # between two updates of a page that waits for a run
+_LOAD_S, _SMALL_LOAD_S = 20.0, 2.0  # of a Chatterbox model on a fair disk, and of others
+_FOLLOWERS = ("voice", "voice recording", *KNOBS)  # controls that depend on the engine
+_WIDE = ("text", "replacements", "takes", "formats")
+_RESULTS = ("now", "live", "newest")
+_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+
+
+class Sheet:
+    """The controls of a kind of run, its buttons, and what they do."""
+
+    def __init__(self, service: Service, lives: Lives, kind: Kind, verb: str) -> None:
+        self._service, self._lives, self._kind, self._verb = service, lives, kind, verb
+        self._inputs: dict[str, Any] = {}
+        self._default_engine = service.catalog.choice(kind.kind).name
+
+    # -- what stands where
+
+    def draw(self, page: gr.Blocks) -> None:
+        """Draw the first fields with their buttons, the results, the other fields, earlier runs.
+
+        Settings and runs come back whenever the page is opened.
+        """
+        names = open_names(self._kind)
+        with gr.Row(elem_classes=["room"]):
+            with gr.Column(elem_classes=["main"]):
+                size, document = self._draw_text() if self._kind is SpeakParams else (None, None)
+                self._add([name for name in names if name in _FIRST and name != "text"])
+                with gr.Row(elem_classes=["go"]):
+                    go = gr.Button(self._verb, variant="primary", scale=3)
+                    stop = gr.Button("Cancel", scale=1)
+            with gr.Column(elem_classes=["result"]):
+                status, live, take = (gr.HTML(elem_classes=[name]) for name in _RESULTS)
+            with gr.Column(elem_classes=["more"]):
+                hear = self._draw_others([name for name in names if name not in _FIRST])
+        history = gr.HTML(elem_classes=["history"])
+        self._connect_run(go, stop, hear, [status, live, take, history])
+        self._connect_settings(page, history)
+        if size:
+            self._connect_text(size, document)
+
+    def _draw_text(self) -> tuple[Any, Any]:
+        """The text, and under it how long it is, and a button that brings a document."""
+        self._add(["text"])
+        with gr.Row(elem_classes=["under"]):
+            size = gr.HTML(size_of(SAMPLE, 1))
+            types = list(SUFFIXES)
+            return size, gr.UploadButton("Open a text file", file_types=types, size="sm")
+
+    def _draw_others(self, names: list[str]) -> Any:
+        """Draw fields folded by their purpose; returns the choice of hearing a run early."""
+        fields = fields_of(self._kind)
+        groups: dict[str, list[str]] = {}
+        for name in names:
+            groups.setdefault(getattr(fields[name], "purpose", "") or "more", []).append(name)
+        for purpose, members in groups.items():
+            with gr.Accordion(purpose.capitalize(), open=False):
+                self._add(members)
+        is_speech = self._kind is SpeakParams
+        with gr.Accordion("While it is made", open=False, visible=is_speech):
+            value = "auto" if is_speech else "off"
+            return gr.Dropdown(choices=_HEAR, value=value, label="hear it while it is made")
+
+    def _add(self, names: list[str]) -> None:
+        """Draw fields: short fields share a row, and the uploads of recordings the next row."""
+        fields = fields_of(self._kind)
+        for _, row in groupby(names, lambda name: name if name in _WIDE else ""):
+            row_names = list(row)
+            with gr.Row():
+                for name in row_names:
+                    self._draw(fields[name])
+            self._draw_uploads([name for name in row_names if name in RECORDINGS[self._kind]])
+
+    def _draw(self, field: Field) -> None:
+        is_visible = self._is_visible(field.name, self._default_engine)
+        choices = self._choices(field.name, self._default_engine)
+        value = {"text": SAMPLE, "source": "sample-reading", "target": "sample-target"}
+        self._inputs[field.name] = control(
+            field, choices, value.get(field.name), visible=is_visible
+        )
+
+    def _draw_uploads(self, names: list[str]) -> None:
+        """Draw places for recordings of a person's own, folded where samples are ready."""
+        is_folded = len(names) > 1
+        fold = gr.Accordion("Your own recordings", open=False) if is_folded else nullcontext()
+        with fold, gr.Row() if names else nullcontext():
+            for name in names:
+                upload = f"{name} recording"
+                self._inputs[upload] = gr.Audio(
+                    sources=["upload", "microphone"],
+                    editable=False,
+                    label=f"or upload a {name}",
+                    type="filepath",
+                    visible=self._is_visible(upload, self._default_engine),
+                )
+
+    def _is_visible(self, name: str, engine: str) -> bool:
+        """Whether a control is shown: an engine's knobs, and an upload of a voice to clone."""
+        if name in KNOBS:
+            return name in entry(engine, self._kind.kind).accepts
+        return name != "voice recording" or self._service.catalog.clones(engine)
+
+    def _choices(self, name: str, engine: str) -> Choices | None:
+        """The engines, voices or recordings of this server; None for a field that names none."""
+        catalog = self._service.catalog
+        if name == "engine":
+            return [(f"auto: {self._default_engine}", "auto"), *catalog.engines(self._kind.kind)]
+        if name == "voice":
+            return catalog.voice_choices(engine)
+        if name not in RECORDINGS[self._kind]:
+            return None
+        return [*catalog.sample_choices(), ("none", ""), *catalog.recordings()]
+
+    # -- what happens
+
+    def _connect_run(self, go: Any, stop: Any, hear: Any, results: list[Any]) -> None:
+        runs = ByHand(self._service, self._lives, self._kind, list(self._inputs))
+        inputs = [hear, *self._inputs.values()]
+        go.click(runs.run, inputs, results, concurrency_limit=None, **_QUIET)
+        stop.click(runs.cancel, None, None, queue=False, **_QUIET)
+        followers = [block for name, block in self._inputs.items() if name in _FOLLOWERS]
+        engine = self._inputs["engine"]
+        engine.input(self._follow, engine, followers, **_QUIET)
+
+    def _connect_text(self, size: Any, document: Any) -> None:
+        text, speed = self._inputs["text"], self._inputs["speed"]
+        changes = [text.change, speed.change]
+        document.upload(read_document, document, text, **_QUIET)
+        gr.on(
+            changes,
+            size_of,
+            [text, speed],
+            size,
+            queue=False,
+            trigger_mode="always_last",
+            **_QUIET,
+        )
+
+    def _connect_settings(self, page: gr.Blocks, history: Any) -> None:
+        """Keep the settings in the browser at each change; bring them back with the runs."""
+        saved = gr.BrowserState("", storage_key=f"chatter_nb {self._kind.kind}", secret="settings")
+        kept = self._kept()
+        names = json.dumps(list(kept))
+        js = f"(...v) => JSON.stringify(Object.fromEntries({names}.map((n, i) => [n, v[i]])))"
+        changes = [block.change for block in kept.values()]
+        gr.on(changes, None, list(kept.values()), saved, js=js, **_QUIET)
+        page.load(self._restore, saved, [*kept.values(), history], **_QUIET)
+
+    def _kept(self) -> dict[str, Any]:
+        """The controls whose values stay in the browser, by name: all but uploads."""
+        return {name: block for name, block in self._inputs.items() if " " not in name}
+
+    def _restore(self, saved: Any) -> list[Any]:
+        """Updates of the kept controls from an earlier visit, and the runs before."""
+        try:
+            values = json.loads(saved or "{}")
+            values = values if isinstance(values, dict) else {}
+        except (TypeError, ValueError):
+            values = {}
+        engine = values.get("engine")
+        engines = self._service.catalog.engines(self._kind.kind)
+        engine = engine if engine in engines else self._default_engine
+        updates = []
+        for name, block in self._kept().items():
+            choices = self._choices(name, engine)
+            update: dict[str, Any] = {"visible": self._is_visible(name, engine)}
+            update |= {"choices": choices} if choices is not None else {}
+            if name in values and holds(block, values[name], choices):
+                update["value"] = values[name]
+            updates.append(gr.update(**update))
+        return [*updates, history_html(self._service.settings.outputs, self._kind.kind)]
+
+    def _follow(self, engine: str) -> list[Any]:
+        """Updates of the controls that depend on the engine; each gets its default value."""
+        engine = self._default_engine if engine == "auto" else engine
+        updates = []
+        for name, block in self._inputs.items():
+            if name == "voice":
+                choices = self._service.catalog.voice_choices(engine)
+                updates.append(gr.update(choices=choices, value=choices[0][1]))
+            elif name in _FOLLOWERS:
+                is_visible = self._is_visible(name, engine)
+                value = block.value if name in KNOBS else None
+                updates.append(gr.update(visible=is_visible, value=value))
+        return updates

@@ -1,0 +1,159 @@
+"""The page of a run: one file that opens anywhere, and says first what is in doubt."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from browser import axe_violations, browser_page
+from bs4 import BeautifulSoup
+from conftest import ROOT
+from fakes import SpoilingEngine, speaking_with
+
+from chatter_nb.base.errors import InputError
+from chatter_nb.engines.hibari import HibariEngine
+from chatter_nb.pages import run_page
+from chatter_nb.pages.run_page import write_page, write_pages
+from chatter_nb.params.runs import ConvertParams, SpeakParams
+from chatter_nb.runs.convert import convert_voice
+from chatter_nb.runs.speak import generate_tts, plan_speech
+
+SCRIPT = "<script>document.title = 'taken'</script>"
+TEXT = f"The baker opened her little shop at seven. {SCRIPT}\n\nThree grey geese crossed the pond."
+
+
+def params_of(folder: Path, **values) -> SpeakParams:
+    defaults = {"text": TEXT, "engine": "hibari", "run_name": "run", "outputs_dir": str(folder)}
+    return SpeakParams.create(defaults | values)
+
+
+def halved(audio, words):
+    """Without the words in its middle."""
+    return np.concatenate([audio[: len(audio) // 4], audio[len(audio) * 3 // 4 :]])
+
+
+@pytest.fixture(scope="module")
+def doubtful(tmp_path_factory):
+    """A checked run, the last chunk of which has lost a part of its text in both takes."""
+    values = {"verify": "fast", "verify_workers": 0, "tries": 2}
+    params = params_of(tmp_path_factory.mktemp("runs"), **values)
+    plan = plan_speech(params)
+    with speaking_with(SpoilingEngine(HibariEngine())) as engine:
+        for take in (0, 1):
+            engine.spoilers[plan.identities.take(plan.chunks[-1], take).seed] = halved
+        return generate_tts(params).folder
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """Two files of a folder, one output each, wav only."""
+    folder = tmp_path_factory.mktemp("runs")
+    texts = folder / "texts"
+    texts.mkdir()
+    (texts / "1 first.txt").write_text(TEXT)
+    (texts / "2 second.txt").write_text("The end.")
+    values = {"text": "", "text_file": str(texts), "merge": False, "speed": 1.2}
+    return generate_tts(params_of(folder, **values)).folder
+
+
+def parsed(folder: Path) -> BeautifulSoup:
+    return BeautifulSoup(write_page(folder).read_text("utf-8"), "html.parser")
+
+
+def test_the_verdict_comes_first(doubtful, plain):
+    page = parsed(doubtful)
+    assert page.h1.get_text() == "1 of 1 checked chunk is in doubt; 1 could not be checked"
+    assert page.h1.get_text() in page.title.get_text()
+    first = page.find(["h1", "audio", "dl"])
+    assert first.name == "h1"
+    assert len(page.select("#doubts audio")) == 2
+    assert "Not checked" in parsed(plain).h1.get_text()
+
+
+def test_the_page_holds_the_text_and_what_differs_from_the_defaults(plain):
+    page = parsed(plain)
+    assert [h2.get_text() for h2 in page.select(".output h2")] == ["1 first", "2 second"]
+    assert SCRIPT in page.select_one(".output .text p").get_text()
+    told = page.find("section", class_="about").get_text(" ", strip=True)
+    assert "speed 1.2" in told
+    assert str(plain.parent) not in str(page)  # a path of this machine helps no reviewer
+
+
+def test_the_page_plays_alone_in_another_folder(plain, tmp_path):
+    """By mail: nothing is beside it, no request goes out, and a wav is an mp3 inside it."""
+    copy = Path(shutil.copy(write_page(plain), tmp_path / "mailed.html"))
+    record = json.loads((plain / "run.json").read_text())
+    asked = []
+    with browser_page() as page:
+        page.on("request", lambda request: asked.append(request.url.partition(",")[0]))
+        page.goto(copy.as_uri())
+        audio = page.locator("section.output audio").first
+        length_s = audio.evaluate("""async audio => {
+            if (audio.readyState < 1)
+                await new Promise(done => audio.addEventListener("loadedmetadata", done));
+            await audio.play();
+            return audio.duration;
+        }""")
+        assert abs(length_s - record["outputs"][0]["audio_s"]) < 0.1
+        assert page.title() != "taken"
+        wave = page.get_by_role("slider").first  # the player's script may run
+        wave.focus()
+        page.keyboard.press("End")
+        assert float(wave.get_attribute("aria-valuenow")) > 1
+    assert [url for url in asked if not url.startswith(("data:", copy.as_uri()))] == []
+
+
+def test_audio_that_is_too_long_lies_beside_the_page_and_that_is_told(plain, monkeypatch):
+    monkeypatch.setattr(run_page, "EMBED_LIMIT_BYTES", 30_000)
+    page = parsed(plain)
+    first, second = page.select("section.output")
+    assert first.audio.source["src"] == "1%20first.wav"
+    assert "1 first.wav: send it along" in first.find(class_="problem").get_text()
+    assert second.audio.source["src"].startswith("data:audio/mpeg")
+
+
+def test_a_conversion_and_a_run_that_failed_have_pages(tmp_path):
+    recordings = ROOT / "params" / "recordings"
+    values = {"source": str(recordings / "reading.flac"), "target": str(recordings / "target.flac")}
+    values |= {"engine": "world", "outputs_dir": str(tmp_path), "run_name": "converted"}
+    folder = convert_voice(ConvertParams.create(values)).folder
+    page = parsed(folder)
+    assert "1 recording converted" in page.h1.get_text()
+    assert "target.flac" in page.find("section", class_="about").get_text()
+    record = json.loads((folder / "run.json").read_text())
+    failed = {"status": "failed", "error": SCRIPT, "files": [], "outputs": [], "windows": []}
+    (folder / "run.json").write_text(json.dumps(record | failed))
+    page = parsed(folder)
+    assert "did not finish" in page.h1.get_text()
+    assert page.find(class_="problem").get_text() == SCRIPT
+
+
+def test_audio_that_is_gone_is_told_and_stops_no_other_page(plain, tmp_path):
+    runs = Path(shutil.copytree(plain.parent, tmp_path / "runs"))
+    shutil.copytree(plain, runs / "gone")
+    (runs / "gone" / "1 first.wav").unlink()
+    with pytest.raises(InputError, match="is gone"):
+        write_page(runs / "gone")
+    for page in runs.glob("*/page.html"):
+        page.unlink()
+    problems = []
+    assert write_pages(runs, problems.append) == 1
+    assert (runs / "run" / "page.html").is_file()
+    assert len(problems) == 1
+    assert write_pages(runs, problems.append) == 0  # it is there now
+
+
+def test_the_command_writes_the_page_and_says_where(cli, plain):
+    assert cli("page", str(plain)).stdout.strip() == (plain / "page.html").as_uri()
+    assert "no readable run.json" in cli("page", str(plain.parent), check=2).stderr
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_the_page_breaks_no_rule_of_accessibility_and_fits(doubtful, width, scheme):
+    address = write_page(doubtful).as_uri()
+    with browser_page(width=width, color_scheme=scheme) as page:
+        page.goto(address)
+        page.locator("details").first.evaluate("details => { details.open = true; }")
+        assert axe_violations(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") == width
