@@ -12,12 +12,11 @@ from conftest import ROOT
 
 from chatter_nb.base.errors import ParamError
 from chatter_nb.notebook.forms import convert_form, speak_form
-from chatter_nb.notebook.forms.takes import chunk_wav
 from chatter_nb.notebook.forms.uploads import safe_name
 from chatter_nb.notebook.forms.worker import Worker
 from chatter_nb.params.runs import ConvertParams, SpeakParams
-from chatter_nb.params.yaml_text import from_yaml
 from chatter_nb.runs.convert import convert_voice
+from chatter_nb.runs.edits import edit_of
 from chatter_nb.runs.folder import RunFolder
 from chatter_nb.runs.resume import kept_chunks
 from chatter_nb.runs.speak import generate_tts
@@ -168,46 +167,44 @@ def test_cancel_keeps_what_is_finished_and_speak_goes_on(form, tmp_path):
     assert sum(chunk.cached for chunk in take.speech.record.chunks) >= kept
 
 
-def test_one_chunk_is_made_again_alone(form, tmp_path):
-    """Its samples are others, all the others' are kept; and the YAML makes the same."""
-    made = press_speak(form())
-    made.chunks._choice.value = 1
-    made.chunks._make.click()
-    assert made.wait(600)
-    first, second = made.takes.all
-    chunks = second.speech.record.chunks
-    assert [chunk.take for chunk in chunks] == [0, 1, 0]
-    assert [chunk.cached for chunk in chunks] == [True, False, True]
-    before, after = (chunk_wav(take.speech, 1) for take in (first, second))
-    assert before != after
-    assert chunk_wav(first.speech, 2) == chunk_wav(second.speech, 2)
-    told = made.yaml.copied()
-    assert "takes:" in told
-    again = from_yaml(SpeakParams, told, outputs_dir=str(tmp_path / "again"))
-    assert generate_tts(again).record.files[0].sha256 == second.speech.record.files[0].sha256
+def mend(form, kind, edit, **values):
+    """Ask as the editor in a browser does; returns the answer."""
+    answers = []
+    form.review.send = lambda content, buffers=None: answers.append(content)
+    about = {"turn": "1", "kind": kind, "edit": edit.model_dump(mode="json"), **values}
+    form.review._take(form.review, about, [])
+    assert form.wait(600)
+    return answers[-1]
 
 
-def test_a_chunk_of_a_drawn_seed_can_be_made_again(form):
-    """A key holds for the seed that was drawn, so that is pinned."""
+def test_a_line_is_made_again_alone_and_the_files_follow(form):
+    """Its samples are others, all the others' are kept; the player has the new file."""
     made = press_speak(form(seed=-1))
-    made.chunks._make.click()
-    assert made.wait(600)
-    assert problem(made) == ""
-    first, second = (take.speech.record for take in made.takes.all)
-    assert first.seed == second.seed == made.params.seed
-    assert [chunk.take for chunk in second.chunks] == [1, 0, 0]
+    (before,) = made.takes.all
+    made._mend.value = True
+    edit = edit_of(before.speech.record.chunks[1])
+    assert mend(made, "again", edit)["value"]["take"] == 1
+    assert made.takes.all == (before,)
+    edit = edit.model_copy(update={"take": 1})
+    mend(made, "save", edit)
+    assert "error" not in mend(made, "apply", edit)
+    (after,) = made.takes.all
+    chunks = after.speech.record.chunks
+    assert [chunk.take for chunk in chunks] == [0, 1, 0]
+    assert [chunk.cached for chunk in chunks] == [True, True, True]  # heard, so made, before
+    assert after.speech.record.files[0].sha256 != before.speech.record.files[0].sha256
+    assert after.player in str(made._result.outputs[0]["data"]["text/html"])
+    assert not made._go.disabled
 
 
-def test_making_a_chunk_again_keeps_what_is_typed(form):
-    """The chunks on offer are of the take that is shown; a text that was typed since stays."""
+def test_lines_are_not_written_before_somebody_looks(form):
     made = press_speak(form())
-    made.text.value = "My long new text."
-    made.chunks._make.click()
-    assert made.wait(600)
-    assert made.text.value == "My long new text."
-    assert made.params.takes == {}
-    assert made.takes.all[1].params.text == TEXT
-    assert made.takes.all[1].speech.record.chunks[0].take == 1
+    assert made.review.data == {}
+    made._mend.value = True
+    assert len(made.review.data["lines"]) == 3
+    assert made.review.layout.display != "none"
+    made._mend.value = False
+    assert made.review.layout.display == "none"
 
 
 def test_every_draw_of_a_seed_is_a_take(form):
@@ -277,10 +274,13 @@ def test_a_run_that_is_gone_is_a_sentence(form):
     import shutil
 
     made = press_speak(form())
-    shutil.rmtree(made.takes.all[0].speech.folder)
-    made.chunks._hear.click()
-    assert "speech.wav" in problem(made)
-    assert "Traceback" not in problem(made)
+    made._mend.value = True
+    (take,) = made.takes.all
+    shutil.rmtree(take.speech.folder)
+    chunk = take.speech.record.chunks[0]
+    answer = mend(made, "audio", edit_of(chunk), key=chunk.key)
+    assert "speech.wav" in answer["error"]
+    assert "Traceback" not in answer["error"]
 
 
 def test_a_thread_that_cannot_start_leaves_the_form_usable(form, monkeypatch):
@@ -297,18 +297,6 @@ def test_a_thread_that_cannot_start_leaves_the_form_usable(form, monkeypatch):
     monkeypatch.undo()
     press_speak(made)
     assert len(made.takes.all) == 1
-
-
-def test_a_chunk_is_heard_alone(form):
-    made = press_speak(form())
-    made.chunks._choice.value = 2
-    made.chunks._hear.click()
-    (sound,) = made.chunks._sound.children
-    import io
-
-    chunk = made.takes.all[0].speech.record.chunks[2]
-    info = soundfile.info(io.BytesIO(sound.value))
-    assert info.duration == pytest.approx(chunk.end_s - chunk.start_s, abs=0.001)
 
 
 def test_takes_stand_side_by_side_with_what_differs(form):

@@ -294,21 +294,6 @@ def test_what_nobody_touched_is_not_set(shown):
 
 
 @pytest.mark.slow
-def test_one_chunk_is_made_again(shown, lab):
-    page = shown(seed=11)
-    text_area(page).fill("One wind blew.\n\nTwo suns shone.\n\nThree men walked.")
-    speak(page).click()
-    audio_s(page)
-    field(page, "chunk").select_option(label="1: Two suns shone.")
-    button(page, "Make it again").click()
-    page.get_by_text("Takes, side by side").wait_for()
-    wait_for_run(page)
-    chunks = records(lab)[-1]["chunks"]
-    assert [chunk["take"] for chunk in chunks] == [0, 1, 0]
-    assert [chunk["cached"] for chunk in chunks] == [True, False, True]
-
-
-@pytest.mark.slow
 def test_a_click_storm_leaves_one_run_and_a_healthy_form(shown, lab):
     page = shown(seed=21)
     before = len(records(lab))

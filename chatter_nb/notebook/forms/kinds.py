@@ -14,14 +14,14 @@ from typing import Any
 import ipywidgets as widgets
 
 from chatter_nb.audio.curves import duration_s
-from chatter_nb.base.errors import InputError, ParamError
+from chatter_nb.base.errors import InputError
 from chatter_nb.base.formats import RECORDING_SUFFIXES
 from chatter_nb.base.wording import count, minutes
 from chatter_nb.notebook.forms.controls import set_visible
 from chatter_nb.notebook.forms.form import Form
 from chatter_nb.notebook.forms.live import Hearing
-from chatter_nb.notebook.forms.takes import ChunkPicker, first_key, with_next_take
 from chatter_nb.notebook.forms.uploads import Upload, check_upload, receive_voice
+from chatter_nb.notebook.review import ReviewWidget
 from chatter_nb.pages.players import signal_player
 from chatter_nb.params.base import RunParams
 from chatter_nb.params.runs import ConvertParams, SpeakParams
@@ -31,7 +31,7 @@ from chatter_nb.runs.lifecycle import Progress
 from chatter_nb.runs.listening import kept_part
 from chatter_nb.runs.speak import render_speech
 from chatter_nb.runs.speak_plan import Outline, outline, plan_speech
-from chatter_nb.runs.speech import Speech, doubtful_chunks
+from chatter_nb.runs.speech import Speech
 from chatter_nb.text.files import read_sources
 
 MAX_TYPED_CHARS = 100_000  # a longer text stays a file: each key press would send all of it
@@ -104,48 +104,41 @@ class SpeakForm(VoiceForm):
         self.text.value = params.text  # type: ignore[attr-defined]
 
     def _below(self) -> Sequence[Any]:
-        self.chunks = ChunkPicker(self.make_again, self.notices.guard)
+        self.review = ReviewWidget(self._work_on_lines)
+        self.review.on_applied(self._applied)
+        self._mend = widgets.ToggleButton(
+            False,
+            description="Hear and mend line by line",
+            icon="pencil",
+            layout=widgets.Layout(display="none", width="auto"),
+        )
+        self._mend.observe(lambda _: self._show_lines(), names="value")
         result, summary = super()._below()
-        return [self.hearing.player, result, summary, self.chunks.box]
+        return [self.hearing.player, result, summary, self._mend, self.review]
 
-    def make_again(self, shown: SpeakParams, params: SpeakParams, doubtful_key: str = "") -> bool:
-        """Make another take of a chunk: a run with `params`, after the run `shown`.
+    def _work_on_lines(self, work: Callable[[Callable[[], bool]], object]) -> bool:
+        """Start what the review asks for, in the form's own thread: one model, one work."""
 
-        If the chunk is in doubt, with the key `doubtful_key` at take 0, takes are made until one
-        passes. The form loads the parameters, and its YAML then repeats the take. If a person has
-        changed the form since, it keeps what is typed.
-        """
-        if self._worker.busy:
-            return False
-        if self._holds(shown):
-            self.load(params)
-        if not doubtful_key:
-            return self.start(params)
-        return self.start(params, lambda *args: self._until_it_passes(doubtful_key, *args))
+        def run(cancelled: Callable[[], bool]) -> None:
+            self._running(True)
+            try:
+                work(cancelled)
+            finally:
+                self._idle()
 
-    def _until_it_passes(
-        self, key: str, params: SpeakParams, cancelled: Callable[[], bool]
-    ) -> tuple[SpeakParams, Speech]:
-        """Make takes of a chunk in doubt, at most `tries`, until one passes; return the last."""
-        first = params
-        for tries_left in reversed(range(params.tries)):
-            _, speech = self._make(params, cancelled)
-            doubtful = [c for c in doubtful_chunks(speech.record) if first_key(c) == key]
-            if not doubtful or not tries_left or cancelled():
-                break
-            params = with_next_take(params, speech.record, doubtful[0])
-        if params != first and self._holds(first):
-            self.load(params)
-        return params, speech
+        return self._worker.start(run)
 
-    def _holds(self, shown: SpeakParams) -> bool:
-        """Return if the form still has the parameters of the shown run."""
-        try:
-            current = self.params
-        except ParamError:
-            return False
-        same_seed = {"seed": shown.seed} if current.seed < 0 else {}  # drawn for the take
-        return bool(current.model_copy(update=same_seed) == shown)
+    def _applied(self, speech: Speech) -> None:
+        """Show a run whose files hold the edits of its review."""
+        params, _ = self._reviewed
+        self._keep(params, speech, play=False)
+
+    def _show_lines(self) -> None:
+        """Show the lines of the last run, if a person asks for them: it writes files."""
+        if self._mend.value:
+            self.review.show(*self._reviewed)
+        else:
+            set_visible(self.review, False)
 
     def _plan(self, params: Any) -> Any:
         return plan_speech(params)
@@ -182,11 +175,13 @@ class SpeakForm(VoiceForm):
         self.hearing.player.stop()
 
     def _finished(self, params: Any, speech: Speech) -> None:
-        self.chunks.show(params, speech)
+        self._reviewed = params, speech
+        set_visible(self._mend, True)
+        self._show_lines()
 
     def _running(self, running: bool) -> None:
         super()._running(running)
-        self.chunks.disable(running)
+        self.review.disable(running)
 
     def _recount(self) -> None:
         """Show how much text there is to speak, or the first problem; called after every key."""
