@@ -231,23 +231,28 @@ function mountReview(root, data, actions = {}, last = {}) {
     drawWave();
   }
 
-  // In the row: the words that the take says, each at its time, where times are known.
+  // In the row: the words that the take says, each at its time, where times are known. Their places
+  // count letters, of which a string may hold two for an emoji.
   function drawWords() {
-    const place = line.row.querySelector(".words"), text = line.spoken ?? line.text, parts = [];
-    if (!take.in_file || take.words !== editOf(line).words) return (place.textContent = editOf(line).words ?? line.text);
+    const place = line.row.querySelector(".words"), edit = editOf(line), letters = [...(line.spoken ?? line.text)];
+    place.textContent = edit.words ?? line.text;
+    if (!take.in_file || take.words !== edit.words) return;
     let end = 0;
+    place.textContent = "";
     for (const [from, to, start_s, end_s] of line.times) {
-      parts.push(text.slice(end, from), make("span", { className: "word", textContent: text.slice(from, to), start_s, end_s }));
+      const word = make("span", { className: "word", textContent: letters.slice(from, to).join(""), start_s, end_s });
+      place.append(letters.slice(end, from).join(""), word);
       end = to;
     }
-    place.replaceChildren(...parts, text.slice(end));
+    place.append(letters.slice(end).join(""));
   }
 
+  const shownWords = () => [...line.row.querySelectorAll(".word")];
+
   function drawWave() {
-    const text = line.spoken ?? line.text, first = take.in_file ? Math.floor(line.start_s * data.peaks_per_s) : 0;
+    const first = take.in_file ? Math.floor(line.start_s * data.peaks_per_s) : 0;
     const levels = take.in_file ? peaks[line.edit.document] : bytes(take.peaks);
-    const named = take.in_file ? line.times.map(([from, to, start_s, end_s]) => ({ text: text.slice(from, to), start_s, end_s })) : [];
-    wave.draw(levels.subarray(first, first + Math.ceil(take.seconds * data.peaks_per_s)), take, named);
+    wave.draw(levels.subarray(first, first + Math.ceil(take.seconds * data.peaks_per_s)), take, shownWords());
     drawHead();
   }
 
@@ -255,8 +260,8 @@ function mountReview(root, data, actions = {}, last = {}) {
     if (!line) return;
     wave.show(sound.at_s);
     buttons[" "].textContent = sound.plays ? "Stop" : "Play";
-    for (const word of line.row.querySelectorAll(".word"))
-      word.classList.toggle("lit", sound.plays && sound.at_s >= word.start_s && sound.at_s < word.end_s);
+    for (const word of shownWords())
+      word.classList.toggle("lit", sound.at_s > 0 && sound.at_s >= word.start_s && sound.at_s < word.end_s);
   }
 
   function saveWords() {
@@ -287,8 +292,10 @@ function mountReview(root, data, actions = {}, last = {}) {
     if (field === words || field === note)
       return key === "Escape" || (key === "Enter" && !shiftKey) ? () => leave(field, key === "Enter") : null;
     if (field || (key === " " && target.closest?.("button:not(.line), summary, a"))) return null;
-    if (target === wave.element && /^Arrow(Left|Right)$/.test(key))
-      return () => seek(sound.at_s + (key === "ArrowLeft" ? -1 : 1) * (shiftKey ? 2 : 0.5));
+    if (target === wave.element) {
+      const to_s = { ArrowLeft: sound.at_s - (shiftKey ? 2 : 0.5), ArrowRight: sound.at_s + (shiftKey ? 2 : 0.5), Home: 0, End: take.seconds }[key];
+      if (to_s !== undefined) return () => seek(to_s);
+    }
     return line || key === "j" || key === "ArrowDown" ? keys[key] : null;
   }
 
