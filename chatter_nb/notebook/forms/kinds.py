@@ -20,8 +20,8 @@ from chatter_nb.base.wording import count, minutes
 from chatter_nb.notebook.forms.form import Form
 from chatter_nb.notebook.forms.layout import button_layout, set_visible
 from chatter_nb.notebook.forms.live import Hearing
+from chatter_nb.notebook.forms.review import ReviewWidget
 from chatter_nb.notebook.forms.uploads import Upload, check_upload, receive_voice
-from chatter_nb.notebook.review import ReviewWidget
 from chatter_nb.pages.players import signal_player
 from chatter_nb.params.base import RunParams
 from chatter_nb.params.runs import ConvertParams, SpeakParams
