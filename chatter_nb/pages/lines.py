@@ -68,7 +68,7 @@ def lines_of(speech: Speech) -> tuple[list[Line], list[str]]:
     if record.kind != "speak":
         raise InputError(f"{speech.folder} is a conversion: only speech has lines to review")
     edits = edits_of_run(speech.folder, record)
-    matched, lost = match_edits(placed_chunks(record, ""), edits)
+    matched, lost = match_edits(placed_chunks(record), edits)
     groups = groupby(record.chunks, key=lambda c: (c.document, c.start, c.end))
     lines = []
     for position, (_, group) in enumerate(groups):

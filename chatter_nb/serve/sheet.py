@@ -81,7 +81,7 @@ class Sheet:
         fields = fields_of(self._kind)
         groups: dict[str, list[str]] = {}
         for name in names:
-            groups.setdefault(getattr(fields[name], "purpose", "") or "more", []).append(name)
+            groups.setdefault(fields[name].purpose, []).append(name)
         for purpose, members in groups.items():
             with gr.Accordion(purpose.capitalize(), open=False):
                 self._add(members)

@@ -1,4 +1,4 @@
-"""The form in a browser: how long until it is shown, until it speaks, until a chunk is made again.
+"""The form in a browser: how long until it is shown, until it speaks, until a line is made again.
 
 In a real JupyterLab and a real browser, from the click to what is seen, each round with a kernel of
 its own. The baselines are the simplest cells for the task: two plain widgets; a cell that speaks.
@@ -18,6 +18,8 @@ from chatter_nb.bench.rounds import notebook_of
 from chatter_nb.bench.suites.embedded import demo_text
 from chatter_nb.bench.suites.lab import Lab, browser_page, jupyter_lab, open_notebook, run_all
 from chatter_nb.params.runs import SpeakParams
+from chatter_nb.runs.edits import edit_of
+from chatter_nb.runs.revise import make_line
 from chatter_nb.runs.speak import generate_tts
 
 TEXT = "The north wind blew. The sun came out, and everyone was warm again."
@@ -33,7 +35,7 @@ show.player(cn.generate_tts(cn.SpeakParams({_VALUES})))"""
 
 
 def run(options: Options, on_progress: Progress) -> list[Result]:
-    """Form ready, first audio, a chunk of the demo text made again."""
+    """Form ready, first audio, a line of the demo text made again."""
     return [*_in_a_browser(options.repeats, on_progress), _made_again(options.repeats, on_progress)]
 
 
@@ -109,22 +111,18 @@ def _wait_for_audio(page: Any) -> None:
 
 
 def _made_again(repeats: int, on_progress: Progress) -> Result:
-    """The whole demo text, against a chunk of it that the form makes again, joins and shows."""
-    from chatter_nb.notebook.forms import speak_form
-
+    """The whole demo text, against a line of it that the review makes again."""
     with tempfile.TemporaryDirectory() as folder:
         params = SpeakParams(text=demo_text(), engine="hibari", outputs_dir=folder)
-        form = speak_form(params, generate_tts(params))
-        rounds = iter(range(repeats + 1))
+        speech = generate_tts(params)
+        edit = edit_of(speech.record.chunks[0])
+        rounds = iter(range(1, 2 * repeats + 3))
 
         def whole() -> None:
-            other = params.model_copy(update={"seed": 1 + next(rounds)})
-            form.takes.add(other, generate_tts(other))
+            generate_tts(params.model_copy(update={"seed": next(rounds)}))
 
         def again() -> None:
-            form.chunks.ask()
-            form.wait()
+            make_line(speech, edit.model_copy(update={"take": next(rounds)}))
 
         turns = alternate({"baseline": whole, "ours": again}, repeats, on_progress)
-        audio_s = form.takes.all[-1].speech.audio_s
-    return compared("one chunk made again", turns.seconds, None, audio_s=round(audio_s, 1))
+    return compared("one line made again", turns.seconds, None, audio_s=round(speech.audio_s, 1))
