@@ -75,12 +75,20 @@ class Delivery:
 
     def deliver(self, speech: Speech, *, quiet: bool = False) -> None:
         """Copy, play and open the result of a run; unless `quiet`, print its address first."""
+        from chatter_nb.pages.doubts import is_checked
+        from chatter_nb.pages.review import write_review
+        from chatter_nb.runs.speech import doubtful_chunks
+
         paths = _to_hear(speech)
         if self.out and self._file:
             copy_whole(paths[0], self._file)
             paths = [self._file]
         if not quiet:
             typer.echo(f"listen: {address(paths[0] if len(paths) == 1 else speech.folder)}")
+        if is_checked(speech.record):
+            review = write_review(speech)
+            if not quiet and doubtful_chunks(speech.record):
+                typer.echo(f"review: {address(review)}")
         if self.play:
             for path in paths:
                 play(path)

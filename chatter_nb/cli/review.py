@@ -9,6 +9,7 @@ import typer
 
 from chatter_nb.cli.delivery import address, open_in_browser
 
+
 def review(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")],
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,

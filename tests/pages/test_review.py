@@ -326,3 +326,13 @@ def test_a_conversion_has_no_lines(speech):
     record = speech.record.model_copy(update={"kind": "convert"})
     with pytest.raises(InputError, match="is a conversion: only speech has lines to review"):
         write_review(type(speech)(speech.folder, record))
+
+
+def test_a_run_of_the_command_line_that_was_checked_has_its_review(cli, tmp_path):
+    """So has any run by `chatter-nb review`, which prints where."""
+    out = ("-p", f"outputs_dir={tmp_path}", "-p", "run_name=run", "-p", "engine=hibari")
+    cli("speak", LINES[0], "-p", "verify=fast", *out, check=0)
+    page = tmp_path / "run" / "review.html"
+    page.unlink()
+    assert cli("review", tmp_path / "run", check=0).stdout.strip().endswith(page.name)
+    assert page.is_file()

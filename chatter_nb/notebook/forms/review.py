@@ -14,7 +14,7 @@ import anywidget
 import traitlets
 
 from chatter_nb.base.errors import ChatterError, InputError
-from chatter_nb.notebook.forms.controls import set_visible
+from chatter_nb.notebook.forms.layout import set_visible
 from chatter_nb.pages.players import asset
 from chatter_nb.pages.review import again, editor_script, line_audio, review_data, write_takes
 from chatter_nb.runs.edits import Edit, save_edits
