@@ -172,7 +172,9 @@ def test_uploads_are_converted(server):
 
 
 def test_voices_follow_the_engine(tmp_path):
-    """The embedded voice clones nobody, and asks for no recording; Chatterbox does both."""
+    """The embedded voice clones nobody, and asks for no recording; Chatterbox does both, also
+    after a reload.
+    """
     pytest.importorskip("chatterbox", reason="needs chatterbox-tts")
     voices = tmp_path / "voices"
     voices.mkdir()
@@ -190,7 +192,10 @@ def test_voices_follow_the_engine(tmp_path):
         expect(upload).to_be_visible()
         expect(knob).to_be_visible()
         page.get_by_label("voice").first.click()
-        expect(page.get_by_role("option", name="anna")).to_be_visible()
+        page.get_by_role("option", name="anna").click()
+        page.reload()
+        expect(upload).to_be_visible()
+        expect(page.get_by_label("voice").first).to_have_value("anna")
 
 
 @pytest.mark.slow
