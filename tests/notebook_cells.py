@@ -19,7 +19,7 @@ KINDS = {
     "04_timing": "timing",
     "05_compare": "compare",
 }
-FOLDED = {"01_speak", "02_convert"}  # whose parameters stand in a form below
+FOLDED = {"01_speak", "02_convert"}  # open on a form: the cells before it are a line each
 _BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
 _COLAB = "https://colab.research.google.com/github"
 
@@ -54,6 +54,11 @@ def tags(cell) -> list[str]:
     return cell.metadata.get("tags", [])
 
 
+def _folded(path: Path) -> dict:
+    """What folds a cell to a line, in Jupyter and on Colab."""
+    return {"jupyter": {"source_hidden": True}, "cellView": "form"} if path.stem in FOLDED else {}
+
+
 def up_to_date(path: Path):
     """The notebook as it should be."""
     notebook = nbformat.read(path, as_version=4)
@@ -68,10 +73,10 @@ def up_to_date(path: Path):
     for cell in notebook.cells:
         if "colab" in tags(cell):
             cell.source = colab_cell()
+            cell.metadata |= _folded(path)
         elif "parameters" in tags(cell) and path.stem in KINDS:
             cell.source = parameters_cell(CLASSES[KINDS[path.stem]])
-            if path.stem in FOLDED:
-                cell.metadata |= {"jupyter": {"source_hidden": True}, "cellView": "form"}
+            cell.metadata |= _folded(path)
     return notebook
 
 

@@ -36,6 +36,12 @@ def resolve_path(path: str | Path) -> Path:
     return project_root() / _possible(path)
 
 
+def shown_path(path: str | Path) -> str:
+    """A path as people read it: from the project, if it lies in it."""
+    path, root = Path(path), project_root()
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
 def find_path(path: str | Path) -> Path:
     """The path from the working directory if it exists there, else `resolve_path(path)`.
 

@@ -19,7 +19,7 @@ from chatter_nb.bench.params import LEAST_SAMPLES
 from chatter_nb.bench.scaling import Scaling
 from chatter_nb.bench.suites.overhead import BARE, RUN
 from chatter_nb.bench.verdict import attribute, compare, percent
-from chatter_nb.notebook.plots import ACCENT, GREY, INK, house_figure
+from chatter_nb.notebook.plots import ACCENT, GREY, INK, TEXT, house_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -220,7 +220,7 @@ def _draw_ways(
     bare_s, *_ = medians.values()
     for place, (name, samples) in enumerate(samples_s.items()):
         ax.barh(place, medians[name], height=0.62, color=INK if place else GREY)
-        ax.hlines(place, min(samples), max(samples), color="black", linewidth=1)
+        ax.hlines(place, min(samples), max(samples), color=TEXT, linewidth=1)
         change = f"  {_change(medians[name] / bare_s)}" if place else ""
         end = max(medians[name], *samples)
         ax.text(end, place, f"  {_seconds(medians[name])}{change}", va="center", fontsize=8)

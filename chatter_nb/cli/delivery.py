@@ -46,6 +46,7 @@ class Delivery:
 
     @property
     def _file(self) -> Path | None:
+        """The file that `out` names; None for a folder, and for nothing."""
         is_folder = self.out.endswith(("/", os.sep)) or Path(self.out).is_dir()
         return None if is_folder else Path(self.out)
 
@@ -68,19 +69,27 @@ class Delivery:
 
     def check(self, plan: Any) -> None:
         """Raise `InputError` if a plan makes several files and `out` is one."""
-        if self.out and self._file and len(plan.outputs) > 1:
+        if self._file and len(plan.outputs) > 1:
             raise InputError(
                 f"this makes {len(plan.outputs)} files: give --out a folder, with a / at its end"
             )
 
     def deliver(self, speech: Speech, *, quiet: bool = False) -> None:
         """Copy, play and open the result of a run; unless `quiet`, print its address first."""
+        from chatter_nb.pages.doubts import is_checked
+        from chatter_nb.pages.review import write_review
+        from chatter_nb.runs.speech import doubtful_chunks
+
         paths = _to_hear(speech)
-        if self.out and self._file:
+        if self._file:
             copy_whole(paths[0], self._file)
             paths = [self._file]
         if not quiet:
             typer.echo(f"listen: {address(paths[0] if len(paths) == 1 else speech.folder)}")
+        if is_checked(speech.record):
+            review = write_review(speech)
+            if not quiet and doubtful_chunks(speech.record):
+                typer.echo(f"review: {address(review)}")
         if self.play:
             for path in paths:
                 play(path)

@@ -18,6 +18,6 @@ def page(
     from chatter_nb.pages.run_page import write_page
 
     path = write_page(find_path(run).resolve())
-    typer.echo(f"page: {address(path)}")
+    typer.echo(address(path))
     if open_page:
         open_in_browser(path.as_uri())

@@ -27,6 +27,7 @@ from chatter_nb.base.formats import RECORDING_SUFFIXES
 from chatter_nb.base.project import resolve_path
 
 if TYPE_CHECKING:
+    from chatter_nb.engines.registry import EngineEntry
     from chatter_nb.params.runs import AnyParams
 
 FOLDER = "voices"
@@ -122,6 +123,28 @@ class Library:
             return []
         seen = (path for path in self.folder.iterdir() if not path.name.startswith("."))
         return sorted(path for path in seen if path.is_file())
+
+
+def voice_choices(engine: EngineEntry | None, library: Library) -> list[tuple[str, str]]:
+    """(in words, name) of each voice to choose from: the engine's, and recordings if it clones.
+
+    A voice that is not on this machine yet says so.
+    """
+    recordings = [(f"{name}, a recording", name) for name in library.names()]
+    if engine is None or engine.name != "hibari" or engine.missing():
+        return recordings if engine is None or engine.min_voice_s is not None else []
+    from hibari.voices import VOICES, voice_path
+
+    choices = []
+    for name, voice in VOICES.items():
+        try:
+            voice_path(name, download_missing=False)
+            there = ""
+        except FileNotFoundError:
+            there = f", a download of {voice['bytes'] / 1e6:.0f} MB"
+        words = f"{name}, {voice['accent']} {voice['gender']}{there}"
+        choices.append((words, name))
+    return choices
 
 
 def library_of(params: AnyParams) -> Library:

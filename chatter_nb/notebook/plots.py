@@ -35,12 +35,18 @@ MAX_NUMBERS = 55  # numbers of chunks in a row of a figure
 UNMOVED = 0.02  # a ratio, a third of a semitone: a smaller change counts as none
 PITCH_TICKS_HZ = (60, 80, 100, 130, 170, 220, 300, 400, 550, 700)
 
-INK, ACCENT, GREY = "#3b6ea8", "#d1602b", "#9a9a9a"  # data; what to look at; what was before
-_SHARED = "#f3d9c9"  # the overlap of two windows
+# Middle tones on a transparent ground: they read in a light notebook and in a dark one.
+INK, ACCENT, GREY = "#4f86c0", "#d1602b", "#9a9a9a"  # data; what to look at; what was before
+TEXT = "#777777"
+_SHARED = "#d1602b40"  # the overlap of two windows
 _LANES = ("#7fa3cc", "#b9cde4")  # neighbouring windows are in different lanes: both are visible
 _STYLE: Any = {
     "figure.dpi": 110,
     "font.size": 9,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor"), TEXT),
+    **dict.fromkeys(("xtick.color", "ytick.color"), TEXT),
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
     "axes.spines.top": False,
@@ -249,15 +255,19 @@ def _draw_numbers(
 ) -> None:
     """Draw each piece's number in the middle of its visible part, at the height `tops`."""
     middles_s = [(max(p.start_s, start_s) + min(p.end_s, end_s)) / 2 for p in pieces]
-    draw_numbers(ax, zip([p.index for p in pieces], middles_s, tops, strict=True), end_s - start_s)
+    places = zip([p.index for p in pieces], middles_s, tops, strict=True)
+    on_lanes = any(isinstance(piece, WindowRecord) for piece in pieces)
+    draw_numbers(ax, places, end_s - start_s, color="black" if on_lanes else TEXT)
 
 
-def draw_numbers(ax: Axes, places: Iterable[tuple[int, float, float]], length_s: float) -> None:
+def draw_numbers(
+    ax: Axes, places: Iterable[tuple[int, float, float]], length_s: float, *, color: str = TEXT
+) -> None:
     """Draw numbers at (number, time in s, height), without those that would cover a neighbour."""
     free_from_s = 0.0
     for number, time_s, top in places:
         if time_s >= free_from_s:
-            ax.text(time_s, top, str(number), ha="center", va="top", fontsize=7)
+            ax.text(time_s, top, str(number), ha="center", va="top", fontsize=7, color=color)
             free_from_s = time_s + length_s / MAX_NUMBERS
 
 

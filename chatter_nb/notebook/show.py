@@ -7,6 +7,7 @@ This module makes no audio.
 from __future__ import annotations
 
 import html
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from chatter_nb.audio.curves import duration_s, envelope
 from chatter_nb.base.formats import mime_of, play_rank
+from chatter_nb.base.project import shown_path
 from chatter_nb.base.wording import count
 from chatter_nb.engines.voices import library_of
 from chatter_nb.notebook.plots import (
@@ -58,7 +60,7 @@ __all__ = [
     "lossless_file",
     "pitch",
     "player",
-    "progress_bar",
+    "progress_lines",
     "recordings",
     "sources",
     "stages",
@@ -67,30 +69,36 @@ __all__ = [
     "windows",
 ]
 
-PROGRESS_DELAY_S = 2
+PROGRESS_DELAY_S, PROGRESS_LINE_S = 2, 10
 MAX_ROWS = 40
 MAX_SOURCES = 8
 
 
-def progress_bar(
-    total: int, *, interactive: bool = True, unit: str = "chunk"
-) -> Callable[[Progress], None]:
-    """Return a function for `progress=` that shows a bar, after two seconds of work."""
+def progress_bar(total: int, *, unit: str = "chunk") -> Callable[[Progress], None]:
+    """Return a function for `progress=` that shows a bar in a terminal, after two seconds."""
     from tqdm import tqdm
 
-    bar = tqdm(
-        total=total,
-        unit=unit,
-        delay=PROGRESS_DELAY_S,
-        mininterval=0.2 if interactive else 5,
-        leave=not interactive,
-    )
+    bar = tqdm(total=total, unit=unit, delay=PROGRESS_DELAY_S, mininterval=0.2, leave=False)
 
     def update(progress: Progress) -> None:
         bar.set_postfix_str(f"{progress.audio_s:.0f} s of audio", refresh=False)
         bar.update(progress.done - bar.n)
         if progress.done == progress.total:
             bar.close()
+
+    return update
+
+
+def progress_lines(unit: str = "chunk") -> Callable[[Progress], None]:
+    """Return a function for `progress=` that prints a line every ten seconds of work."""
+    printed_s = time.monotonic()
+
+    def update(progress: Progress) -> None:
+        nonlocal printed_s
+        if time.monotonic() - printed_s >= PROGRESS_LINE_S:
+            printed_s = time.monotonic()
+            finished = f"{progress.done} of {count(progress.total, unit)}"
+            print(f"{finished}, {progress.audio_s:.0f} s of audio", flush=True)
 
     return update
 
@@ -149,7 +157,7 @@ def files(speech: Speech) -> HTML:
         )
         for file in speech.record.files
     ]
-    folder = html.escape(str(speech.folder))
+    folder = html.escape(shown_path(speech.folder))
     return page(f"<p><code>{folder}</code></p>", table(("file", "size", "sha256"), rows))
 
 

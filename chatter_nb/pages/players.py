@@ -126,6 +126,17 @@ def waveform_player(
     )
 
 
+def signal_player(
+    signal: Signal, rate_hz: int, chunks: Sequence[tuple[float, float, str]], label: str
+) -> str:
+    """Return a player that holds a signal; `chunks` are start, end (s) and text of each chunk."""
+    parts = np.array_split(signal, min(WAVE_BINS, len(signal)))
+    peaks = peaks_of(np.array([p.min() for p in parts]), np.array([p.max() for p in parts]))
+    marks = [Mark(start_s, end_s, n, text) for n, (start_s, end_s, text) in enumerate(chunks)]
+    url = data_url(encoded(signal, rate_hz, "OGG"), "audio/ogg")
+    return waveform_player([url], "audio/ogg", label, Picture(len(signal) / rate_hz, peaks, marks))
+
+
 def playing(player: str) -> str:
     """Return the player with `autoplay`: a person has just asked for its audio."""
     return player.replace(_AUDIO, f"{_AUDIO} autoplay", 1)
@@ -170,6 +181,12 @@ def outline(peaks: Peaks, *, full: float) -> str:
     return f"M0 {top[0]}l{forth}v{bottom[-1] - top[-1]}l{back}z"
 
 
+def shown_texts(texts: Sequence[str]) -> list[str]:
+    """Return the texts of chunks, shortened alike so that a page can hold them; or empty."""
+    room = TEXTS_CHARS // max(1, len(texts))
+    return [shorten(text.strip(), room) if room >= LEAST_CHARS else "" for text in texts]
+
+
 def asset(name: str) -> str:
     """Return the text of a file of `assets/`: a script, a style or a template."""
     return resources.files("chatter_nb.pages").joinpath("assets", name).read_text(encoding="utf-8")
@@ -181,9 +198,10 @@ def data_url(content: bytes, kind: str) -> str:
 
 
 def encoded(signal: Signal, rate_hz: int, container: str) -> bytes:
-    """Return the samples as a "WAV" or "FLAC" file of 16 bits."""
+    """Return the samples as a "WAV" or "FLAC" file of 16 bits, or as an "OGG" file with Opus."""
     file = io.BytesIO()
-    soundfile.write(file, signal, rate_hz, format=container, subtype="PCM_16")
+    subtype = "OPUS" if container == "OGG" else "PCM_16"
+    soundfile.write(file, signal, rate_hz, format=container, subtype=subtype)
     return file.getvalue()
 
 
@@ -246,19 +264,17 @@ def _svg(picture: Picture) -> str:
 
 def _player_data(picture: Picture, label: str) -> str:
     """Return the JSON that `player.js` reads."""
-    room = TEXTS_CHARS // max(1, len(picture.marks))
+    texts = shown_texts([mark.text for mark in picture.marks])
     marks = [
-        (round(m.start_s, 3), round(m.end_s, 3), m.number, *_shown_text(m.text, room))
-        for m in picture.marks
+        (round(m.start_s, 3), round(m.end_s, 3), m.number, text, _ends_paragraph(m.text))
+        for m, text in zip(picture.marks, texts, strict=True)
     ]
     data = {"from_s": picture.from_s, "seconds": picture.seconds, "noun": picture.noun}
     return json.dumps(data | {"marks": marks, "name": label}, ensure_ascii=False)
 
 
-def _shown_text(text: str, room: int) -> tuple[str, int]:
-    """Return a chunk's text in at most `room` characters, and 1 if a paragraph ends with it."""
-    words, ends = text.strip(), int("\n" in text[len(text.rstrip()) :])
-    return (shorten(words, room) if room >= LEAST_CHARS else "", ends)
+def _ends_paragraph(text: str) -> int:
+    return int("\n" in text[len(text.rstrip()) :])
 
 
 @cache

@@ -71,7 +71,7 @@ def write_review(speech: Speech) -> Path:
     data = review_data(speech, address)
     page = render(
         "review.html",
-        style=asset("gallery.css") + asset("review.css"),
+        style=asset("page.css") + asset("review.css"),
         script=editor_script() + asset("review_page.js"),
         title=data["run"],
         headline=headline(data),
@@ -85,7 +85,7 @@ def write_review(speech: Speech) -> Path:
 
 def editor_script() -> str:
     """Return the script that defines `mountReview(root, data, actions)`."""
-    return asset("review_sound.js") + asset("review.js")
+    return "".join(map(asset, ("review_edits.js", "review_sound.js", "review.js")))
 
 
 def write_takes(speech: Speech) -> list[Path]:
@@ -206,7 +206,7 @@ def _line_data(
 
 
 def _take_data(take: int, key: str, seconds: float, findings: Iterable[Finding]) -> dict[str, Any]:
-    told = [
+    texts = [
         {
             "text": " · ".join(filter(None, (reason_in_words(finding), compared(finding)))),
             "start_s": round(finding.start_s, 2),
@@ -215,7 +215,7 @@ def _take_data(take: int, key: str, seconds: float, findings: Iterable[Finding])
         }
         for finding in findings
     ]
-    return {"take": take, "key": key, "seconds": round(max(seconds, 0.01), 3), "findings": told}
+    return {"take": take, "key": key, "seconds": round(max(seconds, 0.01), 3), "findings": texts}
 
 
 def _other_take(speech: Speech, take: TakeRecord, address: Address | None) -> dict[str, Any]:

@@ -7,7 +7,6 @@ Not here: the types of fields (`params.types`), the fields and rules of one kind
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,12 +19,14 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 
 from chatter_nb.base.disk import read_json
 from chatter_nb.base.errors import ParamError, shorten, shown
 from chatter_nb.base.hashing import digest
 from chatter_nb.base.project import find_path, read_yaml, resolve_path
 from chatter_nb.params.cells import cell_names
+from chatter_nb.params.pairs import CURE, read_pairs
 
 RunKind = Literal["speak", "convert"]
 
@@ -92,6 +93,13 @@ class StrictParams(BaseModel):
         }
 
     @classmethod
+    def with_pairs(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The values with those pairs of words read that a person has written as a text."""
+        fields = cls.model_fields
+        pairs = {n: v for n, v in values.items() if n in fields and _is_mapping(fields[n])}
+        return {**values, **cls.coerce(pairs)}
+
+    @classmethod
     def from_notebook(cls, namespace: Mapping[str, Any]) -> Self:
         """The parameters that a notebook's parameters cell sets; `namespace` is its `globals()`.
 
@@ -103,7 +111,7 @@ class StrictParams(BaseModel):
         for name, sample in cls._replaces:
             if name in injected and sample not in injected:
                 values.pop(sample, None)
-        return cls.create(values, where="the notebook's parameters")
+        return cls.create(cls.with_pairs(values), where="the notebook's parameters")
 
 
 class RunParams(StrictParams):
@@ -130,7 +138,7 @@ class RunParams(StrictParams):
 
         `overrides` replace values of the file; strings among them are of `-p`.
         """
-        values = read_file(path) | cls.coerce(overrides or {})
+        values = cls.with_pairs(read_file(path)) | cls.coerce(overrides or {})
         named = bool(values.get("run_name"))
         values["run_name"] = values.get("run_name") or Path(path).stem
         try:
@@ -181,6 +189,10 @@ def read_file(path: str | Path) -> dict[str, Any]:
         return read_yaml(found)
 
 
+def _is_mapping(field: FieldInfo) -> bool:
+    return isinstance(field.default, dict)
+
+
 def _coerce(cls: type[StrictParams], name: str, value: str) -> Any:
     field = cls.model_fields.get(name)
     if field is None or field.annotation is str or name == "formats":
@@ -188,9 +200,10 @@ def _coerce(cls: type[StrictParams], name: str, value: str) -> Any:
     if value.strip().lower() in ("none", "null", "") and field.default is None:
         return None
     try:
-        if isinstance(field.default, dict):
-            return json.loads(value)
         kind: Any = field.annotation
+        if _is_mapping(field):
+            pairs = read_pairs(value)
+            return value if pairs is None else TypeAdapter(kind).validate_python(pairs)
         number = int(value) if re.fullmatch(r"[+-]?\d+", value.strip()) else value
         return TypeAdapter(kind).validate_python(number, strict=False)
     except (ValueError, RecursionError):  # no JSON, thousands of digits, nested too deeply
@@ -225,5 +238,5 @@ def _explain(problem: Any, cls: type[StrictParams]) -> str:
     if problem["type"] == "string_type":
         message += "; put it in quotes"
     if problem["type"] == "dict_type":
-        message += '; write {"name": "value"}'
+        message += f"; {CURE}"
     return f"{name}: {message} (given {shown(value)}, {type(value).__name__})"

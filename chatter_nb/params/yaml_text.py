@@ -50,4 +50,5 @@ def from_yaml(cls: type[Params], text: str, **rest: Any) -> Params:
 
     Raises `ParamError` that names the line, or every value that is not valid.
     """
-    return cls.create({**rest, **parse_yaml(text, where="the YAML")}, where="the YAML")
+    values = cls.with_pairs(parse_yaml(text, where="the YAML"))
+    return cls.create({**rest, **values}, where="the YAML")

@@ -125,15 +125,10 @@ def parse_edits(content: bytes, *, where: str) -> Edits:
 
 def edits_of_run(folder: Path, record: RunRecord | None) -> tuple[Edit, ...]:
     """The edits in a run's edits.json; without it, those of the file that the run was given."""
-    path = edits_path(folder, record)
-    return load_edits(resolve_path(path)).edits if path else ()
-
-
-def edits_path(folder: Path, record: RunRecord | None) -> str:
-    """The file of edits that is a run's now, as the parameter `edits` names it; "" for none."""
     if is_there(folder / EDITS):
-        return str(folder / EDITS)
-    return record.params.get("edits", "") if record else ""
+        return load_edits(folder / EDITS).edits
+    named = record.params.get("edits") if record else ""
+    return load_edits(resolve_path(named)).edits if named else ()
 
 
 def save_edits(folder: Path, edits: Sequence[Edit]) -> Edits:
@@ -142,6 +137,7 @@ def save_edits(folder: Path, edits: Sequence[Edit]) -> Edits:
     An edit that wants nothing removes the earlier edit. When this returns, the file is on the disk:
     neither a kill nor a power cut loses an edit. Raises `OutputError` if the disk does not take it.
     """
+    folder = folder.resolve()
     path, lock_path = folder / EDITS, folder.parent / LOCKS / f"{folder.name}.edits.lock"
     try:
         lock_path.parent.mkdir(parents=True, exist_ok=True)
@@ -283,10 +279,11 @@ def _explain(problem: Any, content: bytes) -> str:
     if len(where) < 3 or where[0] != "edits":
         return f"{shorten(problem['msg'], 200)}; it holds schema: 1 and edits, each with {names}"
     raw = json.loads(content)["edits"][where[1]]
-    place = f"edit {where[1] + 1} ({raw.get('document')}, character {raw.get('start')})"
+    document, start = (shorten(str(raw.get(name)), 60) for name in ("document", "start"))
+    place = f"edit {where[1] + 1} ({document}, character {start})"
     if "too_long" in problem["type"]:
         return (
             f"{place}: {where[2]} has {len(problem['input']):,} characters; at most "
             f"{MAX_WORDS_CHARS:,} are taken: shorten it"
         )
-    return f"{place}: {where[2]}: {shorten(problem['msg'], 200)}; an edit has {names}"
+    return f"{place}: {shorten(where[2], 60)}: {shorten(problem['msg'], 200)}; an edit has {names}"

@@ -18,6 +18,7 @@ from chatter_nb.audio.reading import Signal
 from chatter_nb.base.hashing import streamed_key
 from chatter_nb.base.timing import Stopwatch
 from chatter_nb.engines.base import ChunkInfo
+from chatter_nb.engines.watermark import mark
 from chatter_nb.runs.keys import PlannedChunk
 from chatter_nb.runs.output import Marked, OnAudio
 from chatter_nb.runs.speak_plan import SpeechPlan
@@ -136,6 +137,32 @@ class Listening:
     def _hear(self, block: Signal) -> None:
         with self._watch.stage("write"):
             self._on_audio(block)
+
+
+def kept_part(plan: SpeechPlan) -> tuple[Signal, list[tuple[float, float, str]]]:
+    """The beginning of a stopped run: the finished chunks of its first output up to a missing one.
+
+    Returns the samples (mono float32), joined as in the files, and start, end (s) and text of each
+    chunk.
+    """
+    rate, blocks = plan.engine.sample_rate, [np.zeros(0, np.float32)]
+    joiner = Joiner(blocks.append, sample_rate=rate, crossfade_ms=plan.params.crossfade_ms)
+    kept: list[PlannedChunk] = []
+    for planned in plan.outputs[0].chunks:
+        entry = plan.store.get(planned.key) if planned.chunk.speakable else (blocks[0], {})
+        if entry is None:
+            break
+        start, end = find_edges(entry[0], sample_rate=rate)
+        audio = fade_edges(entry[0][start:end], sample_rate=rate)
+        joiner.add(len(kept), audio, pause_ms=planned.chunk.pause_ms)
+        kept.append(planned)
+    joined = joiner.finish(len(kept))
+    audio = np.concatenate(blocks)
+    marks = [
+        (span.start_samples / rate, span.end_samples / rate, planned.chunk.text)
+        for span, planned in zip(joined.spans, kept, strict=True)
+    ]
+    return mark(audio, rate) if plan.engine.watermarked and len(audio) else audio, marks
 
 
 class _EdgeTrimmer:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from chatter_nb.base.disk import free_disk_bytes
 from chatter_nb.base.formats import OUTPUT_FORMATS
+from chatter_nb.base.project import shown_path
 from chatter_nb.base.wording import count, minutes
 from chatter_nb.engines.base import Voice
 from chatter_nb.engines.models import Settled
@@ -101,7 +102,7 @@ class Plan(ABC):
         lines = [
             *self._choices(),
             f"{self.source_noun}: {several}{pieces}; {estimate}",
-            f"result: {self.folder.path}",
+            f"result: {shown_path(self.folder.path)}",
         ]
         notes = [*self._slow_notes(), *self.warnings, *estimate.notes(self.folder)]
         return "\n".join([*lines, *(f"note: {note}" for note in notes)])

@@ -16,10 +16,12 @@ from typing import Any
 
 from chatter_nb.audio.join import fade_edges, find_edges
 from chatter_nb.audio.reading import Signal
+from chatter_nb.base.disk import is_there
 from chatter_nb.base.errors import InputError, shorten
 from chatter_nb.base.formats import OUTPUT_FORMATS
 from chatter_nb.base.project import find_path, resolve_path
-from chatter_nb.engines.watermark import mark
+from chatter_nb.engines.base import SpeechEngine
+from chatter_nb.engines.watermark import load_perth, mark
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.edits import (
     EDITS,
@@ -27,7 +29,6 @@ from chatter_nb.runs.edits import (
     edit_chunks,
     edit_of,
     edits_of_run,
-    edits_path,
     load_edits,
     match_edits,
     merge_edits,
@@ -37,6 +38,7 @@ from chatter_nb.runs.edits import (
 from chatter_nb.runs.folder import RECORD
 from chatter_nb.runs.keys import identities, occurrences
 from chatter_nb.runs.lifecycle import OnProgress
+from chatter_nb.runs.resume import carry_mark
 from chatter_nb.runs.settle import Planner, check_texts
 from chatter_nb.runs.speak import plan_speech, render_speech
 from chatter_nb.runs.speak_plan import PlannedOutput, SpeechPlan
@@ -76,13 +78,19 @@ def make_line(speech: Speech, edit: Edit, *, cancelled: Callable[[], bool] | Non
     audio = fade_edges(audio[start:end], sample_rate=rate)
     verdict = take.verdict
     return Line(
-        audio=mark(audio, rate) if plan.engine.watermarked else audio,
+        audio=_marked(audio, plan.engine),
         rate_hz=rate,
         take=take.planned.take,
         key=take.planned.key,
         verdict=verdict.verdict if verdict else None,
         findings=verdict.findings if verdict else (),
     )
+
+
+def _marked(audio: Signal, engine: SpeechEngine) -> Signal:
+    if not engine.watermarked:
+        return audio
+    return mark(audio, engine.sample_rate, perth=load_perth(engine.device))
 
 
 def apply_edits(
@@ -98,7 +106,9 @@ def apply_edits(
     up to a minute which end with a chunk: of the block with an edited chunk, and of all after it if
     the length has changed, the mark changes, by samples that cannot be heard.
     """
-    return render_speech(plan_speech(revised_params(speech)), on_progress, cancelled)
+    revised = render_speech(plan_speech(revised_params(speech)), on_progress, cancelled)
+    carry_mark(speech.folder, speech.record, revised.record)
+    return revised
 
 
 def revise(
@@ -131,8 +141,9 @@ def revised_params(speech: Speech) -> SpeakParams:
     outputs_dir = values["outputs_dir"]
     if resolve_path(outputs_dir).resolve() != folder.parent.resolve():  # it was moved
         outputs_dir = str(folder.parent.resolve())
-    edits, name = edits_path(folder, record), folder.resolve().name
-    if edits == str(folder / EDITS):  # as a person writes it, and not by the machine's path
+    name = folder.resolve().name
+    edits = values.get("edits", "")
+    if is_there(folder / EDITS):
         edits = str(Path(outputs_dir, name, EDITS))
     suffixes = {Path(file.name).suffix for file in record.files}
     formats = [name for name, row in OUTPUT_FORMATS.items() if row.suffix in suffixes]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from chatter_nb.audio.reading import Signal, read_audio
 from chatter_nb.base.errors import InputError, shorten
+from chatter_nb.base.project import shown_path
 from chatter_nb.engines.registry import entry
 from chatter_nb.runs.folder import RECORD, RunFolder
 from chatter_nb.runs.record import ChunkRecord, RunRecord, TakeRecord
@@ -69,7 +70,7 @@ class Speech:
         lines = [
             f"{record.engine.name} {verb} {record.audio_s:.1f} s of audio in "
             f"{record.wall_s:.1f} s{pace}; {new} of {total} {unit} made anew",
-            f"{self.folder}: {names}",
+            f"{shown_path(self.folder)}: {names}",
         ]
         return "\n".join([*lines, *checks_lines(record)])
 

@@ -25,7 +25,7 @@ from chatter_nb.serve.jobs import Jobs
 from chatter_nb.serve.live import Lives
 from chatter_nb.serve.middleware import OPENAI, UI, Gate, Protection
 from chatter_nb.serve.outputs import PAGE_UPLOADS, tidy
-from chatter_nb.serve.routes import about, openai, speech
+from chatter_nb.serve.routes import about, openai, review, speech
 from chatter_nb.serve.routes import jobs as job_routes
 from chatter_nb.serve.service import Service
 from chatter_nb.serve.settings import Settings
@@ -59,7 +59,13 @@ def make_app(settings: Settings, service: Service | None = None) -> FastAPI:
     )
     app.state.service, app.state.jobs, app.state.lives = service, jobs, Lives()
     limits = settings.limits
-    for router in (speech.routes(limits), about.router, job_routes.routes(limits)):
+    # The review comes first: its address looks like that of a run's file.
+    for router in (
+        review.router,
+        speech.routes(limits),
+        about.router,
+        job_routes.routes(limits),
+    ):
         app.include_router(router, responses=RESPONSES, dependencies=[Depends(speech.known_query)])
     app.include_router(openai.routes(limits))
     _add_errors(app)

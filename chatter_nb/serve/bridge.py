@@ -15,11 +15,11 @@ from chatter_nb.runs.speech import Speech
 from chatter_nb.serve.encoding import StreamEncoder, is_streamable
 from chatter_nb.serve.errors import Problem, shutting_down
 from chatter_nb.serve.service import AnyPlan, Listener
-from chatter_nb.serve.worker import Task
+from chatter_nb.serve.worker import T, Task
 
 
-async def result_of(task: Task[Speech], request: Request, *, timeout_s: float) -> Speech:
-    """The run of a task. Raises the task's own error, or `Problem` if the client goes away or
+async def result_of(task: Task[T], request: Request, *, timeout_s: float) -> T:
+    """The result of a task. Raises the task's own error, or `Problem` if the client goes away or
     has waited `timeout_s`; then the task is cancelled.
     """
     ended = asyncio.wrap_future(task.result)
@@ -51,7 +51,7 @@ def _take_error(ended: asyncio.Future[Any]) -> None:
         ended.exception()
 
 
-def _outcome(result: Future[Speech]) -> Speech:
+def _outcome(result: Future[T]) -> T:
     """The result of a task that has ended; only the server cancels a task whose client waits."""
     try:
         return result.result()

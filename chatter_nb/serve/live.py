@@ -74,7 +74,7 @@ class Live:
         return (
             f'<audio controls aria-label="what is spoken" data-run="{escape(self._run)}" '
             f'src="/api/v1/runs/{escape(self._run)}/live" {events}></audio>'
-            f'<p class="said" tabindex="0" aria-label="the text">{texts}</p>'
+            f'<div class="said" role="group" tabindex="0" aria-label="the text">{texts}</div>'
         )
 
     async def all(self) -> AsyncIterator[bytes]:

@@ -79,7 +79,8 @@ def tidy(settings: Settings) -> None:
 def forget(outputs: Path, run: str) -> None:
     """Remove a run's files."""
     shutil.rmtree(outputs / run, ignore_errors=True)
-    (outputs / LOCKS / f"{run}.lock").unlink(missing_ok=True)
+    for lock in (f"{run}.lock", f"{run}.edits.lock"):
+        (outputs / LOCKS / lock).unlink(missing_ok=True)
 
 
 def age_s(path: Path) -> float | None:

@@ -16,6 +16,8 @@ from chatter_nb.pages.gallery.differing import SUBJECTS, in_words, is_default
 from chatter_nb.pages.players import audio_player, waveform_player
 from chatter_nb.pages.run_players import picture_of
 from chatter_nb.params.base import NOT_DECIDING, RunKind
+from chatter_nb.params.fields import fields_of
+from chatter_nb.params.runs import ConvertParams, SpeakParams
 from chatter_nb.runs.folder import RunFolder
 from chatter_nb.runs.lifecycle import Progress
 from chatter_nb.runs.record import FileRecord, RunRecord
@@ -61,12 +63,16 @@ def progress_html(
 
 
 def take_html(speech: Speech) -> str:
-    """A finished run as HTML: its title, its figures, a player with its chunks, its files."""
+    """A finished run as HTML: its title, its figures, its player, its lines."""
+    return _article(speech.record, player_html(speech))
+
+
+def player_html(speech: Speech) -> str:
+    """The notes of a run, its player with its chunks, and its files."""
     record = speech.record
-    picture = picture_of(speech, record.outputs[0])
-    player = waveform_player(*_sound(record), picture, links=f" {_links(record)}")
     notes = "".join(f"<p>Note: {escape(note)}</p>" for note in record.warnings)
-    return _article(record, notes + player)
+    picture = picture_of(speech, record.outputs[0])
+    return notes + waveform_player(*_sound(record), picture, links=f" {_links(record)}")
 
 
 def history_html(outputs: Path, kind: RunKind, *, skip: str = "") -> str:
@@ -91,18 +97,25 @@ def _latest(outputs: Path, kind: RunKind) -> list[RunRecord]:
     return list(islice((record for record in records if record and record.files), MAX_RUNS))
 
 
-def _article(record: RunRecord, body: str) -> str:
-    """A run's title, what it was made with as far as that is not usual, and `body`."""
+def _article(record: RunRecord, player: str) -> str:
+    """A run's title, what it was made with as far as that is not usual, `player`, and its lines."""
+    fields = fields_of(SpeakParams if record.kind == "speak" else ConvertParams)
     set_values = [
-        f"{name.replace('_', ' ')} {shorten(in_words(value), _TITLE_CHARS)}"
+        f"{fields[name].label} {shorten(in_words(value), _TITLE_CHARS)}"
         for name, value in record.params.items()
         if name not in _UNTOLD and not is_default(record, name)
     ]
     made = f"{clock(record.audio_s)}, made in {record.wall_s:.1f} s"
     about = ", ".join([record.engine.name, *set_values, made])
+    run = escape(record.run_name)
+    lines = (
+        f"<details><summary>Edit, or make a line again</summary>"
+        f'<chatter-review src="/api/v1/runs/{run}/review"></chatter-review></details>'
+    )
     return (
-        f'<article class="take" data-run="{escape(record.run_name)}">'
-        f"<h3>{escape(title_of(record))}</h3><p class=dim>{escape(about)}</p>{body}</article>"
+        f'<article class="take" data-run="{run}"><h3>{escape(title_of(record))}</h3>'
+        f'<p class="dim">{escape(about)}</p><div class="player">{player}</div>'
+        f"{lines if record.chunks else ''}</article>"
     )
 
 

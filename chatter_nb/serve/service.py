@@ -26,7 +26,7 @@ from chatter_nb.serve.metrics import Metrics
 from chatter_nb.serve.offers import Catalog
 from chatter_nb.serve.outputs import new_name
 from chatter_nb.serve.settings import Settings
-from chatter_nb.serve.worker import Full, Task, Worker
+from chatter_nb.serve.worker import Full, T, Task, Work, Worker
 from chatter_nb.text.chunking import chars_per_s
 
 CHUNK_GRACE_S = 7.0  # for the chunk in hand when the server is asked to end; all in all under 10 s
@@ -78,8 +78,6 @@ class Service:
 
         Raises `Problem` 429 where the line is full, unless an earlier server `accepted` the run.
         """
-        if self.closing:
-            raise shutting_down()
         worker = self.worker(_entry_of(params))
         limits = self.settings.limits
         longest_s = limits.job_audio_s if job else limits.audio_s
@@ -93,7 +91,6 @@ class Service:
 
         def work(cancelled: Callable[[], bool]) -> Speech:
             on_begin()
-            self._load_engine(params)
             with stopping(cancelled):
                 plan = _plan(params, longest_s)
             if listener:
@@ -104,8 +101,21 @@ class Service:
             self.metrics.count_run(speech.record)
             return speech
 
+        return self.call(params, work, job=job, accepted=accepted)
+
+    def call(
+        self, params: AnyParams, work: Work[T], *, job: bool = False, accepted: bool = False
+    ) -> Task[T]:
+        """Hand `work` to the worker of a run's engine, which loads it first. See `submit`."""
+        if self.closing:
+            raise shutting_down()
+
+        def loaded(cancelled: Callable[[], bool]) -> T:
+            self._load_engine(params)
+            return work(cancelled)
+
         try:
-            return worker.submit(work, job=job, accepted=accepted)
+            return self.worker(_entry_of(params)).submit(loaded, job=job, accepted=accepted)
         except Full as full:
             wait_s = str(max(1, round(full.wait_s)))
             message = f"{full.waiting} requests are waiting already: try again in {wait_s} s"

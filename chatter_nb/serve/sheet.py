@@ -29,7 +29,7 @@ _FIRST = ("text", "voice", "speed", "source", "target")  # in sight; all others 
 _HEAR = [("if the engine is faster than real time", "auto"), ("always", "on"), ("never", "off")]
 _LOOK_S = 0.1  # between two updates of a page that waits for a run
 _LOAD_S, _SMALL_LOAD_S = 20.0, 2.0  # of a Chatterbox model on a fair disk, and of others
-_FOLLOWERS = ("voice", "voice recording", *KNOBS)  # controls that depend on the engine
+_FOLLOWERS = ("voice", "voice recording", "language", *KNOBS)  # controls that depend on the engine
 _WIDE = ("text", "replacements", "takes", "formats")
 _RESULTS = ("now", "live", "newest")
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -81,7 +81,7 @@ class Sheet:
         fields = fields_of(self._kind)
         groups: dict[str, list[str]] = {}
         for name in names:
-            groups.setdefault(getattr(fields[name], "purpose", "") or "more", []).append(name)
+            groups.setdefault(fields[name].purpose, []).append(name)
         for purpose, members in groups.items():
             with gr.Accordion(purpose.capitalize(), open=False):
                 self._add(members)
@@ -127,15 +127,19 @@ class Sheet:
         """Whether a control is shown: an engine's knobs, and an upload of a voice to clone."""
         if name in KNOBS:
             return name in entry(engine, self._kind.kind).accepts
+        if name == "language":
+            return len(entry(engine, self._kind.kind).languages) > 1
         return name != "voice recording" or self._service.catalog.clones(engine)
 
     def _choices(self, name: str, engine: str) -> Choices | None:
-        """The engines, voices or recordings of this server; None for a field that names none."""
+        """What a field offers on this server, with names in words; None where it has no list."""
         catalog = self._service.catalog
         if name == "engine":
             return [(f"auto: {self._default_engine}", "auto"), *catalog.engines(self._kind.kind)]
         if name == "voice":
             return catalog.voice_choices(engine)
+        if name == "language":
+            return [("the engine's own", ""), *entry(engine).languages]
         if name not in RECORDINGS[self._kind]:
             return None
         return [*catalog.sample_choices(), ("none", ""), *catalog.recordings()]
@@ -168,19 +172,15 @@ class Sheet:
     def _connect_settings(self, page: gr.Blocks, history: Any) -> None:
         """Keep the settings in the browser at each change; bring them back with the runs."""
         saved = gr.BrowserState("", storage_key=f"chatter_nb {self._kind.kind}", secret="settings")
-        kept = self._kept()
+        kept = {name: block for name, block in self._inputs.items() if " " not in name}
         names = json.dumps(list(kept))
         js = f"(...v) => JSON.stringify(Object.fromEntries({names}.map((n, i) => [n, v[i]])))"
         changes = [block.change for block in kept.values()]
         gr.on(changes, None, list(kept.values()), saved, js=js, **_QUIET)
-        page.load(self._restore, saved, [*kept.values(), history], **_QUIET)
-
-    def _kept(self) -> dict[str, Any]:
-        """The controls whose values stay in the browser, by name: all but uploads."""
-        return {name: block for name, block in self._inputs.items() if " " not in name}
+        page.load(self._restore, saved, [*self._inputs.values(), history], **_QUIET)
 
     def _restore(self, saved: Any) -> list[Any]:
-        """Updates of the kept controls from an earlier visit, and the runs before."""
+        """Updates of the controls from an earlier visit, and the runs before."""
         try:
             values = json.loads(saved or "{}")
             values = values if isinstance(values, dict) else {}
@@ -190,11 +190,9 @@ class Sheet:
         engines = self._service.catalog.engines(self._kind.kind)
         engine = engine if engine in engines else self._default_engine
         updates = []
-        for name, block in self._kept().items():
-            choices = self._choices(name, engine)
-            update: dict[str, Any] = {"visible": self._is_visible(name, engine)}
-            update |= {"choices": choices} if choices is not None else {}
-            if name in values and holds(block, values[name], choices):
+        for name, block in self._inputs.items():
+            update = self._update(name, engine)
+            if name in values and holds(block, values[name], update.get("choices")):
                 update["value"] = values[name]
             updates.append(gr.update(**update))
         return [*updates, history_html(self._service.settings.outputs, self._kind.kind)]
@@ -203,12 +201,15 @@ class Sheet:
         """Updates of the controls that depend on the engine; each gets its default value."""
         engine = self._default_engine if engine == "auto" else engine
         updates = []
-        for name, block in self._inputs.items():
-            if name == "voice":
-                choices = self._service.catalog.voice_choices(engine)
-                updates.append(gr.update(choices=choices, value=choices[0][1]))
-            elif name in _FOLLOWERS:
-                is_visible = self._is_visible(name, engine)
-                value = block.value if name in KNOBS else None
-                updates.append(gr.update(visible=is_visible, value=value))
+        for name in filter(_FOLLOWERS.__contains__, self._inputs):
+            update = self._update(name, engine)
+            choices = update.get("choices")
+            value = self._inputs[name].value if name in KNOBS else None
+            updates.append(gr.update(**update, value=choices[0][1] if choices else value))
         return updates
+
+    def _update(self, name: str, engine: str) -> dict[str, Any]:
+        """What an engine changes of a control: whether it is shown, and what it offers."""
+        choices = self._choices(name, engine)
+        update = {"visible": self._is_visible(name, engine)}
+        return update if choices is None else update | {"choices": choices}

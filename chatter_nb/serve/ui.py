@@ -11,6 +11,7 @@ import gradio as gr
 from fastapi import FastAPI
 
 from chatter_nb.pages.players import asset
+from chatter_nb.pages.review import editor_script
 from chatter_nb.params.runs import ConvertParams, SpeakParams
 from chatter_nb.serve.live import Lives
 from chatter_nb.serve.page_border import mount_page
@@ -28,13 +29,15 @@ def add_page(app: FastAPI, service: Service) -> None:
         block_info_text_color="*neutral_500",
         input_placeholder_color="*neutral_500",
     )
+    styles = asset("review.css") + asset("front.css")
+    scripts = editor_script() + asset("front.js")
     mount_page(
         app,
         page_of(service, app.state.lives),
         service.settings,
         theme=theme,
-        css=asset("front.css"),
-        head=f"<script>{asset('front.js')}</script>",
+        css=styles,
+        head=f"<script>{scripts}</script>",
     )
 
 

@@ -12,15 +12,15 @@ from conftest import ROOT
 
 from chatter_nb.base.errors import ParamError
 from chatter_nb.notebook.forms import convert_form, speak_form
-from chatter_nb.notebook.forms.form import Worker
-from chatter_nb.notebook.forms.takes import chunk_wav
 from chatter_nb.notebook.forms.uploads import safe_name
+from chatter_nb.notebook.forms.worker import Worker
 from chatter_nb.params.runs import ConvertParams, SpeakParams
-from chatter_nb.params.yaml_text import from_yaml
 from chatter_nb.runs.convert import convert_voice
+from chatter_nb.runs.edits import edit_of
 from chatter_nb.runs.folder import RunFolder
 from chatter_nb.runs.resume import kept_chunks
 from chatter_nb.runs.speak import generate_tts
+from chatter_nb.runs.speak_plan import plan_speech
 from chatter_nb.runs.store import ChunkStore
 
 TARGET = "params/recordings/target.flac"
@@ -125,7 +125,7 @@ def test_an_engines_refusal_is_a_sentence(form):
 
 def test_what_no_one_foresaw_is_told_and_the_form_goes_on(form, monkeypatch):
     made = form()
-    monkeypatch.setattr(made, "_render", lambda *args: 1 / 0)
+    monkeypatch.setattr(made, "_perform", lambda *args: 1 / 0)
     press_speak(made)
     assert "defect" in problem(made)
     assert "ZeroDivisionError" in problem(made)
@@ -156,6 +156,9 @@ def test_cancel_keeps_what_is_finished_and_speak_goes_on(form, tmp_path):
     assert made.wait(600)
     assert "stopped after" in problem(made)
     assert made.takes.all == ()
+    (heard,) = made._result.outputs
+    assert "what is finished of this run" in str(heard)
+    assert "data:audio/ogg" in str(heard)
     (unfinished,) = map(RunFolder, filter(Path.is_dir, tmp_path.glob("[!.]*")))
     kept = kept_chunks(unfinished, ChunkStore(tmp_path))
     assert 0 < kept < 200
@@ -164,46 +167,44 @@ def test_cancel_keeps_what_is_finished_and_speak_goes_on(form, tmp_path):
     assert sum(chunk.cached for chunk in take.speech.record.chunks) >= kept
 
 
-def test_one_chunk_is_made_again_alone(form, tmp_path):
-    """Its samples are others, all the others' are kept; and the YAML makes the same."""
-    made = press_speak(form())
-    made.chunks._choice.value = 1
-    made.chunks._make.click()
-    assert made.wait(600)
-    first, second = made.takes.all
-    chunks = second.speech.record.chunks
-    assert [chunk.take for chunk in chunks] == [0, 1, 0]
-    assert [chunk.cached for chunk in chunks] == [True, False, True]
-    before, after = (chunk_wav(take.speech, 1) for take in (first, second))
-    assert before != after
-    assert chunk_wav(first.speech, 2) == chunk_wav(second.speech, 2)
-    told = made.yaml.copied()
-    assert "takes:" in told
-    again = from_yaml(SpeakParams, told, outputs_dir=str(tmp_path / "again"))
-    assert generate_tts(again).record.files[0].sha256 == second.speech.record.files[0].sha256
+def mend(form, kind, edit, **values):
+    """Ask as the editor in a browser does; returns the answer."""
+    answers = []
+    form.review.send = lambda content, buffers=None: answers.append(content)
+    about = {"turn": "1", "kind": kind, "edit": edit.model_dump(mode="json"), **values}
+    form.review._take(form.review, about, [])
+    assert form.wait(600)
+    return answers[-1]
 
 
-def test_a_chunk_of_a_drawn_seed_can_be_made_again(form):
-    """A key holds for the seed that was drawn, so that is pinned."""
+def test_a_line_is_made_again_alone_and_the_files_follow(form):
+    """Its samples are others, all the others' are kept; the player has the new file."""
     made = press_speak(form(seed=-1))
-    made.chunks._make.click()
-    assert made.wait(600)
-    assert problem(made) == ""
-    first, second = (take.speech.record for take in made.takes.all)
-    assert first.seed == second.seed == made.params.seed
-    assert [chunk.take for chunk in second.chunks] == [1, 0, 0]
+    (before,) = made.takes.all
+    made._mend.value = True
+    edit = edit_of(before.speech.record.chunks[1])
+    assert mend(made, "again", edit)["value"]["take"] == 1
+    assert made.takes.all == (before,)
+    edit = edit.model_copy(update={"take": 1})
+    mend(made, "save", edit)
+    assert "error" not in mend(made, "apply", edit)
+    (after,) = made.takes.all
+    chunks = after.speech.record.chunks
+    assert [chunk.take for chunk in chunks] == [0, 1, 0]
+    assert [chunk.cached for chunk in chunks] == [True, True, True]  # heard, so made, before
+    assert after.speech.record.files[0].sha256 != before.speech.record.files[0].sha256
+    assert after.player in str(made._result.outputs[0]["data"]["text/html"])
+    assert not made._go.disabled
 
 
-def test_making_a_chunk_again_keeps_what_is_typed(form):
-    """The chunks on offer are of the take that is shown; a text that was typed since stays."""
+def test_lines_are_not_written_before_somebody_looks(form):
     made = press_speak(form())
-    made.text.value = "My long new text."
-    made.chunks._make.click()
-    assert made.wait(600)
-    assert made.text.value == "My long new text."
-    assert made.params.takes == {}
-    assert made.takes.all[1].params.text == TEXT
-    assert made.takes.all[1].speech.record.chunks[0].take == 1
+    assert made.review.data == {}
+    made._mend.value = True
+    assert len(made.review.data["lines"]) == 3
+    assert made.review.layout.display != "none"
+    made._mend.value = False
+    assert made.review.layout.display == "none"
 
 
 def test_every_draw_of_a_seed_is_a_take(form):
@@ -250,13 +251,14 @@ def test_a_slider_that_is_only_drawn_is_not_set(form):
     """The browser sums steps up and says so, whether or not the engine's own value came before."""
     made = form(engine="chatterbox", speed=None)
     temperature = made.sheet.controls["temperature"]
-    is_set, slider = temperature.inputs[1:]
+    (slider,) = temperature.inputs
     assert slider.value == 0.8
     slider.value = 0.8000000000000002
     assert temperature.value is None
-    assert not is_set.value
     slider.value = 0.85
     assert temperature.value == 0.85
+    slider.value = 0.8
+    assert temperature.value is None
 
 
 def test_what_is_left_to_the_engine_is_told_in_a_dropdown(form):
@@ -272,10 +274,13 @@ def test_a_run_that_is_gone_is_a_sentence(form):
     import shutil
 
     made = press_speak(form())
-    shutil.rmtree(made.takes.all[0].speech.folder)
-    made.chunks._hear.click()
-    assert "speech.wav" in problem(made)
-    assert "Traceback" not in problem(made)
+    made._mend.value = True
+    (take,) = made.takes.all
+    shutil.rmtree(take.speech.folder)
+    chunk = take.speech.record.chunks[0]
+    answer = mend(made, "audio", edit_of(chunk), key=chunk.key)
+    assert "speech.wav" in answer["error"]
+    assert "Traceback" not in answer["error"]
 
 
 def test_a_thread_that_cannot_start_leaves_the_form_usable(form, monkeypatch):
@@ -292,18 +297,6 @@ def test_a_thread_that_cannot_start_leaves_the_form_usable(form, monkeypatch):
     monkeypatch.undo()
     press_speak(made)
     assert len(made.takes.all) == 1
-
-
-def test_a_chunk_is_heard_alone(form):
-    made = press_speak(form())
-    made.chunks._choice.value = 2
-    made.chunks._hear.click()
-    (sound,) = made.chunks._sound.children
-    import io
-
-    chunk = made.takes.all[0].speech.record.chunks[2]
-    info = soundfile.info(io.BytesIO(sound.value))
-    assert info.duration == pytest.approx(chunk.end_s - chunk.start_s, abs=0.001)
 
 
 def test_takes_stand_side_by_side_with_what_differs(form):
@@ -399,11 +392,11 @@ def send(upload, path_or_bytes, name, *, part_bytes=1000):
 
 
 def uploads_of(form):
-    """The form's file pickers, by label."""
+    """The form's file pickers in sight, by label."""
     found, waiting = {}, [form]
     while waiting:
         widget = waiting.pop()
-        if hasattr(widget, "part_bytes"):
+        if hasattr(widget, "part_bytes") and widget.layout.display != "none":
             found[widget.label] = widget
         waiting += getattr(widget, "children", ())
     return found
@@ -458,7 +451,7 @@ def test_a_wav_of_open_length_comes_by_upload(form, tmp_path):
     ],
 )
 def test_a_bad_upload_is_a_sentence_and_leaves_nothing(form, tmp_path, data, name, told):
-    made = form()
+    made = form(engine="chatterbox")
     assert told in send(uploads_of(made)["A voice from a recording"], data, name)
     assert made.params.voice == ""
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
@@ -467,7 +460,7 @@ def test_a_bad_upload_is_a_sentence_and_leaves_nothing(form, tmp_path, data, nam
 def test_a_voice_that_cannot_be_kept_is_a_sentence(form, tmp_path):
     """The place for voices is a file."""
     (tmp_path / "taken").write_text("")
-    made = form(voices_dir=str(tmp_path / "taken"))
+    made = form(engine="chatterbox", voices_dir=str(tmp_path / "taken"))
     told = send(
         uploads_of(made)["A voice from a recording"], ROOT / TARGET, "a.flac", part_bytes=10**6
     )
@@ -475,19 +468,54 @@ def test_a_voice_that_cannot_be_kept_is_a_sentence(form, tmp_path):
     assert list((tmp_path / "uploads").iterdir()) == []
 
 
-def test_a_voice_for_an_engine_that_clones_none_says_so(form):
-    """It is kept, and not chosen: the form can still speak."""
+def test_a_voice_is_chosen_from_what_the_engine_has(form):
+    """hibari's own with their downloads; recordings, and the picker of one, where it clones."""
     made = form()
+    voice, engine = (made.sheet.controls[name] for name in ("voice", "engine"))
+    labels = dict(reversed(pair) for pair in voice.inputs[-1].options)
+    assert labels[""] == "the engine's own"
+    assert labels["heart"] == "heart, American female"
+    assert labels["emma"] in ("emma, British female, a download of 8 MB", "emma, British female")
+    assert "A voice from a recording" not in uploads_of(made)
+    engine.value = "chatterbox"
     picker = uploads_of(made)["A voice from a recording"]
-    assert "clones no voice" in send(picker, ROOT / TARGET, "a.flac", part_bytes=10**6)
-    assert made.params.voice == ""
-    assert "a" in made.sheet.controls["voice"].inputs[-1].options
+    send(picker, ROOT / TARGET, "a.flac", part_bytes=10**6)
+    assert made.params.voice == "a"
+    assert dict(voice.inputs[-1].options)["a, a recording"] == "a"
+
+
+def test_a_language_is_chosen_where_there_are_several(form):
+    made = form()
+    language = made.sheet.controls["language"]
+    assert language.box.layout.display == "none"
+    made.sheet.controls["engine"].value = "chatterbox-multilingual"
+    assert language.box.layout.display != "none"
+    language.value = "de"
+    assert made.params.language == "de"
+
+
+def test_an_earlier_take_is_no_answer_to_what_failed(form):
+    """Its player leaves the place of the result; a failed run would seem to be it."""
+    made = press_speak(form())
+    made.text.value = "你好"
+    press_speak(made)
+    assert made._result.outputs == ()
+    assert problem(made)
+
+
+def test_a_cell_fills_the_forms_player(form, capsys):
+    """`render` makes the plan's run in the cell's thread, in the plan's own folder."""
+    made = form()
+    speech = made.render(plan_speech(made.params))
+    assert speech.folder.name == made.params.resolved_run_name()
+    assert " autoplay" in str(made._result.outputs)
+    assert [take.speech for take in made.takes.all] == [speech]
 
 
 def test_a_silent_or_short_voice_is_refused(form, tmp_path):
     path = tmp_path / "short.wav"
     soundfile.write(path, [0.1, -0.1] * 4000, 16_000)
-    made = form()
+    made = form(engine="chatterbox")
     told = send(uploads_of(made)["A voice from a recording"], path, "short.wav")
     assert "0.50 s long; at least 3 s are needed" in told
     assert not (tmp_path / "voices").exists()
@@ -495,7 +523,7 @@ def test_a_silent_or_short_voice_is_refused(form, tmp_path):
 
 def test_an_upload_too_large_is_refused_before_it_comes(form):
     """Here by the kernel; the browser has refused it before."""
-    upload = uploads_of(form())["A voice from a recording"]
+    upload = uploads_of(form(engine="chatterbox"))["A voice from a recording"]
     answers = []
     upload.send = lambda content, buffers=None: answers.append(content)
     upload._take(upload, {"kind": "begin", "turn": 1, "name": "a.wav", "size": 10**9}, [])
@@ -503,7 +531,7 @@ def test_an_upload_too_large_is_refused_before_it_comes(form):
 
 
 def test_parts_out_of_order_are_refused(form, tmp_path):
-    upload = uploads_of(form())["A voice from a recording"]
+    upload = uploads_of(form(engine="chatterbox"))["A voice from a recording"]
     answers = []
     upload.send = lambda content, buffers=None: answers.append(content)
     upload._take(upload, {"kind": "begin", "turn": 1, "name": "a.wav", "size": 8}, [])
@@ -551,7 +579,7 @@ def test_chatterbox_speaks_by_form(form, tiny, own_models):
     made = form(engine="chatterbox", checkpoint=str(tiny()), device="cpu", text="Hum. Hum.")
     picker = uploads_of(made)["A voice from a recording"]
     send(picker, ROOT / TARGET, "anna.flac", part_bytes=10**6)
-    made.sheet.controls["exaggeration"].inputs[2].value = 0.7  # moving it sets it
+    made.sheet.controls["exaggeration"].inputs[-1].value = 0.7  # moving it sets it
     press_speak(made, timeout_s=600)
     assert problem(made) == ""
     record = made.takes.all[0].speech.record
@@ -578,14 +606,15 @@ def test_a_worker_does_one_thing_at_a_time():
     assert asked == [False]  # the next work is not stopped by what stopped the last
 
 
-def test_headless_it_is_a_table(tmp_path):
+def test_headless_it_is_a_line_and_shows_the_player(tmp_path, capsys):
     """No widget, nothing to click, nothing that waits."""
-    params = SpeakParams(text="Hello.", speed=0.9, outputs_dir=str(tmp_path), interactive=False)
-    page = speak_form(params).data
-    assert "<table" in page
-    assert "0.9" in page
-    convert = ConvertParams(source="a.wav", interactive=False)
-    assert "a.wav" in convert_form(convert).data
+    params = SpeakParams(text="Hello.", outputs_dir=str(tmp_path), interactive=False)
+    form = speak_form(params)
+    assert repr(form).count("\n") == 0
+    assert params.resolved_run_name() in repr(form)
+    speech = form.render(plan_speech(params))
+    assert speech.record.status == "ok"
+    assert "HTML" in capsys.readouterr().out
 
 
 def test_nothing_of_a_form_is_loaded_in_a_headless_run():

@@ -225,6 +225,33 @@ def test_what_is_marked_is_in_the_page_that_is_written_next(speech):
     assert data["notes"] == ["1 edit not used, as the text there is gone: see edits.json"]
 
 
+def test_the_words_of_a_line_stand_at_their_times(speech):
+    """Also after an emoji, of which a browser counts two; a click on a word plays from there."""
+    path, name = speech.folder / "run.json", "speech.words.json"
+    record, times = json.loads(path.read_text()), json.loads((speech.folder / name).read_text())
+    record["chunks"][0]["text"] = f"🐢 {LINES[0]} "
+    for word in (word for word in times if word["chunk"] == 0):
+        word |= {"text_start": word["text_start"] + 2, "text_end": word["text_end"] + 2}
+    path.write_text(json.dumps(record))
+    (speech.folder / name).write_text(json.dumps(times))
+    with browser_page() as page:
+        page.add_init_script(LISTEN)
+        page.goto(write_review(load_speech(speech.folder)).as_uri())
+        press(page, "j")
+        assert page.locator(".open .word").all_text_contents() == LINES[0].rstrip(".").split()
+        assert page.locator(".labels span").all_text_contents()[:2] == ["Three", "grey"]
+        page.locator(".open .word", has_text="frozen").click()
+        page.wait_for_function("() => plays.length === 1")
+        ((_, at_s),) = page.evaluate("plays")
+        start_s = next(word["start_s"] for word in times if word["word"] == "frozen")
+        assert at_s == pytest.approx(start_s, abs=0.02)
+        press(page, "Escape")
+        page.get_by_role("slider").focus()
+        press(page, "Home", "ArrowRight")
+        at_half_s = [w["word"] for w in times if w["start_s"] <= 0.5 < w["end_s"]]
+        assert page.locator(".lit").all_text_contents() == at_half_s
+
+
 def test_hostile_texts_are_only_text(speech):
     """In a text, in a reason, in what was heard, in a note: no tag, no script, no broken page."""
     record = json.loads((speech.folder / "run.json").read_text())
@@ -299,3 +326,13 @@ def test_a_conversion_has_no_lines(speech):
     record = speech.record.model_copy(update={"kind": "convert"})
     with pytest.raises(InputError, match="is a conversion: only speech has lines to review"):
         write_review(type(speech)(speech.folder, record))
+
+
+def test_a_run_of_the_command_line_that_was_checked_has_its_review(cli, tmp_path):
+    """So has any run by `chatter-nb review`, which prints where."""
+    out = ("-p", f"outputs_dir={tmp_path}", "-p", "run_name=run", "-p", "engine=hibari")
+    cli("speak", LINES[0], "-p", "verify=fast", *out, check=0)
+    page = tmp_path / "run" / "review.html"
+    page.unlink()
+    assert cli("review", tmp_path / "run", check=0).stdout.strip().endswith(page.name)
+    assert page.is_file()

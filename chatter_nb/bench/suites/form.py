@@ -1,7 +1,8 @@
-"""The form in a browser: how long until it is shown, until it speaks, until a chunk is made again.
+"""The form in a browser: how long until it is shown, until it speaks, until a line is made again.
 
 In a real JupyterLab and a real browser, from the click to what is seen, each round with a kernel of
 its own. The baselines are the simplest cells for the task: two plain widgets; a cell that speaks.
+For the first sound of a whole notebook the baseline is a fresh kernel, ours a warm one.
 """
 
 from __future__ import annotations
@@ -18,10 +19,20 @@ from chatter_nb.bench.rounds import notebook_of
 from chatter_nb.bench.suites.embedded import demo_text
 from chatter_nb.bench.suites.lab import Lab, browser_page, jupyter_lab, open_notebook, run_all
 from chatter_nb.params.runs import SpeakParams
+from chatter_nb.runs.edits import edit_of
+from chatter_nb.runs.revise import make_line
 from chatter_nb.runs.speak import generate_tts
 
 TEXT = "The north wind blew. The sun came out, and everyone was warm again."
 _VALUES = f"text={TEXT!r}, engine='hibari', outputs_dir='outputs'"
+_NOTEBOOK = [
+    f"""import chatter_nb as cn
+from chatter_nb.notebook import forms
+params = cn.SpeakParams({_VALUES})
+form = forms.speak_form(params)
+form""",
+    "speech = form.render(cn.plan_speech(params))",
+]  # as `01_speak` does it
 _BARE_FORM = """import ipywidgets
 ipywidgets.VBox([ipywidgets.Textarea('a'), ipywidgets.Button(description='Speak')])"""
 _FORM = f"""import chatter_nb as cn
@@ -33,7 +44,7 @@ show.player(cn.generate_tts(cn.SpeakParams({_VALUES})))"""
 
 
 def run(options: Options, on_progress: Progress) -> list[Result]:
-    """Form ready, first audio, a chunk of the demo text made again."""
+    """Form ready, first audio, first sound of a notebook, a line of the demo text made again."""
     return [*_in_a_browser(options.repeats, on_progress), _made_again(options.repeats, on_progress)]
 
 
@@ -42,10 +53,12 @@ def _in_a_browser(repeats: int, on_progress: Progress) -> list[Result]:
         root = Path(folder)
         for name, source in (("bare", _BARE_FORM), ("form", _FORM), ("cell", _CELL)):
             nbformat.write(notebook_of([source]), root / f"{name}.ipynb")
+        nbformat.write(notebook_of(_NOTEBOOK), root / "notebook.ipynb")
         with jupyter_lab(root) as lab, browser_page() as page:
             return [
                 _form_ready(lab, page, repeats, on_progress),
                 _first_audio(lab, page, repeats, on_progress),
+                _first_sound(lab, page, repeats, on_progress),
             ]
 
 
@@ -88,6 +101,27 @@ def _first_audio(lab: Lab, page: Any, repeats: int, on_progress: Progress) -> Re
     return compared("first audio", turns.seconds, None)
 
 
+def _first_sound(lab: Lab, page: Any, repeats: int, on_progress: Progress) -> Result:
+    """From Run All until the form's player plays: in a fresh kernel, against the same one again."""
+
+    def prepare(side: str) -> None:
+        if side == "baseline":
+            _open(lab, page, "notebook")
+        else:  # what the run before has shown stays on the page until its cell runs again
+            page.evaluate("document.querySelectorAll('audio').forEach((audio) => audio.remove())")
+            page.get_by_text("| Idle").wait_for()
+
+    def run_notebook() -> None:
+        run_all(page)
+        page.wait_for_function(
+            "() => [...document.querySelectorAll('audio')].some((audio) => audio.currentTime > 0)"
+        )
+
+    calls = dict.fromkeys(("baseline", "ours"), run_notebook)
+    turns = alternate(calls, repeats, on_progress, before=prepare)
+    return compared("sound after Run All, fresh and warm kernel", turns.seconds, None)
+
+
 def _open(lab: Lab, page: Any, notebook: str) -> None:
     """Show a notebook with a fresh kernel."""
     lab.end_kernels()
@@ -109,22 +143,18 @@ def _wait_for_audio(page: Any) -> None:
 
 
 def _made_again(repeats: int, on_progress: Progress) -> Result:
-    """The whole demo text, against a chunk of it that the form makes again, joins and shows."""
-    from chatter_nb.notebook.forms import speak_form
-
+    """The whole demo text, against a line of it that the review makes again."""
     with tempfile.TemporaryDirectory() as folder:
         params = SpeakParams(text=demo_text(), engine="hibari", outputs_dir=folder)
-        form = speak_form(params, generate_tts(params))
-        rounds = iter(range(repeats + 1))
+        speech = generate_tts(params)
+        edit = edit_of(speech.record.chunks[0])
+        rounds = iter(range(1, 2 * repeats + 3))
 
         def whole() -> None:
-            other = params.model_copy(update={"seed": 1 + next(rounds)})
-            form.takes.add(other, generate_tts(other))
+            generate_tts(params.model_copy(update={"seed": next(rounds)}))
 
         def again() -> None:
-            form.chunks.ask()
-            form.wait()
+            make_line(speech, edit.model_copy(update={"take": next(rounds)}))
 
         turns = alternate({"baseline": whole, "ours": again}, repeats, on_progress)
-        audio_s = form.takes.all[-1].speech.audio_s
-    return compared("one chunk made again", turns.seconds, None, audio_s=round(audio_s, 1))
+    return compared("one line made again", turns.seconds, None, audio_s=round(speech.audio_s, 1))

@@ -1,30 +1,27 @@
 """Forms in a notebook: controls for the parameters of a run, in ipywidgets 7.7 and 8.
 
 `speak_form` and `convert_form` call the same synchronous functions as a headless run, in a worker
-thread: a person can press Cancel. In a headless run (`interactive: false`) they return a table of
-the parameters.
+thread: a person can press Cancel. A headless run (`interactive: false`) has a line in the place of
+the form, and loads no widgets.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from IPython.display import HTML
-
     from chatter_nb.params.base import RunParams
     from chatter_nb.params.runs import ConvertParams, SpeakParams
     from chatter_nb.runs.speech import Speech
 
 __all__ = ["convert_form", "speak_form"]
 
-MAX_VALUE = 200  # characters
-
 
 def speak_form(params: SpeakParams, speech: Speech | None = None) -> Any:
     """Return a form that speaks, filled in from `params`; `speech`, if given, is its first take."""
     if not params.interactive:
-        return settings_table(params)
+        return NoForm(params)
     from chatter_nb.notebook.forms.kinds import SpeakForm
 
     return SpeakForm(params, speech)
@@ -33,30 +30,30 @@ def speak_form(params: SpeakParams, speech: Speech | None = None) -> Any:
 def convert_form(params: ConvertParams, speech: Speech | None = None) -> Any:
     """Return a form that converts, filled in from `params`; `speech` is its first take."""
     if not params.interactive:
-        return settings_table(params)
+        return NoForm(params)
     from chatter_nb.notebook.forms.kinds import ConvertForm
 
     return ConvertForm(params, speech)
 
 
-def settings_table(params: RunParams) -> HTML:
-    """Return a table in place of a form: the common parameters, and others not at their default."""
-    import html
+@dataclass(frozen=True)
+class NoForm:
+    """What a headless run has in the place of a form: a line, and the same `render`."""
 
-    from chatter_nb.base.errors import shorten
-    from chatter_nb.pages.gallery.differing import in_words
-    from chatter_nb.pages.players import page, table
-    from chatter_nb.params.fields import COMMON, fields_of
+    params: RunParams
 
-    values = params.model_dump(mode="json")
-    common = COMMON[type(params)]
-    rows = []
-    for name, field in fields_of(type(params)).items():
-        if name in common or values[name] != field.default:
-            shown = shorten(in_words(values[name]), MAX_VALUE)
-            unit = f" ({field.unit})" if field.unit else ""
-            rows.append([html.escape(cell) for cell in (f"{field.label}{unit}", shown, field.help)])
-    return page(
-        "<p>Run this notebook by hand, with <code>interactive = True</code>, and a form stands "
-        f"here.</p>{table((), rows)}"
-    )
+    def __repr__(self) -> str:
+        return f"interactive is off: no form; this run is {self.params.resolved_run_name()}"
+
+    def render(self, plan: Any) -> Speech:
+        """Make the run of a plan; print its progress and show its player."""
+        from IPython.display import display
+
+        from chatter_nb.notebook import show
+        from chatter_nb.runs.convert import render_conversion
+        from chatter_nb.runs.speak import render_speech
+
+        render: Any = render_speech if self.params.kind == "speak" else render_conversion
+        speech: Speech = render(plan, progress=show.progress_lines(plan.unit))
+        display(show.player(speech))
+        return speech

@@ -6,15 +6,17 @@ A control checks nothing and clamps nothing: the parameter object checks the val
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets as widgets
 
+from chatter_nb.notebook.forms.layout import with_tooltip
 from chatter_nb.params.fields import Field
+from chatter_nb.params.pairs import pairs_text
 
 OWN = "the engine's own"
+KEEP = object()  # leave the value as it is
 LABEL_WIDTH = "12em"
 # A slider has at most this many steps; a number with a larger range is typed.
 _SLIDER_STEPS = 120
@@ -36,7 +38,7 @@ class Control:
         self.inputs = self._inputs(options)
         for widget in self.inputs:
             with_tooltip(widget, field.hint)
-        hint = widgets.HTML(f'<div style="{_HINT}">{html.escape(_hint(field))}</div>')
+        hint = widgets.HTML(f'<div style="{_HINT}">{html.escape(self._hint())}</div>')
         hint.layout = widgets.Layout(flex="1 1 14em", min_width="0", margin="0 0 0 0.6em")
         row = widgets.HBox(self.inputs, layout=widgets.Layout(flex="1 1 30em", min_width="0"))
         row.add_class("chatter-row")
@@ -47,6 +49,9 @@ class Control:
     def _inputs(self, options: Options) -> list[Any]:
         """Return the widgets of the control; the last widget holds the value."""
         raise NotImplementedError
+
+    def _hint(self) -> str:
+        return f"{self.field.hint}; unless set, {OWN}" if self.field.optional else self.field.hint
 
     @property
     def value(self) -> Any:
@@ -68,10 +73,8 @@ class Control:
             if not isinstance(widget, widgets.Label):
                 widget.observe(lambda change: call(), names="value")
 
-    def offer(self, value: str) -> None:
-        """Add a value to the choices."""
-        box = self.inputs[-1]
-        box.options = (*box.options, value)
+    def choose_from(self, options: Options) -> None:
+        """Offer these choices, if the control is a list of names; see `Names`."""
 
     def show_default(self, default: float | None) -> None:
         """Show the engine's own value where no value is set."""
@@ -85,6 +88,8 @@ def control_of(field: Field, options: Options = None) -> Control:
         return Slider(field)
     if field.kind in ("integer", "number") and not field.optional:
         return Plain(field)
+    if options is not None and field.kind == "text":
+        return Names(field, options)
     kinds = {"choice": Dropdown, "choices": Checkboxes}
     return kinds.get(field.kind, Text)(field, options)
 
@@ -99,45 +104,43 @@ class Plain(Control):
 
 
 class Slider(Control):
-    """A slider, and a checkbox "set", which is ticked when a person moves the slider."""
+    """A slider. At the engine's own value it sets nothing, unless that value was loaded."""
 
     _loaded: float | None = None  # all digits of a loaded value: a slider only has steps
+
+    def _hint(self) -> str:
+        return self.field.hint
 
     def _inputs(self, options: Options) -> list[Any]:
         least, most = self.field.least or 0.0, self.field.most or 1.0
         least = least + _STEP if self.field.above else least
-        layout = widgets.Layout(width="4em", flex="0 0 auto")
-        self._set = widgets.Checkbox(False, description="set", indent=False, layout=layout)
-        start = min(max(1.0, least), most)
+        self._default = min(max(1.0, least), most)
         limits = {"min": least, "max": most, "step": _STEP}
-        self._slider = widgets.FloatSlider(start, readout_format=".2f", **limits, **styled())
-        self._slider.style.description_width = "0"
-        self._slider.observe(self._moved, names="value")
-        return [label_of(self.field), self._set, self._slider]
+        named = {"readout_format": ".2f", "description": _label(self.field)}
+        self._slider = widgets.FloatSlider(self._default, **limits, **named, **styled())
+        return [self._slider]
 
     def _read(self) -> Any:
-        if not self._set.value:
-            return None
         at = self._slider.value
-        return self._loaded if self._is_at(self._loaded, at) else round(at, 6)
+        if self._is_at(self._loaded, at):
+            return self._loaded
+        return None if self._is_at(self._default, at) else round(at, 6)
 
     def _show(self, value: Any) -> None:
+        self._loaded = value
         if value is not None:
             self._slider.step = _STEP if round(value / _STEP, 6).is_integer() else 0.001
             # A value can be below the first step.
             self._slider.min = min(self._slider.min, value)
-            self._slider.value = self._loaded = value
-        self._set.value = value is not None
+        self._slider.value = self._default if value is None else value
 
     def show_default(self, default: float | None) -> None:
         """Move the slider to the engine's own value, unless a value is set."""
-        if default is not None and self.value is None:
-            self._slider.value = default
-            self._set.value = False  # `_moved` has ticked the box, but no person moved the slider
-
-    def _moved(self, change: Any) -> None:
-        if not self._is_at(change["old"], change["new"]):
-            self._set.value = True
+        if default is not None:
+            is_unset = self.value is None
+            self._default = default
+            if is_unset:
+                self._slider.value = default
 
     def _is_at(self, value: float | None, place: float) -> bool:
         """Return if `value` and `place` are the same step.
@@ -149,19 +152,16 @@ class Slider(Control):
 
 
 class Text(Control):
-    """A text field: a name, an optional number, or a mapping as JSON."""
+    """A text field: a name, an optional number, or a mapping, with a line for each pair."""
 
     def _inputs(self, options: Options) -> list[Any]:
         named = {"description": _label(self.field)}
-        if options is None:
-            named["placeholder"] = _placeholder(None) if self.field.optional else ""
-            box = widgets.Text(self._as_text(self.field.default), **named, **styled())
-        else:
-            names = {"ensure_option": False, "options": tuple(options)}
-            box = widgets.Combobox(
-                value=self._as_text(self.field.default), **names, **named, **styled()
-            )
-        return [box]
+        if self.field.kind == "mapping":
+            is_words = self.field.name == "replacements"
+            named["placeholder"] = "Siobhan = Shivawn" if is_words else "name = value"
+            return [widgets.Textarea("", rows=2, **named, **styled())]
+        named["placeholder"] = _placeholder(None) if self.field.optional else ""
+        return [widgets.Text(self._as_text(self.field.default), **named, **styled())]
 
     def _read(self) -> Any:
         text = self.inputs[-1].value
@@ -179,7 +179,7 @@ class Text(Control):
 
     def _as_text(self, value: Any) -> str:
         if self.field.kind == "mapping":
-            return json.dumps(value, ensure_ascii=False) if value else ""
+            return pairs_text(value)
         return "" if value is None else str(value)
 
 
@@ -193,6 +193,37 @@ class Dropdown(Control):
     def _dropdown(self, options: Sequence[Any], start: Any) -> Any:
         named = {"options": options, "description": _label(self.field)}
         return widgets.Dropdown(value=start, **named, **styled())
+
+
+class Names(Dropdown):
+    """A list of names to choose from; a value that is not among them is added to it."""
+
+    def _hint(self) -> str:
+        return self.field.help.partition(";")[0]
+
+    def _inputs(self, options: Options) -> list[Any]:
+        return [self._dropdown(_labelled(options, self.field.default), self.field.default)]
+
+    def _show(self, value: Any) -> None:
+        self.choose_from(
+            [option for option in self.inputs[-1].options if option[1] is not None], value
+        )
+
+    def choose_from(self, options: Options, value: Any = KEEP) -> None:
+        box = self.inputs[-1]
+        value = box.value if value is KEEP else value
+        labelled = _labelled(options, self.field.default)
+        if value not in [name for _, name in labelled]:
+            labelled.append((str(value), value))
+        if list(box.options) != labelled:
+            box.options = labelled
+        box.value = value
+
+
+def _labelled(options: Options, default: Any) -> list[tuple[str, Any]]:
+    """Return (label, value) of each option, the engine's own first."""
+    pairs = [item if isinstance(item, tuple) else (str(item), item) for item in options or ()]
+    return [(OWN, default), *(pair for pair in pairs if pair[1] != default)]
 
 
 class ThreeWays(Dropdown):
@@ -230,24 +261,6 @@ class Checkboxes(Control):
             box.value = name in value
 
 
-def row(*children: Any) -> Any:
-    """Return widgets beside each other, in several lines where there is little room."""
-    layout = widgets.Layout(flex_flow="row wrap", align_items="center")
-    return widgets.HBox(children, layout=layout)
-
-
-def set_visible(widget: Any, visible: bool) -> None:
-    """Show a widget, or hide it and close its gap."""
-    widget.layout.display = None if visible else "none"
-
-
-def with_tooltip(widget: Any, text: str) -> None:
-    """Set a widget's tooltip: ipywidgets 8 has another name for it, but not in all widgets."""
-    name = "tooltip" if widget.has_trait("tooltip") else "description_tooltip"
-    if widget.has_trait(name):
-        setattr(widget, name, text)
-
-
 def styled(**more: Any) -> dict[str, Any]:
     """Return the arguments of every control: a label of the same width, and a flexible width."""
     layout = widgets.Layout(width="auto", flex="1 1 auto", min_width="0")
@@ -262,10 +275,6 @@ def label_of(field: Field) -> Any:
     label = widgets.Label(_label(field), layout=place)
     label.add_class("chatter-label")
     return label
-
-
-def _hint(field: Field) -> str:
-    return f"{field.hint}; unless set, {OWN}" if field.optional else field.hint
 
 
 def _label(field: Field) -> str:

@@ -7,29 +7,31 @@ the thread that receives the browser's messages.
 from __future__ import annotations
 
 import html
-import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
-from IPython.display import HTML
+from IPython.core.getipython import get_ipython
+from IPython.display import HTML, display
 
 from chatter_nb.base.errors import Cancelled, ChatterError
 from chatter_nb.base.project import resolve_path
 from chatter_nb.engines.models import relinquish
-from chatter_nb.engines.voices import library_of
-from chatter_nb.notebook.forms.controls import row
+from chatter_nb.engines.registry import EngineEntry
+from chatter_nb.engines.voices import library_of, voice_choices
+from chatter_nb.notebook import show
+from chatter_nb.notebook.forms.layout import row
 from chatter_nb.notebook.forms.notices import Notices, ProgressLine
 from chatter_nb.notebook.forms.sheet import Sheet
 from chatter_nb.notebook.forms.takes import Takes
+from chatter_nb.notebook.forms.worker import Worker
 from chatter_nb.notebook.forms.yamlpanel import YamlPanel
 from chatter_nb.pages.players import asset, playing
 from chatter_nb.params.base import RunParams
 from chatter_nb.params.yaml_text import LEFT_OUT, from_yaml, to_yaml
 from chatter_nb.runs.content import content_digest
-from chatter_nb.runs.lifecycle import Progress
 from chatter_nb.runs.resume import draw_seed
 from chatter_nb.runs.speech import Speech
 
@@ -38,43 +40,6 @@ _NAME_CHARS = 100  # of a run's name, before the hash of its parameters
 _STORM_S = 0.3  # a second click within this time does not count
 
 Make = Callable[[Any, Callable[[], bool]], tuple[Any, Speech]]
-
-
-class Worker:
-    """Runs a function in a thread of its own, never two at the same time.
-
-    The function must ask `cancelled()` from time to time, and end when it returns True.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._cancelled = threading.Event()
-
-    @property
-    def busy(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
-
-    def start(self, work: Callable[[Callable[[], bool]], object]) -> bool:
-        """Start `work(cancelled)`; return False, and start nothing, while other work runs."""
-        with self._lock:
-            if self.busy:
-                return False
-            self._cancelled = cancelled = threading.Event()
-            self._thread = threading.Thread(target=work, args=(cancelled.is_set,), daemon=True)
-            self._thread.start()
-            return True
-
-    def cancel(self) -> None:
-        """Ask the running work to stop."""
-        self._cancelled.set()
-
-    def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait for the running work; return if it has ended."""
-        thread = self._thread
-        if thread is not None:
-            thread.join(timeout_s)
-        return not self.busy
 
 
 class Form(widgets.VBox):
@@ -90,11 +55,11 @@ class Form(widgets.VBox):
         self._worker = Worker()
         self._clicked_s = 0.0
         engine = speech.record.engine.name if speech and params.engine == "auto" else None
-        voices = library_of(params).names()  # type: ignore[arg-type]
-        self.sheet = Sheet(self.cls, {self.voice_field: voices}, engine)
+        self.sheet = Sheet(self.cls, engine, lambda entry: self._voices(entry, params))
         self.notices = Notices()
         self._progress = ProgressLine(self.unit)
         self._result = widgets.Output()
+        self._result.add_class("chatter-result")
         self._summary = widgets.HTML()
         self.takes = Takes(self.load, self.notices.guard)
         self._unfinished: tuple[RunParams, RunParams] | None = (
@@ -105,7 +70,8 @@ class Form(widgets.VBox):
         self._go.on_click(lambda _: self._clicked())
         self._stop.on_click(lambda _: self._cancel())
         style = widgets.HTML(f"<style>{asset('form.css')}</style>", layout={"display": "none"})
-        super().__init__([style, *self._top(), self.sheet.box, *self._buttons(), *self._below()])
+        first = [*self._top(), self.sheet.box, *self._buttons(), *self._below()]
+        super().__init__([style, *first, self.sheet.fold, self.takes.box])
         self.add_class("chatter-form")
         self.layout.width = "100%"
         self.load(params)
@@ -122,14 +88,19 @@ class Form(widgets.VBox):
         """Return the values of widgets that are not in the sheet."""
         return {}
 
-    def _render(
-        self, params: Any, progress: Callable[[Progress], None], cancelled: Callable[[], bool]
-    ) -> Speech:
-        """Plan a run, show the plan with `self._show_summary`, and make the run."""
+    def _plan(self, params: Any) -> Any:
+        """Return the plan of a run."""
+        raise NotImplementedError
+
+    def _perform(self, plan: Any, cancelled: Callable[[], bool] | None) -> Speech:
+        """Make the run of a plan, and report its progress with `self._progress`."""
         raise NotImplementedError
 
     def _finished(self, params: Any, speech: Speech) -> None:
         """Called with each shown run."""
+
+    def _stopped(self) -> None:
+        """Called when a run was cancelled."""
 
     # What is in the form -------------------------------------------------------------------------
 
@@ -150,6 +121,24 @@ class Form(widgets.VBox):
         """Wait for the current run, as tests and notebook cells do; return if it has ended."""
         return self._worker.wait(timeout_s)
 
+    def render(self, plan: Any) -> Speech:
+        """Make the run of a plan, as a notebook's cell does, and play it in the form's player.
+
+        Interrupt the cell to stop it. Where nobody watches, such as in Papermill, the cell shows
+        the player as well.
+        """
+        self._running(True)
+        self._stop.disabled = True  # a kernel that runs a cell hears no button
+        self._progress.begin("getting ready …")
+        try:
+            speech = self._perform(plan, None)
+        finally:
+            self._idle()
+        self._keep(plan.params, speech)
+        if not _is_watched():
+            display(show.player(speech))
+        return speech
+
     def start(self, params: RunParams, make: Make | None = None) -> bool:
         """Start a run with `params`; return False while another run is being made.
 
@@ -161,6 +150,7 @@ class Form(widgets.VBox):
         self.notices.clear()
         self._running(True)
         self._progress.begin("getting ready …")
+        self._result.outputs = ()  # an earlier take, which stands among the takes, is no answer
         started = False
         try:
             started = self._worker.start(
@@ -197,7 +187,9 @@ class Form(widgets.VBox):
         self._progress.say(f"stopping after this {self.unit} …")
 
     def _make(self, params: Any, cancelled: Callable[[], bool]) -> tuple[Any, Speech]:
-        return params, self._render(apart(params), self._progress.update, cancelled)
+        plan = self._plan(apart(params))
+        self._show_summary(plan)
+        return params, self._perform(plan, cancelled)
 
     def _work(self, params: RunParams, cancelled: Callable[[], bool], make: Make) -> None:
         """Make a run in the worker thread. The form can be used again after any error."""
@@ -207,6 +199,7 @@ class Form(widgets.VBox):
             self._unfinished = None
         except Cancelled as stopped:
             self.notices.note(f"{stopped} (press {self.verb})")
+            self._stopped()
         except ChatterError as error:
             self.notices.problem(str(error))
         except OSError as error:
@@ -224,12 +217,16 @@ class Form(widgets.VBox):
         if params.engine == "auto":
             self.sheet.resolved(speech.record.engine.name)
         take = self.takes.add(params, speech)
-        self._result.outputs = ()
-        self._result.append_display_data(HTML(playing(take.player) if play else take.player))
+        self._show(playing(take.player) if play else take.player)
         self._show_summary(f"Take {take.number}: {speech}")
         self._finished(params, speech)
         if speech.record.warnings:
             self.notices.note("\n".join(dict.fromkeys(speech.record.warnings)))
+
+    def _show(self, player: str) -> None:
+        """Put a player in the place of the last one."""
+        self._result.outputs = ()
+        self._result.append_display_data(HTML(player))
 
     def _show_summary(self, summary: object) -> None:
         """Show the plan before the work (engine, reason, cost), or the finished take after it."""
@@ -254,7 +251,11 @@ class Form(widgets.VBox):
         return [buttons, self.yaml.box, self._progress.box, self.notices.box]
 
     def _below(self) -> Sequence[Any]:
-        return [self._result, self._summary, self.takes.box]
+        return [self._result, self._summary]
+
+    def _voices(self, entry: EngineEntry | None, params: Any) -> list[tuple[str, str]]:
+        """Return (in words, name) of the voices to choose from."""
+        return voice_choices(entry, library_of(params))
 
     def _upload_folder(self) -> Path:
         return resolve_path(self.sheet.controls["outputs_dir"].value or "outputs") / UPLOADS
@@ -268,6 +269,12 @@ class Form(widgets.VBox):
         controls = self.sheet.controls
         rest = {name: controls[name].value for name in LEFT_OUT & controls.keys()}
         self.load(from_yaml(self.cls, text, **rest))
+
+
+def _is_watched() -> bool:
+    """Return if a person runs the cell: a browser would ask questions, Papermill would not."""
+    kernel = getattr(get_ipython(), "kernel", None)
+    return bool(getattr(kernel, "_allow_stdin", True))
 
 
 def apart(params: RunParams) -> RunParams:

@@ -1,23 +1,29 @@
-"""A run is heard in a form while it is made: its samples go to the browser as it plays them."""
+"""A run is heard and seen in a form while it is made: its samples go to the browser as it plays."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
+from itertools import accumulate
 from typing import Any
+from uuid import uuid4
 
 import anywidget
 import ipywidgets as widgets
 import numpy as np
+import traitlets
 
 from chatter_nb.audio.reading import Signal
-from chatter_nb.pages.players import asset
+from chatter_nb.pages.players import asset, shown_texts
+from chatter_nb.runs.lifecycle import Progress
 from chatter_nb.runs.listening import keeps_up
 from chatter_nb.runs.speak_plan import SpeechPlan
 
 # Jupyter's server drops messages beyond a megabyte a second; a fast engine makes several.
 AHEAD_S = 10.0
 MOST_S = 600.0  # that wait here; the finished take has all of it
+CLOCK_S = 2.0  # later than the browser by the kernel's clock; while a cell runs, it cannot report
 WORTH_S = 2.0  # a run that is shorter is heard when it is there
 
 
@@ -25,15 +31,17 @@ class LivePlayer(anywidget.AnyWidget):
     """Plays samples as they come. Any thread may call; a browser that shows it plays them."""
 
     _esm = asset("live.js")
+    key = traitlets.Unicode().tag(sync=True)
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(key=uuid4().hex)
         self._lock = threading.Lock()
         self._turn = 0
         self._rate, self._is_on = 1, False
         self._waiting: deque[np.ndarray] = deque()  # 16 bits, up to a second each
         self._ahead = 0  # samples that were sent and are not played yet
         self._sent = 0
+        self._began_s = 0.0  # when the first samples were sent
         self.on_msg(self._take)
 
     @property
@@ -47,6 +55,10 @@ class LivePlayer(anywidget.AnyWidget):
             self._turn, self._rate, self._is_on = self._turn + 1, sample_rate, True
             self._waiting.clear()
             self._ahead = self._sent = 0
+
+    def tell(self, kind: str, **about: Any) -> None:
+        """Send the browser a message about the sound."""
+        self.send({"kind": kind, "turn": self._turn, "rate": self._rate, **about})
 
     def play(self, block: Signal) -> None:
         """Play samples, mono float32, after those before."""
@@ -72,6 +84,11 @@ class LivePlayer(anywidget.AnyWidget):
                 self._send_some()
 
     def _send_some(self) -> None:
+        now_s = time.monotonic()
+        if not self._sent:
+            self._began_s = now_s
+        by_clock = self._sent - round((now_s - self._began_s - CLOCK_S) * self._rate)
+        self._ahead = min(self._ahead, max(0, by_clock))
         while self._waiting and self._ahead < AHEAD_S * self._rate:
             pcm = self._waiting.popleft()
             self._ahead += len(pcm)
@@ -81,7 +98,7 @@ class LivePlayer(anywidget.AnyWidget):
 
 
 class Hearing:
-    """The choice whether a run is heard while it is made, and its player."""
+    """The choice whether a run is heard while it is made, and its player, which shows it grow."""
 
     def __init__(self) -> None:
         self.player = LivePlayer()
@@ -91,7 +108,6 @@ class Hearing:
             style={"description_width": "initial"},
             layout=widgets.Layout(width="auto", max_width="26em"),
         )
-        self.box = widgets.VBox([self.choice, self.player])
 
     def begins(self, plan: SpeechPlan) -> bool:
         """Whether this run is heard; if so, the player is ready for it."""
@@ -99,4 +115,30 @@ class Hearing:
         if heard is None:
             heard = keeps_up(plan.engine) and (plan.estimate().wall_s or WORTH_S) >= WORTH_S
         self.player.begin(plan.engine.sample_rate)
+        self._texts = [planned.chunk.spoken for planned in plan.chunks]
+        self._waiting: dict[str, list[int]] = {}  # places of the chunks that are not made, by text
+        for place, text in reversed(list(enumerate(self._texts))):
+            self._waiting.setdefault(text, []).append(place)
+        self._early: set[int] = set()
+        self._joined, self._joined_s = 0, 0.0
+        if heard:
+            texts = shown_texts([planned.chunk.text for planned in plan.chunks])
+            self.player.tell("begin", texts=texts, total_s=plan.estimate().audio_s)
         return bool(heard)
+
+    def joined(self, progress: Progress) -> None:
+        """Tell the player where chunks end, once they and all before them are made.
+
+        Several that come at once share the time by the lengths of their texts.
+        """
+        if self._waiting.get(progress.text):
+            self._early.add(self._waiting[progress.text].pop())
+        first = self._joined
+        while self._joined in self._early:
+            self._joined += 1
+        sizes = list(accumulate(len(text) + 1 for text in self._texts[first : self._joined]))
+        if sizes:
+            length_s = progress.audio_s - self._joined_s
+            ends_s = [self._joined_s + length_s * size / sizes[-1] for size in sizes]
+            self.player.tell("joined", ends_s=ends_s)
+            self._joined_s = progress.audio_s

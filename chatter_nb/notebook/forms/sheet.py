@@ -1,4 +1,4 @@
-"""All controls of a kind of run: the common ones in sight, the others folded away.
+"""All controls of a kind of run: the first ones in sight, the others folded away by their purpose.
 
 A parameter that the chosen engine does not take has a hidden control, and keeps its default.
 """
@@ -6,53 +6,68 @@ A parameter that the chosen engine does not take has a hidden control, and keeps
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
+from collections.abc import Callable
 from typing import Any
 
 import ipywidgets as widgets
 
-from chatter_nb.engines.models import pick_engine
+from chatter_nb.engines.models import has_gpu_driver, pick_engine
 from chatter_nb.engines.registry import ENGINE_PARAMETERS, EngineEntry, entries, entry
-from chatter_nb.notebook.forms.controls import control_of, set_visible
+from chatter_nb.notebook.forms.controls import control_of
+from chatter_nb.notebook.forms.layout import button_layout, set_visible
 from chatter_nb.params.base import RunKind, RunParams
-from chatter_nb.params.fields import COMMON, fields_of
+from chatter_nb.params.fields import fields_of
+
+Voices = Callable[[EngineEntry | None], list[tuple[str, str]]]
 
 # A form is always interactive; its text field stands above the controls.
 _NO_CONTROL = {"interactive", "text"}
+_FIRST = ("source", "target", "voice", "speed")
 
 
 class Sheet:
-    """The controls of all parameters of `cls` except the text; `box` is the widget to show.
+    """The controls of all parameters of `cls` except the text.
 
-    `options` are suggested values by field (such as names of voices); `resolved` is the engine that
-    `auto` has chosen, None if unknown.
+    `box` shows the first of them, `fold` the others: those that people change often first.
+    `resolved` is the engine that `auto` has chosen, None if unknown; `voices(entry)` are the voices
+    of an engine, as (in words, name).
     """
 
-    def __init__(
-        self, cls: type[RunParams], options: Mapping[str, Sequence[Any]], resolved: str | None
-    ) -> None:
+    def __init__(self, cls: type[RunParams], resolved: str | None, voices: Voices) -> None:
         self.cls = cls
-        self._auto = resolved or _resolved_cheaply(cls.kind)
-        options = {"engine": _engine_options(cls), **options}
+        self.on_engine: Callable[[], object] = lambda: None  # called when another engine is chosen
+        self._auto, self._voices = resolved or _resolved_cheaply(cls.kind), voices
+        options = {"engine": _engine_options(cls), "language": (), cls.voice_field: ()}
         self.controls = {
             name: control_of(field, options.get(name))
             for name, field in fields_of(cls).items()
             if name not in _NO_CONTROL
         }
         self.controls["engine"].on_change(self.follow_engine)
-        common = [name for name in COMMON[cls] if name in self.controls]
-        self._folded = widgets.VBox(
-            [control.box for name, control in self.controls.items() if name not in common],
-            layout=widgets.Layout(display="none"),
+        self.box = widgets.VBox(
+            [self.controls[name].box for name in _FIRST if name in self.controls]
+        )
+        self._groups = self._by_purpose()
+        self.folded = widgets.VBox(
+            [box for box, _ in self._groups], layout=widgets.Layout(display="none")
         )
         self._fold = widgets.ToggleButton(
-            False, description="More settings", icon="sliders", layout=widgets.Layout(width="auto")
+            False, description="More settings", icon="sliders", layout=button_layout()
         )
         self._fold.observe(self._unfold, names="value")
-        shown = [self.controls[name].box for name in common]
-        self.box = widgets.VBox([*shown, self._fold, self._folded])
+        self.fold = widgets.VBox([self._fold, self.folded])
         self.follow_engine()
+
+    def _by_purpose(self) -> list[tuple[Any, list[Any]]]:
+        """Return for each purpose its box, with a title, and the boxes of its controls."""
+        groups: dict[str, list[Any]] = {}
+        rest = [c for name, c in self.controls.items() if name not in _FIRST]
+        for control in sorted(rest, key=lambda control: not control.field.often):
+            groups.setdefault(control.field.purpose, []).append(control.box)
+        return [
+            (widgets.VBox([widgets.HTML(f"<b>{purpose}</b>"), *boxes]), boxes)
+            for purpose, boxes in groups.items()
+        ]
 
     def values(self) -> dict[str, Any]:
         """Return the values of the parameters that the engine takes, typed as `-p` types them."""
@@ -88,6 +103,14 @@ class Sheet:
             control = self.controls[name]
             set_visible(control.box, engine is None or name in engine.accepts)
             control.show_default(engine.knobs.get(name) if engine else None)
+        self.controls[self.cls.voice_field].choose_from(self._voices(engine))
+        languages = engine.languages if engine else ()
+        if "language" in self.controls:
+            self.controls["language"].choose_from(languages)
+            set_visible(self.controls["language"].box, len(languages) != 1)
+        self.on_engine()
+        for box, boxes in self._groups:
+            set_visible(box, any(inner.layout.display != "none" for inner in boxes))
 
     @property
     def engine(self) -> EngineEntry | None:
@@ -97,7 +120,7 @@ class Sheet:
         return entry(name, self.cls.kind) if name else None
 
     def _unfold(self, change: Any) -> None:
-        set_visible(self._folded, change["new"])
+        set_visible(self.folded, change["new"])
         self._fold.description = "Fewer settings" if change["new"] else "More settings"
 
 
@@ -113,6 +136,6 @@ def _engine_options(cls: type[RunParams]) -> list[tuple[str, str]]:
 def _resolved_cheaply(kind: RunKind) -> str | None:
     """Return the engine that `auto` chooses; None if this needs torch, which loads for seconds."""
     looks_for_gpu = any(engine.needs_gpu and not engine.missing() for engine in entries().values())
-    if looks_for_gpu and find_spec("torch") and "torch" not in sys.modules:
+    if looks_for_gpu and "torch" not in sys.modules and has_gpu_driver():
         return None
     return pick_engine("auto", kind).name

@@ -1,4 +1,4 @@
-"""Widgets that ipywidgets does not have: a file picker for large files, and a copy button.
+"""Uploads: a file picker for large files, a copy button, and what becomes of an uploaded voice.
 
 `ipywidgets.FileUpload` sends a file as a single message. Jupyter's server closes the connection for
 a message above 10 MB, which half a minute of studio audio exceeds. The picker here sends a file in
@@ -7,17 +7,25 @@ parts, and the browser refuses a file that is too large before it reads the file
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import anywidget
 import traitlets
 
+from chatter_nb.audio.containers import way_out
+from chatter_nb.audio.curves import duration_s
 from chatter_nb.base.disk import part_path, write_error
 from chatter_nb.base.errors import ChatterError, InputError
+from chatter_nb.base.formats import RECORDING_SUFFIXES
+from chatter_nb.engines.voices import HEARD_S, MIN_S, Library, library_of, read_checked
 from chatter_nb.pages.players import asset
+from chatter_nb.params.runs import AnyParams
 
 LIMIT_BYTES = 500_000_000  # 47 minutes of 16-bit stereo at 44.1 kHz
 PART_BYTES = 2_000_000  # far below the server's 10 MB, large enough to be fast
@@ -180,3 +188,42 @@ def free_name(path: Path, *, taken: Collection[str] = ()) -> Path:
         number += 1
         free = path.with_name(f"{path.stem}-{number}{path.suffix}")
     return free
+
+
+def receive_voice(path: Path, params: AnyParams) -> tuple[str, str]:
+    """Move an uploaded recording into the voices folder; return the voice's name and a sentence.
+
+    Raises `InputError` for a file that is no recording, silent or too short; the file stays.
+    """
+    notes = check_upload(path)
+    voice = _move(path, library_of(params))
+    message = "; ".join([f"voice '{voice.stem}' is ready, {duration_s(voice):.1f} s", *notes])
+    return voice.stem, message
+
+
+def check_upload(path: Path, *, min_s: float = MIN_S, heard_s: float = HEARD_S) -> list[str]:
+    """Return notes about a recording. Raises `InputError` for a file that cannot be used."""
+    if path.suffix.lower() not in RECORDING_SUFFIXES:
+        known = ", ".join(RECORDING_SUFFIXES)
+        cure = way_out(path) or f"its name ends in none of {known}"
+        raise InputError(f"{path.name} is no recording that can be read: {cure}")
+    _, notes = read_checked(path, where=path.name, min_s=min_s, heard_s=heard_s)
+    return notes
+
+
+def _move(path: Path, library: Library) -> Path:
+    """Move a file to the voices; a name that is taken, with any suffix, gets a number."""
+    target = library.folder / path.name
+    part = part_path(target)
+    try:
+        with library.naming():
+            target = free_name(target, taken=library.names())
+            shutil.copyfile(path, part)  # the voices may be on another disk, such as Drive
+            os.replace(part, target)
+    except OSError as error:
+        failure = write_error(target, error)
+        with suppress(OSError):
+            part.unlink()
+        raise failure from error
+    path.unlink()
+    return target

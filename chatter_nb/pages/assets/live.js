@@ -1,11 +1,27 @@
-// Plays pieces of a sound as they come, one after the other without a gap, and tells how many
-// samples have been played: the kernel sends no more than is needed soon.
+// Plays pieces of a sound as they come, one after the other without a gap, and tells how many samples have
+// been played: the kernel sends no more than is needed soon. A form shows the sound as it grows: a waveform,
+// and the text with the spoken chunk lit. When the finished player is there, it goes on in a chunk's pause.
+const views = new Map(); // by the widget's key: what is shown lives as long as the page
+
 function initialize({ model }) {
   let context = null;
   let turn = -1; // of the sound that is played; another sound stops it
   let end_s = 0; // on the context's clock
-  let played = 0;
+  let played = 0, received_s = 0, total_s = 1;
+  let pieces = [], ends_s = [], levels = []; // of chunks; the loudest sample of each 600th
   const sources = new Set();
+  const view = document.createElement("div"), canvas = document.createElement("canvas"), book = document.createElement("div");
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", "waveform, as far as it is made");
+  [canvas.width, canvas.height] = [1200, 96];
+  canvas.style.cssText = "display:block;width:100%;max-width:60em;height:48px";
+  book.style.cssText = "position:relative;max-height:9em;max-width:60em;overflow:auto;line-height:1.5;white-space:pre-line";
+  book.tabIndex = 0;
+  view.append(canvas, book);
+  view.hidden = true;
+  views.set(model.get?.("key"), view);
+
+  const heard_s = () => received_s - Math.max(0, end_s - (context?.currentTime ?? 0));
 
   function stop() {
     for (const source of sources) {
@@ -13,6 +29,7 @@ function initialize({ model }) {
       source.stop();
     }
     sources.clear();
+    view.hidden = true;
   }
 
   function begin(message) {
@@ -20,7 +37,11 @@ function initialize({ model }) {
     context?.close();
     // At the sound's own rate: pieces that are resampled one by one do not meet.
     context = new AudioContext({ sampleRate: message.rate });
-    [turn, end_s, played] = [message.turn, 0, 0];
+    [turn, end_s, played, received_s] = [message.turn, 0, 0, 0];
+    [levels, ends_s, total_s] = [[], [], message.total_s || 1];
+    pieces = (message.texts ?? []).map((text) => Object.assign(document.createElement("span"), { textContent: text + " " }));
+    book.replaceChildren(...pieces);
+    view.hidden = !pieces.length;
   }
 
   function play(view) {
@@ -39,13 +60,73 @@ function initialize({ model }) {
     source.start(end_s);
     end_s += sound.duration;
     sources.add(source);
+    pcm.forEach((value, at) => {
+      const bin = Math.floor(((received_s + at / context.sampleRate) / total_s) * 600);
+      levels[bin] = Math.max(levels[bin] ?? 0, Math.abs(value));
+    });
+    received_s += sound.duration;
+  }
+
+  function draw() {
+    const bins = Math.max(600, levels.length), loudest = Math.max(1600, ...levels.filter(Boolean)), pen = canvas.getContext("2d");
+    pen.clearRect(0, 0, 1200, 96);
+    pen.fillStyle = "#6f97c4"; // mid tones: they read on white and on black
+    levels.forEach((level, bin) => pen.fillRect((bin / bins) * 1200, 47 - (level / loudest) * 46, 1200 / bins, 2 + (level / loudest) * 92));
+    pen.fillStyle = "#d1602b";
+    pen.fillRect((heard_s() / Math.max(total_s, received_s)) * 1200, 0, 3, 96);
+    const lit = ends_s.findIndex((chunk_end_s) => chunk_end_s > heard_s());
+    const now = pieces[lit < 0 ? Math.min(ends_s.length, pieces.length - 1) : lit];
+    if (now && now.getAttribute("aria-current") === null) {
+      for (const piece of book.querySelectorAll("[aria-current]")) {
+        piece.removeAttribute("aria-current");
+        piece.style.background = "";
+      }
+      now.setAttribute("aria-current", "true");
+      now.style.background = "rgba(111,151,196,.4)";
+      book.scrollTop = now.offsetTop - book.clientHeight / 4;
+    }
+    if (sources.size) setTimeout(draw, 100);
+  }
+
+  // The finished player takes over where a chunk ends: there, nobody hears the change.
+  function hand_over() {
+    const end = ends_s.find((chunk_end_s) => chunk_end_s > heard_s()) ?? received_s;
+    const last = end >= (ends_s.at(-1) ?? 0), mine = turn;
+    setTimeout(() => {
+      if (turn !== mine) return;
+      const audio = last ? null : view.closest(".chatter-form")?.querySelector("audio");
+      stop();
+      if (!audio) return;
+      audio.currentTime = end;
+      audio.play();
+    }, Math.max(0, end - heard_s()) * 1000);
+  }
+
+  // "Run all" leaves a notebook at its last cell, and an off-screen form out of the page.
+  function look(tries = 0) {
+    const form = view.closest(".chatter-form");
+    if (view.isConnected && form) {
+      const fits = form.clientHeight < 0.7 * innerHeight;
+      return (fits ? form : (form.querySelector(".chatter-result") ?? form)).scrollIntoView({ block: "nearest" });
+    }
+    const notebook = document.querySelector(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-WindowedPanel-outer");
+    if (notebook && !tries) notebook.scrollTop = 0;
+    if (tries < 200) setTimeout(() => look(tries + 1), 20);
   }
 
   model.on("msg:custom", (message, buffers) => {
+    if (message.kind === "look") return look();
     if (message.kind === "stop") return stop();
     if (message.turn !== turn) begin(message);
-    buffers.forEach(play);
+    if (message.kind === "joined") ends_s.push(...message.ends_s);
+    if (message.kind === "end") hand_over();
+    buffers?.forEach(play);
+    if (buffers?.length && pieces.length) draw();
   });
 }
 
-export default { initialize };
+function render({ model, el }) {
+  el.append(views.get(model.get("key")) ?? "");
+}
+
+export default { initialize, render };

@@ -3,7 +3,7 @@
 // The playhead has the text's colour: what is orange is a seam.
 (function (image) {
   const root = image.closest("[data-player]");
-  if (!root || root.dataset.ready) return;
+  if (!root?.isConnected || root.dataset.ready) return; // its place may have been filled anew meanwhile
   root.dataset.ready = "yes";
   const { from_s, seconds, noun, marks, name } = JSON.parse(root.dataset.player);
   const audio = root.querySelector("audio"), wave = image.parentElement;

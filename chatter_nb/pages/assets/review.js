@@ -10,61 +10,26 @@ function mountReview(root, data, actions = {}, last = {}) {
   };
   const clock = (s) => `${Math.floor(s / 60)}:${String(Math.floor(s % 60)).padStart(2, "0")}`;
   const bytes = (text) => Uint8Array.from(atob(text ?? ""), (letter) => letter.charCodeAt(0));
-  const idOf = (edit) => [edit.document, edit.start, edit.end, edit.text_sha256].join(":");
   const isStatic = !actions.save, lines = data.lines, documents = Object.keys(data.audio);
   const peaks = Object.fromEntries(documents.map((name) => [name, bytes(data.peaks[name])]));
-  const edits = new Map(), changed = new Map();
-  for (const some of lines) edits.set((some.id = idOf(some.edit)), some.edit);
-  let view = lines, line = null, take = null, saving = Promise.resolve(), busy = 0;
+  const say = (text) => (status.textContent = text);
+  const edits = reviewEdits({ lines, name: `${data.run} ${data.started}`, save: actions.save, onText: say });
+  const editOf = edits.of;
+  let view = lines, line = null, take = null, busy = 0;
   root.review?.abort(); // of an earlier editor in this place
   root.review = new AbortController();
   const { signal } = root.review;
 
-  // ---- what is kept
+  // ---- what is wanted and made
 
-  const storeKey = `chatter review ${data.run} ${data.started}`;
-  const say = (text) => (status.textContent = text);
-  const editOf = (some) => edits.get(some.id);
   const isEdited = ({ words, take }) => words !== null || take !== null;
   const isKept = (part) => editOf(line).take === part.take && editOf(line).words === part.words;
 
-  function recall() {
-    try {
-      for (const edit of JSON.parse(localStorage.getItem(storeKey)) ?? [])
-        if (edits.has(idOf(edit))) changed.set(idOf(edit), edit);
-    } catch {
-      last.text = "This browser keeps nothing of this page: download the review before you close it.";
-    }
-    for (const [id, edit] of changed) edits.set(id, edit);
-  }
-
   function change(values, text) {
-    const edit = { ...editOf(line), ...values }, name = `Line ${line.index}`;
-    edits.set(line.id, edit);
+    edits.change(line, values, text);
     drawRow(line);
     drawEditor();
     count();
-    if (!isStatic) {
-      saving = saving.then(() => actions.save(edit)).then(
-        () => say(`${name}: ${text}, saved.`), (error) => say(`${name} is not saved: ${error.message ?? error}`));
-      return;
-    }
-    changed.set(line.id, edit);
-    try {
-      localStorage.setItem(storeKey, JSON.stringify([...changed.values()]));
-      say(`${name}: ${text}, kept in this browser.`);
-    } catch {
-      say(`${name}: ${text}. This browser does not keep it: download the review before you close the page.`);
-    }
-  }
-
-  function download() {
-    const wanted = [...edits].filter(([id, edit]) => isEdited(edit) || edit.flag || edit.note || changed.has(id));
-    const text = JSON.stringify({ schema: 1, edits: wanted.map(([, edit]) => edit) }, null, 1);
-    const href = URL.createObjectURL(new Blob([text], { type: "application/json" }));
-    make("a", { href, download: "review.json" }).click();
-    setTimeout(() => URL.revokeObjectURL(href), 60_000);
-    say(`review.json holds ${wanted.length} edit${wanted.length === 1 ? "" : "s"}.`);
   }
 
   async function run(text, work) {
@@ -72,7 +37,7 @@ function mountReview(root, data, actions = {}, last = {}) {
     buttons.m.disabled = applyButton.disabled = true;
     say(text);
     try {
-      await saving;
+      await edits.saved();
       await work();
     } catch (error) {
       say(String(error.message ?? error));
@@ -101,7 +66,7 @@ function mountReview(root, data, actions = {}, last = {}) {
   // ---- hearing
 
   const whole = new Audio(), alone = new Audio();
-  const sound = reviewSound({ sourceOf, onTick: drawHead, onError: (error) => say(`Line ${line.index}: ${error.message}`) });
+  const sound = reviewSound({ sourceOf, onTick: drawHead, onError: (error) => say(`Line ${line?.index}: ${error.message}`) });
   const wave = reviewWave({ per_s: data.peaks_per_s, onSeek: seek });
 
   async function sourceOf(part) {
@@ -127,11 +92,7 @@ function mountReview(root, data, actions = {}, last = {}) {
   }
 
   const usable = () => line.takes.filter((part) => part.in_file || part.peaks);
-
-  function nextTake() {
-    const parts = usable();
-    choose(parts[(parts.indexOf(take) + 1) % parts.length]);
-  }
+  const nextTake = () => choose(usable()[(usable().indexOf(take) + 1) % usable().length]);
 
   function keep() {
     if (take.words !== editOf(line).words) return say("This take says other words than the line has now.");
@@ -211,8 +172,8 @@ function mountReview(root, data, actions = {}, last = {}) {
   ]) buttons[letter] = make("button", { type: "button", onclick: act, textContent: text, ariaKeyShortcuts: letter === " " ? "Space" : letter });
   buttons.m.hidden = !actions.again;
   const takes = make("div", { className: "takes", role: "group", ariaLabel: "takes" }), findings = make("ul", { className: "findings" });
-  const words = make("textarea", { rows: 2, dir: "auto", maxLength: 2000, onchange: saveWords });
-  const note = make("input", { dir: "auto", maxLength: 2000, onchange: saveNote });
+  const words = make("textarea", { rows: 2, dir: "auto", maxLength: 2000, onchange: keepField });
+  const note = make("input", { dir: "auto", maxLength: 2000, onchange: keepField });
   const editor = make("div", { className: "editor", role: "group", ariaLabel: "the open line" },
     wave.element, takes, findings, make("div", { className: "buttons" }, ...Object.values(buttons)),
     make("label", {}, "Words to speak", words), make("label", {}, "Note", note));
@@ -225,29 +186,32 @@ function mountReview(root, data, actions = {}, last = {}) {
     findings.replaceChildren(...take.findings.map(({ text }) => make("li", { dir: "auto", textContent: text })));
     buttons.f.ariaPressed = String(edit.flag);
     buttons.c.ariaPressed = String(isKept(take));
-    words.value = edit.words ?? line.text.trim();
-    note.value = edit.note;
+    for (const field of [words, note]) if (root.getRootNode().activeElement !== field) fill(field); // who types is not interrupted
     drawWords();
     drawWave();
   }
 
-  // In the row: the words that the take says, each at its time, where times are known.
+  // In the row: the words that the take says, each at its time, where times are known. Their places
+  // count letters, of which a string may hold two for an emoji.
   function drawWords() {
-    const place = line.row.querySelector(".words"), text = line.spoken ?? line.text, parts = [];
-    if (!take.in_file || take.words !== editOf(line).words) return (place.textContent = editOf(line).words ?? line.text);
+    const place = line.row.querySelector(".words"), edit = editOf(line), letters = [...(line.spoken ?? line.text)];
+    place.textContent = edit.words ?? line.text;
+    if (!take.in_file || take.words !== edit.words) return;
     let end = 0;
+    place.textContent = "";
     for (const [from, to, start_s, end_s] of line.times) {
-      parts.push(text.slice(end, from), make("span", { className: "word", textContent: text.slice(from, to), start_s, end_s }));
+      const word = make("span", { className: "word", textContent: letters.slice(from, to).join(""), start_s, end_s });
+      place.append(letters.slice(end, from).join(""), word);
       end = to;
     }
-    place.replaceChildren(...parts, text.slice(end));
+    place.append(letters.slice(end).join(""));
   }
 
+  const shownWords = () => [...line.row.querySelectorAll(".word")];
   function drawWave() {
-    const text = line.spoken ?? line.text, first = take.in_file ? Math.floor(line.start_s * data.peaks_per_s) : 0;
+    const first = take.in_file ? Math.floor(line.start_s * data.peaks_per_s) : 0;
     const levels = take.in_file ? peaks[line.edit.document] : bytes(take.peaks);
-    const named = take.in_file ? line.times.map(([from, to, start_s, end_s]) => ({ text: text.slice(from, to), start_s, end_s })) : [];
-    wave.draw(levels.subarray(first, first + Math.ceil(take.seconds * data.peaks_per_s)), take, named);
+    wave.draw(levels.subarray(first, first + Math.ceil(take.seconds * data.peaks_per_s)), take, shownWords());
     drawHead();
   }
 
@@ -255,17 +219,16 @@ function mountReview(root, data, actions = {}, last = {}) {
     if (!line) return;
     wave.show(sound.at_s);
     buttons[" "].textContent = sound.plays ? "Stop" : "Play";
-    for (const word of line.row.querySelectorAll(".word"))
-      word.classList.toggle("lit", sound.plays && sound.at_s >= word.start_s && sound.at_s < word.end_s);
+    for (const word of shownWords())
+      word.classList.toggle("lit", sound.at_s > 0 && sound.at_s >= word.start_s && sound.at_s < word.end_s);
   }
 
-  function saveWords() {
-    const text = words.value.trim(), next = text && text !== line.text.trim() ? text : null;
-    if (next !== editOf(line).words) change({ words: next, take: null }, next === null ? "the words of the text are back" : "the words are edited");
-  }
+  const fill = (field) => (field.value = field === words ? editOf(line).words ?? line.text.trim() : editOf(line).note);
 
-  function saveNote() {
-    if (note.value.trim() !== editOf(line).note) change({ note: note.value.trim() }, "the note is written");
+  function keepField({ target }) {
+    const text = target.value.trim(), edit = editOf(line), next = text && text !== line.text.trim() ? text : null;
+    if (target === note && text !== edit.note) change({ note: text }, "the note is written");
+    if (target === words && next !== edit.words) change({ words: next, take: null }, next === null ? "the words of the text are back" : "the words are edited");
   }
 
   // ---- keys
@@ -276,9 +239,8 @@ function mountReview(root, data, actions = {}, last = {}) {
   };
   for (const [letter, button] of Object.entries(buttons)) keys[letter] = () => button.hidden || button.click();
 
-  function leave(field, isKeeping) {
-    if (!isKeeping) drawEditor();
-    else field === words ? saveWords() : saveNote();
+  function leave(field, isKept) {
+    isKept ? keepField({ target: field }) : fill(field);
     line.row.firstChild.focus();
   }
 
@@ -287,8 +249,10 @@ function mountReview(root, data, actions = {}, last = {}) {
     if (field === words || field === note)
       return key === "Escape" || (key === "Enter" && !shiftKey) ? () => leave(field, key === "Enter") : null;
     if (field || (key === " " && target.closest?.("button:not(.line), summary, a"))) return null;
-    if (target === wave.element && /^Arrow(Left|Right)$/.test(key))
-      return () => seek(sound.at_s + (key === "ArrowLeft" ? -1 : 1) * (shiftKey ? 2 : 0.5));
+    if (target === wave.element) {
+      const by_s = shiftKey ? 2 : 0.5, to_s = { ArrowLeft: sound.at_s - by_s, ArrowRight: sound.at_s + by_s, Home: 0, End: take.seconds }[key];
+      if (to_s !== undefined) return () => seek(to_s);
+    }
     return line || key === "j" || key === "ArrowDown" ? keys[key] : null;
   }
 
@@ -308,7 +272,7 @@ function mountReview(root, data, actions = {}, last = {}) {
   const show = choice(Object.entries(shows).map(([value, [text]]) => [value, text]));
   const search = make("input", { type: "search", placeholder: "words, notes", oninput: sift });
   const status = make("p", { className: "said", role: "status" });
-  const applyButton = make("button", { type: "button", onclick: actions.apply ? apply : download }, actions.apply ? "Apply to the files" : "Download review.json");
+  const applyButton = make("button", { type: "button", onclick: actions.apply ? apply : edits.download }, actions.apply ? "Apply to the files" : "Download review.json");
   const list = make("ol", { className: "lines" }), nothing = make("p", { className: "nothing", textContent: "No line is like that." });
   const letters = `j k or ↓ ↑: next and previous line · space: play · b: from 2 s before · t: next take · c: keep this take${
     actions.again ? " · m: make again" : ""} · e: edit the words · n: note · f: flag · Enter: done, Escape: as before`;
@@ -318,7 +282,7 @@ function mountReview(root, data, actions = {}, last = {}) {
     if (some && some === line && target.start_s !== undefined) play(target.start_s);
     else if (some) open(some === line ? null : some);
   };
-  if (isStatic) recall();
+  edits.recall();
   lines.forEach(drawRow);
   count();
   order.value = last.order ?? (lines.some(shows.doubt[1]) ? "worst" : "text");
@@ -329,8 +293,7 @@ function mountReview(root, data, actions = {}, last = {}) {
     make("div", { className: "bar" }, make("label", {}, "Order ", order), make("label", {}, "Show ", show), make("label", {}, "Search ", search), applyButton, status),
     ...about, make("p", { className: "quiet", textContent: letters }), nothing, list);
   sift();
-  const before = lines.find((some) => some.id === last.id);
-  if (before) open(before);
+  if (last.id) open(lines.find((some) => some.id === last.id) ?? line);
   if (last.text) say(last.text);
   new ResizeObserver(() => line && drawWave()).observe(list);
 }

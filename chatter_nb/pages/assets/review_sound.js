@@ -62,7 +62,7 @@ function reviewSound({ sourceOf, onTick, onError }) {
 }
 
 // A waveform, a slider of the place in the line. `draw` gets levels of 0 to 127, `per_s` a second, and
-// the words of the take with their times.
+// the elements of the take's words, with their times.
 function reviewWave({ per_s, onSeek }) {
   const HEIGHT = 56, SVG = "http://www.w3.org/2000/svg";
   const element = document.createElement("div"), head = document.createElement("i"), labels = document.createElement("div");
@@ -92,7 +92,7 @@ function reviewWave({ per_s, onSeek }) {
   function name(words) {
     let free = 0;
     labels.replaceChildren();
-    for (const { text, start_s, end_s } of words) {
+    for (const { textContent: text, start_s, end_s } of words) {
       const middle = ((start_s + end_s) / 2 / take.seconds) * element.clientWidth, half = 3 + 3.1 * text.length;
       if (middle - half < free || middle + half > element.clientWidth) continue;
       const label = document.createElement("span");
