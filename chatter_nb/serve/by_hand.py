@@ -65,10 +65,10 @@ class ByHand:
             task = self._submit(params, live, steps)
             self._running[session] = task
             try:
-                yield progress_html(steps, self._waits_for(params)), "", "", skip
+                yield progress_html(steps, self.waits_for(params)), "", "", skip
                 while not task.result.done():
                     time.sleep(_LOOK_S)
-                    waits_for = self._waits_for(params)
+                    waits_for = self.waits_for(params)
                     status = progress_html(steps, waits_for, live.starts_s)
                     yield status, live.take_player() or skip, skip, skip
                 yield "", skip, *self._results(task.result.result(), is_heard=live.is_shown)
@@ -100,7 +100,7 @@ class ByHand:
         history = history_html(self._service.settings.outputs, self._kind.kind, skip=name)
         return take if is_heard else playing(take), history
 
-    def _waits_for(self, params: AnyParams) -> str:
+    def waits_for(self, params: AnyParams) -> str:
         """What a run waits for that has not begun to speak."""
         engine = entry(params.engine, params.kind)
         if engine.key not in self._service.catalog.loaded:

@@ -146,6 +146,12 @@ class Catalog:
             )
             raise ParamError(f"voice: engine '{params.engine}' clones no recording{cure}")
         if voice and "voice" not in uploads and voice not in (known := self.voices(params.engine)):
+            if voice in (name for _, name in self.voice_choices(params.engine)):
+                raise Problem(
+                    404,
+                    f"voice '{voice}' is not on this machine yet; its owner can bring it with: "
+                    f"chatter-nb speak Hello --voice {voice}",
+                )
             raise _no_voice(voice, f"engine '{params.engine}' has", known)
         return params.model_copy(update={"voice": voice})
 

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from browser import browser_page
 
-from chatter_nb.notebook.review import ReviewWidget
+from chatter_nb.notebook.forms.review import ReviewWidget
 from chatter_nb.pages.players import asset
 from chatter_nb.pages.review import editor_script
 from chatter_nb.runs.edits import EDITS, edit_of, load_edits

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -16,9 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatter_nb.base.errors import InputError, ParamError
+from chatter_nb.engines.base import ChunkPart
 from chatter_nb.engines.hibari import HibariEngine
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.check import check_params
+from chatter_nb.runs.chunk_records import split_record
 from chatter_nb.runs.content import content_digest
 from chatter_nb.runs.edits import (
     EDITS,
@@ -30,6 +33,7 @@ from chatter_nb.runs.edits import (
     match_edits,
     next_take,
     place_chunks,
+    placed_chunks,
     save_edits,
     text_hash,
 )
@@ -105,12 +109,38 @@ def test_a_chunk_of_the_record_has_its_place_in_the_text(speak):
     for chunk in speech.record.chunks:
         assert chunk.document == "speech"
         assert shown[chunk.start : chunk.end] == chunk.text
-    values = json.loads((speech.folder / RECORD).read_text())
+    assert without_places(speech).record.chunks == speech.record.chunks
+
+
+def test_parts_of_a_chunk_that_was_split_share_its_place(speak):
+    """An edit is of the whole chunk; also in a record from before there were places."""
+    speech = speak(text="Before.\n\nOne and two and three.\n\nAfter.")
+    before, whole, after = speech.record.chunks
+    parts = split_record(
+        whole,
+        [ChunkPart("One and two", 0, 9_000), ChunkPart("and three.", 9_000, 20_000)],
+        0,
+        24_000,
+    )
+    chunks = (before, *parts, after.model_copy(update={"index": 3}))
+    [output] = speech.record.outputs
+    outputs = (output.model_copy(update={"chunks": 4}),)
+    record = speech.record.model_copy(update={"chunks": chunks, "outputs": outputs})
+    assert [edit_of(part) for part in parts] == [edit_of(whole)] * 2
+    assert [placed.chunk.text for placed in placed_chunks(record)] == [
+        chunk.text for chunk in speech.record.chunks
+    ]
+    assert without_places(replace(speech, record=record)).record.chunks == chunks
+
+
+def without_places(speech):
+    """The run as it is read if its record was written before chunks had places."""
+    values = speech.record.model_dump(mode="json", by_alias=True)
     for chunk in values["chunks"]:
         for name in ("document", "start", "end", "source_text"):
             del chunk[name]
     (speech.folder / RECORD).write_text(json.dumps(values))
-    assert load_speech(speech.folder).record.chunks == speech.record.chunks
+    return load_speech(speech.folder)
 
 
 def test_edited_words_are_spoken_and_only_they_are_made(speak):

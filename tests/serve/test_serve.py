@@ -394,6 +394,15 @@ def test_a_bad_recording_leaves_nothing_behind(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_upload_keeps_the_words_of_its_name_alone(tmp_path):
+    """For its title on the page; no path, no dot, and nothing but letters and digits."""
+    path = keep_upload(
+        READING.open("rb"), tmp_path, part="voice", longest_s=60, name="../../My <voice>.1/é"
+    )
+    assert path.parent == tmp_path
+    assert re.fullmatch(r"[0-9a-f]{16}-My-voice-1\.flac", path.name)
+
+
 def test_a_long_recording_is_read_no_further_than_it_may_be(tmp_path):
     """`longest_s` ends the reading, and says so."""
     soundfile.write(tmp_path / "a.wav", np.full(RATE * 4, 0.1, np.float32), RATE)

@@ -13,20 +13,26 @@ from conftest import OZ, ROOT
 
 pytest.importorskip("gradio", reason="needs the extra [serve]")
 
+import anyio
 import httpx
-from browser import browser_page
+from anyio import to_thread
+from browser import axe_violations, browser_page
 from fakes import ToneEngine, holding, speaking_with
 from playwright.sync_api import expect
 from serving import serving, until
 
 from chatter_nb.params.fields import fields_of
 from chatter_nb.params.runs import ConvertParams, SpeakParams
+from chatter_nb.serve import offers
 from chatter_nb.serve.bodies import open_names
+from chatter_nb.serve.by_hand import ByHand
+from chatter_nb.serve.errors import Problem
 from chatter_nb.serve.live import Lives
 from chatter_nb.serve.server import running
 from chatter_nb.serve.service import Service
 from chatter_nb.serve.settings import Limits, Settings
 from chatter_nb.serve.ui import page_of
+from chatter_nb.serve.worker import Task
 
 READING = ROOT / "params" / "recordings" / "reading.flac"
 TARGET = ROOT / "params" / "recordings" / "target.flac"
@@ -51,6 +57,10 @@ def text_of(page):
 
 def press(page, name: str) -> None:
     page.get_by_role("button", name=name, exact=True).locator("visible=true").click()
+
+
+def unfold(page, title: str) -> None:
+    page.get_by_role("button", name=re.compile(f"^{title}")).locator("visible=true").click()
 
 
 def duration(page, place: str = ".newest") -> float:
@@ -89,6 +99,9 @@ def test_a_text_is_spoken_and_the_history_keeps_it(server, width, scheme):
         press(page, "Speak")
         page.get_by_text("Note: hibari passes over €").wait_for()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert [
+            fault for part in (".newest", ".history") for fault in axe_violations(page, part)
+        ] == []
     assert [url for url in foreign if not url.startswith(("blob:", "data:"))] == []
 
 
@@ -114,7 +127,7 @@ def test_what_is_wrong_is_a_sentence(server):
         alert.wait_for()
         assert "nothing to speak" in alert.inner_text()
         text_of(page).fill("Hello.")
-        page.get_by_role("button", name="Text", exact=True).click()
+        unfold(page, "Text")
         page.get_by_role("textbox", name="words to say differently").fill("often")
         press(page, "Speak")
         page.get_by_text("replacements: ").first.wait_for()
@@ -146,9 +159,9 @@ def test_uploads_are_converted(server):
     with browser_page() as page:
         page.goto(f"{server.url}/ui")
         page.get_by_role("tab", name="Convert").click()
-        page.get_by_role("button", name="Your own recordings").click()
+        unfold(page, "Your own recordings")
         for part, path in (("source", READING), ("target", TARGET)):
-            block = page.locator(".block").filter(has_text=f"or upload a {part}")
+            block = page.locator(".block").filter(has_text=f"or upload a {part}").last
             block.locator("input[type=file]").last.set_input_files(path)
             block.locator("#waveform").last.wait_for()
         press(page, "Convert")
@@ -167,8 +180,8 @@ def test_voices_follow_the_engine(tmp_path):
     with running(own_settings(tmp_path, voices_dir=str(voices))) as url, browser_page() as page:
         page.goto(f"{url}/ui")
         upload = page.locator(".block").filter(has_text="or upload a voice")
-        page.get_by_role("button", name="Expression", exact=True).click()
-        page.get_by_role("button", name="Voice", exact=True).click()
+        unfold(page, "Expression")
+        unfold(page, "Voice")
         page.get_by_label("engine").first.click()
         expect(upload).not_to_be_visible()
         knob = page.get_by_label("exaggeration")
@@ -187,8 +200,8 @@ def test_an_upload_that_is_too_large_is_refused(tmp_path):
     with running(small) as url, browser_page() as page:
         page.goto(f"{url}/ui")
         page.get_by_role("tab", name="Convert").click()
-        page.get_by_role("button", name="Your own recordings").click()
-        block = page.locator(".block").filter(has_text="or upload a source")
+        unfold(page, "Your own recordings")
+        block = page.locator(".block").filter(has_text="or upload a source").last
         block.locator("input[type=file]").last.set_input_files(READING)
         page.get_by_text("maximum").first.wait_for()
 
@@ -240,7 +253,7 @@ def test_a_text_is_heard_while_its_first_chunk_is_made(hear, tmp_path):
     ):
         page.goto(f"{url}/ui")
         if hear == "off":
-            page.get_by_role("button", name="While it is made").click()
+            unfold(page, "While it is made")
             page.get_by_label("hear it while it is made").first.click()
             page.get_by_role("option", name="never", exact=True).click()
             engine.go_on.set()
@@ -259,10 +272,15 @@ def test_a_text_is_heard_while_its_first_chunk_is_made(hear, tmp_path):
 
 
 @pytest.fixture
-def page(tmp_path):
+def page_service(tmp_path):
     service = Service(Settings(engine="hibari", outputs_dir=str(tmp_path)))
-    yield page_of(service, Lives())
+    yield service
     service.close()
+
+
+@pytest.fixture
+def page(page_service):
+    return page_of(page_service, Lives())
 
 
 def test_every_open_parameter_has_a_control(page):
@@ -290,6 +308,40 @@ def test_settings_and_runs_come_back_after_a_reload(server):
         expect(card.locator("h3")).to_have_text("Kept for tomorrow.")
         expect(card.locator(".dim")).to_contain_text("speed 1.5")
         assert duration(page, ".history") == first
+
+
+def test_only_a_run_that_the_line_has_taken_is_heard():
+    """A run that was refused has no stream, which would never end; one that was taken ends."""
+    lives = Lives()
+
+    async def pieces() -> list[bytes]:
+        refused = await to_thread.run_sync(lives.begin, "refused", "auto")
+        assert lives.of("refused") is None
+        task = Task(lambda cancelled: None, is_job=False)
+        lives.follow("taken", refused, task)
+        task.perform()
+        return [piece async for piece in lives.of("taken").all()]
+
+    assert anyio.run(pieces) == []
+
+
+def test_a_model_that_loads_is_told(page_service):
+    """With about how long; once it is loaded, the page says that it speaks."""
+    params = page_service.catalog.speech({"text": "Hello."}, "run")
+    by_hand = ByHand(page_service, Lives(), SpeakParams, [])
+    assert by_hand.waits_for(params) == "hibari is loading, about 2 s"
+    page_service.catalog.loaded["hibari"] = "cpu"
+    assert by_hand.waits_for(params) == "speaking"
+
+
+def test_the_voices_are_those_of_the_engine(page_service, monkeypatch):
+    """All five of hibari, once each; one that is not here yet is told how to bring it."""
+    monkeypatch.setattr(offers, "_hibari_voices", lambda: ["heart"])
+    labels, names = zip(*page_service.catalog.voice_choices("hibari"), strict=True)
+    assert names == ("heart", "emma", "fenrir", "fable", "kore")
+    assert labels[:2] == ("heart, female, American", "emma, female, British (not fetched yet)")
+    with pytest.raises(Problem, match="chatter-nb speak Hello --voice emma"):
+        page_service.catalog.speech({"text": "Hello.", "voice": "emma"}, "run")
 
 
 def test_settings_of_another_version_are_passed_over(page):
@@ -328,6 +380,27 @@ def test_a_document_is_opened_into_the_text(server, tmp_path):
         upload = page.locator(".under input[type=file]")
         upload.set_input_files(book)
         expect(text_of(page)).to_have_value("Chapter one\n\nA short chapter.")
-        page.get_by_text("31 characters").wait_for()
+        page.get_by_text("29 characters").wait_for()
         upload.set_input_files(picture)
         page.get_by_text("This document cannot be read").wait_for()
+
+
+def test_a_line_is_edited_made_again_and_applied_by_keys_alone(server):
+    """The line's new take is heard at once; once applied, the run's player says the new words."""
+    with browser_page() as page:
+        page.goto(f"{server.url}/ui")
+        text_of(page).fill("The first line.\n\nThe second line.")
+        press(page, "Speak")
+        page.locator(".newest summary").first.press("Enter")
+        lines = page.locator(".newest chatter-review .line")
+        lines.nth(1).press("Enter")
+        page.keyboard.press("m")
+        page.get_by_text("take 1 is made").wait_for()
+        page.keyboard.press("e")
+        page.keyboard.press("Control+a")
+        page.keyboard.type("Other words stand here.")
+        page.keyboard.press("Enter")
+        page.get_by_role("button", name="Apply to the files").press("Enter")
+        page.get_by_text("The files hold all edits.").wait_for()
+        expect(page.locator(".newest .player").first).to_contain_text("Other words stand here.")
+        assert axe_violations(page, ".newest") == []

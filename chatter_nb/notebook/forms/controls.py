@@ -11,6 +11,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from chatter_nb.notebook.forms.layout import with_tooltip
 from chatter_nb.params.fields import Field
 from chatter_nb.params.pairs import pairs_text
 
@@ -37,7 +38,7 @@ class Control:
         self.inputs = self._inputs(options)
         for widget in self.inputs:
             with_tooltip(widget, field.hint)
-        hint = widgets.HTML(f'<div style="{_HINT}">{html.escape(_hint(field))}</div>')
+        hint = widgets.HTML(f'<div style="{_HINT}">{html.escape(self._hint())}</div>')
         hint.layout = widgets.Layout(flex="1 1 14em", min_width="0", margin="0 0 0 0.6em")
         row = widgets.HBox(self.inputs, layout=widgets.Layout(flex="1 1 30em", min_width="0"))
         row.add_class("chatter-row")
@@ -48,6 +49,9 @@ class Control:
     def _inputs(self, options: Options) -> list[Any]:
         """Return the widgets of the control; the last widget holds the value."""
         raise NotImplementedError
+
+    def _hint(self) -> str:
+        return f"{self.field.hint}; unless set, {OWN}" if self.field.optional else self.field.hint
 
     @property
     def value(self) -> Any:
@@ -103,6 +107,9 @@ class Slider(Control):
     """A slider. At the engine's own value it sets nothing, unless that value was loaded."""
 
     _loaded: float | None = None  # all digits of a loaded value: a slider only has steps
+
+    def _hint(self) -> str:
+        return self.field.hint
 
     def _inputs(self, options: Options) -> list[Any]:
         least, most = self.field.least or 0.0, self.field.most or 1.0
@@ -190,6 +197,9 @@ class Dropdown(Control):
 class Names(Dropdown):
     """A list of names to choose from; a value that is not among them is added to it."""
 
+    def _hint(self) -> str:
+        return self.field.help.partition(";")[0]
+
     def _inputs(self, options: Options) -> list[Any]:
         return [self._dropdown(_labelled(options, self.field.default), self.field.default)]
 
@@ -250,24 +260,6 @@ class Checkboxes(Control):
             box.value = name in value
 
 
-def row(*children: Any) -> Any:
-    """Return widgets beside each other, in several lines where there is little room."""
-    layout = widgets.Layout(flex_flow="row wrap", align_items="center")
-    return widgets.HBox(children, layout=layout)
-
-
-def set_visible(widget: Any, visible: bool) -> None:
-    """Show a widget, or hide it and close its gap."""
-    widget.layout.display = None if visible else "none"
-
-
-def with_tooltip(widget: Any, text: str) -> None:
-    """Set a widget's tooltip: ipywidgets 8 has another name for it, but not in all widgets."""
-    name = "tooltip" if widget.has_trait("tooltip") else "description_tooltip"
-    if widget.has_trait(name):
-        setattr(widget, name, text)
-
-
 def styled(**more: Any) -> dict[str, Any]:
     """Return the arguments of every control: a label of the same width, and a flexible width."""
     layout = widgets.Layout(width="auto", flex="1 1 auto", min_width="0")
@@ -282,10 +274,6 @@ def label_of(field: Field) -> Any:
     label = widgets.Label(_label(field), layout=place)
     label.add_class("chatter-label")
     return label
-
-
-def _hint(field: Field) -> str:
-    return f"{field.hint}; unless set, {OWN}" if field.optional else field.hint
 
 
 def _label(field: Field) -> str:

@@ -22,7 +22,7 @@ from chatter_nb.engines.models import relinquish
 from chatter_nb.engines.registry import EngineEntry
 from chatter_nb.engines.voices import library_of, voice_choices
 from chatter_nb.notebook import show
-from chatter_nb.notebook.forms.controls import row
+from chatter_nb.notebook.forms.layout import row
 from chatter_nb.notebook.forms.notices import Notices, ProgressLine
 from chatter_nb.notebook.forms.sheet import Sheet
 from chatter_nb.notebook.forms.takes import Takes

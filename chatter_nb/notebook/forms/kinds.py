@@ -17,11 +17,11 @@ from chatter_nb.audio.curves import duration_s
 from chatter_nb.base.errors import InputError
 from chatter_nb.base.formats import RECORDING_SUFFIXES
 from chatter_nb.base.wording import count, minutes
-from chatter_nb.notebook.forms.controls import set_visible
 from chatter_nb.notebook.forms.form import Form
+from chatter_nb.notebook.forms.layout import button_layout, set_visible
 from chatter_nb.notebook.forms.live import Hearing
+from chatter_nb.notebook.forms.review import ReviewWidget
 from chatter_nb.notebook.forms.uploads import Upload, check_upload, receive_voice
-from chatter_nb.notebook.review import ReviewWidget
 from chatter_nb.pages.players import signal_player
 from chatter_nb.params.base import RunParams
 from chatter_nb.params.runs import ConvertParams, SpeakParams
@@ -49,7 +49,7 @@ class VoiceForm(Form):
         source = Upload(label, accept=accept, folder=folder, on_file=on_source)
         self._recording = Upload(voice, accept=recordings, folder=folder, on_file=self._on_voice)
         self._show_picker()
-        self.sheet.controls["engine"].on_change(self._show_picker)
+        self.sheet.on_engine = self._show_picker
         layout = widgets.Layout(flex_flow="row wrap")
         return widgets.HBox([source, self._recording], layout=layout)
 
@@ -110,8 +110,9 @@ class SpeakForm(VoiceForm):
             False,
             description="Hear and mend line by line",
             icon="pencil",
-            layout=widgets.Layout(display="none", width="auto"),
+            layout=button_layout(),
         )
+        set_visible(self._mend, False)
         self._mend.observe(lambda _: self._show_lines(), names="value")
         result, summary = super()._below()
         return [self.hearing.player, result, summary, self._mend, self.review]

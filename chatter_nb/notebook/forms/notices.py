@@ -11,7 +11,7 @@ import ipywidgets as widgets
 
 from chatter_nb.base.errors import ChatterError
 from chatter_nb.base.wording import count, minutes
-from chatter_nb.notebook.forms.controls import set_visible
+from chatter_nb.notebook.forms.layout import set_visible
 from chatter_nb.runs.lifecycle import Progress
 
 MAX_LINES = 20  # of a list of problems or notes

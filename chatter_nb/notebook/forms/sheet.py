@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import Any
 
 import ipywidgets as widgets
 
-from chatter_nb.engines.models import pick_engine
+from chatter_nb.engines.models import has_gpu_driver, pick_engine
 from chatter_nb.engines.registry import ENGINE_PARAMETERS, EngineEntry, entries, entry
-from chatter_nb.notebook.forms.controls import control_of, set_visible
+from chatter_nb.notebook.forms.controls import control_of
+from chatter_nb.notebook.forms.layout import button_layout, set_visible
 from chatter_nb.params.base import RunKind, RunParams
 from chatter_nb.params.fields import fields_of
 
@@ -35,6 +35,7 @@ class Sheet:
 
     def __init__(self, cls: type[RunParams], resolved: str | None, voices: Voices) -> None:
         self.cls = cls
+        self.on_engine: Callable[[], object] = lambda: None  # called when another engine is chosen
         self._auto, self._voices = resolved or _resolved_cheaply(cls.kind), voices
         options = {"engine": _engine_options(cls), "language": (), cls.voice_field: ()}
         self.controls = {
@@ -51,7 +52,7 @@ class Sheet:
             [box for box, _ in self._groups], layout=widgets.Layout(display="none")
         )
         self._fold = widgets.ToggleButton(
-            False, description="More settings", icon="sliders", layout=widgets.Layout(width="auto")
+            False, description="More settings", icon="sliders", layout=button_layout()
         )
         self._fold.observe(self._unfold, names="value")
         self.fold = widgets.VBox([self._fold, self.folded])
@@ -107,6 +108,7 @@ class Sheet:
         if "language" in self.controls:
             self.controls["language"].choose_from(languages)
             set_visible(self.controls["language"].box, len(languages) != 1)
+        self.on_engine()
         for box, boxes in self._groups:
             set_visible(box, any(inner.layout.display != "none" for inner in boxes))
 
@@ -134,6 +136,6 @@ def _engine_options(cls: type[RunParams]) -> list[tuple[str, str]]:
 def _resolved_cheaply(kind: RunKind) -> str | None:
     """Return the engine that `auto` chooses; None if this needs torch, which loads for seconds."""
     looks_for_gpu = any(engine.needs_gpu and not engine.missing() for engine in entries().values())
-    if looks_for_gpu and find_spec("torch") and "torch" not in sys.modules:
+    if looks_for_gpu and "torch" not in sys.modules and has_gpu_driver():
         return None
     return pick_engine("auto", kind).name

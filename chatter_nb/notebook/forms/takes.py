@@ -11,7 +11,7 @@ import ipywidgets as widgets
 
 from chatter_nb.base.errors import shorten
 from chatter_nb.notebook import show
-from chatter_nb.notebook.forms.controls import set_visible
+from chatter_nb.notebook.forms.layout import set_visible
 from chatter_nb.pages.gallery.differing import NOTHING, in_words
 from chatter_nb.params.base import NOT_DECIDING, RunParams
 from chatter_nb.runs.speech import Speech

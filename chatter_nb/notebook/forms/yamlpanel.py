@@ -10,7 +10,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from chatter_nb.base.errors import ParamError
-from chatter_nb.notebook.forms.controls import row, set_visible
+from chatter_nb.notebook.forms.layout import row, set_visible
 from chatter_nb.notebook.forms.takes import Guard
 from chatter_nb.notebook.forms.uploads import CopyButton, Upload
 

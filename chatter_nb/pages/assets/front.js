@@ -12,6 +12,10 @@
   };
   document.addEventListener("timeupdate", ({ target }) => target.closest(".live") && light(target), true);
 
+  // One sound at a time.
+  const hush = (other) => document.querySelectorAll("audio").forEach((audio) => audio !== other && audio.pause());
+  document.addEventListener("play", ({ target }) => hush(target), true);
+
   const goOn = (live, take) => {
     take.preload = "auto";
     take.load();
@@ -30,38 +34,39 @@
       goOn(live, take);
     }
   }).observe(document, { childList: true, subtree: true });
-})();
 
-// The lines of a run in the service's hands: shown once its fold is opened.
-customElements.define("chatter-review", class extends HTMLElement {
-  connectedCallback() {
-    const fold = this.closest("details");
-    fold.addEventListener("toggle", () => fold.open && !this.review && this.show());
-  }
-
-  async ask(path, edit) {
-    const body = JSON.stringify({ schema: 1, edits: edit ? [edit] : [] });
-    const post = { method: "POST", headers: { "Content-Type": "application/json" }, body };
-    const answer = await fetch(this.getAttribute("src") + path, path ? post : {});
-    const value = await answer.json();
-    if (!answer.ok) throw new Error(value.detail);
-    return value;
-  }
-
-  async show() {
-    const actions = {
-      save: (edit) => this.ask("/edits", edit),
-      again: (edit) => this.ask("/again", edit),
-      apply: async () => {
-        const data = await this.ask("/apply");
-        this.closest(".take").querySelector(".player").innerHTML = data.player;
-        return data;
-      },
-    };
-    try {
-      mountReview(this, await this.ask(""), actions);
-    } catch (error) {
-      this.textContent = error.message;
+  // The lines of a run in the service's hands: shown once its fold is opened.
+  customElements.define("chatter-review", class extends HTMLElement {
+    connectedCallback() {
+      const fold = this.closest("details");
+      fold.addEventListener("toggle", () => fold.open && !this.review && this.show());
+      for (const kind of ["click", "keydown"]) this.addEventListener(kind, () => hush());
     }
-  }
-});
+
+    async ask(path, edit) {
+      const body = JSON.stringify({ schema: 1, edits: edit ? [edit] : [] });
+      const post = { method: "POST", headers: { "Content-Type": "application/json" }, body };
+      const answer = await fetch(this.getAttribute("src") + path, path ? post : {});
+      const value = await answer.json();
+      if (!answer.ok) throw new Error(value.detail);
+      return value;
+    }
+
+    async show() {
+      const actions = {
+        save: (edit) => this.ask("/edits", edit),
+        again: (edit) => this.ask("/again", edit),
+        apply: async () => {
+          const data = await this.ask("/apply");
+          this.closest(".take").querySelector(".player").innerHTML = data.player;
+          return data;
+        },
+      };
+      try {
+        mountReview(this, await this.ask(""), actions);
+      } catch (error) {
+        this.textContent = error.message;
+      }
+    }
+  });
+})();

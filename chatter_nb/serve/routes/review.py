@@ -14,6 +14,7 @@ from starlette.responses import FileResponse, Response
 
 from chatter_nb.base.formats import mime_of
 from chatter_nb.pages.review import TAKES, again, review_data, write_takes
+from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.edits import Edit, match_edits, parse_edits, placed_chunks, save_edits
 from chatter_nb.runs.revise import load_revisable, revised_params
 from chatter_nb.runs.speech import Speech
@@ -64,7 +65,7 @@ async def make_again(run: str, request: Request, service: Served) -> dict[str, A
     edits = _edits(speech, await _json_body(request))
     if len(edits) != 1:
         raise Problem(422, f"edits: {len(edits)} edits; a line is made again by one")
-    params = await run_in_threadpool(revised_params, speech)
+    params = await run_in_threadpool(_params, speech)
     task = service.call(params, lambda cancelled: again(speech, edits[0], cancelled=cancelled))
     return await result_of(task, request, timeout_s=service.settings.limits.request_timeout_s)
 
@@ -74,7 +75,7 @@ async def apply(run: str, request: Request, service: Served) -> dict[str, Any]:
     """Build the files of a run again with its edits; only edited lines are made."""
     await request.body()  # it has none
     speech = await run_in_threadpool(_speech, service, run)
-    params = await run_in_threadpool(revised_params, speech)
+    params = await run_in_threadpool(_params, speech)
     task = service.submit(params, job=run.startswith("job"))
     timeout_s = service.settings.limits.request_timeout_s
     speech = await result_of(task, request, timeout_s=timeout_s)
@@ -106,7 +107,15 @@ def _data(speech: Speech) -> dict[str, Any]:
     def address(path: Path) -> str:
         return f"/api/v1/runs/{speech.record.run_name}/{path.relative_to(speech.folder).as_posix()}"
 
-    return review_data(speech, address)
+    return review_data(speech, address) | {"command": ""}  # it names a folder of this machine
+
+
+def _params(speech: Speech) -> SpeakParams:
+    """The parameters that speak a run again. Raises `Problem` 409 where its voice is gone."""
+    voice = Path(str(speech.record.params["voice"]))
+    if voice.is_absolute() and not voice.is_file():
+        raise Problem(409, "its voice was an upload, which is not kept: speak the text again")
+    return revised_params(speech)
 
 
 async def _json_body(request: Request) -> bytes:

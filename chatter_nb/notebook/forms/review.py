@@ -13,6 +13,7 @@ import anywidget
 import traitlets
 
 from chatter_nb.base.errors import ChatterError, InputError
+from chatter_nb.notebook.forms.layout import set_visible
 from chatter_nb.pages.players import asset
 from chatter_nb.pages.review import again, editor_script, line_audio, review_data, write_takes
 from chatter_nb.runs.edits import Edit, save_edits
@@ -39,7 +40,7 @@ class ReviewWidget(anywidget.AnyWidget):
         self._speech: Speech | None = None
         self._is_disabled = False
         self._listeners: list[Callable[[Speech], object]] = []
-        self.layout.display = "none"
+        set_visible(self, False)
         self.on_msg(self._take)
 
     def show(self, params: Any, speech: Speech) -> None:
@@ -48,7 +49,7 @@ class ReviewWidget(anywidget.AnyWidget):
         if self._speech:
             write_takes(speech)
         self.data = review_data(speech) if self._speech else {}
-        self.layout.display = None if self._speech else "none"
+        set_visible(self, self._speech is not None)
 
     def on_applied(self, callback: Callable[[Speech], object]) -> None:
         """Call `callback(speech)` with the run, each time its files hold the edits."""
