@@ -133,3 +133,4 @@ def test_the_editor_makes_a_line_again_and_applies_its_words(widget):
     (speech,) = applied
     assert [chunk.text.strip() for chunk in speech.record.chunks][1] == "Everybody saw them."
     assert speech.record.model_calls == 0  # it was made once, and heard
+    assert "Everybody saw them." in (speech.folder / "review.html").read_text()

@@ -13,8 +13,9 @@ import anywidget
 import traitlets
 
 from chatter_nb.base.errors import ChatterError, InputError
+from chatter_nb.notebook.forms.layout import set_visible
 from chatter_nb.pages.players import asset
-from chatter_nb.pages.review import again, editor_script, line_audio, review_data, write_takes
+from chatter_nb.pages.review import again, editor_script, line_audio, review_data, write_review
 from chatter_nb.runs.edits import Edit, save_edits
 from chatter_nb.runs.revise import apply_edits
 from chatter_nb.runs.speech import Speech
@@ -39,16 +40,16 @@ class ReviewWidget(anywidget.AnyWidget):
         self._speech: Speech | None = None
         self._is_disabled = False
         self._listeners: list[Callable[[Speech], object]] = []
-        self.layout.display = "none"
+        set_visible(self, False)
         self.on_msg(self._take)
 
     def show(self, params: Any, speech: Speech) -> None:
-        """Show the lines of a run; hide the widget if it is a conversion, which has none."""
+        """Show the lines of a run, and write its review.html; hide the widget for a conversion."""
         self._speech = speech if speech.record.kind == "speak" else None
         if self._speech:
-            write_takes(speech)
+            write_review(speech)
         self.data = review_data(speech) if self._speech else {}
-        self.layout.display = None if self._speech else "none"
+        set_visible(self, self._speech is not None)
 
     def on_applied(self, callback: Callable[[Speech], object]) -> None:
         """Call `callback(speech)` with the run, each time its files hold the edits."""
