@@ -161,9 +161,11 @@ class SpeakForm(VoiceForm):
 
     def _stopped(self) -> None:
         """Show what is finished of a cancelled run, to be heard."""
-        audio, marks = kept_part(self._planned) if self._planned else ((), [])
+        if self._planned is None:
+            return
+        rate = self._planned.engine.sample_rate
+        audio, marks = kept_part(self._planned)
         if len(audio):
-            rate = self._planned.engine.sample_rate
             self._show(signal_player(audio, rate, marks, "what is finished of this run"))
 
     def _cancel(self) -> None:
