@@ -22,7 +22,7 @@ MS = 1000
 
 
 def speaks(env: Path, folder: Path, surroundings: dict[str, str]) -> str:
-    """Upload a text, press Speak, hear it, make its chunk again: two takes, and no script fails."""
+    """Upload a text, press Speak, hear it, make its line again; and no script fails."""
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     cells = [nbformat.v4.new_code_cell(SPEAK)]
     notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
@@ -41,8 +41,9 @@ def speaks(env: Path, folder: Path, surroundings: dict[str, str]) -> str:
         speak.click()
         page.wait_for_selector("audio", state="attached", timeout=600 * MS)
         audio_s = page.evaluate(_DURATION)
-        _button(page, "Make it again").click()
-        page.get_by_text("Takes, side by side").wait_for(timeout=600 * MS)
+        _button(page, "Hear and mend line by line").click()
+        page.get_by_role("button", name="Make again").click(timeout=600 * MS)
+        page.get_by_text(re.compile("take 1 is made")).wait_for(timeout=600 * MS)
     assert not faults, "; ".join(faults)
     assert 0.5 < audio_s < 5, f"the player holds {audio_s} s of audio"
     return f"{audio_s:.1f} s of audio, made again"

@@ -23,6 +23,7 @@ from chatter_nb.engines.registry import EngineEntry
 from chatter_nb.engines.voices import library_of, voice_choices
 from chatter_nb.notebook import show
 from chatter_nb.notebook.forms.layout import row
+from chatter_nb.notebook.forms.live import LivePlayer
 from chatter_nb.notebook.forms.notices import Notices, ProgressLine
 from chatter_nb.notebook.forms.sheet import Sheet
 from chatter_nb.notebook.forms.takes import Takes
@@ -58,6 +59,7 @@ class Form(widgets.VBox):
         self.sheet = Sheet(self.cls, engine, lambda entry: self._voices(entry, params))
         self.notices = Notices()
         self._progress = ProgressLine(self.unit)
+        self.live = LivePlayer()
         self._result = widgets.Output()
         self._result.add_class("chatter-result")
         self._summary = widgets.HTML()
@@ -130,11 +132,18 @@ class Form(widgets.VBox):
         self._running(True)
         self._stop.disabled = True  # a kernel that runs a cell hears no button
         self._progress.begin("getting ready …")
+        self.live.tell("look")
         try:
             speech = self._perform(plan, None)
+        except BaseException as error:
+            self.live.stop()
+            if isinstance(error, Cancelled):
+                self._stopped()
+            raise
         finally:
             self._idle()
         self._keep(plan.params, speech)
+        self.live.tell("look")
         if not _is_watched():
             display(show.player(speech))
         return speech
@@ -193,10 +202,11 @@ class Form(widgets.VBox):
 
     def _work(self, params: RunParams, cancelled: Callable[[], bool], make: Make) -> None:
         """Make a run in the worker thread. The form can be used again after any error."""
+        is_kept = False
         try:
             relinquish()  # a model of another device or checkpoint may replace the loaded model
             self._keep(*make(params, cancelled))
-            self._unfinished = None
+            self._unfinished, is_kept = None, True
         except Cancelled as stopped:
             self.notices.note(f"{stopped} (press {self.verb})")
             self._stopped()
@@ -207,6 +217,8 @@ class Form(widgets.VBox):
         except Exception as error:
             self.notices.defect(error)
         finally:
+            if not is_kept:
+                self.live.stop()
             self._idle()
 
     def _idle(self) -> None:
@@ -251,7 +263,7 @@ class Form(widgets.VBox):
         return [buttons, self.yaml.box, self._progress.box, self.notices.box]
 
     def _below(self) -> Sequence[Any]:
-        return [self._result, self._summary]
+        return [self.live, self._result, self._summary]
 
     def _voices(self, entry: EngineEntry | None, params: Any) -> list[tuple[str, str]]:
         """Return (in words, name) of the voices to choose from."""

@@ -80,6 +80,7 @@ class SpeakForm(VoiceForm):
     unit = "chunk"
     icon = "play"
     voice_field = "voice"
+    _planned: Any = None  # the last plan
 
     def _top(self) -> Sequence[Any]:
         self.text = widgets.Textarea(
@@ -92,7 +93,7 @@ class SpeakForm(VoiceForm):
         uploads = self._uploads(
             "A text from a file", ".txt,.md", self._on_text, "A voice from a recording"
         )
-        self.hearing = Hearing()
+        self.hearing = Hearing(self.live)
         self.sheet.folded.children = (*self.sheet.folded.children, self.hearing.choice)
         return [self.text, self._count, uploads]
 
@@ -114,8 +115,7 @@ class SpeakForm(VoiceForm):
         )
         set_visible(self._mend, False)
         self._mend.observe(lambda _: self._show_lines(), names="value")
-        result, summary = super()._below()
-        return [self.hearing.player, result, summary, self._mend, self.review]
+        return [*super()._below(), self._mend, self.review]
 
     def _work_on_lines(self, work: Callable[[Callable[[], bool]], object]) -> bool:
         """Start what the review asks for, in the form's own thread: one model, one work."""
@@ -153,27 +153,24 @@ class SpeakForm(VoiceForm):
             self._progress.update(step)
             self.hearing.joined(step)
 
-        return render_speech(plan, progress, cancelled, self.hearing.player.play, parts=True)
-
-    def render(self, plan: Any) -> Speech:
-        self.hearing.player.tell("look")
-        return super().render(plan)
+        return render_speech(plan, progress, cancelled, self.live.play, parts=True)
 
     def _keep(self, params: RunParams, speech: Speech, *, play: bool = True) -> None:
-        player = self.hearing.player
-        super()._keep(params, speech, play=play and not player.is_heard)
-        player.tell("end" if player.is_heard else "look")
+        super()._keep(params, speech, play=play and not self.live.is_heard)
+        self.live.tell("end")
 
     def _stopped(self) -> None:
         """Show what is finished of a cancelled run, to be heard."""
+        if self._planned is None:
+            return
+        rate = self._planned.engine.sample_rate
         audio, marks = kept_part(self._planned)
         if len(audio):
-            rate = self._planned.engine.sample_rate
             self._show(signal_player(audio, rate, marks, "what is finished of this run"))
 
     def _cancel(self) -> None:
         super()._cancel()
-        self.hearing.player.stop()
+        self.live.stop()
 
     def _finished(self, params: Any, speech: Speech) -> None:
         self._reviewed = params, speech

@@ -98,10 +98,10 @@ class LivePlayer(anywidget.AnyWidget):
 
 
 class Hearing:
-    """The choice whether a run is heard while it is made, and its player, which shows it grow."""
+    """The choice whether a run is heard while it is made; `player` shows how it grows."""
 
-    def __init__(self) -> None:
-        self.player = LivePlayer()
+    def __init__(self, player: LivePlayer) -> None:
+        self.player = player
         self.choice = widgets.Dropdown(
             options=[("if the engine keeps up", None), ("always", True), ("never", False)],
             description="hear it while it is made",

@@ -117,6 +117,7 @@ function initialize({ model }) {
   model.on("msg:custom", (message, buffers) => {
     if (message.kind === "look") return look();
     if (message.kind === "stop") return stop();
+    if (message.kind === "end" && message.turn !== turn) return; // nothing of it was heard
     if (message.turn !== turn) begin(message);
     if (message.kind === "joined") ends_s.push(...message.ends_s);
     if (message.kind === "end") hand_over();
