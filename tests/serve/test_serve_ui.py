@@ -387,7 +387,8 @@ def test_a_document_is_opened_into_the_text(server, tmp_path):
         expect(text_of(page)).to_have_value("Chapter one\n\nA short chapter.")
         page.get_by_text("29 characters").wait_for()
         upload.set_input_files(picture)
-        page.get_by_text("This document cannot be read").wait_for()
+        alert = page.locator("[role=alert].wrong")
+        expect(alert).to_have_text("text file book.txt is binary, not text: save it as UTF-8")
 
 
 def test_a_line_is_edited_made_again_and_applied_by_keys_alone(server):
