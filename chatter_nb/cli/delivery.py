@@ -46,6 +46,7 @@ class Delivery:
 
     @property
     def _file(self) -> Path | None:
+        """The file that `out` names; None for a folder, and for nothing."""
         is_folder = self.out.endswith(("/", os.sep)) or Path(self.out).is_dir()
         return None if is_folder else Path(self.out)
 
@@ -68,7 +69,7 @@ class Delivery:
 
     def check(self, plan: Any) -> None:
         """Raise `InputError` if a plan makes several files and `out` is one."""
-        if self.out and self._file and len(plan.outputs) > 1:
+        if self._file and len(plan.outputs) > 1:
             raise InputError(
                 f"this makes {len(plan.outputs)} files: give --out a folder, with a / at its end"
             )
@@ -80,7 +81,7 @@ class Delivery:
         from chatter_nb.runs.speech import doubtful_chunks
 
         paths = _to_hear(speech)
-        if self.out and self._file:
+        if self._file:
             copy_whole(paths[0], self._file)
             paths = [self._file]
         if not quiet:

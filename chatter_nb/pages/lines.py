@@ -85,10 +85,11 @@ def lines_of(speech: Speech) -> tuple[list[Line], list[str]]:
 
 def line_at(speech: Speech, edit: Edit) -> Line:
     """Return the line at an edit's place. Raises `InputError` if the run has no such line."""
-    for line in lines_of(speech)[0]:
-        if edit_of(line.chunk).place == edit.place:
-            return line
-    raise InputError(f"the run has no line at {edit}: it was made again; load its review anew")
+    place = edit.document, edit.start, edit.end
+    parts = tuple(c for c in speech.record.chunks if (c.document, c.start, c.end) == place)
+    if not parts or edit_of(parts[0]).place != edit.place:
+        raise InputError(f"the run has no line at {edit}: open its review again")
+    return Line(parts, edit)
 
 
 def badness(line: Line) -> tuple[Any, ...]:

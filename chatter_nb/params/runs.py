@@ -73,8 +73,8 @@ def _check_words(value: dict[str, str]) -> dict[str, str]:
 
 
 SPEEDS = (0.5, 2.0)  # the slowest and the fastest pace, of any engine that has one
-_Speed = Annotated[float, Field(ge=SPEEDS[0], le=SPEEDS[1])] | None
-_ToTwo = Annotated[float, Field(ge=0, le=2)] | None
+_Speed = Annotated[float | None, Field(ge=SPEEDS[0], le=SPEEDS[1])]
+_ToTwo = Annotated[float | None, Field(ge=0, le=2)]
 _Words = dict[Text, Text]
 _Pause = Annotated[int, Field(ge=0, le=60_000)]
 _Take = Annotated[int, Field(ge=0, le=1_000_000)]

@@ -96,12 +96,12 @@ Seed = Annotated[
     int, often(..., "expression", "same seed, same audio; -1 draws one", ge=-1, lt=2**32)
 ]
 CfmSteps = Annotated[
-    Annotated[int, Field(ge=1, le=100)] | None,
-    seldom(..., "expression", "steps from token to mel", "decoder steps"),
+    int | None,
+    seldom(..., "expression", "steps from token to mel", "decoder steps", ge=1, le=100),
 ]
 PromptSeconds = Annotated[
-    Annotated[float, Field(gt=0, le=30)] | None,
-    seldom(..., "voice", "voice prompt used, seconds", "length of the voice sample"),
+    float | None,
+    seldom(..., "voice", "voice prompt used, seconds", "length of the voice sample", gt=0, le=30),
 ]
 Formats = Annotated[
     tuple[OutputName, ...],

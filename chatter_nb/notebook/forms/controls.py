@@ -157,7 +157,8 @@ class Text(Control):
     def _inputs(self, options: Options) -> list[Any]:
         named = {"description": _label(self.field)}
         if self.field.kind == "mapping":
-            named["placeholder"] = "Siobhan = Shivawn"
+            is_words = self.field.name == "replacements"
+            named["placeholder"] = "Siobhan = Shivawn" if is_words else "name = value"
             return [widgets.Textarea("", rows=2, **named, **styled())]
         named["placeholder"] = _placeholder(None) if self.field.optional else ""
         return [widgets.Text(self._as_text(self.field.default), **named, **styled())]

@@ -6,7 +6,6 @@ the edits, happen in a thread, one at a time.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +13,6 @@ import anywidget
 import traitlets
 
 from chatter_nb.base.errors import ChatterError, InputError
-from chatter_nb.notebook.forms.layout import set_visible
 from chatter_nb.pages.players import asset
 from chatter_nb.pages.review import again, editor_script, line_audio, review_data, write_takes
 from chatter_nb.runs.edits import Edit, save_edits
@@ -35,13 +33,13 @@ class ReviewWidget(anywidget.AnyWidget):
     _css = asset("review.css")
     data = traitlets.Dict().tag(sync=True)
 
-    def __init__(self, start: Callable[[Work], bool] | None = None) -> None:
+    def __init__(self, start: Callable[[Work], bool]) -> None:
         super().__init__()
-        self._start = start or _start
+        self._start = start
         self._speech: Speech | None = None
         self._is_disabled = False
         self._listeners: list[Callable[[Speech], object]] = []
-        set_visible(self, False)
+        self.layout.display = "none"
         self.on_msg(self._take)
 
     def show(self, params: Any, speech: Speech) -> None:
@@ -50,7 +48,7 @@ class ReviewWidget(anywidget.AnyWidget):
         if self._speech:
             write_takes(speech)
         self.data = review_data(speech) if self._speech else {}
-        set_visible(self, self._speech is not None)
+        self.layout.display = None if self._speech else "none"
 
     def on_applied(self, callback: Callable[[Speech], object]) -> None:
         """Call `callback(speech)` with the run, each time its files hold the edits."""
@@ -99,21 +97,3 @@ class ReviewWidget(anywidget.AnyWidget):
         if self._speech is None:
             raise InputError("no run is shown: press Speak")
         return self._speech
-
-
-_busy = threading.Lock()
-
-
-def _start(work: Work) -> bool:
-    """Start work in a thread of its own; return False while other work of this kind runs."""
-    if not _busy.acquire(blocking=False):
-        return False
-
-    def run() -> None:
-        try:
-            work(lambda: False)
-        finally:
-            _busy.release()
-
-    threading.Thread(target=run, daemon=True).start()
-    return True
