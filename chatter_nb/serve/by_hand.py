@@ -107,8 +107,8 @@ class ByHand:
             return (
                 f"{engine.name} is loading, {minutes(_LOAD_S if engine.files else _SMALL_LOAD_S)}"
             )
-        waiting = self._service.worker(engine).waiting()
-        return f"waiting for {count(waiting, 'run')} before" if waiting > 1 else "speaking"
+        is_in_line = self._service.worker(engine).waiting() > 0
+        return "waiting for its turn" if is_in_line else "speaking"
 
     def _values(self, inputs: tuple[Any, ...], uploads: dict[str, Path]) -> dict[str, Any]:
         """The values of the controls by name. Uploaded recordings are checked, and their paths are
