@@ -149,6 +149,8 @@ def test_cancel_stops_a_long_text(server):
         page.locator(".live audio").evaluate("kept => kept.play()")
         page.wait_for_function("document.querySelector('.live audio').currentTime > 0.2")
         assert page.locator(".said .lit").inner_text() == "Chapter One "
+        page.locator(".said span").nth(1).click()
+        expect(page.locator(".said .lit")).to_have_text("The Cyclone ")
         text_of(page).fill("Short.")
         press(page, "Speak")
         assert 0.2 < duration(page) < 3
