@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import webbrowser
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ from typing import Annotated
 import typer
 
 from chatter_nb.base.project import find_path
+from chatter_nb.cli.delivery import address, open_in_browser
 
 
 def gallery(
@@ -35,9 +35,9 @@ def gallery(
         write_pages(path, lambda problem: typer.echo(f"note: {problem}", err=True))
     page = write_gallery(path, embed=embed)
     size = f" ({page.stat().st_size / 1e6:.1f} MB, to send)" if embed else ""
-    typer.echo(f"{page.as_uri()}{size}")
+    typer.echo(f"gallery: {address(page)}{size}")
     if open_page and embed:
-        webbrowser.open(page.as_uri())
+        open_in_browser(page.as_uri())
     elif open_page:
         _serve(path)
 
@@ -46,10 +46,8 @@ def _serve(folder: Path) -> None:
     from chatter_nb.pages.gallery.server import GalleryServer
 
     with GalleryServer(folder) as server:
-        typer.echo(
-            f"{server.url} until Ctrl-C; what you choose goes into {folder / 'choices.json'}"
-        )
+        typer.echo(f"open: {server.url} until Ctrl-C; choices go into {folder / 'choices.json'}")
         # In a thread: a browser of the terminal returns when it is left, and asks the server first.
-        threading.Thread(target=webbrowser.open, args=[server.url], daemon=True).start()
+        threading.Thread(target=open_in_browser, args=[server.url], daemon=True).start()
         with suppress(KeyboardInterrupt):
             server.serve_forever()

@@ -12,7 +12,7 @@ import secrets
 from pathlib import Path
 from typing import Any, Literal
 
-from chatter_nb.base.disk import read_json
+from chatter_nb.base.disk import read_json, write_json
 from chatter_nb.base.errors import InputError
 from chatter_nb.base.formats import OUTPUT_FORMATS
 from chatter_nb.engines.models import EngineChoice, pick_engine
@@ -92,6 +92,15 @@ def is_done(folder: RunFolder, key: str) -> bool:
 def mark_of(record: RunRecord, key: str) -> dict[str, Any]:
     """The mark in an executed notebook's metadata, by which `key_of_notebook` knows its run."""
     return {"key": key, "run": _run_of(record)}
+
+
+def carry_mark(folder: Path, before: RunRecord, after: RunRecord) -> None:
+    """Make the executed notebook of a run that of its revision: a batch finds it done."""
+    key = key_of_notebook(folder, before)
+    if key is not None:
+        values = read_json(folder / NOTEBOOK)
+        values["metadata"][MARK] = mark_of(after, key)
+        write_json(folder / NOTEBOOK, values)
 
 
 def key_of_notebook(folder: Path, record: RunRecord) -> str | None:

@@ -38,6 +38,7 @@ from chatter_nb.runs.edits import (
 from chatter_nb.runs.folder import RECORD
 from chatter_nb.runs.keys import identities, occurrences
 from chatter_nb.runs.lifecycle import OnProgress
+from chatter_nb.runs.resume import carry_mark
 from chatter_nb.runs.settle import Planner, check_texts
 from chatter_nb.runs.speak import plan_speech, render_speech
 from chatter_nb.runs.speak_plan import PlannedOutput, SpeechPlan
@@ -105,7 +106,9 @@ def apply_edits(
     up to a minute which end with a chunk: of the block with an edited chunk, and of all after it if
     the length has changed, the mark changes, by samples that cannot be heard.
     """
-    return render_speech(plan_speech(revised_params(speech)), on_progress, cancelled)
+    revised = render_speech(plan_speech(revised_params(speech)), on_progress, cancelled)
+    carry_mark(speech.folder, speech.record, revised.record)
+    return revised
 
 
 def revise(

@@ -37,8 +37,9 @@ from chatter_nb.runs.edits import (
     save_edits,
     text_hash,
 )
-from chatter_nb.runs.folder import RECORD, RunFolder
+from chatter_nb.runs.folder import NOTEBOOK, RECORD, RunFolder
 from chatter_nb.runs.keys import Identities
+from chatter_nb.runs.resume import MARK, mark_of, state_of
 from chatter_nb.runs.revise import (
     apply_edits,
     audacity_labels,
@@ -463,6 +464,17 @@ def test_an_edit_is_of_its_own_document(speak, tmp_path):
     assert after.record.chunks[2].key == line.key
     assert audacity_labels(after, "1") == ""
     assert audacity_labels(after, "2").startswith("0.000\t")
+
+
+def test_a_revised_run_of_a_batch_is_done(speak):
+    """Its notebook is of the run before: the batch would make it again, without the edits."""
+    speech = speak(text=TEXT)
+    mark = {"metadata": {MARK: mark_of(speech.record, "key")}, "cells": ["ö"]}
+    (speech.folder / NOTEBOOK).write_text(json.dumps(mark))
+    revised = applied(speech, words_of(speech.record.chunks[0], "Other words."))
+    assert revised.record.files != speech.record.files
+    assert state_of(RunFolder(speech.folder), "key") == ("done", "")
+    assert json.loads((speech.folder / NOTEBOOK).read_text())["cells"] == ["ö"]
 
 
 def test_a_revised_run_keeps_its_drawn_seed_and_its_place(tmp_path):
