@@ -28,6 +28,7 @@ from chatter_nb.serve.bodies import open_names
 from chatter_nb.serve.by_hand import ByHand
 from chatter_nb.serve.errors import Problem
 from chatter_nb.serve.live import Lives
+from chatter_nb.serve.page_html import history_html
 from chatter_nb.serve.server import running
 from chatter_nb.serve.service import Service
 from chatter_nb.serve.settings import Limits, Settings
@@ -349,6 +350,18 @@ def test_the_voices_are_those_of_the_engine(page_service, monkeypatch):
     assert labels[:2] == ("heart, female, American", "emma, female, British (not fetched yet)")
     with pytest.raises(Problem, match="chatter-nb speak Hello --voice emma"):
         page_service.catalog.speech({"text": "Hello.", "voice": "emma"}, "run")
+
+
+def test_a_run_is_told_without_the_servers_folders(speak, tmp_path):
+    """An uploaded voice by its file's name; a parameter of another version is passed over."""
+    folder = speak(text="Hello.", run_name="tts-20261130-120000-0123456789abcdef").folder
+    record = json.loads((folder / "run.json").read_text())
+    upload = "/srv/out/.uploads/0123456789abcdef-My-aunt.wav"
+    record["params"] |= {"voice": upload, "of_another_version": 3}
+    (folder / "run.json").write_text(json.dumps(record))
+    html = history_html(tmp_path, "speak")
+    assert "voice My-aunt, " in html
+    assert "/srv" not in html
 
 
 def test_settings_of_another_version_are_passed_over(page):
