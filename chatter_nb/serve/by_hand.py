@@ -20,7 +20,7 @@ from chatter_nb.runs.lifecycle import Progress
 from chatter_nb.runs.speak_plan import outline
 from chatter_nb.runs.speech import Speech
 from chatter_nb.serve.bodies import Kind
-from chatter_nb.serve.errors import problem_of
+from chatter_nb.serve.errors import problem_of, without_folders
 from chatter_nb.serve.live import Live, Lives
 from chatter_nb.serve.outputs import keep_recording
 from chatter_nb.serve.page_html import history_html, progress_html, sentence, take_html
@@ -107,8 +107,8 @@ class ByHand:
             return (
                 f"{engine.name} is loading, {minutes(_LOAD_S if engine.files else _SMALL_LOAD_S)}"
             )
-        waiting = self._service.worker(engine).waiting()
-        return f"waiting for {count(waiting, 'run')} before" if waiting > 1 else "speaking"
+        is_in_line = self._service.worker(engine).waiting() > 0
+        return "waiting for its turn" if is_in_line else "speaking"
 
     def _values(self, inputs: tuple[Any, ...], uploads: dict[str, Path]) -> dict[str, Any]:
         """The values of the controls by name. Uploaded recordings are checked, and their paths are
@@ -141,13 +141,13 @@ def size_of(text: str, speed: float) -> str:
     return f"{size.chars:,} characters, {minutes(size.audio_s)} of audio"
 
 
-def read_document(path: str) -> str:
-    """The text of a document that was uploaded. Raises `gr.Error` with why it cannot be read."""
+def read_document(path: str) -> tuple[Any, str]:
+    """The text of a document that was uploaded, and nothing; or no change, and why not as HTML."""
     try:
         [source] = read_sources(Path(path))
     except ChatterError as error:
-        raise gr.Error(str(problem_of(error)), title="This document cannot be read") from error
-    return without_breaks(source.text)
+        return gr.skip(), sentence(without_folders(str(error)), is_error=True)
+    return without_breaks(source.text), ""
 
 
 def _stopped(steps: list[tuple[float, Progress]]) -> str:

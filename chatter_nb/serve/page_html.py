@@ -101,9 +101,10 @@ def _article(record: RunRecord, player: str) -> str:
     """A run's title, what it was made with as far as that is not usual, `player`, and its lines."""
     fields = fields_of(SpeakParams if record.kind == "speak" else ConvertParams)
     set_values = [
-        f"{fields[name].label} {shorten(in_words(value), _TITLE_CHARS)}"
+        f"{fields[name].label} "
+        + shorten(_file_name(value) if name == "voice" else in_words(value), _TITLE_CHARS)
         for name, value in record.params.items()
-        if name not in _UNTOLD and not is_default(record, name)
+        if name in fields and name not in _UNTOLD and not is_default(record, name)
     ]
     made = f"{clock(record.audio_s)}, made in {record.wall_s:.1f} s"
     about = ", ".join([record.engine.name, *set_values, made])

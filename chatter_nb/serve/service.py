@@ -74,7 +74,7 @@ class Service:
         accepted: bool = False,
         on_begin: Callable[[], object] = lambda: None,
     ) -> Task[Speech]:
-        """Hand a run to its worker, which calls `on_begin` before it plans the run.
+        """Hand a run to its worker, which calls `on_begin` first.
 
         Raises `Problem` 429 where the line is full, unless an earlier server `accepted` the run.
         """
@@ -90,7 +90,6 @@ class Service:
             _check_progress(step, longest_s)
 
         def work(cancelled: Callable[[], bool]) -> Speech:
-            on_begin()
             with stopping(cancelled):
                 plan = _plan(params, longest_s)
             if listener:
@@ -101,16 +100,26 @@ class Service:
             self.metrics.count_run(speech.record)
             return speech
 
-        return self.call(params, work, job=job, accepted=accepted)
+        return self.call(params, work, job=job, accepted=accepted, on_begin=on_begin)
 
     def call(
-        self, params: AnyParams, work: Work[T], *, job: bool = False, accepted: bool = False
+        self,
+        params: AnyParams,
+        work: Work[T],
+        *,
+        job: bool = False,
+        accepted: bool = False,
+        on_begin: Callable[[], object] = lambda: None,
     ) -> Task[T]:
-        """Hand `work` to the worker of a run's engine, which loads it first. See `submit`."""
+        """Hand `work` to the worker of a run's engine, which loads the engine first. See `submit`.
+
+        Loading may end the server, and so may planning: `on_begin` comes before both.
+        """
         if self.closing:
             raise shutting_down()
 
         def loaded(cancelled: Callable[[], bool]) -> T:
+            on_begin()
             self._load_engine(params)
             return work(cancelled)
 

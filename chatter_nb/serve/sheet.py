@@ -66,7 +66,7 @@ class Sheet:
         self._connect_run(go, stop, hear, [status, live, take, history])
         self._connect_settings(page, history)
         if size:
-            self._connect_text(size, document)
+            self._connect_text(size, document, status)
 
     def _draw_text(self) -> tuple[Any, Any]:
         """The text, and under it how long it is, and a button that brings a document."""
@@ -155,10 +155,10 @@ class Sheet:
         engine = self._inputs["engine"]
         engine.input(self._follow, engine, followers, **_QUIET)
 
-    def _connect_text(self, size: Any, document: Any) -> None:
+    def _connect_text(self, size: Any, document: Any, status: Any) -> None:
         text, speed = self._inputs["text"], self._inputs["speed"]
         changes = [text.change, speed.change]
-        document.upload(read_document, document, text, **_QUIET)
+        document.upload(read_document, document, [text, status], **_QUIET)
         gr.on(
             changes,
             size_of,

@@ -28,6 +28,10 @@ def add_page(app: FastAPI, service: Service) -> None:
         body_text_color_subdued="*neutral_500",
         block_info_text_color="*neutral_500",
         input_placeholder_color="*neutral_500",
+        **{  # … and so is white on its orange
+            f"button_primary_background_fill{state}": f"*primary_{700 + 100 * ('hover' in state)}"
+            for state in ("", "_dark", "_hover", "_hover_dark")
+        },
     )
     styles = asset("review.css") + asset("front.css")
     scripts = editor_script() + asset("front.js")

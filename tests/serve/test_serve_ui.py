@@ -28,6 +28,7 @@ from chatter_nb.serve.bodies import open_names
 from chatter_nb.serve.by_hand import ByHand
 from chatter_nb.serve.errors import Problem
 from chatter_nb.serve.live import Lives
+from chatter_nb.serve.page_html import history_html
 from chatter_nb.serve.server import running
 from chatter_nb.serve.service import Service
 from chatter_nb.serve.settings import Limits, Settings
@@ -149,6 +150,8 @@ def test_cancel_stops_a_long_text(server):
         page.locator(".live audio").evaluate("kept => kept.play()")
         page.wait_for_function("document.querySelector('.live audio').currentTime > 0.2")
         assert page.locator(".said .lit").inner_text() == "Chapter One "
+        page.locator(".said span").nth(1).click()
+        expect(page.locator(".said .lit")).to_have_text("The Cyclone ")
         text_of(page).fill("Short.")
         press(page, "Speak")
         assert 0.2 < duration(page) < 3
@@ -349,6 +352,18 @@ def test_the_voices_are_those_of_the_engine(page_service, monkeypatch):
         page_service.catalog.speech({"text": "Hello.", "voice": "emma"}, "run")
 
 
+def test_a_run_is_told_without_the_servers_folders(speak, tmp_path):
+    """An uploaded voice by its file's name; a parameter of another version is passed over."""
+    folder = speak(text="Hello.", run_name="tts-20261130-120000-0123456789abcdef").folder
+    record = json.loads((folder / "run.json").read_text())
+    upload = "/srv/out/.uploads/0123456789abcdef-My-aunt.wav"
+    record["params"] |= {"voice": upload, "of_another_version": 3}
+    (folder / "run.json").write_text(json.dumps(record))
+    html = history_html(tmp_path, "speak")
+    assert "voice My-aunt, " in html
+    assert "/srv" not in html
+
+
 def test_settings_of_another_version_are_passed_over(page):
     """What a control cannot show stays at its default, and is no error."""
     stored = {"voice": "gone", "speed": 90, "formats": ["wav", "cassette"], "text": 5, "seed": "x"}
@@ -387,7 +402,8 @@ def test_a_document_is_opened_into_the_text(server, tmp_path):
         expect(text_of(page)).to_have_value("Chapter one\n\nA short chapter.")
         page.get_by_text("29 characters").wait_for()
         upload.set_input_files(picture)
-        page.get_by_text("This document cannot be read").wait_for()
+        alert = page.locator("[role=alert].wrong")
+        expect(alert).to_have_text("text file book.txt is binary, not text: save it as UTF-8")
 
 
 def test_a_line_is_edited_made_again_and_applied_by_keys_alone(server):

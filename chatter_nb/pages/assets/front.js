@@ -1,16 +1,22 @@
 // The web page's own script. While a run is made, its live player lights the chunk that is spoken;
 // the finished run's player goes on where the live player is.
 (function () {
+  const startsIn = (result) => [...result.querySelectorAll("[data-starts]")].pop()?.dataset.starts.split(",").map(Number) ?? [];
   const light = (audio) => {
-    const result = audio.closest(".result");
-    const spans = result.querySelectorAll(".said span");
-    const starts = [...result.querySelectorAll("[data-starts]")].pop()?.dataset.starts.split(",") ?? [];
-    const now = starts.filter((start) => Number(start) <= audio.currentTime).length - 1;
-    spans.forEach((span, index) => {
-      if (span.classList.toggle("lit", index === now)) span.scrollIntoView?.({ block: "nearest" });
+    const result = audio.closest(".result"), said = result.querySelector(".said");
+    const now = startsIn(result).filter((start) => start <= audio.currentTime).length - 1;
+    [...said.children].forEach((span, index) => {
+      const isNew = index === now && !span.classList.contains("lit");
+      span.classList.toggle("lit", index === now);
+      if (isNew) said.scrollTop = span.offsetTop - said.clientHeight / 3; // the box, never the page
     });
   };
   document.addEventListener("timeupdate", ({ target }) => target.closest(".live") && light(target), true);
+  document.addEventListener("click", ({ target }) => {
+    const span = target.closest?.(".live .said span"), result = span?.closest(".result");
+    const start = span && startsIn(result)[[...span.parentElement.children].indexOf(span)];
+    if (start !== undefined && span) result.querySelector(".live audio").currentTime = start;
+  });
 
   // One sound at a time.
   const hush = (other) => document.querySelectorAll("audio").forEach((audio) => audio !== other && audio.pause());
