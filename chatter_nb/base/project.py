@@ -117,22 +117,13 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise InputError(f"cannot read parameter file {path}: {_nearest(Path(path))}") from None
+        presets = [file.name for file in (project_root() / "params").glob("*.y*ml")]
+        near = difflib.get_close_matches(Path(path).name, presets, n=1)
+        cure = f"did you mean params/{near[0]}?" if near else "in a project, params/ has some"
+        raise InputError(f"cannot read parameter file {path}: no such file; {cure}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read parameter file {path}: {error}") from error
     return parse_yaml(text, where=str(path))
-
-
-def _nearest(path: Path) -> str:
-    """The clause about a file that is not there, with the file that may be meant."""
-    folders = (path.parent, project_root() / "params")
-    names = {file.name: file for folder in folders for file in folder.glob("*.y*ml")}
-    near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.5)
-    if not near:
-        return "there is no such file; in a project, params/ has some"
-    meant, root = names[near[0]], project_root()
-    meant = meant.relative_to(root) if meant.is_relative_to(root) else meant
-    return f"there is no such file; did you mean {meant}?"
 
 
 def parse_yaml(text: str, *, where: str) -> dict[str, Any]:

@@ -15,7 +15,9 @@ from chatter_nb.params.runs import ConvertParams, SpeakParams, kind_of
 
 Params = TypeVar("Params", SpeakParams, ConvertParams)
 
-FileOption = Annotated[Path | None, typer.Option("-f", "--file", help="A YAML parameter file.")]
+FileOption = Annotated[
+    Path | None, typer.Option("-f", "--file", help="A parameter file, or a run.json.")
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("-p", "--param", help="name=value, over the file's. May be given several times."),

@@ -468,7 +468,7 @@ def test_an_edit_is_of_its_own_document(speak, tmp_path):
 
 def test_a_revised_run_of_a_batch_is_done(speak):
     """Its notebook is of the run before: the batch would make it again, without the edits."""
-    speech = speak()
+    speech = speak(text=TEXT)
     mark = {"metadata": {MARK: mark_of(speech.record, "key")}, "cells": ["ö"]}
     (speech.folder / NOTEBOOK).write_text(json.dumps(mark))
     revised = applied(speech, words_of(speech.record.chunks[0], "Other words."))
