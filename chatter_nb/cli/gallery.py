@@ -35,7 +35,7 @@ def gallery(
         write_pages(path, lambda problem: typer.echo(f"note: {problem}", err=True))
     page = write_gallery(path, embed=embed)
     size = f" ({page.stat().st_size / 1e6:.1f} MB, to send)" if embed else ""
-    typer.echo(f"gallery: {address(page)}{size}")
+    typer.echo(f"{address(page)}{size}")
     if open_page and embed:
         open_in_browser(page.as_uri())
     elif open_page:
@@ -46,7 +46,7 @@ def _serve(folder: Path) -> None:
     from chatter_nb.pages.gallery.server import GalleryServer
 
     with GalleryServer(folder) as server:
-        typer.echo(f"open: {server.url} until Ctrl-C; choices go into {folder / 'choices.json'}")
+        typer.echo(f"{server.url} until Ctrl-C; choices go into {folder / 'choices.json'}")
         # In a thread: a browser of the terminal returns when it is left, and asks the server first.
         threading.Thread(target=open_in_browser, args=[server.url], daemon=True).start()
         with suppress(KeyboardInterrupt):

@@ -54,8 +54,7 @@ def chosen(**values) -> bytes:
 
 
 def test_the_command_writes_the_gallery_and_the_page_of_each_run(cli, runs):
-    told = cli("gallery", str(runs)).stdout.strip()
-    assert told == f"gallery: {(runs / 'index.html').as_uri()}"
+    assert cli("gallery", str(runs)).stdout.strip() == (runs / "index.html").as_uri()
     page = (runs / "index.html").read_text()
     assert 'href="grid/two%202/page.html"' in page
     assert (runs / "one" / "page.html").is_file()
@@ -96,7 +95,21 @@ def test_files_that_the_page_links_are_served_and_no_others(server, runs):
     assert ask(server, "one/speech.wav", Range="bytes=10-19") == (206, audio[10:20])
     assert ask(server, "one/speech.wav", Range=f"bytes={len(audio)}-")[0] == 416
     assert ask(server, "grid/two%202/run.json")[0] == 200
-    for path in ("one/secret.txt", "one", "one/../one/secret.txt", "..%2F..%2Fetc%2Fpasswd", "%00"):
+    for name in ("review.html", "review/take.opus", "review/take.txt"):
+        (runs / "one" / name).parent.mkdir(exist_ok=True)
+        (runs / "one" / name).write_text("a review and its takes")
+    assert ask(server, "one/review/take.opus")[0] == 404
+    ask(server, "")  # now it links the review, which links its takes
+    assert ask(server, "one/review.html")[0] == ask(server, "one/review/take.opus")[0] == 200
+    for path in (
+        "one/review/take.txt",
+        "one/review/../secret.txt",
+        "one/secret.txt",
+        "one",
+        "one/../one/secret.txt",
+        "..%2F..%2Fetc%2Fpasswd",
+        "%00",
+    ):
         assert ask(server, path)[0] == 404
 
 
@@ -137,7 +150,7 @@ def test_ctrl_c_ends_the_server(runs):
     )
     try:
         told = next(line for line in process.stdout if "Ctrl-C" in line)
-        address = urlsplit(told.split()[1])
+        address = urlsplit(told.split()[0])
         connection = http.client.HTTPConnection(address.netloc)
         connection.request("GET", address.path)
         assert connection.getresponse().status == 200

@@ -145,7 +145,7 @@ def test_audio_that_is_gone_is_told_and_stops_no_other_page(plain, tmp_path):
 
 
 def test_the_command_writes_the_page_and_says_where(cli, plain):
-    assert cli("page", str(plain)).stdout.strip() == f"page: {(plain / 'page.html').as_uri()}"
+    assert cli("page", str(plain)).stdout.strip() == (plain / "page.html").as_uri()
     with pytest.raises(InputError, match=r"no readable run\.json"):
         write_page(plain.parent)
 
