@@ -93,7 +93,11 @@ class Live:
         self._rate_hz, self._keeps_up = plan.engine.sample_rate, keeps_up(plan.engine)
         self._worker = threading.get_ident()
         if isinstance(plan, SpeechPlan):
-            self._texts = tuple(planned.chunk.text for planned in plan.chunks)
+            paragraph_ms = plan.params.paragraph_pause_ms
+            self._texts = tuple(
+                chunk.text + "\n\n" * (chunk.pause_ms >= paragraph_ms)
+                for chunk in (planned.chunk for planned in plan.chunks)
+            )
         self.note_chunk()
         self._encoder = StreamEncoder(FORMAT, self._post, sample_rate=self._rate_hz)
 
