@@ -10,7 +10,7 @@ from typing import Any
 from chatter_nb.base.errors import ParamError
 from chatter_nb.base.project import parse_yaml
 
-_PAIR = re.compile(r"\s*(?P<name>.+?)\s*(?:=|:(?=\s|$))\s*(?P<value>.*?)\s*")
+_SIGN = re.compile(r"=|:(?=\s|$)")
 CURE = 'write a pair a line, such as Siobhan = Shivawn, or all in braces: {"name": "value"}'
 
 
@@ -23,10 +23,8 @@ def read_pairs(text: str) -> dict[str, Any] | None:
         return {}
     if text.lstrip().startswith("{"):
         return _in_braces(text)
-    lines = [_PAIR.fullmatch(line) for line in text.splitlines() if line.strip()]
-    if not all(lines):
-        return None
-    return {_unquoted(line["name"]): _unquoted(line["value"]) for line in lines if line}
+    pairs = [_pair(line) for line in text.splitlines() if line.strip()]
+    return dict(pair for pair in pairs if pair) if all(pairs) else None
 
 
 def pairs_text(pairs: Mapping[str, Any]) -> str:
@@ -44,6 +42,12 @@ def _in_braces(text: str) -> dict[str, Any] | None:
         except ParamError:
             return None
     return pairs if isinstance(pairs, dict) else None
+
+
+def _pair(line: str) -> tuple[str, str] | None:
+    sign = _SIGN.search(line)
+    name = line[: sign.start()].strip() if sign else ""
+    return (_unquoted(name), _unquoted(line[sign.end() :].strip())) if sign and name else None
 
 
 def _unquoted(text: str) -> str:

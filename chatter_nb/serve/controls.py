@@ -44,7 +44,7 @@ def control(
     if field.kind == "flag":
         return gr.Checkbox(value=value, **shown)
     if field.kind == "mapping":
-        return gr.Textbox(value="", placeholder='{"name": "value"}', **shown)
+        return gr.Textbox(value="", lines=2, placeholder="Siobhan = Shivawn", **shown)
     return gr.Textbox(value=value or "", **shown)
 
 

@@ -6,7 +6,8 @@ import re
 from collections import Counter
 
 _LOOKED_AT_CHARS = 20_000
-_LEAST_WORDS, _LEAST_SHARE = 3, 0.12  # of a text's words, that are the language's commonest
+_LEAST_WORDS = 3  # different ones of the language's commonest: "no, no, no" is no Spanish
+_LEAST_SHARE = 0.12  # of a text's words, that are among them
 _COMMONEST = {
     "da": "og det er ikke jeg til af den på der med vi har han hun som",
     "de": "der die und das ist nicht ein eine ich zu den mit von sie auf im es",
@@ -32,5 +33,6 @@ def other_language(text: str, language: str) -> str | None:
     words = Counter(re.findall(r"[^\W\d_]+", text[:_LOOKED_AT_CHARS].lower()))
     counts = {code: sum(words[word] for word in common) for code, common in _SETS.items()}
     best = max(counts, key=lambda code: counts[code])
-    enough = counts[best] >= max(_LEAST_WORDS, _LEAST_SHARE * words.total())
+    is_rich = len(_SETS[best] & words.keys()) >= _LEAST_WORDS
+    enough = is_rich and counts[best] >= _LEAST_SHARE * words.total()
     return best if enough and counts[best] > 2 * counts.get(language, words.total()) else None
