@@ -2,7 +2,6 @@
 
 In a real JupyterLab and a real browser, from the click to what is seen, each round with a kernel of
 its own. The baselines are the simplest cells for the task: two plain widgets; a cell that speaks.
-For the first sound of a whole notebook the baseline is a fresh kernel, ours a warm one.
 """
 
 from __future__ import annotations
@@ -25,14 +24,6 @@ from chatter_nb.runs.speak import generate_tts
 
 TEXT = "The north wind blew. The sun came out, and everyone was warm again."
 _VALUES = f"text={TEXT!r}, engine='hibari', outputs_dir='outputs'"
-_NOTEBOOK = [
-    f"""import chatter_nb as cn
-from chatter_nb.notebook import forms
-params = cn.SpeakParams({_VALUES})
-form = forms.speak_form(params)
-form""",
-    "speech = form.render(cn.plan_speech(params))",
-]  # as `01_speak` does it
 _BARE_FORM = """import ipywidgets
 ipywidgets.VBox([ipywidgets.Textarea('a'), ipywidgets.Button(description='Speak')])"""
 _FORM = f"""import chatter_nb as cn
@@ -44,7 +35,7 @@ show.player(cn.generate_tts(cn.SpeakParams({_VALUES})))"""
 
 
 def run(options: Options, on_progress: Progress) -> list[Result]:
-    """Form ready, first audio, first sound of a notebook, a line of the demo text made again."""
+    """Form ready, first audio, a line of the demo text made again."""
     return [*_in_a_browser(options.repeats, on_progress), _made_again(options.repeats, on_progress)]
 
 
@@ -53,12 +44,10 @@ def _in_a_browser(repeats: int, on_progress: Progress) -> list[Result]:
         root = Path(folder)
         for name, source in (("bare", _BARE_FORM), ("form", _FORM), ("cell", _CELL)):
             nbformat.write(notebook_of([source]), root / f"{name}.ipynb")
-        nbformat.write(notebook_of(_NOTEBOOK), root / "notebook.ipynb")
         with jupyter_lab(root) as lab, browser_page() as page:
             return [
                 _form_ready(lab, page, repeats, on_progress),
                 _first_audio(lab, page, repeats, on_progress),
-                _first_sound(lab, page, repeats, on_progress),
             ]
 
 
@@ -99,27 +88,6 @@ def _first_audio(lab: Lab, page: Any, repeats: int, on_progress: Progress) -> Re
     calls = {"baseline": run_cell, "ours": click}
     turns = alternate(calls, repeats, on_progress, before=prepare)
     return compared("first audio", turns.seconds, None)
-
-
-def _first_sound(lab: Lab, page: Any, repeats: int, on_progress: Progress) -> Result:
-    """From Run All until the form's player plays: in a fresh kernel, against the same one again."""
-
-    def prepare(side: str) -> None:
-        if side == "baseline":
-            _open(lab, page, "notebook")
-        else:  # what the run before has shown stays on the page until its cell runs again
-            page.evaluate("document.querySelectorAll('audio').forEach((audio) => audio.remove())")
-            page.get_by_text("| Idle").wait_for()
-
-    def run_notebook() -> None:
-        run_all(page)
-        page.wait_for_function(
-            "() => [...document.querySelectorAll('audio')].some((audio) => audio.currentTime > 0)"
-        )
-
-    calls = dict.fromkeys(("baseline", "ours"), run_notebook)
-    turns = alternate(calls, repeats, on_progress, before=prepare)
-    return compared("sound after Run All, fresh and warm kernel", turns.seconds, None)
 
 
 def _open(lab: Lab, page: Any, notebook: str) -> None:

@@ -113,7 +113,8 @@ class Hearing:
         """Whether this run is heard; if so, the player is ready for it."""
         heard = self.choice.value
         if heard is None:
-            heard = keeps_up(plan.engine) and (plan.estimate().wall_s or WORTH_S) >= WORTH_S
+            work_s = plan.estimate().wall_s  # 0 where all is kept, None where nobody knows
+            heard = keeps_up(plan.engine) and (work_s is None or work_s >= WORTH_S)
         self.player.begin(plan.engine.sample_rate)
         self._texts = [planned.chunk.spoken for planned in plan.chunks]
         self._waiting: dict[str, list[int]] = {}  # places of the chunks that are not made, by text
