@@ -140,12 +140,16 @@ def again(
     """Make the line at an edit's place again, and return its new take for the editor.
 
     `edit.take` is the last take of these words that was heard; None if none was: the first take of
-    new words is then made. Raises what `make_line` raises.
+    new words is then made. If the run is checked, takes are made until one passes, at most the
+    run's `tries`; the last stays, marked. Raises what `make_line` raises.
     """
     chunk = line_at(speech, edit).chunk
     is_first = edit.take is None and edit.words is not None
     take = 0 if is_first and edit.words != chunk.text.strip() else next_take(chunk, edit)
-    line = make_line(speech, edit.model_copy(update={"take": take}), cancelled=cancelled)
+    for number in range(take, take + int(speech.record.params.get("tries", 1))):
+        line = make_line(speech, edit.model_copy(update={"take": number}), cancelled=cancelled)
+        if line.verdict != "doubtful" or (cancelled and cancelled()):
+            break
     content = encoded(line.audio, line.rate_hz, "FLAC")
     values = _take_data(line.take, line.key, len(line.audio) / line.rate_hz, line.findings)
     peaks = _packed(_loudest(line.audio, line.rate_hz))
