@@ -68,7 +68,11 @@ def gone(pid: int) -> bool:
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread():
-    """Torch and its relatives are not what is tested here."""
+    """Torch and its relatives are not what is tested here, nor is a kernel of another file's tests.
+
+    That kernel may hold libraries whose filters for warnings are not on a fresh kernel.
+    """
+    warm.shutdown()
     patch = pytest.MonkeyPatch()
     patch.setenv("OMP_NUM_THREADS", "1")
     yield
