@@ -153,12 +153,12 @@ class Sheet:
         stop.click(runs.cancel, None, None, queue=False, **_QUIET)
         followers = [block for name, block in self._inputs.items() if name in _FOLLOWERS]
         engine = self._inputs["engine"]
-        engine.input(self._follow, engine, followers, **_QUIET)
+        engine.input(self._follow, engine, followers, queue=False, **_QUIET)
 
     def _connect_text(self, size: Any, document: Any, status: Any) -> None:
         text, speed = self._inputs["text"], self._inputs["speed"]
         changes = [text.change, speed.change]
-        document.upload(read_document, document, [text, status], **_QUIET)
+        document.upload(read_document, document, [text, status], queue=False, **_QUIET)
         gr.on(
             changes,
             size_of,
@@ -177,7 +177,10 @@ class Sheet:
         js = f"(...v) => JSON.stringify(Object.fromEntries({names}.map((n, i) => [n, v[i]])))"
         changes = [block.change for block in kept.values()]
         gr.on(changes, None, list(kept.values()), saved, js=js, **_QUIET)
-        page.load(self._restore, saved, [*self._inputs.values(), history], **_QUIET)
+        shown = [*self._inputs.values(), history]
+        # Only runs go through Gradio's queue: its stream ends with the last call that it knows of,
+        # and could miss the beginning of a run that is asked for at that moment.
+        page.load(self._restore, saved, shown, queue=False, **_QUIET)
 
     def _restore(self, saved: Any) -> list[Any]:
         """Updates of the controls from an earlier visit, and the runs before."""

@@ -83,9 +83,10 @@ def test_a_slow_chunk_does_not_hold_the_end_up(tmp_path):
             threading.Thread(target=ask, args=("/api/v1/tts", {"text": "Slow."})),
             threading.Thread(target=ask, args=("/v1/audio/speech", SPEECH | {"input": "Next."})),
         ]
-        for one in asked:
-            one.start()
-        until(lambda: "begun" in server.log.read_text() and waiting(server.url) == 1)
+        asked[0].start()
+        until(lambda: "begun" in server.log.read_text())  # else the other may be the first in line
+        asked[1].start()
+        until(lambda: waiting(server.url) == 1)
         server.process.send_signal(signal.SIGTERM)
         server.process.wait(600)
         for one in asked:
