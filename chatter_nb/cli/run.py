@@ -63,11 +63,7 @@ def speak(
     """
     from chatter_nb.runs.speak import plan_speech, render_speech
 
-    given = text_source(text or []) | {
-        "voice": voice_source(voice),
-        "speed": speed,
-        "engine": engine,
-    }
+    given = text_source(text or []) | {"voice": voice_source(voice), "speed": speed}
     delivery = Delivery(out, play, open_page)
     given |= {"engine": engine, **delivery.params()}
     params = params_of(SpeakParams, file, param, given)

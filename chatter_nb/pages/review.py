@@ -22,7 +22,7 @@ from chatter_nb.audio.writer import AudioWriter
 from chatter_nb.base.disk import is_there, remove, write_whole
 from chatter_nb.base.errors import ChatterError, InputError
 from chatter_nb.base.formats import mime_of, play_rank
-from chatter_nb.base.project import project_root
+from chatter_nb.base.project import shown_path
 from chatter_nb.base.wording import count
 from chatter_nb.pages.doubts import compared, is_about_all, is_checked, kept_take, reason_in_words
 from chatter_nb.pages.lines import Line, badness, files_of, line_at, lines_of, word_times, words_of
@@ -115,6 +115,7 @@ def review_data(speech: Speech, address: Address | None = None) -> dict[str, Any
     """
     record = speech.record
     lines, notes = lines_of(speech)
+    folder = shlex.quote(shown_path(speech.folder.resolve()))
     words = {output.name: words_of(speech, output) for output in record.outputs}
     paths = {output.name: _smallest(speech, output) for output in record.outputs}
     values = [_line_data(speech, line, words, address) for line in lines]
@@ -124,7 +125,7 @@ def review_data(speech: Speech, address: Address | None = None) -> dict[str, Any
     return {
         "run": record.run_name,
         "started": record.started,
-        "command": f"chatter-nb revise {_in_project(speech.folder)} review.json",
+        "command": f"chatter-nb revise {folder} review.json",
         "checked": is_checked(record),
         "notes": notes,
         "audio": {name: address(path) if address else "" for name, path in paths.items()},
@@ -269,12 +270,6 @@ def _packed(loudest: np.ndarray) -> str:
     """Return the loudest sample of each stretch as base64 of bytes, 127 at full scale."""
     levels = np.rint(np.clip(np.nan_to_num(loudest), 0, 1) * FULL_SCALE)
     return base64.b64encode(levels.astype(np.uint8).tobytes()).decode()
-
-
-def _in_project(folder: Path) -> str:
-    """Return a folder as a command takes it: from the project where it is inside, quoted."""
-    whole, root = folder.resolve(), project_root()
-    return shlex.quote(str(whole.relative_to(root) if whole.is_relative_to(root) else whole))
 
 
 def _in_html(data: Mapping[str, Any]) -> Any:
