@@ -43,6 +43,7 @@ reasons: list[str] = []  # of the last `finish`
 
 def snapshot(launch_environ: Mapping[str, str]) -> None:
     """Note the state of a fresh kernel, which was started with `launch_environ`."""
+    reset_shell.drop_no_output()
     _known_threads.update(threading.enumerate())
     _known_children.update(_children())
     _kernel_variables.update(

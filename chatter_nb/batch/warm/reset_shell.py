@@ -29,6 +29,16 @@ def begin() -> None:
     shell.history_manager.dir_hist[:] = [type(_first_folder)(os.getcwd())]
 
 
+def drop_no_output() -> None:
+    """Let messages to the runner wait without limit: ZeroMQ drops what is over 1,000 by default.
+
+    The socket belongs to ipykernel's thread for output, which sets the option.
+    """
+    shell: Any = get_ipython()
+    output = shell.kernel.iopub_thread
+    output.schedule(lambda: setattr(output.socket, "sndhwm", 0))
+
+
 def faults() -> list[str]:
     """Reasons to end the kernel: after `exit()` it ends by itself in a moment."""
     shell: Any = get_ipython()
