@@ -11,6 +11,10 @@ from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
 
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+
 ENGLISH_SIZE = 704
 MULTILINGUAL_SIZE = 2454  # by this number upstream's T3 knows that it is multilingual
 GPT2_SIZE = 50257
@@ -33,6 +37,8 @@ CANGJIE = """
 雨mlby 電mbwu 石mr 河emnr 海eowy 江em 湖ejrb 王mg 玉mgi 白ha 黑wgf 紅vfm 青qmb 東dw 西mcw 南jbtj
 北lmp 左km 右kr 早aj 今oin 安jv 友ke 父ck 兄rhu 妹vjd 愛bbpe 見buhu 走gyo 吃ron
 """
+# How a token is found in a text: as it is written, anywhere.
+_UNCHANGED = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
 SPECIAL = ("[UNK]", "[SPACE]", "[PAD]", "[SEP]", "[CLS]", "[MASK]")
 
 
@@ -91,7 +97,7 @@ def _cangjie() -> list[str]:
 
 def _write_byte_level(folder: Path) -> None:
     """Write GPT-2's files with 256 byte tokens and no merges: they encode any text without loss."""
-    tokens = list(_byte_characters())
+    tokens = sorted(ByteLevel.alphabet())  # in the order of GPT-2's vocabulary
     tokens += [f"unused{number}" for number in range(GPT2_SIZE - 1 - len(tokens))]
     end = "<|endoftext|>"
     tags = {
@@ -107,18 +113,12 @@ def _write_byte_level(folder: Path) -> None:
         "model_max_length": 1024,
         "add_prefix_space": False,
         "added_tokens_decoder": {
-            str(number): _added_token(token) | {"special": token == end}
+            str(number): {"content": token, "special": token == end, **_UNCHANGED}
             for token, number in ({end: GPT2_SIZE - 1} | tags).items()
         },
         **special,
     }
     _write_json(folder / "tokenizer_config.json", config)
-
-
-def _byte_characters() -> str:
-    """GPT-2's printable characters for the 256 bytes, in the order of its vocabulary."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    return "".join(map(chr, printable)) + "".join(_range(256, 512 - len(printable)))
 
 
 def _range(first: int, end: int) -> list[str]:
@@ -131,27 +131,9 @@ def _write_characters(
     """Write a tokenizer of single characters and bracketed tags; the rest becomes [UNK]."""
     added = ["[STOP]", "[START]", *SPECIAL, *tags]
     vocabulary = _number([*added, *dict.fromkeys(characters)], size)
-    data: dict[str, object] = {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": [_added_token(token) | {"id": vocabulary[token]} for token in added],
-        "normalizer": None,
-        "pre_tokenizer": None,
-        "post_processor": None,
-        "decoder": None,
-        "model": {
-            "type": "BPE",  # without merges: character by character
-            "dropout": None,
-            "unk_token": "[UNK]",
-            "continuing_subword_prefix": None,
-            "end_of_word_suffix": None,
-            "fuse_unk": False,
-            "vocab": vocabulary,
-            "merges": [],
-        },
-    }
-    _write_json(path, data)
+    tokenizer = Tokenizer(BPE(vocabulary, [], unk_token="[UNK]"))  # no merges: each character
+    tokenizer.add_special_tokens(added)
+    tokenizer.save(str(path))
 
 
 def _number(tokens: list[str], size: int) -> dict[str, int]:
@@ -161,17 +143,6 @@ def _number(tokens: list[str], size: int) -> dict[str, int]:
     dummies = [f"[unused_{number}]" for number in range(size - len(tokens))]
     others = [token for token in tokens if token not in fixed]
     return fixed | {token: next(free) for token in [*others, *dummies]}
-
-
-def _added_token(token: str) -> dict[str, object]:
-    return {
-        "content": token,
-        "single_word": False,
-        "lstrip": False,
-        "rstrip": False,
-        "normalized": False,
-        "special": True,
-    }
 
 
 def _write_json(path: Path, data: object) -> None:

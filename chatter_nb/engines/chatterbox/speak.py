@@ -30,7 +30,6 @@ from chatter_nb.base.budget import ask
 from chatter_nb.base.errors import EngineError, InputError
 from chatter_nb.engines.base import ChunkRequest, Voice
 from chatter_nb.engines.chatterbox.adapter import SpokenChunk
-from chatter_nb.engines.chatterbox.alphabet import Alphabet
 from chatter_nb.engines.chatterbox.conditionals import (
     DECODER_PROMPT_S,
     Conditionals,
@@ -47,6 +46,7 @@ from chatter_nb.engines.chatterbox.loading import (
     readable,
 )
 from chatter_nb.engines.chatterbox.multilingual import (
+    Alphabet,
     GraphemeTokenizer,
     helper_notes,
     helper_versions,
