@@ -15,15 +15,11 @@ from chatter_nb.base.errors import ChatterError
 from chatter_nb.base.version import __version__
 from chatter_nb.cli.batch import batch
 from chatter_nb.cli.bench import bench
-from chatter_nb.cli.gallery import gallery
-from chatter_nb.cli.page import page
-from chatter_nb.cli.review import review
-from chatter_nb.cli.revise import revise
+from chatter_nb.cli.pages import gallery, page, review, revise
 from chatter_nb.cli.run import convert, speak
-from chatter_nb.cli.selftest import selftest
 from chatter_nb.cli.serve import app as open_app
 from chatter_nb.cli.serve import serve
-from chatter_nb.cli.tidy import check, clean, doctor, fetch, voices
+from chatter_nb.cli.tidy import check, clean, doctor, fetch, selftest, voices
 from chatter_nb.cli.verify import verify
 
 INTERRUPTED = 130

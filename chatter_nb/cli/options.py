@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -52,6 +53,13 @@ def params_of(
             f"such as: chatter-nb {verb} -p {name}=…"
         )
     return kind.create(kind.coerce(overrides), where="the command line")
+
+
+def bar_of(total: int, *, as_json: bool, unit: str = "chunk") -> Callable[[Any], None] | None:
+    """A progress bar of a run; None where nobody watches: JSON is wanted, and not on a terminal."""
+    from chatter_nb.notebook.show import progress_bar
+
+    return progress_bar(total, unit=unit) if sys.stderr.isatty() or not as_json else None
 
 
 def pairs_of(texts: list[str] | None) -> dict[str, str]:

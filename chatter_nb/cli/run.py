@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from chatter_nb.cli.delivery import Delivery
-from chatter_nb.cli.options import FileOption, JsonOption, Params, SetOption, params_of
+from chatter_nb.cli.options import FileOption, JsonOption, Params, SetOption, bar_of, params_of
 from chatter_nb.cli.sources import recording_source, text_source, voice_source
 from chatter_nb.params.runs import ConvertParams, SpeakParams, TtsEngineName, VcEngineName
 
@@ -100,15 +99,11 @@ def _run(
     as_json: bool,
 ) -> None:
     """Plan and render; print the plan and the result, or with `as_json` the record alone."""
-    from chatter_nb.notebook.show import progress_bar
-
     plan = make_plan(params, None if as_json else _announce)
     delivery.check(plan)
     if not as_json:
         typer.echo(str(plan))
-    is_watched = sys.stderr.isatty() or not as_json
-    bar = progress_bar(len(plan.pieces), unit=plan.unit) if is_watched else None
-    speech = render(plan, bar)
+    speech = render(plan, bar_of(len(plan.pieces), as_json=as_json, unit=plan.unit))
     for warning in speech.record.warnings:
         if as_json or warning not in plan.warnings:  # those are printed with the plan
             typer.echo(f"note: {warning}", err=True)

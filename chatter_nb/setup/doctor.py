@@ -20,7 +20,7 @@ import soundfile
 from chatter_nb.base.disk import free_disk_bytes
 from chatter_nb.base.errors import EngineError
 from chatter_nb.base.formats import OUTPUT_FORMATS
-from chatter_nb.base.project import resolve_path
+from chatter_nb.base.project import resolve_path, shown_path
 from chatter_nb.base.version import __version__, installed_version
 from chatter_nb.engines.checkpoints import MODELS, PACKAGE, cached
 from chatter_nb.engines.models import Choice, has_gpu_driver, pick_device, pick_engine
@@ -116,7 +116,7 @@ def examine(*, load: bool = False) -> Report:
         converter=_choice(lambda: pick_engine(kind="convert"), torch)[0],
         device=_choice(lambda: pick_device(), torch)[0],
         formats=_formats(),
-        outputs=_from_here(outputs),
+        outputs=shown_path(outputs),
         free_disk_bytes=free_bytes,
         weights=look_at_weights(),
         missing=tuple(_missing(free_bytes)),
@@ -227,7 +227,3 @@ def look_for_checkout() -> Path | None:
 def _formats() -> tuple[str, ...]:
     containers = soundfile.available_formats()
     return tuple(name for name, row in OUTPUT_FORMATS.items() if row.container in containers)
-
-
-def _from_here(path: Path) -> str:
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -9,51 +9,26 @@ from __future__ import annotations
 
 import re
 
-_BEFORE_NUMBERS = {
-    "p": "page",
-    "pp": "pages",
-    "vol": "volume",
-    "vols": "volumes",
-    "ch": "chapter",
-    "chap": "chapter",
-    "chaps": "chapters",
-    "fig": "figure",
-    "figs": "figures",
-    "sec": "section",
-    "eq": "equation",
-    "eqs": "equations",
-    "no": "number",
-    "nos": "numbers",
-    "approx": "approximately",
-}
-_BEFORE_WORDS = {"cf": "compare", "approx": "approximately", "vs": "versus"}
-_BEFORE_CAPITALS = {"e.g": "e.g.,", "i.e": "i.e.,"}
-_MONTHS = {
-    "Jan": "January",
-    "Feb": "February",
-    "Mar": "March",
-    "Apr": "April",
-    "Jun": "June",
-    "Jul": "July",
-    "Aug": "August",
-    "Sep": "September",
-    "Sept": "September",
-    "Oct": "October",
-    "Nov": "November",
-    "Dec": "December",
-}
-_DAYS = {
-    "Mon": "Monday",
-    "Tue": "Tuesday",
-    "Tues": "Tuesday",
-    "Wed": "Wednesday",
-    "Thu": "Thursday",
-    "Thur": "Thursday",
-    "Thurs": "Thursday",
-    "Fri": "Friday",
-    "Sat": "Saturday",
-    "Sun": "Sunday",
-}
+
+def _pairs(text: str) -> dict[str, str]:
+    """Abbreviations with their words, from "p:page pp:pages"."""
+    return dict(pair.split(":") for pair in text.split())
+
+
+_BEFORE_NUMBERS = _pairs(
+    "p:page pp:pages vol:volume vols:volumes ch:chapter chap:chapter chaps:chapters fig:figure "
+    "figs:figures sec:section eq:equation eqs:equations no:number nos:numbers approx:approximately"
+)
+_BEFORE_WORDS = _pairs("cf:compare approx:approximately vs:versus")
+_BEFORE_CAPITALS = _pairs("e.g:e.g., i.e:i.e.,")
+_MONTHS = _pairs(
+    "Jan:January Feb:February Mar:March Apr:April Jun:June Jul:July Aug:August Sep:September "
+    "Sept:September Oct:October Nov:November Dec:December"
+)
+_DAYS = _pairs(
+    "Mon:Monday Tue:Tuesday Tues:Tuesday Wed:Wednesday Thu:Thursday Thur:Thursday Thurs:Thursday "
+    "Fri:Friday Sat:Saturday Sun:Sunday"
+)
 _FULL = _BEFORE_NUMBERS | _BEFORE_WORDS | _BEFORE_CAPITALS | _MONTHS | _DAYS | {"al": "al"}
 _DATE = rf"\d|(?:{'|'.join(_MONTHS)})\b"
 _ABBREVIATION = re.compile(
