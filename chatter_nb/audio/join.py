@@ -25,6 +25,7 @@ EDGE_FADE_MS = 3.0  # against the click of a wave cut off its zero
 SILENCE_BLOCK_S = 10
 JOIN_AGREES = 0.6  # steady vowels made twice score 0.8 and more, unrelated hiss under 0.3
 JOIN_FAINT_POWER = 1e-3  # of the loudest segment: 30 dB below it, agreement is worth half
+JOIN_PLACES = 400
 JOIN_PARTS = 5  # of a segment, whose power is compared
 JOIN_UNSTEADY_COST = 0.4  # a shift is heard least where the sound is steady
 JOIN_LAG_COST = 0.02  # at the largest lag: decides only between places that agree alike
@@ -47,40 +48,27 @@ class Joined:
     samples: int
 
 
-def trim_edges(
-    signal: Signal,
-    *,
-    sample_rate: int,
-    floor_db: float = TRIM_FLOOR_DB,
-    guard_ms: float = TRIM_GUARD_MS,
-) -> Signal:
+def trim_edges(signal: Signal, *, sample_rate: int) -> Signal:
     """Cut silence off both ends, except for a guard, and fade the new edges.
 
-    Silence is every 5 ms frame whose peak lies more than `-floor_db` dB under the signal's peak. Of
-    a silent signal nothing is returned: an array of length 0.
+    Silence is every 5 ms frame whose peak lies more than 50 dB under the signal's peak. Of a silent
+    signal nothing is returned: an array of length 0.
     """
-    start, end = find_edges(signal, sample_rate=sample_rate, floor_db=floor_db, guard_ms=guard_ms)
+    start, end = find_edges(signal, sample_rate=sample_rate)
     return fade_edges(signal[start:end], sample_rate=sample_rate)
 
 
-def find_edges(
-    signal: Signal,
-    *,
-    sample_rate: int,
-    floor_db: float = TRIM_FLOOR_DB,
-    guard_ms: float = TRIM_GUARD_MS,
-    loudest: float = 0.0,
-) -> tuple[int, int]:
+def find_edges(signal: Signal, *, sample_rate: int, loudest: float = 0.0) -> tuple[int, int]:
     """Start and end of the sound in samples, guard included; (0, 0) if there is no sound.
 
     `loudest` is the peak of what the signal belongs to, if that may be louder.
     """
     frame = max(1, round(sample_rate * TRIM_FRAME_MS / 1000))
     peaks = np.abs(np.pad(signal, (0, -len(signal) % frame))).reshape(-1, frame).max(axis=1)
-    loud = np.flatnonzero(peaks > peaks.max(initial=loudest) * 10 ** (floor_db / 20))
+    loud = np.flatnonzero(peaks > peaks.max(initial=loudest) * 10 ** (TRIM_FLOOR_DB / 20))
     if not len(loud):
         return 0, 0
-    guard = round(sample_rate * guard_ms / 1000)
+    guard = round(sample_rate * TRIM_GUARD_MS / 1000)
     start = max(0, int(loud[0]) * frame - guard)
     return start, min(len(signal), (int(loud[-1]) + 1) * frame + guard)
 
@@ -116,7 +104,7 @@ def crossfade(tail: Signal, head: Signal) -> Signal:
 
 
 def best_join(
-    tail: Signal, head: Signal, *, lags_samples: int, segment_samples: int, places: int = 400
+    tail: Signal, head: Signal, *, lags_samples: int, segment_samples: int
 ) -> tuple[int, int]:
     """The place and the shift (lag) at which two renderings of a stretch agree best.
 
@@ -124,7 +112,7 @@ def best_join(
     rendering with `lags_samples` more at both ends. Returns (position, lag), |lag| <= lags_samples:
     the crossfade is best centred on `tail[position]`, over `head[lags_samples + lag + position]`.
 
-    Segments at up to `places` positions, evenly spread, are compared at every lag. The score
+    Segments at up to `JOIN_PLACES` positions, evenly spread, are compared at every lag. The score
     2ab / (a² + b²) is 1 for equal segments and falls with a difference in shape or level. Segments
     far below the stretch's level, and unsteady segments, score little. If none agrees, the result
     is the quietest segment, with lag 0.
@@ -132,7 +120,7 @@ def best_join(
     segment = min(segment_samples, len(tail))
     if segment < JOIN_PARTS:
         return len(tail) // 2, 0
-    starts = np.unique(np.linspace(0, len(tail) - segment, places).astype(int))
+    starts = np.unique(np.linspace(0, len(tail) - segment, JOIN_PLACES).astype(int))
     tails = sliding_window_view(tail, segment)[starts]
     heads = sliding_window_view(head, segment + 2 * lags_samples)[starts]
     tail_power = np.mean(tails.astype(np.float64) ** 2, axis=1)

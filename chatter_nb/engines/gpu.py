@@ -1,6 +1,8 @@
-"""What calls into torch need of a GPU: room, the highest use of it, and full float32.
+"""What calls into torch need of a GPU: room, the highest use of it, full float32, its size.
 
-Torch is used where something else has loaded it, and never imported here.
+Torch is used where something else has loaded it; only questions about a named card import it.
+GPUs of at most 4 GB make one chunk at a time, with 16-bit weights. The networks that encode a voice
+stay on the CPU there, where each voice is encoded once and kept.
 """
 
 from __future__ import annotations
@@ -12,9 +14,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from chatter_nb.base.errors import UnavailableError
+
 _precision = threading.Lock()
 _precision_users = 0
 _precision_before = ExitStack()  # puts back what the user had set
+# A card's driver may report a little more or less than the 4 · 2³⁰ bytes that it is sold with.
+_SMALL_BYTES = 4.5e9
+_SMALL = "4 GB or less: one chunk at a time, voices are encoded on the CPU"
 
 
 def return_memory() -> None:
@@ -95,3 +102,34 @@ def _turn_tf32_off(before: ExitStack) -> None:
         name, value = ("fp32_precision", "ieee") if new else ("allow_tf32", False)
         before.callback(setattr, backend, name, getattr(backend, name))
         setattr(backend, name, value)
+
+
+def is_small_gpu(device: str) -> bool:
+    """Whether `device` is a CUDA card of at most 4 GB."""
+    if not device.startswith("cuda"):
+        return False
+    import torch
+
+    return torch.cuda.get_device_properties(device).total_memory <= _SMALL_BYTES
+
+
+def card_name(device: str) -> str:
+    """The name of a CUDA card, and what follows if it is small."""
+    import torch
+
+    name: str = torch.cuda.get_device_name(device)
+    return f"{name}; {_SMALL}" if is_small_gpu(device) else name
+
+
+def voice_device(device: str) -> str:
+    """Where an engine on `device` encodes voices, and has the networks for it."""
+    return "cpu" if is_small_gpu(device) else device
+
+
+def check_fits_upstream(device: str) -> None:
+    """Raise `UnavailableError` where upstream's own loops have no room."""
+    if is_small_gpu(device):
+        raise UnavailableError(
+            f"engine_path: upstream does not fit on '{device}', which has 4 GB or less: choose "
+            "engine_path: fast, or device: cpu"
+        )

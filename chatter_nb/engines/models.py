@@ -21,8 +21,7 @@ from chatter_nb.base.errors import EngineError, UnavailableError
 from chatter_nb.base.project import resolve_path
 from chatter_nb.engines import registry
 from chatter_nb.engines.checkpoints import cached
-from chatter_nb.engines.gpu import return_memory
-from chatter_nb.engines.small_gpu import card_name, is_small_gpu
+from chatter_nb.engines.gpu import card_name, is_small_gpu, return_memory
 
 if TYPE_CHECKING:
     from chatter_nb.params.base import RunKind

@@ -20,8 +20,7 @@ from chatter_nb.engines.registry import EngineEntry
 from chatter_nb.engines.voices import content_hash, library_of
 from chatter_nb.params.runs import ConvertParams
 from chatter_nb.runs.keys import determinants
-from chatter_nb.runs.plan import Plan
-from chatter_nb.runs.settle import OnLoad, Planner, check_voice
+from chatter_nb.runs.plan import OnLoad, Plan, Planner, check_voice
 from chatter_nb.text.files import list_folder
 
 CONVERTED = "converted"  # the name of the one output of a single recording

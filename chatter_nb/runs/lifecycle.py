@@ -145,10 +145,10 @@ class Run(ABC):
     def _close(self, sink: Sink | None) -> None:
         """End an output, and finish the output before it: encoders work beside the next output."""
         if sink:
-            sink.end()
+            sink.finish()
         before, self._ended = self._ended, sink
         if before:
-            files, warnings = before.finish()
+            files, warnings = before.close()
             self._files += files
             self._warnings += warnings
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from chatter_nb.audio.join import Joiner, fade_edges, find_edges
+from chatter_nb.audio.join import Joiner, fade_edges, find_edges, trim_edges
 from chatter_nb.audio.reading import Signal
 from chatter_nb.base.hashing import streamed_key
 from chatter_nb.base.timing import Stopwatch
@@ -152,8 +152,7 @@ def kept_part(plan: SpeechPlan) -> tuple[Signal, list[tuple[float, float, str]]]
         entry = plan.store.get(planned.key) if planned.chunk.speakable else (blocks[0], {})
         if entry is None:
             break
-        start, end = find_edges(entry[0], sample_rate=rate)
-        audio = fade_edges(entry[0][start:end], sample_rate=rate)
+        audio = trim_edges(entry[0], sample_rate=rate)
         joiner.add(len(kept), audio, pause_ms=planned.chunk.pause_ms)
         kept.append(planned)
     joined = joiner.finish(len(kept))

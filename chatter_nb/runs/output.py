@@ -56,8 +56,8 @@ class Marked:
                 self._mark.finish()
 
 
-class Sink:
-    """The files of one output. A joiner calls `write` and `chunk_end`; then come `end`, `finish`.
+class Sink(Marked):
+    """The files of one output. A joiner calls `write` and `chunk_end`; then come `finish`, `close`.
 
     `unfinished` removes the files again unless they are committed. `on_audio` receives every block
     that goes to the files; with it the watermark is laid chunk by chunk, so that the first block
@@ -78,24 +78,10 @@ class Sink:
             plan.folder.path, name, params.formats, sample_rate=rate, wav_bits=params.wav_bits
         )
         unfinished.enter_context(self.writer)
-        self._name = name
-        self._watch = watch
-        self._on_audio = on_audio
-        self._marked = Marked(plan, self._write, watch, at_once=on_audio is not None)
+        self._name, self._on_audio = name, on_audio
+        super().__init__(plan, self._write, watch, at_once=on_audio is not None)
 
-    def write(self, block: Signal) -> None:
-        """Take samples, mono float32."""
-        self._marked.write(block)
-
-    def chunk_end(self) -> None:
-        """Note that a chunk ends here."""
-        self._marked.chunk_end()
-
-    def end(self) -> None:
-        """Pass on the last samples; the encoders go on with them."""
-        self._marked.finish()
-
-    def finish(self) -> tuple[list[FileRecord], list[str]]:
+    def close(self) -> tuple[list[FileRecord], list[str]]:
         """Wait for the encoders, and close the files. Returns their records, and warnings."""
         with self._watch.stage("write"):
             files = [file_record(part, name) for part, name in self.writer.finish()]

@@ -200,10 +200,6 @@ def with_places(record: RunRecord) -> RunRecord:
     return record.model_copy(update={"chunks": tuple(chunks)})
 
 
-def _whole_index(chunk: ChunkRecord) -> int:
-    return chunk.index if chunk.split_from is None else chunk.split_from
-
-
 def file_record(path: Path, name: str = "") -> FileRecord:
     """The record of a file; `name` is its later name, if it has a temporary one now.
 

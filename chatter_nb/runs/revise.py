@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from chatter_nb.audio.join import fade_edges, find_edges
+from chatter_nb.audio.join import trim_edges
 from chatter_nb.audio.reading import Signal
 from chatter_nb.base.disk import is_there
 from chatter_nb.base.errors import InputError, shorten
@@ -38,8 +38,8 @@ from chatter_nb.runs.edits import (
 from chatter_nb.runs.folder import RECORD
 from chatter_nb.runs.keys import identities, occurrences
 from chatter_nb.runs.lifecycle import OnProgress
+from chatter_nb.runs.plan import Planner, check_texts
 from chatter_nb.runs.resume import carry_mark
-from chatter_nb.runs.settle import Planner, check_texts
 from chatter_nb.runs.speak import plan_speech, render_speech
 from chatter_nb.runs.speak_plan import PlannedOutput, SpeechPlan
 from chatter_nb.runs.speak_run import SpeechRun
@@ -74,8 +74,7 @@ def make_line(speech: Speech, edit: Edit, *, cancelled: Callable[[], bool] | Non
     run = SpeechRun(plan, None, cancelled or (lambda: False), None)
     take, audio = run.make_alone()
     rate = plan.engine.sample_rate
-    start, end = find_edges(audio, sample_rate=rate)
-    audio = fade_edges(audio[start:end], sample_rate=rate)
+    audio = trim_edges(audio, sample_rate=rate)
     verdict = take.verdict
     return Line(
         audio=_marked(audio, plan.engine),

@@ -19,8 +19,8 @@ from chatter_nb.runs.choosing import check_sound
 from chatter_nb.runs.lifecycle import OnProgress, render
 from chatter_nb.runs.listening import keeps_up
 from chatter_nb.runs.output import OnAudio
+from chatter_nb.runs.plan import check_texts
 from chatter_nb.runs.resume import draw_seed
-from chatter_nb.runs.settle import check_texts
 from chatter_nb.runs.speak_plan import SpeechPlan, estimate, plan_speech
 from chatter_nb.runs.speak_run import SpeechRun, options_of, request_for
 from chatter_nb.runs.speech import Speech, load_speech

@@ -30,8 +30,7 @@ from chatter_nb.runs.edits import (
     place_chunks,
 )
 from chatter_nb.runs.keys import Identities, PlannedChunk, check_takes, identities
-from chatter_nb.runs.plan import Estimate, Plan
-from chatter_nb.runs.settle import OnLoad, Planner, check_texts, check_voice
+from chatter_nb.runs.plan import Estimate, OnLoad, Plan, Planner, check_texts, check_voice
 from chatter_nb.runs.speak_texts import check_speakable, clean_words, read_texts, split_text
 from chatter_nb.text.chunking import chars_per_s
 from chatter_nb.text.files import TextSource

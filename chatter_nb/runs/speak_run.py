@@ -26,8 +26,16 @@ from chatter_nb.engines.base import (
     Voice,
 )
 from chatter_nb.params.runs import SpeakParams, knobs_of
-from chatter_nb.runs.choosing import Chooser, Made, Take, check_sound, is_silent
-from chatter_nb.runs.chunk_records import chunk_record, moved_parts, split_record
+from chatter_nb.runs.choosing import (
+    Chooser,
+    Made,
+    Take,
+    check_sound,
+    chunk_record,
+    is_silent,
+    moved_parts,
+    split_record,
+)
 from chatter_nb.runs.keys import PlannedChunk
 from chatter_nb.runs.lifecycle import Run
 from chatter_nb.runs.listening import Listening

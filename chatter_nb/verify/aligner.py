@@ -21,10 +21,9 @@ import numpy as np
 from chatter_nb.audio.reading import Signal, resample
 from chatter_nb.audio.words import end_at_energy, start_at_energy
 from chatter_nb.base.errors import UnavailableError
+from chatter_nb.verify.cuts import levels_db
 from chatter_nb.verify.findings import Expectation, Finding, Report
 from chatter_nb.verify.judging import NAME, Judged, Segment, Step
-from chatter_nb.verify.levels import levels_db
-from chatter_nb.verify.pronouncing import arpabet
 from chatter_nb.verify.spelling import INSTALL, is_unsure, pieces, readings
 
 VERSION = "3"
@@ -38,6 +37,15 @@ SOUND_PROBABILITY = 3e-2
 # much time and catch no more.
 _ANY_SOUND = "AA AE AH AY EH ER IY IH OW UW B D F G K L M N P R S SH T W Z"
 _VARIANT = re.compile(r"\(\d+\)$")
+# From phonemes as hibari writes them (misaki's alphabet) to those of the dictionary.
+# Longest first: a vowel and its "ɹ" are one sound in the dictionary.
+_PAIRS = {"ɜɹ": "ER", "əɹ": "ER", "ɚ": "ER", "dʒ": "JH", "tʃ": "CH"}
+_SOUNDS_TEXT = """
+A:EY I:AY W:AW Y:OY O:OW Q:OW æ:AE a:AE ɑ:AA ɒ:AA ɔ:AO ɛ:EH ɜ:ER e:EH ɪ:IH ᵻ:IH i:IY o:OW u:UW
+ʊ:UH ʌ:AH ə:AH ᵊ:AH b:B d:D f:F ɡ:G g:G h:HH j:Y k:K l:L m:M n:N ŋ:NG p:P ɹ:R r:R s:S ʃ:SH t:T T:D
+ɾ:D ʔ:T θ:TH ð:DH v:V w:W z:Z ʒ:ZH ʤ:JH ʧ:CH
+"""  # "T" and "ɾ" are flaps, as in "water"
+_SOUNDS: dict[str, str] = dict(pair.split(":") for pair in _SOUNDS_TEXT.split())
 
 
 class Aligner:
@@ -172,3 +180,18 @@ def _pcm(audio: Signal) -> bytes:
 def _not_aligned(audio: Signal, sample_rate: int, text: str) -> Finding:
     reason = "the audio does not fit the text, with whatever words left out"
     return Finding("not aligned", 0, len(audio) / sample_rate, "", text, reason, NAME)
+
+
+def arpabet(phonemes: str) -> str:
+    """The sounds of a word, spaces between; marks of stress and length are left out."""
+    sounds, at = [], 0
+    while at < len(phonemes):
+        pair = phonemes[at : at + 2]
+        if pair in _PAIRS:
+            sounds.append(_PAIRS[pair])
+            at += 2
+            continue
+        if phonemes[at] in _SOUNDS:
+            sounds.append(_SOUNDS[phonemes[at]])
+        at += 1
+    return " ".join(sounds)

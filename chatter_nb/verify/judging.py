@@ -9,8 +9,8 @@ from itertools import pairwise
 import numpy as np
 
 from chatter_nb.audio.words import WordTime
+from chatter_nb.verify.cuts import FRAME_S, LOUD_DB
 from chatter_nb.verify.findings import Finding
-from chatter_nb.verify.levels import FRAME_S, LOUD_DB
 from chatter_nb.verify.spelling import is_content
 
 NAME = "aligner"

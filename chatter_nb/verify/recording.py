@@ -17,8 +17,8 @@ import numpy as np
 from chatter_nb.audio.reading import Signal
 from chatter_nb.base.errors import shorten
 from chatter_nb.verify.checker import Checker
+from chatter_nb.verify.cuts import FRAME_S, levels_db, stretches
 from chatter_nb.verify.findings import Expectation, Finding, Verdict
-from chatter_nb.verify.levels import FRAME_S, levels_db, stretches
 from chatter_nb.verify.recogniser import Recogniser, unlooped
 from chatter_nb.verify.spelling import normal_words
 

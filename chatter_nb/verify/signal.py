@@ -11,9 +11,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from chatter_nb.audio.reading import Signal, peak
-from chatter_nb.verify.cuts import long_holes
+from chatter_nb.verify.cuts import FRAME_S, levels_db, long_holes, stretches
 from chatter_nb.verify.findings import Expectation, Finding, Report
-from chatter_nb.verify.levels import FRAME_S, levels_db, stretches
 
 NAME = "signal"
 VERSION = "4"

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("chatterbox", reason="needs chatterbox-tts")
 
 from chatter_nb.base.errors import UnavailableError  # noqa: E402
-from chatter_nb.engines import models, small_gpu  # noqa: E402
+from chatter_nb.engines import gpu, models  # noqa: E402
 from chatter_nb.engines.base import ChunkRequest  # noqa: E402
 from chatter_nb.engines.chatterbox import convert, flow, loading, speak  # noqa: E402
 from chatter_nb.engines.chatterbox.convert import ChatterboxConverter  # noqa: E402
@@ -72,13 +72,13 @@ def devices(module):
 
 def test_a_card_of_4_gb_is_small_and_another_device_never(card):
     card(SMALL)
-    assert small_gpu.is_small_gpu("cuda:0")
-    assert small_gpu.voice_device("cuda") == "cpu"
-    assert not small_gpu.is_small_gpu("cpu")
-    assert small_gpu.voice_device("mps") == "mps"
+    assert gpu.is_small_gpu("cuda:0")
+    assert gpu.voice_device("cuda") == "cpu"
+    assert not gpu.is_small_gpu("cpu")
+    assert gpu.voice_device("mps") == "mps"
     card(LARGE)
-    assert not small_gpu.is_small_gpu("cuda")
-    assert small_gpu.voice_device("cuda:0") == "cuda:0"
+    assert not gpu.is_small_gpu("cuda")
+    assert gpu.voice_device("cuda:0") == "cuda:0"
 
 
 def test_16_bits_are_chosen_for_it_and_the_reasons_say_why(card):

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("chatterbox", reason="needs chatterbox-tts")
 
 from chatter_nb.base.errors import OutOfMemory  # noqa: E402
-from chatter_nb.engines.chatterbox import rows as module  # noqa: E402
+from chatter_nb.engines.chatterbox import device as module  # noqa: E402
 from chatter_nb.engines.chatterbox.cache import Shared  # noqa: E402
 from chatter_nb.engines.chatterbox.device import memory_explained  # noqa: E402
 from chatter_nb.engines.chatterbox.graphs import Captured, pace_of  # noqa: E402

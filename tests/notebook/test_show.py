@@ -15,7 +15,7 @@ from chatter_nb.engines.base import ChunkPart
 from chatter_nb.notebook import show
 from chatter_nb.notebook.plots import pitch_finding
 from chatter_nb.params.runs import ConvertParams, SpeakParams
-from chatter_nb.runs.chunk_records import split_record
+from chatter_nb.runs.choosing import split_record
 from chatter_nb.runs.convert import plan_conversion, render_conversion
 from chatter_nb.runs.speak import generate_tts, plan_speech
 

@@ -27,7 +27,7 @@ from chatter_nb.notebook.batch_view import batch_table
 from chatter_nb.pages import doubts
 from chatter_nb.pages.gallery.page import write_gallery
 from chatter_nb.params.runs import SpeakParams
-from chatter_nb.runs.chunk_records import split_record
+from chatter_nb.runs.choosing import split_record
 from chatter_nb.runs.speak import generate_tts, plan_speech
 from chatter_nb.runs.store import ChunkStore
 

@@ -21,7 +21,7 @@ from chatter_nb.engines.base import ChunkPart
 from chatter_nb.engines.hibari import HibariEngine
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.check import check_params
-from chatter_nb.runs.chunk_records import split_record
+from chatter_nb.runs.choosing import split_record
 from chatter_nb.runs.content import content_digest
 from chatter_nb.runs.edits import (
     EDITS,

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chatter_nb.engines.chatterbox.cache import Place
+from chatter_nb.engines.chatterbox.device import most_rows
 from chatter_nb.engines.chatterbox.packing import Product, RowWeight, product
-from chatter_nb.engines.chatterbox.rows import most_rows
 
 CONTEXT = 8192  # positions that rotary tables are made for: conditioning, text and speech
 

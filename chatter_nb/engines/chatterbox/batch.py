@@ -18,9 +18,8 @@ from chatter_nb.base.errors import EngineError
 from chatter_nb.engines.chatterbox.attention_check import Alignment
 from chatter_nb.engines.chatterbox.backbone import Spy
 from chatter_nb.engines.chatterbox.cache import Apart, Place, Shared
-from chatter_nb.engines.chatterbox.device import free_bytes
+from chatter_nb.engines.chatterbox.device import free_bytes, long_chunk_bytes
 from chatter_nb.engines.chatterbox.network import Network, Prefix, read_texts
-from chatter_nb.engines.chatterbox.rows import long_chunk_bytes
 from chatter_nb.engines.chatterbox.sampling import NOT_A_TOKEN, Knobs, Noise, draw, guided
 from chatter_nb.engines.chatterbox.tokens import Drawn, Prompt, alignment_note
 

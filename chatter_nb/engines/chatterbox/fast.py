@@ -16,13 +16,12 @@ from chatterbox.models.s3gen import S3GEN_SR
 from chatter_nb.audio.reading import Signal
 from chatter_nb.base.errors import located
 from chatter_nb.engines.base import ChunkInfo, ChunkRequest, OnPart
-from chatter_nb.engines.chatterbox.adapter import KEPT, Adapter, SpokenChunk, where
 from chatter_nb.engines.chatterbox.device import one_at_a_time
 from chatter_nb.engines.chatterbox.parts import Parts
 from chatter_nb.engines.chatterbox.splitting import say_or_split
 from chatter_nb.engines.chatterbox.synthesis import Decoding, Synthesis
 from chatter_nb.engines.chatterbox.t3 import TokenDecoder
-from chatter_nb.engines.chatterbox.tokens import Drawn, Prompt
+from chatter_nb.engines.chatterbox.tokens import KEPT, Adapter, Drawn, Prompt, SpokenChunk, where
 from chatter_nb.engines.gpu import full_float32
 
 

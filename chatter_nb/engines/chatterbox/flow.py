@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from chatter_nb.engines.chatterbox.estimator import Conv, Estimator, joined
 from chatter_nb.engines.chatterbox.packing import Weight
-from chatter_nb.engines.small_gpu import is_small_gpu
+from chatter_nb.engines.gpu import is_small_gpu
 
 MELS = 80
 MELS_PER_TOKEN = 2  # 50 a second

@@ -29,7 +29,7 @@ from chatter_nb.base.errors import ChatterError, InputError
 from chatter_nb.engines import models
 from chatter_nb.engines.chatterbox.architecture import read_sidecar, reduced, t3_config
 from chatter_nb.engines.chatterbox.device import memory_explained, quiet_upstream
-from chatter_nb.engines.small_gpu import check_fits_upstream, voice_device
+from chatter_nb.engines.gpu import check_fits_upstream, voice_device
 
 # Buffers that upstream computes when it builds the module: older files lack them.
 _COMPUTED = {"tokenizer._mel_filters", "tokenizer.window"}

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chatter_nb.base.errors import UnavailableError
-from chatter_nb.engines.chatterbox.rows import total_bytes
+from chatter_nb.engines.chatterbox.device import total_bytes
 
 Product = Callable[[Tensor], Tensor]
 

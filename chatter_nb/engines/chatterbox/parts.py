@@ -18,10 +18,10 @@ from chatter_nb.audio.reading import Signal, check_signal
 from chatter_nb.audio.windows import STEPS_PER_S, Window
 from chatter_nb.base.errors import EngineError, OutOfMemory
 from chatter_nb.engines.base import ChunkRequest, OnPart
-from chatter_nb.engines.chatterbox.adapter import SMALLER, Adapter, flow_steps
 from chatter_nb.engines.chatterbox.convert import MelJoiner
 from chatter_nb.engines.chatterbox.device import memory_explained, one_at_a_time
 from chatter_nb.engines.chatterbox.flow import MELS, MELS_PER_TOKEN, VoicePrompt
+from chatter_nb.engines.chatterbox.tokens import SMALLER, Adapter, flow_steps
 from chatter_nb.text.chunking import chars_per_s
 
 # In tokens, 25 a second. These sizes keep S3Gen's work for the parts of a chunk of 60 to 600

@@ -22,14 +22,6 @@ from torch import Tensor
 from chatter_nb.audio.reading import Signal, check_signal
 from chatter_nb.base.errors import EngineError, located
 from chatter_nb.engines.base import ChunkInfo, ChunkRequest
-from chatter_nb.engines.chatterbox.adapter import (
-    KEPT,
-    SMALLER,
-    Adapter,
-    SpokenChunk,
-    flow_steps,
-    where,
-)
 from chatter_nb.engines.chatterbox.device import (
     S3GEN_LOCK,
     memory_explained,
@@ -37,7 +29,18 @@ from chatter_nb.engines.chatterbox.device import (
     seeded,
 )
 from chatter_nb.engines.chatterbox.splitting import say_or_split
-from chatter_nb.engines.chatterbox.tokens import Decoded, Prompt, Sampling, alignment_note
+from chatter_nb.engines.chatterbox.tokens import (
+    KEPT,
+    SMALLER,
+    Adapter,
+    Decoded,
+    Prompt,
+    Sampling,
+    SpokenChunk,
+    alignment_note,
+    flow_steps,
+    where,
+)
 
 
 class PlainPath:

@@ -29,7 +29,6 @@ from transformers import AutoTokenizer
 from chatter_nb.base.budget import ask
 from chatter_nb.base.errors import EngineError, InputError
 from chatter_nb.engines.base import ChunkRequest, Voice
-from chatter_nb.engines.chatterbox.adapter import SpokenChunk
 from chatter_nb.engines.chatterbox.conditionals import (
     DECODER_PROMPT_S,
     Conditionals,
@@ -54,11 +53,11 @@ from chatter_nb.engines.chatterbox.multilingual import (
 from chatter_nb.engines.chatterbox.plain import PlainPath
 from chatter_nb.engines.chatterbox.s3gen import Synthesizer
 from chatter_nb.engines.chatterbox.t3 import TokenDecoder
-from chatter_nb.engines.chatterbox.tokens import Prompt, Sampling
+from chatter_nb.engines.chatterbox.tokens import Prompt, Sampling, SpokenChunk
 from chatter_nb.engines.checkpoints import MEANFLOW_FILE, PACKAGE, check_meanflow, identity, locate
+from chatter_nb.engines.gpu import is_small_gpu, voice_device
 from chatter_nb.engines.refusal import counted, with_block, words_with
 from chatter_nb.engines.registry import TTS_ENGINES
-from chatter_nb.engines.small_gpu import is_small_gpu, voice_device
 from chatter_nb.engines.voices import MIN_S
 from chatter_nb.engines.watermark import load_perth
 

@@ -19,11 +19,10 @@ import torch
 from chatter_nb.audio.reading import Signal, check_signal
 from chatter_nb.base.errors import EngineError, OutOfMemory, located
 from chatter_nb.engines.base import ChunkRequest
-from chatter_nb.engines.chatterbox.adapter import KEPT, SMALLER, Adapter, flow_steps, where
 from chatter_nb.engines.chatterbox.device import memory_explained, one_at_a_time
 from chatter_nb.engines.chatterbox.s3gen import TokenRow
-from chatter_nb.engines.chatterbox.tokens import Drawn
-from chatter_nb.engines.small_gpu import is_small_gpu
+from chatter_nb.engines.chatterbox.tokens import KEPT, SMALLER, Adapter, Drawn, flow_steps, where
+from chatter_nb.engines.gpu import is_small_gpu
 
 Decoding: TypeAlias = tuple[ChunkRequest, Drawn]  # a chunk whose tokens are there
 Made: TypeAlias = tuple[list[Signal], list[str]]  # the samples of chunks, and notes for a person

@@ -20,9 +20,9 @@ from chatter_nb.engines.chatterbox.device import (
     memory_explained,
     one_at_a_time,
     quiet_upstream,
+    rows_that_fit,
 )
 from chatter_nb.engines.chatterbox.network import Network, Prefix
-from chatter_nb.engines.chatterbox.rows import rows_that_fit
 from chatter_nb.engines.chatterbox.sampling import Knobs
 from chatter_nb.engines.chatterbox.tokens import Drawn, Prompt, Sampling
 
