@@ -9,54 +9,44 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from chatter_nb.base.errors import Cancelled, ChatterError
-from chatter_nb.cli.options import JsonOption, SetOption, pairs_of
+from chatter_nb.batch.params import BatchParams
+from chatter_nb.cli.options import JsonOption, SetOption, option, pairs_of, with_options
 
 if TYPE_CHECKING:
-    from chatter_nb.batch.params import BatchParams
     from chatter_nb.batch.run import BatchReport
 
 _EXIT = {"ok": 0, "failed": ChatterError.exit_code, "cancelled": Cancelled.exit_code}
 
-NotebookArgument = Annotated[Path, typer.Argument(help="The notebook to run.")]
-FilesArgument = Annotated[
-    list[str], typer.Argument(metavar="PARAMS...", help="YAML files, or patterns of them.")
-]
-GridOption = Annotated[
-    list[str] | None,
-    typer.Option(help="name=value,value: a run for each. Several make every combination."),
-]
-OutOption = Annotated[str, typer.Option(help="Folder of the runs, over outputs_dir.")]
-WorkersOption = Annotated[int, typer.Option(help="Processes, each with a kernel and a model.")]
-RayOption = Annotated[bool, typer.Option("--ray", help="Run on Ray.")]
-AddressOption = Annotated[
-    str, typer.Option(help="A Ray cluster's; else one of this machine's own.")
-]
-GpusOption = Annotated[float | None, typer.Option(help="For Ray; 0.5 puts two workers on a GPU.")]
-RetryOption = Annotated[
-    bool, typer.Option("--retry-failed", help="Try what failed once more, at the end.")
-]
-FreshOption = Annotated[bool, typer.Option("--fresh-kernels", help="A new kernel for every run.")]
-TimeoutOption = Annotated[float | None, typer.Option(help="Longest that a run may take.")]
-LimitOption = Annotated[int | None, typer.Option(help="How many runs at most, this time.")]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only say what is to do.")]
+_FIELDS = BatchParams.model_fields
+_OPTIONS = (  # the others are arguments, or have a form of their own here
+    *("workers", "ray", "ray_address", "gpus_per_worker"),
+    *("retry_failed", "fresh_kernels", "timeout_s", "limit"),
+)
 
 
+def _help(description: str | None) -> str:
+    text = description or ""
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+@with_options(
+    option(name, _FIELDS[name].annotation, _FIELDS[name].default, _help(_FIELDS[name].description))
+    for name in _OPTIONS
+)
 def batch(
-    notebook: NotebookArgument,
-    files: FilesArgument,
+    notebook: Annotated[Path, typer.Argument(help="The notebook to run.")],
+    files: Annotated[
+        list[str], typer.Argument(metavar="PARAMS...", help="YAML files, or patterns of them.")
+    ],
     param: SetOption = None,
-    grid: GridOption = None,
-    out: OutOption = "",
-    workers: WorkersOption = 1,
-    ray: RayOption = False,
-    ray_address: AddressOption = "",
-    gpus_per_worker: GpusOption = None,
-    retry_failed: RetryOption = False,
-    fresh_kernels: FreshOption = False,
-    timeout_s: TimeoutOption = None,
-    limit: LimitOption = None,
-    dry_run: DryRunOption = False,
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(help="name=value,value: a run for each. Several make every combination."),
+    ] = None,
+    out: Annotated[str, typer.Option(help="Folder of the runs, over outputs_dir.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is to do.")] = False,
     as_json: JsonOption = False,
+    **options: Any,
 ) -> None:
     """Run a notebook headless, once for each parameter file, each into its run's folder.
 
@@ -64,7 +54,6 @@ def batch(
     again to resume.
     """
     from chatter_nb.batch.grid import parse_grid
-    from chatter_nb.batch.params import BatchParams
 
     params = BatchParams(
         notebook=str(notebook),
@@ -72,15 +61,8 @@ def batch(
         overrides=pairs_of(param),
         grid=parse_grid(grid or []),
         outputs_dir=out,
-        workers=workers,
-        ray=ray,
-        ray_address=ray_address,
-        gpus_per_worker=gpus_per_worker,
-        retry_failed=retry_failed,
-        fresh_kernels=fresh_kernels,
-        timeout_s=timeout_s,
-        limit=limit,
         interactive=False,
+        **options,
     )
     _plan_and_run(params, dry_run=dry_run, as_json=as_json)
 

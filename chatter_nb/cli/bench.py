@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import signal
 import sys
@@ -17,33 +16,20 @@ import typer
 from chatter_nb.base.disk import write_error
 from chatter_nb.base.errors import EngineError, InputError
 from chatter_nb.bench.params import LEAST_SAMPLES, SUITES, Options
+from chatter_nb.cli.options import option, with_options
 
 REGRESSION, FAILED_ROUND = 1, 3  # exit codes of --check
 *_FIRST, _LAST = SUITES
 
 
-def _with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Replace a command's `**options` by an option for each field of `Options`."""
-    types = get_type_hints(Options)
-    extra = [
-        inspect.Parameter(
-            field.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[
-                types[field.name] | None,  # None: the suite's own default
-                typer.Option(help=field.metadata["help"]),
-            ],
-        )
-        for field in fields(Options)
-    ]
-    suite, *others, _ = inspect.signature(command, eval_str=True).parameters.values()
-    others = [other.replace(kind=inspect.Parameter.KEYWORD_ONLY) for other in others]
-    command.__signature__ = inspect.Signature([suite, *extra, *others])  # type: ignore[attr-defined]
-    return command
+_TYPES = get_type_hints(Options)
 
 
-@_with_options
+# None: the suite's own default.
+@with_options(
+    option(field.name, _TYPES[field.name] | None, None, field.metadata["help"])
+    for field in fields(Options)
+)
 def bench(
     suite: Annotated[str, typer.Argument(help=f"Which workload: {', '.join(_FIRST)} or {_LAST}.")],
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the record here.")] = None,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -24,6 +25,30 @@ SetOption = Annotated[
     typer.Option("-p", "--param", help="name=value, over the file's. May be given several times."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines, nothing else.")]
+
+
+def option(name: str, kind: Any, default: Any, help: str) -> inspect.Parameter:
+    """An option of a command for a field of a parameter object."""
+    names = [f"--{name.replace('_', '-')}"] if kind is bool else []
+    annotation = Annotated[kind, typer.Option(*names, help=help)]
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+    )
+
+
+def with_options(
+    options: Iterable[inspect.Parameter],
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Replace a command's `**options` by these; its arguments stay before them."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        *own, _ = inspect.signature(command, eval_str=True).parameters.values()
+        own = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
+        ordered = sorted([*options, *own], key=lambda each: each.default is not each.empty)
+        command.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
+        return command
+
+    return decorate
 
 
 def params_of(
