@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 
 from chatter_nb.audio.reading import Signal, peak
-from chatter_nb.base.disk import check_way, part_path, remove, write_error
+from chatter_nb.base.disk import check_way, part_path, remove, write_error, writing
 from chatter_nb.base.errors import OutputError
 from chatter_nb.base.formats import OUTPUT_FORMATS, Format, OutputName
 from chatter_nb.base.write_behind import WriteBehind
@@ -91,10 +91,8 @@ class AudioWriter:
     def commit(self) -> list[Path]:
         """Give the finished files their names; returns their paths."""
         for sink in self._sinks:
-            try:
+            with writing(sink.path):
                 os.replace(sink.part, sink.path)
-            except OSError as error:
-                raise write_error(sink.path, error) from error
         return [sink.path for sink in self._sinks]
 
     def abort(self) -> None:
@@ -147,17 +145,13 @@ class _Sink:
             self._bytes += len(block) * self._wav_bits // 8
             if self._bytes > WAV_LIMIT_BYTES and self._file.format == "WAV":
                 self._go_on_as_rf64()
-        try:
+        with writing(self.path, soundfile.LibsndfileError, AssertionError):
             self._file.write(_quantise(block, self._subtype))
-        except (soundfile.LibsndfileError, OSError, AssertionError) as error:
-            raise write_error(self.path, error) from error
 
     def _close(self, samples: int) -> None:
-        try:
+        with writing(self.path, soundfile.LibsndfileError):
             self._file.close()
             arrived = soundfile.info(str(self.part)).frames
-        except (soundfile.LibsndfileError, OSError) as error:
-            raise write_error(self.path, error) from error
         if arrived != samples:
             raise write_error(self.path, f"{arrived} of {samples} samples arrived")
 

@@ -11,7 +11,9 @@ import os
 import secrets
 import shutil
 import sys
-from contextlib import suppress
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +121,27 @@ def write_error(path: Path, reason: object) -> OutputError:
     elif getattr(reason, "errno", None) == errno.EISDIR:
         cause = "a folder is in its place: move it away"
     return OutputError(f"cannot write {path}: {cause}")
+
+
+@contextmanager
+def writing(path: Path, *errors: type[Exception]) -> Iterator[None]:
+    """Inside, an `OSError` (or one of `errors`) becomes the `OutputError` that explains it."""
+    try:
+        yield
+    except (OSError, *errors) as error:
+        raise write_error(path, error) from error
+
+
+def remove_old(paths: Iterable[Path], *, older_than_s: float) -> int:
+    """Remove the files last changed before that; returns the number of bytes freed."""
+    freed = 0
+    for path in paths:
+        with suppress(OSError):  # another process removed it meanwhile
+            status = path.stat()
+            if time.time() - status.st_mtime > older_than_s:
+                path.unlink()
+                freed += status.st_size
+    return freed
 
 
 def check_way(path: Path) -> None:

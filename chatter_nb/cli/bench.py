@@ -13,7 +13,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from chatter_nb.base.disk import write_error
+from chatter_nb.base.disk import writing
 from chatter_nb.base.errors import EngineError, InputError
 from chatter_nb.bench.params import LEAST_SAMPLES, SUITES, Options
 from chatter_nb.cli.options import option, with_options
@@ -87,11 +87,9 @@ def _check_choice(record: bool, check: bool, baseline: str | None) -> None:
 
 def _can_write(path: Path) -> None:
     """Raise `OutputError` if a file cannot be written; called before minutes of work."""
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.open("a").close()
-    except OSError as error:
-        raise write_error(path, error) from error
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +17,7 @@ import pyworld
 from chatter_nb.audio.reading import Signal, resample
 from chatter_nb.audio.windows import Window
 from chatter_nb.base.errors import InputError, ParamError
+from chatter_nb.base.version import installed_version
 from chatter_nb.engines.aligned import MARGIN_SAMPLES, RATE_HZ, STEP_SAMPLES, AlignedJoiner
 from chatter_nb.engines.base import Voice
 from chatter_nb.engines.registry import VC_ENGINES
@@ -78,7 +78,9 @@ class WorldConverter:
     typical_rtf = 0.1  # 2-core server CPU: 0.08, and 2 s to measure a long source
 
     def __init__(self, *, device: str = "cpu", checkpoint: str = "") -> None:
-        self.version = f"{_pyworld_version()}+r{REVISION}"
+        # `pyworld-prebuilt` is the same package, built for more machines.
+        version = installed_version("pyworld-prebuilt") or installed_version("pyworld")
+        self.version = f"{version}+r{REVISION}"
 
     def prepare_voice(self, voice: str, library: Library) -> Voice:
         """Measure a target recording; a second is enough, ten are better."""
@@ -265,11 +267,3 @@ def _likeliest_warp(speaker: np.ndarray, target: np.ndarray) -> float:
         return float(np.std(difference)) * _DB + WARP_COST_DB * abs(float(np.log(warp)))
 
     return float(min(WARPS, key=unlikeness))
-
-
-def _pyworld_version() -> str:
-    """`pyworld-prebuilt` is the same package as `pyworld`, built for more machines."""
-    try:
-        return version("pyworld-prebuilt")
-    except PackageNotFoundError:
-        return version("pyworld")

@@ -35,17 +35,6 @@ from chatter_nb.params.types import (
     seldom,
 )
 
-__all__ = [
-    "AnyParams",
-    "ConvertParams",
-    "SpeakParams",
-    "SpeechEngineName",
-    "TtsEngineName",
-    "VcEngineName",
-    "kind_of",
-    "read_params",
-]
-
 # `engines.registry` has the same names, each with its entry.
 SpeechEngineName = Literal["hibari", "chatterbox", "chatterbox-multilingual", "chatterbox-turbo"]
 TtsEngineName = Literal["auto", SpeechEngineName]

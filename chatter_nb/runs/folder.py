@@ -6,15 +6,22 @@ drawn seed, so that a killed run resumes with them.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from chatter_nb.base.disk import PART_SUFFIX, check_way, part_path, remove, write_error, write_json
+from chatter_nb.base.disk import (
+    PART_SUFFIX,
+    check_way,
+    part_path,
+    remove,
+    remove_old,
+    write_json,
+    writing,
+)
 from chatter_nb.base.errors import OutputError
 from chatter_nb.runs.record import FileRecord, RunRecord, file_record, with_places
 
@@ -144,22 +151,13 @@ def _settled(record: RunRecord) -> tuple[Any, ...]:
 
 
 def _take_away(path: Path) -> None:
-    try:
+    with writing(path):
         path.unlink(missing_ok=True)
-    except OSError as error:
-        raise write_error(path, error) from error
 
 
 def remove_leftovers(outputs_dir: Path, *, older_than_s: float) -> int:
     """Remove half-written files of killed runs; returns the number of bytes freed."""
-    freed = 0
-    for part in outputs_dir.glob(f"*/.*{PART_SUFFIX}*"):
-        with suppress(OSError):  # its run ended meanwhile
-            status = part.stat()
-            if time.time() - status.st_mtime > older_than_s:
-                part.unlink()
-                freed += status.st_size
-    return freed
+    return remove_old(outputs_dir.glob(f"*/.*{PART_SUFFIX}*"), older_than_s=older_than_s)
 
 
 def find_records(outputs_dir: Path) -> Iterable[tuple[Path, RunRecord]]:

@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from chatter_nb.audio.reading import Signal
 from chatter_nb.audio.words import WordTime
-from chatter_nb.base.disk import is_folder, is_there, write_error, write_whole
+from chatter_nb.base.disk import is_folder, is_there, remove_old, write_whole, writing
 from chatter_nb.base.write_behind import WriteBehind
 
 FOLDER = ".chunks"
@@ -110,10 +110,8 @@ class ChunkStore:
     def put_words(self, key: str, words: Sequence[WordTime]) -> None:
         """Store the times of a chunk's words. Raises `OutputError` if the disk is full."""
         path = self._words_path(key)
-        try:
+        with writing(path):
             _make_way(path)
-        except OSError as error:
-            raise write_error(path, error) from error
         write_whole(path, _WORDS.dump_json(tuple(words)))
 
     def put_behind(
@@ -151,14 +149,12 @@ class ChunkStore:
         path = self._path(key)
         entry = {**about, "samples": len(audio), "crc32": zlib.crc32(audio.tobytes())}
         samples = io.BytesIO()  # numpy does not notice that a full disk refused the last block
-        try:
+        with writing(path):
             np.save(samples, audio, allow_pickle=False)
             path.parent.mkdir(parents=True, exist_ok=True)
             for place in self._files(key):
                 _make_way(place)
             self._words_path(key).unlink(missing_ok=True)
-        except OSError as error:
-            raise write_error(path, error) from error
         write_whole(path.with_suffix(".json"), json.dumps(entry, ensure_ascii=False).encode())
         if words is not None:
             self.put_words(key, words)
@@ -180,12 +176,10 @@ class ChunkStore:
 
     def discard(self, key: str) -> None:
         """Remove a chunk. Raises `OutputError` if the store cannot be written."""
-        try:
+        with writing(self._path(key)):
             for path in self._files(key):
                 _make_way(path)
                 path.unlink(missing_ok=True)
-        except OSError as error:
-            raise write_error(self._path(key), error) from error
 
     def prune(
         self, *, older_than_s: float | None = None, keep: Collection[str] | None = None
@@ -201,10 +195,7 @@ class ChunkStore:
             if old and (keep is None or key not in keep):
                 self.discard(key)
                 count, size = count + 1, size + entry_bytes
-        for part in self.root.glob("??/.*.part"):
-            with suppress(OSError):
-                if time.time() - part.stat().st_mtime > ABANDONED_S:
-                    part.unlink()
+        remove_old(self.root.glob("??/.*.part"), older_than_s=ABANDONED_S)
         return count, size
 
     def _path(self, key: str) -> Path:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from chatter_nb.audio.words import WordTime
-from chatter_nb.base.disk import check_way, part_path, remove, write_error
+from chatter_nb.base.disk import check_way, part_path, remove, writing
 from chatter_nb.runs.record import ChunkRecord, FileRecord, file_record
 from chatter_nb.text.places import place_words
 
@@ -37,27 +37,23 @@ class WordsFile:
 
         Raises `OutputError` if the disk does not take the file.
         """
-        try:
-            with self._part.open("w", encoding="utf-8", newline="\n") as file:
-                before = "[\n"
-                for words in chunks:
-                    if words is None:
-                        return False
-                    for word in words:
-                        file.write(before + json.dumps(word, ensure_ascii=False))
-                        before = ",\n"
-                file.write("\n]\n" if before == ",\n" else "[]\n")
-        except OSError as error:
-            raise write_error(self.path, error) from error
+        part = self._part
+        with writing(self.path), part.open("w", encoding="utf-8", newline="\n") as file:
+            before = "[\n"
+            for words in chunks:
+                if words is None:
+                    return False
+                for word in words:
+                    file.write(before + json.dumps(word, ensure_ascii=False))
+                    before = ",\n"
+            file.write("\n]\n" if before == ",\n" else "[]\n")
         self.record = file_record(self._part, self.path.name)
         return True
 
     def commit(self) -> None:
         """Give the file its name."""
-        try:
+        with writing(self.path):
             os.replace(self._part, self.path)
-        except OSError as error:
-            raise write_error(self.path, error) from error
 
     def discard(self) -> None:
         """Remove the temporary file; after `commit` there is none."""

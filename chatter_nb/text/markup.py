@@ -40,10 +40,11 @@ _MARKDOWN = re.compile(
     re.MULTILINE,
 )
 # The sounds and deliveries that Turbo's tokenizer knows.
-_ACTED = re.compile(
-    r"\[(?:advertisement|angry|chuckle|clear[ _]throat|cough|crying|dramatic|fear|gasp|groan|happy"
-    r"|laugh|narration|sarcastic|shush|sigh|sniff|surprised|whispering)\]"
+ACTED_TAGS = (
+    "advertisement angry chuckle clear_throat cough crying dramatic fear gasp groan "
+    "happy laugh narration sarcastic shush sigh sniff surprised whispering"
 )
+_ACTED = re.compile(rf"\[(?:{ACTED_TAGS.replace(' ', '|').replace('_', '[ _]')})\]")
 _ACTING_ENGINE = "chatterbox-turbo"
 
 # How files of other kinds begin, and what they are.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
@@ -13,7 +12,7 @@ from typing import Any
 
 from chatter_nb.audio.reading import Signal
 from chatter_nb.audio.words import WordTime
-from chatter_nb.base.disk import read_json, write_error, write_json
+from chatter_nb.base.disk import read_json, remove_old, write_json, writing
 from chatter_nb.base.hashing import digest
 from chatter_nb.verify.findings import Expectation, Finding, Report
 
@@ -50,23 +49,15 @@ class KeptReports:
                 os.utime(path)  # its last use, for `prune`
         else:
             kept = listen(audio, sample_rate, expected)
-            try:
+            with writing(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise write_error(path, error) from error
             write_json(path, asdict(kept))
         return kept
 
     def prune(self, *, older_than_s: float) -> int:
         """Remove the reports that were last used before that; returns the number of bytes freed."""
-        freed = 0
-        for path in self._folder.glob("??/*.json") if self._folder else ():
-            with suppress(OSError):  # another process removed it meanwhile
-                status = path.stat()
-                if time.time() - status.st_mtime > older_than_s:
-                    path.unlink()
-                    freed += status.st_size
-        return freed
+        reports = self._folder.glob("??/*.json") if self._folder else ()
+        return remove_old(reports, older_than_s=older_than_s)
 
 
 def _key(witness: str, version: str, audio: Signal, sample_rate: int, expected: Expectation) -> str:

@@ -28,7 +28,14 @@ from chatter_nb.engines.chatterbox.conditionals import (
     encode_for_s3gen,
 )
 from chatter_nb.engines.chatterbox.device import memory_explained, s3gen_turn
-from chatter_nb.engines.chatterbox.flow import FLOW_STEPS, MELS, MELS_PER_TOKEN, Flow, device_of
+from chatter_nb.engines.chatterbox.flow import (
+    FLOW_STEPS,
+    MELS,
+    MELS_PER_TOKEN,
+    Flow,
+    VoicePrompt,
+    device_of,
+)
 from chatter_nb.engines.chatterbox.loading import load_s3gen
 from chatter_nb.engines.chatterbox.s3gen import SpeechTokens, token_count
 from chatter_nb.engines.chatterbox.vocoder import SAMPLES_PER_MEL, Vocoder
@@ -114,7 +121,6 @@ class _Conversion:
             self._prompt = flow.prompt(prompt)
             self._tokens = SpeechTokens(s3gen.tokenizer, torch.from_numpy(source))
         self.steps = self._tokens.count
-        self._prompt_mels = self._prompt.frames(0)
         # Upstream's vocoder draws on after the flow's noise.
         self._generator = torch.Generator(flow.device).manual_seed(seed)
         shape = (1, MELS, self._prompt.frames(self.steps))
@@ -134,13 +140,11 @@ class _Conversion:
             mels = self._flow.mels(
                 [self._tokens.between(*span) for span in spans],
                 self._prompt,
-                [self._noise_of(*span) for span in spans],
+                [noise_of(span, self._noise, self._prompt) for span in spans],
                 flow_steps=self._flow_steps,
             )
-        return [
-            self._cropped(mel, window, start)
-            for mel, window, (start, _) in zip(mels, windows, spans, strict=True)
-        ]
+        cropped = map(cropped_mel, mels, windows, [start for start, _ in spans])
+        return [check_signal(mel, where="mel", error=EngineError) for mel in cropped]
 
     def _with_context(self, window: Window) -> tuple[int, int]:
         """The first step and the end of a window with context, for the flow.
@@ -151,15 +155,6 @@ class _Conversion:
         end = min(self.steps, window.end + RIGHT_CONTEXT_STEPS)
         length = end - max(0, window.start - LEFT_CONTEXT_STEPS)
         return max(0, end - math.ceil(length / STEPS_PER_S) * STEPS_PER_S), end
-
-    def _cropped(self, mel: Tensor, window: Window, start: int) -> Signal:
-        frames = mel[:, _mels(window.start - start) : _mels(window.end - start)]
-        samples = frames.T.contiguous().cpu().numpy().reshape(-1)
-        return check_signal(samples, where="mel", error=EngineError)
-
-    def _noise_of(self, start: int, end: int) -> Tensor:
-        speech_noise = self._noise[:, self._prompt_mels :][:, _mels(start) : _mels(end)]
-        return torch.cat([self._noise[:, : self._prompt_mels], speech_noise], dim=1)
 
     def joiner(self, write: Callable[[Signal], object]) -> MelJoiner:
         return MelJoiner(self._s3gen, self._generator, write)
@@ -191,6 +186,18 @@ class MelJoiner(WindowJoiner):
         turn = s3gen_turn(self._device)
         with torch.inference_mode(), memory_explained(_WINDOW, _SMALLER), turn:
             self._vocoder.add(frames, last=window.last)
+
+
+def cropped_mel(mel: Tensor, window: Window, start: int) -> Signal:
+    """A window's own mel, flat, frame after frame, of `mel` (80, n), which begins at `start`."""
+    frames = mel[:, _mels(window.start - start) : _mels(window.end - start)]
+    return frames.T.contiguous().cpu().numpy().reshape(-1)
+
+
+def noise_of(steps: tuple[int, int], noise: Tensor, prompt: VoicePrompt) -> Tensor:
+    """Of the noise (80, n) of prompt and speech, that of the prompt and of the steps [a, b)."""
+    known, (start, end) = prompt.frames(0), map(_mels, steps)
+    return torch.cat([noise[:, :known], noise[:, known + start : known + end]], dim=1)
 
 
 def _mels(steps: int) -> int:

@@ -11,9 +11,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from chatter_nb.base.errors import InputError, UnavailableError
+from chatter_nb.base.version import installed_version
 from chatter_nb.engines.chatterbox.loading import readable
 from chatter_nb.engines.refusal import counted, with_block, words_with
 
@@ -47,12 +46,9 @@ def helper_notes(language: str) -> list[str]:
 
 def helper_versions() -> str:
     """The installed helpers with versions: they change how a text is read."""
-    packages = [package for _, package, _ in _HELPERS.values()] + ["spacy-pkuseg"]
-    here = []
-    for package in packages:
-        with suppress(PackageNotFoundError):
-            here.append(f"+{package}{version(package)}")
-    return "".join(here)
+    packages = [*(package for _, package, _ in _HELPERS.values()), "spacy-pkuseg"]
+    here = {package: installed_version(package) for package in packages}
+    return "".join(f"+{package}{version}" for package, version in here.items() if version)
 
 
 class GraphemeTokenizer(upstream.MTLTokenizer):

@@ -18,7 +18,7 @@ from chatter_nb.audio.reading import Signal, check_signal
 from chatter_nb.audio.windows import STEPS_PER_S, Window
 from chatter_nb.base.errors import EngineError, OutOfMemory
 from chatter_nb.engines.base import ChunkRequest, OnPart
-from chatter_nb.engines.chatterbox.convert import MelJoiner
+from chatter_nb.engines.chatterbox.convert import MelJoiner, cropped_mel, noise_of
 from chatter_nb.engines.chatterbox.device import memory_explained, one_at_a_time
 from chatter_nb.engines.chatterbox.flow import MELS, MELS_PER_TOKEN, VoicePrompt
 from chatter_nb.engines.chatterbox.tokens import SMALLER, Adapter, flow_steps
@@ -55,7 +55,7 @@ class Parts:
         generator = torch.Generator(self._device).manual_seed(request.seed)
         shape = (MELS, self._prompt.frames(longest))
         self._noise = torch.randn(shape, generator=generator, device=self._device)
-        self._joiner = MelJoiner(adapter.s3gen(request), generator, self._give)
+        self._joiner = MelJoiner(self._synthesizer.s3gen, generator, self._give)
         self._start, self._size, self._windows = 0, FIRST_WINDOW, 0
         self._fits = True
         self.spent_s = 0.0
@@ -93,15 +93,13 @@ class Parts:
         """The mel of a window, flat, frame after frame."""
         start = max(0, window.start - CONTEXT)
         end = min(len(tokens), window.end + LOOK_AHEAD)
-        known = self._prompt.frames(0)
-        noise = torch.cat([self._noise[:, :known], self._noise[:, known:][:, _mels(start, end)]], 1)
+        noise = noise_of((start, end), self._noise, self._prompt)
         near = torch.tensor(tokens[start:end], dtype=torch.long, device=self._device)
         with memory_explained("a part of a chunk", SMALLER):
             (mel,) = self._synthesizer.mels(
                 [near], self._prompt, [noise], flow_steps=flow_steps(self._request)
             )
-        own = mel[:, _mels(window.start - start, window.end - start)]
-        return own.T.contiguous().cpu().numpy().reshape(-1)
+        return cropped_mel(mel, window, start)
 
     @torch.inference_mode()
     def _shortened(self, ref: dict[str, Any]) -> VoicePrompt:
@@ -114,10 +112,6 @@ class Parts:
     def _give(self, samples: Signal) -> None:
         name = self._adapter.name
         self._on_part(check_signal(samples, where=f"{name}, a part", error=EngineError))
-
-
-def _mels(start: int, end: int) -> slice:
-    return slice(MELS_PER_TOKEN * start, MELS_PER_TOKEN * end)
 
 
 def _most_tokens(request: ChunkRequest) -> int:

@@ -81,7 +81,7 @@ class PlainPath:
 
     def _wave(self, tokens: Tensor, request: ChunkRequest) -> Signal:
         with torch.inference_mode(), S3GEN_LOCK:
-            wave, _ = self._adapter.s3gen(request).inference(
+            wave, _ = self._adapter.synthesizer(request).s3gen.inference(
                 speech_tokens=self._adapter.with_end(tokens),
                 ref_dict=self._adapter.decoder_prompt(request),
                 n_cfm_timesteps=flow_steps(request),

@@ -15,17 +15,13 @@ from tokenizers import Tokenizer
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 
+from chatter_nb.engines.registry import TTS_ENGINES
+from chatter_nb.text.markup import ACTED_TAGS
+
 ENGLISH_SIZE = 704
 MULTILINGUAL_SIZE = 2454  # by this number upstream's T3 knows that it is multilingual
 GPT2_SIZE = 50257
 START_ID, STOP_ID = 255, 0
-LANGUAGES = "ar da de el en es fi fr he hi it ja ko ms nl no pl pt ru sv sw tr zh"
-
-# Turbo adds these to GPT-2's vocabulary: 50276 tokens in all.
-TURBO_TAGS = (
-    "advertisement angry chuckle clear_throat cough crying dramatic fear gasp groan "
-    "happy laugh narration sarcastic shush sigh sniff surprised whispering"
-)
 
 # The real table has tens of thousands of entries; these show that it is used.
 CANGJIE = """
@@ -86,7 +82,7 @@ def _multilingual() -> list[str]:
 
 
 def _multilingual_tags() -> list[str]:
-    languages = [f"[{code}]" for code in LANGUAGES.split()]
+    languages = [f"[{code}]" for code in sorted(TTS_ENGINES["chatterbox-multilingual"].languages)]
     return languages + [f"[cj_{c}]" for c in "abcdefghijklmnopqrstuvwxyz.0123456789"]
 
 
@@ -96,12 +92,15 @@ def _cangjie() -> list[str]:
 
 
 def _write_byte_level(folder: Path) -> None:
-    """Write GPT-2's files with 256 byte tokens and no merges: they encode any text without loss."""
+    """Write GPT-2's files with 256 byte tokens and no merges: they encode any text without loss.
+
+    Turbo adds its tags: 50276 tokens in all.
+    """
     tokens = sorted(ByteLevel.alphabet())  # in the order of GPT-2's vocabulary
     tokens += [f"unused{number}" for number in range(GPT2_SIZE - 1 - len(tokens))]
     end = "<|endoftext|>"
     tags = {
-        f"[{name.replace('_', ' ')}]": GPT2_SIZE + i for i, name in enumerate(TURBO_TAGS.split())
+        f"[{name.replace('_', ' ')}]": GPT2_SIZE + i for i, name in enumerate(ACTED_TAGS.split())
     }
     _write_json(folder / "vocab.json", {token: i for i, token in enumerate([*tokens, end])})
     (folder / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")

@@ -62,7 +62,7 @@ class Synthesizer:
         self.frames_together = _frames_that_fit(self.device)
         self.estimator_dtype = estimator_dtype(self.device, precision)
         fold_weight_norm(s3gen.mel2wav)
-        self._s3gen = s3gen
+        self.s3gen = s3gen
         self.flow = Flow(s3gen, self.estimator_dtype)
         halved = self.device.type == "cuda" and self.estimator_dtype == torch.bfloat16
         self._hift = hift_in(s3gen.mel2wav, torch.bfloat16) if halved else s3gen.mel2wav
@@ -105,7 +105,7 @@ class Synthesizer:
         noise = [self._noise(row, voice) for row in rows]
         tokens = [row.tokens for row in rows]
         mels = self.mels(tokens, voice, noise, flow_steps=flow_steps)
-        return waves_of(self._hift, self._s3gen.trim_fade, mels, [row.generator for row in rows])
+        return waves_of(self._hift, self.s3gen.trim_fade, mels, [row.generator for row in rows])
 
     def mels(
         self,
@@ -123,7 +123,7 @@ class Synthesizer:
             "S3Gen's numbers are too large for float16: went on with float32, slower"
         )
         self.estimator_dtype = torch.float32
-        self.flow = Flow(self._s3gen)
+        self.flow = Flow(self.s3gen)
         return self.flow.mels(tokens, voice, noise, flow_steps=flow_steps)
 
     def _noise(self, row: TokenRow, voice: VoicePrompt) -> Tensor:

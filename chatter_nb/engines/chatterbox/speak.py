@@ -161,21 +161,15 @@ class ChatterboxEngine:
         t3 = load_t3(self._folder, self.t3_file, self.device, self.name)
         return PlainPath(self, t3)
 
-    def s3gen(self, request: ChunkRequest) -> Any:
-        return self._other_s3gen if request.knobs.get("meanflow") else self._s3gen
-
     def synthesizer(self, request: ChunkRequest) -> Synthesizer:
         return self._other_synthesizer if request.knobs.get("meanflow") else self._synthesizer
 
     @cached_property
-    def _other_s3gen(self) -> Any:
-        """Turbo's S3Gen of two steps; a user may add its file to this model's files."""
-        check_meanflow(self._folder)
-        return load_s3gen(self._folder, MEANFLOW_FILE, self.device, meanflow=True)
-
-    @cached_property
     def _other_synthesizer(self) -> Synthesizer:
-        return Synthesizer(self._other_s3gen, precision=self.precision)
+        """Over Turbo's S3Gen of two steps; a user may add its file to this model's files."""
+        check_meanflow(self._folder)
+        s3gen = load_s3gen(self._folder, MEANFLOW_FILE, self.device, meanflow=True)
+        return Synthesizer(s3gen, precision=self.precision)
 
     def prompt(self, text: str, seed: int, request: ChunkRequest) -> Prompt:
         tokens = self._text_tokens(text, request.language)

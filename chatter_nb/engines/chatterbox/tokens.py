@@ -103,11 +103,8 @@ class Adapter(Protocol):
     def decoder_prompt(self, request: ChunkRequest) -> dict[str, Any]:
         """The request's voice for S3Gen, a new dict."""
 
-    def s3gen(self, request: ChunkRequest) -> Any:
-        """Upstream's S3Gen that the request asks for."""
-
     def synthesizer(self, request: ChunkRequest) -> Synthesizer:
-        """The same S3Gen, made ready for many chunks."""
+        """The S3Gen that the request asks for, made ready for many chunks."""
 
     def with_end(self, tokens: Tensor) -> Tensor:
         """Speech tokens (n,) as S3Gen gets them."""
