@@ -3,7 +3,5 @@
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submodules=["join"],
-    submod_attrs={"reading": ["read_audio"]},
+    __name__, submodules=["join"], submod_attrs={"reading": ["read_audio"]}
 )

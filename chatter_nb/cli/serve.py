@@ -36,8 +36,7 @@ Cors = Annotated[
 Hosts = Annotated[
     list[str] | None,
     typer.Option(
-        "--allow-host",
-        help="Another name by which it is called, such as host.docker.internal.",
+        "--allow-host", help="Another name by which it is called, such as host.docker.internal."
     ),
 ]
 Machine = Annotated[

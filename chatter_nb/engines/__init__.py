@@ -13,6 +13,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "pick_device",
             "pick_engine",
             "unload",
-        ],
+        ]
     },
 )

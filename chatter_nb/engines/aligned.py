@@ -49,10 +49,7 @@ class AlignedJoiner(WindowJoiner):
         done = self.samples - start  # above 0 only if half of a window is overlap
         tail, head = self._held, window_audio[done : overlap + 2 * MARGIN_SAMPLES]
         place, lag = best_join(
-            tail,
-            head,
-            lags_samples=MARGIN_SAMPLES,
-            segment_samples=COMPARED_SAMPLES,
+            tail, head, lags_samples=MARGIN_SAMPLES, segment_samples=COMPARED_SAMPLES
         )
         fade = min(FADE_SAMPLES, 2 * place, 2 * (len(tail) - place))
         first, last = place - fade // 2, place + fade // 2

@@ -47,12 +47,7 @@ MODELS = {
     ),
     "chatterbox-multilingual": ModelFiles(
         _REPO,
-        (
-            "ve.pt",
-            "t3_mtl23ls_v2.safetensors",
-            "s3gen.pt",
-            "grapheme_mtl_merged_expanded_v1.json",
-        ),
+        ("ve.pt", "t3_mtl23ls_v2.safetensors", "s3gen.pt", "grapheme_mtl_merged_expanded_v1.json"),
         (OWN_VOICE, "Cangjie5_TC.json"),
         (MEANFLOW_FILE,),
     ),

@@ -251,12 +251,7 @@ def measure(signal: Signal, sample_rate: int, *, heard_s: float = HEARD_S) -> Fi
 
 
 def check_recording(
-    signal: Signal,
-    sample_rate: int,
-    *,
-    where: str,
-    min_s: float = MIN_S,
-    heard_s: float = HEARD_S,
+    signal: Signal, sample_rate: int, *, where: str, min_s: float = MIN_S, heard_s: float = HEARD_S
 ) -> list[str]:
     """Raise `InputError` for a recording that cannot serve as a voice: silent, or under `min_s`.
 

@@ -89,15 +89,13 @@ def _check_device(value: str) -> str:
 
 Text = Annotated[str, AfterValidator(_check_utf8)]
 VoicesDir = Annotated[
-    Text,
-    seldom(..., "voice", "where voices are found; empty: voices/ under outputs_dir", "voices"),
+    Text, seldom(..., "voice", "where voices are found; empty: voices/ under outputs_dir", "voices")
 ]
 Seed = Annotated[
     int, often(..., "expression", "same seed, same audio; -1 draws one", ge=-1, lt=2**32)
 ]
 CfmSteps = Annotated[
-    int | None,
-    seldom(..., "expression", "steps from token to mel", "decoder steps", ge=1, le=100),
+    int | None, seldom(..., "expression", "steps from token to mel", "decoder steps", ge=1, le=100)
 ]
 PromptSeconds = Annotated[
     float | None,

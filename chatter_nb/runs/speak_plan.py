@@ -21,14 +21,7 @@ from chatter_nb.engines.registry import EngineEntry
 from chatter_nb.engines.voices import library_of
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.checking import Checks
-from chatter_nb.runs.edits import (
-    EDITS,
-    Edit,
-    PlacedChunk,
-    edit_chunks,
-    load_edits,
-    place_chunks,
-)
+from chatter_nb.runs.edits import EDITS, Edit, PlacedChunk, edit_chunks, load_edits, place_chunks
 from chatter_nb.runs.keys import Identities, PlannedChunk, check_takes, identities
 from chatter_nb.runs.plan import Estimate, OnLoad, Plan, Planner, check_texts, check_voice
 from chatter_nb.runs.speak_texts import check_speakable, clean_words, read_texts, split_text

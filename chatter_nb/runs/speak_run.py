@@ -18,13 +18,7 @@ from chatter_nb.audio.join import Joined, Joiner, fade_edges, find_edges
 from chatter_nb.audio.reading import Signal
 from chatter_nb.audio.writer import AudioWriter
 from chatter_nb.base.errors import ChatterError
-from chatter_nb.engines.base import (
-    ChunkInfo,
-    ChunkPart,
-    ChunkRequest,
-    SpeechEngine,
-    Voice,
-)
+from chatter_nb.engines.base import ChunkInfo, ChunkPart, ChunkRequest, SpeechEngine, Voice
 from chatter_nb.params.runs import SpeakParams, knobs_of
 from chatter_nb.runs.choosing import (
     Chooser,

@@ -59,10 +59,7 @@ def _content(words: str) -> list[str]:
 
 
 def without_habits(
-    findings: Sequence[Finding],
-    suspects: Sequence[Finding],
-    habits: Sequence[Finding],
-    where: str,
+    findings: Sequence[Finding], suspects: Sequence[Finding], habits: Sequence[Finding], where: str
 ) -> tuple[list[Finding], list[str]]:
     """`findings` without those `suspects` that the same witness has for the same words in `habits`.
 

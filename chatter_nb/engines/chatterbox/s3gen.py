@@ -18,12 +18,7 @@ from chatterbox.models.s3tokenizer import S3_HOP
 from torch import Tensor
 
 from chatter_nb.audio.reading import Signal
-from chatter_nb.engines.chatterbox.device import (
-    Precision,
-    free_bytes,
-    s3gen_turn,
-    weights_dtype,
-)
+from chatter_nb.engines.chatterbox.device import Precision, free_bytes, s3gen_turn, weights_dtype
 from chatter_nb.engines.chatterbox.flow import MELS, MELS_PER_TOKEN, Flow, VoicePrompt, device_of
 from chatter_nb.engines.chatterbox.vocoder import fold_weight_norm, hift_in, waves_of
 

@@ -102,11 +102,7 @@ class ChatterboxEngine:
     normalises_voice = False
 
     def __init__(
-        self,
-        *,
-        device: str = "cpu",
-        checkpoint: str = "",
-        precision: Precision = "exact",
+        self, *, device: str = "cpu", checkpoint: str = "", precision: Precision = "exact"
     ) -> None:
         folder = self._folder = locate(self.name, checkpoint)
         self.device, self.precision = device, precision
