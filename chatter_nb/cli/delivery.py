@@ -78,9 +78,11 @@ class Delivery:
         """Copy, play and open the result of a run; unless `quiet`, print its address first."""
         from chatter_nb.pages.doubts import is_checked
         from chatter_nb.pages.review import write_review
+        from chatter_nb.pages.run_players import files_of
         from chatter_nb.runs.speech import doubtful_chunks
 
-        paths = _to_hear(speech)
+        # Of each output the file that the most players play.
+        paths = [min(files_of(speech, each), key=play_rank) for each in speech.record.outputs]
         if self._file:
             copy_whole(paths[0], self._file)
             paths = [self._file]
@@ -99,14 +101,6 @@ class Delivery:
             page = write_page(speech.folder)
             typer.echo(f"page: {address(page)}", err=quiet)
             open_in_browser(page.absolute().as_uri())
-
-
-def _to_hear(speech: Speech) -> list[Path]:
-    """The file of each output that the most players play."""
-    by_output: dict[str, list[Path]] = {}
-    for path in speech.files:
-        by_output.setdefault(path.stem, []).append(path)
-    return [min(paths, key=play_rank) for paths in by_output.values()]
 
 
 def address(path: Path) -> str:

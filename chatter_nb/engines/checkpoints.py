@@ -125,8 +125,9 @@ def fetch(model: str) -> Path:
     try:
         folder = Path(snapshot_download(files.repo, allow_patterns=list(files.names)))
     except Exception as error:  # the hub's client raises its own, its HTTP library's and OSError
-        reason = f"{type(error).__name__}: {_first_line(error)}"
-        raise _cannot_fetch(model, files.needed, reason) from None  # its own text has 200 lines
+        first_line, *_ = str(error).strip().splitlines() or [""]  # of up to 200
+        reason = f"{type(error).__name__}: {first_line}"
+        raise _cannot_fetch(model, files.needed, reason) from None
     if missing := _missing(model, folder):  # offline the client returns what it has
         raise _cannot_fetch(model, missing, f"{files.repo} did not give them")
     return folder
@@ -176,7 +177,3 @@ def _random_hint(folder: Path) -> str:
     except (KeyError, TypeError):
         return ""
     return f". The folder holds a random {model}: choose that engine, or make one with --model"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [""])[0]

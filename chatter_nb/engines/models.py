@@ -279,12 +279,5 @@ def _let_go(keys: list[str]) -> None:
         _models.pop(key, None)
         _idle.discard(key)
     return_memory()
-    if sys.platform == "linux":
-        _return_heap()
-
-
-def _return_heap() -> None:
-    """glibc keeps freed memory until it is asked for it; other C libraries give it back."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim:
-        trim(0)
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)  # glibc keeps freed memory until it is asked for it; other C libraries do not

@@ -146,11 +146,9 @@ class RunParams(StrictParams):
     def deciding(self) -> dict[str, Any]:
         """The values that decide the result, as in JSON."""
         fields = type(self).model_fields
-        unused = {name for name in _LATER & fields.keys() if self._is_default(name)}
+        later = _LATER & fields.keys()
+        unused = {name for name in later if getattr(self, name) == fields[name].default}
         return self.model_dump(mode="json", exclude=NOT_DECIDING | unused)
-
-    def _is_default(self, name: str) -> bool:
-        return bool(getattr(self, name) == type(self).model_fields[name].default)
 
     def digest(self) -> str:
         """A short hash over everything that decides the result, to name runs."""

@@ -144,7 +144,8 @@ class Aligner:
         decoder.activate_search("chunk")
         decoder.reinit_feat()  # else the noise of the chunk before would shift this one's scores
         decoder.start_utt()
-        decoder.process_raw(_pcm(audio), full_utt=True)
+        pcm = (np.clip(audio, -1, 1) * 32767).astype("<i2").tobytes()
+        decoder.process_raw(pcm, full_utt=True)
         decoder.end_utt()
         if decoder.hyp() is None:
             return None
@@ -171,10 +172,6 @@ def _arcs(steps: Sequence[Step]) -> list[tuple[Any, ...]]:
             for start, end, word in zip([at, *inner], [*inner, at + 1], way, strict=True):
                 arcs.append((start, end, 1.0, word))
     return arcs
-
-
-def _pcm(audio: Signal) -> bytes:
-    return (np.clip(audio, -1, 1) * 32767).astype("<i2").tobytes()
 
 
 def _not_aligned(audio: Signal, sample_rate: int, text: str) -> Finding:

@@ -16,7 +16,7 @@ from chatter_nb.verify.aligner import Aligner
 from chatter_nb.verify.cuts import Cuts, active_tail, joined, long_holes, moved_words, without
 from chatter_nb.verify.findings import WORD_KINDS, Expectation, Finding, Report, Verdict
 from chatter_nb.verify.habits import misheard, misspelt, without_habits
-from chatter_nb.verify.kept import KeptReports
+from chatter_nb.verify.kept import KeptReports, Listen
 from chatter_nb.verify.recogniser import Recogniser
 
 _HABITS_KEPT = 64  # texts: of a chunk in doubt, several takes are heard in a row
@@ -110,7 +110,9 @@ class Checker:
         """
         listened = self._listen(audio, sample_rate, expected)
         findings, notes = self._cancelled(listened, sample_rate, expected, other_take)
-        notes = [*_cut_notes(listened.cuts, sample_rate), *notes]
+        for start, end in reversed(listened.cuts):
+            length_s, start_s = (end - start) / sample_rate, start / sample_rate
+            notes.insert(0, f"cut {length_s:.1f} s at {start_s:.1f} s")
         not_checked = [f"words not checked: {reason}" for reason in listened.not_checked]
         is_heard = self._is_heard(listened, expected)
         return Verdict(
@@ -119,7 +121,7 @@ class Checker:
             listened.cuts,
             self._words(listened, sample_rate, expected),
             _missing_words(findings),
-            round(_extra_speech_s(findings), 3),
+            round(sum(f.end_s - f.start_s for f in findings if f.kind == "extra speech"), 3),
             (*notes, *not_checked),
         )
 
@@ -133,10 +135,12 @@ class Checker:
             again = self._align(shorter, sample_rate, expected)
             if len(again.findings) < len(words.findings):
                 cuts, cut, words = joined(cuts, tail), shorter, again
-        level = self._kept.report(
-            signal.NAME, signal.VERSION, signal.listen, cut, sample_rate, expected
-        )
-        return _Listened(cuts, (level, words, *self._hear(cut, sample_rate, expected)))
+        witnesses: list[tuple[str, str, Listen]] = [(signal.NAME, signal.VERSION, signal.listen)]
+        if self.recogniser:
+            witnesses.append((recogniser.NAME, self.recogniser.version, self.recogniser.listen))
+        report = self._kept.report
+        level, *heard = (report(*witness, cut, sample_rate, expected) for witness in witnesses)
+        return _Listened(cuts, (level, words, *heard))
 
     def _align(self, audio: Signal, sample_rate: int, expected: Expectation) -> Report:
         if expected.language not in aligner.LANGUAGES:
@@ -145,15 +149,6 @@ class Checker:
         return self._kept.report(
             aligner.NAME, witness.version, witness.listen, audio, sample_rate, expected
         )
-
-    def _hear(self, audio: Signal, sample_rate: int, expected: Expectation) -> tuple[Report, ...]:
-        if self.recogniser is None:
-            return ()
-        witness = self.recogniser
-        report = self._kept.report(
-            recogniser.NAME, witness.version, witness.listen, audio, sample_rate, expected
-        )
-        return (report,)
 
     def _cancelled(
         self,
@@ -215,13 +210,6 @@ def _no_aligner(language: str) -> str:
     return f"no aligner for {shown(language)}"
 
 
-def _cut_notes(cuts: Cuts, sample_rate: int) -> list[str]:
-    return [
-        f"cut {(end - start) / sample_rate:.1f} s at {start / sample_rate:.1f} s"
-        for start, end in cuts
-    ]
-
-
 def _missing_words(findings: Sequence[Finding]) -> int:
     """Words that are not there, by the witness that misses most of them."""
     missing: Counter[str] = Counter()
@@ -229,7 +217,3 @@ def _missing_words(findings: Sequence[Finding]) -> int:
         if finding.kind in ("missing words", "other words", "not aligned", "cut end", "silence"):
             missing[finding.witness] += len(finding.expected.split())
     return max(missing.values(), default=0)
-
-
-def _extra_speech_s(findings: Sequence[Finding]) -> float:
-    return sum(f.end_s - f.start_s for f in findings if f.kind == "extra speech")

@@ -157,15 +157,8 @@ class Judged:
         for (start, end), seconds in runs:
             if seconds >= EXTRA_S or (total_s >= EXTRA_SUM_S and seconds >= EXTRA_SUM_S / 3):
                 reason = f"{seconds:.1f} s of sound that is no word of the text"
-                yield Finding(
-                    "extra speech",
-                    round(start * FRAME_S, 3),
-                    round(end * FRAME_S, 3),
-                    "",
-                    "",
-                    reason,
-                    NAME,
-                )
+                start_s, end_s = round(start * FRAME_S, 3), round(end * FRAME_S, 3)
+                yield Finding("extra speech", start_s, end_s, "", "", reason, NAME)
 
     def _loud_s(self, run: tuple[int, int]) -> float:
         return float(np.count_nonzero(self._level[run[0] : run[1]] > LOUD_DB)) * FRAME_S

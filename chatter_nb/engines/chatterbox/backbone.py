@@ -37,7 +37,9 @@ class Backbone:
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
         self._int8, self._products = dtype == torch.int8, list[Product]()
         self.device, self.dtype = device, torch.float32 if self._int8 else dtype
-        self.tile = _tile(device) if self.dtype.itemsize == 2 else 1
+        # On CUDA as many tokens as the most rows there have; a CPU only has a kernel for 1 token.
+        tile = 2 * most_rows(device) if device.type == "cuda" else 2
+        self.tile = tile if self.dtype.itemsize == 2 else 1
 
     def __call__(self, embeds: Tensor, place: Place, spy: Spy | None = None) -> Tensor:
         """Hidden states in float32 of tokens, both of shape (n, width)."""
@@ -73,11 +75,6 @@ class Backbone:
     def transposed(self, conv: Any) -> Product:
         """GPT-2 keeps its weights as (in, out)."""
         return product([self.plain(conv.weight).t()], self.plain(conv.bias), int8=self._int8)
-
-
-def _tile(device: torch.device) -> int:
-    """Tokens: on CUDA as many as the most rows there have; a CPU only has a kernel for 1 token."""
-    return 2 * most_rows(device) if device.type == "cuda" else 2
 
 
 def backbone(t3: Any, device: torch.device, dtype: torch.dtype) -> Backbone:

@@ -95,7 +95,8 @@ def make_checkpoint(
     # One network at a time: a full T3 takes 2 GB.
     parts = list(zip(FILES[model], (_t3, _s3gen, _voice_encoder), strict=True))
     for name, state_of in tqdm(parts, "random weights", disable=size == "tiny"):
-        _save(state_of(sidecar), folder / name)
+        save = torch.save if name.endswith(".pt") else save_file
+        save(state_of(sidecar), folder / name)
     random_tokenizers.write(folder, model)
     torch.save(_voice(sidecar), folder / "conds.pt")
     write_sidecar(folder, sidecar)
@@ -132,13 +133,6 @@ def _upstream(part: str) -> Any:
 
 def _seed(sidecar: Sidecar, part: int) -> int:
     return sidecar.seed * 10 + part
-
-
-def _save(state: random_weights.State, path: Path) -> None:
-    if path.suffix == ".pt":
-        torch.save(state, path)
-    else:
-        save_file(state, path)
 
 
 def _voice(sidecar: Sidecar) -> dict[str, Any]:

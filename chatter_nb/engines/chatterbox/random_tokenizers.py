@@ -43,10 +43,10 @@ def write(folder: Path, model: str) -> None:
     if model == "chatterbox":
         _write_characters(folder / "tokenizer.json", _english(), ENGLISH_SIZE)
     elif model == "chatterbox-multilingual":
-        characters, tags = _multilingual(), _multilingual_tags()
         path = folder / "grapheme_mtl_merged_expanded_v1.json"
-        _write_characters(path, characters, MULTILINGUAL_SIZE, tags)
-        _write_json(folder / "Cangjie5_TC.json", _cangjie())
+        _write_characters(path, _multilingual(), MULTILINGUAL_SIZE, _multilingual_tags())
+        codes = [f"{entry[0]}\t{entry[1:]}" for entry in CANGJIE.split()]  # upstream's layout
+        _write_json(folder / "Cangjie5_TC.json", codes)
     else:
         _write_byte_level(folder)
 
@@ -84,11 +84,6 @@ def _multilingual() -> list[str]:
 def _multilingual_tags() -> list[str]:
     languages = [f"[{code}]" for code in sorted(TTS_ENGINES["chatterbox-multilingual"].languages)]
     return languages + [f"[cj_{c}]" for c in "abcdefghijklmnopqrstuvwxyz.0123456789"]
-
-
-def _cangjie() -> list[str]:
-    """Upstream's layout: a glyph, a tab and its code."""
-    return [f"{entry[0]}\t{entry[1:]}" for entry in CANGJIE.split()]
 
 
 def _write_byte_level(folder: Path) -> None:
