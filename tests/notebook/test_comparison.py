@@ -289,6 +289,7 @@ def test_the_notebook_speaks_samples_where_no_run_is_given(tmp_path):
     assert pages.count("<audio") == 4
     assert "data:audio" not in pages
     assert "widget-view" not in pages
+    assert '"stderr"' not in pages
     assert "B: speed-0.85" in pages
 
 
