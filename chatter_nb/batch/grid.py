@@ -14,8 +14,10 @@ from typing import Any
 
 from chatter_nb.base.errors import InputError, ParamError, Problems, shorten, shown
 from chatter_nb.base.project import find_path, resolve_path
+from chatter_nb.batch.choices import marked_runs
 from chatter_nb.params.base import read_file
 from chatter_nb.params.runs import AnyParams, ConvertParams, SpeakParams, kind_of
+from chatter_nb.runs.folder import RECORD
 from chatter_nb.text.files import natural_key
 
 MAX_CELLS = 100_000
@@ -26,8 +28,8 @@ _NAME_BYTES, _VALUE_CHARS = 110, 24  # a short hash may follow
 def find_files(patterns: Sequence[str], problems: Problems) -> list[Path]:
     """The absolute paths that names and patterns stand for, each once.
 
-    The files of a pattern come in natural order. A name or a pattern without a file is added to
-    `problems`.
+    The files of a pattern come in natural order. A gallery's choices.json stands for the records of
+    the runs that it keeps. A name or a pattern without a file is added to `problems`.
     """
     matches = [problems.of(partial(_matches, pattern)) or [] for pattern in patterns]
     return list(dict.fromkeys(itertools.chain.from_iterable(matches)))
@@ -36,6 +38,8 @@ def find_files(patterns: Sequence[str], problems: Problems) -> list[Path]:
 def _matches(pattern: str) -> list[Path]:
     path = find_path(pattern)
     here = Path(pattern).expanduser()
+    if path.name.startswith("choices") and path.suffix == ".json" and path.is_file():
+        return [folder / RECORD for folder in marked_runs(path.resolve(), "keep")]
     if path.is_file():
         return [path.resolve()]
     if path.is_dir():

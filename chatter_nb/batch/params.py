@@ -20,7 +20,7 @@ class BatchParams(StrictParams):
 
     notebook: Text = Field("notebooks/01_speak.ipynb", description="the notebook to run")
     files: Annotated[tuple[Text, ...], BeforeValidator(one_or_more)] = Field(
-        (), description="parameter files, or patterns such as params/batch/*.yaml"
+        (), description="parameter files, patterns of them, or a choices.json: the runs it keeps"
     )
     overrides: dict[str, Any] = Field({}, description="parameter: value, over every file's")
     grid: dict[str, list[Any]] = Field({}, description="parameter: values; every combination runs")

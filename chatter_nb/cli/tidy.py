@@ -98,6 +98,7 @@ def clean(
     """Prune the store of finished chunks. Without options it only says what is there."""
     from chatter_nb.runs.checking import REPORTS
     from chatter_nb.runs.folder import find_records, remove_leftovers
+    from chatter_nb.runs.revise import keys_of_edits
     from chatter_nb.runs.store import ABANDONED_S, ChunkStore
     from chatter_nb.verify.kept import KeptReports
 
@@ -112,8 +113,10 @@ def clean(
             "to remove some: --unused, --older-than 30d"
         )
     else:
-        records = [record for _, record in find_records(folder) if unused or record.status != "ok"]
-        needed = {key for record in records for key in record.chunk_keys()}
+        needed: set[str] = set()
+        for run, record in find_records(folder):
+            if unused or record.status != "ok":
+                needed |= record.chunk_keys() | keys_of_edits(run, record)
         count, size = store.prune(older_than_s=age_s, keep=needed)
         size += remove_leftovers(folder, older_than_s=ABANDONED_S)
         if age_s is not None:

@@ -1,4 +1,4 @@
-"""Shows a batch to a person: progress bars, a table of its runs, its failures, a gallery link."""
+"""Shows a batch to a person: progress bars, a table of its runs, its failures, their players."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import html
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from chatter_nb.base.project import shown_path
 from chatter_nb.batch.executors import Started
 from chatter_nb.batch.run import BatchReport
 from chatter_nb.batch.tasks import FAILED_NOTEBOOK, Outcome
+from chatter_nb.notebook import show
 from chatter_nb.pages.doubts import is_checked
 from chatter_nb.pages.players import link_from, note, page, table
-from chatter_nb.runs.folder import NOTEBOOK, RunFolder
+from chatter_nb.runs.folder import NOTEBOOK, RECORD, RunFolder
+from chatter_nb.runs.speech import load_speech
 
 if TYPE_CHECKING:
     from IPython.display import HTML
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from chatter_nb.batch.plan import BatchPlan
 
 Event = Started | Outcome
+MAX_PLAYERS = 12  # the gallery has them all
 _PLAN_DELAY_S = 2
 
 
@@ -32,11 +36,8 @@ def batch_bar(
     There is no bar if `interactive` is false, or without a terminal and a notebook. `lines`: also
     print a line for each run that ends; None prints the lines only if there is no bar.
     """
-    from tqdm import tqdm
-
-    hidden = not (interactive and _watched())
-    lines = hidden if lines is None else lines
-    bar = tqdm(total=len(plan.to_do), unit="run", disable=hidden, ncols=100)
+    bar = _bar(interactive and bool(plan.to_do), total=len(plan.to_do))
+    lines = bar.disable if lines is None else lines
     running: dict[str, str] = {}
     done: list[Outcome] = []
 
@@ -59,10 +60,7 @@ def batch_bar(
 
 def planning_bar(*, interactive: bool = True) -> Callable[[int, int, str], None]:
     """Return a function for `on_progress=` of `plan_batch`: a bar, after two seconds of work."""
-    from tqdm import tqdm
-
-    hidden = not (interactive and _watched())
-    bar = tqdm(unit="run", desc="checking", delay=_PLAN_DELAY_S, disable=hidden)
+    bar = _bar(interactive, desc="checking", delay=_PLAN_DELAY_S)
 
     def update(done: int, total: int, name: str) -> None:
         bar.total = total
@@ -74,9 +72,33 @@ def planning_bar(*, interactive: bool = True) -> Callable[[int, int, str], None]
     return update
 
 
-def _watched() -> bool:
-    """Return if a person can see a bar."""
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
+def _bar(interactive: bool, **options: Any) -> Any:
+    """Return a bar of runs, in the cell of a notebook or in a terminal; hidden elsewhere."""
+    from tqdm import tqdm
+
+    in_cell = "ipykernel" in sys.modules
+    hidden = not (interactive and (in_cell or sys.stderr.isatty()))
+    file = _CellText() if in_cell else sys.stderr
+    return tqdm(unit="run", file=file, disable=hidden, ncols=80, **options)
+
+
+class _CellText:
+    """A file for tqdm whose last line stands in a cell. On stderr it would leave a red band."""
+
+    encoding = "utf-8"  # else tqdm draws with #
+    _shown: Any = None
+
+    def write(self, text: str) -> None:
+        from IPython.display import display
+
+        if not text.strip():
+            return
+        if self._shown is None:
+            self._shown = display(display_id=True)
+        self._shown.update({"text/plain": text.strip()}, raw=True)
+
+    def flush(self) -> None:
+        """Do nothing: each line is shown at once."""
 
 
 def outcome_line(outcome: Outcome) -> str:
@@ -153,12 +175,22 @@ def _failure(outcome: Outcome) -> str:
     return f"<details><summary>{line}</summary>{trace}</details>" if trace else f"<p>{line}</p>"
 
 
-def gallery_link(report: BatchReport) -> HTML:
-    """Return a link to the gallery of the batch."""
+def listen(report: BatchReport) -> HTML:
+    """Return players of finished runs, up to `MAX_PLAYERS`, and a link to the gallery of them all.
+
+    Their audio is linked, as seen from the working directory and from the folder of the batch.
+    """
+    folders = [report.plan.folder / entry.task.name for entry in report.plan.entries]
+    speeches = [load_speech(path) for path in folders if (path / RECORD).is_file()]
+    outputs = [(s, o) for s in speeches if s.record.status == "ok" for o in s.record.outputs]
+    starts = (Path.cwd(), report.plan.folder)
+    players = [show.linked_player(*output, starts) for output in outputs[:MAX_PLAYERS]]
+    more = f"{len(outputs) - len(players)} more are in " if len(outputs) > len(players) else ""
     path = Path(report.gallery)
     if not path.is_file():
-        return note(report.gallery)
-    return page(f"<p>{_link(path, 'the gallery')}: <code>{html.escape(str(path))}</code></p>")
+        return page(*players, f"<p>{html.escape(report.gallery)}</p>")
+    place = html.escape(shown_path(path))
+    return page(*players, f"<p>{more}{_link(path, 'the gallery')}: <code>{place}</code></p>")
 
 
 def _link(path: Path, label: str) -> str:

@@ -110,7 +110,18 @@ def player(speech: Speech) -> HTML:
     beside the notebook, then the file's path from the working directory: the notebook may be in the
     run's folder, or where it was executed.
     """
-    return page(*(_output_player(speech, output) for output in speech.record.outputs))
+    embed = speech.record.params.get("interactive", True)
+    starts = (speech.folder, Path.cwd())
+    # The executed notebook of a headless run is in the run's folder.
+    return page(*(_player(speech, o, starts, embed=embed) for o in speech.record.outputs))
+
+
+def linked_player(speech: Speech, output: OutputRecord, starts: Sequence[Path]) -> str:
+    """Return the HTML of a player for a page over several runs, with the name of its run.
+
+    It tries its audio from each folder of `starts` in turn; links to files are from the first.
+    """
+    return _player(speech, output, starts, named=f"{speech.folder.name}: ")
 
 
 def sources(plan: ConversionPlan) -> HTML:
@@ -171,29 +182,34 @@ def _voice_path(plan: SpeechPlan | ConversionPlan) -> Path | None:
 
 def _recording(role: str, path: Path, params: SpeakParams | ConvertParams) -> str:
     label = f"{role}: {path.name}, {clock(duration_s(path))}"
-    urls = _addresses(path, params.run_dir(), params.interactive)
+    urls = _addresses(path, (params.run_dir(), Path.cwd()), params.interactive)
     return audio_player(urls, mime_of(path), label)
 
 
-def _addresses(path: Path, beside: Path, embed: bool) -> list[str]:
-    """Return the file as an address, or links to it from `beside` and the working directory."""
+def _addresses(path: Path, starts: Sequence[Path], embed: bool) -> list[str]:
+    """Return the file as an address, or links to it from each folder of `starts`."""
     if embed and path.stat().st_size <= EMBED_LIMIT_BYTES:
         return [data_url(path.read_bytes(), mime_of(path))]
-    return [link_from(path, start) for start in (beside, Path.cwd())]
+    return [link_from(path, start) for start in starts]
 
 
-def _output_player(speech: Speech, output: OutputRecord) -> str:
+def _player(
+    speech: Speech,
+    output: OutputRecord,
+    starts: Sequence[Path],
+    *,
+    embed: bool = False,
+    named: str = "",
+) -> str:
     files = files_of(speech, output)
     path = min(files, key=play_rank)  # the smallest
-    embed = speech.record.params.get("interactive", True)
-    urls = _addresses(path, speech.folder, embed)
-    # The executed notebook of a headless run is in the run's folder.
+    urls = _addresses(path, starts, embed)
     links = download_links(
         files,
-        Path.cwd() if embed else speech.folder,
+        Path.cwd() if embed else starts[0],
         embedded=path if urls[0].startswith("data:") else None,
     )
-    label = f"{path.name}, {clock(output.audio_s)}"
+    label = f"{named}{path.name}, {clock(output.audio_s)}"
     return waveform_player(urls, mime_of(path), label, picture_of(speech, output), links=links)
 
 

@@ -20,6 +20,7 @@ from chatter_nb.pages.compact import compact_audio
 from chatter_nb.pages.doubts import doubtful, is_checked
 from chatter_nb.pages.gallery.differing import contrast
 from chatter_nb.pages.gallery.page import in_words
+from chatter_nb.pages.gallery.rows import is_apart
 from chatter_nb.pages.players import (
     EMBED_LIMIT_BYTES,
     asset,
@@ -90,7 +91,8 @@ def write_pages(folder: Path, on_problem: Callable[[str], None]) -> int:
     written = 0
     for path in sorted({*folder.glob(f"*/{RECORD}"), *folder.glob(f"*/*/{RECORD}")}):
         inside = path.relative_to(folder).parts
-        if any(part.startswith(".") for part in inside) or _is_fresh(path.parent / PAGE, path):
+        is_hidden = is_apart(folder / inside[0]) or any(part.startswith(".") for part in inside)
+        if is_hidden or _is_fresh(path.parent / PAGE, path):
             continue
         try:
             if load_speech(path.parent).record.status == "ok":

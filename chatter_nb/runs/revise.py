@@ -21,6 +21,7 @@ from chatter_nb.base.errors import InputError, shorten
 from chatter_nb.base.formats import OUTPUT_FORMATS
 from chatter_nb.base.project import find_path, resolve_path
 from chatter_nb.engines.base import SpeechEngine
+from chatter_nb.engines.registry import entry
 from chatter_nb.engines.watermark import load_perth, mark
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.edits import (
@@ -39,13 +40,17 @@ from chatter_nb.runs.folder import RECORD
 from chatter_nb.runs.keys import identities, occurrences
 from chatter_nb.runs.lifecycle import OnProgress
 from chatter_nb.runs.plan import Planner, check_texts
+from chatter_nb.runs.record import RunRecord
 from chatter_nb.runs.resume import carry_mark
 from chatter_nb.runs.speak import plan_speech, render_speech
 from chatter_nb.runs.speak_plan import PlannedOutput, SpeechPlan
 from chatter_nb.runs.speak_run import SpeechRun
 from chatter_nb.runs.speak_texts import clean_words
 from chatter_nb.runs.speech import Speech, doubtful_chunks, load_speech, reasons_of
+from chatter_nb.runs.store import ChunkStore
 from chatter_nb.verify.findings import Finding, Judgement
+
+REVIEWS = "review*.json"  # as a browser names the reviews that a page offers
 
 
 @dataclass(frozen=True)
@@ -177,6 +182,27 @@ def _plan_line(speech: Speech, edit: Edit) -> SpeechPlan:
     chunk = whole.named(edited[position], occurrences(edited)[position], params.takes)
     output = PlannedOutput(edit.document, edit.document, (chunk,))
     return planner.plan(SpeechPlan, [output], [], identities=whole, checks=checks)
+
+
+def keys_of_edits(folder: Path, record: RunRecord) -> set[str]:
+    """The keys of the stored takes of each line whose words or take a run's edits name.
+
+    The edits are those of its edits.json and of each review*.json in its folder: of takes that a
+    person heard, and may still apply. Raises `InputError` for such a file that cannot be read.
+    """
+    reviews = [load_edits(path).edits for path in sorted(folder.glob(REVIEWS))]
+    edits = [edit for group in (edits_of_run(folder, record), *reviews) for edit in group]
+    edits = [edit for edit in edits if (edit.words, edit.take) != (None, None)]
+    if not edits:
+        return set()
+    params = SpeakParams.create(record.params, where=str(folder / RECORD))
+    language = params.language or entry(record.engine.name, record.kind).languages[0]
+    chunks, texts = placed_chunks(record, language), set()
+    for edit in edits:  # alone: of several at one place, each has takes of its own
+        edited, _ = edit_chunks(chunks, [edit], partial(clean_words, params, language))
+        for position in match_edits(chunks, [edit])[0]:
+            texts |= {edited[position].chunk.spoken, chunks[position].chunk.spoken}
+    return ChunkStore(folder.parent).keys_of(texts)
 
 
 def pickups(speech: Speech) -> list[dict[str, Any]]:

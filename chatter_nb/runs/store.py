@@ -26,7 +26,14 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from chatter_nb.audio.reading import Signal
 from chatter_nb.audio.words import WordTime
-from chatter_nb.base.disk import is_folder, is_there, remove_old, write_whole, writing
+from chatter_nb.base.disk import (
+    is_folder,
+    is_there,
+    read_json,
+    remove_old,
+    write_whole,
+    writing,
+)
 from chatter_nb.base.write_behind import WriteBehind
 
 FOLDER = ".chunks"
@@ -168,6 +175,12 @@ class ChunkStore:
                 size = path.stat().st_size + about.stat().st_size
                 size += words.stat().st_size if words.exists() else 0
                 yield path.stem, size, path.stat().st_mtime
+
+    def keys_of(self, texts: Collection[str]) -> set[str]:
+        """The keys of the chunks that speak one of these texts, whatever their voice and take."""
+        paths = self.root.glob("??/*.npy") if texts else ()
+        entries = {path.stem: read_json(path.with_suffix(".json")) for path in paths}
+        return {k for k, about in entries.items() if about and about.get("text") in texts}
 
     def touch(self, key: str) -> None:
         """Set the time of a chunk's last use, for `prune`; errors of the disk are ignored."""

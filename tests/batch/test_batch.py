@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from conftest import ROOT
 
 from chatter_nb.base.errors import InputError, OutputError, ParamError
+from chatter_nb.batch.choices import Choice, Choices, save_choices
 from chatter_nb.batch.executors import ProcessExecutor, Started
 from chatter_nb.batch.params import BatchParams
 from chatter_nb.batch.record import BatchRecord
@@ -620,6 +622,26 @@ def test_the_command_plans_runs_and_resumes(project, cli):
     again = cli(*args, check=0)
     assert "4 runs: 4 done" in again.stdout
     assert "done now" not in again.stdout
+
+
+def test_what_a_gallery_keeps_is_run_again(project, cli):
+    """choices.json among the files: the kept runs with their parameters, engine and seed."""
+    runs, choices = project / "runs", project / "runs" / "choices.json"
+    for number, name in enumerate(("good", "bad", "fine")):
+        values = {"text": TEXTS[number], "engine": "hibari", "seed": number, "run_name": name}
+        generate_tts(SpeakParams.create(values | {"outputs_dir": str(runs)}))
+    marks = {"good": Choice(keep=True), "bad": Choice(compare=True), "fine": Choice(keep=True)}
+    save_choices(runs, Choices(choices=marks))
+    again = ("batch", project / "speak.ipynb", choices, "--out", project / "final", "--json")
+    values = json.loads(cli(*again, "-p", "formats=mp3", check=0).stdout)
+    assert [run["run_name"] for run in values["runs"]] == ["fine", "good"]
+    record = RunFolder(project / "final" / "fine").record()
+    assert (record.params["text"], record.seed) == (TEXTS[2], 2)
+    assert [file.name for file in record.files] == ["speech.mp3"]
+    shutil.rmtree(runs / "good")
+    assert f"{runs}/good/run.json: no such file" in cli(*again, check=2).stderr
+    save_choices(runs, Choices(choices=dict.fromkeys(("good", "fine"), Choice())))
+    assert "marks no run with 'keep': tick it" in cli(*again, check=2).stderr
 
 
 def test_a_plain_executor_protocol_is_what_workers_have():

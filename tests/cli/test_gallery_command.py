@@ -13,7 +13,7 @@ import pytest
 from browser import browser_page
 from conftest import ROOT
 
-from chatter_nb.pages.gallery.choices import load_choices
+from chatter_nb.batch.choices import load_choices, marked_runs
 from chatter_nb.pages.gallery.server import GalleryServer
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.speak import generate_tts
@@ -73,14 +73,14 @@ def test_what_is_chosen_in_a_browser_is_in_the_file(server, runs):
         row = page.locator("tr", has=page.locator("th[data-key='one']"))
         row.get_by_label("compare").check()
         page.get_by_text("Saved in choices.json").wait_for()
-        assert load_choices(runs / "choices.json").to_compare() == ["one"]
+        assert marked_runs(runs / "choices.json", "compare") == [runs / "one"]
         page.reload()
         other = page.locator("tr", has=page.locator("th[data-key='grid/two 2']"))
         with page.expect_response("**/choices.json") as response:
             other.get_by_role("button", name="5 stars").click()
         assert response.value.ok
         assert load_choices(runs / "choices.json").choices["grid/two 2"].stars == 5
-        assert load_choices(runs / "choices.json").to_compare() == ["one"]
+        assert marked_runs(runs / "choices.json", "compare") == [runs / "one"]
         (runs / "choices.json").write_text("damaged")
         other.get_by_label("keep").check()
         page.get_by_text("Not saved: ").wait_for()

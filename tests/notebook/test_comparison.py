@@ -11,12 +11,12 @@ from conftest import ROOT
 
 import chatter_nb
 from chatter_nb.base.errors import InputError, ParamError
+from chatter_nb.batch.choices import Choice, Choices, save_choices
 from chatter_nb.notebook import compare
 from chatter_nb.notebook.compare import CompareParams
 from chatter_nb.notebook.compare.acoustics import BANDS_HZ, loudness, measure, spectrum
 from chatter_nb.notebook.compare.comparison import COMPARE, MAX_RUNS, align, load_comparison
 from chatter_nb.notebook.compare.plots import loudness_finding, pace_finding, spectrum_finding
-from chatter_nb.pages.gallery.choices import Choice, Choices, save_choices
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.speak import generate_tts
 
@@ -289,6 +289,7 @@ def test_the_notebook_speaks_samples_where_no_run_is_given(tmp_path):
     assert pages.count("<audio") == 4
     assert "data:audio" not in pages
     assert "widget-view" not in pages
+    assert '"stderr"' not in pages
     assert "B: speed-0.85" in pages
 
 
@@ -319,7 +320,7 @@ def test_runs_that_a_gallery_marks_are_compared(tmp_path, speak):
         speak(text=TEXT, run_name=name)
     params = CompareParams(runs="choices.json", outputs_dir=str(tmp_path))
     save_choices(tmp_path, Choices(choices={"a": Choice(keep=True)}))
-    with pytest.raises(InputError, match="marks no run to compare: tick them"):
+    with pytest.raises(InputError, match="marks no run with 'compare': tick it"):
         load_comparison(params)
     marked = {name: Choice(compare=True) for name in ("b", "c")}
     save_choices(tmp_path, Choices(choices=marked))

@@ -131,6 +131,14 @@ def papermill(*args: str) -> subprocess.CompletedProcess:
     )
 
 
+def red_bands(path) -> list[str]:
+    """What an executed notebook shows of stderr: Jupyter lays a red band behind it."""
+    outputs = [
+        output for cell in nbformat.read(path, 4).cells for output in cell.get("outputs", [])
+    ]
+    return [output.text for output in outputs if output.get("name") == "stderr"]
+
+
 SINGLE = [CHECK, SPEAK, CONVERT]
 
 
@@ -145,6 +153,7 @@ def test_plain_papermill_runs_every_notebook_of_one_run(path, tmp_path):
     done = papermill(path, tmp_path / "out.ipynb", *args)
     assert done.returncode == 0, done.stderr
     assert RunFolder(tmp_path / "runs" / "run").is_proved()
+    assert red_bands(tmp_path / "out.ipynb") == []
     outputs = str([c.get("outputs") for c in nbformat.read(tmp_path / "out.ipynb", 4).cells])
     assert "<audio" in outputs
     assert "image/png" in outputs
@@ -152,13 +161,17 @@ def test_plain_papermill_runs_every_notebook_of_one_run(path, tmp_path):
 
 @pytest.mark.slow
 def test_plain_papermill_runs_a_batch(tmp_path):
-    """A kernel that starts a kernel; again, and all is done."""
+    """A kernel that starts a kernel; again, and all is done. Each run has a player, linked."""
     for told in ("4 runs: 4 to do", "4 runs: 4 done"):
         done = papermill(BATCH, tmp_path / "out.ipynb", "-p", "outputs_dir", tmp_path / "runs")
         assert done.returncode == 0, done.stderr
         pages = (tmp_path / "out.ipynb").read_text()
         assert told in pages
         assert "no run failed" in pages
+        assert pages.count("<audio") == 4
+        assert "data:audio" not in pages
+        assert red_bands(tmp_path / "out.ipynb") == []
+        assert "100%" in pages or "4 done" in told
     assert (tmp_path / "runs" / "index.html").exists()
     names = {path.parent.name for path in tmp_path.glob("runs/*/notebook.ipynb")}
     assert names == {"crow", "north_wind", "river", "timetable"}
@@ -185,6 +198,7 @@ def test_plain_papermill_times_and_remembers(tmp_path):
         pages = (tmp_path / "out.ipynb").read_text()
         assert told in pages
         assert pages.count("image/png") == 4
+        assert red_bands(tmp_path / "out.ipynb") == []
     assert len((tmp_path / "timing" / "history.jsonl").read_text().splitlines()) == 2
 
 

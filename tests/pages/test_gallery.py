@@ -15,11 +15,12 @@ from conftest import ROOT
 from fakes import ToneEngine, speaking_with
 
 from chatter_nb.base.errors import EngineError, InputError, OutputError
+from chatter_nb.batch.choices import load_choices, marked_runs
 from chatter_nb.pages import players
 from chatter_nb.pages.gallery import page as gallery_page
 from chatter_nb.pages.gallery import peaks
-from chatter_nb.pages.gallery.choices import load_choices
 from chatter_nb.pages.gallery.page import clock, in_words, two_digits, write_gallery
+from chatter_nb.pages.run_page import write_pages
 from chatter_nb.params.runs import ConvertParams, SpeakParams
 from chatter_nb.runs.convert import convert_voice
 from chatter_nb.runs.speak import generate_tts
@@ -162,6 +163,22 @@ def test_runs_of_a_batch_inside_the_folder_have_rows(runs):
     row = row_of(page, "grid/slow 2")
     assert row.find("audio").source["src"] == "grid/slow%202/speech.mp3"
     assert "no such text" in row_of(page, "grid/gone").get_text()
+
+
+def test_runs_that_no_person_named_are_told_and_left_out(runs):
+    """The service's and 05_compare's samples; their own galleries have them, a batch stays."""
+    for name in ("serve", "compare"):
+        shutil.copytree(runs / "slow 2", runs / name / "inside")
+    page = parsed(runs)
+    assert not page.select('th[data-key$="/inside"]')
+    notes = " ".join(note.get_text() for note in page.select("header .quiet"))
+    assert "Not here: 1 run of the service (chatter-nb gallery" in notes
+    assert "Not here: 1 run that 05_compare speaks as samples" in notes
+    assert write_pages(runs, pytest.fail)
+    assert not (runs / "serve" / "inside" / "page.html").exists()
+    assert row_of(parsed(runs / "serve"), "inside").find("audio")
+    write_ledger(runs / "compare", {})
+    assert row_of(parsed(runs), "compare/inside").find("audio")
 
 
 def test_a_player_an_output_smallest_file_first(made):
@@ -521,7 +538,7 @@ def test_choices_on_a_page_without_a_server_are_kept_and_downloaded(runs):
             page.get_by_role("button", name="Download choices.json").click()
         download.value.save_as(runs / "choices.json")
         choices = load_choices(runs / "choices.json")
-        assert choices.to_compare() == ["slow 2"]
+        assert marked_runs(runs / "choices.json", "compare") == [runs / "slow 2"]
         assert choices.choices["slow 2"].stars == 3
         page.evaluate("localStorage.clear()")
         page.goto(write_gallery(runs).as_uri())

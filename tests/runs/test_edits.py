@@ -49,6 +49,7 @@ from chatter_nb.runs.revise import (
     revise,
 )
 from chatter_nb.runs.speak import generate_tts, load_speech, plan_speech
+from chatter_nb.runs.store import ChunkStore
 from chatter_nb.text.chunking import Chunk, split_chunks
 
 TEXT = "The first line is here.\n\nDr. Who said yes.\n\nYes.\n\nYes.\n\nThe last line is here."
@@ -201,6 +202,29 @@ def test_a_line_that_was_heard_is_what_the_files_get(speak):
         assert np.abs(part - line.audio).max() < 1 / 32_000
     assert next_take(made[1], second) == 4
     assert next_take(chunks[4], words_of(chunks[4], "Other words.")) == 1
+
+
+@pytest.mark.parametrize("name", [EDITS, "review.json", "review (1).json"])
+def test_takes_that_were_heard_and_not_applied_survive_clean_unused(speak, cli, tmp_path, name):
+    """As long as edits.json, or a review beside it, names their lines; then they go."""
+    speech = speak(text=TEXT)
+    chunks = speech.record.chunks
+    wanted = [words_of(chunks[1], "Doctor Who said no."), words_of(chunks[0], None, take=2)]
+    edits = [wanted[0], edit_of(chunks[4]).model_copy(update={"flag": True}), wanted[1]]
+    heard = [make_line(speech, edit).key for edit in wanted]
+    earlier = make_line(speech, words_of(chunks[0], None, take=1)).key
+    unnamed = make_line(speech, words_of(chunks[4], None, take=1)).key
+    values = Edits(edits=tuple(edits)).model_dump(mode="json", by_alias=True)
+    (speech.folder / name).write_text(json.dumps(values))
+    clean = ("clean", "--unused", "--outputs-dir", tmp_path)
+    cli(*clean, check=0)
+    store = ChunkStore(tmp_path)
+    assert [store.has(key) for key in (*heard, earlier, unnamed)] == [True, True, True, False]
+    (speech.folder / name).write_text("{}x")
+    assert str(speech.folder / name) in cli(*clean, check=2).stderr
+    (speech.folder / name).unlink()
+    cli(*clean, check=0)
+    assert [store.has(key) for key in (*heard, earlier)] == [False] * 3
 
 
 def test_a_line_without_an_edit_is_the_stored_one(speak):

@@ -17,6 +17,7 @@ import numpy as np
 from chatter_nb.base.errors import InputError
 from chatter_nb.base.project import resolve_path
 from chatter_nb.base.wording import count
+from chatter_nb.batch.choices import marked_runs
 from chatter_nb.notebook.compare.acoustics import Acoustics, measure
 from chatter_nb.notebook.compare.compared import (
     COMPARE,
@@ -30,7 +31,6 @@ from chatter_nb.notebook.compare.compared import (
     read_spans,
 )
 from chatter_nb.notebook.compare.preferences import veil
-from chatter_nb.pages.gallery.choices import load_choices
 from chatter_nb.pages.gallery.differing import contrast, in_words
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.folder import RECORD
@@ -112,7 +112,7 @@ def _folders(name: str, params: CompareParams) -> list[Path]:
     places = [resolve_path(name), resolve_path(params.outputs_dir) / name]
     for place in places:
         if place.suffix == ".json" and place.is_file():
-            return _marked(place)
+            return marked_runs(place, "compare")
         if (place / RECORD).is_file():
             return [place]
         inside = sorted(place.glob(f"*/{RECORD}"), key=lambda path: natural_key(path.parent.name))
@@ -126,15 +126,6 @@ def _folders(name: str, params: CompareParams) -> list[Path]:
         f"runs: {name!r} is neither a run nor a folder of runs (looked at "
         f"{' and '.join(dict.fromkeys(map(str, places)))}){choices}"
     )
-
-
-def _marked(path: Path) -> list[Path]:
-    folders = [path.parent / name for name in load_choices(path).to_compare()]
-    if not folders:
-        raise InputError(
-            f"runs: {path} marks no run to compare: tick them in chatter-nb gallery --open"
-        )
-    return folders
 
 
 def _finished(folders: Sequence[Path], params: CompareParams) -> tuple[list[Speech], list[str]]:

@@ -7,23 +7,26 @@ audio files. `assets/` holds its look and its sorting; `rows` holds the contents
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote
 
 from chatter_nb.base.disk import write_whole
 from chatter_nb.base.errors import InputError
+from chatter_nb.base.project import shown_path
 from chatter_nb.base.wording import count
+from chatter_nb.batch.choices import CHOICES, MAX_NOTE, Choice, Choices, load_choices
 from chatter_nb.pages.compact import compact_audio
 from chatter_nb.pages.gallery import differing
-from chatter_nb.pages.gallery.choices import CHOICES, MAX_NOTE, Choice, Choices, load_choices
 from chatter_nb.pages.gallery.ledger import STATUSES, BatchRecord, moment, read_ledger
 from chatter_nb.pages.gallery.peaks import PeakStore
-from chatter_nb.pages.gallery.rows import Link, Player, Row, read_rows
+from chatter_nb.pages.gallery.rows import APART, Link, Player, Row, is_apart, read_rows
 from chatter_nb.pages.players import HEIGHT, asset, data_url, outline
 from chatter_nb.pages.template import render
+from chatter_nb.runs.folder import RECORD
 
 PAGE, EMBEDDED_PAGE = "index.html", "gallery.html"
 EMBED_TOTAL_BYTES = 15_000_000  # of audio in a file to send: 20 MB of mail, 40 minutes of speech
@@ -71,7 +74,17 @@ def read_gallery(folder: Path) -> Gallery:
     except InputError as error:
         choices, problems = Choices(), (*problems, str(error))
     chosen_ms = round(path.stat().st_mtime * 1000) if choices.choices else 0
-    return Gallery(folder, ledger, tuple(rows), choices, chosen_ms, problems)
+    notes = tuple(_notes(folder))
+    return Gallery(folder, ledger, tuple(rows), choices, chosen_ms, problems, notes)
+
+
+def _notes(folder: Path) -> Iterator[str]:
+    """Yield a sentence about each folder inside that `is_apart`, with the way to its runs."""
+    for name, whose in APART.items():
+        runs = len(list(folder.glob(f"{name}/*/{RECORD}"))) if is_apart(folder / name) else 0
+        if runs:
+            place = shlex.quote(shown_path(folder / name))
+            yield f"Not here: {count(runs, 'run')} {whose} (chatter-nb gallery {place} --open)."
 
 
 def embedded(gallery: Gallery) -> Gallery:
@@ -94,7 +107,7 @@ def embedded(gallery: Gallery) -> Gallery:
     note = f"The audio is inside this file, up to {EMBED_TOTAL_BYTES / 1e6:.0f} MB"
     note += f"; {count(left_out, 'recording')} had no room" if left_out else ""
     ordered = tuple(rows[row.name] for row in gallery.rows)
-    return replace(gallery, rows=ordered, notes=(f"{note}.",), is_embedded=True)
+    return replace(gallery, rows=ordered, notes=(*gallery.notes, f"{note}."), is_embedded=True)
 
 
 def _embed(folder: Path, player: Player, left_bytes: int) -> tuple[Player, int]:

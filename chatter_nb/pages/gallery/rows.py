@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from chatter_nb.base.disk import is_folder
 from chatter_nb.base.formats import output_format_of, play_rank
+from chatter_nb.batch.record import BATCH_FILE
 from chatter_nb.batch.tasks import FAILED_NOTEBOOK
 from chatter_nb.pages.doubts import Doubt, doubts_of, is_checked
 from chatter_nb.pages.gallery.ledger import (
@@ -35,6 +36,10 @@ from chatter_nb.runs.record import FileRecord, RunRecord
 from chatter_nb.text.files import natural_key
 
 PAGES = {"page.html": "page", "review.html": "review", RECORD: RECORD, PARTIAL: PARTIAL}
+
+# Folders under outputs_dir, and whose runs are in them. The gallery of all outputs leaves them out:
+# the service's are shown in its page and may be thousands. Each has a gallery of its own.
+APART = {"serve": "of the service", "compare": "that 05_compare speaks as samples"}
 
 _TERMINAL_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # a notebook's tracebacks are coloured
 
@@ -124,9 +129,9 @@ def read_rows(folder: Path, ledger: BatchRecord, store: PeakStore) -> list[Row]:
     """Return a row for each folder with a record and each entry of the ledger.
 
     A folder inside that is no run but holds runs, such as that of a batch, adds its rows:
-    "batch/crow". The rows are sorted by name, 2 before 10.
+    "batch/crow"; not so a folder that `is_apart`. The rows are sorted by name, 2 before 10.
     """
-    inner = [path for path in folder.iterdir() if _may_hold_runs(path)]
+    inner = [path for path in folder.iterdir() if _may_hold_runs(path) and not is_apart(path)]
     rows = [*_rows_in(folder, ledger, store)]
     for path in inner:
         with suppress(OSError):  # a folder that may not be looked into
@@ -140,6 +145,14 @@ def _rows_in(
     names = {path.name for path in folder.iterdir() if is_folder(path) and _is_run(path)}
     for name in names | set(ledger.entries):
         yield _row(folder / name, within + name, ledger, store)
+
+
+def is_apart(path: Path) -> bool:
+    """Return if a folder holds runs of a program's own, which no person has asked for by name.
+
+    A folder of that name that is a run, or holds a batch, is a person's.
+    """
+    return path.name in APART and not any(is_file(path / name) for name in (RECORD, BATCH_FILE))
 
 
 def _may_hold_runs(path: Path) -> bool:

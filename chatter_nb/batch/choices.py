@@ -1,6 +1,7 @@
-"""What a listener has chosen among the runs of a folder: `choices.json`, which 05_compare reads.
+"""What a listener has chosen among the runs of a folder: `choices.json`.
 
-The gallery writes it, or downloads it where no server writes it.
+The gallery writes it, or downloads it where no server writes it. A batch reads what is kept,
+05_compare what is to be compared.
 """
 
 from __future__ import annotations
@@ -46,10 +47,6 @@ class Choices(BaseModel):
     schema_: Literal[1] = Field(1, alias="schema")
     choices: dict[Annotated[str, AfterValidator(_inside)], Choice] = {}
 
-    def to_compare(self) -> list[str]:
-        """Return the names of the runs that are marked to be compared."""
-        return [name for name, choice in self.choices.items() if choice.compare]
-
 
 def parse_choices(content: bytes, *, where: object) -> Choices:
     """Return the choices in JSON. Raises `InputError` that begins with `where`, its origin."""
@@ -62,6 +59,17 @@ def parse_choices(content: bytes, *, where: object) -> Choices:
             f"{where} holds no choices of a gallery: {shorten(place, 100)}"
             f"{shorten(problem['msg'], 200)}; move it away, and mark runs in the gallery"
         ) from None
+
+
+def marked_runs(path: Path, mark: Literal["keep", "compare"]) -> list[Path]:
+    """Return the folders of the runs that a choices.json marks. Raises `InputError` for none."""
+    choices = load_choices(path).choices
+    folders = [path.parent / name for name, choice in choices.items() if getattr(choice, mark)]
+    if not folders:
+        raise InputError(
+            f"{path} marks no run with '{mark}': tick it in chatter-nb gallery {path.parent} --open"
+        )
+    return folders
 
 
 def load_choices(path: Path) -> Choices:
