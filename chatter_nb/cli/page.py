@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from chatter_nb.base.project import find_path
-from chatter_nb.cli.delivery import address, open_in_browser
+from chatter_nb.base.screen import open_in_browser
+from chatter_nb.cli.delivery import address
 
 
 def page(
