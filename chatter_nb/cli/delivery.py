@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from chatter_nb.base.disk import copy_whole
 from chatter_nb.base.errors import InputError
 from chatter_nb.base.formats import OUTPUT_FORMATS, output_format_of, play_rank
 from chatter_nb.base.project import project_root
+from chatter_nb.base.screen import open_in_browser
 
 if TYPE_CHECKING:
     from chatter_nb.runs.speech import Speech
@@ -29,8 +29,6 @@ _PLAYERS = {
     "paplay": ("", "wav flac opus"),
     "aplay": ("-q", "wav"),
 }
-_NO_SCREEN = ("CI", "SSH_CONNECTION", "SSH_TTY")
-_SCREEN = ("DISPLAY", "WAYLAND_DISPLAY")
 
 
 @dataclass(frozen=True)
@@ -76,8 +74,7 @@ class Delivery:
 
     def deliver(self, speech: Speech, *, quiet: bool = False) -> None:
         """Copy, play and open the result of a run; unless `quiet`, print its address first."""
-        from chatter_nb.pages.doubts import is_checked
-        from chatter_nb.pages.review import write_review
+        from chatter_nb.pages.review import write_checked_review
         from chatter_nb.pages.run_players import files_of
         from chatter_nb.runs.speech import doubtful_chunks
 
@@ -88,10 +85,9 @@ class Delivery:
             paths = [self._file]
         if not quiet:
             typer.echo(f"listen: {address(paths[0] if len(paths) == 1 else speech.folder)}")
-        if is_checked(speech.record):
-            review = write_review(speech)
-            if not quiet and doubtful_chunks(speech.record):
-                typer.echo(f"review: {address(review)}")
+        review = write_checked_review(speech)
+        if review and not quiet and doubtful_chunks(speech.record):
+            typer.echo(f"review: {address(review)}")
         if self.play:
             for path in paths:
                 play(path)
@@ -127,16 +123,3 @@ def play(path: Path) -> None:
                 typer.echo(f"{name} could not play {path}", err=True)
             return
     typer.echo(f"no player for {path.name} is here ({', '.join(_PLAYERS)})", err=True)
-
-
-def open_in_browser(url: str) -> None:
-    """Open a page where a person sees it; elsewhere do nothing: its address is printed anyway."""
-    if has_screen():
-        webbrowser.open(url)
-
-
-def has_screen() -> bool:
-    """Whether a person sits before this machine: there is a display, no SSH, no CI."""
-    if any(os.environ.get(name) for name in _NO_SCREEN):
-        return False
-    return sys.platform in ("win32", "darwin") or any(map(os.environ.get, _SCREEN))

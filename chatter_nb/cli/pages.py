@@ -12,7 +12,8 @@ import typer
 from chatter_nb.base.disk import write_whole
 from chatter_nb.base.errors import InputError
 from chatter_nb.base.project import find_path
-from chatter_nb.cli.delivery import address, open_in_browser
+from chatter_nb.base.screen import open_in_browser
+from chatter_nb.cli.delivery import address
 from chatter_nb.cli.options import JsonOption, bar_of
 
 if TYPE_CHECKING:

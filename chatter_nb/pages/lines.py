@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 from chatter_nb.base.disk import read_json
@@ -120,8 +119,3 @@ def word_times(line: Line, words: Mapping[int, Sequence[Mapping[str, Any]]]) -> 
             times.append([*place, *(round(word[k] - start_s, 2) for k in ("start_s", "end_s"))])
         offset += len(part.text)
     return times
-
-
-def files_of(speech: Speech, output: OutputRecord) -> list[Path]:
-    """Return the audio files of an output, one for each format."""
-    return [path for path in speech.files if path.stem == output.name]

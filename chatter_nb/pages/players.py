@@ -126,6 +126,15 @@ def waveform_player(
     )
 
 
+def before_after(player: str, urls: Sequence[str], kind: str, label: str) -> str:
+    """Return the `waveform_player` of a result with its source, which is heard at the same place.
+
+    `urls`, `kind` and `label` are the source's. Without scripts both are players of their own.
+    """
+    source = f"{_audio(urls, kind, label)}<div><small>{html.escape(label)}</small></div>"
+    return f"{player.removesuffix('</div>')}<div data-source>{source}</div></div>"
+
+
 def signal_player(
     signal: Signal, rate_hz: int, chunks: Sequence[tuple[float, float, str]], label: str
 ) -> str:

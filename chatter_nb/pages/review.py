@@ -21,11 +21,11 @@ from chatter_nb.audio.reading import Signal
 from chatter_nb.audio.writer import AudioWriter
 from chatter_nb.base.disk import is_there, remove, write_whole
 from chatter_nb.base.errors import ChatterError, InputError
-from chatter_nb.base.formats import mime_of, play_rank
+from chatter_nb.base.formats import mime_of
 from chatter_nb.base.project import shown_path
 from chatter_nb.base.wording import count
 from chatter_nb.pages.doubts import compared, is_about_all, is_checked, kept_take, reason_in_words
-from chatter_nb.pages.lines import Line, badness, files_of, line_at, lines_of, word_times, words_of
+from chatter_nb.pages.lines import Line, badness, line_at, lines_of, word_times, words_of
 from chatter_nb.pages.players import (
     EMBED_LIMIT_BYTES,
     FULL_SCALE,
@@ -34,6 +34,7 @@ from chatter_nb.pages.players import (
     encoded,
     link_from,
 )
+from chatter_nb.pages.run_players import files_of, lossless_file
 from chatter_nb.pages.template import render
 from chatter_nb.runs.edits import Edit, next_take
 from chatter_nb.runs.record import OutputRecord, TakeRecord
@@ -81,6 +82,11 @@ def write_review(speech: Speech) -> Path:
     target = speech.folder / PAGE
     write_whole(target, page.encode("utf-8", "replace"))  # a text may hold what is no UTF-8
     return target
+
+
+def write_checked_review(speech: Speech) -> Path | None:
+    """Write review.html where the run was checked, and return its path; else None."""
+    return write_review(speech) if is_checked(speech.record) else None
 
 
 def editor_script() -> str:
@@ -171,7 +177,7 @@ def line_audio(speech: Speech, edit: Edit, key: str) -> dict[str, Any]:
     if key == line.chunk.key:
         start_s = max(0.0, line.chunk.start_s - LEAD_S)
         output = next(o for o in speech.record.outputs if o.name == line.chunk.document)
-        path = max(files_of(speech, output), key=play_rank)
+        path = lossless_file(speech, output)
         content = encoded(*stretch(path, start_s=start_s, end_s=line.parts[-1].end_s), "FLAC")
         return {"url": data_url(content, "audio/flac"), "zero_s": line.chunk.start_s - start_s}
     path = speech.folder / TAKES / f"{key}.opus"
@@ -251,7 +257,7 @@ def _smallest(speech: Speech, output: OutputRecord) -> Path:
 
 
 def _file_peaks(speech: Speech, output: OutputRecord) -> str:
-    return _peaks_of(max(files_of(speech, output), key=play_rank))[1]
+    return _peaks_of(lossless_file(speech, output))[1]
 
 
 def _peaks_of(path: Path) -> tuple[float, str]:

@@ -24,11 +24,12 @@ from chatter_nb.pages.gallery.rows import is_apart
 from chatter_nb.pages.players import (
     EMBED_LIMIT_BYTES,
     asset,
+    before_after,
     data_url,
     link_from,
     waveform_player,
 )
-from chatter_nb.pages.run_players import files_of, picture_of
+from chatter_nb.pages.run_players import files_of, picture_of, source_of
 from chatter_nb.pages.template import render
 from chatter_nb.params.fields import fields_of
 from chatter_nb.params.runs import ConvertParams, SpeakParams
@@ -136,6 +137,15 @@ def _listening(speech: Speech) -> Iterator[Listening]:
             url, mime = data_url(*audio), audio[1]
         label = f"{output.name}, {in_words(output.audio_s)}"
         player = waveform_player([url], mime, label, picture_of(speech, output))
+        source = source_of(speech, output)
+        before = (
+            compact_audio([source], seconds=output.audio_s, limit_bytes=left_bytes)
+            if source
+            else None
+        )
+        if source and before:
+            left_bytes -= len(before[0])
+            player = before_after(player, [data_url(*before)], before[1], f"source: {source.name}")
         beside = "" if audio else path.name
         yield Listening(output.name, player, _text(record, output), beside)
 

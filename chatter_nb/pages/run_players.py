@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
-from chatter_nb.audio.curves import envelope
+from chatter_nb.audio.curves import duration_s, envelope
+from chatter_nb.base.errors import InputError
 from chatter_nb.base.formats import play_rank
+from chatter_nb.base.project import resolve_path
 from chatter_nb.pages.players import WAVE_BINS, Mark, Picture, peaks_of
 from chatter_nb.runs.record import OutputRecord
 from chatter_nb.runs.speech import Speech
+
+SOURCES = "source"
+SAME_S = 0.1  # a result is as long as its source, up to the rounding of rates
 
 
 def files_of(speech: Speech, output: OutputRecord) -> list[Path]:
     """Return the audio files of an output, one for each format."""
     return [path for path in speech.files if path.stem == output.name]
+
+
+def source_of(speech: Speech, output: OutputRecord) -> Path | None:
+    """Return the recording that an output was converted from, if it is still there.
+
+    A server keeps what a person uploaded in the run's folder `SOURCES`. A recording of another
+    length has taken the place of the source.
+    """
+    if speech.record.kind != "convert":
+        return None
+    path = resolve_path(speech.record.params["source"])
+    places = (path / output.source, path, speech.folder / SOURCES / path.name)
+    found = next((place for place in places if place.is_file()), None)
+    with suppress(InputError, RuntimeError, OSError):  # no recording any more
+        if found and abs(duration_s(found) - output.audio_s) < SAME_S:
+            return found
+    return None
 
 
 def lossless_file(speech: Speech, output: OutputRecord) -> Path:

@@ -7,7 +7,6 @@ import socket
 import sys
 import threading
 import time
-import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ import uvicorn
 from filelock import FileLock, Timeout
 
 from chatter_nb.base.errors import InputError, OutputError
+from chatter_nb.base.screen import open_in_browser
 from chatter_nb.runs.folder import LOCKS
 from chatter_nb.serve.application import make_app
 from chatter_nb.serve.connection import Connection
@@ -149,7 +149,7 @@ class _Server(uvicorn.Server):
         page = f"http://{'localhost' if settings.is_local else settings.host}:{port}{UI}"
         log.info("%s speaks at %s; Ctrl-C ends it", choice, page)
         if self._open_page:
-            threading.Thread(target=webbrowser.open, args=(page,), daemon=True).start()
+            threading.Thread(target=open_in_browser, args=(page,), daemon=True).start()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         # In a thread: a handler may have interrupted a holder of the locks that this takes.

@@ -13,7 +13,7 @@ from conftest import ROOT
 
 from chatter_nb.base.errors import InputError, ParamError
 from chatter_nb.base.project import parse_yaml
-from chatter_nb.cli.delivery import has_screen
+from chatter_nb.base.screen import has_screen
 from chatter_nb.cli.sources import text_source, voice_source
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.speak import plan_speech

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from browser import axe_violations, browser_page
 from bs4 import BeautifulSoup
 from conftest import ROOT
@@ -15,6 +16,7 @@ from chatter_nb.base.errors import InputError
 from chatter_nb.engines.hibari import HibariEngine
 from chatter_nb.pages import run_page
 from chatter_nb.pages.run_page import write_page, write_pages
+from chatter_nb.pages.run_players import source_of
 from chatter_nb.params.runs import ConvertParams, SpeakParams
 from chatter_nb.runs.convert import convert_voice
 from chatter_nb.runs.speak import generate_tts, plan_speech
@@ -158,3 +160,53 @@ def test_the_page_breaks_no_rule_of_accessibility_and_fits(doubtful, width, sche
         page.locator("details").first.evaluate("details => { details.open = true; }")
         assert axe_violations(page) == []
         assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+# A promise that is kept once an audio element has played on; the page's policy lets no script wait.
+PLAYS_ON = """a => new Promise(done => {
+    const from_s = a.currentTime;
+    a.ontimeupdate = () => a.currentTime > from_s + 0.2 && !a.paused && done();
+})"""
+
+
+def test_a_result_and_its_source_are_heard_at_the_same_place(tmp_path):
+    """The switch keeps the moment and the playing; only one is shown; keys do it too."""
+    values = {"source": "params/recordings/reading.flac", "outputs_dir": str(tmp_path)}
+    values |= {"target": "params/recordings/target.flac", "engine": "world", "run_name": "run"}
+    params = ConvertParams.create(values)
+    page_file = write_page(convert_voice(params).folder)
+    with browser_page() as page:
+        page.goto(page_file.as_uri())
+        result, source = (page.locator("audio").nth(number) for number in (0, 1))
+        source.wait_for(state="hidden")
+        result.evaluate("a => { a.currentTime = 4; a.play(); }")
+        result.evaluate(PLAYS_ON)
+        page.get_by_role("button", name="Source").click()
+        result.wait_for(state="hidden")
+        assert page.get_by_role("button", pressed=True).inner_text() == "Source"
+        source.evaluate(PLAYS_ON)
+        assert source.evaluate("a => a.currentTime") > 4
+        assert result.evaluate("a => a.paused")
+        page.get_by_role("slider").press("s")
+        source.wait_for(state="hidden")
+        result.evaluate(PLAYS_ON)
+        assert source.evaluate("a => a.paused")
+        moments_s = [part.evaluate("a => a.currentTime") for part in (result, source)]
+        assert moments_s[0] > moments_s[1]
+        assert axe_violations(page) == []
+
+
+def test_another_recording_in_the_sources_place_is_not_its_source(tmp_path):
+    source = tmp_path / "mine.wav"
+    reading, rate_hz = soundfile.read(ROOT / "params" / "recordings" / "reading.flac")
+    soundfile.write(source, reading[: 4 * rate_hz], rate_hz)
+    values = {"source": str(source), "outputs_dir": str(tmp_path), "run_name": "run"}
+    values |= {"target": "params/recordings/target.flac", "engine": "world"}
+    speech = convert_voice(ConvertParams.create(values))
+    (output,) = speech.record.outputs
+    assert source_of(speech, output) == source
+    soundfile.write(source, reading[: 6 * rate_hz], rate_hz)
+    assert source_of(speech, output) is None
+    source.unlink()
+    assert source_of(speech, output) is None
+    assert "data-source" not in write_page(speech.folder).read_text()

@@ -6,7 +6,8 @@
   if (!root?.isConnected || root.dataset.ready) return; // its place may have been filled anew meanwhile
   root.dataset.ready = "yes";
   const { from_s, seconds, noun, marks, name } = JSON.parse(root.dataset.player);
-  const audio = root.querySelector("audio"), wave = image.parentElement;
+  const sounds = [...root.querySelectorAll("audio")], wave = image.parentElement; // a result, and its source if it has one
+  let [audio] = sounds; // what is heard
   const add = (parent, style) => {
     const made = document.createElement("div");
     made.style.cssText = style;
@@ -98,6 +99,34 @@
     ArrowUp: () => marks.length && seek(marks[Math.max(0, turn(now()) - 1)][0]),
     ArrowDown: () => marks.length && seek(marks[Math.min(marks.length - 1, turn(now()) + 1)][0]),
     " ": () => (audio.paused ? audio.play() : audio.pause()),
+    s: () => sounds[1] && swap(1 - sounds.indexOf(audio)),
+  };
+  // The source is heard in the result's place, and goes on where the result was.
+  const swap = (number) => {
+    const [plays, at_s] = [!audio.paused, audio.currentTime];
+    audio.pause();
+    audio = sounds[number];
+    audio.currentTime = at_s;
+    choose();
+    if (plays) audio.play();
+  };
+  const choices = ["Result", "Source"].map((textContent, number) =>
+    Object.assign(document.createElement("button"), { type: "button", textContent, onclick: () => audio !== sounds[number] && swap(number) }));
+  const choose = () => choices.forEach((choice, number) => {
+    const isHeard = audio === sounds[number];
+    sounds[number].style.display = isHeard ? "" : "none";
+    choice.ariaPressed = String(isHeard);
+    choice.style.cssText = `font:inherit;color:inherit;padding:.2em .9em;margin:0 .3em .3em 0;border:1px solid currentColor;border-radius:6px;cursor:pointer;background:${isHeard ? "rgba(111,151,196,.4)" : "none"}`;
+  });
+  const pair = () => {
+    const group = document.createElement("div");
+    group.setAttribute("role", "group");
+    group.setAttribute("aria-label", "what is heard; s changes it");
+    group.append(...choices);
+    group.addEventListener("keydown", (event) => event.key === "s" && press(event));
+    audio.before(group);
+    audio.after(sounds[1]);
+    choose();
   };
   const press = (event) => {
     const act = !event.ctrlKey && !event.metaKey && !event.altKey && keys[event.key];
@@ -107,23 +136,27 @@
     event.stopPropagation();
   };
   const ink = getComputedStyle(root).color.match(/[\d.]+/g).slice(0, 3);
-  audio.style.colorScheme = Math.max(...ink) > 150 ? "dark" : "light"; // of a notebook's theme, not the system's
+  for (const sound of sounds) sound.style.colorScheme = Math.max(...ink) > 150 ? "dark" : "light"; // of a notebook's theme, not the system's
   wave.tabIndex = 0;
   wave.style.cursor = "pointer";
   root.setAttribute("data-lm-suppress-shortcuts", "true"); // JupyterLab takes the arrow keys otherwise
-  const label = `position in ${name}; arrow keys move it, up and down by ${noun}, space plays`;
+  const label = `position in ${name}; arrow keys move it, up and down by ${noun}, space plays${sounds[1] ? ", s changes to the source and back" : ""}`;
   const values = { role: "slider", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": seconds.toFixed(1) };
   for (const [key, value] of Object.entries(values)) wave.setAttribute(key, value);
   wave.addEventListener("click", (event) => seek(under(event)));
   wave.addEventListener("mousemove", (event) => tell(under(event)));
   wave.addEventListener("mouseleave", () => (line.textContent = ""));
   wave.addEventListener("keydown", press);
-  for (const kind of ["timeupdate", "seeked", "loadedmetadata"]) audio.addEventListener(kind, show);
-  audio.addEventListener("play", () => {
-    const others = root.closest("[data-together]")?.querySelectorAll("audio") ?? [];
-    for (const other of others) if (other !== audio) other.pause();
-    step();
-  });
+  for (const sound of sounds) {
+    for (const kind of ["timeupdate", "seeked", "loadedmetadata"]) sound.addEventListener(kind, show);
+    sound.addEventListener("play", () => {
+      const others = root.closest("[data-together]")?.querySelectorAll("audio") ?? sounds;
+      for (const other of others) if (other !== sound) other.pause();
+      for (const other of sounds) other.preload = "auto"; // at hand when it is asked for
+      step();
+    });
+  }
+  if (sounds[1]) pair();
   // An embedded file is in the page once: its link takes it from the audio element.
   const embedded = audio.querySelector("source").src, link = root.querySelector("a[data-embedded]");
   if (link && embedded.startsWith("data:")) link.href = embedded;
