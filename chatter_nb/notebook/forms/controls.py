@@ -11,7 +11,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from chatter_nb.notebook.forms.layout import with_tooltip
+from chatter_nb.notebook.forms.layout import Shared, with_tooltip
 from chatter_nb.params.fields import Field
 from chatter_nb.params.pairs import pairs_text
 
@@ -22,7 +22,7 @@ LABEL_WIDTH = "12em"
 _SLIDER_STEPS = 120
 _STEP = 0.05
 _HINT = "color: var(--jp-ui-font-color2, GrayText); font-size: 90%; line-height: 1.3"
-
+_WIDE = {"flex": "1 1 30em", "min_width": "0"}
 
 Options = Sequence[Any] | None
 
@@ -33,22 +33,38 @@ class Control:
     Each subclass is a kind of input. `options` are the choices of a dropdown, or suggested texts.
     """
 
-    def __init__(self, field: Field, options: Options = None) -> None:
-        self.field = field
+    def __init__(self, field: Field, shared: Shared, options: Options = None) -> None:
+        self.field, self.shared = field, shared
         self.inputs = self._inputs(options)
         for widget in self.inputs:
             with_tooltip(widget, field.hint)
-        hint = widgets.HTML(f'<div style="{_HINT}">{html.escape(self._hint())}</div>')
-        hint.layout = widgets.Layout(flex="1 1 14em", min_width="0", margin="0 0 0 0.6em")
-        row = widgets.HBox(self.inputs, layout=widgets.Layout(flex="1 1 30em", min_width="0"))
-        row.add_class("chatter-row")
+        hint = widgets.HTML(
+            f'<div style="{_HINT}">{html.escape(self._hint())}</div>',
+            layout=shared.layout(flex="1 1 14em", min_width="0", margin="0 0 0 0.6em"),
+            style=shared.style(widgets.HTML),
+        )
         layout = widgets.Layout(flex_flow="row wrap", align_items="center", width="100%")
-        self.box = widgets.HBox([row, hint], layout=layout)
+        self.box = widgets.HBox([self._side_by_side(), hint], layout=layout)
         self.box.add_class("chatter-line")
 
     def _inputs(self, options: Options) -> list[Any]:
         """Return the widgets of the control; the last widget holds the value."""
         raise NotImplementedError
+
+    def _side_by_side(self) -> Any:
+        """Return the widget of the inputs: a row if there are several."""
+        if len(self.inputs) == 1:
+            return self.inputs[0]
+        row = widgets.HBox(self.inputs, layout=self.shared.layout(**_WIDE))
+        row.add_class("chatter-row")
+        return row
+
+    def _styled(self, kind: type[widgets.Widget]) -> dict[str, Any]:
+        """Return the style and layout of an input with a label: labels of one width."""
+        return {
+            "style": self.shared.style(kind, description_width=LABEL_WIDTH),
+            "layout": self.shared.layout(width="auto", **_WIDE),
+        }
 
     def _hint(self) -> str:
         return f"{self.field.hint}; unless set, {OWN}" if self.field.optional else self.field.hint
@@ -80,18 +96,22 @@ class Control:
         """Show the engine's own value where no value is set."""
 
 
-def control_of(field: Field, options: Options = None) -> Control:
+def control_of(field: Field, shared: Shared, options: Options = None) -> Control:
     """Return the control for a field."""
+    return _kind_of(field, options)(field, shared, options)
+
+
+def _kind_of(field: Field, options: Options) -> type[Control]:
     if field.kind == "flag":
-        return ThreeWays(field) if field.optional else Plain(field)
+        return ThreeWays if field.optional else Plain
     if field.kind == "number" and field.optional and _steps(field) <= _SLIDER_STEPS:
-        return Slider(field)
+        return Slider
     if field.kind in ("integer", "number") and not field.optional:
-        return Plain(field)
+        return Plain
     if options is not None and field.kind == "text":
-        return Names(field, options)
+        return Names
     kinds = {"choice": Dropdown, "choices": Checkboxes}
-    return kinds.get(field.kind, Text)(field, options)
+    return kinds.get(field.kind, Text)
 
 
 class Plain(Control):
@@ -100,7 +120,7 @@ class Plain(Control):
     def _inputs(self, options: Options) -> list[Any]:
         kinds = {"integer": widgets.IntText, "number": widgets.FloatText, "flag": widgets.Checkbox}
         kind = kinds[self.field.kind]
-        return [kind(self.field.default, description=_label(self.field), **styled())]
+        return [kind(self.field.default, description=_label(self.field), **self._styled(kind))]
 
 
 class Slider(Control):
@@ -117,7 +137,8 @@ class Slider(Control):
         self._default = min(max(1.0, least), most)
         limits = {"min": least, "max": most, "step": _STEP}
         named = {"readout_format": ".2f", "description": _label(self.field)}
-        self._slider = widgets.FloatSlider(self._default, **limits, **named, **styled())
+        styled = self._styled(widgets.FloatSlider)
+        self._slider = widgets.FloatSlider(self._default, **limits, **named, **styled)
         return [self._slider]
 
     def _read(self) -> Any:
@@ -159,9 +180,10 @@ class Text(Control):
         if self.field.kind == "mapping":
             is_words = self.field.name == "replacements"
             named["placeholder"] = "Siobhan = Shivawn" if is_words else "name = value"
-            return [widgets.Textarea("", rows=2, **named, **styled())]
+            return [widgets.Textarea("", rows=2, **named, **self._styled(widgets.Textarea))]
         named["placeholder"] = _placeholder(None) if self.field.optional else ""
-        return [widgets.Text(self._as_text(self.field.default), **named, **styled())]
+        start = self._as_text(self.field.default)
+        return [widgets.Text(start, **named, **self._styled(widgets.Text))]
 
     def _read(self) -> Any:
         text = self.inputs[-1].value
@@ -192,7 +214,7 @@ class Dropdown(Control):
 
     def _dropdown(self, options: Sequence[Any], start: Any) -> Any:
         named = {"options": options, "description": _label(self.field)}
-        return widgets.Dropdown(value=start, **named, **styled())
+        return widgets.Dropdown(value=start, **named, **self._styled(widgets.Dropdown))
 
 
 class Names(Dropdown):
@@ -244,14 +266,17 @@ class Checkboxes(Control):
     """Any number of a field's choices."""
 
     def _inputs(self, options: Options) -> list[Any]:
-        layout = widgets.Layout(width="auto", margin="0 1em 0 0")
+        looks = {
+            "layout": self.shared.layout(width="auto", margin="0 1em 0 0"),
+            "style": self.shared.style(widgets.Checkbox),
+        }
         self._boxes = {
             name: widgets.Checkbox(
-                name in self.field.default, description=str(name), indent=False, layout=layout
+                name in self.field.default, description=str(name), indent=False, **looks
             )
             for name in self.field.choices
         }
-        return [label_of(self.field), *self._boxes.values()]
+        return [_label_widget(self.field), *self._boxes.values()]
 
     def _read(self) -> Any:
         return [name for name, box in self._boxes.items() if box.value]
@@ -261,13 +286,7 @@ class Checkboxes(Control):
             box.value = name in value
 
 
-def styled(**more: Any) -> dict[str, Any]:
-    """Return the arguments of every control: a label of the same width, and a flexible width."""
-    layout = widgets.Layout(width="auto", flex="1 1 auto", min_width="0")
-    return {"style": {"description_width": LABEL_WIDTH}, "layout": layout, **more}
-
-
-def label_of(field: Field) -> Any:
+def _label_widget(field: Field) -> Any:
     """Return a label for inputs without one, in line with the labels of the other inputs."""
     place = widgets.Layout(
         width=LABEL_WIDTH, flex="0 0 auto", display="flex", justify_content="flex-end"

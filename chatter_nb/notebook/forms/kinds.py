@@ -94,7 +94,7 @@ class SpeakForm(VoiceForm):
             "A text from a file", ".txt,.md", self._on_text, "A voice from a recording"
         )
         self.hearing = Hearing(self.live)
-        self.sheet.folded.children = (*self.sheet.folded.children, self.hearing.choice)
+        self.sheet.folded.append(self.hearing.choice)
         return [self.text, self._count, uploads]
 
     def _values(self) -> dict[str, Any]:

@@ -7,6 +7,27 @@ from typing import Any
 import ipywidgets as widgets
 
 
+class Shared:
+    """Layouts and styles that widgets of one form have in common: the browser makes each once."""
+
+    def __init__(self) -> None:
+        self._made: dict[Any, Any] = {}
+
+    def layout(self, **values: str) -> Any:
+        """Return the layout with these values. A widget that is hidden needs one of its own."""
+        return self._one_of(widgets.Layout, values)
+
+    def style(self, kind: type[widgets.Widget], **values: str) -> Any:
+        """Return the style with these values for widgets of this kind."""
+        return self._one_of(kind.class_traits()["style"].klass, values)
+
+    def _one_of(self, kind: Any, values: dict[str, str]) -> Any:
+        key = kind, *sorted(values.items())
+        if key not in self._made:
+            self._made[key] = kind(**values)
+        return self._made[key]
+
+
 def row(*children: Any) -> Any:
     """Return widgets beside each other, in several lines where there is little room."""
     layout = widgets.Layout(flex_flow="row wrap", align_items="center")

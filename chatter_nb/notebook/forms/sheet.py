@@ -14,7 +14,7 @@ import ipywidgets as widgets
 from chatter_nb.engines.models import has_gpu_driver, pick_engine
 from chatter_nb.engines.registry import ENGINE_PARAMETERS, EngineEntry, entries, entry
 from chatter_nb.notebook.forms.controls import control_of
-from chatter_nb.notebook.forms.layout import button_layout, set_visible
+from chatter_nb.notebook.forms.layout import Shared, button_layout, set_visible
 from chatter_nb.params.base import RunKind, RunParams
 from chatter_nb.params.fields import fields_of
 
@@ -38,8 +38,9 @@ class Sheet:
         self.on_engine: Callable[[], object] = lambda: None  # called when another engine is chosen
         self._auto, self._voices = resolved or _resolved_cheaply(cls.kind), voices
         options = {"engine": _engine_options(cls), "language": (), cls.voice_field: ()}
+        self._shared = Shared()
         self.controls = {
-            name: control_of(field, options.get(name))
+            name: control_of(field, self._shared, options.get(name))
             for name, field in fields_of(cls).items()
             if name not in _NO_CONTROL
         }
@@ -48,14 +49,13 @@ class Sheet:
             [self.controls[name].box for name in _FIRST if name in self.controls]
         )
         self._groups = self._by_purpose()
-        self.folded = widgets.VBox(
-            [box for box, _ in self._groups], layout=widgets.Layout(display="none")
-        )
+        self.folded = [box for box, _ in self._groups]  # drawn when a person first asks for them
+        self._unfolded = widgets.VBox(layout=widgets.Layout(display="none"))
         self._fold = widgets.ToggleButton(
             False, description="More settings", icon="sliders", layout=button_layout()
         )
         self._fold.observe(self._unfold, names="value")
-        self.fold = widgets.VBox([self._fold, self.folded])
+        self.fold = widgets.VBox([self._fold, self._unfolded])
         self.follow_engine()
 
     def _by_purpose(self) -> list[tuple[Any, list[Any]]]:
@@ -65,9 +65,13 @@ class Sheet:
         for control in sorted(rest, key=lambda control: not control.field.often):
             groups.setdefault(control.field.purpose, []).append(control.box)
         return [
-            (widgets.VBox([widgets.HTML(f"<b>{purpose}</b>"), *boxes]), boxes)
+            (widgets.VBox([self._title(purpose), *boxes]), boxes)
             for purpose, boxes in groups.items()
         ]
+
+    def _title(self, purpose: str) -> Any:
+        looks = {"layout": self._shared.layout(), "style": self._shared.style(widgets.HTML)}
+        return widgets.HTML(f"<b>{purpose}</b>", **looks)
 
     def values(self) -> dict[str, Any]:
         """Return the values of the parameters that the engine takes, typed as `-p` types them."""
@@ -120,7 +124,8 @@ class Sheet:
         return entry(name, self.cls.kind) if name else None
 
     def _unfold(self, change: Any) -> None:
-        set_visible(self.folded, change["new"])
+        self._unfolded.children = self.folded
+        set_visible(self._unfolded, change["new"])
         self._fold.description = "Fewer settings" if change["new"] else "More settings"
 
 
