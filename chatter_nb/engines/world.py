@@ -170,23 +170,16 @@ class WorldConversion:
     def _converted(self, window: Window) -> Signal:
         start, end = window.start * STEP_SAMPLES, window.end * STEP_SAMPLES
         heard = _slice(self._source, start - CONTEXT_SAMPLES, end + CONTEXT_SAMPLES)
-        converted = self._resynthesise(heard.astype(np.float64))
+        signal, change = heard.astype(np.float64), self._change
+        f0, times, power = _analyse(signal)
+        breath = _stretch(pyworld.d4c(signal, f0, times, RATE_HZ, fft_size=FFT_SIZE), change.warp)
+        pitch, spectrum = change.pitch(f0), change.spectrum(power)
+        converted = pyworld.synthesize(pitch, spectrum, breath, RATE_HZ, FRAME_MS)
         first = CONTEXT_SAMPLES - MARGIN_SAMPLES
         return converted[first : first + end - start + 2 * MARGIN_SAMPLES].astype(np.float32)
 
     def joiner(self, write: Callable[[Signal], object]) -> AlignedJoiner:
         return AlignedJoiner(write)
-
-    def _resynthesise(self, signal: np.ndarray) -> np.ndarray:
-        f0, times, power = _analyse(signal)
-        breath = pyworld.d4c(signal, f0, times, RATE_HZ, fft_size=FFT_SIZE)
-        return pyworld.synthesize(
-            self._change.pitch(f0),
-            self._change.spectrum(power),
-            _stretch(breath, self._change.warp),
-            RATE_HZ,
-            FRAME_MS,
-        )
 
 
 def measure(excerpts: list[Signal]) -> Profile:
