@@ -123,9 +123,10 @@ def write_error(path: Path, reason: object) -> OutputError:
 @contextmanager
 def writing(path: Path, *errors: type[Exception]) -> Iterator[None]:
     """Inside, an `OSError` (or one of `errors`) becomes the `OutputError` that explains it."""
+    known: tuple[type[Exception], ...] = (OSError, *errors)
     try:
         yield
-    except (OSError, *errors) as error:
+    except known as error:
         raise write_error(path, error) from error
 
 

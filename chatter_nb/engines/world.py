@@ -128,13 +128,9 @@ class Change:
         warp = _likeliest_warp(speaker.envelope, target.envelope)
         colour = _smooth(target.envelope - _stretch(speaker.envelope, warp))
         bound = MAX_COLOUR_DB / _DB
-        return cls(
-            speaker.log_f0_mean,
-            speaker.log_f0_mean + float(shift),
-            float(stretch),
-            warp,
-            np.clip(colour - np.mean(colour), -bound, bound),
-        )
+        bounded = np.clip(colour - np.mean(colour), -bound, bound)
+        centre = speaker.log_f0_mean
+        return cls(centre, centre + float(shift), float(stretch), warp, bounded)
 
     def pitch(self, f0: np.ndarray) -> np.ndarray:
         """f0 in Hz, 0 where unvoiced, shape (frames,)."""

@@ -152,15 +152,11 @@ class Aligner:
         decoder.end_utt()
         if decoder.hyp() is None:
             return None
-        return [
-            Segment(
-                _VARIANT.sub("", segment.word),
-                segment.start_frame,
-                segment.end_frame + 1,
-                math.log(max(segment.ascore, 1e-300)),
-            )
-            for segment in decoder.seg()
-        ]
+        segments = []
+        for found in decoder.seg():
+            label, score = _VARIANT.sub("", found.word), math.log(max(found.ascore, 1e-300))
+            segments.append(Segment(label, found.start_frame, found.end_frame + 1, score))
+        return segments
 
 
 def _arcs(steps: Sequence[Step]) -> list[tuple[Any, ...]]:
