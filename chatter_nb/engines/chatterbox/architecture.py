@@ -32,9 +32,9 @@ _MODULES = {
 _building = threading.RLock()
 
 
-def _size(places: str = "") -> Any:
-    """A size, and the arguments of upstream's constructors that it replaces."""
-    return Field(None, description=places)
+def _size(places: str = "", *, tiny: int | None = None) -> Any:
+    """A size, the arguments of upstream's constructors that it replaces, and a tiny one's value."""
+    return Field(None, description=places, json_schema_extra={"tiny": tiny})
 
 
 class Sidecar(BaseModel):
@@ -64,28 +64,36 @@ class Sidecar(BaseModel):
     )
     t3_head_dim: int | None = _size("Llama_520M.head_dim")
 
-    voice_encoder_hidden: int | None = _size()
+    voice_encoder_hidden: int | None = _size(tiny=32)
 
-    tokenizer_layers: int | None = _size()
-    tokenizer_heads: int | None = _size()  # of 64 channels each: its rotary table is fixed to that
-    speaker_channels: int | None = _size("CAMPPlus.init_channels")
-    speaker_growth: int | None = _size("CAMPPlus.growth_rate")
+    tokenizer_layers: int | None = _size(tiny=1)
+    # Of 64 channels each: the tokenizer's rotary table is fixed to that.
+    tokenizer_heads: int | None = _size(tiny=1)
+    speaker_channels: int | None = _size("CAMPPlus.init_channels", tiny=16)
+    speaker_growth: int | None = _size("CAMPPlus.growth_rate", tiny=4)
     encoder_width: int | None = _size(
         "UpsampleConformerEncoder.input_size UpsampleConformerEncoder.output_size "
         "PreLookaheadLayer.channels Upsample1D.channels Upsample1D.out_channels "
-        "CausalMaskedDiffWithXvec.input_size"
+        "CausalMaskedDiffWithXvec.input_size",
+        tiny=64,
     )
     # Before upsampling; upstream fixes four after it.
-    encoder_blocks: int | None = _size("UpsampleConformerEncoder.num_blocks")
-    encoder_heads: int | None = _size("UpsampleConformerEncoder.attention_heads")
-    encoder_intermediate: int | None = _size("UpsampleConformerEncoder.linear_units")
-    estimator_channels: int | None = _size("ConditionalDecoder.channels")
-    estimator_blocks: int | None = _size("ConditionalDecoder.n_blocks")
-    estimator_mid_blocks: int | None = _size("ConditionalDecoder.num_mid_blocks")
-    estimator_heads: int | None = _size("ConditionalDecoder.num_heads")
-    estimator_head_dim: int | None = _size("ConditionalDecoder.attention_head_dim")
-    vocoder_channels: int | None = _size("HiFTGenerator.base_channels")
-    f0_channels: int | None = _size("ConvRNNF0Predictor.cond_channels")
+    encoder_blocks: int | None = _size("UpsampleConformerEncoder.num_blocks", tiny=1)
+    encoder_heads: int | None = _size("UpsampleConformerEncoder.attention_heads", tiny=2)
+    encoder_intermediate: int | None = _size("UpsampleConformerEncoder.linear_units", tiny=128)
+    estimator_channels: int | None = _size("ConditionalDecoder.channels", tiny=32)
+    estimator_blocks: int | None = _size("ConditionalDecoder.n_blocks", tiny=1)
+    estimator_mid_blocks: int | None = _size("ConditionalDecoder.num_mid_blocks", tiny=1)
+    estimator_heads: int | None = _size("ConditionalDecoder.num_heads", tiny=2)
+    estimator_head_dim: int | None = _size("ConditionalDecoder.attention_head_dim", tiny=16)
+    vocoder_channels: int | None = _size("HiFTGenerator.base_channels", tiny=32)
+    f0_channels: int | None = _size("ConvRNNF0Predictor.cond_channels", tiny=32)
+
+    @classmethod
+    def tiny_sizes(cls) -> dict[str, int]:
+        """The sizes of a tiny checkpoint, except for T3's, which differ from model to model."""
+        extras: dict[str, Any] = {n: f.json_schema_extra for n, f in cls.model_fields.items()}
+        return {name: extra["tiny"] for name, extra in extras.items() if extra and extra["tiny"]}
 
     def arguments(self) -> dict[str, dict[str, Any]]:
         """The arguments to replace, by constructor; a size that is None replaces none."""
