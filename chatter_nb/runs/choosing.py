@@ -22,6 +22,7 @@ from chatter_nb.runs.checking import Checking
 from chatter_nb.runs.keys import PlannedChunk
 from chatter_nb.runs.record import ChunkRecord, TakeRecord
 from chatter_nb.runs.speak_plan import SpeechPlan
+from chatter_nb.verify.cuts import moved_sample, without
 from chatter_nb.verify.findings import Expectation, Verdict
 
 _SILENCE_PEAK = 1e-4  # -80 dB: no engine speaks this softly
@@ -110,8 +111,6 @@ class Chooser:
         check_sound(audios[best], take.planned.chunk.spoken)
         if not take.cuts:
             return position, take, audios[best]
-        from chatter_nb.verify import without
-
         return position, take, without(audios[best], take.cuts, self._plan.engine.sample_rate)
 
     def _judged(self, take: Take, verdict: Future[Verdict]) -> Take:
@@ -179,8 +178,6 @@ def moved_parts(take: Take) -> list[ChunkPart]:
     """The parts of a take that was split, at their places in the audio without the take's cuts."""
     if not take.cuts:
         return list(take.info.parts)
-    from chatter_nb.verify.cuts import moved_sample
-
     moved = []
     for part in take.info.parts:
         places = (part.start_samples, part.end_samples)

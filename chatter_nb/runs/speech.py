@@ -47,7 +47,7 @@ class Speech:
         Raises `ChatterError` if the engine is not installed, which says whether they are.
         """
         from chatter_nb.engines.watermark import mark
-        from chatter_nb.verify import without
+        from chatter_nb.verify.cuts import without
 
         kept = ChunkStore(self.folder.parent).get(take.key)
         if kept is None:
