@@ -98,10 +98,6 @@ def settle_checks(
         folder=folder,
         workers=workers,
     )
-    return _prepared(checks, pinned)
-
-
-def _prepared(checks: Checks, pinned: CheckRecord | None) -> Checks:
     witnesses, notes = Checking(checks).prepare()
     if pinned and pinned.level == checks.level and pinned.witnesses != witnesses:
         notes = (*notes, "the witnesses have changed since this run began: new verdicts differ")

@@ -99,7 +99,8 @@ class Chooser:
     def _choose(self, made: Made, verdict: Future[Verdict]) -> Made:
         position, first, audio = made
         takes, audios = [self._judged(first, verdict)], [audio]
-        while takes[-1].is_doubtful and self._may_try(first, len(takes)):
+        most = 1 if first.planned.is_named else self._plan.params.tries
+        while takes[-1].is_doubtful and len(takes) < most:
             take, audio = self._again(
                 position, self._plan.identities.take(first.planned, len(takes))
             )
@@ -109,16 +110,11 @@ class Chooser:
         best = min(range(len(takes)), key=lambda number: _rank(takes[number]))
         take = takes[best]
         check_sound(audios[best], take.planned.chunk.spoken)
-        if not take.cuts:
-            return position, take, audios[best]
         return position, take, without(audios[best], take.cuts, self._plan.engine.sample_rate)
 
     def _judged(self, take: Take, verdict: Future[Verdict]) -> Take:
         with self._watch.stage("verify"):
             return replace(take, verdict=self._checking.result(verdict))
-
-    def _may_try(self, first: Take, takes: int) -> bool:
-        return takes < self._plan.params.tries and not first.planned.is_named
 
 
 def _rank(take: Take) -> tuple[bool, int, float, int]:
@@ -176,8 +172,6 @@ def _take_records(takes: Sequence[Take]) -> tuple[TakeRecord, ...]:
 
 def moved_parts(take: Take) -> list[ChunkPart]:
     """The parts of a take that was split, at their places in the audio without the take's cuts."""
-    if not take.cuts:
-        return list(take.info.parts)
     moved = []
     for part in take.info.parts:
         places = (part.start_samples, part.end_samples)
