@@ -242,14 +242,11 @@ class Joiner:
         else:
             self._flush()
         self._position = start + len(signal)
-        self._hold_back(signal, self._overlap if pause_ms == 0 else 0)
+        held = min(self._overlap if pause_ms == 0 else 0, len(signal) // 2)
+        self._write(signal[: len(signal) - held])
+        self._tail = signal[len(signal) - held :]
         self._pause(round(self._rate * (pause_ms or 0) / 1000))
         self._chunk_end()
-
-    def _hold_back(self, signal: Signal, samples: int) -> None:
-        split = len(signal) - min(samples, len(signal) // 2)
-        self._write(signal[:split])
-        self._tail = signal[split:]
 
     def _flush(self) -> None:
         self._write(self._tail)

@@ -106,7 +106,8 @@ def write_error(path: Path, reason: object) -> OutputError:
 
     Call it before leftovers are removed: it looks at the free room on the disk.
     """
-    if _is_full(path, reason):
+    is_full = getattr(reason, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+    if is_full or free_disk_bytes(path) < _FULL_BELOW_BYTES:
         return OutputError(
             f"disk full while writing {path}: make room and run the same again; "
             "the finished chunks are kept"
@@ -123,10 +124,10 @@ def write_error(path: Path, reason: object) -> OutputError:
 @contextmanager
 def writing(path: Path, *errors: type[Exception]) -> Iterator[None]:
     """Inside, an `OSError` (or one of `errors`) becomes the `OutputError` that explains it."""
-    expected: tuple[type[Exception], ...] = (OSError, *errors)
+    known: tuple[type[Exception], ...] = (OSError, *errors)
     try:
         yield
-    except expected as error:
+    except known as error:
         raise write_error(path, error) from error
 
 
@@ -156,12 +157,6 @@ def _file_limit_bytes() -> int:
         return 0
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
     return 0 if limit == resource.RLIM_INFINITY else limit
-
-
-def _is_full(path: Path, reason: object) -> bool:
-    if getattr(reason, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    return free_disk_bytes(path) < _FULL_BELOW_BYTES
 
 
 def free_disk_bytes(path: Path) -> int:

@@ -17,7 +17,8 @@ from chatter_nb.audio.reading import Signal
 from chatter_nb.audio.words import WordTime
 from chatter_nb.bench.faults import Reading, with_pause
 from chatter_nb.bench.harness import Result, compared
-from chatter_nb.verify import Checker, Expectation
+from chatter_nb.verify.checker import Checker
+from chatter_nb.verify.findings import Expectation
 
 PLACES = ("after a pause", "after a splice", "inside")
 SPLICED_S = 0.3

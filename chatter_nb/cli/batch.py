@@ -18,20 +18,14 @@ if TYPE_CHECKING:
 _EXIT = {"ok": 0, "failed": ChatterError.exit_code, "cancelled": Cancelled.exit_code}
 
 _FIELDS = BatchParams.model_fields
-_OPTIONS = (  # the others are arguments, or have a form of their own here
-    *("workers", "ray", "ray_address", "gpus_per_worker"),
-    *("retry_failed", "fresh_kernels", "timeout_s", "limit"),
-)
-
-
-def _help(description: str | None) -> str:
-    text = description or ""
-    return f"{text[:1].upper()}{text[1:]}."
+_HELP = {n: f"{t[:1].upper()}{t[1:]}." for n, f in _FIELDS.items() if (t := f.description)}
+# The others are arguments, or have a form of their own here.
+_OPTIONS = "workers ray ray_address gpus_per_worker retry_failed fresh_kernels timeout_s limit"
 
 
 @with_options(
-    option(name, _FIELDS[name].annotation, _FIELDS[name].default, _help(_FIELDS[name].description))
-    for name in _OPTIONS
+    option(name, _FIELDS[name].annotation, _FIELDS[name].default, _HELP[name])
+    for name in _OPTIONS.split()
 )
 def batch(
     notebook: Annotated[Path, typer.Argument(help="The notebook to run.")],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -70,15 +71,8 @@ def selftest(
 
     if not minutes > 0:
         raise InputError(f"--minutes must be more than 0, not {minutes:g}")
-    report = run(
-        engine,
-        device,
-        checkpoint,
-        precision,
-        minutes,
-        outputs_dir,
-        lambda message: typer.echo(message, err=True),
-    )
+    on_note = partial(typer.echo, err=True)
+    report = run(engine, device, checkpoint, precision, minutes, outputs_dir, on_note)
     told = json.dumps(report, ensure_ascii=False) if as_json else ""
     typer.echo(told or summary(report, resolve_path(outputs_dir)))
     if report["status"] == "failed":

@@ -94,7 +94,9 @@ class HibariEngine:
             if on_part and in_parts:
                 for part, pause_s in _parts(request.text):
                     audio, _ = self._said(replace(request, text=part))
-                    on_part(_with_pause(audio, pause_s))
+                    pause = np.zeros(round(SAMPLE_RATE * pause_s), np.float32)
+                    trimmed = trim_edges(audio, sample_rate=SAMPLE_RATE)
+                    on_part(np.concatenate([trimmed, pause]))
             audio, words = self._said(request)
             if not len(audio):
                 text = shorten(request.text, 60)
@@ -123,9 +125,3 @@ def _parts(text: str) -> list[tuple[str, float]]:
     return [(part, CLAUSE_PAUSE_S) for part in earlier] + [
         (part, SENTENCE_PAUSE_S) for part in whole
     ]
-
-
-def _with_pause(audio: Signal, pause_s: float) -> Signal:
-    """A part without the silence around it, and a silence after it."""
-    pause = np.zeros(round(SAMPLE_RATE * pause_s), np.float32)
-    return np.concatenate([trim_edges(audio, sample_rate=SAMPLE_RATE), pause])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -107,39 +107,22 @@ _TURBO: dict[str, float | None] = {
     **_DECODING,
     "n_cfm_timesteps": 2,
 }
-_SPEECH_OPTIONS = ("checkpoint", "rows", "precision", "engine_path")
-_MANY_LANGUAGES = (  # noqa: SIM905  a list would take 23 lines
-    "en ar da de el es fi fr he hi it ja ko ms nl no pl pt ru sv sw tr zh"
-).split()
+_MANY_LANGUAGES = "en ar da de el es fi fr he hi it ja ko ms nl no pl pt ru sv sw tr zh"
 
 
-def _chatterbox(
-    name: str,
-    class_name: str,
-    knobs: Mapping[str, float | None],
-    *,
-    files: str = "",
-    module: str = "speak",
-    kind: RunKind = "speak",
-    options: tuple[str, ...] = _SPEECH_OPTIONS,
-    languages: Sequence[str] = ("en",),
-    min_voice_s: float = 3.0,
-) -> EngineEntry:
-    return EngineEntry(
-        name,
-        f"chatter_nb.engines.chatterbox.{module}",
-        class_name,
-        ("torch", "torchaudio", "chatterbox"),
-        INSTALL_CHATTERBOX,
-        kind,
-        files or name,
-        needs_gpu=True,
-        packages=("chatterbox-tts",),
-        knobs=knobs,
-        options=options,
-        languages=tuple(languages),
-        min_voice_s=min_voice_s,
-    )
+_CHATTERBOX = EngineEntry(
+    "chatterbox",
+    "chatter_nb.engines.chatterbox.speak",
+    "ChatterboxEngine",
+    ("torch", "torchaudio", "chatterbox"),
+    INSTALL_CHATTERBOX,
+    files="chatterbox",
+    needs_gpu=True,
+    packages=("chatterbox-tts",),
+    knobs=_ENGLISH,
+    options=("checkpoint", "rows", "precision", "engine_path"),
+    min_voice_s=3.0,
+)
 
 
 def _by_name(*known: EngineEntry) -> dict[str, EngineEntry]:
@@ -148,7 +131,7 @@ def _by_name(*known: EngineEntry) -> dict[str, EngineEntry]:
 
 # In order of preference: `auto` takes the first whose needs are met.
 TTS_ENGINES = _by_name(
-    _chatterbox("chatterbox", "ChatterboxEngine", _ENGLISH),
+    _CHATTERBOX,
     EngineEntry(
         "hibari",
         "chatter_nb.engines.hibari",
@@ -159,23 +142,32 @@ TTS_ENGINES = _by_name(
         packages=("hibari-tts",),
         knobs={"speed": 1.0},
     ),
-    _chatterbox(
-        "chatterbox-multilingual",
-        "MultilingualEngine",
-        _ENGLISH | {"repetition_penalty": 2.0},
-        languages=_MANY_LANGUAGES,
+    replace(
+        _CHATTERBOX,
+        name="chatterbox-multilingual",
+        class_name="MultilingualEngine",
+        files="chatterbox-multilingual",
+        knobs=_ENGLISH | {"repetition_penalty": 2.0},
+        languages=tuple(_MANY_LANGUAGES.split()),
     ),
-    _chatterbox("chatterbox-turbo", "TurboEngine", _TURBO, min_voice_s=5.0 + 1 / 24_000),
+    replace(
+        _CHATTERBOX,
+        name="chatterbox-turbo",
+        class_name="TurboEngine",
+        files="chatterbox-turbo",
+        knobs=_TURBO,
+        min_voice_s=5.0 + 1 / 24_000,
+    ),
 )
 
 VC_ENGINES = _by_name(
-    _chatterbox(
-        "chatterbox",
-        "ChatterboxConverter",
-        _DECODING,
-        files="chatterbox-vc",
-        module="convert",
+    replace(
+        _CHATTERBOX,
+        module="chatter_nb.engines.chatterbox.convert",
+        class_name="ChatterboxConverter",
         kind="convert",
+        files="chatterbox-vc",
+        knobs=_DECODING,
         options=("checkpoint", "rows"),
     ),
     EngineEntry(

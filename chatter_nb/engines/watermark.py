@@ -77,10 +77,17 @@ def mark(signal: Signal, sample_rate: int, *, perth: Any = None) -> Signal:
     if peak(signal) < _SILENT_PEAK:
         return signal
     padded = np.pad(signal, (0, sample_rate // 10))
-    marked = (perth or load_perth()).apply_watermark(padded, sample_rate=sample_rate)
-    if len(marked) < len(signal) or not np.isfinite(peak(marked)):
-        raise EngineError(f"PerTh made {len(marked)} samples of {len(padded)}, or no numbers")
-    return marked[: len(signal)].astype(np.float32)
+    result = (perth or load_perth()).apply_watermark(padded, sample_rate=sample_rate)
+    if len(result) < len(signal) or not np.isfinite(peak(result)):
+        raise EngineError(f"PerTh made {len(result)} samples of {len(padded)}, or no numbers")
+    return result[: len(signal)].astype(np.float32)
+
+
+def marked(signal: Signal, engine: Any) -> Signal:
+    """The signal as `engine`'s files have it: with a watermark, if they are marked."""
+    if not engine.watermarked:
+        return signal
+    return mark(signal, engine.sample_rate, perth=load_perth(engine.device))
 
 
 class Watermark:

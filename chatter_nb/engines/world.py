@@ -128,13 +128,9 @@ class Change:
         warp = _likeliest_warp(speaker.envelope, target.envelope)
         colour = _smooth(target.envelope - _stretch(speaker.envelope, warp))
         bound = MAX_COLOUR_DB / _DB
-        return cls(
-            speaker.log_f0_mean,
-            speaker.log_f0_mean + float(shift),
-            float(stretch),
-            warp,
-            np.clip(colour - np.mean(colour), -bound, bound),
-        )
+        bounded = np.clip(colour - np.mean(colour), -bound, bound)
+        centre = speaker.log_f0_mean
+        return cls(centre, centre + float(shift), float(stretch), warp, bounded)
 
     def pitch(self, f0: np.ndarray) -> np.ndarray:
         """f0 in Hz, 0 where unvoiced, shape (frames,)."""
@@ -170,23 +166,16 @@ class WorldConversion:
     def _converted(self, window: Window) -> Signal:
         start, end = window.start * STEP_SAMPLES, window.end * STEP_SAMPLES
         heard = _slice(self._source, start - CONTEXT_SAMPLES, end + CONTEXT_SAMPLES)
-        converted = self._resynthesise(heard.astype(np.float64))
+        signal, change = heard.astype(np.float64), self._change
+        f0, times, power = _analyse(signal)
+        breath = _stretch(pyworld.d4c(signal, f0, times, RATE_HZ, fft_size=FFT_SIZE), change.warp)
+        pitch, spectrum = change.pitch(f0), change.spectrum(power)
+        converted = pyworld.synthesize(pitch, spectrum, breath, RATE_HZ, FRAME_MS)
         first = CONTEXT_SAMPLES - MARGIN_SAMPLES
         return converted[first : first + end - start + 2 * MARGIN_SAMPLES].astype(np.float32)
 
     def joiner(self, write: Callable[[Signal], object]) -> AlignedJoiner:
         return AlignedJoiner(write)
-
-    def _resynthesise(self, signal: np.ndarray) -> np.ndarray:
-        f0, times, power = _analyse(signal)
-        breath = pyworld.d4c(signal, f0, times, RATE_HZ, fft_size=FFT_SIZE)
-        return pyworld.synthesize(
-            self._change.pitch(f0),
-            self._change.spectrum(power),
-            _stretch(breath, self._change.warp),
-            RATE_HZ,
-            FRAME_MS,
-        )
 
 
 def measure(excerpts: list[Signal]) -> Profile:

@@ -26,7 +26,7 @@ from chatter_nb.runs.speech import Speech, checks_lines, doubtful_chunks
 if TYPE_CHECKING:
     from IPython.display import HTML
 
-    from chatter_nb.verify import Finding
+    from chatter_nb.verify.findings import Finding
 
 HEADLESS_BYTES = 1_000_000  # of embedded audio in the pages of a batch, which must save quickly
 MAX_WORDS = 120  # characters of what was expected or heard

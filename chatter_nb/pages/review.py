@@ -42,7 +42,7 @@ from chatter_nb.runs.revise import make_line
 from chatter_nb.runs.speech import Speech
 
 if TYPE_CHECKING:
-    from chatter_nb.verify import Finding
+    from chatter_nb.verify.findings import Finding
 
 PAGE = "review.html"
 TAKES = "review"  # a run's folder for takes of lines in doubt

@@ -73,11 +73,6 @@ def fields_of(cls: type[RunParams]) -> dict[str, Field]:
     return {name: _field(name, info, schemas[name]) for name, info in cls.model_fields.items()}
 
 
-def often_of(cls: type[RunParams]) -> tuple[str, ...]:
-    """The names of the fields that stand in sight, in the order of the class."""
-    return tuple(name for name, field in fields_of(cls).items() if field.often)
-
-
 def _field(name: str, info: FieldInfo, schema: dict[str, Any]) -> Field:
     options = schema.get("anyOf", [schema])  # of `int | None`: an integer, or null
     values = next(option for option in options if option.get("type") != "null")
@@ -113,5 +108,6 @@ def _label(name: str) -> tuple[str, str]:
 
 # The fields that people change most often; forms fold the others away.
 COMMON: dict[type[RunParams], tuple[str, ...]] = {
-    cls: often_of(cls) for cls in (SpeakParams, ConvertParams)
+    cls: tuple(name for name, field in fields_of(cls).items() if field.often)
+    for cls in (SpeakParams, ConvertParams)
 }

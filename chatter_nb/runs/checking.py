@@ -28,7 +28,8 @@ from chatter_nb.runs.record import CheckRecord
 
 if TYPE_CHECKING:
     from chatter_nb.engines.hibari_times import TimedHibari
-    from chatter_nb.verify import Checker, Expectation, Verdict
+    from chatter_nb.verify.checker import Checker
+    from chatter_nb.verify.findings import Expectation, Verdict
 
 REPORTS = ".verdicts"  # in the folder of the runs: what the witnesses said
 _NEEDED = ("pocketsphinx", "faster_whisper", "rapidfuzz", "whisper_normalizer")
@@ -97,10 +98,6 @@ def settle_checks(
         folder=folder,
         workers=workers,
     )
-    return _prepared(checks, pinned)
-
-
-def _prepared(checks: Checks, pinned: CheckRecord | None) -> Checks:
     witnesses, notes = Checking(checks).prepare()
     if pinned and pinned.level == checks.level and pinned.witnesses != witnesses:
         notes = (*notes, "the witnesses have changed since this run began: new verdicts differ")
@@ -224,7 +221,7 @@ def make_checker(level: Any, asr_model: str, folder: Path | None, cuts: bool) ->
 
     `asr_model` is a name, or a folder, which starts at the project like all paths.
     """
-    from chatter_nb.verify import Checker
+    from chatter_nb.verify.checker import Checker
 
     place = resolve_path(asr_model) if asr_model else None
     return Checker(

@@ -22,6 +22,7 @@ from chatter_nb.runs.checking import Checking
 from chatter_nb.runs.keys import PlannedChunk
 from chatter_nb.runs.record import ChunkRecord, TakeRecord
 from chatter_nb.runs.speak_plan import SpeechPlan
+from chatter_nb.verify.cuts import moved_sample, without
 from chatter_nb.verify.findings import Expectation, Verdict
 
 _SILENCE_PEAK = 1e-4  # -80 dB: no engine speaks this softly
@@ -98,7 +99,8 @@ class Chooser:
     def _choose(self, made: Made, verdict: Future[Verdict]) -> Made:
         position, first, audio = made
         takes, audios = [self._judged(first, verdict)], [audio]
-        while takes[-1].is_doubtful and self._may_try(first, len(takes)):
+        most = 1 if first.planned.is_named else self._plan.params.tries
+        while takes[-1].is_doubtful and len(takes) < most:
             take, audio = self._again(
                 position, self._plan.identities.take(first.planned, len(takes))
             )
@@ -108,18 +110,11 @@ class Chooser:
         best = min(range(len(takes)), key=lambda number: _rank(takes[number]))
         take = takes[best]
         check_sound(audios[best], take.planned.chunk.spoken)
-        if not take.cuts:
-            return position, take, audios[best]
-        from chatter_nb.verify import without
-
         return position, take, without(audios[best], take.cuts, self._plan.engine.sample_rate)
 
     def _judged(self, take: Take, verdict: Future[Verdict]) -> Take:
         with self._watch.stage("verify"):
             return replace(take, verdict=self._checking.result(verdict))
-
-    def _may_try(self, first: Take, takes: int) -> bool:
-        return takes < self._plan.params.tries and not first.planned.is_named
 
 
 def _rank(take: Take) -> tuple[bool, int, float, int]:
@@ -177,10 +172,6 @@ def _take_records(takes: Sequence[Take]) -> tuple[TakeRecord, ...]:
 
 def moved_parts(take: Take) -> list[ChunkPart]:
     """The parts of a take that was split, at their places in the audio without the take's cuts."""
-    if not take.cuts:
-        return list(take.info.parts)
-    from chatter_nb.verify.cuts import moved_sample
-
     moved = []
     for part in take.info.parts:
         places = (part.start_samples, part.end_samples)

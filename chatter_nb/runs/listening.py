@@ -18,7 +18,7 @@ from chatter_nb.audio.reading import Signal
 from chatter_nb.base.hashing import streamed_key
 from chatter_nb.base.timing import Stopwatch
 from chatter_nb.engines.base import ChunkInfo
-from chatter_nb.engines.watermark import mark
+from chatter_nb.engines.watermark import marked
 from chatter_nb.runs.keys import PlannedChunk
 from chatter_nb.runs.output import Marked, OnAudio
 from chatter_nb.runs.speak_plan import SpeechPlan
@@ -161,7 +161,7 @@ def kept_part(plan: SpeechPlan) -> tuple[Signal, list[tuple[float, float, str]]]
         (span.start_samples / rate, span.end_samples / rate, planned.chunk.text)
         for span, planned in zip(joined.spans, kept, strict=True)
     ]
-    return mark(audio, rate) if plan.engine.watermarked and len(audio) else audio, marks
+    return marked(audio, plan.engine), marks
 
 
 class _EdgeTrimmer:

@@ -20,9 +20,8 @@ from chatter_nb.base.disk import is_there
 from chatter_nb.base.errors import InputError, shorten
 from chatter_nb.base.formats import OUTPUT_FORMATS
 from chatter_nb.base.project import find_path, resolve_path
-from chatter_nb.engines.base import SpeechEngine
 from chatter_nb.engines.registry import entry
-from chatter_nb.engines.watermark import load_perth, mark
+from chatter_nb.engines.watermark import marked
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.edits import (
     EDITS,
@@ -82,19 +81,13 @@ def make_line(speech: Speech, edit: Edit, *, cancelled: Callable[[], bool] | Non
     audio = trim_edges(audio, sample_rate=rate)
     verdict = take.verdict
     return Line(
-        audio=_marked(audio, plan.engine),
+        audio=marked(audio, plan.engine),
         rate_hz=rate,
         take=take.planned.take,
         key=take.planned.key,
         verdict=verdict.verdict if verdict else None,
         findings=verdict.findings if verdict else (),
     )
-
-
-def _marked(audio: Signal, engine: SpeechEngine) -> Signal:
-    if not engine.watermarked:
-        return audio
-    return mark(audio, engine.sample_rate, perth=load_perth(engine.device))
 
 
 def apply_edits(

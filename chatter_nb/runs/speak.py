@@ -13,7 +13,7 @@ from chatter_nb.base.errors import ParamError
 from chatter_nb.engines.checks import check_supported
 from chatter_nb.engines.models import load, pick_engine, settle
 from chatter_nb.engines.voices import library_of
-from chatter_nb.engines.watermark import load_perth, mark
+from chatter_nb.engines.watermark import marked
 from chatter_nb.params.runs import KNOBS, SpeakParams
 from chatter_nb.runs.choosing import check_sound
 from chatter_nb.runs.lifecycle import OnProgress, render
@@ -110,6 +110,4 @@ def process_one_chunk(
     renderings = list(model.synthesize([request], **options_of(model, params, 1)))
     audio = renderings[0][1]
     check_sound(audio, text)
-    if model.watermarked:
-        audio = mark(audio, model.sample_rate, perth=load_perth(model.device))
-    return audio, model.sample_rate
+    return marked(audio, model), model.sample_rate

@@ -131,16 +131,9 @@ class SpeechRun(Run):
     ) -> Iterator[tuple[int, Signal, ChunkInfo]]:
         """Speak chunks, and keep each as it comes."""
         plan = self._plan
+        speaker = plan.voice, plan.engine, plan.params
         requests = [
-            request_for(
-                position,
-                chunks[position].chunk.spoken,
-                chunks[position].seed,
-                plan.voice,
-                plan.engine,
-                plan.params,
-            )
-            for position in positions
+            request_for(at, chunks[at].chunk.spoken, chunks[at].seed, *speaker) for at in positions
         ]
         options = options_of(plan.engine, plan.params, self._rows)
         if self._listening and plan.engine.speaks_in_parts:

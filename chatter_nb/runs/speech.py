@@ -47,7 +47,7 @@ class Speech:
         Raises `ChatterError` if the engine is not installed, which says whether they are.
         """
         from chatter_nb.engines.watermark import mark
-        from chatter_nb.verify import without
+        from chatter_nb.verify.cuts import without
 
         kept = ChunkStore(self.folder.parent).get(take.key)
         if kept is None:
@@ -113,14 +113,9 @@ def _why(chunk: ChunkRecord) -> str:
 
 
 def _why_not(record: RunRecord) -> str:
-    notes = [
-        note
-        for chunk in record.chunks
-        if chunk.verdict == "unchecked"
-        for take in chunk.takes
-        for note in take.notes
-    ]
-    return notes[0] if notes else "the witnesses do not know their words"
+    unchecked = (chunk for chunk in record.chunks if chunk.verdict == "unchecked")
+    notes = (note for chunk in unchecked for take in chunk.takes for note in take.notes)
+    return next(notes, "the witnesses do not know their words")
 
 
 def _pace(rtf: float) -> str:

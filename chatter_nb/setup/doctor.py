@@ -32,20 +32,9 @@ from chatter_nb.setup.traps import Finding, gpu_traps, import_traps, look_at_imp
 from chatter_nb.verify.spelling import INSTALL
 
 PACKAGES = (
-    "papermill",
-    "jupyterlab",
-    "ipywidgets",
-    "numpy",
-    "soundfile",
-    "hibari-tts",
-    "pyworld-prebuilt",
-    "torch",
-    "torchaudio",
-    "transformers",
-    "setuptools",
-    "resemble-perth",
-    PACKAGE,
-)
+    "papermill jupyterlab ipywidgets numpy soundfile hibari-tts pyworld-prebuilt torch torchaudio "
+    f"transformers setuptools resemble-perth {PACKAGE}"
+).split()
 INSTALL_BASE = "pip install -c constraints.txt -e ."
 INSTALL_SERVICE = "pip install -c constraints.txt -e '.[serve]'"
 SERVICE = ("fastapi", "uvicorn", "multipart", "gradio", "prometheus_client")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from chatter_nb.base.errors import InputError
+from chatter_nb.base.errors import InputError, shorten
 
 MAX_PAUSE_MS = 600_000  # at one place: marks that stand together add up
 
@@ -70,7 +70,7 @@ def check_markup(text: str) -> None:
     for attempt in _PAUSE_ATTEMPT.finditer(text):
         if not PAUSE_MARK.fullmatch(attempt[0]):
             raise InputError(
-                f"{_shortened(attempt[0])!r} is not a pause mark: write [pause 800ms] or "
+                f"{shorten(attempt[0], 60)!r} is not a pause mark: write [pause 800ms] or "
                 "[pause 1.5s]"
             )
     if tags := _distinct(_SSML, text):
@@ -91,7 +91,7 @@ def add_pause(before_ms: int, mark: re.Match[str]) -> int:
     sum_ms = max(before_ms, 0) + float(number) * (1000 if unit.lower() == "s" else 1)
     if sum_ms > MAX_PAUSE_MS:
         raise InputError(
-            f"{_shortened(mark[0])!r} is too long: at most {MAX_PAUSE_MS // 1000} s at one place"
+            f"{shorten(mark[0], 60)!r} is too long: at most {MAX_PAUSE_MS // 1000} s at one place"
         )
     return round(sum_ms)
 
@@ -118,9 +118,5 @@ def markup_notes(text: str, *, engine: str, markdown: bool) -> Iterator[str]:
 def _distinct(pattern: re.Pattern[str], text: str) -> str:
     """The different matches of a pattern: "<break/>, <speak> and 3 more"; "" for none."""
     matches = list(dict.fromkeys(match[0] for match in pattern.finditer(text)))
-    shown = ", ".join(map(_shortened, matches[:_SHOWN]))
+    shown = ", ".join(shorten(match, 60) for match in matches[:_SHOWN])
     return shown + (f" and {len(matches) - _SHOWN} more" if len(matches) > _SHOWN else "")
-
-
-def _shortened(mark: str) -> str:
-    return mark if len(mark) <= 60 else f"{mark[:40]}…"

@@ -71,7 +71,10 @@ class Aligner:
         unknown = sorted({text_words[step.place] for step in steps if not step.ways})
         not_checked = (f"unknown to the aligner: {', '.join(unknown)}",) if unknown else ()
         if segments is None:
-            return Report((_not_aligned(audio, sample_rate, expected.text),), None, not_checked)
+            reason = "the audio does not fit the text, with whatever words left out"
+            end_s = len(audio) / sample_rate
+            misfit = Finding("not aligned", 0, end_s, "", expected.text, reason, NAME)
+            return Report((misfit,), None, not_checked)
         judged = Judged(steps, segments, text_words, levels_db(at_rate, RATE_HZ), self._sounds_of)
         words = judged.word_times()
         if words:
@@ -149,15 +152,11 @@ class Aligner:
         decoder.end_utt()
         if decoder.hyp() is None:
             return None
-        return [
-            Segment(
-                _VARIANT.sub("", segment.word),
-                segment.start_frame,
-                segment.end_frame + 1,
-                math.log(max(segment.ascore, 1e-300)),
-            )
-            for segment in decoder.seg()
-        ]
+        segments = []
+        for found in decoder.seg():
+            label, score = _VARIANT.sub("", found.word), math.log(max(found.ascore, 1e-300))
+            segments.append(Segment(label, found.start_frame, found.end_frame + 1, score))
+        return segments
 
 
 def _arcs(steps: Sequence[Step]) -> list[tuple[Any, ...]]:
@@ -172,11 +171,6 @@ def _arcs(steps: Sequence[Step]) -> list[tuple[Any, ...]]:
             for start, end, word in zip([at, *inner], [*inner, at + 1], way, strict=True):
                 arcs.append((start, end, 1.0, word))
     return arcs
-
-
-def _not_aligned(audio: Signal, sample_rate: int, text: str) -> Finding:
-    reason = "the audio does not fit the text, with whatever words left out"
-    return Finding("not aligned", 0, len(audio) / sample_rate, "", text, reason, NAME)
 
 
 def arpabet(phonemes: str) -> str:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 from chatter_nb.audio.reading import Signal
-from chatter_nb.audio.words import WordTime
 from chatter_nb.base.errors import ParamError, shown
 from chatter_nb.verify import aligner, recogniser, signal
 from chatter_nb.verify.aligner import Aligner
@@ -114,12 +113,17 @@ class Checker:
             length_s, start_s = (end - start) / sample_rate, start / sample_rate
             notes.insert(0, f"cut {length_s:.1f} s at {start_s:.1f} s")
         not_checked = [f"words not checked: {reason}" for reason in listened.not_checked]
-        is_heard = self._is_heard(listened, expected)
+        own_words = expected.words
+        if own_words is not None:
+            own_words = moved_words(own_words, listened.cuts, sample_rate)
+        is_heard = not any(map(str.isalnum, expected.text)) or any(
+            not report.not_checked for report in listened.reports[1:]
+        )  # some witness of words judged every word
         return Verdict(
             "doubtful" if findings else "ok" if is_heard else "unchecked",
             tuple(findings),
             listened.cuts,
-            self._words(listened, sample_rate, expected),
+            listened.reports[1].words if own_words is None else own_words,
             _missing_words(findings),
             round(sum(f.end_s - f.start_s for f in findings if f.kind == "extra speech"), 3),
             (*notes, *not_checked),
@@ -184,19 +188,6 @@ class Checker:
                 del self._habits[next(iter(self._habits))]
             self._habits[key] = listened.findings
         return self._habits[key]
-
-    def _is_heard(self, listened: _Listened, expected: Expectation) -> bool:
-        """Whether some witness of words judged every word."""
-        if not any(map(str.isalnum, expected.text)):
-            return True
-        return any(not report.not_checked for report in listened.reports[1:])
-
-    def _words(
-        self, listened: _Listened, sample_rate: int, expected: Expectation
-    ) -> tuple[WordTime, ...] | None:
-        if expected.words is not None:
-            return moved_words(expected.words, listened.cuts, sample_rate)
-        return listened.reports[1].words
 
 
 def _tail(audio: Signal, sample_rate: int, words: Report) -> Cuts:

@@ -28,15 +28,10 @@ sixteen seventeen eighteen nineteen
 _UNITS = _TO_NINETEEN.split()
 _TENS = ["_", "_", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _SCALES = ((10**9, "billion"), (10**6, "million"), (1000, "thousand"), (100, "hundred"))
-_ORDINALS = {
-    "one": "first",
-    "two": "second",
-    "three": "third",
-    "five": "fifth",
-    "eight": "eighth",
-    "nine": "ninth",
-    "twelve": "twelfth",
-}
+_ORDINALS_TEXT = (
+    "one:first two:second three:third five:fifth eight:eighth nine:ninth twelve:twelfth"
+)
+_ORDINALS: dict[str, str] = dict(pair.split(":") for pair in _ORDINALS_TEXT.split())
 _SHORT = {
     "mr": ["mister"],
     "mrs": ["missus"],

@@ -16,7 +16,8 @@ from chatter_nb.bench import faults
 from chatter_nb.bench import harness as bench
 from chatter_nb.bench.suites import run_suite
 from chatter_nb.engines.models import unload
-from chatter_nb.verify import Checker, Verdict
+from chatter_nb.verify.checker import Checker
+from chatter_nb.verify.findings import Verdict
 
 suite = import_module("chatter_nb.bench.suites.verify")
 FEW = {"chunks": 3, "kinds": "clean, phrase dropped, silence of 3 s"}

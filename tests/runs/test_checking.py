@@ -25,8 +25,8 @@ from chatter_nb.runs.content import run_key
 from chatter_nb.runs.folder import RunFolder
 from chatter_nb.runs.speak import generate_tts, load_speech, plan_speech
 from chatter_nb.runs.store import ChunkStore
-from chatter_nb.verify import Expectation
 from chatter_nb.verify.aligner import Aligner
+from chatter_nb.verify.findings import Expectation
 
 RATE_HZ = 24_000
 TEXT = """The baker opened her little shop at seven in the morning.

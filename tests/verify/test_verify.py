@@ -8,9 +8,10 @@ from hibari import Hibari
 
 from chatter_nb.base.errors import ParamError, UnavailableError
 from chatter_nb.bench import faults
-from chatter_nb.verify import Checker, Expectation, Finding, without
 from chatter_nb.verify.aligner import arpabet
-from chatter_nb.verify.cuts import moved_sample
+from chatter_nb.verify.checker import Checker
+from chatter_nb.verify.cuts import moved_sample, without
+from chatter_nb.verify.findings import Expectation, Finding
 from chatter_nb.verify.habits import misheard
 from chatter_nb.verify.spelling import is_unsure, readings
 

@@ -35,7 +35,8 @@ from chatter_nb.bench.word_starts import word_starts
 from chatter_nb.engines.models import get_or_load_tts_model, pick_device
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.speak import generate_tts
-from chatter_nb.verify import Checker, Expectation, Verdict
+from chatter_nb.verify.checker import Checker
+from chatter_nb.verify.findings import Expectation, Verdict
 
 CHUNKS = {"fast": 400, "full": 200}
 SPEEDS = (0.9, 1.2)

@@ -15,14 +15,26 @@ from pathlib import Path
 from typing import Any, Literal
 from unittest.mock import patch
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from chatter_nb.base.errors import InputError
 
 SIDECAR_NAME = "chatter_nb.json"
 
+_CONFIGS = ("Llama_520M", "GPT2_medium")
+# Where upstream calls a constructor, if not in its S3Gen.
+_MODULES = {
+    "Perceiver": "t3.modules.cond_enc",
+    "PreLookaheadLayer": "s3gen.transformer.upsample_encoder",
+    "Upsample1D": "s3gen.transformer.upsample_encoder",
+}
 # Constructors read module globals while `reduced` has them changed: one thread builds at a time.
 _building = threading.RLock()
+
+
+def _size(places: str = "", *, tiny: int | None = None) -> Any:
+    """A size, the arguments of upstream's constructors that it replaces, and a tiny one's value."""
+    return Field(None, description=places, json_schema_extra={"tiny": tiny})
 
 
 class Sidecar(BaseModel):
@@ -41,29 +53,58 @@ class Sidecar(BaseModel):
     mean_tokens: int = 60
     ends: bool = True
 
-    t3_layers: int | None = None
-    t3_hidden: int | None = None
-    t3_intermediate: int | None = None
-    t3_heads: int | None = None
-    t3_head_dim: int | None = None
+    t3_layers: int | None = _size("Llama_520M.num_hidden_layers GPT2_medium.n_layer")
+    t3_hidden: int | None = _size(
+        "Llama_520M.hidden_size GPT2_medium.n_embd GPT2_medium.hidden_size "
+        "Perceiver.pre_attention_query_size Perceiver.embedding_dim"
+    )
+    t3_intermediate: int | None = _size("Llama_520M.intermediate_size GPT2_medium.n_inner")
+    t3_heads: int | None = _size(
+        "Llama_520M.num_attention_heads Llama_520M.num_key_value_heads GPT2_medium.n_head"
+    )
+    t3_head_dim: int | None = _size("Llama_520M.head_dim")
 
-    voice_encoder_hidden: int | None = None
+    voice_encoder_hidden: int | None = _size(tiny=32)
 
-    tokenizer_layers: int | None = None
-    tokenizer_heads: int | None = None  # of 64 channels each: its rotary table is fixed to that
-    speaker_channels: int | None = None
-    speaker_growth: int | None = None
-    encoder_width: int | None = None
-    encoder_blocks: int | None = None  # before upsampling; upstream fixes four after it
-    encoder_heads: int | None = None
-    encoder_intermediate: int | None = None
-    estimator_channels: int | None = None
-    estimator_blocks: int | None = None
-    estimator_mid_blocks: int | None = None
-    estimator_heads: int | None = None
-    estimator_head_dim: int | None = None
-    vocoder_channels: int | None = None
-    f0_channels: int | None = None
+    tokenizer_layers: int | None = _size(tiny=1)
+    # Of 64 channels each: the tokenizer's rotary table is fixed to that.
+    tokenizer_heads: int | None = _size(tiny=1)
+    speaker_channels: int | None = _size("CAMPPlus.init_channels", tiny=16)
+    speaker_growth: int | None = _size("CAMPPlus.growth_rate", tiny=4)
+    encoder_width: int | None = _size(
+        "UpsampleConformerEncoder.input_size UpsampleConformerEncoder.output_size "
+        "PreLookaheadLayer.channels Upsample1D.channels Upsample1D.out_channels "
+        "CausalMaskedDiffWithXvec.input_size",
+        tiny=64,
+    )
+    # Before upsampling; upstream fixes four after it.
+    encoder_blocks: int | None = _size("UpsampleConformerEncoder.num_blocks", tiny=1)
+    encoder_heads: int | None = _size("UpsampleConformerEncoder.attention_heads", tiny=2)
+    encoder_intermediate: int | None = _size("UpsampleConformerEncoder.linear_units", tiny=128)
+    estimator_channels: int | None = _size("ConditionalDecoder.channels", tiny=32)
+    estimator_blocks: int | None = _size("ConditionalDecoder.n_blocks", tiny=1)
+    estimator_mid_blocks: int | None = _size("ConditionalDecoder.num_mid_blocks", tiny=1)
+    estimator_heads: int | None = _size("ConditionalDecoder.num_heads", tiny=2)
+    estimator_head_dim: int | None = _size("ConditionalDecoder.attention_head_dim", tiny=16)
+    vocoder_channels: int | None = _size("HiFTGenerator.base_channels", tiny=32)
+    f0_channels: int | None = _size("ConvRNNF0Predictor.cond_channels", tiny=32)
+
+    @classmethod
+    def tiny_sizes(cls) -> dict[str, int]:
+        """The sizes of a tiny checkpoint, except for T3's, which differ from model to model."""
+        extras: dict[str, Any] = {n: f.json_schema_extra for n, f in cls.model_fields.items()}
+        return {name: extra["tiny"] for name, extra in extras.items() if extra and extra["tiny"]}
+
+    def arguments(self) -> dict[str, dict[str, Any]]:
+        """The arguments to replace, by constructor; a size that is None replaces none."""
+        replaced: dict[str, dict[str, Any]] = {}
+        for name, field in type(self).model_fields.items():
+            size: Any = getattr(self, name)
+            for place in (field.description or "").split() if size is not None else ():
+                constructor, _, argument = place.partition(".")
+                is_list = place == "ConditionalDecoder.channels"
+                replaced.setdefault(constructor, {})[argument] = [size] if is_list else size
+        return replaced
 
 
 def read_sidecar(folder: Path) -> Sidecar | None:
@@ -104,116 +145,51 @@ def reduced(sidecar: Sidecar | None) -> Iterator[None]:
     """
     with _building, ExitStack() as undo:
         if sidecar is not None and sidecar.size != "full":
-            _reduce_t3(undo, sidecar)
+            arguments = sidecar.arguments()
+            _reduce_configs(undo, arguments)
             _reduce_voice_encoder(undo, sidecar)
-            _reduce_s3gen(undo, sidecar)
+            _reduce_s3_tokenizer(undo, sidecar)
+            for constructor, smaller in arguments.items():
+                _override(undo, constructor, smaller)
         yield
 
 
-def _reduce_t3(undo: ExitStack, sizes: Sidecar) -> None:
+def _reduce_configs(undo: ExitStack, arguments: dict[str, dict[str, Any]]) -> None:
+    """T3's transformers are made from a dict of settings each, which leaves `arguments`."""
     configs = import_module("chatterbox.models.t3.llama_configs").LLAMA_CONFIGS
-    llama = _without_none(
-        hidden_size=sizes.t3_hidden,
-        intermediate_size=sizes.t3_intermediate,
-        num_hidden_layers=sizes.t3_layers,
-        num_attention_heads=sizes.t3_heads,
-        num_key_value_heads=sizes.t3_heads,
-        head_dim=sizes.t3_head_dim,
-    )
-    gpt2 = _without_none(
-        n_embd=sizes.t3_hidden,
-        hidden_size=sizes.t3_hidden,  # upstream's dict carries both names
-        n_inner=sizes.t3_intermediate,
-        n_layer=sizes.t3_layers,
-        n_head=sizes.t3_heads,
-        vocab_size=8,  # its own word embedding, deleted after loading, would be half the file
-        bos_token_id=0,  # within those 8, or transformers warns
-        eos_token_id=0,
-    )
-    smaller = {
-        "Llama_520M": configs["Llama_520M"] | llama,
-        "GPT2_medium": configs["GPT2_medium"] | gpt2,
-    }
+    smaller = {name: configs[name] | arguments.pop(name, {}) for name in _CONFIGS}
+    # GPT-2's own word embedding, deleted after loading, would be half the file; its tokens lie
+    # within those 8, or transformers warns.
+    smaller["GPT2_medium"] |= {"vocab_size": 8, "bos_token_id": 0, "eos_token_id": 0}
     undo.enter_context(patch.dict(configs, smaller))
-    _override(
-        undo,
-        "chatterbox.models.t3.modules.cond_enc",
-        "Perceiver",
-        pre_attention_query_size=sizes.t3_hidden,
-        embedding_dim=sizes.t3_hidden,
-    )
 
 
 def _reduce_voice_encoder(undo: ExitStack, sizes: Sidecar) -> None:
     config = import_module("chatterbox.models.voice_encoder").VoiceEncConfig
     # On the class: the instance that upstream uses is a default argument, made at import.
-    for name, value in _without_none(ve_hidden_size=sizes.voice_encoder_hidden).items():
-        undo.enter_context(patch.object(config, name, value))
-
-
-def _reduce_s3gen(undo: ExitStack, sizes: Sidecar) -> None:
-    s3gen = "chatterbox.models.s3gen.s3gen"
-    upsampling = "chatterbox.models.s3gen.transformer.upsample_encoder"
-    width, channels = sizes.encoder_width, sizes.estimator_channels
-    _reduce_s3_tokenizer(undo, sizes)
-    _override(
-        undo,
-        s3gen,
-        "CAMPPlus",
-        init_channels=sizes.speaker_channels,
-        growth_rate=sizes.speaker_growth,
-    )
-    _override(
-        undo,
-        s3gen,
-        "UpsampleConformerEncoder",
-        input_size=width,
-        output_size=width,
-        attention_heads=sizes.encoder_heads,
-        linear_units=sizes.encoder_intermediate,
-        num_blocks=sizes.encoder_blocks,
-    )
-    _override(undo, upsampling, "PreLookaheadLayer", channels=width)
-    _override(undo, upsampling, "Upsample1D", channels=width, out_channels=width)
-    _override(undo, s3gen, "CausalMaskedDiffWithXvec", input_size=width)
-    _override(
-        undo,
-        s3gen,
-        "ConditionalDecoder",
-        channels=[channels] if channels else None,
-        n_blocks=sizes.estimator_blocks,
-        num_mid_blocks=sizes.estimator_mid_blocks,
-        num_heads=sizes.estimator_heads,
-        attention_head_dim=sizes.estimator_head_dim,
-    )
-    _override(undo, s3gen, "HiFTGenerator", base_channels=sizes.vocoder_channels)
-    _override(undo, s3gen, "ConvRNNF0Predictor", cond_channels=sizes.f0_channels)
+    if sizes.voice_encoder_hidden is not None:
+        undo.enter_context(patch.object(config, "ve_hidden_size", sizes.voice_encoder_hidden))
 
 
 def _reduce_s3_tokenizer(undo: ExitStack, sizes: Sidecar) -> None:
     """The tokenizer's size is a default argument of its base class; upstream passes none."""
     model = import_module("s3tokenizer.model_v2")
-    heads = sizes.tokenizer_heads
-    smaller = _without_none(
-        n_audio_state=heads * 64 if heads else None,
-        n_audio_head=heads,
-        n_audio_layer=sizes.tokenizer_layers,
-    )
+    smaller: dict[str, int] = {}
+    if heads := sizes.tokenizer_heads:
+        smaller |= {"n_audio_state": heads * 64, "n_audio_head": heads}
+    if layers := sizes.tokenizer_layers:
+        smaller |= {"n_audio_layer": layers}
     defaults = (model.ModelConfig(**smaller),)
     undo.enter_context(patch.object(model.S3TokenizerV2.__init__, "__defaults__", defaults))
 
 
-def _override(undo: ExitStack, module_name: str, name: str, **sizes: Any) -> None:
-    """Make a module's `name(…)` use these sizes, whatever it is called with."""
-    module = import_module(module_name)
-    build, smaller = getattr(module, name), _without_none(**sizes)
+def _override(undo: ExitStack, name: str, smaller: dict[str, Any]) -> None:
+    """Make upstream's `name(…)` use these sizes, whatever it is called with."""
+    module = import_module(f"chatterbox.models.{_MODULES.get(name, 's3gen.s3gen')}")
+    build = getattr(module, name)
     undo.enter_context(
         patch.object(module, name, lambda *args, **kwargs: build(*args, **(kwargs | smaller)))
     )
-
-
-def _without_none(**sizes: Any) -> dict[str, Any]:
-    return {name: value for name, value in sizes.items() if value is not None}
 
 
 def t3_config(model: str) -> Any:

@@ -13,7 +13,7 @@ import logging
 import threading
 import traceback
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -138,8 +138,8 @@ def quiet_upstream() -> Iterator[None]:
         patches.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")  # of what newer torch and diffusers will remove
         for module in (t3, flow_matching):
-            patches.enter_context(mock.patch.object(module, "tqdm", _no_bar))
-        patches.enter_context(mock.patch.object(flow_matching, "print", _no_print, create=True))
+            patches.enter_context(mock.patch.object(module, "tqdm", lambda items, **_: items))
+        patches.enter_context(mock.patch.object(flow_matching, "print", create=True))
         for logger in loggers:
             logger.setLevel(logging.ERROR)
         try:
@@ -147,14 +147,6 @@ def quiet_upstream() -> Iterator[None]:
         finally:
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
-
-
-def _no_bar(items: Iterable[Any], **_: Any) -> Iterable[Any]:
-    return items
-
-
-def _no_print(*_: Any) -> None:
-    """Replaces upstream's `print`."""
 
 
 @contextmanager

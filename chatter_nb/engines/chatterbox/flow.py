@@ -117,7 +117,7 @@ class Flow:
 
 
 def device_of(s3gen: Any) -> torch.device:
-    """Where it speaks; its encoders may be elsewhere (see `small_gpu`)."""
+    """Where it speaks; its encoders may be elsewhere (see `gpu.voice_device`)."""
     return s3gen.flow.input_embedding.weight.device
 
 

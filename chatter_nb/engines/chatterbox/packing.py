@@ -75,7 +75,8 @@ class RowWeight:
         few = x.numel() <= _ONE_ROW * x.shape[-1]
         if self._packed is not None and not (few and self._matrices):
             return _multiplied(x, self._packed, None)
-        multiply = _transposed if few and not _has_avx512() else _multiplied
+        has_avx512 = torch.backends.cpu.get_cpu_capability() == "AVX512"
+        multiply = _transposed if few and not has_avx512 else _multiplied
         return torch.cat([multiply(x, matrix, None) for matrix in self._matrices], dim=-1)
 
 
@@ -137,10 +138,6 @@ def _can_pack(device: str, dtype: torch.dtype) -> bool:
 def _reads_pages(matrix: Tensor, bias: Tensor | None) -> bool:
     plain = bias is None and matrix.is_contiguous() and matrix.dtype == torch.float32
     return plain and _can_pack(matrix.device.type, matrix.dtype)
-
-
-def _has_avx512() -> bool:
-    return torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 
 @cache

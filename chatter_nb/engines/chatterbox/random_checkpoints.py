@@ -29,24 +29,6 @@ Size = Literal["tiny", "full"]
 # A seed for each part: a change to one part leaves the others as they were.
 T3_SEED, S3GEN_SEED, VOICE_ENCODER_SEED, VOICE_SEED = range(4)
 
-TINY_S3GEN = {
-    "voice_encoder_hidden": 32,
-    "tokenizer_layers": 1,
-    "tokenizer_heads": 1,
-    "speaker_channels": 16,
-    "speaker_growth": 4,
-    "encoder_width": 64,
-    "encoder_blocks": 1,
-    "encoder_heads": 2,
-    "encoder_intermediate": 128,
-    "estimator_channels": 32,
-    "estimator_blocks": 1,
-    "estimator_mid_blocks": 1,
-    "estimator_heads": 2,
-    "estimator_head_dim": 16,
-    "vocoder_channels": 32,
-    "f0_channels": 32,
-}
 TINY_T3 = {
     "chatterbox": (2, 64, 128, 4, 16),
     # The alignment analyzer hooks layer 13 and head 15.
@@ -87,7 +69,7 @@ def make_checkpoint(
         raise InputError(f"there is no size {size!r}; choose tiny or full")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    sizes = dict(zip(T3_SIZES, TINY_T3[model], strict=True)) | TINY_S3GEN
+    sizes = dict(zip(T3_SIZES, TINY_T3[model], strict=True)) | Sidecar.tiny_sizes()
     sidecar = Sidecar.model_validate(
         {"size": size, "model": model, "seed": seed, "mean_tokens": mean_tokens, "ends": ends}
         | (sizes if size == "tiny" else {})

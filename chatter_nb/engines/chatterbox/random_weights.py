@@ -72,14 +72,11 @@ def random_state(module: nn.Module, seed: int, gains: Iterable[tuple[str, float]
         elif "bias" in leaf and like.ndim < 2:
             state[key] = torch.zeros(like.shape)
         else:
-            std = _gain(key, gains) / math.sqrt(_fan_in(kinds[owner], like))
+            gain = next((gain for pattern, gain in gains if re.search(pattern, key)), 1.0)
+            std = gain / math.sqrt(_fan_in(kinds[owner], like))
             state[key] = torch.empty(like.shape).normal_(0, std, generator=generator)
     _match_weight_norms(state)
     return state
-
-
-def _gain(key: str, gains: Iterable[tuple[str, float]]) -> float:
-    return next((gain for pattern, gain in gains if re.search(pattern, key)), 1.0)
 
 
 def _fan_in(kind: str, weight: Tensor) -> int:

@@ -39,19 +39,11 @@ class Knobs:
             top_k=sampling.top_k,
             top_p=sampling.top_p < 1,
         )
-        self._values = torch.tensor(
-            [
-                sampling.cfg_weight,
-                sampling.repetition_penalty,
-                sampling.temperature,
-                sampling.min_p,
-                1 - sampling.top_p,
-            ],
-            device=device,
-        )
-        self.cfg_weight, self.penalty, self.temperature, self.min_p, self.beyond = (
-            self._values.unbind()
-        )
+        drawing = sampling.temperature, sampling.min_p, 1 - sampling.top_p
+        values = [sampling.cfg_weight, sampling.repetition_penalty, *drawing]
+        self._values = torch.tensor(values, device=device)
+        self.cfg_weight, self.penalty, *others = self._values.unbind()
+        self.temperature, self.min_p, self.beyond = others
 
     def become(self, other: Knobs) -> None:
         """Take the values of other knobs with the same `steps`."""

@@ -75,7 +75,7 @@ class Synthesis:
         request, notes = decodings[0][0], list[str]()
         rows = [
             # A copy: another try, with fewer chunks, must draw the same numbers.
-            TokenRow(self._adapter.with_end(decoded.tokens), _copied(decoded.generator))
+            TokenRow(self._adapter.with_end(decoded.tokens), decoded.generator.clone_state())
             for _, decoded in decodings
         ]
         what = "one chunk" if len(rows) == 1 else f"{len(rows)} chunks together"
@@ -170,9 +170,3 @@ class _Later:
 
     def done(self) -> bool:
         return True
-
-
-def _copied(generator: torch.Generator) -> torch.Generator:
-    copy = torch.Generator(generator.device)
-    copy.set_state(generator.get_state())
-    return copy
