@@ -27,10 +27,12 @@ from chatter_nb.notebook.plots import (
     waveform,
     windows,
 )
-from chatter_nb.pages.doubts import doubtful, is_checked, verdict_in_words
+from chatter_nb.pages.doubts import doubtful as doubts_page
+from chatter_nb.pages.doubts import is_checked, verdict_in_words
 from chatter_nb.pages.players import (
     EMBED_LIMIT_BYTES,
     audio_player,
+    before_after,
     data_url,
     download_links,
     link_from,
@@ -39,8 +41,11 @@ from chatter_nb.pages.players import (
     table,
     waveform_player,
 )
-from chatter_nb.pages.run_players import files_of, lossless_file, picture_of
+from chatter_nb.pages.review import PAGE as REVIEW
+from chatter_nb.pages.review import write_checked_review
+from chatter_nb.pages.run_players import files_of, lossless_file, picture_of, source_of
 from chatter_nb.params.runs import ConvertParams
+from chatter_nb.runs.folder import RECORD
 from chatter_nb.runs.record import ChunkRecord, OutputRecord
 from chatter_nb.runs.speech import Speech
 
@@ -62,7 +67,7 @@ __all__ = [
     "player",
     "progress_lines",
     "recordings",
-    "sources",
+    "review",
     "stages",
     "voice",
     "waveform",
@@ -71,7 +76,6 @@ __all__ = [
 
 PROGRESS_DELAY_S, PROGRESS_LINE_S = 2, 10
 MAX_ROWS = 40
-MAX_SOURCES = 8
 
 
 def progress_bar(total: int, *, unit: str = "chunk") -> Callable[[Progress], None]:
@@ -104,7 +108,7 @@ def progress_lines(unit: str = "chunk") -> Callable[[Progress], None]:
 
 
 def player(speech: Speech) -> HTML:
-    """Return a player with waveform and seams for each output.
+    """Return a player with waveform and seams for each output; a conversion's has its source too.
 
     The audio is embedded for a person, and linked in a headless run. A linked player tries the file
     beside the notebook, then the file's path from the working directory: the notebook may be in the
@@ -124,12 +128,24 @@ def linked_player(speech: Speech, output: OutputRecord, starts: Sequence[Path]) 
     return _player(speech, output, starts, named=f"{speech.folder.name}: ")
 
 
-def sources(plan: ConversionPlan) -> HTML:
-    """Return a player for each recording to convert, embedded or linked as `player` does it."""
-    rows = [_recording("source", output.path, plan.params) for output in plan.outputs[:MAX_SOURCES]]
-    hidden = len(plan.outputs) - len(rows)
-    more = f"<p>… {count(hidden, 'more source')}</p>" if hidden > 0 else ""
-    return page(*rows, more)
+def doubtful(speech: Speech) -> HTML | None:
+    """Return the chunks in doubt with their players, and a link to the run's review.html.
+
+    A checked run that has no review yet gets it. None, which shows nothing, if it is not checked.
+    """
+    doubts, path = doubts_page(speech), review(speech)
+    if doubts is None or path is None:
+        return doubts
+    start = Path.cwd() if speech.record.params.get("interactive", True) else speech.folder
+    link = f'<a href="{html.escape(link_from(path, start))}">Hear, mark and edit its lines</a>'
+    return page(doubts.data, f"<p>{link}: <code>{html.escape(shown_path(path))}</code></p>")
+
+
+def review(speech: Speech) -> Path | None:
+    """Write review.html of a checked run, unless it has one since; return its path, else None."""
+    path, record = speech.folder / REVIEW, speech.folder / RECORD
+    is_fresh = path.is_file() and path.stat().st_mtime_ns >= record.stat().st_mtime_ns
+    return path if is_fresh else write_checked_review(speech)
 
 
 def voice(plan: SpeechPlan | ConversionPlan) -> HTML:
@@ -210,7 +226,12 @@ def _player(
         embedded=path if urls[0].startswith("data:") else None,
     )
     label = f"{named}{path.name}, {clock(output.audio_s)}"
-    return waveform_player(urls, mime_of(path), label, picture_of(speech, output), links=links)
+    player = waveform_player(urls, mime_of(path), label, picture_of(speech, output), links=links)
+    source = source_of(speech, output)
+    if source is None:
+        return player
+    label = f"source: {source.name}, {clock(duration_s(source))}"
+    return before_after(player, _addresses(source, starts, embed), mime_of(source), label)
 
 
 def _chunk_row(chunk: ChunkRecord, part: str, checked: bool) -> Sequence[str]:

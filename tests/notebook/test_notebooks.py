@@ -238,6 +238,14 @@ def test_our_runner_puts_the_executed_notebook_in_the_runs_folder(params, tmp_pa
     assert "data:audio" not in pages
 
 
+def test_a_checked_run_of_a_notebook_has_its_review(params):
+    """Written and linked by the notebook, headless too."""
+    speech = run_notebook(Task(SPEAK, params(verify="fast", engine="hibari")))
+    assert (speech.folder / "review.html").is_file()
+    pages = (speech.folder / "notebook.ipynb").read_text()
+    assert '<a href=\\"review.html\\">Hear, mark and edit' in pages
+
+
 @pytest.fixture
 def convert_params(tmp_path):
     def make(**values):

@@ -67,20 +67,28 @@ def test_a_large_file_is_linked_even_for_a_person(hum, monkeypatch):
 
 
 def test_a_linked_recording_is_found_from_the_runs_folder(conversion):
-    """Also one whose name would end a link."""
+    """Also one whose name would end a link, which a conversion's player has beside its result."""
     plan, speech = conversion
-    for page in (show.sources(plan).data, show.voice(plan).data):
-        (path, *_) = re.findall(r'src="([^"]+)"', page)
-        assert "base64" not in page
-        assert (speech.folder / unquote(path)).is_file()
-    assert "tone %231.flac" in show.sources(plan).data.replace("%20", " ")
-    assert "voice: low.wav, 4.0 s" in show.voice(plan).data
+    heard, voice = show.player(speech).data, show.voice(plan).data
+    links = (
+        re.findall(r'source src="([^"]+)"', heard)[::2] + re.findall(r'src="([^"]+)"', voice)[:1]
+    )
+    assert [Path(unquote(link)).name for link in links] == [
+        "converted.wav",
+        "tone #1.flac",
+        "low.wav",
+    ]
+    assert all((speech.folder / unquote(link)).is_file() for link in links)
+    assert "base64" not in heard + voice
+    assert "source: tone #1.flac, 9.0 s" in heard
+    assert "voice: low.wav, 4.0 s" in voice
 
 
 def test_recordings_are_embedded_for_a_person(conversion):
-    plan, _ = conversion
+    plan, speech = conversion
     plan = replace(plan, params=plan.params.model_copy(update={"interactive": True}))
-    assert 'src="data:audio/flac;base64,' in show.sources(plan).data
+    record = speech.record.model_copy(update={"params": plan.params.model_dump(mode="json")})
+    assert 'src="data:audio/flac;base64,' in show.player(replace(speech, record=record)).data
     assert 'src="data:audio/wav;base64,' in show.voice(plan).data
 
 

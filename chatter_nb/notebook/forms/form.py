@@ -234,6 +234,7 @@ class Form(widgets.VBox):
         self._finished(params, speech)
         if speech.record.warnings:
             self.notices.note("\n".join(dict.fromkeys(speech.record.warnings)))
+        show.review(speech)
 
     def _show(self, player: str) -> None:
         """Put a player in the place of the last one."""
