@@ -50,7 +50,7 @@ def revise(
 
 
 def _revised(speech: Speech, review: Path, *, as_json: bool) -> Speech:
-    from chatter_nb.notebook.show import progress_bar
+    from chatter_nb.cli.run import progress_bar
     from chatter_nb.runs.revise import revise
 
     is_watched = sys.stderr.isatty() or not as_json
