@@ -51,12 +51,13 @@ class Executor(Protocol):
         """
         ...
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(self, kind: type[BaseException] | None, /, *exc: object) -> None: ...
 
 
-class SerialExecutor:
+class SerialExecutor(Executor):
     """Performs one task after the other in the warm kernel of this process."""
 
     def __init__(self) -> None:
@@ -74,9 +75,6 @@ class SerialExecutor:
     def stop(self) -> None:
         self._stopping = True
         warm.interrupt()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, /, *exc: object) -> None:
         """Keep the warm kernel and its models for the next batch of this process."""
@@ -122,7 +120,7 @@ class Waiting:
         )
 
 
-class ProcessExecutor:
+class ProcessExecutor(Executor):
     """Performs tasks in several processes; each has a warm kernel, and one of `gpus` if any.
 
     A worker that dies is replaced, and its task is tried once more. Workers end when their parent
@@ -193,9 +191,6 @@ class ProcessExecutor:
             if worker.task is not None and worker.process.pid:
                 with suppress(ProcessLookupError):
                     os.kill(worker.process.pid, signal.SIGINT)
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, /, *exc: object) -> None:
         for worker in self._workers:

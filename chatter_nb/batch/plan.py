@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from chatter_nb.base.errors import InputError, Problems, shorten
-from chatter_nb.base.project import find_path, resolve_path
+from chatter_nb.base.project import find_path, resolve_path, shown_path
 from chatter_nb.base.wording import count
 from chatter_nb.batch.grid import expand, find_files
 from chatter_nb.batch.params import BatchParams
@@ -71,7 +71,7 @@ class BatchPlan:
         states = ", ".join(f"{number} {state}" for state, number in counts.items() if number)
         lines = [
             f"notebook: {self.notebook.name}, {count(len(self.entries), 'run')}: {states}",
-            f"results: {self.folder}",
+            f"results: {shown_path(self.folder)}",
         ]
         if self.engines:
             lines.insert(1, f"engine: auto is {', '.join(self.engines.values())} here")

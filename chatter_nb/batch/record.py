@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from pydantic import BaseModel, ValidationError
 
-from chatter_nb.base.disk import read_json, write_error, write_json
+from chatter_nb.base.disk import is_there, read_json, write_error, write_json
 from chatter_nb.base.errors import OutputError
 from chatter_nb.batch.tasks import Outcome
 from chatter_nb.runs.folder import LOCKS
@@ -23,6 +26,7 @@ from chatter_nb.runs.record import utc_now
 
 BATCH_FILE = "batch.json"
 LOG = "batch.log"
+STATUSES = ("ok", "failed", "cancelled", "running", "waiting")
 _COPIED = ("status", "error", "traceback", "wall_s", "audio_s", "rtf", "worker", "attempts")
 _EVERY_S = 2.0  # a record of thousands of runs is not written after each
 
@@ -114,20 +118,77 @@ def _read(path: Path) -> dict[str, Any]:
     values = read_json(path)
     if not isinstance(values, dict) or values.get("schema") != 1:
         values = {}
-    engines, runs = values.get("engines"), values.get("runs")
+    engines, entries = values.get("engines"), read_ledger(path.parent).entries
+    engines = engines if isinstance(engines, dict) else {}
     return {
         **values,
         "schema": 1,
-        "engines": _valid(engines, lambda name: isinstance(name, str)),
-        "runs": _valid(runs, _is_entry),
+        "engines": {kind: name for kind, name in engines.items() if isinstance(name, str)},
+        "runs": {name: entry.model_dump(exclude_unset=True) for name, entry in entries.items()},
     }
 
 
-def _valid(values: Any, is_valid: Callable[[Any], bool]) -> dict[str, Any]:
-    """The items of a dict whose values are valid; empty if `values` is no dict."""
-    pairs = values.items() if isinstance(values, dict) else ()
-    return {name: value for name, value in pairs if is_valid(value)}
+class Entry(BaseModel, extra="allow"):
+    """A run's entry in the batch record. Unknown keys are kept: a later version wrote them."""
+
+    status: str = ""
+    error: str | None = None
+    traceback: str | None = None
+    wall_s: float | None = None
+    audio_s: float | None = None
+    rtf: float | None = None
+    started: str | None = None
+    ended: str | None = None
 
 
-def _is_entry(value: Any) -> bool:
-    return isinstance(value, dict) and isinstance(value.get("error"), str | None)
+@dataclass(frozen=True)
+class Ledger:
+    """The readable part of `batch.json`; `problems` are sentences about the rest."""
+
+    notebook: str = ""
+    status: str = ""
+    started: str = ""
+    entries: dict[str, Entry] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+
+def read_ledger(folder: Path) -> Ledger:
+    """Read `batch.json`; the result is empty if there is no such file."""
+    path = folder / BATCH_FILE
+    if not is_there(path):
+        return Ledger()
+    try:
+        values = read_json(path)
+        runs = values["runs"]
+        entries = dict(_entries(runs))
+    except (TypeError, KeyError, AttributeError):
+        problem = f"{BATCH_FILE} cannot be read: runs that never began are missing here"
+        return Ledger(problems=(problem,))
+    unreadable = [name for name in runs if name not in entries]
+    head = {key: str(values.get(key) or "") for key in ("notebook", "status", "started")}
+    problem = f"{BATCH_FILE} says nothing readable of: {', '.join(unreadable)}"
+    return Ledger(**head, entries=entries, problems=(problem,) if unreadable else ())
+
+
+def moment(iso: str | None) -> datetime | None:
+    """Parse a time of a record; None for an empty or wrong text."""
+    try:
+        when = datetime.fromisoformat(iso or "")
+    except ValueError:
+        return None
+    return when if when.tzinfo else when.replace(tzinfo=UTC)
+
+
+def is_plain(name: str) -> bool:
+    """Return if a name that was read from a file stays inside its folder."""
+    return Path(name).name == name and name not in ("", "..")
+
+
+def _entries(runs: dict[str, object]) -> Iterator[tuple[str, Entry]]:
+    for name, values in runs.items():
+        try:
+            entry = Entry.model_validate(values)
+        except ValidationError:
+            continue
+        if entry.status in STATUSES and is_plain(name):
+            yield name, entry

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from chatter_nb.base.errors import ChatterError, OutputError
 from chatter_nb.base.interrupts import on_interrupt
+from chatter_nb.base.project import shown_path
 from chatter_nb.batch.executors import (
     Executor,
     ProcessExecutor,
@@ -89,7 +90,7 @@ class BatchReport:
         if self.not_begun or self.status != "ok":
             lines.append("the same batch again goes on with what is not done")
         if self.gallery:
-            lines.append(f"to listen through: {self.gallery}")
+            lines.append(f"to listen through: {shown_path(self.gallery)}")
         return "\n".join(line for line in lines if line)
 
 

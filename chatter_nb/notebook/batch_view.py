@@ -14,7 +14,7 @@ from chatter_nb.batch.run import BatchReport
 from chatter_nb.batch.tasks import FAILED_NOTEBOOK, Outcome
 from chatter_nb.notebook import show
 from chatter_nb.pages.doubts import is_checked
-from chatter_nb.pages.players import link_from, note, page, table
+from chatter_nb.pages.players import link_from, page, table
 from chatter_nb.runs.folder import NOTEBOOK, RECORD, RunFolder
 from chatter_nb.runs.speech import load_speech
 
@@ -79,7 +79,7 @@ def _bar(interactive: bool, **options: Any) -> Any:
     in_cell = "ipykernel" in sys.modules
     hidden = not (interactive and (in_cell or sys.stderr.isatty()))
     file = _CellText() if in_cell else sys.stderr
-    return tqdm(unit="run", file=file, disable=hidden, ncols=80, **options)
+    return tqdm(unit="run", file=file, disable=hidden, ncols=70, **options)
 
 
 class _CellText:
@@ -159,20 +159,6 @@ def _doubtful(folder: Path) -> str:
     record = RunFolder(folder).record()
     checks = record.checks if record and is_checked(record) else None
     return f"{checks.doubtful} doubtful of {checks.checked} checked" if checks else ""
-
-
-def failures(report: BatchReport) -> HTML:
-    """Return the errors of failed runs with their tracebacks; a line if no run failed."""
-    failed = report.of("failed")
-    if not failed:
-        return note("no run failed")
-    return page(*map(_failure, failed))
-
-
-def _failure(outcome: Outcome) -> str:
-    trace = f"<pre>{html.escape(outcome.traceback)}</pre>" if outcome.traceback else ""
-    line = f"<b>{html.escape(outcome.name)}</b>: {html.escape(outcome.error or '')}"
-    return f"<details><summary>{line}</summary>{trace}</details>" if trace else f"<p>{line}</p>"
 
 
 def listen(report: BatchReport) -> HTML:

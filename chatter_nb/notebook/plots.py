@@ -1,4 +1,4 @@
-"""Draws a run: recordings, waveforms, windows, pitch, and the time of each stage.
+"""Draws a run: recordings, windows, pitch, and the time of each stage.
 
 All figures have the same style: axes have units, a title says what the figure shows. Notebooks use
 these functions through `show`.
@@ -6,7 +6,7 @@ these functions through `show`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +20,7 @@ from chatter_nb.base.wording import count
 from chatter_nb.engines.voices import library_of
 from chatter_nb.pages.run_players import lossless_file
 from chatter_nb.params.runs import ConvertParams
-from chatter_nb.runs.record import ChunkRecord, OutputRecord, WindowRecord
+from chatter_nb.runs.record import OutputRecord, WindowRecord
 from chatter_nb.runs.speech import Speech
 
 if TYPE_CHECKING:
@@ -54,9 +54,6 @@ _STYLE: Any = {
     "legend.frameon": False,
 }
 
-Piece = ChunkRecord | WindowRecord
-Draw = Callable[["Axes", Speech, OutputRecord, float, float], None]  # from, and to, in s
-
 
 def recordings(plan: ConversionPlan) -> Figure:
     """Draw the sources of a conversion and, below them, the target's recording."""
@@ -71,14 +68,15 @@ def recordings(plan: ConversionPlan) -> Figure:
     return figure
 
 
-def waveform(speech: Speech, *, start_s: float = 0.0, end_s: float | None = None) -> Figure:
-    """Draw the seams and chunk numbers of each output, or of a stretch of the first output."""
-    return _draw_rows(speech, _draw_pieces, start_s, end_s, height_in=1.9)
-
-
-def windows(speech: Speech, *, start_s: float = 0.0, end_s: float | None = None) -> Figure:
-    """Draw a conversion's windows over each output, or over a stretch of the first output."""
-    return _draw_rows(speech, _draw_windows, start_s, end_s, height_in=2.4)
+def windows(speech: Speech) -> Figure:
+    """Draw a conversion's windows over each output."""
+    outputs = speech.record.outputs[:MAX_ROWS]
+    with house_figure(len(outputs), height_in=2.4) as (figure, axes):
+        for ax, output in zip(axes, outputs, strict=True):
+            _draw_windows(ax, speech, output)
+        left_out = len(speech.record.outputs) - len(outputs)
+        axes[-1].set_xlabel("time (s)" + _left_out(left_out, "output"))
+    return figure
 
 
 def pitch(speech: Speech) -> Figure:
@@ -141,64 +139,38 @@ def clock(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
 
 
-def _draw_rows(
-    speech: Speech, draw: Draw, start_s: float, end_s: float | None, *, height_in: float
-) -> Figure:
-    """Draw each output with `draw`, or only a stretch of the first output."""
-    outputs = speech.record.outputs[: 1 if start_s or end_s else MAX_ROWS]
-    with house_figure(len(outputs), height_in=height_in) as (figure, axes):
-        for ax, output in zip(axes, outputs, strict=True):
-            draw(ax, speech, output, start_s, min(end_s or output.audio_s, output.audio_s))
-        left_out = len(speech.record.outputs) - len(outputs)
-        axes[-1].set_xlabel("time (s)" + _left_out(left_out, "output"))
-    return figure
-
-
 def _draw_recording(ax: Axes, role: str, path: Path) -> None:
     end_s = duration_s(path)
-    peak = _draw_wave(ax, path, 0.0, end_s)
+    peak = _draw_wave(ax, path, end_s)
     ax.set_ylim(-y_limit(peak), y_limit(peak))
     peak_db = 20 * np.log10(max(peak, 1e-6))
     ax.set_title(f"{role}: {path.name}, {clock(end_s)}, its peak at {peak_db:.0f} dB of full scale")
 
 
-def _draw_pieces(
-    ax: Axes, speech: Speech, output: OutputRecord, start_s: float, end_s: float
-) -> None:
-    limit = y_limit(_draw_wave(ax, lossless_file(speech, output), start_s, end_s))
-    seams_s = _draw_seams(ax, speech, output, start_s, end_s, limit)
-    inside = [piece for piece in _pieces_of(speech, output) if start_s <= piece.start_s < end_s]
-    _draw_numbers(ax, inside, [limit * 0.97] * len(inside), start_s, end_s)
-    ax.set_ylim(-limit, limit)
-    noun = "window" if speech.record.kind == "convert" else "chunk"
-    longest_s = max((piece.end_s - piece.start_s for piece in inside), default=0)
-    ax.set_title(
-        f"{_name_of(output)}{count(len(inside), noun)}, {count(len(seams_s), 'seam')} (orange) "
-        f"in {clock(end_s - start_s)}; the longest {noun} lasts {longest_s:.1f} s"
-    )
-
-
-def _draw_windows(
-    ax: Axes, speech: Speech, output: OutputRecord, start_s: float, end_s: float
-) -> None:
-    limit = y_limit(_draw_wave(ax, lossless_file(speech, output), start_s, end_s))
+def _draw_windows(ax: Axes, speech: Speech, output: OutputRecord) -> None:
+    limit = y_limit(_draw_wave(ax, lossless_file(speech, output), output.audio_s))
     lane = limit * 0.24
     tops = [limit * 1.06 + lane * 1.15 * (number % 2) for number in range(2)]
-    pieces = _pieces_of(speech, output)
-    inside = [piece for piece in pieces if piece.start_s < end_s and piece.end_s > start_s]
-    heights = [tops[piece.index % 2] for piece in inside]
-    for piece, bottom in zip(inside, heights, strict=True):
-        span = [(piece.start_s, piece.end_s - piece.start_s)]
-        ax.broken_barh(span, (bottom, lane), color=_LANES[piece.index % 2], linewidth=0)
-    for window, after in pairwise(inside):
+    windows = speech.record.windows[output.first_chunk : output.first_chunk + output.chunks]
+    heights = [tops[window.index % 2] for window in windows]
+    for window, bottom in zip(windows, heights, strict=True):
+        span = [(window.start_s, window.end_s - window.start_s)]
+        ax.broken_barh(span, (bottom, lane), color=_LANES[window.index % 2], linewidth=0)
+    for window, after in pairwise(windows):
         ax.axvspan(after.start_s, window.end_s, color=_SHARED, linewidth=0, zorder=0)
-    seams_s = _draw_seams(ax, speech, output, start_s, end_s, limit)
-    _draw_numbers(ax, inside, [bottom + lane * 0.9 for bottom in heights], start_s, end_s)
+    seams_s = [samples / speech.record.sample_rate for samples in output.seams_samples]
+    ax.vlines(seams_s, -limit, limit, color=ACCENT, linewidth=0.8)
+    places = [
+        (window.index, (window.start_s + window.end_s) / 2, bottom + lane * 0.9)
+        for window, bottom in zip(windows, heights, strict=True)
+    ]
+    draw_numbers(ax, places, output.audio_s, color="black")
     ax.set_ylim(-limit, tops[1] + lane * 1.1)
-    ax.set_title(_name_of(output) + _windows_finding(inside, len(seams_s), end_s - start_s))
+    name = "" if output.name == "converted" else f"{output.name}: "
+    ax.set_title(name + _windows_finding(windows, len(seams_s), output.audio_s))
 
 
-def _windows_finding(inside: Sequence[Piece], seams: int, length_s: float) -> str:
+def _windows_finding(inside: Sequence[WindowRecord], seams: int, length_s: float) -> str:
     if len(inside) < 2:
         return f"one window holds all {clock(length_s)}: no seam"
     longest_s = max(piece.end_s - piece.start_s for piece in inside)
@@ -226,11 +198,11 @@ def _draw_pitch(ax: Axes, before: PitchTrack, after: PitchTrack, target_hz: floa
     ax.legend(ncols=3, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
 
 
-def _draw_wave(ax: Axes, path: Path, start_s: float, end_s: float) -> float:
-    """Draw a stretch of a file; return its peak."""
-    times_s, low, high = envelope(path, start_s=start_s, end_s=end_s)
+def _draw_wave(ax: Axes, path: Path, end_s: float) -> float:
+    """Draw a file up to `end_s`; return its peak."""
+    times_s, low, high = envelope(path, end_s=end_s)
     ax.fill_between(times_s, low, high, color=INK, linewidth=0)
-    ax.set_xlim(start_s, end_s)
+    ax.set_xlim(0, end_s)
     ax.set_ylabel("amplitude\n(full scale 1)")
     return float(np.abs([low, high]).max(initial=0))
 
@@ -238,26 +210,6 @@ def _draw_wave(ax: Axes, path: Path, start_s: float, end_s: float) -> float:
 def y_limit(peak: float) -> float:
     """Return the end of the y axis, with room for numbers; silence is not enlarged."""
     return max(0.05, peak) * 1.35
-
-
-def _draw_seams(
-    ax: Axes, speech: Speech, output: OutputRecord, start_s: float, end_s: float, limit: float
-) -> list[float]:
-    """Draw the seams of a stretch; return their times (s)."""
-    rate = speech.record.sample_rate
-    seams_s = [s / rate for s in output.seams_samples if start_s <= s / rate <= end_s]
-    ax.vlines(seams_s, -limit, limit, color=ACCENT, linewidth=0.8)
-    return seams_s
-
-
-def _draw_numbers(
-    ax: Axes, pieces: Sequence[Piece], tops: Sequence[float], start_s: float, end_s: float
-) -> None:
-    """Draw each piece's number in the middle of its visible part, at the height `tops`."""
-    middles_s = [(max(p.start_s, start_s) + min(p.end_s, end_s)) / 2 for p in pieces]
-    places = zip([p.index for p in pieces], middles_s, tops, strict=True)
-    on_lanes = any(isinstance(piece, WindowRecord) for piece in pieces)
-    draw_numbers(ax, places, end_s - start_s, color="black" if on_lanes else TEXT)
 
 
 def draw_numbers(
@@ -269,16 +221,6 @@ def draw_numbers(
         if time_s >= free_from_s:
             ax.text(time_s, top, str(number), ha="center", va="top", fontsize=7, color=color)
             free_from_s = time_s + length_s / MAX_NUMBERS
-
-
-def _pieces_of(speech: Speech, output: OutputRecord) -> Sequence[Piece]:
-    record = speech.record
-    pieces: Sequence[Piece] = record.windows if record.kind == "convert" else record.chunks
-    return pieces[output.first_chunk : output.first_chunk + output.chunks]
-
-
-def _name_of(output: OutputRecord) -> str:
-    return "" if output.name in ("speech", "converted") else f"{output.name}: "
 
 
 def _left_out(number: int, noun: str) -> str:

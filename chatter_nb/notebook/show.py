@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chatter_nb.audio.curves import duration_s, envelope
+from chatter_nb.audio.curves import duration_s
 from chatter_nb.base.formats import mime_of, play_rank
 from chatter_nb.base.project import shown_path
 from chatter_nb.base.wording import count
@@ -24,13 +24,14 @@ from chatter_nb.notebook.plots import (
     recordings,
     stages,
     target_path,
-    waveform,
     windows,
 )
-from chatter_nb.pages.doubts import doubtful, is_checked, verdict_in_words
+from chatter_nb.pages.doubts import doubtful as doubts_page
+from chatter_nb.pages.doubts import is_checked, verdict_in_words
 from chatter_nb.pages.players import (
     EMBED_LIMIT_BYTES,
     audio_player,
+    before_after,
     data_url,
     download_links,
     link_from,
@@ -39,7 +40,8 @@ from chatter_nb.pages.players import (
     table,
     waveform_player,
 )
-from chatter_nb.pages.run_players import files_of, lossless_file, picture_of
+from chatter_nb.pages.review import write_checked_review
+from chatter_nb.pages.run_players import files_of, picture_of, source_of
 from chatter_nb.params.runs import ConvertParams
 from chatter_nb.runs.record import ChunkRecord, OutputRecord
 from chatter_nb.runs.speech import Speech
@@ -55,38 +57,18 @@ if TYPE_CHECKING:
 __all__ = [
     "chunk_table",
     "doubtful",
-    "envelope",
     "files",
-    "lossless_file",
     "pitch",
     "player",
     "progress_lines",
     "recordings",
-    "sources",
     "stages",
     "voice",
-    "waveform",
     "windows",
 ]
 
-PROGRESS_DELAY_S, PROGRESS_LINE_S = 2, 10
+PROGRESS_LINE_S = 10
 MAX_ROWS = 40
-MAX_SOURCES = 8
-
-
-def progress_bar(total: int, *, unit: str = "chunk") -> Callable[[Progress], None]:
-    """Return a function for `progress=` that shows a bar in a terminal, after two seconds."""
-    from tqdm import tqdm
-
-    bar = tqdm(total=total, unit=unit, delay=PROGRESS_DELAY_S, mininterval=0.2, leave=False)
-
-    def update(progress: Progress) -> None:
-        bar.set_postfix_str(f"{progress.audio_s:.0f} s of audio", refresh=False)
-        bar.update(progress.done - bar.n)
-        if progress.done == progress.total:
-            bar.close()
-
-    return update
 
 
 def progress_lines(unit: str = "chunk") -> Callable[[Progress], None]:
@@ -104,7 +86,7 @@ def progress_lines(unit: str = "chunk") -> Callable[[Progress], None]:
 
 
 def player(speech: Speech) -> HTML:
-    """Return a player with waveform and seams for each output.
+    """Return a player with waveform and seams for each output; a conversion's has its source too.
 
     The audio is embedded for a person, and linked in a headless run. A linked player tries the file
     beside the notebook, then the file's path from the working directory: the notebook may be in the
@@ -117,19 +99,24 @@ def player(speech: Speech) -> HTML:
 
 
 def linked_player(speech: Speech, output: OutputRecord, starts: Sequence[Path]) -> str:
-    """Return the HTML of a player for a page over several runs, with the name of its run.
+    """Return the HTML of a player for a page over several runs, below the name of its run.
 
     It tries its audio from each folder of `starts` in turn; links to files are from the first.
     """
-    return _player(speech, output, starts, named=f"{speech.folder.name}: ")
+    return f"<b>{html.escape(speech.folder.name)}</b>{_player(speech, output, starts)}"
 
 
-def sources(plan: ConversionPlan) -> HTML:
-    """Return a player for each recording to convert, embedded or linked as `player` does it."""
-    rows = [_recording("source", output.path, plan.params) for output in plan.outputs[:MAX_SOURCES]]
-    hidden = len(plan.outputs) - len(rows)
-    more = f"<p>… {count(hidden, 'more source')}</p>" if hidden > 0 else ""
-    return page(*rows, more)
+def doubtful(speech: Speech) -> HTML | None:
+    """Return the chunks in doubt with their players; write the run's review.html, and link it.
+
+    None, which shows nothing, if the run was not checked.
+    """
+    doubts, path = doubts_page(speech), write_checked_review(speech)
+    if doubts is None or path is None:
+        return doubts
+    start = Path.cwd() if speech.record.params.get("interactive", True) else speech.folder
+    link = f'<a href="{html.escape(link_from(path, start))}">Hear, mark and edit its lines</a>'
+    return page(doubts.data, f"<p>{link}: <code>{html.escape(shown_path(path))}</code></p>")
 
 
 def voice(plan: SpeechPlan | ConversionPlan) -> HTML:
@@ -194,12 +181,7 @@ def _addresses(path: Path, starts: Sequence[Path], embed: bool) -> list[str]:
 
 
 def _player(
-    speech: Speech,
-    output: OutputRecord,
-    starts: Sequence[Path],
-    *,
-    embed: bool = False,
-    named: str = "",
+    speech: Speech, output: OutputRecord, starts: Sequence[Path], *, embed: bool = False
 ) -> str:
     files = files_of(speech, output)
     path = min(files, key=play_rank)  # the smallest
@@ -209,8 +191,13 @@ def _player(
         Path.cwd() if embed else starts[0],
         embedded=path if urls[0].startswith("data:") else None,
     )
-    label = f"{named}{path.name}, {clock(output.audio_s)}"
-    return waveform_player(urls, mime_of(path), label, picture_of(speech, output), links=links)
+    label = f"{path.name}, {clock(output.audio_s)}"
+    player = waveform_player(urls, mime_of(path), label, picture_of(speech, output), links=links)
+    source = source_of(speech, output)
+    if source is None:
+        return player
+    label = f"source: {source.name}, {clock(duration_s(source))}"
+    return before_after(player, _addresses(source, starts, embed), mime_of(source), label)
 
 
 def _chunk_row(chunk: ChunkRecord, part: str, checked: bool) -> Sequence[str]:

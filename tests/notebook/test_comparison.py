@@ -190,20 +190,19 @@ def test_no_more_chunks_than_asked_for_are_compared(compared):
 
 def test_every_figure_has_a_row_or_line_a_run(compared):
     comparison = compared({}, {"speed": 0.8}, {"text": "Nobody crossed it."})
-    assert len(compare.compare_waveforms(comparison).axes) == 3
     assert len(compare.compare_spectra(comparison).axes[0].lines) == 3
     upper, lower = compare.compare_levels(comparison).axes
     assert [len(line.get_xdata()) for line in upper.lines] == [3, 3, 1]
     assert len(lower.lines) == 3
 
 
-def test_a_run_with_no_piece_in_the_rows_is_drawn_as_an_empty_row(compared):
+def test_a_run_with_no_piece_in_the_rows_is_drawn_as_an_empty_line(compared):
     """Its only chunk comes after the only row that is shown."""
     comparison = compared({}, {"text": "Then it fell."}, chunks=1)
     assert comparison.rows[0][1] is None
-    figure = compare.compare_waveforms(comparison)
+    figure = compare.compare_levels(comparison)
     assert all(np.isfinite(axes.get_ylim()).all() for axes in figure.axes)
-    assert [len(axes.collections) for axes in figure.axes] == [1, 0]
+    assert [len(line.get_xdata()) for line in figure.axes[0].lines] == [1, 0]
 
 
 def test_the_package_exports_the_parameters():
@@ -279,13 +278,13 @@ def run_notebook(path, **values) -> str:
 
 
 def test_the_notebook_speaks_samples_where_no_run_is_given(tmp_path):
-    """Headless: three figures, linked players, no widget."""
+    """Headless: two figures, linked players, no widget."""
     pages = run_notebook(tmp_path / "out.ipynb", outputs_dir=str(tmp_path))
     assert {path.name for path in (tmp_path / COMPARE).glob("speed-*")} == {
         "speed-1.0",
         "speed-0.85",
     }
-    assert pages.count("image/png") == 3
+    assert pages.count("image/png") == 2
     assert pages.count("<audio") == 4
     assert "data:audio" not in pages
     assert "widget-view" not in pages
@@ -311,7 +310,7 @@ def test_the_notebook_compares_runs_of_chatterbox(tiny, tmp_path):
         generate_tts(SpeakParams.create(values | {"temperature": temperature, "run_name": name}))
     pages = run_notebook(tmp_path / "out.ipynb", runs=[str(tmp_path / "runs")])
     assert "temperature" in pages
-    assert pages.count("image/png") == 3
+    assert pages.count("image/png") == 2
 
 
 def test_runs_that_a_gallery_marks_are_compared(tmp_path, speak):

@@ -47,6 +47,13 @@ def form(engine, tmp_path):
     return make
 
 
+def test_a_checked_run_has_its_review_without_a_click(form, tmp_path):
+    """Written when the run is shown; a run without checks has none."""
+    for level, names in (("fast", ["review.html"]), ("off", [])):
+        folder = form(spoiled=2, verify=level, run_name=level).takes.all[0].speech.folder
+        assert [path.name for path in folder.glob("*.html")] == names
+
+
 def made_again(shown, *, take=None):
     """The answer to a press of *Make again* at the second line; `take` was heard last."""
     shown._mend.value = True

@@ -17,11 +17,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from chatter_nb.base.errors import UnavailableError
 from chatter_nb.base.project import project_root
-from chatter_nb.batch.executors import Started, Waiting, uses_gpu
+from chatter_nb.batch.executors import Executor, Started, Waiting, uses_gpu
 from chatter_nb.batch.params import BatchParams
 from chatter_nb.batch.ray.actor import THREADS, Actor, Home, tokens
 from chatter_nb.batch.ray.cluster import (
@@ -46,7 +46,7 @@ class _Worker(NamedTuple):
     name: str
 
 
-class RayExecutor:
+class RayExecutor(Executor):
     """Performs tasks in Ray's actors.
 
     Ray restarts an actor that dies, on another machine if need be; its task goes to the next free
@@ -173,9 +173,6 @@ class RayExecutor:
         """Ask running actors to stop, again and again: an actor stops once, a call may be lost."""
         for worker, _ in self._running.values():
             worker.actor.stop.remote()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
         with self._open:

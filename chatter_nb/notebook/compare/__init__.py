@@ -9,6 +9,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "compared": ["CompareParams"],
         "comparison": ["load_comparison"],
         "players": ["compare_players", "compare_table"],
-        "plots": ["compare_levels", "compare_spectra", "compare_waveforms"],
+        "plots": ["compare_levels", "compare_spectra"],
     },
 )

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BeforeValidator, Field
 
-from chatter_nb.audio.containers import StraightOn
+from chatter_nb.audio.curves import stretch
 from chatter_nb.audio.reading import Signal
 from chatter_nb.base.errors import InputError
 from chatter_nb.base.wording import count
@@ -177,16 +177,8 @@ def piece_of(speech: Speech, parts: Sequence[Part], row: range) -> Piece | None:
 
 def read_spans(spans: Sequence[Span]) -> tuple[Signal, int]:
     """Read stretches of files and join them: mono float32, (samples,), and the rate in Hz."""
-    parts = []
-    for span in spans:
-        with StraightOn(span.path) as file:
-            rate_hz = file.samplerate
-            first = min(round(span.start_s * rate_hz), file.frames)
-            last = min(round(span.end_s * rate_hz), file.frames)
-            if first:
-                file.seek(first)
-            parts.append(file.read(last - first, dtype="float32", always_2d=True).mean(axis=1))
-    return np.concatenate(parts), rate_hz
+    parts = [stretch(span.path, start_s=span.start_s, end_s=span.end_s) for span in spans]
+    return np.concatenate([signal for signal, _ in parts]), parts[-1][1]
 
 
 def _merged(spans: Sequence[Span]) -> tuple[Span, ...]:

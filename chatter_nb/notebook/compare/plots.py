@@ -1,4 +1,4 @@
-"""Draws a comparison: waveforms on a common time axis, spectra, loudness and pace.
+"""Draws a comparison: spectra, loudness and pace.
 
 The style is that of `notebook.plots`. A figure's title says what differs, or that nothing does.
 """
@@ -11,43 +11,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chatter_nb.base.errors import shorten
-from chatter_nb.notebook.compare.acoustics import extremes, loudness_unit
+from chatter_nb.notebook.compare.acoustics import loudness_unit
 from chatter_nb.notebook.compare.compared import Compared, Comparison, Piece
 from chatter_nb.notebook.compare.preferences import veiled
-from chatter_nb.notebook.plots import ACCENT, GREY, INK, clock, draw_numbers, house_figure, y_limit
+from chatter_nb.notebook.plots import ACCENT, GREY, INK, clock, house_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 COLOURS = (INK, ACCENT, "#4f9467", "#8a63a9", "#b5892c", GREY)  # for more runs again, dashed
-WAVE_BINS = 1600  # over the longest run
 SAME_LOUDNESS = 0.5  # dB; nobody hears a smaller difference
 LEAST_SPAN_DB = 3.0  # of the loudness axis: an inaudible difference must not look large
 SAME_PACE = 0.02  # a share
 SAME_BAND_DB = 1.0
 AUDIBLE_DB = 50.0  # a band this far below the loudest band holds only noise
 TICKS_HZ = (50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000)
-
-
-@veiled
-def compare_waveforms(comparison: Comparison) -> Figure:
-    """Draw a row for each run: its compared chunks one after the other, on a common time axis."""
-    longest_s = max(run.shown_s for run in comparison.runs)
-    with house_figure(len(comparison.runs), height_in=1.5) as (figure, axes):
-        peaks = []
-        for number, (ax, run) in enumerate(zip(axes, comparison.runs, strict=True)):
-            peaks.append(_draw_pieces(ax, comparison, number, longest_s))
-            ax.set_xlim(0, longest_s)
-            ax.set_ylabel("amplitude\n(full scale 1)")
-            ax.set_title(_length_finding(run, comparison.runs[0]))
-        limit = y_limit(max(peaks))
-        for ax in axes:
-            ax.set_ylim(-limit, limit)
-            for label in ax.texts:
-                label.set_y(limit * 0.95)
-        axes[-1].set_xlabel("time (s); orange: where the next chunk begins")
-    return figure
 
 
 @veiled
@@ -142,28 +121,6 @@ def _furthest(first: Compared, other: Compared) -> tuple[float, float]:
 def _relative_db(run: Compared) -> np.ndarray:
     level_db = run.acoustics.spectrum.level_db
     return level_db - 10 * np.log10(np.sum(10 ** (level_db / 10)))
-
-
-def _draw_pieces(ax: Axes, comparison: Comparison, number: int, longest_s: float) -> float:
-    """Draw the pieces of run `number`; return their peak, 0 for a run without a piece."""
-    start_s = peak = 0.0
-    middles_s = []
-    for index, row in enumerate(comparison.rows):
-        piece = row[number]
-        if piece is None:
-            continue
-        samples, rate_hz = piece.read()
-        if start_s:
-            ax.axvline(start_s, color=ACCENT, linewidth=0.8)
-        step = max(1, round(longest_s * rate_hz / WAVE_BINS))
-        low, high = extremes(samples, step)
-        times_s = start_s + np.arange(len(low)) * step / rate_hz
-        ax.fill_between(times_s, low, high, color=INK, linewidth=0)
-        peak = max(peak, float(np.abs([low, high]).max(initial=0)))
-        middles_s.append((index, start_s + len(samples) / rate_hz / 2, 0.0))
-        start_s += len(samples) / rate_hz
-    draw_numbers(ax, middles_s, longest_s)
-    return peak
 
 
 def _draw_values(ax: Axes, comparison: Comparison, value: Callable[[Piece], float | None]) -> None:

@@ -8,8 +8,7 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from itertools import combinations
@@ -25,12 +24,7 @@ from chatter_nb.base.errors import InputError, OutputError
 from chatter_nb.base.project import resolve_path
 from chatter_nb.base.wording import count
 from chatter_nb.notebook.compare.acoustics import SILENCE_DB
-from chatter_nb.notebook.compare.compared import (
-    COMPARE,
-    CompareParams,
-    Comparison,
-    Piece,
-)
+from chatter_nb.notebook.compare.compared import COMPARE, CompareParams, Comparison, Piece
 from chatter_nb.pages.players import note
 from chatter_nb.runs.folder import LOCKS
 from chatter_nb.runs.record import utc_now
@@ -170,11 +164,20 @@ class Preferences:
             choice=chosen.label if chosen else None,
             time=utc_now(),
         )
-        with _locked(self.path):
-            last = _read(self.path) if self.path.exists() else self._file
-            others = [earlier for earlier in last.answers if earlier.key != trial.key]
-            file = self._file.model_copy(update={"answers": (*others, answer)})
-            write_json(self.path, file.model_dump(mode="json", by_alias=True))
+        lock_path = self.path.parent / LOCKS / f"{self.path.name}.lock"
+        try:
+            lock_path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(lock_path, timeout=WAIT_S):
+                last = _read(self.path) if self.path.exists() else self._file
+                others = [earlier for earlier in last.answers if earlier.key != trial.key]
+                file = self._file.model_copy(update={"answers": (*others, answer)})
+                write_json(self.path, file.model_dump(mode="json", by_alias=True))
+        except Timeout:
+            raise OutputError(
+                f"another notebook is writing to {self.path}: close it, then answer again"
+            ) from None
+        except OSError as error:
+            raise write_error(self.path, error) from error
         self._file = file
         return answer
 
@@ -248,25 +251,6 @@ def _path(comparison: Comparison, params: CompareParams) -> Path:
     listener = "-".join(re.findall(r"\w+", params.listener.lower()))[:40]
     name = "-".join(filter(None, ("preferences", digest, listener)))
     return resolve_path(params.outputs_dir) / COMPARE / f"{name}.json"
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Lock the file of answers. Raises `OutputError` if another notebook holds the lock."""
-    lock = FileLock(path.parent / LOCKS / f"{path.name}.lock", timeout=WAIT_S)
-    try:
-        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        raise OutputError(
-            f"another notebook is writing to {path}: close it, then answer again"
-        ) from None
-    except OSError as error:
-        raise write_error(path, error) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _read(path: Path) -> _File:

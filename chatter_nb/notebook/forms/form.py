@@ -19,7 +19,6 @@ from IPython.display import HTML, display
 from chatter_nb.base.errors import Cancelled, ChatterError
 from chatter_nb.base.project import resolve_path
 from chatter_nb.engines.models import relinquish
-from chatter_nb.engines.registry import EngineEntry
 from chatter_nb.engines.voices import library_of, voice_choices
 from chatter_nb.notebook import show
 from chatter_nb.notebook.forms.layout import row
@@ -30,6 +29,7 @@ from chatter_nb.notebook.forms.takes import Takes
 from chatter_nb.notebook.forms.worker import Worker
 from chatter_nb.notebook.forms.yamlpanel import YamlPanel
 from chatter_nb.pages.players import asset, playing
+from chatter_nb.pages.review import write_checked_review
 from chatter_nb.params.base import RunParams
 from chatter_nb.params.yaml_text import LEFT_OUT, from_yaml, to_yaml
 from chatter_nb.runs.content import content_digest
@@ -51,12 +51,14 @@ class Form(widgets.VBox):
     unit: str  # "chunk" or "window"
     icon: str
     voice_field: str  # names a recording: a known voice, or an upload
+    plan: Callable[[Any], Any]  # returns the plan of a run
 
     def __init__(self, params: RunParams, speech: Speech | None = None) -> None:
         self._worker = Worker()
         self._clicked_s = 0.0
         engine = speech.record.engine.name if speech and params.engine == "auto" else None
-        self.sheet = Sheet(self.cls, engine, lambda entry: self._voices(entry, params))
+        library = library_of(params)  # type: ignore[arg-type]
+        self.sheet = Sheet(self.cls, engine, lambda entry: voice_choices(entry, library))
         self.notices = Notices()
         self._progress = ProgressLine(self.unit)
         self.live = LivePlayer()
@@ -89,10 +91,6 @@ class Form(widgets.VBox):
     def _values(self) -> dict[str, Any]:
         """Return the values of widgets that are not in the sheet."""
         return {}
-
-    def _plan(self, params: Any) -> Any:
-        """Return the plan of a run."""
-        raise NotImplementedError
 
     def _perform(self, plan: Any, cancelled: Callable[[], bool] | None) -> Speech:
         """Make the run of a plan, and report its progress with `self._progress`."""
@@ -196,7 +194,7 @@ class Form(widgets.VBox):
         self._progress.say(f"stopping after this {self.unit} …")
 
     def _make(self, params: Any, cancelled: Callable[[], bool]) -> tuple[Any, Speech]:
-        plan = self._plan(apart(params))
+        plan = type(self).plan(apart(params))
         self._show_summary(plan)
         return params, self._perform(plan, cancelled)
 
@@ -234,6 +232,7 @@ class Form(widgets.VBox):
         self._finished(params, speech)
         if speech.record.warnings:
             self.notices.note("\n".join(dict.fromkeys(speech.record.warnings)))
+        write_checked_review(speech)
 
     def _show(self, player: str) -> None:
         """Put a player in the place of the last one."""
@@ -257,17 +256,12 @@ class Form(widgets.VBox):
             current=self._as_yaml,
             load=self._load_yaml,
             guard=self.notices.guard,
-            folder=self._upload_folder,
         )
         buttons = row(self._go, self._stop, *self.yaml.buttons)
         return [buttons, self.yaml.box, self._progress.box, self.notices.box]
 
     def _below(self) -> Sequence[Any]:
         return [self.live, self._result, self._summary]
-
-    def _voices(self, entry: EngineEntry | None, params: Any) -> list[tuple[str, str]]:
-        """Return (in words, name) of the voices to choose from."""
-        return voice_choices(entry, library_of(params))
 
     def _upload_folder(self) -> Path:
         return resolve_path(self.sheet.controls["outputs_dir"].value or "outputs") / UPLOADS

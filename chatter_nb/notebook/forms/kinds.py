@@ -80,6 +80,7 @@ class SpeakForm(VoiceForm):
     unit = "chunk"
     icon = "play"
     voice_field = "voice"
+    plan = staticmethod(plan_speech)
     _planned: Any = None  # the last plan
 
     def _top(self) -> Sequence[Any]:
@@ -140,9 +141,6 @@ class SpeakForm(VoiceForm):
             self.review.show(*self._reviewed)
         else:
             set_visible(self.review, False)
-
-    def _plan(self, params: Any) -> Any:
-        return plan_speech(params)
 
     def _perform(self, plan: Any, cancelled: Callable[[], bool] | None) -> Speech:
         self._planned = plan
@@ -215,13 +213,11 @@ class ConvertForm(VoiceForm):
     unit = "window"
     icon = "exchange"
     voice_field = "target"
+    plan = staticmethod(plan_conversion)
 
     def _top(self) -> Sequence[Any]:
         label, accept = "The recording to convert", ",".join(RECORDING_SUFFIXES)
         return [self._uploads(label, accept, self._on_source, "The voice it takes on")]
-
-    def _plan(self, params: Any) -> Any:
-        return plan_conversion(params)
 
     def _perform(self, plan: Any, cancelled: Callable[[], bool] | None) -> Speech:
         return render_conversion(plan, self._progress.update, cancelled)

@@ -7,11 +7,8 @@ parts, and the browser refuses a file that is too large before it reads the file
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Callable, Collection
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +17,7 @@ import traitlets
 
 from chatter_nb.audio.containers import way_out
 from chatter_nb.audio.curves import duration_s
-from chatter_nb.base.disk import part_path, write_error
+from chatter_nb.base.disk import copy_whole, part_path, write_error
 from chatter_nb.base.errors import ChatterError, InputError
 from chatter_nb.base.formats import RECORDING_SUFFIXES
 from chatter_nb.engines.voices import HEARD_S, MIN_S, Library, library_of, read_checked
@@ -213,17 +210,11 @@ def check_upload(path: Path, *, min_s: float = MIN_S, heard_s: float = HEARD_S) 
 
 def _move(path: Path, library: Library) -> Path:
     """Move a file to the voices; a name that is taken, with any suffix, gets a number."""
-    target = library.folder / path.name
-    part = part_path(target)
     try:
         with library.naming():
-            target = free_name(target, taken=library.names())
-            shutil.copyfile(path, part)  # the voices may be on another disk, such as Drive
-            os.replace(part, target)
+            target = free_name(library.folder / path.name, taken=library.names())
+            copy_whole(path, target)  # the voices may be on another disk, such as Drive
     except OSError as error:
-        failure = write_error(target, error)
-        with suppress(OSError):
-            part.unlink()
-        raise failure from error
+        raise write_error(library.folder, error) from error
     path.unlink()
     return target

@@ -19,9 +19,9 @@ from chatter_nb.base.errors import InputError
 from chatter_nb.base.project import shown_path
 from chatter_nb.base.wording import count
 from chatter_nb.batch.choices import CHOICES, MAX_NOTE, Choice, Choices, load_choices
+from chatter_nb.batch.record import STATUSES, Ledger, moment, read_ledger
 from chatter_nb.pages.compact import compact_audio
 from chatter_nb.pages.gallery import differing
-from chatter_nb.pages.gallery.ledger import STATUSES, BatchRecord, moment, read_ledger
 from chatter_nb.pages.gallery.peaks import PeakStore
 from chatter_nb.pages.gallery.rows import APART, Link, Player, Row, is_apart, read_rows
 from chatter_nb.pages.players import HEIGHT, asset, data_url, outline
@@ -39,7 +39,7 @@ class Gallery:
     """What the page shows of a folder. `notes` and `problems` are sentences below its headline."""
 
     folder: Path
-    ledger: BatchRecord
+    ledger: Ledger
     rows: tuple[Row, ...]
     choices: Choices
     chosen_ms: int  # when choices.json was written

@@ -16,19 +16,11 @@ from math import inf
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
-from chatter_nb.base.disk import is_folder
+from chatter_nb.base.disk import is_folder, is_there
 from chatter_nb.base.formats import output_format_of, play_rank
-from chatter_nb.batch.record import BATCH_FILE
+from chatter_nb.batch.record import BATCH_FILE, Entry, Ledger, is_plain, moment, read_ledger
 from chatter_nb.batch.tasks import FAILED_NOTEBOOK
 from chatter_nb.pages.doubts import Doubt, doubts_of, is_checked
-from chatter_nb.pages.gallery.ledger import (
-    BatchRecord,
-    Entry,
-    is_file,
-    is_plain,
-    moment,
-    read_ledger,
-)
 from chatter_nb.pages.gallery.peaks import PeakStore
 from chatter_nb.pages.players import Peaks
 from chatter_nb.runs.folder import PARTIAL, RECORD, RunFolder
@@ -125,7 +117,7 @@ class Row:
         return value if value and 0 < value < inf else None
 
 
-def read_rows(folder: Path, ledger: BatchRecord, store: PeakStore) -> list[Row]:
+def read_rows(folder: Path, ledger: Ledger, store: PeakStore) -> list[Row]:
     """Return a row for each folder with a record and each entry of the ledger.
 
     A folder inside that is no run but holds runs, such as that of a batch, adds its rows:
@@ -139,9 +131,7 @@ def read_rows(folder: Path, ledger: BatchRecord, store: PeakStore) -> list[Row]:
     return sorted(rows, key=lambda row: (natural_key(row.name), row.name))
 
 
-def _rows_in(
-    folder: Path, ledger: BatchRecord, store: PeakStore, *, within: str = ""
-) -> Iterator[Row]:
+def _rows_in(folder: Path, ledger: Ledger, store: PeakStore, *, within: str = "") -> Iterator[Row]:
     names = {path.name for path in folder.iterdir() if is_folder(path) and _is_run(path)}
     for name in names | set(ledger.entries):
         yield _row(folder / name, within + name, ledger, store)
@@ -152,7 +142,7 @@ def is_apart(path: Path) -> bool:
 
     A folder of that name that is a run, or holds a batch, is a person's.
     """
-    return path.name in APART and not any(is_file(path / name) for name in (RECORD, BATCH_FILE))
+    return path.name in APART and not any(is_there(path / name) for name in (RECORD, BATCH_FILE))
 
 
 def _may_hold_runs(path: Path) -> bool:
@@ -161,14 +151,14 @@ def _may_hold_runs(path: Path) -> bool:
 
 def _is_run(path: Path) -> bool:
     names = (RECORD, PARTIAL, FAILED_NOTEBOOK)
-    return not path.name.startswith(".") and any(is_file(path / name) for name in names)
+    return not path.name.startswith(".") and any(is_there(path / name) for name in names)
 
 
-def _row(path: Path, name: str, ledger: BatchRecord, store: PeakStore) -> Row:
+def _row(path: Path, name: str, ledger: Ledger, store: PeakStore) -> Row:
     folder = RunFolder(path)
     entry = ledger.entries.get(path.name)
     record = folder.record()
-    attempt = folder.unfinished() if is_file(path / PARTIAL) else record
+    attempt = folder.unfinished() if is_there(path / PARTIAL) else record
     shown = record if record and record.status == "ok" else attempt or record
     status, reason = _status_on_disk(path, attempt or record)
     if entry and _ledger_knows_better(entry, attempt or record, ledger):
@@ -194,11 +184,11 @@ def _row(path: Path, name: str, ledger: BatchRecord, store: PeakStore) -> Row:
 def _status_on_disk(path: Path, last: RunRecord | None) -> tuple[str, str]:
     """Return status and reason from the files in the run's folder."""
     if last is None:
-        return "failed", _UNREADABLE if is_file(path / RECORD) else _NEVER_BEGAN
+        return "failed", _UNREADABLE if is_there(path / RECORD) else _NEVER_BEGAN
     return last.status, _RESUMES if last.status == "running" else last.error or ""
 
 
-def _ledger_knows_better(entry: Entry, last: RunRecord | None, ledger: BatchRecord) -> bool:
+def _ledger_knows_better(entry: Entry, last: RunRecord | None, ledger: Ledger) -> bool:
     """Return if the entry of the ledger is newer than the folder's own record.
 
     A run can be repeated by hand after its batch: then the folder is newer. A notebook can fail
@@ -230,7 +220,7 @@ def _look_at(
     folder: Path, files: list[FileRecord], store: PeakStore
 ) -> tuple[Peaks | None, list[FileRecord], str]:
     """Return an output's waveform, its files that are there, the smallest first, and a problem."""
-    present = [file for file in files if is_file(folder / file.name)]
+    present = [file for file in files if is_there(folder / file.name)]
     if not present:
         return None, [], f"{files[0].name} is not there any more"
     changed = [file for file in present if (folder / file.name).stat().st_size != file.bytes]
@@ -252,7 +242,7 @@ def _audio_link(run: str, file: FileRecord) -> Link:
 def _links(folder: Path, run: str) -> Iterator[Link]:
     """Return links to what a browser shows of a run: its pages and its records."""
     for name, label in PAGES.items():
-        if is_file(folder / name):
+        if is_there(folder / name):
             yield Link(_href(run, name), label)
 
 

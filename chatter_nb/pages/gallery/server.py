@@ -20,7 +20,7 @@ from urllib.parse import unquote
 from chatter_nb.base.errors import ChatterError
 from chatter_nb.base.formats import mime_of
 from chatter_nb.batch.choices import CHOICES, parse_choices, save_choices
-from chatter_nb.pages.gallery.ledger import is_plain
+from chatter_nb.batch.record import is_plain
 from chatter_nb.pages.gallery.page import Gallery, read_gallery, render_gallery
 
 MAX_BODY_BYTES = 10_000_000
