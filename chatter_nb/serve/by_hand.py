@@ -14,6 +14,7 @@ from chatter_nb.base.errors import Cancelled, ChatterError
 from chatter_nb.base.wording import count, minutes
 from chatter_nb.engines.registry import entry
 from chatter_nb.pages.players import playing
+from chatter_nb.pages.run_players import SOURCES
 from chatter_nb.params.fields import fields_of
 from chatter_nb.params.runs import AnyParams, SpeakParams
 from chatter_nb.runs.lifecycle import Progress
@@ -71,7 +72,11 @@ class ByHand:
                     waits_for = self.waits_for(params)
                     status = progress_html(steps, waits_for, live.starts_s)
                     yield status, live.take_player() or skip, skip, skip
-                yield "", skip, *self._results(task.result.result(), is_heard=live.is_shown)
+                speech = task.result.result()
+                if "source" in uploads:  # to be heard beside the result
+                    (speech.folder / SOURCES).mkdir(exist_ok=True)
+                    uploads["source"].replace(speech.folder / SOURCES / uploads["source"].name)
+                yield "", skip, *self._results(speech, is_heard=live.is_shown)
             finally:
                 self._running.pop(session, None)
                 task.cancel()  # changes nothing, unless the page is gone

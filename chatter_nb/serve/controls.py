@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from chatter_nb.params.fields import Field
+from chatter_nb.params.pairs import pairs_text
 from chatter_nb.params.runs import SPEEDS
 
 Choices = Sequence[str | tuple[str, Any]]
@@ -53,6 +54,17 @@ def _number(field: Field, value: Any, shown: dict[str, Any]) -> Any:
         return gr.Textbox(value="", placeholder=_OWN, **shown)
     whole = 0 if field.kind == "integer" else None
     return gr.Number(value=value, precision=whole, **shown)
+
+
+def shown(field: Field, value: Any) -> Any:
+    """A parameter's value as its control holds it."""
+    if field.kind == "mapping":
+        return pairs_text(value)
+    if field.name == "speed":
+        return 1 if value is None else value
+    if field.optional and field.kind in ("integer", "number"):
+        return "" if value is None else str(value)
+    return value
 
 
 def first(choices: Choices) -> Any:

@@ -120,6 +120,12 @@ class Catalog:
         """The recordings that come with the package in words, each with its name."""
         return [(f"{path.stem} (a sample)", name) for name, path in _samples().items()]
 
+    def name_of(self, voice: str) -> str:
+        """The name in a request of a run's recording, which the run has as a path."""
+        path = Path(voice)
+        samples = {sample: name for name, sample in _samples().items()}
+        return samples.get(path) or (path.stem if path.parent == self.library.folder else voice)
+
     def run(
         self, kind: Kind, values: Mapping[str, Any], uploads: Mapping[str, Path] = _NO_UPLOADS
     ) -> AnyParams:

@@ -13,15 +13,17 @@ from dataclasses import dataclass
 
 from chatter_nb.audio.reading import Signal
 from chatter_nb.base.budget import stopping
+from chatter_nb.base.errors import ChatterError
 from chatter_nb.base.wording import minutes
 from chatter_nb.engines.registry import EngineEntry, entries, entry
+from chatter_nb.pages.review import write_checked_review
 from chatter_nb.params.runs import AnyParams, SpeakParams
 from chatter_nb.runs.convert import ConversionPlan, plan_conversion, render_conversion
 from chatter_nb.runs.lifecycle import OnProgress, Progress
 from chatter_nb.runs.speak import render_speech
 from chatter_nb.runs.speak_plan import SpeechPlan, plan_speech
 from chatter_nb.runs.speech import Speech
-from chatter_nb.serve.errors import Problem, shutting_down
+from chatter_nb.serve.errors import Problem, log, shutting_down
 from chatter_nb.serve.metrics import Metrics
 from chatter_nb.serve.offers import Catalog
 from chatter_nb.serve.outputs import new_name
@@ -97,6 +99,10 @@ class Service:
             speech = _render(plan, after_chunk, cancelled, listener)
             if listener:
                 listener.on_end(speech)
+            try:
+                write_checked_review(speech)
+            except ChatterError as error:  # the run is done without it
+                log.error("run %s has no review: %s", params.run_name, error)
             self.metrics.count_run(speech.record)
             return speech
 

@@ -18,6 +18,15 @@
     if (start !== undefined && span) result.querySelector(".live audio").currentTime = start;
   });
 
+  // An earlier run's settings: a hidden button of Gradio's brings them into the form.
+  const tabOf = (element) => element.closest('[role="tabpanel"]');
+  document.addEventListener("click", ({ target }) => {
+    if (!target.matches?.(".use-run")) return;
+    window.chosenRun = target.closest(".take").dataset.run;
+    tabOf(target).querySelector("button.use").click();
+    window.showForm = () => tabOf(target).querySelector(".main").querySelector("textarea, input").focus();
+  });
+
   // One sound at a time.
   const hush = (other) => document.querySelectorAll("audio").forEach((audio) => audio !== other && audio.pause());
   document.addEventListener("play", ({ target }) => hush(target), true);

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import FileResponse, Response, StreamingResponse
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
+from chatter_nb.base.formats import mime_of
+from chatter_nb.pages.run_players import SOURCES, source_of
 from chatter_nb.params.runs import ConvertParams, SpeakParams
 from chatter_nb.runs.record import FileRecord
 from chatter_nb.runs.speech import load_speech
@@ -134,11 +136,13 @@ async def listen(run: str, request: Request) -> Response:
 
 
 async def fetch_file(run: str, file: str, service: Served) -> Response:
-    """A file of a finished run."""
+    """A file of a finished run; `source`: the recording that was converted."""
 
     def answer() -> Response:
         speech = load_speech(find_run(service.settings.outputs, run).path)
         names = [record.name for record in speech.record.files]
+        if file == SOURCES and (source := source_of(speech, speech.record.outputs[0])):
+            return FileResponse(source, media_type=mime_of(source))
         if file not in names:
             known = ", ".join(names) or "none"
             raise Problem(404, f"run {run} has no file {file[:80]!r}; it has: {known}")
