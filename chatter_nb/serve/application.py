@@ -23,7 +23,7 @@ from chatter_nb.base.wording import count
 from chatter_nb.serve.errors import CODES, RESPONSES, Problem, answer, log, problem_of
 from chatter_nb.serve.jobs import Jobs
 from chatter_nb.serve.live import Lives
-from chatter_nb.serve.middleware import OPENAI, UI, Gate, Protection
+from chatter_nb.serve.middleware import OPENAI, UI, Gate
 from chatter_nb.serve.outputs import PAGE_UPLOADS, tidy
 from chatter_nb.serve.routes import about, openai, review, speech
 from chatter_nb.serve.routes import jobs as job_routes
@@ -60,12 +60,7 @@ def make_app(settings: Settings, service: Service | None = None) -> FastAPI:
     app.state.service, app.state.jobs, app.state.lives = service, jobs, Lives()
     limits = settings.limits
     # The review comes first: its address looks like that of a run's file.
-    for router in (
-        review.router,
-        speech.routes(limits),
-        about.router,
-        job_routes.routes(limits),
-    ):
+    for router in (review.router, speech.routes(limits), about.router, job_routes.routes(limits)):
         app.include_router(router, responses=RESPONSES, dependencies=[Depends(speech.known_query)])
     app.include_router(openai.routes(limits))
     _add_errors(app)
@@ -80,7 +75,6 @@ def make_app(settings: Settings, service: Service | None = None) -> FastAPI:
             allow_headers=["*"],
             expose_headers=_EXPOSED,
         )
-    app.add_middleware(Protection)
     return app
 
 

@@ -19,9 +19,7 @@ from chatter_nb.serve.worker import T, Task
 
 
 async def result_of(task: Task[T], request: Request, *, timeout_s: float) -> T:
-    """The result of a task. Raises the task's own error, or `Problem` if the client goes away or
-    has waited `timeout_s`; then the task is cancelled.
-    """
+    """A task's result. Raises `Problem`, and cancels it, after `timeout_s` or without a client."""
     ended = asyncio.wrap_future(task.result)
     ended.add_done_callback(_take_error)
     try:

@@ -50,9 +50,7 @@ class ByHand:
             task.cancel()
 
     def run(self, request: gr.Request, hear: str, *inputs: Any) -> Iterator[tuple[Any, ...]]:
-        """Make a run. Yields its progress, what is heard meanwhile, its player and the runs before,
-        each as HTML; or a sentence about an error.
-        """
+        """Make a run. Yields HTML: progress or an error, the live player, the run, earlier runs."""
         session, skip = str(request.session_hash), gr.skip()
         if session in self._running:
             yield sentence("A run is in hand: wait for it, or cancel it."), skip, skip, skip
@@ -116,9 +114,7 @@ class ByHand:
         return "waiting for its turn" if is_in_line else "speaking"
 
     def _values(self, inputs: tuple[Any, ...], uploads: dict[str, Path]) -> dict[str, Any]:
-        """The values of the controls by name. Uploaded recordings are checked, and their paths are
-        put into `uploads`.
-        """
+        """The controls' values by name; checked paths of uploaded recordings go into `uploads`."""
         fields, values = fields_of(self._kind), {}
         for name, value in zip(self._names, inputs, strict=True):
             part, _, is_recording = name.partition(" ")

@@ -278,9 +278,7 @@ class Jobs:
 
 
 def _status(ended: Status | None, *, is_finished: bool, is_begun: bool) -> Status:
-    """A finished run is done, whatever was noted before; but a cancelled job stays cancelled: the
-    client was told so.
-    """
+    """A finished run is done, but a cancelled job stays cancelled: the client was told so."""
     if is_finished and ended != "cancelled":
         return "done"
     return ended or ("running" if is_begun else "queued")

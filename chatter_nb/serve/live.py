@@ -111,10 +111,7 @@ class Live:
             self._encoder.close()
 
     def end(self) -> None:
-        """End the sound, of a run that ended well or not.
-
-        A task that is given up ends elsewhere, while its chunk goes on: it is left alone.
-        """
+        """End the sound of a run. One that is given up ends elsewhere, while its chunk goes on."""
         if threading.get_ident() == self._worker:
             self._finish()
         self._post(b"")
@@ -143,10 +140,7 @@ class Lives:
         self._lock = threading.Lock()
 
     def begin(self, run: str, hear: str) -> Live:
-        """What will be heard of a run, once `follow` knows its task.
-
-        Call it on a thread that the event loop has started.
-        """
+        """What will be heard of a run, once `follow` has its task; for the event loop's threads."""
         return anyio.from_thread.run_sync(partial(Live, run, hear))
 
     def follow(self, run: str, live: Live, task: Task[Speech]) -> None:

@@ -12,7 +12,7 @@ from chatter_nb.engines.checkpoints import cached
 from chatter_nb.engines.checks import check_files
 from chatter_nb.engines.models import EngineChoice, load, pick_engine, settle
 from chatter_nb.engines.registry import EngineEntry, entries, entry
-from chatter_nb.engines.voices import CACHE, Library
+from chatter_nb.engines.voices import CACHE, Library, voice_choices
 from chatter_nb.params.base import RunKind
 from chatter_nb.params.runs import AnyParams, ConvertParams, SpeakParams
 from chatter_nb.serve.bodies import RECORDINGS, Kind, Params, check_names
@@ -42,9 +42,7 @@ class Catalog:
         return self._converts if kind == "convert" else self._speaks
 
     def engines(self, kind: RunKind = "speak") -> dict[str, EngineEntry]:
-        """The engines that a request may choose: all that are installed, or the speech engine that
-        the server was started with.
-        """
+        """The engines that a request may choose: all installed, or the server's speech engine."""
         only = self._settings.engine
         if only != "auto" and kind == "speak":
             return {only: entry(only)}
@@ -111,7 +109,7 @@ class Catalog:
     def voice_choices(self, engine: str) -> list[tuple[str, str]]:
         """The voices of an engine in words, each with its name; also those to be fetched first."""
         if engine == "hibari":
-            return _hibari_choices(self.voices(engine))
+            return voice_choices(entry(engine), self.library)
         samples = self.sample_choices() if self.clones(engine) else []
         recordings = [(name, name) for name in self.voices(engine) if name != DEFAULT_VOICE]
         return [("the engine's own voice", DEFAULT_VOICE), *recordings, *samples]
@@ -164,9 +162,7 @@ class Catalog:
     def conversion(
         self, values: Mapping[str, Any], run_name: str, uploads: Mapping[str, Path] = _NO_UPLOADS
     ) -> ConvertParams:
-        """The parameters of a conversion, like `speech`. `source` and `target` are recordings in
-        the voices folder, or uploads.
-        """
+        """The parameters of a conversion, like `speech`; its recordings are named, or uploads."""
         check_names(ConvertParams, values)
         uploads = _with_samples(ConvertParams, values, uploads)
         if not values.get("source") and "source" not in uploads:
@@ -229,19 +225,6 @@ def _with_samples(
     """The uploads, and the samples that a request names: both are recordings at a place."""
     named = {part: _samples().get(str(values.get(part))) for part in RECORDINGS[kind]}
     return {part: path for part, path in named.items() if path} | dict(uploads)
-
-
-def _hibari_choices(here: list[str]) -> list[tuple[str, str]]:
-    from hibari.voices import VOICES
-
-    return [
-        (
-            f"{name}, {about['gender']}, {about['accent']}"
-            + ("" if name in here else " (not fetched yet)"),
-            name,
-        )
-        for name, about in VOICES.items()
-    ]
 
 
 def _hibari_voices() -> list[str]:

@@ -82,10 +82,7 @@ def player_html(speech: Speech) -> str:
 
 
 def history_html(outputs: Path, kind: RunKind, *, skip: str = "") -> str:
-    """The latest runs of a kind in the outputs folder as HTML, the newest first, side by side.
-
-    The run `skip` is left out: it is shown elsewhere.
-    """
+    """The latest runs of a kind as HTML, newest first, without the run `skip`, shown elsewhere."""
     cards = [
         _article(record, _earlier_player(Speech(outputs / record.run_name, record)))
         for record in _latest(outputs, kind)

@@ -76,10 +76,7 @@ class Service:
         accepted: bool = False,
         on_begin: Callable[[], object] = lambda: None,
     ) -> Task[Speech]:
-        """Hand a run to its worker, which calls `on_begin` first.
-
-        Raises `Problem` 429 where the line is full, unless an earlier server `accepted` the run.
-        """
+        """Hand a run to its worker, which calls `on_begin` first. Raises what `call` raises."""
         worker = self.worker(_entry_of(params))
         limits = self.settings.limits
         longest_s = limits.job_audio_s if job else limits.audio_s
@@ -213,10 +210,7 @@ def _plan(params: AnyParams, longest_s: float) -> AnyPlan:
 
 
 def _render(
-    plan: AnyPlan,
-    on_progress: OnProgress,
-    cancelled: Callable[[], bool],
-    listener: Listener | None,
+    plan: AnyPlan, on_progress: OnProgress, cancelled: Callable[[], bool], listener: Listener | None
 ) -> Speech:
     on_audio = listener.on_audio if listener else None
     if isinstance(plan, SpeechPlan):

@@ -48,10 +48,7 @@ class Sheet:
     # -- what stands where
 
     def draw(self, page: gr.Blocks) -> None:
-        """Draw the first fields with their buttons, the results, the other fields, earlier runs.
-
-        Settings and runs come back whenever the page is opened.
-        """
+        """Draw the first fields with their buttons, the results, the other fields, earlier runs."""
         names = open_names(self._kind)
         with gr.Row(elem_classes=["room"]):
             with gr.Column(elem_classes=["main"]):
@@ -162,13 +159,7 @@ class Sheet:
         changes = [text.change, speed.change]
         document.upload(read_document, document, [text, status], queue=False, **_QUIET)
         gr.on(
-            changes,
-            size_of,
-            [text, speed],
-            size,
-            queue=False,
-            trigger_mode="always_last",
-            **_QUIET,
+            changes, size_of, [text, speed], size, queue=False, trigger_mode="always_last", **_QUIET
         )
 
     def _connect_settings(self, page: gr.Blocks, history: Any, status: Any) -> None:
@@ -221,9 +212,7 @@ class Sheet:
         return [*updates, sentence(f"The form has the settings of “{title_of(record)}”.{lost}")]
 
     def _filled(self, values: Mapping[str, Any], *, is_whole: bool = False) -> list[Any]:
-        """Updates of the controls to values that they can show; where the values are those of a
-        `whole` run, the other controls get their defaults.
-        """
+        """Updates of the controls; the others get their defaults if a `whole` run is shown."""
         engine = values.get("engine")
         engines = self._service.catalog.engines(self._kind.kind)
         engine = engine if engine in engines else self._default_engine

@@ -63,10 +63,7 @@ class Task(Generic[T]):
 
 
 class Worker:
-    """A thread with a line of at most `max_queue` requests and a line of at most `max_jobs` jobs.
-
-    A cancelled task does not count as waiting.
-    """
+    """A thread with bounded lines of requests and jobs; cancelled tasks do not count."""
 
     def __init__(self, name: str, *, max_queue: int, max_jobs: int) -> None:
         self._max_queue, self._max_jobs = max_queue, max_jobs
@@ -80,9 +77,7 @@ class Worker:
         self._thread.start()
 
     def submit(self, work: Work[T], *, job: bool = False, accepted: bool = False) -> Task[T]:
-        """Put `work` at the end of its line. Raises `Full`, but not for work that an earlier
-        server `accepted`.
-        """
+        """Put `work` at the end of its line. Raises `Full`, but not if it was `accepted` before."""
         task = Task(work, is_job=job)
         with self._changed:
             self._line = [each for each in self._line if not each.result.cancelled()]

@@ -93,21 +93,16 @@ def routes(limits: Limits) -> APIRouter:
     router.post("/tts", openapi_extra=_body(SpeakParams, limits.text_chars), **spoken)(speak)
     router.post("/vc", openapi_extra=_body(ConvertParams), **spoken)(convert)
     router.get("/runs/{run}/live", responses=audio_responses(), response_class=Response)(listen)
-    router.get(
-        "/runs/{run}/{file}",
-        responses=audio_responses(),
-        response_class=Response,
-    )(fetch_file)
+    router.get("/runs/{run}/{file}", responses=audio_responses(), response_class=Response)(
+        fetch_file
+    )
     return router
 
 
 async def speak(
     request: Request, service: Served, stream: Live = False, parts: InParts = None
 ) -> Any:
-    """Speak a text. The answer is audio; with `Accept: application/json`, all about the run.
-
-    In a form, `voice` may be a recording to clone.
-    """
+    """Speak a text: audio, or with `Accept: application/json` the record. `voice` may be a file."""
     if parts is not None and not stream:
         raise Problem(422, "parts: of a stream; ask with stream=true, or leave it out")
     body = await read_body(request, SpeakParams)
