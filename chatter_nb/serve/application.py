@@ -123,16 +123,13 @@ def _http_problem(app: FastAPI, request: Request, error: HTTPException) -> Probl
         detail = f"there is nothing at {path}"
         if path.startswith(("/audio/", "/models")):
             detail += f"; OpenAI's routes begin with /v1: {path} is /v1{path}"
-    if status == 405 and (allowed := _methods(app, request)):
+    # All methods of a path; Starlette lists those of the path's first route only.
+    pattern = getattr(request.scope.get("route"), "path", "")
+    allowed = ", ".join(name.upper() for name in app.openapi()["paths"].get(pattern, ()))
+    if status == 405 and allowed:
         headers["Allow"] = allowed
         detail = f"{path} does not take {request.method}: use {allowed}"
     return Problem(status, detail, headers=headers)
-
-
-def _methods(app: FastAPI, request: Request) -> str:
-    """All methods of a path; Starlette lists those of the path's first route only."""
-    path = getattr(request.scope.get("route"), "path", "")
-    return ", ".join(name.upper() for name in app.openapi()["paths"].get(path, ()))
 
 
 def _add_page(app: FastAPI, service: Service) -> None:
@@ -142,7 +139,4 @@ def _add_page(app: FastAPI, service: Service) -> None:
     from chatter_nb.serve.ui import add_page
 
     add_page(app, service)
-
-    @app.get("/", include_in_schema=False)
-    async def home() -> Response:
-        return RedirectResponse(UI)
+    app.get("/", include_in_schema=False)(lambda: RedirectResponse(UI))

@@ -36,10 +36,7 @@ _LOAD_S, _SMALL_LOAD_S = 20.0, 2.0  # of a Chatterbox model on a fair disk, and 
 
 
 class ByHand:
-    """Makes the runs of one kind for every open page, one at a time for each page.
-
-    `names` are the names of the controls, in the order of their values.
-    """
+    """Makes the runs of one kind, one at a time a page, from the values of the controls `names`."""
 
     def __init__(self, service: Service, lives: Lives, kind: Kind, names: Sequence[str]) -> None:
         self._service, self._lives, self._kind, self._names = service, lives, kind, names
@@ -74,7 +71,10 @@ class ByHand:
                 if "source" in uploads:  # to be heard beside the result
                     (speech.folder / SOURCES).mkdir(exist_ok=True)
                     uploads["source"].replace(speech.folder / SOURCES / uploads["source"].name)
-                yield "", skip, *self._results(speech, is_heard=live.is_shown)
+                take, name = take_html(speech), speech.record.run_name
+                earlier = history_html(self._service.settings.outputs, self._kind.kind, skip=name)
+                # It starts by itself if nothing is heard yet.
+                yield "", skip, take if live.is_shown else playing(take), earlier
             finally:
                 self._running.pop(session, None)
                 task.cancel()  # changes nothing, unless the page is gone
@@ -96,12 +96,6 @@ class ByHand:
         task = self._service.submit(params, on_progress=on_progress, listener=live.listener)
         self._lives.follow(params.run_name, live, task)
         return task
-
-    def _results(self, speech: Speech, *, is_heard: bool) -> tuple[str, str]:
-        """A run's player, which starts by itself if nothing is heard yet, and the runs before."""
-        take, name = take_html(speech), speech.record.run_name
-        history = history_html(self._service.settings.outputs, self._kind.kind, skip=name)
-        return take if is_heard else playing(take), history
 
     def waits_for(self, params: AnyParams) -> str:
         """What a run waits for that has not begun to speak."""

@@ -33,8 +33,10 @@ def control(
         return gr.Slider(*SPEEDS, value=1, step=0.05, **plain)
     if field.name == "text":
         return gr.Textbox(value=value, lines=5, max_lines=12, **plain)
-    if field.kind in ("integer", "number"):
-        return _number(field, value, shown)
+    if field.kind in ("integer", "number"):  # Gradio's own shows None as 0
+        whole = 0 if field.kind == "integer" else None
+        own = {"value": "", "placeholder": _OWN} | shown
+        return gr.Textbox(**own) if field.optional else gr.Number(value, precision=whole, **shown)
     if field.kind == "choices":
         return gr.CheckboxGroup(choices=list(field.choices), value=value, **shown)
     if field.kind == "choice":
@@ -47,13 +49,6 @@ def control(
     if field.kind == "mapping":
         return gr.Textbox(value="", lines=2, placeholder="Siobhan = Shivawn", **shown)
     return gr.Textbox(value=value or "", **shown)
-
-
-def _number(field: Field, value: Any, shown: dict[str, Any]) -> Any:
-    if field.optional:  # Gradio's own shows None as 0
-        return gr.Textbox(value="", placeholder=_OWN, **shown)
-    whole = 0 if field.kind == "integer" else None
-    return gr.Number(value=value, precision=whole, **shown)
 
 
 def shown(field: Field, value: Any) -> Any:

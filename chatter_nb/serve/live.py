@@ -18,7 +18,6 @@ from chatter_nb.serve.encoding import StreamEncoder, encodable
 from chatter_nb.serve.service import AnyPlan, Listener
 from chatter_nb.serve.worker import Task
 
-HEAR = ("auto", "on", "off")  # auto: if the engine is faster than real time
 FORMAT = "mp3" if "mp3" in encodable() else "wav"
 _MOST_BYTES = 16_000_000  # of a run's sound: half an hour and more; its files have all of it
 _MOST_RUNS = 8

@@ -78,7 +78,10 @@ class Gate:
                 await response(scope, receive, noted)
         finally:
             took_s = time.perf_counter() - start_s
-            self._metrics.count_answer(scope["method"], _route(inner), status, took_s)
+            # A route's pattern: a label for each path would let clients make any number of labels.
+            route = getattr(inner.get("route"), "path", "none")
+            route = UI if scope["path"].startswith(UI) else route
+            self._metrics.count_answer(scope["method"], route, status, took_s)
 
     def _let_in(self, scope: Scope, headers: Headers) -> None:
         limit = self._settings.limits.header_bytes
@@ -219,10 +222,3 @@ def _keys(headers: Headers, *, with_password: bool) -> Iterator[str]:
     if scheme.lower() == "basic" and with_password:
         with suppress(ValueError):  # not base64, not ASCII, or no UTF-8 in it
             yield base64.b64decode(value, validate=True).decode().partition(":")[2]
-
-
-def _route(scope: Scope) -> str:
-    """A route's pattern: a label for each path would let clients make any number of labels."""
-    if scope["path"].startswith(UI):
-        return UI
-    return getattr(scope.get("route"), "path", "none")

@@ -220,15 +220,9 @@ def voice_names(engine: str, catalog: Catalog) -> list[str]:
 def _voice(name: str, engine: str, catalog: Catalog) -> str | None:
     """The engine's voice of that name; its built-in voice for "" and OpenAI's names; else None."""
     known = catalog.voices(engine)
-    if name in known:
-        return name
-    plain = _plain(name)
-    if not plain:
-        return DEFAULT_VOICE
-    for voice in known:
-        if _plain(voice) == plain:
-            return voice
-    return DEFAULT_VOICE if plain in VOICES else None
+    plain = {_plain(voice): voice for voice in reversed(known)}
+    named = {**dict.fromkeys(VOICES, DEFAULT_VOICE), **plain, "": DEFAULT_VOICE}
+    return name if name in known else named.get(_plain(name))
 
 
 def _plain(name: str) -> str:

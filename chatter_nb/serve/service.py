@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from chatter_nb.audio.reading import Signal
 from chatter_nb.base.budget import stopping
@@ -28,7 +29,7 @@ from chatter_nb.serve.metrics import Metrics
 from chatter_nb.serve.offers import Catalog
 from chatter_nb.serve.outputs import new_name
 from chatter_nb.serve.settings import Settings
-from chatter_nb.serve.worker import Full, T, Task, Work, Worker
+from chatter_nb.serve.worker import T, Task, Work, Worker
 from chatter_nb.text.chunking import chars_per_s
 
 CHUNK_GRACE_S = 7.0  # for the chunk in hand when the server is asked to end; all in all under 10 s
@@ -41,14 +42,12 @@ AnyPlan = SpeechPlan | ConversionPlan
 
 @dataclass(frozen=True)
 class Listener:
-    """Callbacks that follow a run on the worker's thread: its plan, then blocks of samples, and
-    the finished run. `parts` is asked whether to hear chunks in parts (see `render_speech`).
-    """
+    """Callbacks that follow a run on the worker's thread: its plan, blocks of samples, its end."""
 
     on_plan: Callable[[AnyPlan], object]
     on_audio: Callable[[Signal], object]
     on_end: Callable[[Speech], object]
-    parts: Callable[[], bool | None] = lambda: False
+    parts: Callable[[], bool | None] = lambda: False  # see `render_speech`
 
 
 class Service:
@@ -62,7 +61,12 @@ class Service:
         self.catalog = Catalog(settings)
         engines = (*entries("speak").values(), *entries("convert").values())
         names = dict.fromkeys(map(_worker_name, engines))
-        self._workers = {name: self._start_worker(name) for name in names}
+        self._workers = {
+            name: Worker(name, settings.max_queue, settings.max_jobs) for name in names
+        }
+        for name, worker in self._workers.items():
+            self.metrics.watch_queue(name, "requests", worker.waiting)
+            self.metrics.watch_queue(name, "jobs", partial(worker.waiting, jobs=True))
 
     # -- parameters become runs
 
@@ -114,9 +118,10 @@ class Service:
         accepted: bool = False,
         on_begin: Callable[[], object] = lambda: None,
     ) -> Task[T]:
-        """Hand `work` to the worker of a run's engine, which loads the engine first. See `submit`.
+        """Hand `work` to the worker of a run's engine, which loads the engine first.
 
-        Loading may end the server, and so may planning: `on_begin` comes before both.
+        Loading may end the server, and so may planning: `on_begin` comes before both. Raises
+        `Problem` 429 where the line is full, unless an earlier server `accepted` the run.
         """
         if self.closing:
             raise shutting_down()
@@ -126,12 +131,7 @@ class Service:
             self._load_engine(params)
             return work(cancelled)
 
-        try:
-            return self.worker(_entry_of(params)).submit(loaded, job=job, accepted=accepted)
-        except Full as full:
-            wait_s = str(max(1, round(full.wait_s)))
-            message = f"{full.waiting} requests are waiting already: try again in {wait_s} s"
-            raise Problem(429, message, headers={"Retry-After": wait_s}) from None
+        return self.worker(_entry_of(params)).submit(loaded, job=job, accepted=accepted)
 
     def _load_engine(self, params: AnyParams) -> None:
         if model := self.catalog.load_engine(params):
@@ -171,13 +171,6 @@ class Service:
         for worker in workers:
             worker.abandon()
         return all(ended)
-
-    def _start_worker(self, name: str) -> Worker:
-        settings = self.settings
-        worker = Worker(name, max_queue=settings.max_queue, max_jobs=settings.max_jobs)
-        self.metrics.watch_queue(name, "requests", worker.waiting)
-        self.metrics.watch_queue(name, "jobs", lambda: worker.waiting(jobs=True))
-        return worker
 
 
 def _entry_of(params: AnyParams) -> EngineEntry:

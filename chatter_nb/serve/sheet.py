@@ -33,7 +33,6 @@ _FIRST = ("text", "voice", "speed", "source", "target")  # in sight; all others 
 _HEAR = [("if the engine is faster than real time", "auto"), ("always", "on"), ("never", "off")]
 _FOLLOWERS = ("voice", "voice recording", "language", *KNOBS)  # controls that depend on the engine
 _WIDE = ("text", "replacements", "takes", "formats")
-_RESULTS = ("now", "live", "newest")
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
@@ -58,7 +57,7 @@ class Sheet:
                     go = gr.Button(self._verb, variant="primary", scale=3)
                     stop = gr.Button("Cancel", scale=1)
             with gr.Column(elem_classes=["result"]):
-                status, live, take = (_html(name) for name in _RESULTS)
+                status, live, take = (_html(name) for name in ("now", "live", "newest"))
             with gr.Column(elem_classes=["more"]):
                 hear = self._draw_others([name for name in names if name not in _FIRST])
         history = _html("history")
@@ -163,9 +162,7 @@ class Sheet:
         )
 
     def _connect_settings(self, page: gr.Blocks, history: Any, status: Any) -> None:
-        """Keep the settings in the browser at each change; bring them back with the runs, or from
-        an earlier run, which the page's own script names by pressing a hidden button.
-        """
+        """Keep the settings in the browser; bring them back, or those of a run that is chosen."""
         saved = gr.BrowserState("", storage_key=f"chatter_nb {self._kind.kind}", secret="settings")
         kept = {name: block for name, block in self._inputs.items() if " " not in name}
         names = json.dumps(list(kept))
@@ -218,25 +215,23 @@ class Sheet:
         engine = engine if engine in engines else self._default_engine
         updates = []
         for name, block in self._inputs.items():
-            update = self._update(name, engine)
-            choices = update.get("choices")
-            if name in values and holds(block, values[name], choices):
+            update = (self._default if is_whole else self._update)(name, engine)
+            if name in values and holds(block, values[name], update.get("choices")):
                 update["value"] = values[name]
-            elif is_whole:
-                update["value"] = first(choices) if choices else block.value
             updates.append(gr.update(**update))
         return updates
 
     def _follow(self, engine: str) -> list[Any]:
         """Updates of the controls that depend on the engine; each gets its default value."""
         engine = self._default_engine if engine == "auto" else engine
-        updates = []
-        for name in filter(_FOLLOWERS.__contains__, self._inputs):
-            update = self._update(name, engine)
-            choices = update.get("choices")
-            value = self._inputs[name].value if name in KNOBS else None
-            updates.append(gr.update(**update, value=choices[0][1] if choices else value))
-        return updates
+        followers = filter(_FOLLOWERS.__contains__, self._inputs)
+        return [gr.update(**self._default(name, engine)) for name in followers]
+
+    def _default(self, name: str, engine: str) -> dict[str, Any]:
+        """What an engine changes of a control, and its default value."""
+        update = self._update(name, engine)
+        choices = update.get("choices")
+        return {**update, "value": first(choices) if choices else self._inputs[name].value}
 
     def _update(self, name: str, engine: str) -> dict[str, Any]:
         """What an engine changes of a control: whether it is shown, and what it offers."""

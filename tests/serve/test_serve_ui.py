@@ -23,7 +23,6 @@ from serving import serving, until
 
 from chatter_nb.params.fields import fields_of
 from chatter_nb.params.runs import ConvertParams, SpeakParams
-from chatter_nb.serve import offers
 from chatter_nb.serve.bodies import open_names
 from chatter_nb.serve.by_hand import ByHand
 from chatter_nb.serve.errors import Problem
@@ -359,7 +358,6 @@ def heart_only(name: str, *, download_missing: bool) -> None:
 
 def test_the_voices_are_those_of_the_engine(page_service, monkeypatch):
     """All five of hibari, once each; one that is not here yet is told how to bring it."""
-    monkeypatch.setattr(offers, "_hibari_voices", lambda: ["heart"])
     monkeypatch.setattr("hibari.voices.voice_path", heart_only)
     labels, names = zip(*page_service.catalog.voice_choices("hibari"), strict=True)
     assert names == ("heart", "emma", "fenrir", "fable", "kore")

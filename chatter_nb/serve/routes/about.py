@@ -9,7 +9,7 @@ import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, Query, Request, UploadFile
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
@@ -56,17 +56,15 @@ async def health(service: Served) -> HealthAnswer:
 
 
 @router.get("/config", tags=["server"])
-async def config(service: Served) -> JSONResponse:
+async def config(service: Served) -> dict[str, Any]:
     """What a request may say: engines with their parameters, every parameter, and limits."""
-    return JSONResponse(
-        {
-            "engines": _engines(service, "speak"),
-            "converters": _engines(service, "convert"),
-            "formats": {"files": list(OUTPUT_FORMATS), "streamed": list(STREAMED)},
-            "parameters": {"tts": _fields(SpeakParams), "vc": _fields(ConvertParams)},
-            "limits": vars(service.settings.limits),
-        }
-    )
+    return {
+        "engines": _engines(service, "speak"),
+        "converters": _engines(service, "convert"),
+        "formats": {"files": list(OUTPUT_FORMATS), "streamed": list(STREAMED)},
+        "parameters": {"tts": _fields(SpeakParams), "vc": _fields(ConvertParams)},
+        "limits": vars(service.settings.limits),
+    }
 
 
 @router.get(

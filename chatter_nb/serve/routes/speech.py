@@ -108,15 +108,13 @@ async def speak(
     body = await read_body(request, SpeakParams)
     check_names(SpeakParams, body.values)
     check_length(body.values, "text", service.settings.limits.text_chars)
-    return await _answer(request, service, SpeakParams, body, stream=stream, parts=parts)
+    return await _answer(request, SpeakParams, body, stream=stream, parts=parts)
 
 
-async def convert(request: Request, service: Served, stream: Live = False) -> Any:
-    """Say a recording again in another voice. `source` and `target` name recordings in the voices
-    folder; in a form they may be recordings themselves.
-    """
+async def convert(request: Request, stream: Live = False) -> Any:
+    """Say `source` again in the voice of `target`: names of recordings, or in a form files."""
     body = await read_body(request, ConvertParams)
-    return await _answer(request, service, ConvertParams, body, stream=stream)
+    return await _answer(request, ConvertParams, body, stream=stream)
 
 
 async def listen(run: str, request: Request) -> Response:
@@ -147,14 +145,9 @@ async def fetch_file(run: str, file: str, service: Served) -> Response:
 
 
 async def _answer(
-    request: Request,
-    service: Service,
-    kind: Kind,
-    body: Body,
-    *,
-    stream: bool,
-    parts: bool | None = None,
+    request: Request, kind: Kind, body: Body, *, stream: bool, parts: bool | None = None
 ) -> Response:
+    service = await service_of(request)
     as_json = _wants_json(request.headers.get("accept", ""))
     if stream and as_json:
         raise Problem(422, f"stream: audio comes in pieces, {JSON} whole: choose one")
