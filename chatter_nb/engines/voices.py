@@ -12,7 +12,7 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -133,18 +133,25 @@ def voice_choices(engine: EngineEntry | None, library: Library) -> list[tuple[st
     recordings = [(f"{name}, a recording", name) for name in library.names()]
     if engine is None or engine.name != "hibari" or engine.missing():
         return recordings if engine is None or engine.min_voice_s is not None else []
+    from hibari.voices import VOICES
+
+    here, choices = hibari_voices(), []
+    for name, voice in VOICES.items():
+        there = "" if name in here else f", a download of {voice['bytes'] / 1e6:.0f} MB"
+        choices.append((f"{name}, {voice['accent']} {voice['gender']}{there}", name))
+    return choices
+
+
+def hibari_voices() -> list[str]:
+    """The voices of hibari that are on this machine."""
     from hibari.voices import VOICES, voice_path
 
-    choices = []
-    for name, voice in VOICES.items():
-        try:
+    here = []
+    for name in VOICES:
+        with suppress(FileNotFoundError):
             voice_path(name, download_missing=False)
-            there = ""
-        except FileNotFoundError:
-            there = f", a download of {voice['bytes'] / 1e6:.0f} MB"
-        words = f"{name}, {voice['accent']} {voice['gender']}{there}"
-        choices.append((words, name))
-    return choices
+            here.append(name)
+    return here
 
 
 def library_of(params: AnyParams) -> Library:

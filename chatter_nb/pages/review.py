@@ -124,6 +124,7 @@ def review_data(speech: Speech, address: Address | None = None) -> dict[str, Any
     folder = shlex.quote(shown_path(speech.folder.resolve()))
     words = {output.name: words_of(speech, output) for output in record.outputs}
     paths = {output.name: _smallest(speech, output) for output in record.outputs}
+    peaks = {o.name: _peaks_of(lossless_file(speech, o))[1] for o in record.outputs}
     values = [_line_data(speech, line, words, address) for line in lines]
     order = sorted(range(len(lines)), key=lambda place: badness(lines[place]))
     for rank, place in enumerate(order):
@@ -135,7 +136,7 @@ def review_data(speech: Speech, address: Address | None = None) -> dict[str, Any
         "checked": is_checked(record),
         "notes": notes,
         "audio": {name: address(path) if address else "" for name, path in paths.items()},
-        "peaks": {output.name: _file_peaks(speech, output) for output in record.outputs},
+        "peaks": peaks,
         "peaks_per_s": PEAKS_PER_S,
         "lines": values,
     }
@@ -254,10 +255,6 @@ def _write_take(speech: Speech, take: TakeRecord, folder: Path) -> bool:
 
 def _smallest(speech: Speech, output: OutputRecord) -> Path:
     return min(files_of(speech, output), key=lambda path: path.stat().st_size)
-
-
-def _file_peaks(speech: Speech, output: OutputRecord) -> str:
-    return _peaks_of(lossless_file(speech, output))[1]
 
 
 def _peaks_of(path: Path) -> tuple[float, str]:

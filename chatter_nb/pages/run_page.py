@@ -126,10 +126,10 @@ def _listening(speech: Speech) -> Iterator[Listening]:
     """Yield the outputs; their audio is inside the page as long as there is room for it."""
     left_bytes, record = EMBED_LIMIT_BYTES, speech.record
     for output in record.outputs:
-        files = files_of(speech, output)
+        files, seconds = files_of(speech, output), output.audio_s
         if not all(path.is_file() for path in files):
             raise InputError(f"the audio of {speech.folder} is gone: {output.name}; run it again")
-        audio = compact_audio(files, seconds=output.audio_s, limit_bytes=left_bytes)
+        audio = compact_audio(files, seconds=seconds, limit_bytes=left_bytes)
         path = min(files, key=play_rank)
         url, mime = link_from(path, speech.folder), mime_of(path)
         if audio:
@@ -138,14 +138,9 @@ def _listening(speech: Speech) -> Iterator[Listening]:
         label = f"{output.name}, {in_words(output.audio_s)}"
         player = waveform_player([url], mime, label, picture_of(speech, output))
         source = source_of(speech, output)
-        before = (
-            compact_audio([source], seconds=output.audio_s, limit_bytes=left_bytes)
-            if source
-            else None
-        )
-        if source and before:
-            left_bytes -= len(before[0])
-            player = before_after(player, [data_url(*before)], before[1], f"source: {source.name}")
+        if source and (sound := compact_audio([source], seconds=seconds, limit_bytes=left_bytes)):
+            left_bytes -= len(sound[0])
+            player = before_after(player, [data_url(*sound)], sound[1], f"source: {source.name}")
         beside = "" if audio else path.name
         yield Listening(output.name, player, _text(record, output), beside)
 

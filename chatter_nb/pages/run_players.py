@@ -13,7 +13,7 @@ from chatter_nb.pages.players import WAVE_BINS, Mark, Picture, peaks_of
 from chatter_nb.runs.record import OutputRecord
 from chatter_nb.runs.speech import Speech
 
-SOURCES = "source"
+SOURCES = "source"  # where a server keeps what a person uploaded, in the run's folder
 SAME_S = 0.1  # a result is as long as its source, up to the rounding of rates
 
 
@@ -23,11 +23,7 @@ def files_of(speech: Speech, output: OutputRecord) -> list[Path]:
 
 
 def source_of(speech: Speech, output: OutputRecord) -> Path | None:
-    """Return the recording that an output was converted from, if it is still there.
-
-    A server keeps what a person uploaded in the run's folder `SOURCES`. A recording of another
-    length has taken the place of the source.
-    """
+    """Return the recording that an output was converted from, if one of its length is there."""
     if speech.record.kind != "convert":
         return None
     path = resolve_path(speech.record.params["source"])

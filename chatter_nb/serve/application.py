@@ -23,7 +23,7 @@ from chatter_nb.base.wording import count
 from chatter_nb.serve.errors import CODES, RESPONSES, Problem, answer, log, problem_of
 from chatter_nb.serve.jobs import Jobs
 from chatter_nb.serve.live import Lives
-from chatter_nb.serve.middleware import OPENAI, UI, Gate, Protection
+from chatter_nb.serve.middleware import OPENAI, UI, Gate
 from chatter_nb.serve.outputs import PAGE_UPLOADS, tidy
 from chatter_nb.serve.routes import about, openai, review, speech
 from chatter_nb.serve.routes import jobs as job_routes
@@ -60,12 +60,7 @@ def make_app(settings: Settings, service: Service | None = None) -> FastAPI:
     app.state.service, app.state.jobs, app.state.lives = service, jobs, Lives()
     limits = settings.limits
     # The review comes first: its address looks like that of a run's file.
-    for router in (
-        review.router,
-        speech.routes(limits),
-        about.router,
-        job_routes.routes(limits),
-    ):
+    for router in (review.router, speech.routes(limits), about.router, job_routes.routes(limits)):
         app.include_router(router, responses=RESPONSES, dependencies=[Depends(speech.known_query)])
     app.include_router(openai.routes(limits))
     _add_errors(app)
@@ -80,7 +75,6 @@ def make_app(settings: Settings, service: Service | None = None) -> FastAPI:
             allow_headers=["*"],
             expose_headers=_EXPOSED,
         )
-    app.add_middleware(Protection)
     return app
 
 
@@ -129,16 +123,13 @@ def _http_problem(app: FastAPI, request: Request, error: HTTPException) -> Probl
         detail = f"there is nothing at {path}"
         if path.startswith(("/audio/", "/models")):
             detail += f"; OpenAI's routes begin with /v1: {path} is /v1{path}"
-    if status == 405 and (allowed := _methods(app, request)):
+    # All methods of a path; Starlette lists those of the path's first route only.
+    pattern = getattr(request.scope.get("route"), "path", "")
+    allowed = ", ".join(name.upper() for name in app.openapi()["paths"].get(pattern, ()))
+    if status == 405 and allowed:
         headers["Allow"] = allowed
         detail = f"{path} does not take {request.method}: use {allowed}"
     return Problem(status, detail, headers=headers)
-
-
-def _methods(app: FastAPI, request: Request) -> str:
-    """All methods of a path; Starlette lists those of the path's first route only."""
-    path = getattr(request.scope.get("route"), "path", "")
-    return ", ".join(name.upper() for name in app.openapi()["paths"].get(path, ()))
 
 
 def _add_page(app: FastAPI, service: Service) -> None:
@@ -148,7 +139,4 @@ def _add_page(app: FastAPI, service: Service) -> None:
     from chatter_nb.serve.ui import add_page
 
     add_page(app, service)
-
-    @app.get("/", include_in_schema=False)
-    async def home() -> Response:
-        return RedirectResponse(UI)
+    app.get("/", include_in_schema=False)(lambda: RedirectResponse(UI))

@@ -19,11 +19,10 @@ from chatter_nb.serve.worker import T, Task
 
 
 async def result_of(task: Task[T], request: Request, *, timeout_s: float) -> T:
-    """The result of a task. Raises the task's own error, or `Problem` if the client goes away or
-    has waited `timeout_s`; then the task is cancelled.
-    """
+    """A task's result. Raises `Problem`, and cancels it, after `timeout_s` or without a client."""
     ended = asyncio.wrap_future(task.result)
-    ended.add_done_callback(_take_error)
+    # Takes the error out of the future, or asyncio logs it where nobody waits any more.
+    ended.add_done_callback(lambda future: future.cancelled() or future.exception())
     try:
         await _wait_for(ended, request, timeout_s)
         return _outcome(task.result)
@@ -43,12 +42,6 @@ async def _wait_for(future: asyncio.Future[Any], request: Request, timeout_s: fl
     if gone.done():
         raise Problem(408, "the client went away")
     raise Problem(504, f"not made within {timeout_s:g} s; what is finished is kept: ask again")
-
-
-def _take_error(ended: asyncio.Future[Any]) -> None:
-    """Take the error out of the future, or asyncio logs it where nobody waits any more."""
-    if not ended.cancelled():
-        ended.exception()
 
 
 def _outcome(result: Future[T]) -> T:
@@ -87,10 +80,7 @@ class Relay:
         task.result.add_done_callback(lambda _: self._post(None))
 
     async def first(self, request: Request, *, timeout_s: float) -> bytes:
-        """The first bytes; b"" where the run ended without any, and its file is the answer.
-
-        Raises whatever goes wrong until then: it can still be an answer of its own.
-        """
+        """The first bytes; b"" where the file is the answer. Raises what goes wrong until then."""
         arrived = asyncio.ensure_future(self._next())
         try:
             await _wait_for(arrived, request, timeout_s)

@@ -14,6 +14,7 @@ from chatter_nb.base.errors import Cancelled, ChatterError
 from chatter_nb.base.wording import count, minutes
 from chatter_nb.engines.registry import entry
 from chatter_nb.pages.players import playing
+from chatter_nb.pages.run_players import SOURCES
 from chatter_nb.params.fields import fields_of
 from chatter_nb.params.runs import AnyParams, SpeakParams
 from chatter_nb.runs.lifecycle import Progress
@@ -35,10 +36,7 @@ _LOAD_S, _SMALL_LOAD_S = 20.0, 2.0  # of a Chatterbox model on a fair disk, and 
 
 
 class ByHand:
-    """Makes the runs of one kind for every open page, one at a time for each page.
-
-    `names` are the names of the controls, in the order of their values.
-    """
+    """Makes the runs of one kind, one at a time a page, from the values of the controls `names`."""
 
     def __init__(self, service: Service, lives: Lives, kind: Kind, names: Sequence[str]) -> None:
         self._service, self._lives, self._kind, self._names = service, lives, kind, names
@@ -49,9 +47,7 @@ class ByHand:
             task.cancel()
 
     def run(self, request: gr.Request, hear: str, *inputs: Any) -> Iterator[tuple[Any, ...]]:
-        """Make a run. Yields its progress, what is heard meanwhile, its player and the runs before,
-        each as HTML; or a sentence about an error.
-        """
+        """Make a run. Yields HTML: progress or an error, the live player, the run, earlier runs."""
         session, skip = str(request.session_hash), gr.skip()
         if session in self._running:
             yield sentence("A run is in hand: wait for it, or cancel it."), skip, skip, skip
@@ -71,7 +67,14 @@ class ByHand:
                     waits_for = self.waits_for(params)
                     status = progress_html(steps, waits_for, live.starts_s)
                     yield status, live.take_player() or skip, skip, skip
-                yield "", skip, *self._results(task.result.result(), is_heard=live.is_shown)
+                speech = task.result.result()
+                if "source" in uploads:  # to be heard beside the result
+                    (speech.folder / SOURCES).mkdir(exist_ok=True)
+                    uploads["source"].replace(speech.folder / SOURCES / uploads["source"].name)
+                take, name = take_html(speech), speech.record.run_name
+                earlier = history_html(self._service.settings.outputs, self._kind.kind, skip=name)
+                # It starts by itself if nothing is heard yet.
+                yield "", skip, take if live.is_shown else playing(take), earlier
             finally:
                 self._running.pop(session, None)
                 task.cancel()  # changes nothing, unless the page is gone
@@ -94,12 +97,6 @@ class ByHand:
         self._lives.follow(params.run_name, live, task)
         return task
 
-    def _results(self, speech: Speech, *, is_heard: bool) -> tuple[str, str]:
-        """A run's player, which starts by itself if nothing is heard yet, and the runs before."""
-        take, name = take_html(speech), speech.record.run_name
-        history = history_html(self._service.settings.outputs, self._kind.kind, skip=name)
-        return take if is_heard else playing(take), history
-
     def waits_for(self, params: AnyParams) -> str:
         """What a run waits for that has not begun to speak."""
         engine = entry(params.engine, params.kind)
@@ -111,9 +108,7 @@ class ByHand:
         return "waiting for its turn" if is_in_line else "speaking"
 
     def _values(self, inputs: tuple[Any, ...], uploads: dict[str, Path]) -> dict[str, Any]:
-        """The values of the controls by name. Uploaded recordings are checked, and their paths are
-        put into `uploads`.
-        """
+        """The controls' values by name; checked paths of uploaded recordings go into `uploads`."""
         fields, values = fields_of(self._kind), {}
         for name, value in zip(self._names, inputs, strict=True):
             part, _, is_recording = name.partition(" ")

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from chatter_nb.params.fields import Field
+from chatter_nb.params.pairs import pairs_text
 from chatter_nb.params.runs import SPEEDS
 
 Choices = Sequence[str | tuple[str, Any]]
@@ -32,8 +33,10 @@ def control(
         return gr.Slider(*SPEEDS, value=1, step=0.05, **plain)
     if field.name == "text":
         return gr.Textbox(value=value, lines=5, max_lines=12, **plain)
-    if field.kind in ("integer", "number"):
-        return _number(field, value, shown)
+    if field.kind in ("integer", "number"):  # Gradio's own shows None as 0
+        whole = 0 if field.kind == "integer" else None
+        own = {"value": "", "placeholder": _OWN} | shown
+        return gr.Textbox(**own) if field.optional else gr.Number(value, precision=whole, **shown)
     if field.kind == "choices":
         return gr.CheckboxGroup(choices=list(field.choices), value=value, **shown)
     if field.kind == "choice":
@@ -48,11 +51,15 @@ def control(
     return gr.Textbox(value=value or "", **shown)
 
 
-def _number(field: Field, value: Any, shown: dict[str, Any]) -> Any:
-    if field.optional:  # Gradio's own shows None as 0
-        return gr.Textbox(value="", placeholder=_OWN, **shown)
-    whole = 0 if field.kind == "integer" else None
-    return gr.Number(value=value, precision=whole, **shown)
+def shown(field: Field, value: Any) -> Any:
+    """A parameter's value as its control holds it."""
+    if field.kind == "mapping":
+        return pairs_text(value)
+    if field.name == "speed":
+        return 1 if value is None else value
+    if field.optional and field.kind in ("integer", "number"):
+        return "" if value is None else str(value)
+    return value
 
 
 def first(choices: Choices) -> Any:

@@ -1,7 +1,4 @@
-"""Encoding of audio while it is made: no seeking back, flat memory.
-
-Not here: the files of a run, which `audio.writer` writes whole.
-"""
+"""Encoding of audio while it is made, in flat memory. `audio.writer` writes the files of runs."""
 
 from __future__ import annotations
 

@@ -79,9 +79,7 @@ OPENAI_RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 class Problem(ChatterError):
-    """An error as an answer. `detail` is a sentence for a person; `param` names the field that is
-    wrong, for OpenAI's clients.
-    """
+    """An error as an answer: a sentence, and the wrong field (`param`) for OpenAI's clients."""
 
     def __init__(
         self,
@@ -111,9 +109,7 @@ def shutting_down() -> Problem:
 
 
 def problem_of(error: BaseException) -> Problem:
-    """Any exception as an answer, without places on the server's disk. An unexpected exception is
-    logged with its traceback.
-    """
+    """Any exception as an answer, without the server's folders; a surprise is logged whole."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, ClientDisconnect):

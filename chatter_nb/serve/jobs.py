@@ -83,10 +83,7 @@ class Jobs:
         self._changing = threading.Lock()
 
     def add(self, values: Mapping[str, Any]) -> JobAnswer:
-        """Accept a job with these parameters. Raises `ParamError`, or `Problem` 429 for too many.
-
-        The job is on disk before it is in line, so that the server does not lose what it accepted.
-        """
+        """Accept a job: on disk before it is in line. Raises `ParamError`, or `Problem` 429."""
         name = new_name("job")
         catalog = self._service.catalog
         catalog.check_here(catalog.speech(values, name))
@@ -135,9 +132,11 @@ class Jobs:
         progress = step or record
         run = finished(self.folder(name))
         chunks = len(run.chunks) if run else 0
+        # A finished run is done, but a cancelled job stays cancelled: the client was told so.
+        is_done = run and record.ended != "cancelled"
         return JobAnswer(
             id=name,
-            status=_status(record.ended, is_finished=run is not None, is_begun=step is not None),
+            status="done" if is_done else record.ended or ("running" if step else "queued"),
             created=record.created,
             text_chars=len(str(record.values.get("text", ""))),
             done=chunks or progress.done,
@@ -197,14 +196,11 @@ class Jobs:
             on_progress=partial(self._steps.__setitem__, name),
             job=True,
             accepted=accepted,
-            on_begin=partial(self._count_try, name),
+            # On the worker's thread before the text is planned: planning may end the server.
+            on_begin=lambda: self._change(name, lambda job: self._counted(name, job, more=1)),
         )
         self._tasks[name] = task
         task.result.add_done_callback(lambda result: self._on_end(name, task))
-
-    def _count_try(self, name: str) -> None:
-        """Runs on the worker's thread before the text is planned: planning may end the server."""
-        self._change(name, lambda record: self._counted(name, record, more=1))
 
     def _on_end(self, name: str, task: Task[Speech]) -> None:
         """Runs on the worker's thread, or on the thread that cancelled the task."""
@@ -275,12 +271,3 @@ class Jobs:
         except OSError as error:
             raise Problem(507, f"jobs cannot be kept: {error.strerror}") from error
         write_json(self._path(name), record.model_dump(), durable=True)
-
-
-def _status(ended: Status | None, *, is_finished: bool, is_begun: bool) -> Status:
-    """A finished run is done, whatever was noted before; but a cancelled job stays cancelled: the
-    client was told so.
-    """
-    if is_finished and ended != "cancelled":
-        return "done"
-    return ended or ("running" if is_begun else "queued")

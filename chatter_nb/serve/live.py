@@ -18,7 +18,6 @@ from chatter_nb.serve.encoding import StreamEncoder, encodable
 from chatter_nb.serve.service import AnyPlan, Listener
 from chatter_nb.serve.worker import Task
 
-HEAR = ("auto", "on", "off")  # auto: if the engine is faster than real time
 FORMAT = "mp3" if "mp3" in encodable() else "wav"
 _MOST_BYTES = 16_000_000  # of a run's sound: half an hour and more; its files have all of it
 _MOST_RUNS = 8
@@ -111,10 +110,7 @@ class Live:
             self._encoder.close()
 
     def end(self) -> None:
-        """End the sound, of a run that ended well or not.
-
-        A task that is given up ends elsewhere, while its chunk goes on: it is left alone.
-        """
+        """End the sound of a run. One that is given up ends elsewhere, while its chunk goes on."""
         if threading.get_ident() == self._worker:
             self._finish()
         self._post(b"")
@@ -143,10 +139,7 @@ class Lives:
         self._lock = threading.Lock()
 
     def begin(self, run: str, hear: str) -> Live:
-        """What will be heard of a run, once `follow` knows its task.
-
-        Call it on a thread that the event loop has started.
-        """
+        """What will be heard of a run, once `follow` has its task; for the event loop's threads."""
         return anyio.from_thread.run_sync(partial(Live, run, hear))
 
     def follow(self, run: str, live: Live, task: Task[Speech]) -> None:

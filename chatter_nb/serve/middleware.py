@@ -58,11 +58,12 @@ class Gate:
         start_s = time.perf_counter()
         status = 0  # before an answer has begun
 
-        def note_status(start: Message) -> None:
+        def protect(start: Message) -> None:
             nonlocal status
             status = start["status"]
+            MutableHeaders(scope=start).update(_PROTECTION)
 
-        noted = on_start(send, note_status)
+        noted = on_start(send, protect)
         try:
             headers = Headers(scope=scope)
             self._let_in(scope, headers)
@@ -77,7 +78,10 @@ class Gate:
                 await response(scope, receive, noted)
         finally:
             took_s = time.perf_counter() - start_s
-            self._metrics.count_answer(scope["method"], _route(inner), status, took_s)
+            # A route's pattern: a label for each path would let clients make any number of labels.
+            route = getattr(inner.get("route"), "path", "none")
+            route = UI if scope["path"].startswith(UI) else route
+            self._metrics.count_answer(scope["method"], route, status, took_s)
 
     def _let_in(self, scope: Scope, headers: Headers) -> None:
         limit = self._settings.limits.header_bytes
@@ -127,9 +131,7 @@ class Gate:
         raise Problem(401, message, headers={"WWW-Authenticate": challenge})
 
     def _is_key_in(self, candidates: Iterable[str]) -> bool:
-        """Whether the server has a key, and a candidate equals it; each is compared in constant
-        time.
-        """
+        """Whether the server has a key and a candidate is it; each is compared in constant time."""
         key = self._settings.api_key.encode()
         equal = [hmac.compare_digest(candidate.encode(), key) for candidate in candidates]
         return bool(key) and any(equal)
@@ -171,19 +173,6 @@ class Gate:
         if headers.get("content-type", "").lower().startswith("multipart/"):
             return limits.upload_bytes + _FORM_SLACK
         return limits.job_json_bytes if path.endswith("/jobs") else limits.json_bytes
-
-
-class Protection:
-    """Middleware that adds the headers that protect the reader of an answer, to every answer."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        def protect(start: Message) -> None:
-            MutableHeaders(scope=start).update(_PROTECTION)
-
-        await self._app(scope, receive, on_start(send, protect))
 
 
 def on_start(send: Send, change: Callable[[Message], object]) -> Send:
@@ -233,10 +222,3 @@ def _keys(headers: Headers, *, with_password: bool) -> Iterator[str]:
     if scheme.lower() == "basic" and with_password:
         with suppress(ValueError):  # not base64, not ASCII, or no UTF-8 in it
             yield base64.b64decode(value, validate=True).decode().partition(":")[2]
-
-
-def _route(scope: Scope) -> str:
-    """A route's pattern: a label for each path would let clients make any number of labels."""
-    if scope["path"].startswith(UI):
-        return UI
-    return getattr(scope.get("route"), "path", "none")

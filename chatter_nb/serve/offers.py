@@ -12,7 +12,7 @@ from chatter_nb.engines.checkpoints import cached
 from chatter_nb.engines.checks import check_files
 from chatter_nb.engines.models import EngineChoice, load, pick_engine, settle
 from chatter_nb.engines.registry import EngineEntry, entries, entry
-from chatter_nb.engines.voices import CACHE, Library
+from chatter_nb.engines.voices import CACHE, Library, hibari_voices, voice_choices
 from chatter_nb.params.base import RunKind
 from chatter_nb.params.runs import AnyParams, ConvertParams, SpeakParams
 from chatter_nb.serve.bodies import RECORDINGS, Kind, Params, check_names
@@ -22,7 +22,9 @@ from chatter_nb.serve.settings import Settings
 from chatter_nb.serve.uploads import DEFAULT_VOICE, NAME
 from chatter_nb.setup.colab import sample_folder
 
-_NO_UPLOADS: Mapping[str, Path] = {}
+Values = Mapping[str, Any]
+Uploads = Mapping[str, Path]  # recordings on the disk, by the parameter that they stand for
+_NO_UPLOADS: Uploads = {}
 
 
 class Catalog:
@@ -42,9 +44,7 @@ class Catalog:
         return self._converts if kind == "convert" else self._speaks
 
     def engines(self, kind: RunKind = "speak") -> dict[str, EngineEntry]:
-        """The engines that a request may choose: all that are installed, or the speech engine that
-        the server was started with.
-        """
+        """The engines that a request may choose: all installed, or the server's speech engine."""
         only = self._settings.engine
         if only != "auto" and kind == "speak":
             return {only: entry(only)}
@@ -99,7 +99,7 @@ class Catalog:
 
     def voices(self, engine: str) -> list[str]:
         """The voices of an engine: its built-in voices, and recordings if it clones them."""
-        voices = [DEFAULT_VOICE, *(_hibari_voices() if engine == "hibari" else [])]
+        voices = [DEFAULT_VOICE, *(hibari_voices() if engine == "hibari" else [])]
         recordings = self.recordings() if self.clones(engine) else []
         return list(dict.fromkeys([*voices, *recordings]))
 
@@ -111,7 +111,7 @@ class Catalog:
     def voice_choices(self, engine: str) -> list[tuple[str, str]]:
         """The voices of an engine in words, each with its name; also those to be fetched first."""
         if engine == "hibari":
-            return _hibari_choices(self.voices(engine))
+            return voice_choices(entry(engine), self.library)
         samples = self.sample_choices() if self.clones(engine) else []
         recordings = [(name, name) for name in self.voices(engine) if name != DEFAULT_VOICE]
         return [("the engine's own voice", DEFAULT_VOICE), *recordings, *samples]
@@ -120,21 +120,22 @@ class Catalog:
         """The recordings that come with the package in words, each with its name."""
         return [(f"{path.stem} (a sample)", name) for name, path in _samples().items()]
 
-    def run(
-        self, kind: Kind, values: Mapping[str, Any], uploads: Mapping[str, Path] = _NO_UPLOADS
-    ) -> AnyParams:
+    def name_of(self, voice: str) -> str:
+        """The name in a request of a run's recording, which the run has as a path."""
+        path = Path(voice)
+        samples = {sample: name for name, sample in _samples().items()}
+        return samples.get(path) or (path.stem if path.parent == self.library.folder else voice)
+
+    def run(self, kind: Kind, values: Values, uploads: Uploads = _NO_UPLOADS) -> AnyParams:
         """The parameters of a run with a new name; see `speech` and `conversion`."""
         if kind is SpeakParams:
             return self.speech(values, new_name("tts"), uploads)
         return self.conversion(values, new_name("vc"), uploads)
 
-    def speech(
-        self, values: Mapping[str, Any], run_name: str, uploads: Mapping[str, Path] = _NO_UPLOADS
-    ) -> SpeakParams:
+    def speech(self, values: Values, run_name: str, uploads: Uploads = _NO_UPLOADS) -> SpeakParams:
         """The parameters of a speech run, from a request's `values`.
 
-        `uploads` are recordings on the server's disk, by the parameter that they stand for. Raises
-        `ParamError`, or `Problem` 404 for a voice that does not exist.
+        Raises `ParamError`, or `Problem` 404 for a voice that does not exist.
         """
         uploads = _with_samples(SpeakParams, values, uploads)
         params = self._params(SpeakParams, values, run_name, uploads)
@@ -156,11 +157,9 @@ class Catalog:
         return params.model_copy(update={"voice": voice})
 
     def conversion(
-        self, values: Mapping[str, Any], run_name: str, uploads: Mapping[str, Path] = _NO_UPLOADS
+        self, values: Values, run_name: str, uploads: Uploads = _NO_UPLOADS
     ) -> ConvertParams:
-        """The parameters of a conversion, like `speech`. `source` and `target` are recordings in
-        the voices folder, or uploads.
-        """
+        """The parameters of a conversion, like `speech`; its recordings are named, or uploads."""
         check_names(ConvertParams, values)
         uploads = _with_samples(ConvertParams, values, uploads)
         if not values.get("source") and "source" not in uploads:
@@ -174,28 +173,21 @@ class Catalog:
         return params.model_copy(update={"source": source, "target": target})
 
     def _params(
-        self,
-        kind: type[Params],
-        values: Mapping[str, Any],
-        run_name: str,
-        uploads: Mapping[str, Path],
+        self, kind: type[Params], values: Values, run_name: str, uploads: Uploads
     ) -> Params:
         """A request's values and the server's, with an engine that is served here."""
         check_names(kind, values)
         paths = {name: str(path) for name, path in uploads.items()}
         fixed = {**self._settings.server_values(kind), "run_name": run_name}
         params = kind.create({**values, **paths, **fixed}, where="request")
-        engine = self._offered(params)
+        engine = self.choice(params.kind).entry
+        if params.engine != "auto":
+            offered = self.engines(params.kind)
+            if params.engine not in offered:
+                wrong, known = f"'{params.engine}' is not served here", ", ".join(offered)
+                raise Problem(422, f"engine: {wrong}; there is: {known}")
+            engine = offered[params.engine]
         return params.model_copy(update={"engine": engine.name, **_not_taken(engine)})
-
-    def _offered(self, params: AnyParams) -> EngineEntry:
-        if params.engine == "auto":
-            return self.choice(params.kind).entry
-        offered = self.engines(params.kind)
-        if params.engine not in offered:
-            known = ", ".join(offered)
-            raise Problem(422, f"engine: '{params.engine}' is not served here; there is: {known}")
-        return offered[params.engine]
 
 
 def _no_voice(name: str, owner_has: str, known: list[str]) -> Problem:
@@ -217,36 +209,7 @@ def _samples() -> dict[str, Path]:
     return {f"sample-{path.stem}": path for path in paths}
 
 
-def _with_samples(
-    kind: Kind, values: Mapping[str, Any], uploads: Mapping[str, Path]
-) -> dict[str, Path]:
+def _with_samples(kind: Kind, values: Values, uploads: Uploads) -> dict[str, Path]:
     """The uploads, and the samples that a request names: both are recordings at a place."""
     named = {part: _samples().get(str(values.get(part))) for part in RECORDINGS[kind]}
     return {part: path for part, path in named.items() if path} | dict(uploads)
-
-
-def _hibari_choices(here: list[str]) -> list[tuple[str, str]]:
-    from hibari.voices import VOICES
-
-    return [
-        (
-            f"{name}, {about['gender']}, {about['accent']}"
-            + ("" if name in here else " (not fetched yet)"),
-            name,
-        )
-        for name, about in VOICES.items()
-    ]
-
-
-def _hibari_voices() -> list[str]:
-    """The voices of hibari that are on this machine."""
-    from hibari.voices import VOICES, voice_path
-
-    here = []
-    for name in VOICES:
-        try:
-            voice_path(name, download_missing=False)
-        except FileNotFoundError:
-            continue
-        here.append(name)
-    return here

@@ -105,10 +105,7 @@ class SpeechBody(BaseModel):
 
 @dataclass(frozen=True)
 class Order:
-    """What a body asks for: the run to make, and how its audio is sent.
-
-    `ignored` lists the fields that are passed over, for a header.
-    """
+    """What a body asks for: the run, how its audio is sent, and which fields are passed over."""
 
     params: SpeakParams
     format_name: str
@@ -194,9 +191,7 @@ def _speaker(body: SpeechBody, catalog: Catalog) -> tuple[str, str]:
 
 
 def engine_named(model: str, catalog: Catalog) -> str | None:
-    """The engine behind a model's name: `tts-1`, `openai/tts-1-1106`, `hibari`, "". None if there
-    is no such model.
-    """
+    """The engine of a model's name: `tts-1`, `openai/tts-1-1106`, `hibari`, ""; else None."""
     name = _plain(model).rpartition("/")[2]
     if not name or _DATED.fullmatch(name):
         return catalog.choice().name
@@ -225,15 +220,9 @@ def voice_names(engine: str, catalog: Catalog) -> list[str]:
 def _voice(name: str, engine: str, catalog: Catalog) -> str | None:
     """The engine's voice of that name; its built-in voice for "" and OpenAI's names; else None."""
     known = catalog.voices(engine)
-    if name in known:
-        return name
-    plain = _plain(name)
-    if not plain:
-        return DEFAULT_VOICE
-    for voice in known:
-        if _plain(voice) == plain:
-            return voice
-    return DEFAULT_VOICE if plain in VOICES else None
+    plain = {_plain(voice): voice for voice in reversed(known)}
+    named = {**dict.fromkeys(VOICES, DEFAULT_VOICE), **plain, "": DEFAULT_VOICE}
+    return name if name in known else named.get(_plain(name))
 
 
 def _plain(name: str) -> str:

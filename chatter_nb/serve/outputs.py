@@ -49,10 +49,7 @@ def keep_recording(source: BinaryIO, part: str, settings: Settings, *, name: str
 
 
 def expire(settings: Settings, older_than_s: float, keep: Callable[[str], bool]) -> int:
-    """Remove runs and kept chunks that are older than `older_than_s`; returns how many runs.
-
-    `keep` says by the name of a run whether it stays.
-    """
+    """Remove old runs, unless `keep(name)`, and old chunks; returns how many runs."""
     outputs, removed = settings.outputs, 0
     for run in outputs.iterdir():
         if is_name(run.name) and not keep(run.name) and _is_old(settings, run, older_than_s):

@@ -13,8 +13,8 @@ from chatter_nb.base.formats import mime_of, play_rank
 from chatter_nb.base.wording import count, minutes
 from chatter_nb.base.wording import place as clock
 from chatter_nb.pages.gallery.differing import SUBJECTS, in_words, is_default
-from chatter_nb.pages.players import audio_player, waveform_player
-from chatter_nb.pages.run_players import picture_of
+from chatter_nb.pages.players import audio_player, before_after, waveform_player
+from chatter_nb.pages.run_players import SOURCES, picture_of, source_of
 from chatter_nb.params.base import NOT_DECIDING, RunKind
 from chatter_nb.params.fields import fields_of
 from chatter_nb.params.runs import ConvertParams, SpeakParams
@@ -28,6 +28,7 @@ from chatter_nb.serve.outputs import is_name
 
 MAX_RUNS = 12  # in the history: each is a record to read
 _TITLE_CHARS = 80  # of a text
+_SHORT_S = 300.0  # of audio: read within a blink, also twelve times
 _SLUG_CHARS = 32  # of a title, in the name of a download
 _UPLOAD = re.compile(r"^[0-9a-f]{16}-?")  # what `keep_upload` puts before a file's name
 # Parameters that a run's line does not tell: titles, links and figures do, or a server sets them.
@@ -68,25 +69,35 @@ def take_html(speech: Speech) -> str:
 
 
 def player_html(speech: Speech) -> str:
-    """The notes of a run, its player with its chunks, and its files."""
-    record = speech.record
+    """The notes of a run, its player with its chunks (and its source), and its files."""
+    record, output = speech.record, speech.record.outputs[0]
     notes = "".join(f"<p>Note: {escape(note)}</p>" for note in record.warnings)
-    picture = picture_of(speech, record.outputs[0])
-    return notes + waveform_player(*_sound(record), picture, links=f" {_links(record)}")
+    picture = picture_of(speech, output)
+    player = waveform_player(*_sound(record), picture, links=f" {_links(record)}")
+    if source := source_of(speech, output):
+        address = f"/api/v1/runs/{record.run_name}/{SOURCES}"
+        name = f"source: {_file_name(source.name)}"
+        player = before_after(player, [address], mime_of(source), name)
+    return notes + player
 
 
 def history_html(outputs: Path, kind: RunKind, *, skip: str = "") -> str:
-    """The latest runs of a kind in the outputs folder as HTML, the newest first, side by side.
-
-    The run `skip` is left out: it is shown elsewhere.
-    """
+    """The latest runs of a kind as HTML, newest first, without the run `skip`, shown elsewhere."""
     cards = [
-        _article(record, f"{audio_player(*_sound(record), labelled=False)}<p>{_links(record)}</p>")
+        _article(record, _earlier_player(Speech(outputs / record.run_name, record)))
         for record in _latest(outputs, kind)
         if record.run_name != skip
     ]
     title = f"<h2>{count(len(cards), 'run')} before</h2>" if cards else ""
     return f'{title}<div class="takes" data-together>{"".join(cards)}</div>'
+
+
+def _earlier_player(speech: Speech) -> str:
+    """A plain player; a conversion's has its source, unless its waveform takes long to read."""
+    record = speech.record
+    if record.kind == "convert" and record.audio_s < _SHORT_S:
+        return player_html(speech)
+    return f"{audio_player(*_sound(record), labelled=False)}<p>{_links(record)}</p>"
 
 
 def _latest(outputs: Path, kind: RunKind) -> list[RunRecord]:
@@ -116,6 +127,7 @@ def _article(record: RunRecord, player: str) -> str:
     return (
         f'<article class="take" data-run="{run}"><h3>{escape(title_of(record))}</h3>'
         f'<p class="dim">{escape(about)}</p><div class="player">{player}</div>'
+        '<button type="button" class="use-run">Use these settings</button>'
         f"{lines if record.chunks else ''}</article>"
     )
 

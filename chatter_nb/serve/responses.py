@@ -139,9 +139,7 @@ def _run_headers(speech: Speech) -> dict[str, str]:
 
 
 def run_answer(speech: Speech) -> dict[str, Any]:
-    """The JSON about a run: its run.json without places on the server's disk, and its files, each
-    with its address.
-    """
+    """The JSON about a run: its run.json without places on the disk, and its files' addresses."""
     record = speech.record
     run = record.model_dump(mode="json", by_alias=True)
     params = {name: value for name, value in run["params"].items() if name not in WITHHELD}
@@ -157,10 +155,7 @@ def run_answer(speech: Speech) -> dict[str, Any]:
 
 
 def check_length(values: Mapping[str, Any], name: str, limit: int) -> None:
-    """Raises `Problem` 422 for a text that is empty, or has more than `limit` characters.
-
-    `name` is the field that holds the text.
-    """
+    """Raises `Problem` 422 for an empty text in the field `name`, or one longer than `limit`."""
     text = values.get(name, "")
     if isinstance(text, str) and not text.strip():
         raise Problem(422, f"{name}: there is nothing to speak")

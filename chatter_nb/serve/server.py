@@ -113,9 +113,7 @@ def _take_lock(outputs: Path) -> FileLock:
 
 
 def _bound_socket(settings: Settings) -> socket.socket:
-    """A socket bound to the port. Raises `InputError` where another process has the port, since
-    uvicorn would end this process.
-    """
+    """A socket bound to the port. Raises `InputError` if it is taken: uvicorn would just exit."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     opened = socket.socket(family)
     try:
@@ -132,9 +130,7 @@ def _bound_socket(settings: Settings) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn's server, which stops the workers at the signal and not when all clients have gone;
-    and which says at its start where the page is.
-    """
+    """Uvicorn's server, which stops the workers at the signal, and says where the page is."""
 
     def __init__(self, config: uvicorn.Config, service: Service, *, open_page: bool) -> None:
         super().__init__(config)

@@ -10,23 +10,26 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from chatter_nb.audio.reading import Signal
 from chatter_nb.base.budget import stopping
+from chatter_nb.base.errors import ChatterError
 from chatter_nb.base.wording import minutes
 from chatter_nb.engines.registry import EngineEntry, entries, entry
+from chatter_nb.pages.review import write_checked_review
 from chatter_nb.params.runs import AnyParams, SpeakParams
 from chatter_nb.runs.convert import ConversionPlan, plan_conversion, render_conversion
 from chatter_nb.runs.lifecycle import OnProgress, Progress
 from chatter_nb.runs.speak import render_speech
 from chatter_nb.runs.speak_plan import SpeechPlan, plan_speech
 from chatter_nb.runs.speech import Speech
-from chatter_nb.serve.errors import Problem, shutting_down
+from chatter_nb.serve.errors import Problem, log, shutting_down
 from chatter_nb.serve.metrics import Metrics
 from chatter_nb.serve.offers import Catalog
 from chatter_nb.serve.outputs import new_name
 from chatter_nb.serve.settings import Settings
-from chatter_nb.serve.worker import Full, T, Task, Work, Worker
+from chatter_nb.serve.worker import T, Task, Work, Worker
 from chatter_nb.text.chunking import chars_per_s
 
 CHUNK_GRACE_S = 7.0  # for the chunk in hand when the server is asked to end; all in all under 10 s
@@ -39,14 +42,12 @@ AnyPlan = SpeechPlan | ConversionPlan
 
 @dataclass(frozen=True)
 class Listener:
-    """Callbacks that follow a run on the worker's thread: its plan, then blocks of samples, and
-    the finished run. `parts` is asked whether to hear chunks in parts (see `render_speech`).
-    """
+    """Callbacks that follow a run on the worker's thread: its plan, blocks of samples, its end."""
 
     on_plan: Callable[[AnyPlan], object]
     on_audio: Callable[[Signal], object]
     on_end: Callable[[Speech], object]
-    parts: Callable[[], bool | None] = lambda: False
+    parts: Callable[[], bool | None] = lambda: False  # see `render_speech`
 
 
 class Service:
@@ -60,7 +61,12 @@ class Service:
         self.catalog = Catalog(settings)
         engines = (*entries("speak").values(), *entries("convert").values())
         names = dict.fromkeys(map(_worker_name, engines))
-        self._workers = {name: self._start_worker(name) for name in names}
+        self._workers = {
+            name: Worker(name, settings.max_queue, settings.max_jobs) for name in names
+        }
+        for name, worker in self._workers.items():
+            self.metrics.watch_queue(name, "requests", worker.waiting)
+            self.metrics.watch_queue(name, "jobs", partial(worker.waiting, jobs=True))
 
     # -- parameters become runs
 
@@ -74,10 +80,7 @@ class Service:
         accepted: bool = False,
         on_begin: Callable[[], object] = lambda: None,
     ) -> Task[Speech]:
-        """Hand a run to its worker, which calls `on_begin` first.
-
-        Raises `Problem` 429 where the line is full, unless an earlier server `accepted` the run.
-        """
+        """Hand a run to its worker, which calls `on_begin` first. Raises what `call` raises."""
         worker = self.worker(_entry_of(params))
         limits = self.settings.limits
         longest_s = limits.job_audio_s if job else limits.audio_s
@@ -97,6 +100,10 @@ class Service:
             speech = _render(plan, after_chunk, cancelled, listener)
             if listener:
                 listener.on_end(speech)
+            try:
+                write_checked_review(speech)
+            except ChatterError as error:  # the run is done without it
+                log.error("run %s has no review: %s", params.run_name, error)
             self.metrics.count_run(speech.record)
             return speech
 
@@ -111,9 +118,10 @@ class Service:
         accepted: bool = False,
         on_begin: Callable[[], object] = lambda: None,
     ) -> Task[T]:
-        """Hand `work` to the worker of a run's engine, which loads the engine first. See `submit`.
+        """Hand `work` to the worker of a run's engine, which loads the engine first.
 
-        Loading may end the server, and so may planning: `on_begin` comes before both.
+        Loading may end the server, and so may planning: `on_begin` comes before both. Raises
+        `Problem` 429 where the line is full, unless an earlier server `accepted` the run.
         """
         if self.closing:
             raise shutting_down()
@@ -123,12 +131,7 @@ class Service:
             self._load_engine(params)
             return work(cancelled)
 
-        try:
-            return self.worker(_entry_of(params)).submit(loaded, job=job, accepted=accepted)
-        except Full as full:
-            wait_s = str(max(1, round(full.wait_s)))
-            message = f"{full.waiting} requests are waiting already: try again in {wait_s} s"
-            raise Problem(429, message, headers={"Retry-After": wait_s}) from None
+        return self.worker(_entry_of(params)).submit(loaded, job=job, accepted=accepted)
 
     def _load_engine(self, params: AnyParams) -> None:
         if model := self.catalog.load_engine(params):
@@ -169,13 +172,6 @@ class Service:
             worker.abandon()
         return all(ended)
 
-    def _start_worker(self, name: str) -> Worker:
-        settings = self.settings
-        worker = Worker(name, max_queue=settings.max_queue, max_jobs=settings.max_jobs)
-        self.metrics.watch_queue(name, "requests", worker.waiting)
-        self.metrics.watch_queue(name, "jobs", lambda: worker.waiting(jobs=True))
-        return worker
-
 
 def _entry_of(params: AnyParams) -> EngineEntry:
     return entry(params.engine, params.kind)
@@ -207,10 +203,7 @@ def _plan(params: AnyParams, longest_s: float) -> AnyPlan:
 
 
 def _render(
-    plan: AnyPlan,
-    on_progress: OnProgress,
-    cancelled: Callable[[], bool],
-    listener: Listener | None,
+    plan: AnyPlan, on_progress: OnProgress, cancelled: Callable[[], bool], listener: Listener | None
 ) -> Speech:
     on_audio = listener.on_audio if listener else None
     if isinstance(plan, SpeechPlan):

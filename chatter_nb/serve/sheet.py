@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import nullcontext
 from itertools import groupby
 from typing import Any
 
 import gradio as gr
 
+from chatter_nb.base.errors import ChatterError
 from chatter_nb.engines.registry import entry
 from chatter_nb.params.fields import Field, fields_of
 from chatter_nb.params.runs import KNOBS, SpeakParams
+from chatter_nb.runs.speech import load_speech
 from chatter_nb.serve.bodies import RECORDINGS, Kind, open_names
 from chatter_nb.serve.by_hand import ByHand, read_document, size_of
-from chatter_nb.serve.controls import Choices, control, holds
+from chatter_nb.serve.controls import Choices, control, first, holds, shown
 from chatter_nb.serve.live import Lives
-from chatter_nb.serve.page_html import history_html
+from chatter_nb.serve.outputs import find_run
+from chatter_nb.serve.page_html import history_html, sentence, title_of
 from chatter_nb.serve.service import Service
 from chatter_nb.text.files import SUFFIXES
 
@@ -27,11 +31,8 @@ SAMPLE = (
 )
 _FIRST = ("text", "voice", "speed", "source", "target")  # in sight; all others are folded
 _HEAR = [("if the engine is faster than real time", "auto"), ("always", "on"), ("never", "off")]
-_LOOK_S = 0.1  # between two updates of a page that waits for a run
-_LOAD_S, _SMALL_LOAD_S = 20.0, 2.0  # of a Chatterbox model on a fair disk, and of others
 _FOLLOWERS = ("voice", "voice recording", "language", *KNOBS)  # controls that depend on the engine
 _WIDE = ("text", "replacements", "takes", "formats")
-_RESULTS = ("now", "live", "newest")
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
@@ -46,10 +47,7 @@ class Sheet:
     # -- what stands where
 
     def draw(self, page: gr.Blocks) -> None:
-        """Draw the first fields with their buttons, the results, the other fields, earlier runs.
-
-        Settings and runs come back whenever the page is opened.
-        """
+        """Draw the first fields with their buttons, the results, the other fields, earlier runs."""
         names = open_names(self._kind)
         with gr.Row(elem_classes=["room"]):
             with gr.Column(elem_classes=["main"]):
@@ -59,12 +57,12 @@ class Sheet:
                     go = gr.Button(self._verb, variant="primary", scale=3)
                     stop = gr.Button("Cancel", scale=1)
             with gr.Column(elem_classes=["result"]):
-                status, live, take = (gr.HTML(elem_classes=[name]) for name in _RESULTS)
+                status, live, take = (_html(name) for name in ("now", "live", "newest"))
             with gr.Column(elem_classes=["more"]):
                 hear = self._draw_others([name for name in names if name not in _FIRST])
-        history = gr.HTML(elem_classes=["history"])
+        history = _html("history")
         self._connect_run(go, stop, hear, [status, live, take, history])
-        self._connect_settings(page, history)
+        self._connect_settings(page, history, status)
         if size:
             self._connect_text(size, document, status)
 
@@ -72,7 +70,7 @@ class Sheet:
         """The text, and under it how long it is, and a button that brings a document."""
         self._add(["text"])
         with gr.Row(elem_classes=["under"]):
-            size = gr.HTML(size_of(SAMPLE, 1))
+            size = _html("size", size_of(SAMPLE, 1))
             types = list(SUFFIXES)
             return size, gr.UploadButton("Open a text file", file_types=types, size="sm")
 
@@ -160,17 +158,11 @@ class Sheet:
         changes = [text.change, speed.change]
         document.upload(read_document, document, [text, status], queue=False, **_QUIET)
         gr.on(
-            changes,
-            size_of,
-            [text, speed],
-            size,
-            queue=False,
-            trigger_mode="always_last",
-            **_QUIET,
+            changes, size_of, [text, speed], size, queue=False, trigger_mode="always_last", **_QUIET
         )
 
-    def _connect_settings(self, page: gr.Blocks, history: Any) -> None:
-        """Keep the settings in the browser at each change; bring them back with the runs."""
+    def _connect_settings(self, page: gr.Blocks, history: Any, status: Any) -> None:
+        """Keep the settings in the browser; bring them back, or those of a run that is chosen."""
         saved = gr.BrowserState("", storage_key=f"chatter_nb {self._kind.kind}", secret="settings")
         kept = {name: block for name, block in self._inputs.items() if " " not in name}
         names = json.dumps(list(kept))
@@ -181,6 +173,11 @@ class Sheet:
         # Only runs go through Gradio's queue: its stream ends with the last call that it knows of,
         # and could miss the beginning of a run that is asked for at that moment.
         page.load(self._restore, saved, shown, queue=False, **_QUIET)
+        use = gr.Button(visible="hidden", elem_classes=["use"])
+        filled = [*self._inputs.values(), status]
+        use.click(self._use, saved, filled, js="() => chosenRun", queue=False, **_QUIET).then(
+            None, None, None, js="() => showForm()", **_QUIET
+        )
 
     def _restore(self, saved: Any) -> list[Any]:
         """Updates of the controls from an earlier visit, and the runs before."""
@@ -189,30 +186,60 @@ class Sheet:
             values = values if isinstance(values, dict) else {}
         except (TypeError, ValueError):
             values = {}
+        history = history_html(self._service.settings.outputs, self._kind.kind)
+        return [*self._filled(values), history]
+
+    def _use(self, run: str) -> list[Any]:
+        """Updates of the controls from an earlier run, and a sentence about it as HTML."""
+        try:
+            record = load_speech(find_run(self._service.settings.outputs, str(run)).path).record
+        except ChatterError as error:
+            return [*(gr.skip() for _ in self._inputs), sentence(str(error), is_error=True)]
+        fields, catalog, lost = fields_of(self._kind), self._service.catalog, ""
+        values = {
+            name: shown(fields[name], record.params.get(name, fields[name].default))
+            for name in self._inputs
+            if name in fields
+        }
+        for name in RECORDINGS[self._kind]:
+            values[name] = catalog.name_of(values[name])
+            if "/" in values[name]:
+                values[name], lost = "", f" Its {name} was an upload: choose the recording again."
+        updates = self._filled(values, is_whole=True)
+        return [*updates, sentence(f"The form has the settings of “{title_of(record)}”.{lost}")]
+
+    def _filled(self, values: Mapping[str, Any], *, is_whole: bool = False) -> list[Any]:
+        """Updates of the controls; the others get their defaults if a `whole` run is shown."""
         engine = values.get("engine")
         engines = self._service.catalog.engines(self._kind.kind)
         engine = engine if engine in engines else self._default_engine
         updates = []
         for name, block in self._inputs.items():
-            update = self._update(name, engine)
+            update = (self._default if is_whole else self._update)(name, engine)
             if name in values and holds(block, values[name], update.get("choices")):
                 update["value"] = values[name]
             updates.append(gr.update(**update))
-        return [*updates, history_html(self._service.settings.outputs, self._kind.kind)]
+        return updates
 
     def _follow(self, engine: str) -> list[Any]:
         """Updates of the controls that depend on the engine; each gets its default value."""
         engine = self._default_engine if engine == "auto" else engine
-        updates = []
-        for name in filter(_FOLLOWERS.__contains__, self._inputs):
-            update = self._update(name, engine)
-            choices = update.get("choices")
-            value = self._inputs[name].value if name in KNOBS else None
-            updates.append(gr.update(**update, value=choices[0][1] if choices else value))
-        return updates
+        followers = filter(_FOLLOWERS.__contains__, self._inputs)
+        return [gr.update(**self._default(name, engine)) for name in followers]
+
+    def _default(self, name: str, engine: str) -> dict[str, Any]:
+        """What an engine changes of a control, and its default value."""
+        update = self._update(name, engine)
+        choices = update.get("choices")
+        return {**update, "value": first(choices) if choices else self._inputs[name].value}
 
     def _update(self, name: str, engine: str) -> dict[str, Any]:
         """What an engine changes of a control: whether it is shown, and what it offers."""
         choices = self._choices(name, engine)
         update = {"visible": self._is_visible(name, engine)}
         return update if choices is None else update | {"choices": choices}
+
+
+def _html(name: str, value: str = "") -> gr.HTML:
+    """A place for HTML with our own look: Gradio's gives every button in it a frame."""
+    return gr.HTML(value, elem_classes=[name], apply_default_css=False)

@@ -33,16 +33,12 @@ def add_page(app: FastAPI, service: Service) -> None:
             for state in ("", "_dark", "_hover", "_hover_dark")
         },
     )
+    # In the head: Gradio's own way with styles takes `:is(a, b)` apart. Nested into its container
+    # they come before Gradio's.
     styles = asset("review.css") + asset("front.css")
-    scripts = editor_script() + asset("front.js")
-    mount_page(
-        app,
-        page_of(service, app.state.lives),
-        service.settings,
-        theme=theme,
-        css=styles,
-        head=f"<script>{scripts}</script>",
-    )
+    nested = f"{styles}.gradio-container.gradio-container {{{styles}}}"
+    head = f"<style>{nested}</style><script>{editor_script()}{asset('front.js')}</script>"
+    mount_page(app, page_of(service, app.state.lives), service.settings, theme=theme, head=head)
 
 
 def page_of(service: Service, lives: Lives) -> gr.Blocks:

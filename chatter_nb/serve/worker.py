@@ -14,20 +14,13 @@ from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from chatter_nb.base.errors import Cancelled
+from chatter_nb.serve.errors import Problem
 
 T = TypeVar("T")
 Work = Callable[[Callable[[], bool]], T]  # is given `cancelled()`, and returns its result
 
 _FIRST_GUESS_S = 2.0
 _MEMORY = 0.8  # the share of the earlier guess in the next
-
-
-class Full(Exception):
-    """The line is full: `waiting` tasks stand in it; try again in `wait_s` seconds."""
-
-    def __init__(self, waiting: int, wait_s: float) -> None:
-        super().__init__(f"{waiting} are waiting")
-        self.waiting, self.wait_s = waiting, wait_s
 
 
 class Task(Generic[T]):
@@ -63,12 +56,9 @@ class Task(Generic[T]):
 
 
 class Worker:
-    """A thread with a line of at most `max_queue` requests and a line of at most `max_jobs` jobs.
+    """A thread with bounded lines of requests and jobs; cancelled tasks do not count."""
 
-    A cancelled task does not count as waiting.
-    """
-
-    def __init__(self, name: str, *, max_queue: int, max_jobs: int) -> None:
+    def __init__(self, name: str, max_queue: int, max_jobs: int) -> None:
         self._max_queue, self._max_jobs = max_queue, max_jobs
         self._line: list[Task[Any]] = []  # requests and jobs
         self._in_hand: list[Task[Any]] = []  # a job, and a request that it lets pass
@@ -80,15 +70,15 @@ class Worker:
         self._thread.start()
 
     def submit(self, work: Work[T], *, job: bool = False, accepted: bool = False) -> Task[T]:
-        """Put `work` at the end of its line. Raises `Full`, but not for work that an earlier
-        server `accepted`.
-        """
+        """Put `work` at the end of its line. Raises `Problem` 429 unless it was `accepted`."""
         task = Task(work, is_job=job)
         with self._changed:
             self._line = [each for each in self._line if not each.result.cancelled()]
             waiting = self.waiting(jobs=job)
             if waiting >= (self._max_jobs if job else self._max_queue) and not accepted:
-                raise Full(waiting, self._usual_s * waiting)
+                wait_s = max(1, round(self._usual_s * waiting))
+                message = f"{waiting} requests are waiting already: try again in {wait_s} s"
+                raise Problem(429, message, headers={"Retry-After": str(wait_s)})
             self._line.append(task)
             self._changed.notify()
         return task

@@ -42,7 +42,7 @@ from chatter_nb.serve.server import running
 from chatter_nb.serve.service import Service
 from chatter_nb.serve.settings import Settings
 from chatter_nb.serve.uploads import keep_upload
-from chatter_nb.serve.worker import Full, Worker
+from chatter_nb.serve.worker import Worker
 
 KEY = "a-key-of-enough-characters"
 RATE = 24_000
@@ -94,14 +94,15 @@ def test_a_worker_makes_one_thing_at_a_time_in_order():
 
 
 def test_a_full_line_refuses_and_says_when_to_come_back():
-    """The third request, behind one in hand and one that waits, is `Full`."""
+    """The third request, behind one in hand and one that waits, is refused."""
     line, begun, go_on = worker(max_queue=1), threading.Event(), threading.Event()
     line.submit(lambda cancelled: (begun.set(), go_on.wait(300)))
     assert begun.wait(300)
     line.submit(lambda cancelled: None)
-    with pytest.raises(Full) as full:
+    with pytest.raises(Problem) as full:
         line.submit(lambda cancelled: None)
-    assert full.value.wait_s > 0
+    assert full.value.status == 429
+    assert int(full.value.headers["Retry-After"]) > 0
     go_on.set()
 
 

@@ -23,7 +23,6 @@ from serving import serving, until
 
 from chatter_nb.params.fields import fields_of
 from chatter_nb.params.runs import ConvertParams, SpeakParams
-from chatter_nb.serve import offers
 from chatter_nb.serve.bodies import open_names
 from chatter_nb.serve.by_hand import ByHand
 from chatter_nb.serve.errors import Problem
@@ -170,6 +169,16 @@ def test_uploads_are_converted(server):
         press(page, "Convert")
         assert duration(page) == pytest.approx(soundfile.info(READING).duration, abs=0.1)
         expect(page.locator(".newest h3").last).to_have_text("reading in the voice target")
+        card = page.locator(".newest .take").locator("visible=true")
+        card.get_by_role("button", name="Source").click()
+        source = card.locator("audio").last
+        expect(source).to_be_visible()
+        assert httpx.get(source.evaluate("a => a.currentSrc")).content == READING.read_bytes()
+        page.reload()
+        page.get_by_role("tab", name="Convert").click()
+        earlier = page.locator(".history .take").locator("visible=true").first
+        earlier.get_by_role("button", name="Source").click()
+        expect(earlier.locator("audio").first).to_be_hidden()
     # Gradio's copies are where the server sweeps, not in the system's folder of temporary files.
     assert list((server.folder / "out" / "page_uploads").rglob("*.flac"))
 
@@ -342,12 +351,18 @@ def test_a_model_that_loads_is_told(page_service):
     assert by_hand.waits_for(params) == "speaking"
 
 
+def heart_only(name: str, *, download_missing: bool) -> None:
+    if name != "heart":
+        raise FileNotFoundError(name)
+
+
 def test_the_voices_are_those_of_the_engine(page_service, monkeypatch):
     """All five of hibari, once each; one that is not here yet is told how to bring it."""
-    monkeypatch.setattr(offers, "_hibari_voices", lambda: ["heart"])
+    monkeypatch.setattr("hibari.voices.voice_path", heart_only)
     labels, names = zip(*page_service.catalog.voice_choices("hibari"), strict=True)
     assert names == ("heart", "emma", "fenrir", "fable", "kore")
-    assert labels[:2] == ("heart, female, American", "emma, female, British (not fetched yet)")
+    assert labels[0] == "heart, American female"
+    assert all(label.endswith(", a download of 8 MB") for label in labels[1:])
     with pytest.raises(Problem, match="chatter-nb speak Hello --voice emma"):
         page_service.catalog.speech({"text": "Hello.", "voice": "emma"}, "run")
 
@@ -425,3 +440,58 @@ def test_a_line_is_edited_made_again_and_applied_by_keys_alone(server):
         page.get_by_text("The files hold all edits.").wait_for()
         expect(page.locator(".newest .player").first).to_contain_text("Other words stand here.")
         assert axe_violations(page, ".newest") == []
+
+
+def test_an_earlier_runs_settings_fill_the_form(server):
+    """Those folded away too; what the run left at its default is at its default again."""
+    with browser_page() as page:
+        page.goto(f"{server.url}/ui")
+        unfold(page, "Pauses")
+        unfold(page, "Text")
+        pause = page.get_by_role("spinbutton", name="pause after a sentence (ms)")
+        words = page.get_by_role("textbox", name="words to say differently")
+        text_of(page).fill("Siobhan came.")
+        words.fill("Siobhan = Shivawn")
+        page.get_by_label("number input for speed").fill("1.5")
+        usual = pause.input_value()
+        pause.fill("750")
+        press(page, "Speak")
+        duration(page)
+        card = page.locator(".newest .take")
+        expect(card.locator(".dim")).to_contain_text("speed 1.5")
+        text_of(page).fill("Another text.")
+        words.fill("")
+        page.get_by_label("number input for speed").fill("1")
+        pause.fill(usual)
+        press(page, "Speak")
+        expect(page.locator(".newest h3").first).to_have_text("Another text.")
+        earlier = page.locator(".history .take").filter(has_text="Siobhan came.")
+        earlier.get_by_role("button", name="Use these settings").press("Enter")
+        expect(text_of(page)).to_have_value("Siobhan came.")
+        expect(text_of(page)).to_be_focused()
+        expect(words).to_have_value("Siobhan = Shivawn")
+        expect(pause).to_have_value("750")
+        expect(page.get_by_label("number input for speed")).to_have_value("1.5")
+        page.get_by_text("The form has the settings of “Siobhan came.”.").wait_for()
+        card.get_by_role("button", name="Use these settings").press("Enter")
+        expect(words).to_have_value("")
+        expect(pause).to_have_value(usual)
+
+
+def test_settings_of_a_run_that_had_uploads_are_brought_without_them(page, speak, tmp_path):
+    """The sentence says which recording is to be chosen again; a name that is no run says so."""
+    name = "tts-20261130-120000-0123456789abcdef"
+    folder = speak(text="Hello.", run_name=name).folder
+    record = json.loads((folder / "run.json").read_text())
+    record["params"] |= {"voice": "/srv/out/.uploads/0123456789abcdef-My-aunt.wav", "seed": 5}
+    (folder / "run.json").write_text(json.dumps(record))
+    use = next(fn for fn in page.fns.values() if fn.name == "_use")
+    *updates, about = use.fn(name)
+    assert "Its voice was an upload: choose the recording again." in about
+    values = [update.get("value") for update in updates]
+    assert "Hello." in values
+    assert "heart" in values
+    assert 5 in values
+    *updates, about = use.fn("../../etc")
+    assert "there is no run" in about
+    assert not any(update.get("value") for update in updates)

@@ -18,6 +18,23 @@
     if (start !== undefined && span) result.querySelector(".live audio").currentTime = start;
   });
 
+  // An earlier run's settings: a hidden button of Gradio's brings them into the form.
+  const tabOf = (element) => element.closest('[role="tabpanel"]');
+  document.addEventListener("click", ({ target }) => {
+    if (!target.matches?.(".use-run")) return;
+    window.chosenRun = target.closest(".take").dataset.run;
+    tabOf(target).querySelector("button.use").click();
+    window.showForm = () => tabOf(target).querySelector(".main").querySelector("textarea, input").focus();
+  });
+
+  // Gradio's lists drop the focus with the choice, and stay open where it leaves by Tab.
+  document.addEventListener("keydown", ({ key, target }) => {
+    if (!target.matches('[role="combobox"]')) return;
+    const close = () => target.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
+    if (key === "Tab") setTimeout(close);
+    if (key === "Enter") target.addEventListener("blur", () => setTimeout(() => (target.focus(), setTimeout(close))), { once: true });
+  }, true);
+
   // One sound at a time.
   const hush = (other) => document.querySelectorAll("audio").forEach((audio) => audio !== other && audio.pause());
   document.addEventListener("play", ({ target }) => hush(target), true);

@@ -118,16 +118,6 @@
     choice.ariaPressed = String(isHeard);
     choice.style.cssText = `font:inherit;color:inherit;padding:.2em .9em;margin:0 .3em .3em 0;border:1px solid currentColor;border-radius:6px;cursor:pointer;background:${isHeard ? "rgba(111,151,196,.4)" : "none"}`;
   });
-  const pair = () => {
-    const group = document.createElement("div");
-    group.setAttribute("role", "group");
-    group.setAttribute("aria-label", "what is heard; s changes it");
-    group.append(...choices);
-    group.addEventListener("keydown", (event) => event.key === "s" && press(event));
-    audio.before(group);
-    audio.after(sounds[1]);
-    choose();
-  };
   const press = (event) => {
     const act = !event.ctrlKey && !event.metaKey && !event.altKey && keys[event.key];
     if (!act) return;
@@ -156,7 +146,14 @@
       step();
     });
   }
-  if (sounds[1]) pair();
+  if (sounds[1]) {
+    const group = Object.assign(document.createElement("div"), { role: "group", ariaLabel: "what is heard; s changes it" });
+    group.append(...choices);
+    group.addEventListener("keydown", (event) => event.key === "s" && press(event));
+    audio.before(group);
+    audio.after(sounds[1]);
+    choose();
+  }
   // An embedded file is in the page once: its link takes it from the audio element.
   const embedded = audio.querySelector("source").src, link = root.querySelector("a[data-embedded]");
   if (link && embedded.startsWith("data:")) link.href = embedded;

@@ -9,7 +9,7 @@ import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, Query, Request, UploadFile
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
@@ -56,17 +56,15 @@ async def health(service: Served) -> HealthAnswer:
 
 
 @router.get("/config", tags=["server"])
-async def config(service: Served) -> JSONResponse:
+async def config(service: Served) -> dict[str, Any]:
     """What a request may say: engines with their parameters, every parameter, and limits."""
-    return JSONResponse(
-        {
-            "engines": _engines(service, "speak"),
-            "converters": _engines(service, "convert"),
-            "formats": {"files": list(OUTPUT_FORMATS), "streamed": list(STREAMED)},
-            "parameters": {"tts": _fields(SpeakParams), "vc": _fields(ConvertParams)},
-            "limits": vars(service.settings.limits),
-        }
-    )
+    return {
+        "engines": _engines(service, "speak"),
+        "converters": _engines(service, "convert"),
+        "formats": {"files": list(OUTPUT_FORMATS), "streamed": list(STREAMED)},
+        "parameters": {"tts": _fields(SpeakParams), "vc": _fields(ConvertParams)},
+        "limits": vars(service.settings.limits),
+    }
 
 
 @router.get(
@@ -118,19 +116,12 @@ class VoicesAnswer(BaseModel):
     recordings: list[RecordingAnswer]
 
 
-class AddedAnswer(BaseModel):
-    """A new voice; `notes` say what is doubtful about its recording."""
+class VoiceAnswer(BaseModel):
+    """A voice that was added or deleted; `notes` say what is doubtful about a new recording."""
 
-    success: bool
+    success: bool = True
     name: str
-    notes: list[str]
-
-
-class DeletedAnswer(BaseModel):
-    """A deleted voice."""
-
-    success: bool
-    name: str
+    notes: list[str] = []
 
 
 @router.get("/voices", tags=["voices"])
@@ -160,20 +151,20 @@ async def add(
     service: Served,
     name: Annotated[str, Form(json_schema_extra={"pattern": r"^[A-Za-z0-9_-]{1,64}$"})],
     file: Annotated[UploadFile, File(description="6 to 15 s of one person speaking")],
-) -> AddedAnswer:
+) -> VoiceAnswer:
     """Keep a recording as a voice."""
     if unknown := sorted(set(await request.form()) - {"name", "file"}):
         raise Problem(422, f"unknown field {unknown[0][:80]!r}; known: name, file")
     longest_s, library = service.settings.limits.voice_s, service.catalog.library
     notes = await run_in_threadpool(add_voice, name, file.file, library, longest_s=longest_s)
-    return AddedAnswer(success=True, name=name, notes=notes)
+    return VoiceAnswer(name=name, notes=notes)
 
 
 @router.delete("/voices/{name}", tags=["voices"])
-async def remove(name: str, service: Served) -> DeletedAnswer:
+async def remove(name: str, service: Served) -> VoiceAnswer:
     """Delete a recording. Runs that used it stay."""
     await run_in_threadpool(remove_voice, name, service.catalog.library)
-    return DeletedAnswer(success=True, name=name)
+    return VoiceAnswer(name=name)
 
 
 def _duration_s(library: Library, name: str) -> float | None:

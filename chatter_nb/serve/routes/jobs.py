@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from chatter_nb.params.runs import SpeakParams
@@ -16,12 +15,6 @@ from chatter_nb.serve.jobs import JobAnswer, Jobs
 from chatter_nb.serve.responses import check_length, file_of
 from chatter_nb.serve.routes.speech import Served, audio_responses
 from chatter_nb.serve.settings import Limits
-
-
-class JobsAnswer(BaseModel):
-    """All jobs, the newest first."""
-
-    jobs: list[JobAnswer]
 
 
 async def jobs_of(request: Request) -> Jobs:
@@ -56,9 +49,9 @@ async def add(request: Request, service: Served, jobs: AllJobs) -> JobAnswer:
     return await run_in_threadpool(jobs.add, values)
 
 
-async def listed(jobs: AllJobs) -> JobsAnswer:
-    """Every job."""
-    return JobsAnswer(jobs=await run_in_threadpool(jobs.all))
+async def listed(jobs: AllJobs) -> dict[str, list[JobAnswer]]:
+    """All jobs, the newest first."""
+    return {"jobs": await run_in_threadpool(jobs.all)}
 
 
 async def show(job: str, jobs: AllJobs) -> JobAnswer:

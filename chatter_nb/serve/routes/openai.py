@@ -67,18 +67,6 @@ class AudioName(BaseModel):
     name: str
 
 
-class AudioModelsAnswer(BaseModel):
-    """All models."""
-
-    models: list[AudioName]
-
-
-class AudioVoicesAnswer(BaseModel):
-    """All voices of the default engine."""
-
-    voices: list[AudioName]
-
-
 def routes(limits: Limits) -> APIRouter:
     """The routes under /v1."""
     router = APIRouter(prefix="/v1", tags=["openai"])
@@ -135,15 +123,15 @@ def model_named(model: str, service: Served) -> ModelAnswer:
     return ModelAnswer(id=model, owned_by=owner)
 
 
-def audio_models(service: Served) -> AudioModelsAnswer:
+def audio_models(service: Served) -> dict[str, list[AudioName]]:
     """The models, in Open WebUI's form."""
-    return AudioModelsAnswer(models=_named(model_names(service.catalog)))
+    return {"models": _named(model_names(service.catalog))}
 
 
-def audio_voices(service: Served) -> AudioVoicesAnswer:
+def audio_voices(service: Served) -> dict[str, list[AudioName]]:
     """The voices of the default engine, and OpenAI's names."""
     catalog = service.catalog
-    return AudioVoicesAnswer(voices=_named(voice_names(catalog.choice().name, catalog)))
+    return {"voices": _named(voice_names(catalog.choice().name, catalog))}
 
 
 def _named(names: list[str]) -> list[AudioName]:

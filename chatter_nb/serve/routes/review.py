@@ -125,9 +125,7 @@ async def _json_body(request: Request) -> bytes:
 
 
 def _edits(speech: Speech, body: bytes) -> tuple[Edit, ...]:
-    """The edits in a body. Raises `Problem` 422 for a place that the run does not have: such an
-    edit would only fill the disk.
-    """
+    """The edits in a body. Raises `Problem` 422 for a place that the run does not have."""
     edits = parse_edits(body, where="the body").edits
     _, lost = match_edits(placed_chunks(speech.record), edits)
     if lost:

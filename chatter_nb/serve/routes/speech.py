@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import FileResponse, Response, StreamingResponse
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
+from chatter_nb.base.formats import mime_of
+from chatter_nb.pages.run_players import SOURCES, source_of
 from chatter_nb.params.runs import ConvertParams, SpeakParams
 from chatter_nb.runs.record import FileRecord
 from chatter_nb.runs.speech import load_speech
@@ -91,35 +93,28 @@ def routes(limits: Limits) -> APIRouter:
     router.post("/tts", openapi_extra=_body(SpeakParams, limits.text_chars), **spoken)(speak)
     router.post("/vc", openapi_extra=_body(ConvertParams), **spoken)(convert)
     router.get("/runs/{run}/live", responses=audio_responses(), response_class=Response)(listen)
-    router.get(
-        "/runs/{run}/{file}",
-        responses=audio_responses(),
-        response_class=Response,
-    )(fetch_file)
+    router.get("/runs/{run}/{file}", responses=audio_responses(), response_class=Response)(
+        fetch_file
+    )
     return router
 
 
 async def speak(
     request: Request, service: Served, stream: Live = False, parts: InParts = None
 ) -> Any:
-    """Speak a text. The answer is audio; with `Accept: application/json`, all about the run.
-
-    In a form, `voice` may be a recording to clone.
-    """
+    """Speak a text: audio, or with `Accept: application/json` the record. `voice` may be a file."""
     if parts is not None and not stream:
         raise Problem(422, "parts: of a stream; ask with stream=true, or leave it out")
     body = await read_body(request, SpeakParams)
     check_names(SpeakParams, body.values)
     check_length(body.values, "text", service.settings.limits.text_chars)
-    return await _answer(request, service, SpeakParams, body, stream=stream, parts=parts)
+    return await _answer(request, SpeakParams, body, stream=stream, parts=parts)
 
 
-async def convert(request: Request, service: Served, stream: Live = False) -> Any:
-    """Say a recording again in another voice. `source` and `target` name recordings in the voices
-    folder; in a form they may be recordings themselves.
-    """
+async def convert(request: Request, stream: Live = False) -> Any:
+    """Say `source` again in the voice of `target`: names of recordings, or in a form files."""
     body = await read_body(request, ConvertParams)
-    return await _answer(request, service, ConvertParams, body, stream=stream)
+    return await _answer(request, ConvertParams, body, stream=stream)
 
 
 async def listen(run: str, request: Request) -> Response:
@@ -134,11 +129,13 @@ async def listen(run: str, request: Request) -> Response:
 
 
 async def fetch_file(run: str, file: str, service: Served) -> Response:
-    """A file of a finished run."""
+    """A file of a finished run; `source`: the recording that was converted."""
 
     def answer() -> Response:
         speech = load_speech(find_run(service.settings.outputs, run).path)
         names = [record.name for record in speech.record.files]
+        if file == SOURCES and (source := source_of(speech, speech.record.outputs[0])):
+            return FileResponse(source, media_type=mime_of(source))
         if file not in names:
             known = ", ".join(names) or "none"
             raise Problem(404, f"run {run} has no file {file[:80]!r}; it has: {known}")
@@ -148,14 +145,9 @@ async def fetch_file(run: str, file: str, service: Served) -> Response:
 
 
 async def _answer(
-    request: Request,
-    service: Service,
-    kind: Kind,
-    body: Body,
-    *,
-    stream: bool,
-    parts: bool | None = None,
+    request: Request, kind: Kind, body: Body, *, stream: bool, parts: bool | None = None
 ) -> Response:
+    service = await service_of(request)
     as_json = _wants_json(request.headers.get("accept", ""))
     if stream and as_json:
         raise Problem(422, f"stream: audio comes in pieces, {JSON} whole: choose one")

@@ -1,0 +1,152 @@
+"""Every job of the page by keys alone: what Tab does not reach is closed to who has no mouse."""
+
+import re
+
+import pytest
+
+pytest.importorskip("gradio", reason="needs the extra [serve]")
+
+from browser import browser_page
+from conftest import ROOT
+from playwright.sync_api import Locator, Page, expect
+from serving import serving
+
+READING = ROOT / "params" / "recordings" / "reading.flac"
+MOST_STOPS = 60  # of the Tab key, from one place to another
+IS_FOCUSED = "element => element === document.activeElement"
+
+
+def tab_to(page: Page, target: Locator, *, key: str = "Tab") -> None:
+    """Press Tab until the focus is there; on the way it is never lost to the page itself."""
+    for _ in range(MOST_STOPS):
+        page.keyboard.press(key)
+        if target.evaluate(IS_FOCUSED):
+            return
+    raise AssertionError(f"{key} does not reach {target}")
+
+
+def button(page: Page, name: str) -> Locator:
+    return page.get_by_role("button", name=name, exact=True).locator("visible=true").first
+
+
+def plays(page: Page, place: str) -> None:
+    page.wait_for_function(f"document.querySelector('{place} audio')?.currentTime > 0.1")
+
+
+@pytest.mark.slow
+def test_every_job_of_the_page_is_done_by_keys(tmp_path):
+    """Write, choose a voice, speak, hear, review, download, cancel, convert; the focus stays."""
+    options = ("--engine", "hibari", "--preload")
+    with serving(tmp_path, *options, page=True) as server, browser_page() as page:
+        page.goto(f"{server.url}/ui")
+        page.get_by_text("218 characters").wait_for()
+        keys, newest = page.keyboard, page.locator(".newest")
+
+        # Write, choose, speak, hear.
+        text = page.get_by_role("textbox", name="text").first
+        tab_to(page, text)
+        keys.press("Control+a")
+        keys.type("The first line.\n\nThe second line.")
+        with page.expect_file_chooser() as chooser:
+            tab_to(page, button(page, "Open a text file"))
+            keys.press("Enter")
+        assert not chooser.value.is_multiple()
+        voice = page.get_by_role("combobox", name="voice").first
+        tab_to(page, voice)
+        keys.type("emma")
+        keys.press("Enter")
+        expect(voice).to_have_value(re.compile("emma"))
+        keys.press("Control+a")
+        keys.type("heart")
+        keys.press("Enter")
+        expect(voice).to_have_value(re.compile("heart"))
+        speak = button(page, "Speak")
+        tab_to(page, speak)
+        expect(voice).to_have_attribute("aria-expanded", "false")
+        keys.press("Enter")
+        plays(page, ".newest")
+        expect(speak).to_be_focused()
+        wave = newest.get_by_role("slider")
+        tab_to(page, wave)
+        keys.press("Space")
+        page.wait_for_function("document.querySelector('.newest audio').paused")
+        keys.press("Home")
+        keys.press("Space")
+        plays(page, ".newest")
+
+        # Review a line: again, keep, other words, note, flag, apply.
+        tab_to(page, newest.locator("summary"))
+        keys.press("Enter")
+        first = newest.locator(".line").first
+        first.wait_for()
+        tab_to(page, first)
+        keys.press("j")
+        second = newest.locator(".line").nth(1)
+        expect(second).to_be_focused()
+        keys.press("m")
+        page.get_by_text("take 1 is made").wait_for()
+        expect(second).to_be_focused()
+        keys.press("c")
+        expect(second).to_contain_text("take 1 kept")
+        keys.press("n")
+        keys.type("better")
+        keys.press("Enter")
+        expect(second).to_contain_text("note: better")
+        keys.press("f")
+        expect(second).to_contain_text("flagged")
+        keys.press("e")
+        keys.press("Control+a")
+        keys.type("Other words stand here.")
+        keys.press("Enter")
+        expect(second).to_be_focused()
+        tab_to(page, button(page, "Apply to the files"), key="Shift+Tab")
+        keys.press("Enter")
+        page.get_by_text("The files hold all edits.").wait_for()
+        expect(newest.locator(".player").first).to_contain_text("Other words stand here.")
+        expect(second).to_be_focused()
+
+        # Download.
+        tab_to(page, newest.get_by_role("link").first, key="Shift+Tab")
+        with page.expect_download() as download:
+            keys.press("Enter")
+        assert download.value.suggested_filename.endswith(".wav")
+
+        # A long text is cancelled; an earlier run's settings come back.
+        tab_to(page, text, key="Shift+Tab")
+        keys.press("Control+a")
+        keys.insert_text("The North Wind and the Sun disputed which was the stronger. " * 200)
+        tab_to(page, speak)
+        keys.press("Enter")
+        page.get_by_text(re.compile(r"\d+ of \d+ chunks")).wait_for()
+        tab_to(page, button(page, "Cancel"))
+        keys.press("Enter")
+        page.get_by_text(re.compile(r"Stopped: ")).wait_for()
+        expect(button(page, "Cancel")).to_be_focused()
+        page.reload()
+        tab_to(page, button(page, "Use these settings"))
+        keys.press("Enter")
+        expect(text).to_be_focused()
+        expect(text).to_have_value("The first line.\n\nThe second line.")
+
+        # Convert a recording of one's own, and hear it beside its source.
+        tab_to(page, page.get_by_role("tab", name="Convert"), key="Shift+Tab")
+        keys.press("Enter")
+        fold = page.get_by_role("button", name=re.compile("^Your own recordings"))
+        tab_to(page, fold)
+        keys.press("Enter")
+        upload = page.locator(".block").filter(has_text="or upload a source").last
+        with page.expect_file_chooser() as chooser:
+            tab_to(page, upload.locator("button").filter(has_text="Upload").first)
+            keys.press("Enter")
+        chooser.value.set_files(READING)
+        upload.locator("#waveform").wait_for()
+        convert = button(page, "Convert")
+        tab_to(page, convert)
+        keys.press("Enter")
+        card = newest.locator(".take").locator("visible=true")
+        card.locator("audio").first.wait_for()
+        source = card.get_by_role("button", name="Source")
+        tab_to(page, source)
+        keys.press("Space")
+        expect(card.locator("audio").last).to_be_visible()
+        expect(source).to_be_focused()
