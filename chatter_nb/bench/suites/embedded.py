@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 
 from chatter_nb.audio.reading import Signal, read_audio
-from chatter_nb.base.errors import InputError
+from chatter_nb.base.errors import Cancelled, InputError
 from chatter_nb.base.formats import OUTPUT_FORMATS, OutputName
 from chatter_nb.base.project import resolve_path
 from chatter_nb.bench.harness import Result, alternate, compared
@@ -64,6 +68,20 @@ def against_bare(
     turns = alternate(calls, options.repeats, on_progress, before=lambda side: forget(plan))
     same = same_samples(turns.returned["baseline"], stored(plan))
     return compared(name, turns.seconds, same)
+
+
+def first_chunk_s(text: str, folder: Path) -> float:
+    """The seconds of a direct call until its first chunk is made, where it is stopped.
+
+    What `folder` holds is deleted before.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    params = SpeakParams(text=text, engine="hibari", outputs_dir=str(folder))
+    made_s: list[float] = []
+    start_s = time.perf_counter()
+    with suppress(Cancelled):
+        generate_tts(params, lambda step: made_s.append(time.perf_counter()), lambda: bool(made_s))
+    return made_s[0] - start_s
 
 
 def forget(plan: Plan) -> None:
