@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
 import time
@@ -132,6 +133,16 @@ def demo_text(chunks: int = 0) -> str:
     if chunks > len(pieces):
         raise InputError(f"--chunks must be at most {len(pieces)} for {DEMO_TEXT}, not {chunks}")
     return "\n\n".join(chunk.spoken for chunk in pieces[:chunks])
+
+
+def text_of(chars: int) -> str:
+    """The demo text from its beginning, repeated, up to `chars` characters.
+
+    The last word is whole: the text may be a little shorter.
+    """
+    whole = demo_text().strip() + "\n\n"
+    text = whole * math.ceil((chars + 1) / len(whole))
+    return text[: chars + 1].rsplit(maxsplit=1)[0]
 
 
 def demo_plan(chunks: int, folder: str) -> SpeechPlan:
