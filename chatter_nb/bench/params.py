@@ -6,7 +6,7 @@ data and checks alone: help, history and a notebook's parameters import no suite
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -59,7 +59,14 @@ class Options:
     precision: str = _option("exact", "exact, fast, int8 or auto, for ours.")
     prompt_s: float = _option(10.0, "Seconds of the voice's prompt, for S3Gen.")
     level: str = _option("fast", "fast or full, for verify.")
-    kinds: str = _option("", "Kinds of faults for verify, commas between; else all.")
+    kinds: str = _option("", "Faults for verify, cases for form, commas between; else all.")
+
+    def chosen(self, known: Collection[str]) -> list[str]:
+        """The `kinds` that are named, else all. Raises `InputError` for one that is not known."""
+        chosen = [kind.strip() for kind in self.kinds.split(",") if kind.strip()]
+        if foreign := [kind for kind in chosen if kind not in known]:
+            raise InputError(f"--kinds {foreign[0]!r} is none of {', '.join(known)}")
+        return chosen or list(known)
 
 
 @dataclass(frozen=True)
@@ -102,7 +109,7 @@ SUITES = {
     "embedded": Suite({"chunks": 0, "repeats": 5}, least_repeats=3),
     "convert": Suite({"repeats": 5}, least_repeats=3),
     "batch": Suite({"repeats": 30}, least_repeats=3),
-    "form": Suite({"repeats": 5}, least_repeats=3),
+    "form": Suite({"repeats": 5, "kinds": ""}, least_repeats=3),
     "load": Suite(_with_model(repeats=3, precision="exact")),
     "serve": Suite({"repeats": 5}, least_repeats=3),
     "stream": Suite(_with_model(repeats=1, prompt_s=10.0, precision="exact"), (EMBEDDED, *ENGINES)),

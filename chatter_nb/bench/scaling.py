@@ -15,7 +15,7 @@ from typing import Any
 from chatter_nb.base.errors import InputError
 from chatter_nb.bench.history import Round
 from chatter_nb.bench.params import EMBEDDED, LEAST_CHARS, LENGTHS, Progress
-from chatter_nb.bench.suites.embedded import demo_text
+from chatter_nb.bench.suites.embedded import text_of
 from chatter_nb.bench.workers import Work, Worker, own_tree
 
 MOST_ROUNDS, ENOUGH_S = 5, 3.0  # a short text is spoken again: a single round would be noise
@@ -84,16 +84,6 @@ def measure_scaling(
         on_progress(f"{chars} characters")
         points.append(_point(chars, run_values))
     return Scaling(run_values["engine"], tuple(points))
-
-
-def text_of(chars: int) -> str:
-    """The demo text from its beginning, repeated, up to `chars` characters.
-
-    The last word is whole: the text may be a little shorter.
-    """
-    whole = demo_text(0).strip() + "\n\n"
-    text = whole * math.ceil((chars + 1) / len(whole))
-    return text[: chars + 1].rsplit(maxsplit=1)[0]
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:

@@ -106,15 +106,6 @@ def test_what_is_not_there_is_refused_before_the_work(chosen, message):
         run_suite("verify", chosen)
 
 
-@pytest.mark.parametrize(
-    ("hits", "trials", "low", "high"),
-    [(0, 400, 0, 0.0095), (400, 400, 0.9905, 1), (5, 10, 0.2366, 0.7634)],
-)
-def test_the_interval_is_wilsons(hits, trials, low, high):
-    """Values from the formula's usual tables."""
-    assert suite.wilson(hits, trials) == pytest.approx((low, high), abs=1e-4)
-
-
 def test_what_is_dropped_is_as_long_as_its_words(reading):
     """Some run of two to four words, taken out between its bounds."""
     fault = faults.plant("phrase dropped", reading, suite.reading(1), seed=3)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Outcome = Literal["does not hold", "holds", "not run"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 TELL = "send this page in an issue"
 
 

@@ -11,7 +11,8 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -23,12 +24,14 @@ from chatter_nb.base.errors import Cancelled, UnavailableError
 from chatter_nb.base.project import resolve_path
 from chatter_nb.base.wording import count
 from chatter_nb.base.wording import minutes as in_words
+from chatter_nb.bench.harness import as_text
 from chatter_nb.bench.params import Progress
 from chatter_nb.bench.selftest import sound, tokens, words
 from chatter_nb.bench.selftest.machine import anonymous, machine
-from chatter_nb.bench.selftest.page import headline, render
-from chatter_nb.bench.selftest.result import TELL, NotRun, Result
+from chatter_nb.bench.selftest.result import OUTCOMES, TELL, NotRun, Result
 from chatter_nb.bench.selftest.subject import Subject, choose
+from chatter_nb.pages.players import asset
+from chatter_nb.pages.template import render
 
 FOLDER, PAGE, RECORD = "selftest", "selftest.html", "selftest.json"
 _CHUNK_S = 4.0  # of speech, of a sentence
@@ -175,7 +178,7 @@ def _write(folder: Path, report: dict[str, Any]) -> None:
     except OSError as error:
         raise write_error(folder, error) from error
     write_json(folder / RECORD, report)
-    write_whole(folder / PAGE, render(report).encode())
+    write_whole(folder / PAGE, _page(report).encode())
 
 
 def summary(report: dict[str, Any], folder: Path) -> str:
@@ -183,3 +186,27 @@ def summary(report: dict[str, Any], folder: Path) -> str:
     failed = [check for check in report["checks"] if check["outcome"] == "does not hold"]
     lines = [f"{check['name']}: {check['why']}\n  {check['cure']}" for check in failed]
     return "\n".join([headline(report), *lines, str(folder / FOLDER / PAGE)])
+
+
+def headline(report: Mapping[str, Any]) -> str:
+    """ "1 fails, 10 hold, 4 not run", of the checks so far."""
+    numbers = Counter(check["outcome"] for check in report["checks"])
+    failed, held, skipped = (numbers[outcome] for outcome in OUTCOMES)
+    verdict = f"{failed} fail{'s' if failed == 1 else ''}," if failed else "Nothing fails:"
+    return f"{verdict} {held} hold{'s' if held == 1 else ''}, {skipped} not run"
+
+
+def _page(report: Mapping[str, Any]) -> str:
+    """One file without scripts: first what does not hold, then the rest."""
+    checks: dict[str, list[Any]] = {outcome: [] for outcome in OUTCOMES}
+    for check in report["checks"]:
+        checks[check["outcome"]].append(check)
+    return render(
+        "selftest.html",
+        report=report,
+        headline=headline(report),
+        checks=checks,
+        style=asset("page.css") + asset("selftest.css"),
+        as_text=as_text,
+        minutes=in_words,
+    )

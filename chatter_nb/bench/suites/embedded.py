@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
+import shutil
 import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 
 from chatter_nb.audio.reading import Signal, read_audio
-from chatter_nb.base.errors import InputError
+from chatter_nb.base.errors import Cancelled, InputError
 from chatter_nb.base.formats import OUTPUT_FORMATS, OutputName
 from chatter_nb.base.project import resolve_path
 from chatter_nb.bench.harness import Result, alternate, compared
@@ -66,6 +71,20 @@ def against_bare(
     return compared(name, turns.seconds, same)
 
 
+def first_chunk_s(text: str, folder: Path) -> float:
+    """The seconds of a direct call until its first chunk is made, where it is stopped.
+
+    What `folder` holds is deleted before.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    params = SpeakParams(text=text, engine="hibari", outputs_dir=str(folder))
+    made_s: list[float] = []
+    start_s = time.perf_counter()
+    with suppress(Cancelled):
+        generate_tts(params, lambda step: made_s.append(time.perf_counter()), lambda: bool(made_s))
+    return made_s[0] - start_s
+
+
 def forget(plan: Plan) -> None:
     """Discard all finished pieces of the store: the next run makes them again."""
     for key, _, _ in list(plan.store.entries()):
@@ -114,6 +133,16 @@ def demo_text(chunks: int = 0) -> str:
     if chunks > len(pieces):
         raise InputError(f"--chunks must be at most {len(pieces)} for {DEMO_TEXT}, not {chunks}")
     return "\n\n".join(chunk.spoken for chunk in pieces[:chunks])
+
+
+def text_of(chars: int) -> str:
+    """The demo text from its beginning, repeated, up to `chars` characters.
+
+    The last word is whole: the text may be a little shorter.
+    """
+    whole = demo_text().strip() + "\n\n"
+    text = whole * math.ceil((chars + 1) / len(whole))
+    return text[: chars + 1].rsplit(maxsplit=1)[0]
 
 
 def demo_plan(chunks: int, folder: str) -> SpeechPlan:

@@ -12,13 +12,14 @@ import shutil
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from chatter_nb.base.errors import UnavailableError
+from chatter_nb.bench.rounds import timed
 from chatter_nb.bench.servers import START_S, free_port, running
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -28,6 +29,7 @@ FLAGS = (
     "--disable-background-networking --disable-component-update --disable-sync "
     "--autoplay-policy=no-user-gesture-required"
 )
+_SOUND = Path(__file__).with_name("sound.js").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ def browser_page(
                 viewport={"width": width, "height": height},
                 color_scheme=color_scheme,  # type: ignore[arg-type]
             )
+            context.set_default_timeout(START_S * 1000)
             yield context.new_page()
         finally:
             browser.close()
@@ -105,8 +108,8 @@ def browser_page(
 def open_notebook(page: Any, lab: Lab, notebook: str) -> None:
     """Show a notebook, with its kernel ready."""
     page.goto(lab.url(notebook))
-    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=START_S * 1000)
-    page.get_by_text("| Idle").wait_for(timeout=START_S * 1000)  # the indicator is idle too soon
+    page.wait_for_selector(".jp-Notebook .jp-Cell")
+    page.get_by_text("| Idle").wait_for()  # the indicator is idle too soon
 
 
 def run_all(page: Any) -> None:
@@ -114,6 +117,16 @@ def run_all(page: Any) -> None:
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     page.get_by_text(re.compile(r"^\[[*\d]+\]:$")).first.wait_for()
+
+
+def until_sound(page: Any, act: Callable[[], object], *, in_view: bool = False) -> float:
+    """The seconds from `act()` on until the page begins to play a sound.
+
+    With `in_view`, until the whole audio element that plays is inside the window as well.
+    """
+    page.evaluate(_SOUND)
+    heard = "window.sounding" + " && window.isInView()" * in_view
+    return timed(lambda: (act(), page.wait_for_function(heard)))[0]
 
 
 def _settings(folder: Path) -> str:

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPResponse
@@ -24,10 +24,9 @@ from chatter_nb.base.errors import EngineError
 from chatter_nb.bench.harness import Result, alternate, compared, own_clock
 from chatter_nb.bench.params import EMBEDDED, Options, Progress
 from chatter_nb.bench.servers import free_port, running
-from chatter_nb.bench.suites.embedded import demo_text
+from chatter_nb.bench.suites.embedded import demo_text, first_chunk_s
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.speak import generate_tts
-from chatter_nb.runs.speech import Speech
 from chatter_nb.runs.store import FOLDER
 
 REQUESTS = 50  # a round
@@ -82,8 +81,8 @@ class Server:
 
 def run(options: Options, on_progress: Progress) -> list[Result]:
     """Whole answers, health while the worker is busy, and the first sound of a stream."""
-    with tempfile.TemporaryDirectory() as folder, serving(Path(folder)) as server:
-        direct = _Direct(Path(folder) / "direct")
+    with tempfile.TemporaryDirectory() as folder, serving(Path(folder), "--no-page") as server:
+        direct = Path(folder) / "direct"
         return [
             _throughput(server, direct, options.repeats, on_progress),
             _health(server, on_progress),
@@ -92,11 +91,11 @@ def run(options: Options, on_progress: Progress) -> list[Result]:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Server]:
+def serving(folder: Path, *options: str) -> Iterator[Server]:
     """`chatter-nb serve` on the embedded voice, on a free port, ended with the block."""
     port, outputs = free_port(), folder / "served"
     command = [sys.executable, "-m", "chatter_nb.cli", "serve", "--port", str(port), "--preload"]
-    command += ["--no-page", "--engine", EMBEDDED]
+    command += ["--engine", EMBEDDED, *options]
     command += ["--outputs", str(outputs), "--voices", str(folder / "voices")]
 
     def connect() -> None:
@@ -104,21 +103,6 @@ def serving(folder: Path) -> Iterator[Server]:
 
     with running("the server", command, connect):
         yield Server(port, outputs)
-
-
-class _Direct:
-    """The same work without a server, in this process."""
-
-    def __init__(self, outputs: Path) -> None:
-        self._outputs, self._count = outputs, itertools.count()
-
-    def speak(
-        self, text: str, seed: int, on_chunk: Callable[[object], object] | None = None
-    ) -> Speech:
-        """A run under a new name; `on_chunk` is called for each finished chunk."""
-        values = {"text": text, "seed": seed, "engine": EMBEDDED, "interactive": False}
-        places = {"outputs_dir": str(self._outputs), "run_name": f"run-{next(self._count)}"}
-        return generate_tts(SpeakParams.create(values | places), on_chunk)
 
 
 def request_texts(count: int, chars: int) -> list[str]:
@@ -129,14 +113,16 @@ def request_texts(count: int, chars: int) -> list[str]:
     return [text[at : at + chars] for at in range(0, step * count, step)]
 
 
-def _throughput(server: Server, direct: _Direct, repeats: int, on_progress: Progress) -> Result:
+def _throughput(server: Server, direct: Path, repeats: int, on_progress: Progress) -> Result:
     """Requests one after the other over a common connection, against calls one after the other."""
     texts = request_texts(REQUESTS, REQUEST_CHARS)
     seeds = {"baseline": itertools.count(), "ours": itertools.count()}
 
     def calls() -> list[bytes]:
         seed = next(seeds["baseline"])
-        speeches = [direct.speak(text, seed) for text in texts]
+        values = {"seed": seed, "engine": EMBEDDED, "outputs_dir": str(direct)}
+        runs = ({"text": text, "run_name": f"{seed}-{at}"} for at, text in enumerate(texts))
+        speeches = [generate_tts(SpeakParams.create(values | run)) for run in runs]
         return [speech.files[0].read_bytes() for speech in speeches]
 
     def requests() -> list[bytes]:
@@ -217,13 +203,12 @@ def _percentile(seconds: list[float], share: float) -> float:
     return sorted(seconds)[max(0, -int(-share * len(seconds)) - 1)]
 
 
-def _first_sound(server: Server, direct: _Direct, repeats: int, on_progress: Progress) -> Result:
+def _first_sound(server: Server, direct: Path, repeats: int, on_progress: Progress) -> Result:
     """The time from a request to the first 0.1 s of audio, against a call and its first chunk."""
     # Without its headings: running text begins with a chunk of the usual length.
     text = "\n\n".join(demo_text().split("\n\n")[2:])[:STREAM_CHARS]
-    seeds = itertools.count(1)
     calls = {
-        "baseline": lambda: _first_chunk_s(direct, text, seed=next(seeds)),
+        "baseline": lambda: first_chunk_s(text, direct),
         "ours": lambda: _first_bytes_s(server, text),
     }
     turns = alternate(
@@ -236,13 +221,6 @@ def _first_sound(server: Server, direct: _Direct, repeats: int, on_progress: Pro
     result = compared(f"first sound of {STREAM_CHARS} characters", turns.seconds, None)
     result.figures["times_direct"] = result.ours_s / result.baseline_s
     return result
-
-
-def _first_chunk_s(direct: _Direct, text: str, *, seed: int) -> float:
-    finished_s: list[float] = []
-    start_s = time.perf_counter()
-    direct.speak(text, seed, lambda step: finished_s.append(time.perf_counter()))
-    return finished_s[0] - start_s
 
 
 def _first_bytes_s(server: Server, text: str) -> float:

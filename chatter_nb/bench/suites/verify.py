@@ -7,7 +7,6 @@ that doubts it. Outcomes are kept, so that a stopped bench resumes.
 
 from __future__ import annotations
 
-import math
 import random
 import tempfile
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from hibari import SAMPLE_RATE
+from scipy.stats import binomtest
 
 from chatter_nb.audio.reading import Signal
 from chatter_nb.base.disk import read_json, write_json
@@ -61,7 +61,7 @@ class Outcome:
 
 def run(options: Options, on_progress: Progress) -> list[Result]:
     """A result a kind of `KINDS`, and the cost beside Chatterbox where a checkpoint is named."""
-    kinds = _chosen(options.kinds)
+    kinds = options.chosen(KINDS)
     chunks = options.chunks or CHUNKS[options.level]
     checker = _checker(options.level)
     results = []
@@ -78,14 +78,6 @@ def run(options: Options, on_progress: Progress) -> list[Result]:
     else:
         on_progress("cost beside Chatterbox: not measured, for want of a --checkpoint")
     return results
-
-
-def _chosen(kinds: str) -> list[str]:
-    """The kinds that are named. Raises `InputError` for one that there is not."""
-    chosen = [kind.strip() for kind in kinds.split(",") if kind.strip()]
-    if foreign := [kind for kind in chosen if kind not in KINDS]:
-        raise InputError(f"--kinds {foreign[0]!r} is none of {', '.join(KINDS)}")
-    return chosen or list(KINDS)
 
 
 def _checker(level: Any) -> Checker:
@@ -175,7 +167,7 @@ def is_caught(verdict: Verdict) -> bool:
 
 def _result(kind: str, outcomes: list[Outcome]) -> Result:
     caught = sum(outcome.is_caught for outcome in outcomes)
-    low, high = wilson(caught, len(outcomes))
+    low, high = binomtest(caught, len(outcomes)).proportion_ci(method="wilson")
     figures = {
         "flagged" if kind in (CLEAN, NAMES) else "caught": caught,
         "of": len(outcomes),
@@ -189,14 +181,6 @@ def _result(kind: str, outcomes: list[Outcome]) -> Result:
         "ours": [sum(outcome.work_s for outcome in outcomes)],
     }
     return compared(kind, seconds, None, **figures)
-
-
-def wilson(hits: int, trials: int) -> tuple[float, float]:
-    """The 95 % interval of a rate, both ends between 0 and 1 (Wilson's)."""
-    z, n = 1.96, max(1, trials)
-    centre = (hits / n + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(hits / n * (1 - hits / n) / n + z * z / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def _beside_chatterbox(options: Options, check: Result) -> Result:
