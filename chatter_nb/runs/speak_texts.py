@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from chatter_nb.base.budget import budget
-from chatter_nb.base.errors import InputError
+from chatter_nb.base.errors import InputError, shown
 from chatter_nb.base.project import resolve_path
 from chatter_nb.params.runs import SpeakParams
-from chatter_nb.text.chunking import Chunk, chunk_limit, clean, split_chunks, without_breaks
+from chatter_nb.text.books.document import choose_chapters
+from chatter_nb.text.chunking import (
+    Chunk,
+    chars_per_s,
+    chunk_limit,
+    clean,
+    split_chunks,
+    without_breaks,
+)
 from chatter_nb.text.files import TextSource, merge_sources, read_sources
 from chatter_nb.text.markup import PAUSE_MARK, check_markup, foreign_format
 
@@ -24,18 +34,59 @@ def read_texts(params: SpeakParams) -> list[TextSource]:
             raise InputError(
                 f"text is {kind}: its markup would be read aloud. Give the text without it"
             )
+        if params.chapters:
+            raise InputError(f"chapters: {shown(params.chapters)} needs a document (text_file)")
         return [TextSource(MERGED, without_breaks(params.text))]
     path = resolve_path(params.text_file)
-    sources = read_sources(path)
+    sources = read_sources(path, skip=params.skip, clean=params.clean)
     if params.merge or not path.is_dir():
-        notes = "; ".join(source.note for source in sources if source.note)
-        markdown = all(source.markdown for source in sources)
-        return [TextSource(MERGED, merge_sources(sources), params.text_file, notes, markdown)]
+        sources = [merge_sources(sources, MERGED, params.text_file)]
+    for source in sources:
+        chapters_of(source, params)
+    if len(sources) == 1:
+        return sources
     names = Counter(source.name for source in sources)
     twice = [Path(source.origin).name for source in sources if names[source.name] > 1]
     if twice:
         raise InputError(f"{path} holds {' and '.join(twice[:2])}: one name, one output")
     return sources
+
+
+def chapters_of(source: TextSource, params: SpeakParams) -> frozenset[int] | None:
+    """The numbers of the chosen chapters; None for all. Raises `InputError` for what is not there.
+
+    In a folder that is not merged, each text has its own chapters.
+    """
+    try:
+        return choose_chapters(source.book, params.chapters) if params.chapters else None
+    except InputError as error:
+        raise InputError(f"{source.origin}: {error}") from None
+
+
+def chosen_part(source: TextSource, params: SpeakParams) -> TextSource:
+    """The text without the chapters that are not chosen."""
+    numbers = chapters_of(source, params)
+    if numbers is None:
+        return source
+    chapters = tuple(c for c in source.book.chapters if c.number in numbers)
+    book = replace(source.book, chapters=chapters)
+    return replace(source, text=book.text, book=book)
+
+
+def chapter_rows(source: TextSource, params: SpeakParams) -> list[dict[str, Any]]:
+    """The chosen chapters of a text: number, title, level, words, seconds (roughly), skipped."""
+    chars_s = chars_per_s(params.language or source.book.language or "en") * (params.speed or 1.0)
+    return [
+        {
+            "number": chapter.number,
+            "title": chapter.title,
+            "level": chapter.level,
+            "words": chapter.words,
+            "audio_s": round(sum(len(block.text) for block in chapter.blocks) / chars_s, 1),
+            "skipped": chapter.skipped,
+        }
+        for chapter in chosen_part(source, params).book.chapters
+    ]
 
 
 def split_text(source: TextSource, params: SpeakParams, language: str) -> tuple[str, list[Chunk]]:

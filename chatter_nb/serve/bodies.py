@@ -31,6 +31,9 @@ WITHHELD = frozenset(
     {
         "text_file",
         "merge",
+        "chapters",
+        "skip",
+        "clean",
         "voices_dir",
         "outputs_dir",
         "run_name",

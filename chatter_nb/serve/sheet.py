@@ -18,7 +18,7 @@ from chatter_nb.serve.controls import Choices, control, holds
 from chatter_nb.serve.live import Lives
 from chatter_nb.serve.page_html import history_html
 from chatter_nb.serve.service import Service
-from chatter_nb.text.files import SUFFIXES
+from chatter_nb.text.files import TEXT_SUFFIXES
 
 SAMPLE = (
     "The North Wind and the Sun disputed which of them was the stronger, when a traveler came "
@@ -73,7 +73,7 @@ class Sheet:
         self._add(["text"])
         with gr.Row(elem_classes=["under"]):
             size = gr.HTML(size_of(SAMPLE, 1))
-            types = list(SUFFIXES)
+            types = list(TEXT_SUFFIXES)
             return size, gr.UploadButton("Open a text file", file_types=types, size="sm")
 
     def _draw_others(self, names: list[str]) -> Any:

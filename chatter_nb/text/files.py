@@ -1,7 +1,7 @@
-"""Reads text files: lists them in natural order, decodes them, turns Markdown into plain text.
+"""Reads documents: lists files in natural order, decodes text, turns Markdown into plain text.
 
 Nothing is skipped silently: a file that cannot be read is an error, and all errors of a folder are
-reported together. `chunking` cleans the text afterwards.
+reported together. `books` reads other formats; `chunking` cleans the text afterwards.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,14 +18,19 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from chatter_nb.base.errors import InputError, Problems
+from chatter_nb.text.books.document import Book, merge_books
+from chatter_nb.text.books.plain import book_of_text
+from chatter_nb.text.books.reading import READERS, read_book
+from chatter_nb.text.books.skips import in_words
 from chatter_nb.text.chunking import CHAPTER_BREAK, without_breaks
 from chatter_nb.text.markup import foreign_format
 
 MARKDOWN_SUFFIXES = (".md", ".markdown", ".mdown", ".mkd")
-SUFFIXES = (".txt", ".text", *MARKDOWN_SUFFIXES)
+TEXT_SUFFIXES = (".txt", ".text", *MARKDOWN_SUFFIXES)
+SUFFIXES = (*TEXT_SUFFIXES, *READERS)
 OTHER_SUFFIXES = (
-    *(".html", ".htm", ".xhtml", ".xml", ".rtf", ".tex", ".json", ".srt", ".vtt", ".zip"),
-    *(".epub", ".mobi", ".azw", ".azw3", ".fb2", ".pdf", ".doc", ".docx", ".odt", ".pages"),
+    *(".xml", ".rtf", ".tex", ".json", ".srt", ".vtt", ".zip"),
+    *(".mobi", ".azw", ".azw3", ".fb2", ".doc", ".pdf", ".odt", ".pages"),
 )
 
 # Byte-order marks, longest first: UTF-32's begins with UTF-16's.
@@ -69,8 +74,9 @@ _TAG = re.compile(rf"<!--.*?-->|{_ELEMENT.pattern}", re.DOTALL)
 class TextSource:
     """A text, the name of its output, and its origin.
 
-    `note` names a guessed encoding, or files of the folder that were passed over; `markdown`: it
-    was Markdown, and its marks are removed.
+    `note` names a guessed encoding, what was left out, or files of the folder that were passed
+    over; `markdown`: it was Markdown, and its marks are removed. `book` has the chapters of `text`,
+    and the places of its blocks.
     """
 
     name: str
@@ -78,20 +84,23 @@ class TextSource:
     origin: str = "text"
     note: str = ""
     markdown: bool = False
+    book: Book = field(default_factory=Book)
 
 
-def read_sources(path: Path) -> list[TextSource]:
-    """The text of a file, or of all text files of a folder in natural order (2 before 10).
+def read_sources(path: Path, *, skip: str = "auto", clean: str = "auto") -> list[TextSource]:
+    """The text of a file, or of all files of a folder in natural order (2 before 10).
 
-    The first text's `note` names the folder's other files. Raises `InputError` with every problem
-    of every file.
+    `skip` and `clean` say what is left out, see `books.skips` and `books.plain`. The first text's
+    `note` names the folder's other files. Raises `InputError` with every problem of every file.
     """
     try:
         files, passed_over = _text_files(path)
     except OSError as error:
         raise InputError(f"cannot read text file {str(path)[:200]}: {error.strerror}") from error
     problems = Problems()
-    sources: list[TextSource] = [problems.of(partial(_read_file, file)) for file in files]
+    sources: list[TextSource] = [
+        problems.of(partial(_read_file, file, skip, clean)) for file in files
+    ]
     if problems.messages:
         raise InputError("\n  ".join(problems.messages))
     if passed_over:
@@ -100,9 +109,12 @@ def read_sources(path: Path) -> list[TextSource]:
     return sources
 
 
-def merge_sources(sources: list[TextSource]) -> str:
-    """All texts as one, with a chapter break between each two."""
-    return f"\n\n{CHAPTER_BREAK}\n\n".join(source.text for source in sources)
+def merge_sources(sources: list[TextSource], name: str, origin: str) -> TextSource:
+    """All texts as one, with a chapter break between each two, and their notes."""
+    book = merge_books(source.book for source in sources)
+    notes = "; ".join(source.note for source in sources if source.note)
+    markdown = all(source.markdown for source in sources)
+    return TextSource(name, book.text, origin, notes, markdown, book)
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
@@ -134,7 +146,10 @@ def list_folder(folder: Path, suffixes: Sequence[str]) -> tuple[list[Path], list
     return matches, sorted(set(files) - set(matches))
 
 
-def _read_file(file: Path) -> TextSource:
+def _read_file(file: Path, skip: str, clean: str) -> TextSource:
+    if file.suffix.lower() in READERS:
+        book = read_book(file, skip=skip)
+        return _source(file, book, *book.notes, in_words(book.skipped))
     try:
         data = file.read_bytes()
     except OSError as error:
@@ -144,14 +159,23 @@ def _read_file(file: Path) -> TextSource:
     _check_format(data[:1000].decode("latin-1"), file)  # a zip archive or a PDF has no encoding
     text, note = _decode(data, file)
     _check_format(text, file)
-    if not any(char.isalnum() for char in text):
-        raise InputError(f"text file {file} holds nothing to speak: no letter and no digit")
     text, markdown = without_breaks(text), file.suffix.lower() in MARKDOWN_SUFFIXES
     try:
         text = markdown_to_text(text) if markdown else text
+        book = book_of_text(text, file.name)
     except InputError as error:
         raise InputError(f"text file {file}: {error}") from error
-    return TextSource(file.stem, text, str(file), note, markdown)
+    source = _source(file, book, note, *book.notes)
+    return replace(source, markdown=markdown)
+
+
+def _source(file: Path, book: Book, *notes: str) -> TextSource:
+    """The text of a book. Raises `InputError` if it has no word."""
+    note = "; ".join(filter(None, notes))
+    if not any(char.isalnum() for char in book.text):
+        more = f" ({note})" if note else ""
+        raise InputError(f"text file {file} holds nothing to speak: no letter and no digit{more}")
+    return TextSource(file.stem, book.text, str(file), note, book=book)
 
 
 def _check_format(text: str, file: Path) -> None:

@@ -42,7 +42,6 @@ REFUSED = {
     "S02_huge_number": r"cannot read 1{40}: .*\nreplacements:.*\n  \"1{40}\": \"1 1 1",
     "S04_ipa": "would leave out ˈwɔːtə",
     "S07_ssml": r"SSML.* Write \[pause 500ms\] for a break",
-    "S08_page": "is HTML: its markup would be read aloud.* files that can be read: .txt",
 }
 # Where a pause may fall: the ends of sentences, and nothing else.
 SENTENCE_ENDS = {

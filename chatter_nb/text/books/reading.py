@@ -1,0 +1,93 @@
+"""Reads a document in a process of its own, with limits of time and memory.
+
+A parser that loops, a decompression that never ends or a crash in a C library then ends in a
+sentence, and not the notebook or the server. Text and Markdown are read in place (`text.files`):
+nothing is unpacked there.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable, Collection
+from importlib import import_module
+from pathlib import Path
+
+from chatter_nb.base.errors import InputError, shorten
+from chatter_nb.text.books.document import Book
+from chatter_nb.text.books.skips import AUTO, KINDS, choose_names
+
+READERS = {
+    ".epub": ("epub", "read_epub"),
+    ".docx": ("html", "read_docx"),
+    ".html": ("html", "read_html"),
+    ".htm": ("html", "read_html"),
+    ".xhtml": ("html", "read_html"),
+}
+MAX_S = 120.0  # a long novel takes under 2 s
+MAX_MEMORY_BYTES = 2_000_000_000  # of addresses; a long novel takes 0.2 GB
+
+
+def read_book(path: Path, *, skip: str = "auto") -> Book:
+    """The document in a file of a suffix in `READERS`. `skip` is the run's parameter.
+
+    Raises `InputError` for what cannot be read, or not within the limits.
+    """
+    names = sorted(choose_names("skip", skip, KINDS, AUTO))
+    where = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
+    command = [sys.executable, "-P", "-m", __name__, str(path.absolute()), ",".join(names)]
+    try:
+        done = subprocess.run(
+            command,
+            env={**os.environ, "PYTHONPATH": where},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=MAX_S,
+        )
+    except subprocess.TimeoutExpired:
+        raise InputError(
+            f"{path} takes more than {MAX_S:.0f} s to read: divide it, or save it in another format"
+        ) from None
+    if done.returncode:
+        lines = done.stderr.decode(errors="replace").split("\n")
+        reason = next(
+            (line for line in reversed(lines) if line.strip()), f"it ended {done.returncode}"
+        )
+        raise InputError(f"{path} cannot be read: {shorten(reason, 300)}")
+    book: Book = pickle.loads(done.stdout)  # of our own process, which has our rights
+    return book
+
+
+def reader_of(path: Path) -> Callable[[Path, Collection[str]], Book]:
+    module, name = READERS[path.suffix.lower()]
+    reader: Callable[[Path, Collection[str]], Book]
+    reader = getattr(import_module(f"chatter_nb.text.books.{module}"), name)
+    return reader
+
+
+def _limit() -> None:
+    """Limit this process's memory, where the system can."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    most = MAX_MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(hard, MAX_MEMORY_BYTES)
+    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+
+
+def _main(path: Path, names: str) -> None:
+    _limit()
+    try:
+        book = reader_of(path)(path, frozenset(filter(None, names.split(","))))
+    except InputError as error:
+        sys.exit(str(error))
+    except MemoryError:
+        sys.exit(f"it takes more than {MAX_MEMORY_BYTES / 1e9:.0f} GB of memory: divide it")
+    sys.stdout.buffer.write(pickle.dumps(book))
+
+
+if __name__ == "__main__":
+    _main(Path(sys.argv[1]), sys.argv[2])
