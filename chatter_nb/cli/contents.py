@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from chatter_nb.base.errors import shorten
 from chatter_nb.base.wording import count, minutes
-from chatter_nb.cli.options import JsonOption, SetOption, pairs_of
+from chatter_nb.cli.options import SetOption, pairs_of
 from chatter_nb.cli.sources import from_here
 from chatter_nb.params.runs import SpeakParams
 
@@ -20,41 +19,29 @@ _TITLE_CHARS = 60
 def contents(
     document: Annotated[Path, typer.Argument(metavar="FILE", help="A document, or a folder.")],
     param: SetOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Show a document's chapters with words and minutes, and what is left out.
 
     Choose chapters of a run by these numbers: -p chapters=1-3,7.
     """
-    from chatter_nb.runs.speak_texts import chapter_rows, read_texts
+    from chatter_nb.runs.speak_texts import chosen_part, read_texts
+    from chatter_nb.text.chunking import chars_per_s
 
     overrides = {"text_file": from_here(str(document)), **pairs_of(param)}
     params = SpeakParams.create(SpeakParams.coerce(overrides), where="contents")
     for source in read_texts(params):
-        book, rows = source.book, chapter_rows(source, params)
-        if as_json:
-            about = {name: getattr(book, name) for name in ("title", "author", "language", "date")}
-            skipped = [
-                {"kind": part.kind, "place": str(part.place), "words": part.words}
-                for part in book.skipped
-            ]
-            lists = {"chapters": rows, "skipped": skipped, "note": source.note}
-            typer.echo(json.dumps({"name": source.name, **about, **lists}, ensure_ascii=False))
-            continue
+        book = chosen_part(source, params).book
+        chars_s = chars_per_s(params.language or book.language or "en") * (params.speed or 1.0)
         title = book.title or document.name
         typer.echo(f"{title}, by {book.author}" if book.author else title)
-        for row in rows:
-            typer.echo(_line(row))
-        words, total_s = (sum(row[name] for row in rows) for name in ("words", "audio_s"))
-        typer.echo(f"{count(len(rows), 'chapter')}, {count(words, 'word')}, {minutes(total_s)}")
+        for chapter in book.chapters:
+            chars = sum(len(block.text) for block in chapter.blocks)
+            length = f"skipped: {chapter.skipped}" if chapter.skipped else minutes(chars / chars_s)
+            name = "  " * (chapter.level - 1) + (chapter.title or "(before the first chapter)")
+            name, words = shorten(name, _TITLE_CHARS), count(chapter.words, "word")
+            typer.echo(f"{chapter.number:>4}  {name:<{_TITLE_CHARS}} {words:>12}  {length}")
+        words = count(sum(chapter.words for chapter in book.chapters), "word")
+        total_s = len(book.text) / chars_s
+        typer.echo(f"{count(len(book.chapters), 'chapter')}, {words}, {minutes(total_s)}")
         if source.note:
             typer.echo(source.note)
-
-
-def _line(row: dict[str, Any]) -> str:
-    title = "  " * (row["level"] - 1) + (row["title"] or "(before the first chapter)")
-    length = f"skipped: {row['skipped']}" if row["skipped"] else minutes(row["audio_s"])
-    words = count(row["words"], "word")
-    return (
-        f"{row['number']:>4}  {shorten(title, _TITLE_CHARS):<{_TITLE_CHARS}} {words:>12}  {length}"
-    )

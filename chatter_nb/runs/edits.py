@@ -212,7 +212,7 @@ def place_chunks(
         placed = PlacedChunk(document, start, chunk, chunk)
         if blocks:
             chapter, block = blocks[min(chunk.block, len(blocks) - 1)]
-            placed = replace(placed, chapter=chapter.number, place=str(block.place))
+            placed = replace(placed, chapter=chapter.number, place=block.place)
         yield placed
         start += len(chunk.text)
 

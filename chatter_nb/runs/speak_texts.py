@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from chatter_nb.base.budget import budget
 from chatter_nb.base.errors import InputError, shown
@@ -15,7 +14,6 @@ from chatter_nb.params.runs import SpeakParams
 from chatter_nb.text.books.document import choose_chapters
 from chatter_nb.text.chunking import (
     Chunk,
-    chars_per_s,
     chunk_limit,
     clean,
     split_chunks,
@@ -71,22 +69,6 @@ def chosen_part(source: TextSource, params: SpeakParams) -> TextSource:
     chapters = tuple(c for c in source.book.chapters if c.number in numbers)
     book = replace(source.book, chapters=chapters)
     return replace(source, text=book.text, book=book)
-
-
-def chapter_rows(source: TextSource, params: SpeakParams) -> list[dict[str, Any]]:
-    """The chosen chapters of a text: number, title, level, words, seconds (roughly), skipped."""
-    chars_s = chars_per_s(params.language or source.book.language or "en") * (params.speed or 1.0)
-    return [
-        {
-            "number": chapter.number,
-            "title": chapter.title,
-            "level": chapter.level,
-            "words": chapter.words,
-            "audio_s": round(sum(len(block.text) for block in chapter.blocks) / chars_s, 1),
-            "skipped": chapter.skipped,
-        }
-        for chapter in chosen_part(source, params).book.chapters
-    ]
 
 
 def split_text(source: TextSource, params: SpeakParams, language: str) -> tuple[str, list[Chunk]]:

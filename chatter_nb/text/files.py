@@ -111,7 +111,7 @@ def read_sources(path: Path, *, skip: str = "auto", clean: str = "auto") -> list
 
 def merge_sources(sources: list[TextSource], name: str, origin: str) -> TextSource:
     """All texts as one, with a chapter break between each two, and their notes."""
-    book = merge_books(source.book for source in sources)
+    book = merge_books([source.book for source in sources])
     notes = "; ".join(source.note for source in sources if source.note)
     markdown = all(source.markdown for source in sources)
     return TextSource(name, book.text, origin, notes, markdown, book)

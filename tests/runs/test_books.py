@@ -1,7 +1,5 @@
 """A document becomes speech: its chapters, chosen ones alike, and the place of every chunk."""
 
-import json
-
 import pytest
 from epubs import build_epub
 
@@ -120,7 +118,6 @@ def test_contents_lists_chapters_with_words_and_what_is_left_out(cli, book):
     assert lines[1].split() == ["1", *TITLES[0].split(), "14", "words", "about", "3", "s"]
     assert lines[3].startswith("2 chapters, 27 words, about")
     assert lines[4].startswith("skipped: 2 × note marks (2 words)")
-    rows = json.loads(cli("contents", book, "--json", "-p", "chapters=2", check=0).stdout)
-    assert [row["number"] for row in rows["chapters"]] == [2]
-    assert rows["skipped"][0]["place"] == "OEBPS/0.xhtml#/2/3/1"
+    one = cli("contents", book, "-p", "chapters=2", check=0).stdout.splitlines()
+    assert [line.split()[0] for line in one[1:]] == ["2", "1", "skipped:"]
     assert cli("contents", book, "-p", "skip=x", check=2).stderr.startswith("error: skip: 'x'")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from chatter_nb.text.books.document import Block, Book, Place, divide
+from chatter_nb.text.books.document import Block, Book, divide
 from chatter_nb.text.chunking import CHAPTER_BREAK
 from chatter_nb.text.headings import is_heading, set_headings_apart
 
@@ -33,7 +33,7 @@ def book_of_text(text: str, document: str) -> Book:
             if title := _title(piece, after_break=bool(blocks)):
                 entries.append((len(blocks), title, 1))
             if piece:
-                blocks.append(Block("text", piece, Place(document, f"line {line}")))
+                blocks.append(Block("text", piece, f"{document}#line {line}"))
             line += piece.count("\n")
         line += _SEPARATOR.count("\n")
     if not entries:

@@ -11,7 +11,7 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from importlib import import_module
 from pathlib import Path
 
@@ -38,50 +38,40 @@ def read_book(path: Path, *, skip: str = "auto") -> Book:
     names = sorted(choose_names("skip", skip, KINDS, AUTO))
     where = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
     command = [sys.executable, "-P", "-m", __name__, str(path.absolute()), ",".join(names)]
+    environment = {**os.environ, "PYTHONPATH": where}
+    quiet = subprocess.DEVNULL
     try:
         done = subprocess.run(
-            command,
-            env={**os.environ, "PYTHONPATH": where},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=MAX_S,
+            command, env=environment, stdin=quiet, capture_output=True, timeout=MAX_S
         )
     except subprocess.TimeoutExpired:
         raise InputError(
             f"{path} takes more than {MAX_S:.0f} s to read: divide it, or save it in another format"
         ) from None
     if done.returncode:
-        lines = done.stderr.decode(errors="replace").split("\n")
-        reason = next(
-            (line for line in reversed(lines) if line.strip()), f"it ended {done.returncode}"
-        )
+        reason = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        reason = reason or f"its reader ended with {done.returncode}"
         raise InputError(f"{path} cannot be read: {shorten(reason, 300)}")
     book: Book = pickle.loads(done.stdout)  # of our own process, which has our rights
     return book
 
 
-def reader_of(path: Path) -> Callable[[Path, Collection[str]], Book]:
+def read_here(path: Path, skip: Collection[str]) -> Book:
+    """The document, read in this process, without limits."""
     module, name = READERS[path.suffix.lower()]
-    reader: Callable[[Path, Collection[str]], Book]
-    reader = getattr(import_module(f"chatter_nb.text.books.{module}"), name)
-    return reader
-
-
-def _limit() -> None:
-    """Limit this process's memory, where the system can."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    most = MAX_MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(hard, MAX_MEMORY_BYTES)
-    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+    book: Book = getattr(import_module(f"chatter_nb.text.books.{module}"), name)(path, skip)
+    return book
 
 
 def _main(path: Path, names: str) -> None:
-    _limit()
+    if sys.platform != "win32":
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        most = MAX_MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(hard, MAX_MEMORY_BYTES)
+        resource.setrlimit(resource.RLIMIT_AS, (most, hard))
     try:
-        book = reader_of(path)(path, frozenset(filter(None, names.split(","))))
+        book = read_here(path, list(filter(None, names.split(","))))
     except InputError as error:
         sys.exit(str(error))
     except MemoryError:

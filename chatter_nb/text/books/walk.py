@@ -7,12 +7,13 @@ in a block, or in what was skipped.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from lxml import etree
 
-from chatter_nb.text.books.document import Block, Kind, Phonemes, Place, Skipped, count_words
+from chatter_nb.text.books.document import Block, Phonemes, Skipped, count_words
 from chatter_nb.text.books.skips import kind_of
 from chatter_nb.text.chunking import without_breaks
 
@@ -27,68 +28,64 @@ _INVISIBLE_NAMES = (  # never rendered as text
     "object meta link base select textarea annotation annotation-xml"
 )
 _BLOCKS, _INVISIBLE = frozenset(_BLOCK_NAMES.split()), frozenset(_INVISIBLE_NAMES.split())
-_CELLS = ("td", "th")
-_KINDS: dict[str, Kind] = {
-    **dict.fromkeys(("h1", "h2", "h3", "h4", "h5", "h6"), "heading"),
-    **{"li": "list item", "dt": "list item", "dd": "list item", "tr": "table row", "pre": "code"},
-}
+_KINDS = {"li": "list item", "dt": "list item", "dd": "list item", "tr": "table row", "pre": "code"}
+_HEADING = re.compile("h[1-6]")
 _HIDDEN_STYLE = re.compile(r"(?:^|;)\s*display\s*:\s*none\b", re.IGNORECASE)
 _SPACES = re.compile(r"[ \t\n\r\f]+")  # HTML's; a no-break space is a character
 # A note's mark: a link inside the book that is only "12", "a" or "†"; without <sup>: "[12]" or "†".
 _MARK = re.compile(r"[\[(]?(?:\d{1,4}|[a-z]|[ivxlc]{1,6}|[*†‡§¶‖]{1,4})[\])]?")
 _BARE_MARK = re.compile(r"[*†‡§¶‖]{1,4}|\[(?:\d{1,4}|[*†‡§¶‖]{1,4})\]")
-_BEGINNING_CHARS = 40
 
 
-@dataclass(frozen=True)
-class _Around:
-    """What is known of the block that text belongs to: its kind, level and path."""
+class _Around(NamedTuple):
+    """What is known of the block that text belongs to."""
 
-    kind: Kind = "paragraph"
-    level: int = 0
-    path: str = ""
-    is_pre: bool = False
+    kind: str
+    level: int
+    place: str
+    is_pre: bool
 
 
 @dataclass
 class Walk:
-    """A walk and its result. `ids` has, for each wanted id, the number of blocks before it.
+    """The result of walks over documents, in their order.
 
-    `headers` are elements to leave out under that name.
+    `ids` has the number of blocks before each element that has an id, by document and id.
     """
 
-    document: str
     skip: Collection[str]
-    wanted: Collection[str] = ()
-    headers: Collection[etree._Element] = ()
+    headers: Collection[etree._Element] = ()  # elements to leave out under that name
     blocks: list[Block] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
-    ids: dict[str, int] = field(default_factory=dict)
+    ids: dict[tuple[str, str], int] = field(default_factory=dict)
+    _document: str = ""
     _parts: list[str] = field(default_factory=list)  # of the block that is being read
     _length: int = 0
-    _around: _Around = _Around()  # of its first part
+    _around: _Around | None = None  # of its first part
     _phonemes: list[Phonemes] = field(default_factory=list)
 
-    def run(self, root: etree._Element, path: str = "") -> Walk:
-        self._visit(root, _Around(path=path), path)
+    def run(self, root: etree._Element, document: str) -> None:
+        self._document = document
+        self._visit(root, _Around("paragraph", 0, "", False), "")
         self._flush()
-        return self
 
     def _visit(self, node: etree._Element, around: _Around, path: str) -> None:
         name = tag_of(node)
         if name in _INVISIBLE or _is_hidden(node):
-            self._note_ids(node)
+            self._note_ids(node.iter("*"))
             return
         if kind := self._kind_to_skip(node, name):
-            self._leave_out(node, kind, path)
+            self._note_ids(node.iter("*"))
+            if words := count_words(text_of(node)):
+                self.skipped.append(Skipped(kind, f"{self._document}#{path}", words))
             return
-        self._note_ids(node, inner=False)
+        self._note_ids([node])
         if name in _BLOCKS:
             self._flush()
-            around = _inside(around, name, path)
+            around = _inside(around, name, f"{self._document}#{path}")
         elif name == "br":
             self._break_line()
-        elif name in _CELLS and self._parts:
+        elif name in ("td", "th") and self._parts:
             self._end_cell()
         start, blocks = self._length, len(self.blocks)
         self._content(node, around, path)
@@ -140,13 +137,12 @@ class Walk:
         self._length += len(self._parts[-1])
 
     def _flush(self) -> None:
-        text, around = "".join(self._parts).rstrip(), self._around
-        if text:
-            has_lines = around.kind == "paragraph" and "\n" in text
-            place = Place(self.document, around.path)
-            block = Block("verse" if has_lines else around.kind, text, place, around.level)
-            ends = [replace(p, end=min(p.end, len(text))) for p in self._phonemes]
-            self.blocks.append(replace(block, phonemes=tuple(p for p in ends if p.start < p.end)))
+        text = "".join(self._parts).rstrip()
+        if text and self._around:
+            kind, level, place, _ = self._around
+            kind = "verse" if kind == "paragraph" and "\n" in text else kind
+            phonemes = tuple(p for p in self._phonemes if p.start < p.end <= len(text))
+            self.blocks.append(Block(kind, text, place, level, phonemes))
         self._parts, self._length, self._phonemes = [], 0, []
 
     def _kind_to_skip(self, node: etree._Element, name: str) -> str:
@@ -161,17 +157,10 @@ class Walk:
                 kind = "note marks"
         return kind if kind in self.skip else ""
 
-    def _leave_out(self, node: etree._Element, kind: str, path: str) -> None:
-        self._note_ids(node)
-        if text := text_of(node):
-            place = Place(self.document, path)
-            self.skipped.append(Skipped(kind, place, count_words(text), text[:_BEGINNING_CHARS]))
-
-    def _note_ids(self, node: etree._Element, *, inner: bool = True) -> None:
-        for element in node.iter("*") if inner and self.wanted else [node]:
-            for name in (element.get("id"), element.get("name")):
-                if name and name in self.wanted:
-                    self.ids.setdefault(name, len(self.blocks))
+    def _note_ids(self, nodes: Iterable[etree._Element]) -> None:
+        for node in nodes:
+            for name in filter(None, (node.get("id"), node.get("name"))):
+                self.ids.setdefault((self._document, name), len(self.blocks))
 
 
 def tag_of(node: etree._Element) -> str:
@@ -186,13 +175,14 @@ def attribute(node: etree._Element, namespace: str, prefix: str, name: str) -> s
 
 def text_of(node: etree._Element) -> str:
     """All text in an element, in one line."""
-    return without_breaks(" ".join("".join(node.itertext("*", etree.Entity)).split()))
+    return without_breaks(" ".join("".join(node.itertext()).split()))
 
 
-def _inside(around: _Around, name: str, path: str) -> _Around:
-    kind = _KINDS.get(name, around.kind)
-    level = int(name[1]) if kind == "heading" and name in _KINDS else around.level
-    return _Around(kind, level, path, around.is_pre or name in ("pre", "listing"))
+def _inside(around: _Around, name: str, place: str) -> _Around:
+    is_pre = around.is_pre or name in ("pre", "listing")
+    if _HEADING.fullmatch(name):
+        return _Around("heading", int(name[1]), place, is_pre)
+    return _Around(_KINDS.get(name, around.kind), around.level, place, is_pre)
 
 
 def _is_hidden(node: etree._Element) -> bool:
@@ -201,7 +191,7 @@ def _is_hidden(node: etree._Element) -> bool:
 
 def _is_note_mark(link: etree._Element) -> bool:
     """Whether a link inside the book is a note's mark for certain: raised, or in brackets."""
-    text = "".join(link.itertext("*")).strip()
+    text = "".join(link.itertext()).strip()
     if not text or len(text) > 8 or "#" not in link.get("href", ""):
         return False
     around = link.getparent()
