@@ -39,7 +39,7 @@ def read_texts(params: SpeakParams) -> list[TextSource]:
     sources = read_sources(path, skip=params.skip, clean=params.clean)
     if params.merge or not path.is_dir():
         sources = [merge_sources(sources, MERGED, params.text_file)]
-    for source in sources:
+    for source in sources:  # of each in a folder that is not merged
         chapters_of(source, params)
     if len(sources) == 1:
         return sources
@@ -51,10 +51,7 @@ def read_texts(params: SpeakParams) -> list[TextSource]:
 
 
 def chapters_of(source: TextSource, params: SpeakParams) -> frozenset[int] | None:
-    """The numbers of the chosen chapters; None for all. Raises `InputError` for what is not there.
-
-    In a folder that is not merged, each text has its own chapters.
-    """
+    """The numbers of the chosen chapters; None for all. Raises `InputError`."""
     try:
         return choose_chapters(source.book, params.chapters) if params.chapters else None
     except InputError as error:

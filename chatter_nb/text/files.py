@@ -20,14 +20,14 @@ from markdown_it.token import Token
 from chatter_nb.base.errors import InputError, Problems
 from chatter_nb.text.books.document import Book, merge_books
 from chatter_nb.text.books.plain import book_of_text
-from chatter_nb.text.books.reading import READERS, read_book
+from chatter_nb.text.books.reading import BOOK_SUFFIXES, read_book
 from chatter_nb.text.books.skips import in_words
 from chatter_nb.text.chunking import CHAPTER_BREAK, without_breaks
 from chatter_nb.text.markup import foreign_format
 
 MARKDOWN_SUFFIXES = (".md", ".markdown", ".mdown", ".mkd")
 TEXT_SUFFIXES = (".txt", ".text", *MARKDOWN_SUFFIXES)
-SUFFIXES = (*TEXT_SUFFIXES, *READERS)
+SUFFIXES = (*TEXT_SUFFIXES, *BOOK_SUFFIXES)
 OTHER_SUFFIXES = (
     *(".xml", ".rtf", ".tex", ".json", ".srt", ".vtt", ".zip"),
     *(".mobi", ".azw", ".azw3", ".fb2", ".doc", ".pdf", ".odt", ".pages"),
@@ -147,7 +147,7 @@ def list_folder(folder: Path, suffixes: Sequence[str]) -> tuple[list[Path], list
 
 
 def _read_file(file: Path, skip: str, clean: str) -> TextSource:
-    if file.suffix.lower() in READERS:
+    if file.suffix.lower() in BOOK_SUFFIXES:
         book = read_book(file, skip=skip)
         return _source(file, book, *book.notes, in_words(book.skipped))
     try:

@@ -37,9 +37,6 @@ class Archive(zipfile.ZipFile):
             if name.startswith("/") or ".." in name.replace("\\", "/").split("/"):
                 raise InputError(f"its member {shorten(name, 80)!r} leads outside the archive")
 
-    def __contains__(self, name: str) -> bool:
-        return name in self.NameToInfo
-
     def member(self, name: str) -> bytes:
         info, title = self.NameToInfo.get(name), shorten(name, 80)
         if info is None:

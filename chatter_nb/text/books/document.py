@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
 
 from chatter_nb.base.errors import InputError, shown
 from chatter_nb.text.chunking import BLOCK_BREAK, CHAPTER_BREAK
@@ -22,24 +21,19 @@ _WORD = re.compile(r"\w+")
 _RANGE = re.compile(r"(\d{1,6})(?:\s*[-–]\s*(\d{1,6}))?")
 
 
-class Phonemes(NamedTuple):
-    """How an author wants characters [start, end) of a block spoken (`ssml:ph`)."""
-
-    start: int
-    end: int
-    ph: str
-    alphabet: str
-
-
 @dataclass(frozen=True)
 class Block:
-    """A heading (of `level` 1 to 6), paragraph, verse, list item, table row, code, or raw text."""
+    """A heading (of `level` 1 to 6), paragraph, verse, list item, table row, code, or raw text.
+
+    `phonemes`: how its author wants characters [start, end) spoken: start, end, IPA or what the
+    alphabet is, alphabet (`ssml:ph`).
+    """
 
     kind: str
     text: str
     place: str = ""
     level: int = 0
-    phonemes: tuple[Phonemes, ...] = ()
+    phonemes: tuple[tuple[int, int, str, str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -24,18 +24,10 @@ from chatter_nb.text.books.walk import Walk, attribute, tag_of, text_of
 
 _OPS = "{http://www.idpf.org/2007/ops}"
 _CONTAINER, _ENCRYPTION = "META-INF/container.xml", "META-INF/encryption.xml"
-_FONT_SCRAMBLING = ("http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC")
+_FONT_SCRAMBLING = {"http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC"}
 _NCX, _LEXICON = "application/x-dtbncx+xml", "application/pls+xml"
 _FEWEST_ENTRIES = 3  # of a page that is a table of contents
 _LISTED = 5  # names in a note
-
-
-class _Item(NamedTuple):
-    """A line of the manifest."""
-
-    member: str
-    media_type: str
-    properties: list[str]
 
 
 class _Entry(NamedTuple):
@@ -56,10 +48,9 @@ class _Reader:
     def __init__(self, archive: Archive, skip: Collection[str]) -> None:
         self._archive, self._skip, self._walk = archive, skip, Walk(skip)
         self._notes: list[str] = []
-        methods = (
-            archive.xml(_ENCRYPTION).iter("{*}EncryptionMethod") if _ENCRYPTION in archive else ()
-        )
-        if any(method.get("Algorithm") not in _FONT_SCRAMBLING for method in methods):
+        is_there = _ENCRYPTION in archive.NameToInfo
+        nodes = archive.xml(_ENCRYPTION).iter("{*}EncryptionMethod") if is_there else ()
+        if not {node.get("Algorithm") for node in nodes} <= _FONT_SCRAMBLING:
             raise InputError(
                 "it is encrypted (DRM), and cannot be read without its shop's reader: get an "
                 "edition without copy protection"
@@ -68,10 +59,10 @@ class _Reader:
         opf = (files or [None])[0] or ""
         self._package = archive.xml(opf)
         self._items = {
-            node.get("id"): _Item(
+            node.get("id"): (
                 resolve(opf, node.get("href", ""))[0],
                 node.get("media-type", ""),
-                node.get("properties", "").split(),
+                node,
             )
             for node in self._package.iter("{*}item")
         }
@@ -83,23 +74,23 @@ class _Reader:
         for node in self._package.iter("*"):
             found.setdefault(tag_of(node), text_of(node))
         data = {name: found.get(name, "") for name in ("title", "language", "date", "description")}
-        blocks, items = self._walk.blocks, self._items.values()
-        chapters = self._chapters(entries) or divide_at_headings(blocks, data["title"])
+        items = self._items.values()
+        by_heading = divide_at_headings(self._walk.blocks, data["title"])
         return Book(
             **data,
             author=", ".join(text_of(node) for node in self._package.iter("{*}creator")),
             cover=self._cover(),
-            chapters=chapters,
+            chapters=self._chapters(entries) or by_heading,
             skipped=tuple(self._walk.skipped),
             notes=tuple(self._notes),
-            lexicons=tuple(item.member for item in items if item.media_type == _LEXICON),
+            lexicons=tuple(member for member, kind, _ in items if kind == _LEXICON),
         )
 
     def _contents(self) -> list[_Entry]:
         """The entries of nav, else of NCX, in their order, each once; none if there is no table."""
         items = self._items.values()
-        tables = [item.member for item in items if "nav" in item.properties]
-        tables += [item.member for item in items if item.media_type == _NCX]
+        tables = [name for name, _, node in items if "nav" in node.get("properties", "").split()]
+        tables += [name for name, kind, _ in items if kind == _NCX]
         for member in tables:
             try:
                 root, _ = parse_xhtml(self._archive.member(member))
@@ -113,12 +104,12 @@ class _Reader:
     def _read_spine(self, targets: Collection[tuple[str, str]]) -> None:
         missing, repaired = [], []
         for node in self._package.iter("{*}itemref"):
-            item = self._items.get(node.get("idref"))
-            if item is None or item.member not in self._archive:
-                missing.append(item.member if item else node.get("idref", ""))
+            idref = node.get("idref", "")
+            member, media_type, _ = self._items.get(idref, (idref, "", None))
+            if member not in self._archive.NameToInfo:
+                missing.append(member)
                 continue
-            member = item.member
-            is_text = "html" in item.media_type or member.lower().endswith("html")
+            is_text = "html" in media_type or member.lower().endswith("html")
             if not is_text or (member, "") in self._walk.ids:  # some books list every heading
                 continue
             root, was_repaired = parse_xhtml(self._archive.member(member))
@@ -165,12 +156,12 @@ class _Reader:
 
     def _cover(self) -> tuple[bytes, str] | None:
         named = [
-            n.get("content") for n in self._package.iter("{*}meta") if n.get("name") == "cover"
+            m.get("content") for m in self._package.iter("{*}meta") if m.get("name") == "cover"
         ]
-        for id_, item in self._items.items():
-            is_picture = item.media_type.startswith("image/") and item.member in self._archive
-            if is_picture and ("cover-image" in item.properties or id_ in named):
-                return self._archive.member(item.member), item.media_type
+        for id_, (member, kind, node) in self._items.items():
+            is_cover = "cover-image" in node.get("properties", "").split() or id_ in named
+            if is_cover and kind.startswith("image/") and member in self._archive.NameToInfo:
+                return self._archive.member(member), kind
         return None
 
     def _note(self, what: str, names: Sequence[str]) -> None:

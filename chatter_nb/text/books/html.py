@@ -25,7 +25,7 @@ _EMPTY = re.compile(
     r"([A-Za-z][\w:-]*)((?:\s[^<>]*?)?)/>"
 )
 _CORE = "docProps/core.xml"
-_SECTIONS = {"article", "main", "section", "blockquote"}
+_PARTS = {"article", "main", "section", "blockquote"}
 _HEADER_ROLES = ("navigation", "banner", "contentinfo", "complementary", "search")
 
 
@@ -78,7 +78,7 @@ def read_docx(path: Path, skip: Collection[str]) -> Book:
     with Archive(path) as archive:  # mammoth unpacks without a bound
         for member in archive.NameToInfo:
             archive.member(member)
-        about = archive.xml(_CORE) if _CORE in archive else etree.Element("none")
+        about = archive.xml(_CORE) if _CORE in archive.NameToInfo else ()
     no_image = mammoth.images.img_element(lambda image: {})
     with path.open("rb") as file:
         try:
@@ -114,14 +114,11 @@ def _headers(body: etree._Element) -> Iterator[etree._Element]:
         for outer in around[1 : around.index(body) + 1]:
             yield from (child for child in outer if child not in around)
     for node in nodes:
-        is_header = tag_of(node) in ("nav", "aside") or node.get("role") in _HEADER_ROLES
-        if is_header or (tag_of(node) in ("header", "footer") and not _is_in_section(node)):
+        name = tag_of(node)
+        if name in ("header", "footer"):  # a part's header has its title, its footer a signature
+            name = "" if {tag_of(outer) for outer in node.iterancestors()} & _PARTS else "nav"
+        if name in ("nav", "aside") or node.get("role") in _HEADER_ROLES:
             yield node
-
-
-def _is_in_section(node: etree._Element) -> bool:
-    """Whether a header is of a part, where it has a title, or a footer, where it is a signature."""
-    return not _SECTIONS.isdisjoint(tag_of(outer) for outer in node.iterancestors())
 
 
 def _entity(match: re.Match[str]) -> str:

@@ -44,25 +44,14 @@ def book_of_text(text: str, document: str) -> Book:
 def _heading_starts(text: str) -> Iterator[int]:
     """Where the headings in a text begin, but for one at its beginning."""
     for match in _MAY_HEAD.finditer(text):
-        if _heads(match["paragraph"]) and text[: match.start("paragraph")].strip():
+        first, _, _ = set_headings_apart(match["paragraph"]).partition("\n\n")
+        if is_heading(first.strip()) and text[: match.start("paragraph")].strip():
             yield match.start("paragraph")
-
-
-def _heads(paragraph: str) -> bool:
-    """Whether a paragraph is a heading, or has one as its first line."""
-    first, _, _ = set_headings_apart(paragraph).partition("\n\n")
-    return is_heading(first.strip())
 
 
 def _title(piece: str, *, after_break: bool) -> str:
     """The title of a chapter that begins with a piece: its first line, if it can be one."""
-    line, _, rest = piece.lstrip().partition("\n")
-    if is_heading(line.strip()):
-        return line.strip()
-    is_alone = not rest.partition("\n")[0].strip()
-    is_title = (
-        is_alone and len(line) <= _TITLE_CHARS and not line.rstrip().endswith((".", ",", ";"))
-    )
-    if is_title and (after_break or rest.strip()):
-        return line.strip()
-    return line[:_TITLE_CHARS].strip() if after_break else ""
+    line, _, rest = piece.strip().partition("\n")
+    is_alone = rest.startswith("\n") and len(line) <= _TITLE_CHARS
+    is_title = is_heading(line) or (is_alone and not line.endswith((".", ",", ";")))
+    return line[:_TITLE_CHARS] if is_title or after_break else ""

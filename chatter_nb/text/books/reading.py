@@ -12,26 +12,19 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Collection
-from importlib import import_module
 from pathlib import Path
 
 from chatter_nb.base.errors import InputError, shorten
 from chatter_nb.text.books.document import Book
 from chatter_nb.text.books.skips import AUTO, KINDS, choose_names
 
-READERS = {
-    ".epub": ("epub", "read_epub"),
-    ".docx": ("html", "read_docx"),
-    ".html": ("html", "read_html"),
-    ".htm": ("html", "read_html"),
-    ".xhtml": ("html", "read_html"),
-}
+BOOK_SUFFIXES = (".epub", ".docx", ".html", ".htm", ".xhtml")
 MAX_S = 120.0  # a long novel takes under 2 s
 MAX_MEMORY_BYTES = 2_000_000_000  # of addresses; a long novel takes 0.2 GB
 
 
 def read_book(path: Path, *, skip: str = "auto") -> Book:
-    """The document in a file of a suffix in `READERS`. `skip` is the run's parameter.
+    """The document in a file of one of `BOOK_SUFFIXES`. `skip` is the run's parameter.
 
     Raises `InputError` for what cannot be read, or not within the limits.
     """
@@ -39,11 +32,8 @@ def read_book(path: Path, *, skip: str = "auto") -> Book:
     where = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
     command = [sys.executable, "-P", "-m", __name__, str(path.absolute()), ",".join(names)]
     environment = {**os.environ, "PYTHONPATH": where}
-    quiet = subprocess.DEVNULL
     try:
-        done = subprocess.run(
-            command, env=environment, stdin=quiet, capture_output=True, timeout=MAX_S
-        )
+        done = subprocess.run(command, env=environment, capture_output=True, timeout=MAX_S)
     except subprocess.TimeoutExpired:
         raise InputError(
             f"{path} takes more than {MAX_S:.0f} s to read: divide it, or save it in another format"
@@ -58,9 +48,11 @@ def read_book(path: Path, *, skip: str = "auto") -> Book:
 
 def read_here(path: Path, skip: Collection[str]) -> Book:
     """The document, read in this process, without limits."""
-    module, name = READERS[path.suffix.lower()]
-    book: Book = getattr(import_module(f"chatter_nb.text.books.{module}"), name)(path, skip)
-    return book
+    from chatter_nb.text.books.epub import read_epub
+    from chatter_nb.text.books.html import read_docx, read_html
+
+    readers = {".epub": read_epub, ".docx": read_docx}
+    return readers.get(path.suffix.lower(), read_html)(path, skip)
 
 
 def _main(path: Path, names: str) -> None:
@@ -72,10 +64,8 @@ def _main(path: Path, names: str) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (most, hard))
     try:
         book = read_here(path, list(filter(None, names.split(","))))
-    except InputError as error:
-        sys.exit(str(error))
-    except MemoryError:
-        sys.exit(f"it takes more than {MAX_MEMORY_BYTES / 1e9:.0f} GB of memory: divide it")
+    except (InputError, MemoryError) as error:
+        sys.exit(str(error) or "it takes too much memory: divide it")
     sys.stdout.buffer.write(pickle.dumps(book))
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from lxml import etree
 
-from chatter_nb.text.books.document import Block, Phonemes, Skipped, count_words
+from chatter_nb.text.books.document import Block, Skipped, count_words
 from chatter_nb.text.books.skips import kind_of
 from chatter_nb.text.chunking import without_breaks
 
@@ -62,7 +62,7 @@ class Walk:
     _parts: list[str] = field(default_factory=list)  # of the block that is being read
     _length: int = 0
     _around: _Around | None = None  # of its first part
-    _phonemes: list[Phonemes] = field(default_factory=list)
+    _phonemes: list[tuple[int, int, str, str]] = field(default_factory=list)
 
     def run(self, root: etree._Element, document: str) -> None:
         self._document = document
@@ -86,12 +86,12 @@ class Walk:
         elif name == "br":
             self._break_line()
         elif name in ("td", "th") and self._parts:
-            self._end_cell()
+            self._add(", ", around)  # to hear where a cell ends
         start, blocks = self._length, len(self.blocks)
         self._content(node, around, path)
         if (ph := attribute(node, _SSML, "ssml", "ph")) and blocks == len(self.blocks):
             alphabet = attribute(node, _SSML, "ssml", "alphabet")
-            self._phonemes.append(Phonemes(start, self._length, ph, alphabet))
+            self._phonemes.append((start, self._length, ph, alphabet))
         if name in _BLOCKS:
             self._flush()
 
@@ -130,18 +130,12 @@ class Walk:
                 self._length += len(kept) + 1
                 return
 
-    def _end_cell(self) -> None:
-        """End a table's cell: with a comma to hear it, unless it ends with a mark."""
-        is_marked = self._parts[-1].rstrip().endswith((",", ".", ":", ";", "!", "?"))
-        self._parts.append(" " if is_marked else ", ")
-        self._length += len(self._parts[-1])
-
     def _flush(self) -> None:
         text = "".join(self._parts).rstrip()
         if text and self._around:
             kind, level, place, _ = self._around
             kind = "verse" if kind == "paragraph" and "\n" in text else kind
-            phonemes = tuple(p for p in self._phonemes if p.start < p.end <= len(text))
+            phonemes = tuple(p for p in self._phonemes if p[0] < p[1] <= len(text))
             self.blocks.append(Block(kind, text, place, level, phonemes))
         self._parts, self._length, self._phonemes = [], 0, []
 

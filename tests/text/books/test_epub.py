@@ -6,7 +6,7 @@ import pytest
 from epubs import HEAD, build_epub
 
 from chatter_nb.base.errors import InputError
-from chatter_nb.text.books.document import Phonemes, choose_chapters
+from chatter_nb.text.books.document import choose_chapters
 from chatter_nb.text.books.epub import read_epub
 from chatter_nb.text.books.skips import AUTO
 from chatter_nb.text.chunking import clean, split_chunks
@@ -195,7 +195,7 @@ def test_entities_are_those_of_html_and_no_others(tmp_path, monkeypatch):
 def test_authors_pronunciations_are_kept(tmp_path):
     body = '<p>The <span ssml:ph="ˈbæs" ssml:alphabet="ipa">bass</span> swims.</p>'
     (block,) = of_body(tmp_path, body).chapters[0].blocks
-    assert block.phonemes == (Phonemes(4, 8, "ˈbæs", "ipa"),)
+    assert block.phonemes == ((4, 8, "ˈbæs", "ipa"),)
 
 
 def test_a_place_names_document_and_element(tmp_path):
