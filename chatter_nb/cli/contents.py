@@ -35,8 +35,8 @@ def contents(
         title = book.title or document.name
         typer.echo(f"{title}, by {book.author}" if book.author else title)
         for chapter in book.chapters:
-            chars = sum(len(block.text) for block in chapter.blocks)
-            length = f"skipped: {chapter.skipped}" if chapter.skipped else minutes(chars / chars_s)
+            spoken_s = sum(len(block.text) for block in chapter.blocks) / chars_s
+            length = f"skipped: {chapter.skipped}" if chapter.skipped else minutes(spoken_s)
             name = "  " * (chapter.level - 1) + (chapter.title or "(before the first chapter)")
             name, words = shorten(name, _TITLE_CHARS), count(chapter.words, "word")
             typer.echo(f"{chapter.number:>4}  {name:<{_TITLE_CHARS}} {words:>12}  {length}")

@@ -33,7 +33,6 @@ WITHHELD = frozenset(
         "merge",
         "chapters",
         "skip",
-        "clean",
         "voices_dir",
         "outputs_dir",
         "run_name",

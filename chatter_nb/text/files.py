@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import charset_normalizer
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
 
 from chatter_nb.base.errors import InputError, Problems
 from chatter_nb.text.books.document import Book, merge_books
 from chatter_nb.text.books.plain import book_of_text
 from chatter_nb.text.books.reading import BOOK_SUFFIXES, read_book
 from chatter_nb.text.books.skips import in_words
-from chatter_nb.text.chunking import CHAPTER_BREAK, without_breaks
+from chatter_nb.text.chunking import without_breaks
+from chatter_nb.text.markdown import markdown_to_text
 from chatter_nb.text.markup import foreign_format
 
 MARKDOWN_SUFFIXES = (".md", ".markdown", ".mdown", ".mkd")
@@ -48,26 +47,7 @@ _UNLIKELY_ENCODINGS = (  # noqa: SIM905  a list literal would take 36 lines
     "cp037 cp273 cp424 cp437 cp500 cp720 cp737 cp775 cp850 cp852 cp855 cp857 cp858 cp860 cp861 "
     "cp862 cp863 cp864 cp865 cp866 cp869 cp875 cp1006 cp1026 cp1125 cp1140"
 ).split()
-_MAX_NESTING = 100  # levels; a list takes two, a quotation one
-_NESTED = ("list_item_open", "blockquote_open")
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a]")
-_VOID = frozenset({"br", "img", "wbr"})  # HTML elements that have no closing tag
-# Settings, a "name: value" first, then only such lines, their continuations, lists and comments.
-_FRONT_MATTER = re.compile(
-    r"\A---[ \t]*\n[\w-]+:.*\n(?:(?:[\w-]+:|[ \t]+\S|- |#).*\n|[ \t]*\n)*?---[ \t]*\n"
-)
-_TABLE_RULE = re.compile(
-    r"^[ \t]*(?:\|[ \t]*)?(?::?-{3,}:?[ \t]*\|[ \t]*)+(?::?-{3,}:?[ \t]*)?$", re.MULTILINE
-)
-_TABLE_ROW = re.compile(r"^[ \t]*\|(.+)\|[ \t]*$", re.MULTILINE)
-# "[name]: http://…" names a link's target; "[note]: something" and footnotes "[^1]: …" are text.
-_NOT_A_TARGET = re.compile(
-    r"^ {0,3}\[(?=\^|[^\]\n]+\]:(?!\s*(?:[a-z][a-z0-9+.-]*://|mailto:|www\.|[/#<.])))",
-    re.MULTILINE | re.IGNORECASE,
-)
-# A tag, not "a <b and c> d": attributes have values.
-_ELEMENT = re.compile(r"</?([a-zA-Z][a-zA-Z0-9]*)(?:\s+[\w:-]+\s*=[^<>]*|\s*/?)>")
-_TAG = re.compile(rf"<!--.*?-->|{_ELEMENT.pattern}", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -87,20 +67,18 @@ class TextSource:
     book: Book = field(default_factory=Book)
 
 
-def read_sources(path: Path, *, skip: str = "auto", clean: str = "auto") -> list[TextSource]:
+def read_sources(path: Path, *, skip: str = "auto") -> list[TextSource]:
     """The text of a file, or of all files of a folder in natural order (2 before 10).
 
-    `skip` and `clean` say what is left out, see `books.skips` and `books.plain`. The first text's
-    `note` names the folder's other files. Raises `InputError` with every problem of every file.
+    `skip` says what is left out, see `books.skips`. The first text's `note` names the folder's
+    other files. Raises `InputError` with every problem of every file.
     """
     try:
         files, passed_over = _text_files(path)
     except OSError as error:
         raise InputError(f"cannot read text file {str(path)[:200]}: {error.strerror}") from error
     problems = Problems()
-    sources: list[TextSource] = [
-        problems.of(partial(_read_file, file, skip, clean)) for file in files
-    ]
+    sources: list[TextSource] = [problems.of(partial(_read_file, file, skip)) for file in files]
     if problems.messages:
         raise InputError("\n  ".join(problems.messages))
     if passed_over:
@@ -146,7 +124,7 @@ def list_folder(folder: Path, suffixes: Sequence[str]) -> tuple[list[Path], list
     return matches, sorted(set(files) - set(matches))
 
 
-def _read_file(file: Path, skip: str, clean: str) -> TextSource:
+def _read_file(file: Path, skip: str) -> TextSource:
     if file.suffix.lower() in BOOK_SUFFIXES:
         book = read_book(file, skip=skip)
         return _source(file, book, *book.notes, in_words(book.skipped))
@@ -161,21 +139,20 @@ def _read_file(file: Path, skip: str, clean: str) -> TextSource:
     _check_format(text, file)
     text, markdown = without_breaks(text), file.suffix.lower() in MARKDOWN_SUFFIXES
     try:
-        text = markdown_to_text(text) if markdown else text
-        book = book_of_text(text, file.name)
+        book = book_of_text(markdown_to_text(text) if markdown else text, file.name)
     except InputError as error:
         raise InputError(f"text file {file}: {error}") from error
-    source = _source(file, book, note, *book.notes)
-    return replace(source, markdown=markdown)
+    return _source(file, book, note, markdown=markdown)
 
 
-def _source(file: Path, book: Book, *notes: str) -> TextSource:
+def _source(file: Path, book: Book, *notes: str, markdown: bool = False) -> TextSource:
     """The text of a book. Raises `InputError` if it has no word."""
     note = "; ".join(filter(None, notes))
     if not any(char.isalnum() for char in book.text):
-        more = f" ({note})" if note else ""
-        raise InputError(f"text file {file} holds nothing to speak: no letter and no digit{more}")
-    return TextSource(file.stem, book.text, str(file), note, book=book)
+        raise InputError(
+            f"text file {file} holds nothing to speak: no letter and no digit {note}".rstrip()
+        )
+    return TextSource(file.stem, book.text, str(file), note, markdown, book)
 
 
 def _check_format(text: str, file: Path) -> None:
@@ -232,76 +209,3 @@ def _guess(data: bytes) -> charset_normalizer.CharsetMatch | None:
         return best
     as_good = western.chaos <= best.chaos and western.coherence > best.coherence - 0.06
     return western if as_good else best
-
-
-def markdown_to_text(markdown: str) -> str:
-    """A Markdown text as a reader would say it: no markup, no link targets, no word lost.
-
-    Headings of the first two levels begin a chapter; numbers of lists and footnotes stay; a table's
-    row is a paragraph; front matter (settings between two lines of dashes at the top) is left out.
-    """
-    source = _FRONT_MATTER.sub("", markdown.replace("\r\n", "\n").replace("\r", "\n"))
-    source = _TABLE_ROW.sub(_row_text, _TABLE_RULE.sub("", source))
-    blocks: list[str] = []
-    number = ""
-    parser = MarkdownIt("commonmark", {"maxNesting": _MAX_NESTING})
-    for token in parser.parse(_NOT_A_TARGET.sub(r"\\[", source)):
-        if token.type in _NESTED and token.level >= _MAX_NESTING - 1:
-            raise InputError(  # the parser passes over what stands deeper
-                f"Markdown's lists and quotations are more than {_MAX_NESTING // 2 - 1} deep: "
-                "take out some of the levels, or save it as .txt"
-            )
-        if token.type == "heading_open" and token.tag in ("h1", "h2") and blocks:
-            blocks.append(CHAPTER_BREAK)
-        elif token.type == "list_item_open" and token.info:
-            number += f"{token.info}{token.markup} "
-        elif token.type in _SPOKEN_BLOCKS:
-            blocks.append(number + _SPOKEN_BLOCKS[token.type](token))
-            number = ""
-        elif token.type == "list_item_close" and number:  # an item that is only its number
-            blocks.append(number.strip())
-            number = ""
-    return "\n\n".join(blocks)
-
-
-def _row_text(row: re.Match[str]) -> str:
-    return "\n" + ", ".join(cell.strip() for cell in row[1].split("|")) + "\n"
-
-
-def _inline_text(token: Token) -> str:
-    children = token.children or []
-    tags = [_TAG.fullmatch(child.content) for child in children if child.type == "html_inline"]
-    closed = {tag[1].lower() for tag in tags if tag and tag[0].startswith("</")}
-    opened = {tag[1].lower() for tag in tags if tag and tag[1] and not tag[0].startswith("</")}
-    return "".join(_child_text(child, markup=(closed & opened) | _VOID) for child in children)
-
-
-def _child_text(child: Token, *, markup: Set[str]) -> str:
-    if child.type in ("softbreak", "hardbreak"):
-        return "\n"
-    if child.type == "html_inline":  # <br> is a break, <b>…</b> markup, <String> what is written
-        tag = _TAG.fullmatch(child.content)
-        if tag is None or (tag[1] and tag[1].lower() not in markup):
-            return child.content
-        return "\n" if (tag[1] or "").lower() == "br" else ""
-    return child.content
-
-
-def _html_text(token: Token) -> str:
-    """The text without tags and comments. A comment that is not closed is text."""
-    head, arrow, rest = token.content.rpartition("-->")
-    return _TAG.sub(" ", head + arrow) + _ELEMENT.sub(" ", rest)
-
-
-def _fence_text(token: Token) -> str:
-    """The code, and before it an opening line of several words: prose, not a language's name."""
-    words = token.info.strip()
-    return f"{words}\n{token.content}" if " " in words and "=" not in words else token.content
-
-
-_SPOKEN_BLOCKS: dict[str, Callable[[Token], str]] = {
-    "inline": _inline_text,
-    "fence": _fence_text,
-    "code_block": lambda token: token.content,
-    "html_block": _html_text,
-}

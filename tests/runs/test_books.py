@@ -106,7 +106,7 @@ def test_chapters_of_a_merged_folder_count_through(tmp_path, book):
 def test_fields_of_books_leave_names_and_keys_as_they_were():
     """At their defaults they count in neither."""
     plain = SpeakParams.create({"text_file": "x.txt"})
-    assert not {"chapters", "skip", "clean"} & plain.deciding().keys()
+    assert not {"chapters", "skip"} & plain.deciding().keys()
     chosen = SpeakParams.create({"text_file": "x.txt", "chapters": "1", "skip": "none"})
     assert {"chapters", "skip"} <= chosen.deciding().keys()
 

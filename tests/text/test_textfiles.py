@@ -7,7 +7,8 @@ import pytest
 
 from chatter_nb.base.errors import InputError
 from chatter_nb.text.chunking import CHAPTER_BREAK, clean, split_chunks
-from chatter_nb.text.files import markdown_to_text, merge_sources, natural_key, read_sources
+from chatter_nb.text.files import merge_sources, natural_key, read_sources
+from chatter_nb.text.markdown import markdown_to_text
 
 FRENCH = "Le café était fermé, dit-il; une façade naïve. " * 3
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence, Set
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -101,7 +101,7 @@ class _Reader:
                 return entries
         return []
 
-    def _read_spine(self, targets: Collection[tuple[str, str]]) -> None:
+    def _read_spine(self, targets: Set[tuple[str, str]]) -> None:
         missing, repaired = [], []
         for node in self._package.iter("{*}itemref"):
             idref = node.get("idref", "")
@@ -185,10 +185,10 @@ def _entries(root: etree._Element, member: str) -> Iterator[_Entry]:
                     yield _Entry(title, level, target)
 
 
-def _is_contents(root: etree._Element, member: str, targets: Collection[tuple[str, str]]) -> bool:
+def _is_contents(root: etree._Element, member: str, targets: Set[tuple[str, str]]) -> bool:
     """Whether a document is a table of contents: it leads to half of its targets, and is links."""
     links = [node for node in root.iter("*") if tag_of(node) == "a" and node.get("href")]
-    leads_to = {resolve(member, link.get("href")) for link in links}.intersection(targets)
+    leads_to = {resolve(member, link.get("href")) for link in links} & targets
     if len(leads_to) < max(_FEWEST_ENTRIES, len(targets) / 2):
         return False
     return 3 * sum(count_words(text_of(a)) for a in links) >= 2 * count_words(text_of(root))

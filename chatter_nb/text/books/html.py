@@ -94,30 +94,26 @@ def read_docx(path: Path, skip: Collection[str]) -> Book:
 
 
 def _book_of_page(root: etree._Element, document: str, skip: Collection[str]) -> Book:
-    body = next((node for node in root.iter("*") if tag_of(node) == "body"), root)
-    headers = set(_headers(body)) if "headers" in skip else set()
-    walk = Walk(skip, headers)
+    walk = Walk(skip, set(_headers(root)) if "headers" in skip else ())
     walk.run(root, document)
     title = next((text_of(node) for node in root.iter("*") if tag_of(node) == "title"), "")
     chapters = divide_at_headings(walk.blocks, title)
-    language = root.get("lang", "")
-    return Book(title, language=language, chapters=chapters, skipped=tuple(walk.skipped))
+    about = {"title": title, "language": root.get("lang", "")}
+    return Book(**about, chapters=chapters, skipped=tuple(walk.skipped))
 
 
-def _headers(body: etree._Element) -> Iterator[etree._Element]:
+def _headers(root: etree._Element) -> Iterator[etree._Element]:
     """What is not the article: all outside of the largest <article> or <main> that holds most."""
-    nodes = list(body.iter("*"))
+    nodes = list(root.iter("*"))
     articles = [n for n in nodes if tag_of(n) in ("article", "main") or n.get("role") == "main"]
-    article = max(articles, key=lambda node: len(text_of(node)), default=None)
-    if article is not None and 2 * len(text_of(article)) > len(text_of(body)):
-        around = [article, *article.iterancestors()]
-        for outer in around[1 : around.index(body) + 1]:
-            yield from (child for child in outer if child not in around)
+    article = max(articles, key=lambda node: len(text_of(node)), default=root)
+    is_most = 2 * len(text_of(article)) > len(text_of(root))
+    inside = {article, *article.iter("*"), *article.iterancestors()} if is_most else set(nodes)
     for node in nodes:
         name = tag_of(node)
         if name in ("header", "footer"):  # a part's header has its title, its footer a signature
             name = "" if {tag_of(outer) for outer in node.iterancestors()} & _PARTS else "nav"
-        if name in ("nav", "aside") or node.get("role") in _HEADER_ROLES:
+        if node not in inside or name in ("nav", "aside") or node.get("role") in _HEADER_ROLES:
             yield node
 
 

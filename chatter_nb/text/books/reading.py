@@ -16,7 +16,7 @@ from pathlib import Path
 
 from chatter_nb.base.errors import InputError, shorten
 from chatter_nb.text.books.document import Book
-from chatter_nb.text.books.skips import AUTO, KINDS, choose_names
+from chatter_nb.text.books.skips import choose_kinds
 
 BOOK_SUFFIXES = (".epub", ".docx", ".html", ".htm", ".xhtml")
 MAX_S = 120.0  # a long novel takes under 2 s
@@ -28,7 +28,7 @@ def read_book(path: Path, *, skip: str = "auto") -> Book:
 
     Raises `InputError` for what cannot be read, or not within the limits.
     """
-    names = sorted(choose_names("skip", skip, KINDS, AUTO))
+    names = sorted(choose_kinds(skip))
     where = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
     command = [sys.executable, "-P", "-m", __name__, str(path.absolute()), ",".join(names)]
     environment = {**os.environ, "PYTHONPATH": where}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 from chatter_nb.base.errors import InputError, shown
 from chatter_nb.base.wording import count
@@ -31,24 +31,17 @@ _BY_TYPE = {word: kind for kind, (types, _) in KINDS.items() for word in types.s
 _BY_CLASS = {word: kind for kind, (_, classes) in KINDS.items() for word in classes.split()}
 
 
-def choose_names(
-    field: str, chosen: str, names: Collection[str], auto: Collection[str]
-) -> frozenset[str]:
-    """The names that a parameter chooses: `auto`, `none`, a list, or `-name`: auto without it.
-
-    Raises `InputError` for an unknown name.
-    """
-    parts = {part.strip() for part in chosen.split(",") if part.strip()}
+def choose_kinds(skip: str) -> frozenset[str]:
+    """The kinds in `auto`, `none`, a list, or `-name` (auto without it). Raises `InputError`."""
+    parts = {part.strip() for part in skip.split(",") if part.strip()}
     without = {part[1:].strip() for part in parts if part.startswith("-")}
     listed = {part for part in parts if not part.startswith("-")} - {"auto"}
-    if chosen.strip() == "none":
-        return frozenset()
-    if unknown := sorted((without | listed) - set(names)):
+    if unknown := sorted((without | listed - {"none"}) - KINDS.keys()):
         raise InputError(
-            f"{field}: {shown(unknown[0])} is not among {', '.join(names)}; or write auto, none, "
-            "or -name for all of auto but that"
+            f"skip: {shown(unknown[0])} is not among {', '.join(KINDS)}; or write auto, none, or "
+            "-name for all of auto but that"
         )
-    return frozenset((listed or set(auto)) - without)
+    return frozenset((listed or AUTO) - without - {"none"})
 
 
 def in_words(skipped: Iterable[Skipped]) -> str:

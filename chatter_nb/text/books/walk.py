@@ -71,12 +71,10 @@ class Walk:
 
     def _visit(self, node: etree._Element, around: _Around, path: str) -> None:
         name = tag_of(node)
-        if name in _INVISIBLE or _is_hidden(node):
+        is_invisible = name in _INVISIBLE or _is_hidden(node)
+        if kind := "invisible" if is_invisible else self._kind_to_skip(node, name):
             self._note_ids(node.iter("*"))
-            return
-        if kind := self._kind_to_skip(node, name):
-            self._note_ids(node.iter("*"))
-            if words := count_words(text_of(node)):
+            if (words := count_words(text_of(node))) and not is_invisible:
                 self.skipped.append(Skipped(kind, f"{self._document}#{path}", words))
             return
         self._note_ids([node])
@@ -122,13 +120,9 @@ class Walk:
             self._length += len(text)
 
     def _break_line(self) -> None:
-        while self._parts:
-            last = self._parts.pop()
-            self._length -= len(last)
-            if kept := last.rstrip(" "):
-                self._parts += [kept, "\n"]
-                self._length += len(kept) + 1
-                return
+        if self._parts:
+            self._parts.append("\n")
+            self._length += 1
 
     def _flush(self) -> None:
         text = "".join(self._parts).rstrip()

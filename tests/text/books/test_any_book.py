@@ -177,6 +177,8 @@ def test_debians_books_are_read_as_chromium_shows_them(debian_books):
             with zipfile.ZipFile(path) as archive:
                 archive.extractall(folder)
             for name in dict.fromkeys(block.place.partition("#")[0] for _, block in book.blocks):
+                if any(name in note for note in book.notes):
+                    continue  # not well-formed: Chromium shows an error in its place
                 read = [b.text for _, b in book.blocks if b.place.startswith(f"{name}#")]
                 shown = visible_words(page, folder / name, book)
                 assert letters("".join(read)) == letters(shown), (path.name, name)
