@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -15,7 +15,11 @@ from chatter_nb.base.errors import InputError, shorten, shown
 from chatter_nb.params.base import read_file
 from chatter_nb.params.runs import ConvertParams, SpeakParams, kind_of
 
+if TYPE_CHECKING:
+    from chatter_nb.runs.lifecycle import Progress
+
 Params = TypeVar("Params", SpeakParams, ConvertParams)
+_DELAY_S = 2  # shorter work has no bar
 
 FileOption = Annotated[
     Path | None, typer.Option("-f", "--file", help="A parameter file, or a run.json.")
@@ -82,9 +86,19 @@ def params_of(
 
 def bar_of(total: int, *, as_json: bool, unit: str = "chunk") -> Callable[[Any], None] | None:
     """A progress bar of a run; None where nobody watches: JSON is wanted, and not on a terminal."""
-    from chatter_nb.notebook.show import progress_bar
+    if as_json and not sys.stderr.isatty():
+        return None
+    from tqdm import tqdm
 
-    return progress_bar(total, unit=unit) if sys.stderr.isatty() or not as_json else None
+    bar = tqdm(total=total, unit=unit, delay=_DELAY_S, mininterval=0.2, leave=False)
+
+    def update(progress: Progress) -> None:
+        bar.set_postfix_str(f"{progress.audio_s:.0f} s of audio", refresh=False)
+        bar.update(progress.done - bar.n)
+        if progress.done == progress.total:
+            bar.close()
+
+    return update
 
 
 def pairs_of(texts: list[str] | None) -> dict[str, str]:

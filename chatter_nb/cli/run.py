@@ -14,9 +14,7 @@ from chatter_nb.params.runs import ConvertParams, SpeakParams, TtsEngineName, Vc
 
 if TYPE_CHECKING:
     from chatter_nb.engines.registry import EngineEntry
-    from chatter_nb.runs.lifecycle import Progress
 
-_DELAY_S = 2  # shorter work has no bar
 
 TextArgument = Annotated[
     list[str] | None,
@@ -116,18 +114,3 @@ def _run(
 
 def _announce(engine: EngineEntry) -> None:
     typer.echo(f"loading {engine.name}: some 20 s, most of them for its libraries", err=True)
-
-
-def progress_bar(total: int, *, unit: str = "chunk") -> Callable[[Progress], None]:
-    """Return a function for `progress=` that shows a bar in a terminal, after two seconds."""
-    from tqdm import tqdm
-
-    bar = tqdm(total=total, unit=unit, delay=_DELAY_S, mininterval=0.2, leave=False)
-
-    def update(progress: Progress) -> None:
-        bar.set_postfix_str(f"{progress.audio_s:.0f} s of audio", refresh=False)
-        bar.update(progress.done - bar.n)
-        if progress.done == progress.total:
-            bar.close()
-
-    return update

@@ -23,6 +23,7 @@ from chatter_nb.params.types import (
     Device,
     Formats,
     Interactive,
+    Names,
     OutputsDir,
     Precision,
     PromptSeconds,
@@ -77,7 +78,7 @@ class SpeakParams(RunParams):
     voice_field: ClassVar = "voice"
 
     text: Text = often("", "text", "the text to speak")
-    text_file: Text = often("", "text", "a .txt or .md file, or a folder of them, to speak")
+    text_file: Text = often("", "text", "a document, or a folder of them, to speak")
     voice: Text = often("", "voice", "a voice by name, or a recording; empty: the engine's own")
     speed: _Speed = often(None, "voice", "pace; 1 is the voice's own")
     engine: TtsEngineName = often("auto", "voice", "what speaks; auto takes the best present")
@@ -106,6 +107,8 @@ class SpeakParams(RunParams):
     regex_replacements: Annotated[_Words, AfterValidator(_check_patterns)] = seldom(
         {}, "text", "regular expressions to replace, Python's syntax", "patterns to replace"
     )
+    chapters: Text = seldom("", "text", 'of a document, such as "1-3,7"; empty: all')
+    skip: Names = seldom("auto", "text", "kinds of parts to leave out: auto, none, names, -name")
     voices_dir: VoicesDir = ""
     prompt_s: PromptSeconds = None
     chunk_chars: int = seldom(

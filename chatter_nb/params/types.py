@@ -81,6 +81,12 @@ def one_or_more(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _as_text(value: Any) -> Any:
+    """Names in a text, of a list of them; other values unchanged."""
+    are_names = isinstance(value, list) and all(isinstance(name, str) for name in value)
+    return ", ".join(value) if are_names else value
+
+
 def _check_device(value: str) -> str:
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
         raise ValueError(f"{shown(value)} is no device: use auto, cpu, mps, cuda or cuda:0")
@@ -88,6 +94,7 @@ def _check_device(value: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_check_utf8)]
+Names = Annotated[Text, BeforeValidator(_as_text)]
 VoicesDir = Annotated[
     Text, seldom(..., "voice", "where voices are found; empty: voices/ under outputs_dir", "voices")
 ]

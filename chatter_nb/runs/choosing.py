@@ -149,6 +149,8 @@ def chunk_record(
         start=planned.placed.start,
         end=planned.placed.end,
         source_text=planned.placed.source_text,
+        chapter=planned.placed.chapter,
+        place=planned.placed.place,
         start_s=span.start_samples / rate,
         end_s=span.end_samples / rate,
         pause_ms=planned.chunk.pause_ms,

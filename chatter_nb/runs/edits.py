@@ -25,6 +25,7 @@ from chatter_nb.base.wording import count
 from chatter_nb.params.types import Text
 from chatter_nb.runs.folder import LOCKS, RunFolder
 from chatter_nb.runs.record import ChunkRecord, RunRecord
+from chatter_nb.text.books.document import Book
 from chatter_nb.text.chunking import Chunk
 
 EDITS = "edits.json"
@@ -81,7 +82,8 @@ class PlacedChunk:
     """A chunk and its place: `start`, in characters, in the text that output `document` shows.
 
     `source` is the chunk as the text has it, `chunk` as it is spoken: another if there is an edit
-    with words. `take` is the take that an edit names.
+    with words. `take` is the take that an edit names. `chapter` and `place` are those of its block
+    in a document, see `ChunkRecord`.
     """
 
     document: str
@@ -89,6 +91,8 @@ class PlacedChunk:
     source: Chunk
     chunk: Chunk
     take: int | None = None
+    chapter: int | None = None
+    place: str = ""
 
     @property
     def end(self) -> int:
@@ -199,11 +203,17 @@ def placed_chunks(record: RunRecord, language: str = "") -> list[PlacedChunk]:
     return placed
 
 
-def place_chunks(document: str, chunks: Iterable[Chunk]) -> Iterator[PlacedChunk]:
-    """The chunks of a text at their places, without edits."""
-    start = 0
+def place_chunks(
+    document: str, chunks: Iterable[Chunk], book: Book | None = None
+) -> Iterator[PlacedChunk]:
+    """The chunks of a text at their places, in its book too, without edits."""
+    start, blocks = 0, book.blocks if book else []
     for chunk in chunks:
-        yield PlacedChunk(document, start, chunk, chunk)
+        placed = PlacedChunk(document, start, chunk, chunk)
+        if blocks:
+            chapter, block = blocks[min(chunk.block, len(blocks) - 1)]
+            placed = replace(placed, chapter=chapter.number, place=block.place)
+        yield placed
         start += len(chunk.text)
 
 

@@ -69,6 +69,8 @@ class ChunkRecord(_Record):
     `streamed`: who listened heard it in parts, another rendering, which is kept under a key of its
     own. `verdict` is None if it was not checked; `takes` are there if the check has something to
     say. `start` and `end` are its place, in characters, in the text that output `document` shows;
+    `chapter` is its number in the contents, 0 before the first, None in a text without chapters;
+    `place` is the document and the element that it comes from.
     `source_text` is the text there if `text` is not: before an edit, or of the whole chunk of which
     this is a part.
     """
@@ -80,6 +82,8 @@ class ChunkRecord(_Record):
     start: int = 0
     end: int = 0
     source_text: str | None = None
+    chapter: int | None = None
+    place: str = ""
     start_s: float
     end_s: float
     pause_ms: int

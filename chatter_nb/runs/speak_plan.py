@@ -5,8 +5,8 @@ Every problem of the input is found here, before a sample is made.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -24,7 +24,14 @@ from chatter_nb.runs.checking import Checks
 from chatter_nb.runs.edits import EDITS, Edit, PlacedChunk, edit_chunks, load_edits, place_chunks
 from chatter_nb.runs.keys import Identities, PlannedChunk, check_takes, identities
 from chatter_nb.runs.plan import Estimate, OnLoad, Plan, Planner, check_texts, check_voice
-from chatter_nb.runs.speak_texts import check_speakable, clean_words, read_texts, split_text
+from chatter_nb.runs.speak_texts import (
+    chapters_of,
+    check_speakable,
+    chosen_part,
+    clean_words,
+    read_texts,
+    split_text,
+)
 from chatter_nb.text.chunking import chars_per_s
 from chatter_nb.text.files import TextSource
 from chatter_nb.text.markup import TERMINAL_CODE, markup_notes
@@ -105,7 +112,11 @@ def plan_speech(params: SpeakParams, on_load: OnLoad | None = None) -> SpeechPla
         precision = planner.settled.precision.name
         whole = identities(params, engine, precision, voice, planner.seed)
         outputs = [
-            PlannedOutput(source.name, source.origin, tuple(whole.identify(chunks, params.takes)))
+            PlannedOutput(
+                source.name,
+                source.origin,
+                _chosen(whole.identify(chunks, params.takes), chapters_of(source, params)),
+            )
             for source, (chunks, _) in zip(sources, texts, strict=True)
         ]
     if params.takes:
@@ -137,7 +148,8 @@ def outline(params: SpeakParams) -> Outline:
     language = params.language or "en"
     chars = chunks = 0
     audio_s, exact = 0.0, True
-    for source in read_texts(params):
+    for whole in read_texts(params):
+        source = chosen_part(whole, params)
         share = min(1.0, OUTLINED_CHARS / max(1, len(source.text)))
         text = source.text
         if share < 1:
@@ -183,12 +195,16 @@ def _chunks(
     markup = list(markup_notes(text, engine=engine.name, markdown=source.markdown))
     own = [edit for edit in edits if edit.document == source.name]
     placed, on_edits = edit_chunks(
-        list(place_chunks(source.name, chunks)), own, partial(clean_words, params, language)
+        list(place_chunks(source.name, chunks, source.book)),
+        own,
+        partial(clean_words, params, language),
     )
     try:
-        check_speakable([c.chunk for c in placed])
+        chapters = chapters_of(source, params)
+        chosen = [c.chunk for c in placed if chapters is None or c.chapter in chapters]
+        check_speakable(chosen)
         with budget(len(text)):
-            notes = check_texts([c.chunk.spoken for c in placed], engine, language)
+            notes = check_texts([chunk.spoken for chunk in chosen], engine, language)
     except InputError as error:
         raise InputError(f"{source.origin}: {error}") from error
     if TERMINAL_CODE.search(source.text):
@@ -197,11 +213,27 @@ def _chunks(
     return placed, [note for note in (source.note, *notes, *about, *markup, *on_edits) if note]
 
 
+def _chosen(chunks: Sequence[PlannedChunk], chapters: Set[int] | None) -> tuple[PlannedChunk, ...]:
+    """The chunks of the chosen chapters; without a pause after the last, if others follow it.
+
+    Chosen after seeds are given: a chapter alone sounds as in the whole book.
+    """
+    if chapters is None:
+        return tuple(chunks)
+    *before, last = [planned for planned in chunks if planned.placed.chapter in chapters]
+    if last is not chunks[-1]:
+        silent = replace(last.placed, chunk=replace(last.chunk, pause_ms=0))
+        last = replace(last, placed=silent)
+    return (*before, last)
+
+
 def spoken_text(params: SpeakParams) -> str:
     """All that a run would speak, in one line. Raises `InputError` if it is nothing."""
     language = params.language or "en"
     chunks = [
-        chunk for source in read_texts(params) for chunk in split_text(source, params, language)[1]
+        chunk
+        for source in read_texts(params)
+        for chunk in split_text(chosen_part(source, params), params, language)[1]
     ]
     return " ".join(chunk.spoken for chunk in chunks if chunk.speakable)
 

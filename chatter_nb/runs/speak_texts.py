@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from chatter_nb.base.budget import budget
-from chatter_nb.base.errors import InputError
+from chatter_nb.base.errors import InputError, shown
 from chatter_nb.base.project import resolve_path
 from chatter_nb.params.runs import SpeakParams
-from chatter_nb.text.chunking import Chunk, chunk_limit, clean, split_chunks, without_breaks
+from chatter_nb.text.books.document import choose_chapters
+from chatter_nb.text.chunking import (
+    Chunk,
+    chunk_limit,
+    clean,
+    split_chunks,
+    without_breaks,
+)
 from chatter_nb.text.files import TextSource, merge_sources, read_sources
 from chatter_nb.text.markup import PAUSE_MARK, check_markup, foreign_format
 
@@ -24,18 +32,40 @@ def read_texts(params: SpeakParams) -> list[TextSource]:
             raise InputError(
                 f"text is {kind}: its markup would be read aloud. Give the text without it"
             )
+        if params.chapters:
+            raise InputError(f"chapters: {shown(params.chapters)} needs a document (text_file)")
         return [TextSource(MERGED, without_breaks(params.text))]
     path = resolve_path(params.text_file)
-    sources = read_sources(path)
+    sources = read_sources(path, skip=params.skip)
     if params.merge or not path.is_dir():
-        notes = "; ".join(source.note for source in sources if source.note)
-        markdown = all(source.markdown for source in sources)
-        return [TextSource(MERGED, merge_sources(sources), params.text_file, notes, markdown)]
+        sources = [merge_sources(sources, MERGED, params.text_file)]
+    for source in sources:  # of each in a folder that is not merged
+        chapters_of(source, params)
+    if len(sources) == 1:
+        return sources
     names = Counter(source.name for source in sources)
     twice = [Path(source.origin).name for source in sources if names[source.name] > 1]
     if twice:
         raise InputError(f"{path} holds {' and '.join(twice[:2])}: one name, one output")
     return sources
+
+
+def chapters_of(source: TextSource, params: SpeakParams) -> frozenset[int] | None:
+    """The numbers of the chosen chapters; None for all. Raises `InputError`."""
+    try:
+        return choose_chapters(source.book, params.chapters) if params.chapters else None
+    except InputError as error:
+        raise InputError(f"{source.origin}: {error}") from None
+
+
+def chosen_part(source: TextSource, params: SpeakParams) -> TextSource:
+    """The text without the chapters that are not chosen."""
+    numbers = chapters_of(source, params)
+    if numbers is None:
+        return source
+    chapters = tuple(c for c in source.book.chapters if c.number in numbers)
+    book = replace(source.book, chapters=chapters)
+    return replace(source, text=book.text, book=book)
 
 
 def split_text(source: TextSource, params: SpeakParams, language: str) -> tuple[str, list[Chunk]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +27,8 @@ from chatter_nb.text.sentences import base_of, sentences
 # Between merged texts. It is whitespace, and so vanishes when whitespace is collapsed. No text of a
 # user holds it, see `without_breaks`.
 CHAPTER_BREAK = "\x1c"
+BLOCK_BREAK = "\x1d"  # between blocks of a document; one more paragraph's end
+_TO_SPACES = str.maketrans({CHAPTER_BREAK: " ", BLOCK_BREAK: " "})
 _TOKEN = re.compile(rf"(?P<mark>{PAUSE_MARK.pattern})|(?P<space>\s+)|[^\s\[]+|\[", re.IGNORECASE)
 # An ornament such as "* * *" is a paragraph of its own without blank lines around it.
 _ORNAMENT_LINE = re.compile(r"^[^\S\n]*(?:[*_~=#•·—–-][^\S\n]*){3,}$", re.MULTILINE)
@@ -78,13 +81,15 @@ _PAGE_EDGE_CHARS = 200  # are looked at to tell whether a sentence ends with a p
 class Chunk:
     """A piece of text that is spoken in one go, and the silence after it.
 
-    `text` ends with the space before the next chunk; `spoken` is the text for an engine.
+    `text` ends with the space before the next chunk; `spoken` is the text for an engine. `block`
+    is the number of breaks before it, of blocks and of chapters.
     """
 
     index: int
     text: str
     pause_ms: int
     language: str = ""
+    block: int = 0
 
     @cached_property
     def spoken(self) -> str:
@@ -160,14 +165,16 @@ def split_chunks(
     mark that is not valid.
     """
     check_markup(text)
-    line, pauses_ms = _flatten(text, paragraph_pause_ms, chapter_pause_ms)
+    line, pauses_ms, blocks = _flatten(text, paragraph_pause_ms, chapter_pause_ms)
     edges = sorted({0, *pauses_ms, len(line)})
     chunks = [Chunk(0, "", pauses_ms[0])] if pauses_ms.get(0) else []
     for start, end in pairwise(edges):
+        block = blocks[bisect_right(blocks, (start, len(text))) - 1][1]
         packed = list(_pack(line[start:end], chunk_chars, language))
         for part, whole in packed[:-1]:
-            chunks.append(Chunk(len(chunks), part, sentence_pause_ms if whole else 0, language))
-        chunks.append(Chunk(len(chunks), packed[-1][0], pauses_ms.get(end, 0), language))
+            pause_ms = sentence_pause_ms if whole else 0
+            chunks.append(Chunk(len(chunks), part, pause_ms, language, block))
+        chunks.append(Chunk(len(chunks), packed[-1][0], pauses_ms.get(end, 0), language, block))
     return chunks
 
 
@@ -186,8 +193,8 @@ def chunk_limit(chunk_chars: int, language: str) -> int:
 
 
 def without_breaks(text: str) -> str:
-    """A user's text, with a space in the place of every `CHAPTER_BREAK`."""
-    return text.replace(CHAPTER_BREAK, " ")
+    """A user's text, with a space in the place of every `CHAPTER_BREAK` and `BLOCK_BREAK`."""
+    return text.translate(_TO_SPACES)
 
 
 def _join_pages(text: str, language: str) -> str:
@@ -211,11 +218,18 @@ def _ends_sentence(before: str, after: str, language: str) -> bool:
     return not after[:1].islower() and len(before) + 1 in ends
 
 
-def _flatten(text: str, paragraph_ms: int, chapter_ms: int) -> tuple[str, dict[int, int]]:
-    """The text as one line, and the silence in ms by the position in the line that it precedes."""
+def _flatten(
+    text: str, paragraph_ms: int, chapter_ms: int
+) -> tuple[str, dict[int, int], list[tuple[int, int]]]:
+    """The text as one line, and the silence in ms by the position in the line that it precedes.
+
+    The list has the positions where blocks begin, each with its number; position 0 is in it.
+    """
     words: list[str] = []
     breaks: dict[int, int] = {}  # position of a paragraph's first character: silence before it
     marks: dict[int, int] = {}
+    blocks = [(0, 0)]
+    block = 0
     length, space, gap_ms, mark_ms = 0, "", -1, -1
     for token in _TOKEN.finditer(text):
         if token["mark"]:
@@ -223,9 +237,12 @@ def _flatten(text: str, paragraph_ms: int, chapter_ms: int) -> tuple[str, dict[i
         elif run := token["space"]:
             space = " " if words else ""
             gap_ms = max(gap_ms, _break_ms(run, paragraph_ms, chapter_ms))
+            block += run.count(CHAPTER_BREAK) + run.count(BLOCK_BREAK)
         else:
             words.append(space + token[0])
             length += len(space)
+            if block > blocks[-1][1]:
+                blocks.append((length, block))
             if gap_ms >= 0 and length:
                 breaks[length] = gap_ms
             if mark_ms >= 0:
@@ -234,7 +251,8 @@ def _flatten(text: str, paragraph_ms: int, chapter_ms: int) -> tuple[str, dict[i
             space, gap_ms, mark_ms = "", -1, -1
     line = "".join(words)
     _lengthen_at_headings(line, breaks, chapter_ms)
-    return line, breaks | marks | ({length: mark_ms} if mark_ms >= 0 else {})
+    pauses_ms = breaks | marks | ({length: mark_ms} if mark_ms >= 0 else {})
+    return line, pauses_ms, blocks
 
 
 def _break_ms(whitespace: str, paragraph_ms: int, chapter_ms: int) -> int:

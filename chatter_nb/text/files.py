@@ -1,31 +1,35 @@
-"""Reads text files: lists them in natural order, decodes them, turns Markdown into plain text.
+"""Reads documents: lists files in natural order, decodes text, turns Markdown into plain text.
 
 Nothing is skipped silently: a file that cannot be read is an error, and all errors of a folder are
-reported together. `chunking` cleans the text afterwards.
+reported together. `books` reads other formats; `chunking` cleans the text afterwards.
 """
 
 from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import charset_normalizer
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
 
 from chatter_nb.base.errors import InputError, Problems
-from chatter_nb.text.chunking import CHAPTER_BREAK, without_breaks
+from chatter_nb.text.books.document import Book, merge_books
+from chatter_nb.text.books.plain import book_of_text
+from chatter_nb.text.books.reading import BOOK_SUFFIXES, read_book
+from chatter_nb.text.books.skips import in_words
+from chatter_nb.text.chunking import without_breaks
+from chatter_nb.text.markdown import markdown_to_text
 from chatter_nb.text.markup import foreign_format
 
 MARKDOWN_SUFFIXES = (".md", ".markdown", ".mdown", ".mkd")
-SUFFIXES = (".txt", ".text", *MARKDOWN_SUFFIXES)
+TEXT_SUFFIXES = (".txt", ".text", *MARKDOWN_SUFFIXES)
+SUFFIXES = (*TEXT_SUFFIXES, *BOOK_SUFFIXES)
 OTHER_SUFFIXES = (
-    *(".html", ".htm", ".xhtml", ".xml", ".rtf", ".tex", ".json", ".srt", ".vtt", ".zip"),
-    *(".epub", ".mobi", ".azw", ".azw3", ".fb2", ".pdf", ".doc", ".docx", ".odt", ".pages"),
+    *(".xml", ".rtf", ".tex", ".json", ".srt", ".vtt", ".zip"),
+    *(".mobi", ".azw", ".azw3", ".fb2", ".doc", ".pdf", ".odt", ".pages"),
 )
 
 # Byte-order marks, longest first: UTF-32's begins with UTF-16's.
@@ -43,34 +47,16 @@ _UNLIKELY_ENCODINGS = (  # noqa: SIM905  a list literal would take 36 lines
     "cp037 cp273 cp424 cp437 cp500 cp720 cp737 cp775 cp850 cp852 cp855 cp857 cp858 cp860 cp861 "
     "cp862 cp863 cp864 cp865 cp866 cp869 cp875 cp1006 cp1026 cp1125 cp1140"
 ).split()
-_MAX_NESTING = 100  # levels; a list takes two, a quotation one
-_NESTED = ("list_item_open", "blockquote_open")
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a]")
-_VOID = frozenset({"br", "img", "wbr"})  # HTML elements that have no closing tag
-# Settings, a "name: value" first, then only such lines, their continuations, lists and comments.
-_FRONT_MATTER = re.compile(
-    r"\A---[ \t]*\n[\w-]+:.*\n(?:(?:[\w-]+:|[ \t]+\S|- |#).*\n|[ \t]*\n)*?---[ \t]*\n"
-)
-_TABLE_RULE = re.compile(
-    r"^[ \t]*(?:\|[ \t]*)?(?::?-{3,}:?[ \t]*\|[ \t]*)+(?::?-{3,}:?[ \t]*)?$", re.MULTILINE
-)
-_TABLE_ROW = re.compile(r"^[ \t]*\|(.+)\|[ \t]*$", re.MULTILINE)
-# "[name]: http://…" names a link's target; "[note]: something" and footnotes "[^1]: …" are text.
-_NOT_A_TARGET = re.compile(
-    r"^ {0,3}\[(?=\^|[^\]\n]+\]:(?!\s*(?:[a-z][a-z0-9+.-]*://|mailto:|www\.|[/#<.])))",
-    re.MULTILINE | re.IGNORECASE,
-)
-# A tag, not "a <b and c> d": attributes have values.
-_ELEMENT = re.compile(r"</?([a-zA-Z][a-zA-Z0-9]*)(?:\s+[\w:-]+\s*=[^<>]*|\s*/?)>")
-_TAG = re.compile(rf"<!--.*?-->|{_ELEMENT.pattern}", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class TextSource:
     """A text, the name of its output, and its origin.
 
-    `note` names a guessed encoding, or files of the folder that were passed over; `markdown`: it
-    was Markdown, and its marks are removed.
+    `note` names a guessed encoding, what was left out, or files of the folder that were passed
+    over; `markdown`: it was Markdown, and its marks are removed. `book` has the chapters of `text`,
+    and the places of its blocks.
     """
 
     name: str
@@ -78,20 +64,21 @@ class TextSource:
     origin: str = "text"
     note: str = ""
     markdown: bool = False
+    book: Book = field(default_factory=Book)
 
 
-def read_sources(path: Path) -> list[TextSource]:
-    """The text of a file, or of all text files of a folder in natural order (2 before 10).
+def read_sources(path: Path, *, skip: str = "auto") -> list[TextSource]:
+    """The text of a file, or of all files of a folder in natural order (2 before 10).
 
-    The first text's `note` names the folder's other files. Raises `InputError` with every problem
-    of every file.
+    `skip` says what is left out, see `books.skips`. The first text's `note` names the folder's
+    other files. Raises `InputError` with every problem of every file.
     """
     try:
         files, passed_over = _text_files(path)
     except OSError as error:
         raise InputError(f"cannot read text file {str(path)[:200]}: {error.strerror}") from error
     problems = Problems()
-    sources: list[TextSource] = [problems.of(partial(_read_file, file)) for file in files]
+    sources: list[TextSource] = [problems.of(partial(_read_file, file, skip)) for file in files]
     if problems.messages:
         raise InputError("\n  ".join(problems.messages))
     if passed_over:
@@ -100,9 +87,12 @@ def read_sources(path: Path) -> list[TextSource]:
     return sources
 
 
-def merge_sources(sources: list[TextSource]) -> str:
-    """All texts as one, with a chapter break between each two."""
-    return f"\n\n{CHAPTER_BREAK}\n\n".join(source.text for source in sources)
+def merge_sources(sources: list[TextSource], name: str, origin: str) -> TextSource:
+    """All texts as one, with a chapter break between each two, and their notes."""
+    book = merge_books([source.book for source in sources])
+    notes = "; ".join(source.note for source in sources if source.note)
+    markdown = all(source.markdown for source in sources)
+    return TextSource(name, book.text, origin, notes, markdown, book)
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
@@ -134,7 +124,10 @@ def list_folder(folder: Path, suffixes: Sequence[str]) -> tuple[list[Path], list
     return matches, sorted(set(files) - set(matches))
 
 
-def _read_file(file: Path) -> TextSource:
+def _read_file(file: Path, skip: str) -> TextSource:
+    if file.suffix.lower() in BOOK_SUFFIXES:
+        book = read_book(file, skip=skip)
+        return _source(file, book, *book.notes, in_words(book.skipped))
     try:
         data = file.read_bytes()
     except OSError as error:
@@ -144,14 +137,22 @@ def _read_file(file: Path) -> TextSource:
     _check_format(data[:1000].decode("latin-1"), file)  # a zip archive or a PDF has no encoding
     text, note = _decode(data, file)
     _check_format(text, file)
-    if not any(char.isalnum() for char in text):
-        raise InputError(f"text file {file} holds nothing to speak: no letter and no digit")
     text, markdown = without_breaks(text), file.suffix.lower() in MARKDOWN_SUFFIXES
     try:
-        text = markdown_to_text(text) if markdown else text
+        book = book_of_text(markdown_to_text(text) if markdown else text, file.name)
     except InputError as error:
         raise InputError(f"text file {file}: {error}") from error
-    return TextSource(file.stem, text, str(file), note, markdown)
+    return _source(file, book, note, markdown=markdown)
+
+
+def _source(file: Path, book: Book, *notes: str, markdown: bool = False) -> TextSource:
+    """The text of a book. Raises `InputError` if it has no word."""
+    note = "; ".join(filter(None, notes))
+    if not any(char.isalnum() for char in book.text):
+        raise InputError(
+            f"text file {file} holds nothing to speak: no letter and no digit {note}".rstrip()
+        )
+    return TextSource(file.stem, book.text, str(file), note, markdown, book)
 
 
 def _check_format(text: str, file: Path) -> None:
@@ -208,76 +209,3 @@ def _guess(data: bytes) -> charset_normalizer.CharsetMatch | None:
         return best
     as_good = western.chaos <= best.chaos and western.coherence > best.coherence - 0.06
     return western if as_good else best
-
-
-def markdown_to_text(markdown: str) -> str:
-    """A Markdown text as a reader would say it: no markup, no link targets, no word lost.
-
-    Headings of the first two levels begin a chapter; numbers of lists and footnotes stay; a table's
-    row is a paragraph; front matter (settings between two lines of dashes at the top) is left out.
-    """
-    source = _FRONT_MATTER.sub("", markdown.replace("\r\n", "\n").replace("\r", "\n"))
-    source = _TABLE_ROW.sub(_row_text, _TABLE_RULE.sub("", source))
-    blocks: list[str] = []
-    number = ""
-    parser = MarkdownIt("commonmark", {"maxNesting": _MAX_NESTING})
-    for token in parser.parse(_NOT_A_TARGET.sub(r"\\[", source)):
-        if token.type in _NESTED and token.level >= _MAX_NESTING - 1:
-            raise InputError(  # the parser passes over what stands deeper
-                f"Markdown's lists and quotations are more than {_MAX_NESTING // 2 - 1} deep: "
-                "take out some of the levels, or save it as .txt"
-            )
-        if token.type == "heading_open" and token.tag in ("h1", "h2") and blocks:
-            blocks.append(CHAPTER_BREAK)
-        elif token.type == "list_item_open" and token.info:
-            number += f"{token.info}{token.markup} "
-        elif token.type in _SPOKEN_BLOCKS:
-            blocks.append(number + _SPOKEN_BLOCKS[token.type](token))
-            number = ""
-        elif token.type == "list_item_close" and number:  # an item that is only its number
-            blocks.append(number.strip())
-            number = ""
-    return "\n\n".join(blocks)
-
-
-def _row_text(row: re.Match[str]) -> str:
-    return "\n" + ", ".join(cell.strip() for cell in row[1].split("|")) + "\n"
-
-
-def _inline_text(token: Token) -> str:
-    children = token.children or []
-    tags = [_TAG.fullmatch(child.content) for child in children if child.type == "html_inline"]
-    closed = {tag[1].lower() for tag in tags if tag and tag[0].startswith("</")}
-    opened = {tag[1].lower() for tag in tags if tag and tag[1] and not tag[0].startswith("</")}
-    return "".join(_child_text(child, markup=(closed & opened) | _VOID) for child in children)
-
-
-def _child_text(child: Token, *, markup: Set[str]) -> str:
-    if child.type in ("softbreak", "hardbreak"):
-        return "\n"
-    if child.type == "html_inline":  # <br> is a break, <b>…</b> markup, <String> what is written
-        tag = _TAG.fullmatch(child.content)
-        if tag is None or (tag[1] and tag[1].lower() not in markup):
-            return child.content
-        return "\n" if (tag[1] or "").lower() == "br" else ""
-    return child.content
-
-
-def _html_text(token: Token) -> str:
-    """The text without tags and comments. A comment that is not closed is text."""
-    head, arrow, rest = token.content.rpartition("-->")
-    return _TAG.sub(" ", head + arrow) + _ELEMENT.sub(" ", rest)
-
-
-def _fence_text(token: Token) -> str:
-    """The code, and before it an opening line of several words: prose, not a language's name."""
-    words = token.info.strip()
-    return f"{words}\n{token.content}" if " " in words and "=" not in words else token.content
-
-
-_SPOKEN_BLOCKS: dict[str, Callable[[Token], str]] = {
-    "inline": _inline_text,
-    "fence": _fence_text,
-    "code_block": lambda token: token.content,
-    "html_block": _html_text,
-}

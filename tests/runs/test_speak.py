@@ -159,7 +159,8 @@ def test_ctrl_c_before_the_first_chunk_says_so_too(tmp_path):
     code = (
         "import chatter_nb.runs.speak_texts as texts, os, signal, time\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job ignores it
-        "texts.read_sources = lambda path: (os.kill(os.getpid(), signal.SIGINT), time.sleep(5))\n"
+        "kill = lambda: (os.kill(os.getpid(), signal.SIGINT), time.sleep(5))\n"
+        "texts.read_sources = lambda path, **_: kill()\n"
         "from chatter_nb.cli.app import main\nmain()"
     )
     args = ["speak", "-p", f"text_file={OZ}", "-p", f"outputs_dir={tmp_path}"]

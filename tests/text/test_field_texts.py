@@ -14,6 +14,7 @@ from chatter_nb.text.chunking import chunk_limit, clean, split_chunks
 
 FOLDER = ROOT / "tests" / "data" / "field_texts"
 SPOKEN = {
+    "S08_page": ["Title", r"Hello there\."],
     "P01_money_time_date": [r"The bill was \$19\.99, .* 55¢\. At 9:30PM .* on the 21st."],
     "P02_soft_hyphens": ["We can transform any responsibility with the ﬁrst oﬃce ﬂoor."],
     "P03_wrapped_crlf": ["It was the best of .* times, it was the age of wisdom.", "Next one."],
@@ -42,7 +43,6 @@ REFUSED = {
     "S02_huge_number": r"cannot read 1{40}: .*\nreplacements:.*\n  \"1{40}\": \"1 1 1",
     "S04_ipa": "would leave out ˈwɔːtə",
     "S07_ssml": r"SSML.* Write \[pause 500ms\] for a break",
-    "S08_page": "is HTML: its markup would be read aloud.* files that can be read: .txt",
 }
 # Where a pause may fall: the ends of sentences, and nothing else.
 SENTENCE_ENDS = {

@@ -17,7 +17,7 @@ from chatter_nb.engines.hibari import HibariEngine
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.speak_plan import outline
 from chatter_nb.text.chunking import Chunk, clean, split_chunks
-from chatter_nb.text.files import markdown_to_text
+from chatter_nb.text.markdown import markdown_to_text
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,8 @@ import pytest
 
 from chatter_nb.base.errors import InputError
 from chatter_nb.text.chunking import CHAPTER_BREAK, clean, split_chunks
-from chatter_nb.text.files import markdown_to_text, merge_sources, natural_key, read_sources
+from chatter_nb.text.files import merge_sources, natural_key, read_sources
+from chatter_nb.text.markdown import markdown_to_text
 
 FRENCH = "Le café était fermé, dit-il; une façade naïve. " * 3
 
@@ -31,7 +32,9 @@ def test_merged_files_are_chapters(tmp_path):
     """The chapter pause lies between files, and nothing of any is lost."""
     (tmp_path / "1.txt").write_text("One.")
     (tmp_path / "2.txt").write_text("Two.\n")
-    chunks = split_chunks(clean(merge_sources(read_sources(tmp_path))), chapter_pause_ms=9)
+    chunks = split_chunks(
+        clean(merge_sources(read_sources(tmp_path), "speech", "").text), chapter_pause_ms=9
+    )
     assert [(c.text, c.pause_ms) for c in chunks] == [("One. ", 9), ("Two.", 0)]
 
 
@@ -88,7 +91,7 @@ def test_a_file_that_cannot_be_spoken_is_refused_by_name(tmp_path, data, told):
 @pytest.mark.parametrize(
     ("name", "content", "kind"),
     [
-        ("page.html", "<p>Hello there.</p>", "a .html file"),
+        ("page.xml", "<p>Hello there.</p>", "a .xml file"),
         ("page.txt", "<html><body><h1>Title</h1><p>Hello there.</p></body></html>", "HTML"),
         ("page.md", "\ufeff\n<!DOCTYPE html>\n<p>Hello.</p>", "HTML"),
         ("letter.txt", r"{\rtf1\ansi Hello there.}", "RTF"),
@@ -97,7 +100,7 @@ def test_a_file_that_cannot_be_spoken_is_refused_by_name(tmp_path, data, told):
         ("film.srt", "Hello.", "a .srt file"),
         ("paper.txt", "%PDF-1.7 Hello", "PDF"),
         ("book.txt", "PK\x03\x04 mimetypeapplication/epub+zip", "a zip archive"),
-        ("BOOK.EPUB", "Hello.", "a .epub file"),
+        ("BOOK.MOBI", "Hello.", "a .mobi file"),
     ],
 )
 def test_a_file_of_another_kind_is_refused_with_what_can_be_read(tmp_path, name, content, kind):
@@ -125,7 +128,9 @@ def test_the_sign_between_merged_files_is_no_character_of_theirs(tmp_path):
     """A file separator or a form feed in a file is white space."""
     (tmp_path / "1.txt").write_text("One \x1c and\fthe same.\f")
     (tmp_path / "2.txt").write_text("\fTwo.")
-    chunks = split_chunks(clean(merge_sources(read_sources(tmp_path))), chapter_pause_ms=9)
+    chunks = split_chunks(
+        clean(merge_sources(read_sources(tmp_path), "speech", "").text), chapter_pause_ms=9
+    )
     assert [(c.spoken, c.pause_ms) for c in chunks] == [("One and the same.", 9), ("Two.", 0)]
 
 

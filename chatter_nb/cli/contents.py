@@ -1,0 +1,47 @@
+"""`contents`: the chapters of a document, and what of it is left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chatter_nb.base.errors import shorten
+from chatter_nb.base.wording import count, minutes
+from chatter_nb.cli.options import SetOption, pairs_of
+from chatter_nb.cli.sources import from_here
+from chatter_nb.params.runs import SpeakParams
+
+_TITLE_CHARS = 60
+
+
+def contents(
+    document: Annotated[Path, typer.Argument(metavar="FILE", help="A document, or a folder.")],
+    param: SetOption = None,
+) -> None:
+    """Show a document's chapters with words and minutes, and what is left out.
+
+    Choose chapters of a run by these numbers: -p chapters=1-3,7.
+    """
+    from chatter_nb.runs.speak_texts import chosen_part, read_texts
+    from chatter_nb.text.chunking import chars_per_s
+
+    overrides = {"text_file": from_here(str(document)), **pairs_of(param)}
+    params = SpeakParams.create(SpeakParams.coerce(overrides), where="contents")
+    for source in read_texts(params):
+        book = chosen_part(source, params).book
+        chars_s = chars_per_s(params.language or book.language or "en") * (params.speed or 1.0)
+        title = book.title or document.name
+        typer.echo(f"{title}, by {book.author}" if book.author else title)
+        for chapter in book.chapters:
+            spoken_s = sum(len(block.text) for block in chapter.blocks) / chars_s
+            length = f"skipped: {chapter.skipped}" if chapter.skipped else minutes(spoken_s)
+            name = "  " * (chapter.level - 1) + (chapter.title or "(before the first chapter)")
+            name, words = shorten(name, _TITLE_CHARS), count(chapter.words, "word")
+            typer.echo(f"{chapter.number:>4}  {name:<{_TITLE_CHARS}} {words:>12}  {length}")
+        words = count(sum(chapter.words for chapter in book.chapters), "word")
+        total_s = len(book.text) / chars_s
+        typer.echo(f"{count(len(book.chapters), 'chapter')}, {words}, {minutes(total_s)}")
+        if source.note:
+            typer.echo(source.note)

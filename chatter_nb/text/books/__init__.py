@@ -1,0 +1,1 @@
+"""Documents (EPUB, DOCX, HTML, PDF, hard-wrapped text) to chapters of blocks with their places."""

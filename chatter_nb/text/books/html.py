@@ -1,0 +1,121 @@
+"""HTML and DOCX to books, and the parser of XHTML: no entities but HTML's own, no network."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from html.entities import html5
+from pathlib import Path
+
+from lxml import etree
+
+from chatter_nb.base.errors import InputError
+from chatter_nb.text.books.archive import SAFE, STRICT, Archive
+from chatter_nb.text.books.document import Book, divide_at_headings
+from chatter_nb.text.books.walk import Walk, tag_of, text_of
+
+_DECLARATION = re.compile(r"^\s*<\?xml\b[^>]*\?>")
+_CHARSET = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?([\w.:-]+)""", re.IGNORECASE)
+_ENTITY = re.compile(r"&(?!(?:amp|lt|gt|quot|apos);)([A-Za-z][A-Za-z0-9]{1,31});")
+# HTML has no empty form of these: read as HTML, <title/> would swallow the document.
+_EMPTY = re.compile(
+    r"<(?!(?:area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr)\b)"
+    r"([A-Za-z][\w:-]*)((?:\s[^<>]*?)?)/>"
+)
+_CORE = "docProps/core.xml"
+_PARTS = {"article", "main", "section", "blockquote"}
+_HEADER_ROLES = ("navigation", "banner", "contentinfo", "complementary", "search")
+
+
+def decode(data: bytes) -> str:
+    """Markup as text: by its mark, as UTF-8, in the encoding that it names, or as cp1252."""
+    is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    named = _CHARSET.findall(data[:2000])
+    for encoding in ("utf-16" if is_utf16 else "utf-8-sig", *(name.decode() for name in named)):
+        try:
+            return data.decode(encoding)
+        except (UnicodeDecodeError, LookupError):
+            continue
+    return data.decode("cp1252", errors="replace")
+
+
+def parse_xhtml(data: bytes) -> tuple[etree._Element, bool]:
+    """The root of XHTML, and whether it had to be repaired, as HTML. Raises `InputError`."""
+    text = _ENTITY.sub(_entity, _DECLARATION.sub("", decode(data)))
+    try:
+        return etree.fromstring(text.encode(), STRICT), False
+    except (etree.XMLSyntaxError, ValueError):
+        return parse_html(_EMPTY.sub(r"<\1\2></\1>", text)), True
+
+
+def parse_html(text: str) -> etree._Element:
+    """The root of HTML, repaired as browsers do. Raises `InputError` if there is no element."""
+    parser = etree.HTMLParser(encoding="utf-8", **SAFE)
+    text = _DECLARATION.sub("", text).replace("\0", "")
+    try:
+        root = etree.fromstring(text.encode(errors="replace"), parser)
+    except (etree.LxmlError, ValueError) as error:
+        raise InputError(f"it holds no HTML: {error}") from None
+    if root is None:
+        raise InputError("it holds no HTML: no element is in it")
+    return root
+
+
+def read_html(path: Path, skip: Collection[str]) -> Book:
+    """The article of a web page: <article> or <main>, else its body without what surrounds it."""
+    data = path.read_bytes()
+    is_xhtml = path.suffix.lower() == ".xhtml"
+    root = parse_xhtml(data)[0] if is_xhtml else parse_html(decode(data))
+    return _book_of_page(root, path.name, skip)
+
+
+def read_docx(path: Path, skip: Collection[str]) -> Book:
+    """A Word document. Its notes, which mammoth puts at its end, are skipped as `notes`."""
+    import mammoth
+
+    with Archive(path) as archive:  # mammoth unpacks without a bound
+        for member in archive.NameToInfo:
+            archive.member(member)
+        about = archive.xml(_CORE) if _CORE in archive.NameToInfo else ()
+    no_image = mammoth.images.img_element(lambda image: {})
+    with path.open("rb") as file:
+        try:
+            result = mammoth.convert_to_html(file, convert_image=no_image)
+        except Exception as error:  # whatever mammoth meets in a damaged file
+            raise InputError(f"it is no Word document, or a damaged one: {error!r}") from None
+    root = parse_html(f"<html><body>{result.value}</body></html>")
+    for note in root.xpath("//li[starts-with(@id, 'footnote-') or starts-with(@id, 'endnote-')]"):
+        note.set("class", "footnote")
+    found = {tag_of(node): text_of(node) for node in about}
+    book = _book_of_page(root, path.name, skip)
+    return replace(book, title=found.get("title", ""), author=found.get("creator", ""))
+
+
+def _book_of_page(root: etree._Element, document: str, skip: Collection[str]) -> Book:
+    walk = Walk(skip, set(_headers(root)) if "headers" in skip else ())
+    walk.run(root, document)
+    title = next((text_of(node) for node in root.iter("*") if tag_of(node) == "title"), "")
+    chapters = divide_at_headings(walk.blocks, title)
+    about = {"title": title, "language": root.get("lang", "")}
+    return Book(**about, chapters=chapters, skipped=tuple(walk.skipped))
+
+
+def _headers(root: etree._Element) -> Iterator[etree._Element]:
+    """What is not the article: all outside of the largest <article> or <main> that holds most."""
+    nodes = list(root.iter("*"))
+    articles = [n for n in nodes if tag_of(n) in ("article", "main") or n.get("role") == "main"]
+    article = max(articles, key=lambda node: len(text_of(node)), default=root)
+    is_most = 2 * len(text_of(article)) > len(text_of(root))
+    inside = {article, *article.iter("*"), *article.iterancestors()} if is_most else set(nodes)
+    for node in nodes:
+        name = tag_of(node)
+        if name in ("header", "footer"):  # a part's header has its title, its footer a signature
+            name = "" if {tag_of(outer) for outer in node.iterancestors()} & _PARTS else "nav"
+        if node not in inside or name in ("nav", "aside") or node.get("role") in _HEADER_ROLES:
+            yield node
+
+
+def _entity(match: re.Match[str]) -> str:
+    return html5.get(f"{match[1]};", match[0])

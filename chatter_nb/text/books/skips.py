@@ -1,0 +1,61 @@
+"""The one table of what is left out of documents: by `epub:type`, role, and a few class names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from chatter_nb.base.errors import InputError, shown
+from chatter_nb.base.wording import count
+from chatter_nb.text.books.document import Skipped
+
+# Kind: its values of epub:type (and, after "doc-", of role), and class names that mean nothing
+# else: EPUB 2 has no types.
+KINDS = {
+    "notes": (
+        "footnote footnotes endnote endnotes rearnote rearnotes",
+        "footnote footnotes endnote endnotes",
+    ),
+    "note marks": ("noteref backlink", "noteref footnote-ref footnote-reference fnanchor"),
+    "page numbers": ("pagebreak page-list pagelist", "pagenum pageno x-ebookmaker-pageno"),
+    "contents": ("toc toc-brief loa loi lot lov", ""),
+    "landmarks": ("landmarks", ""),
+    "index": ("index", ""),
+    "nonlinear": ("", ""),  # documents outside the reading order
+    "ruby": ("", ""),  # readings beside their characters
+    "headers": ("", ""),  # of a web page: navigation, head, foot, what stands aside
+    "asides": ("sidebar pullquote", ""),
+    "bibliography": ("bibliography", ""),
+}
+AUTO = KINDS.keys() - {"asides", "bibliography"}
+_BY_TYPE = {word: kind for kind, (types, _) in KINDS.items() for word in types.split()}
+_BY_CLASS = {word: kind for kind, (_, classes) in KINDS.items() for word in classes.split()}
+
+
+def choose_kinds(skip: str) -> frozenset[str]:
+    """The kinds in `auto`, `none`, a list, or `-name` (auto without it). Raises `InputError`."""
+    parts = {part.strip() for part in skip.split(",") if part.strip()}
+    without = {part[1:].strip() for part in parts if part.startswith("-")}
+    listed = {part for part in parts if not part.startswith("-")} - {"auto"}
+    if unknown := sorted((without | listed - {"none"}) - KINDS.keys()):
+        raise InputError(
+            f"skip: {shown(unknown[0])} is not among {', '.join(KINDS)}; or write auto, none, or "
+            "-name for all of auto but that"
+        )
+    return frozenset((listed or AUTO) - without - {"none"})
+
+
+def in_words(skipped: Iterable[Skipped]) -> str:
+    """What is left out, by its kinds: "skipped: 12 × notes (340 words)"; "" for nothing."""
+    words: dict[str, list[int]] = {}
+    for part in skipped:
+        words.setdefault(part.kind, []).append(part.words)
+    listed = (f"{len(n)} × {kind} ({count(sum(n), 'word')})" for kind, n in words.items())
+    return f"skipped: {', '.join(listed)}" if words else ""
+
+
+def kind_of(types: str, role: str, classes: str) -> str:
+    """The kind of an element by its attributes; "" if it is an ordinary one."""
+    roles = [word[4:] for word in role.split() if word.startswith("doc-")]
+    kinds = [_BY_TYPE.get(word, "") for word in (*types.split(), *roles)]
+    kinds += [_BY_CLASS.get(word, "") for word in classes.split()]
+    return next(filter(None, kinds), "")
