@@ -118,6 +118,32 @@ def wait_for_run(page):
     )
 
 
+BATCH = """import chatter_nb as cn
+from chatter_nb.notebook import batch_view
+params = cn.BatchParams(
+    notebook="{root}/notebooks/00_check.ipynb", files=["one.yaml"], outputs_dir="outputs/batch"
+)
+plan = cn.plan_batch(params, batch_view.planning_bar())
+report = cn.run_batch(plan, batch_view.batch_bar(plan), gallery=cn.write_gallery)
+batch_view.listen(report)"""
+
+
+@pytest.mark.slow
+def test_the_runs_of_a_batch_are_heard_from_their_files(lab, visit):
+    """Linked, not embedded; the bar stands in the cell and leaves no red band."""
+    (lab.root / "one.yaml").write_text("text: Hello there.\nengine: hibari\n")
+    write_notebook(lab.root / "batch.ipynb", [BATCH.replace("{root}", str(ROOT))])
+    page = visit("batch.ipynb")
+    labs.run_all(page)
+    found_s = audio_s(page)
+    record = json.loads((lab.root / "outputs" / "batch" / "one" / "run.json").read_text())
+    assert found_s == pytest.approx(record["audio_s"], abs=0.05)
+    assert "data:audio" not in page.locator(".jp-OutputArea").last.inner_html()
+    bars = page.locator(".jp-OutputArea pre").filter(has_text=re.compile(r"^100%.* 1/1 "))
+    assert bars.count() == 1
+    assert page.locator("[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
+
+
 def test_a_text_is_typed_and_spoken(shown, lab):
     """Text, Speak, and an audio player holds as many seconds as the run says."""
     page = shown()

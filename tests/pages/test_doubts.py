@@ -185,8 +185,10 @@ def test_nothing_in_doubt_is_a_line_and_nothing_checked_is_nothing(speech, unche
     fine = changed(speech, 0, verdict="ok")
     checks = fine.record.checks.model_copy(update={"doubtful": 0})
     fine = replace(fine, record=fine.record.model_copy(update={"checks": checks}))
-    page = parsed(show.doubtful(fine))
-    assert page.get_text() == "3 checked, 2 made again, 0 doubtful"
+    line, review = parsed(show.doubtful(fine)).find_all("p")
+    assert line.get_text() == "3 checked, 2 made again, 0 doubtful"
+    assert review.get_text() == f"Hear, mark and edit its lines: {fine.folder}/review.html"
+    assert (fine.folder / "review.html").is_file()
     assert show.doubtful(unchecked) is None
     assert '<th style="text-align:left">check</th>' not in show.chunk_table(unchecked).data
 
