@@ -63,7 +63,8 @@ class ByHand:
             try:
                 yield progress_html(steps, self.waits_for(params)), "", "", skip
                 while not task.result.done():
-                    time.sleep(_LOOK_S)
+                    wait = time.sleep if live.has_begun.is_set() else live.has_begun.wait
+                    wait(_LOOK_S)  # its player is shown at once
                     waits_for = self.waits_for(params)
                     status = progress_html(steps, waits_for, live.starts_s)
                     yield status, live.take_player() or skip, skip, skip

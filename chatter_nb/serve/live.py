@@ -37,6 +37,7 @@ class Live:
         self._bytes, self._has_ended = 0, False
         self._encoder: StreamEncoder | None = None
         self._keeps_up, self.is_shown = False, False  # shown: its player was taken
+        self.has_begun = threading.Event()
         self._samples, self._rate_hz, self._worker = 0, 1, 0
         self._texts: tuple[str, ...] = ()
         self._starts_s: list[float] = []  # of the chunks that are heard, in the stream
@@ -99,6 +100,7 @@ class Live:
             )
         self.note_chunk()
         self._encoder = StreamEncoder(FORMAT, self._post, sample_rate=self._rate_hz)
+        self.has_begun.set()
 
     def _encode(self, block: Signal) -> None:
         self._samples += len(block)
