@@ -40,7 +40,6 @@ from chatter_nb.pages.players import (
     table,
     waveform_player,
 )
-from chatter_nb.pages.review import write_checked_review
 from chatter_nb.pages.run_players import files_of, picture_of, source_of
 from chatter_nb.params.runs import ConvertParams
 from chatter_nb.runs.record import ChunkRecord, OutputRecord
@@ -111,6 +110,8 @@ def doubtful(speech: Speech) -> HTML | None:
 
     None, which shows nothing, if the run was not checked.
     """
+    from chatter_nb.pages.review import write_checked_review  # loads all that speaks a line again
+
     doubts, path = doubts_page(speech), write_checked_review(speech)
     if doubts is None or path is None:
         return doubts
