@@ -256,6 +256,7 @@ class Form(widgets.VBox):
             current=self._as_yaml,
             load=self._load_yaml,
             guard=self.notices.guard,
+            folder=self._upload_folder,
         )
         buttons = row(self._go, self._stop, *self.yaml.buttons)
         return [buttons, self.yaml.box, self._progress.box, self.notices.box]

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
 
 from chatter_nb.base.errors import ParamError
-from chatter_nb.notebook.forms.layout import set_visible
+from chatter_nb.notebook.forms.layout import row, set_visible
 from chatter_nb.notebook.forms.takes import Guard
-from chatter_nb.notebook.forms.uploads import CopyButton
+from chatter_nb.notebook.forms.uploads import CopyButton, Upload
+
+MAX_BYTES = 1_000_000  # of a YAML file
 
 
 class YamlPanel:
     """`buttons` are for the form's row of buttons; `box` unfolds below it.
 
     `current()` returns the form's YAML, `load(text)` puts YAML into the form; both raise
-    `ParamError`. `guard(call)` shows an error in the form.
+    `ParamError`. `guard(call)` shows an error in the form. Uploads go to `folder()`.
     """
 
     def __init__(
@@ -27,6 +30,7 @@ class YamlPanel:
         current: Callable[[], str],
         load: Callable[[str], object],
         guard: Guard,
+        folder: Callable[[], Path],
     ) -> None:
         self._current, self._load, self._guard = current, load, guard
         self.text = widgets.Textarea(
@@ -40,8 +44,12 @@ class YamlPanel:
         )
         take = widgets.Button(description="Load this YAML", icon="upload", **auto)
         take.on_click(lambda _: guard(self.load))
+        upload = Upload("or a file", accept=".yaml,.yml", folder=folder, on_file=self._received)
+        upload.limit_bytes = MAX_BYTES
         self.buttons = [copy, self._fold]
-        self.box = widgets.VBox([self.text, take], layout=widgets.Layout(display="none"))
+        self.box = widgets.VBox(
+            [self.text, row(take, upload)], layout=widgets.Layout(display="none")
+        )
         self._filled = ""  # the YAML that the panel itself has put into the field
         self._fold.observe(self._unfold, names="value")
 
@@ -64,6 +72,16 @@ class YamlPanel:
     def _fill(self) -> str:
         self.text.value = self._filled = self._current()
         return self._filled
+
+    def _received(self, path: Path) -> str:
+        try:
+            self.text.value = path.read_text(encoding="utf-8-sig", errors="replace")
+            self._filled = ""
+        finally:
+            path.unlink(missing_ok=True)  # the field holds its text
+        self._fold.value = True
+        self.load()
+        return "loaded"
 
     def _unfold(self, change: Any) -> None:
         """Show the form's current YAML, unless a person has put a text into the field."""
