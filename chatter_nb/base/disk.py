@@ -92,7 +92,10 @@ def read_json(path: Path) -> Any:
 
 def is_there(path: Path) -> bool:
     """Whether there is anything at `path`; False if the disk reports an error."""
-    return os.path.exists(path)  # noqa: PTH110  pathlib's raises what a disk reports
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def remove(path: Path) -> None:
@@ -171,7 +174,10 @@ def free_disk_bytes(path: Path) -> int:
 
 def is_folder(path: Path) -> bool:
     """Whether there is a folder at `path`; False if the disk reports an error."""
-    return os.path.isdir(path)  # noqa: PTH112  as above
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def add_samples(digest: Any, path: Path) -> None:
