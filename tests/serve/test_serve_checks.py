@@ -9,9 +9,11 @@ from fakes import SpoilingEngine, speaking_with
 from fastapi.testclient import TestClient
 from serving import settings_in, until
 
+from chatter_nb.base.errors import OutputError
 from chatter_nb.base.hashing import chunk_seed
 from chatter_nb.engines.hibari import HibariEngine
 from chatter_nb.runs.folder import RunFolder
+from chatter_nb.serve import service
 from chatter_nb.serve.application import make_app
 
 TEXT = "Every autumn the farmer mends his fences before the snow."
@@ -39,7 +41,8 @@ def record_of(folder, run):
     return RunFolder(folder / "out" / run).record()
 
 
-def test_a_file_is_checked_where_the_request_asks(client):
+def test_a_file_is_checked_where_the_request_asks(client, tmp_path):
+    """Such a run has its review in its folder, as one of the command line has."""
     headers = {"Accept": "application/json"}
     answer = client.post("/api/v1/tts", json={"text": TEXT, **CHECKED}, headers=headers).json()
     checks = answer["run"]["checks"]
@@ -49,6 +52,18 @@ def test_a_file_is_checked_where_the_request_asks(client):
     assert (chunk["take"], chunk["verdict"]) == (1, "ok")
     plain = client.post("/api/v1/tts", json={"text": TEXT}, headers=headers).json()
     assert plain["run"]["checks"]["level"] == "off"  # auto, with the embedded voice
+    reviews = [path.parent.name for path in tmp_path.rglob("review.html")]
+    assert reviews == [answer["run"]["run_name"]]
+
+
+def test_a_run_is_done_though_its_review_cannot_be_written(client, monkeypatch, tmp_path):
+    def full(speech):
+        raise OutputError("disk full")
+
+    monkeypatch.setattr(service, "write_checked_review", full)
+    answer = client.post("/api/v1/tts", json={"text": TEXT, **CHECKED})
+    assert answer.status_code == 200
+    assert record_of(tmp_path, answer.headers["x-run"]).status == "ok"
 
 
 @pytest.mark.parametrize(
