@@ -50,15 +50,16 @@ def parse_xhtml(data: bytes) -> tuple[etree._Element, bool]:
 
 
 def parse_html(text: str) -> etree._Element:
-    """The root of HTML, repaired as browsers do. Raises `InputError` if there is no element."""
+    """The root of HTML, repaired as browsers do. Raises `InputError` if it cannot be."""
     parser = etree.HTMLParser(encoding="utf-8", **SAFE)
     text = _DECLARATION.sub("", text).replace("\0", "")
     try:
         root = etree.fromstring(text.encode(errors="replace"), parser)
     except (etree.LxmlError, ValueError):
         root = None
-    if root is None:
-        raise InputError("it holds no HTML: no element is in it")
+    is_cut = any(error.level_name == "FATAL" for error in parser.error_log)
+    if root is None or is_cut:  # libxml2 gives up where elements are nested 256 deep
+        raise InputError("its HTML is nested too deeply" if is_cut else "it holds no HTML")
     return root
 
 
