@@ -146,8 +146,9 @@ class _Reader:
         starts = [(start, entry.title, entry.level) for start, entry, _ in placed]
         chapters = list(divide(self._walk.blocks, starts)) if placed else []
         first = len(chapters) - len(placed)
+        spoken = {block.place.partition("#")[0] for block in self._walk.blocks}
         for number, (_, _, member) in enumerate(placed, first):
-            if not chapters[number].blocks:
+            if member not in spoken:
                 parts = (p for p in self._walk.skipped if p.place.partition("#")[0] == member)
                 largest = max(parts, key=lambda part: part.words, default=Skipped("", "", 0))
                 chapters[number] = replace(chapters[number], skipped=largest.kind)

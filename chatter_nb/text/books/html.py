@@ -57,9 +57,9 @@ def parse_html(text: str) -> etree._Element:
         root = etree.fromstring(text.encode(errors="replace"), parser)
     except (etree.LxmlError, ValueError):
         root = None
-    is_cut = any(error.level_name == "FATAL" for error in parser.error_log)
-    if root is None or is_cut:  # libxml2 gives up where elements are nested 256 deep
-        raise InputError("its HTML is nested too deeply" if is_cut else "it holds no HTML")
+    faults = [error.message for error in parser.error_log if error.level_name == "FATAL"]
+    if root is None or faults:  # as 256 levels: what comes after would be lost
+        raise InputError(f"its HTML cannot be read whole: {', '.join(faults) or 'no element'}")
     return root
 
 
