@@ -32,8 +32,7 @@ def contents(
     for source in read_texts(params):
         book = chosen_part(source, params).book
         chars_s = chars_per_s(params.language or book.language or "en") * (params.speed or 1.0)
-        title = book.title or document.name
-        typer.echo(f"{title}, by {book.author}" if book.author else title)
+        typer.echo((book.title or document.name) + (f", by {book.author}" if book.author else ""))
         for chapter in book.chapters:
             spoken_s = sum(len(block.text) for block in chapter.blocks) / chars_s
             length = f"skipped: {chapter.skipped}" if chapter.skipped else minutes(spoken_s)
@@ -41,7 +40,7 @@ def contents(
             name, words = shorten(name, _TITLE_CHARS), count(chapter.words, "word")
             typer.echo(f"{chapter.number:>4}  {name:<{_TITLE_CHARS}} {words:>12}  {length}")
         words = count(sum(chapter.words for chapter in book.chapters), "word")
-        total_s = len(book.text) / chars_s
-        typer.echo(f"{count(len(book.chapters), 'chapter')}, {words}, {minutes(total_s)}")
+        chapters, length = count(len(book.chapters), "chapter"), minutes(len(book.text) / chars_s)
+        typer.echo(f"{chapters}, {words}, {length}")
         if source.note:
             typer.echo(source.note)

@@ -111,13 +111,10 @@ def plan_speech(params: SpeakParams, on_load: OnLoad | None = None) -> SpeechPla
         problems.raise_any()
         precision = planner.settled.precision.name
         whole = identities(params, engine, precision, voice, planner.seed)
+        planned = [whole.identify(chunks, params.takes) for chunks, _ in texts]
         outputs = [
-            PlannedOutput(
-                source.name,
-                source.origin,
-                _chosen(whole.identify(chunks, params.takes), chapters_of(source, params)),
-            )
-            for source, (chunks, _) in zip(sources, texts, strict=True)
+            PlannedOutput(source.name, source.origin, _chosen(chunks, chapters_of(source, params)))
+            for source, chunks in zip(sources, planned, strict=True)
         ]
     if params.takes:
         check_takes(params, whole, [chunks for chunks, _ in texts])
@@ -214,17 +211,12 @@ def _chunks(
 
 
 def _chosen(chunks: Sequence[PlannedChunk], chapters: Set[int] | None) -> tuple[PlannedChunk, ...]:
-    """The chunks of the chosen chapters; without a pause after the last, if others follow it.
-
-    Chosen after seeds are given: a chapter alone sounds as in the whole book.
-    """
+    """The chunks of the chosen chapters, which sound as in the whole book; no pause ends them."""
     if chapters is None:
         return tuple(chunks)
     *before, last = [planned for planned in chunks if planned.placed.chapter in chapters]
-    if last is not chunks[-1]:
-        silent = replace(last.placed, chunk=replace(last.chunk, pause_ms=0))
-        last = replace(last, placed=silent)
-    return (*before, last)
+    silent = replace(last.placed, chunk=replace(last.chunk, pause_ms=0))
+    return (*before, last if last is chunks[-1] else replace(last, placed=silent))
 
 
 def spoken_text(params: SpeakParams) -> str:

@@ -12,13 +12,7 @@ from chatter_nb.base.errors import InputError, shown
 from chatter_nb.base.project import resolve_path
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.text.books.document import choose_chapters
-from chatter_nb.text.chunking import (
-    Chunk,
-    chunk_limit,
-    clean,
-    split_chunks,
-    without_breaks,
-)
+from chatter_nb.text.chunking import Chunk, chunk_limit, clean, split_chunks, without_breaks
 from chatter_nb.text.files import TextSource, merge_sources, read_sources
 from chatter_nb.text.markup import PAUSE_MARK, check_markup, foreign_format
 
@@ -41,8 +35,6 @@ def read_texts(params: SpeakParams) -> list[TextSource]:
         sources = [merge_sources(sources, MERGED, params.text_file)]
     for source in sources:  # of each in a folder that is not merged
         chapters_of(source, params)
-    if len(sources) == 1:
-        return sources
     names = Counter(source.name for source in sources)
     twice = [Path(source.origin).name for source in sources if names[source.name] > 1]
     if twice:

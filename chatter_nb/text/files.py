@@ -149,9 +149,7 @@ def _source(file: Path, book: Book, *notes: str, markdown: bool = False) -> Text
     """The text of a book. Raises `InputError` if it has no word."""
     note = "; ".join(filter(None, notes))
     if not any(char.isalnum() for char in book.text):
-        raise InputError(
-            f"text file {file} holds nothing to speak: no letter and no digit {note}".rstrip()
-        )
+        raise InputError(f"text file {file} holds nothing to speak: no letter, no digit. {note}")
     return TextSource(file.stem, book.text, str(file), note, markdown, book)
 
 

@@ -135,8 +135,6 @@ def choose_chapters(book: Book, chosen: str) -> frozenset[int]:
                 f"{max(known, default=0)} (chatter-nb contents FILE)"
             )
         numbers.update(range(first, last + 1))
-    if not any(known[number].blocks for number in numbers):
-        raise InputError(f"chapters: {shown(chosen)} holds nothing to speak: choose others")
     return frozenset(numbers)
 
 

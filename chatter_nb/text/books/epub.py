@@ -129,9 +129,8 @@ class _Reader:
     def _chapters(self, entries: Sequence[_Entry]) -> tuple[Chapter, ...]:
         """A chapter for each entry, in the order of the text."""
         ids = self._walk.ids
-        names: dict[str, str] = {}  # as a Debian guide has it: the right name, a wrong folder
-        for member, fragment in ids:
-            names.setdefault(PurePosixPath(member).name if not fragment else "", member)
+        # As a Debian guide has it: the right name, a wrong folder.
+        names = {PurePosixPath(name).name: name for name, fragment in reversed(ids) if not fragment}
         placed, lost, vague = [], [], []
         for entry in entries:
             member, fragment = entry.target
@@ -147,11 +146,12 @@ class _Reader:
         starts = [(start, entry.title, entry.level) for start, entry, _ in placed]
         chapters = list(divide(self._walk.blocks, starts)) if placed else []
         first = len(chapters) - len(placed)
+        spoken = {block.place.partition("#")[0] for block in self._walk.blocks}
         for number, (_, _, member) in enumerate(placed, first):
-            parts = [part for part in self._walk.skipped if part.place.startswith(member)]
-            if parts and not chapters[number].blocks:
-                kind = max(parts, key=lambda part: part.words).kind
-                chapters[number] = replace(chapters[number], skipped=kind)
+            if member not in spoken:
+                parts = (p for p in self._walk.skipped if p.place.partition("#")[0] == member)
+                largest = max(parts, key=lambda part: part.words, default=Skipped("", "", 0))
+                chapters[number] = replace(chapters[number], skipped=largest.kind)
         return tuple(chapters)
 
     def _cover(self) -> tuple[bytes, str] | None:

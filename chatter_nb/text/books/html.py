@@ -26,7 +26,6 @@ _EMPTY = re.compile(
 )
 _CORE = "docProps/core.xml"
 _PARTS = {"article", "main", "section", "blockquote"}
-_HEADER_ROLES = ("navigation", "banner", "contentinfo", "complementary", "search")
 
 
 def decode(data: bytes) -> str:
@@ -51,15 +50,16 @@ def parse_xhtml(data: bytes) -> tuple[etree._Element, bool]:
 
 
 def parse_html(text: str) -> etree._Element:
-    """The root of HTML, repaired as browsers do. Raises `InputError` if there is no element."""
+    """The root of HTML, repaired as browsers do. Raises `InputError` if it cannot be."""
     parser = etree.HTMLParser(encoding="utf-8", **SAFE)
     text = _DECLARATION.sub("", text).replace("\0", "")
     try:
         root = etree.fromstring(text.encode(errors="replace"), parser)
-    except (etree.LxmlError, ValueError) as error:
-        raise InputError(f"it holds no HTML: {error}") from None
-    if root is None:
-        raise InputError("it holds no HTML: no element is in it")
+    except (etree.LxmlError, ValueError):
+        root = None
+    faults = [error.message for error in parser.error_log if error.level_name == "FATAL"]
+    if root is None or faults:  # as 256 levels: what comes after would be lost
+        raise InputError(f"its HTML cannot be read whole: {', '.join(faults) or 'no element'}")
     return root
 
 
@@ -113,7 +113,7 @@ def _headers(root: etree._Element) -> Iterator[etree._Element]:
         name = tag_of(node)
         if name in ("header", "footer"):  # a part's header has its title, its footer a signature
             name = "" if {tag_of(outer) for outer in node.iterancestors()} & _PARTS else "nav"
-        if node not in inside or name in ("nav", "aside") or node.get("role") in _HEADER_ROLES:
+        if node not in inside or name in ("nav", "aside"):
             yield node
 
 

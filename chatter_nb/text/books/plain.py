@@ -11,7 +11,7 @@ from chatter_nb.text.headings import is_heading, set_headings_apart
 
 _SEPARATOR = f"\n\n{CHAPTER_BREAK}\n\n"
 _MAY_HEAD = re.compile(
-    r"(?:\A|(?<=\n)[ \t]*\n)\s*(?P<paragraph>(?:chapter|prologue|epilogue)\b[^\n]{0,200}"
+    r"(?:\A\s*|(?<=\n)[ \t]*\n[ \t]*)(?P<paragraph>(?:chapter|prologue|epilogue)\b[^\n]{0,200}"
     r"(?:\n[^\n]*\S[^\n]*)?)",
     re.IGNORECASE,
 )
@@ -43,9 +43,10 @@ def book_of_text(text: str, document: str) -> Book:
 
 def _heading_starts(text: str) -> Iterator[int]:
     """Where the headings in a text begin, but for one at its beginning."""
+    lead = len(text) - len(text.lstrip())
     for match in _MAY_HEAD.finditer(text):
         first, _, _ = set_headings_apart(match["paragraph"]).partition("\n\n")
-        if is_heading(first.strip()) and text[: match.start("paragraph")].strip():
+        if is_heading(first.strip()) and match.start("paragraph") > lead:
             yield match.start("paragraph")
 
 

@@ -8,7 +8,7 @@ from chatter_nb.base.errors import InputError, shown
 from chatter_nb.base.wording import count
 from chatter_nb.text.books.document import Skipped
 
-# Kind: its values of epub:type (and, after "doc-", of role), and class names that mean nothing
+# Kind: its values of epub:type and role (without "doc-"), and class names that mean nothing
 # else: EPUB 2 has no types.
 KINDS = {
     "notes": (
@@ -22,7 +22,8 @@ KINDS = {
     "index": ("index", ""),
     "nonlinear": ("", ""),  # documents outside the reading order
     "ruby": ("", ""),  # readings beside their characters
-    "headers": ("", ""),  # of a web page: navigation, head, foot, what stands aside
+    # Of a page: ways to others, head, foot, what stands aside; `html` finds them by element too.
+    "headers": ("navigation banner contentinfo complementary search", ""),
     "asides": ("sidebar pullquote", ""),
     "bibliography": ("bibliography", ""),
 }
@@ -55,7 +56,7 @@ def in_words(skipped: Iterable[Skipped]) -> str:
 
 def kind_of(types: str, role: str, classes: str) -> str:
     """The kind of an element by its attributes; "" if it is an ordinary one."""
-    roles = [word[4:] for word in role.split() if word.startswith("doc-")]
+    roles = [word.removeprefix("doc-") for word in role.split()]
     kinds = [_BY_TYPE.get(word, "") for word in (*types.split(), *roles)]
     kinds += [_BY_CLASS.get(word, "") for word in classes.split()]
     return next(filter(None, kinds), "")

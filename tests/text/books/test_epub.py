@@ -90,6 +90,7 @@ def test_inline_elements_add_no_space_and_blocks_end_a_paragraph(tmp_path):
         ('<nav epub:type="landmarks">not</nav>', "landmarks"),
         ('<section epub:type="index">not</section>', "index"),
         ("<ruby><rt>not</rt></ruby>", "ruby"),
+        ('<div role="navigation">not</div>', "headers"),
     ],
 )
 def test_what_is_not_read_aloud_is_left_out_and_listed(tmp_path, body, kind):
