@@ -16,6 +16,7 @@ from chatter_nb.base.version import __version__
 from chatter_nb.cli.batch import batch
 from chatter_nb.cli.bench import bench
 from chatter_nb.cli.gallery import gallery
+from chatter_nb.cli.loudness import loudness
 from chatter_nb.cli.page import page
 from chatter_nb.cli.review import review
 from chatter_nb.cli.revise import revise
@@ -35,7 +36,7 @@ app = typer.Typer(
     help="Text to speech and voice conversion as parameterised notebooks, and without them.",
 )
 _RUNS = (speak, convert, batch, verify, review, revise, page, gallery, check)
-for command in (*_RUNS, doctor, selftest, voices, fetch, clean, bench):
+for command in (*_RUNS, loudness, doctor, selftest, voices, fetch, clean, bench):
     app.command()(command)
 app.command()(serve)
 app.command("app")(open_app)

@@ -1,0 +1,193 @@
+"""Makes one file of encoded chapters, with marks, tags and a cover: m4b, mp3 or opus.
+
+Nothing is encoded again: the packets of the chapters follow each other. So a chapter can be
+mastered, measured and kept by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import Any
+
+import av
+from av.stream import Disposition
+
+from chatter_nb.audio.encoder import CODECS, SAME_AGAIN, CodecName
+from chatter_nb.base.disk import part_path, remove, write_error
+from chatter_nb.base.errors import InputError, shown
+
+_MOST_IN_LIST = 255  # chapters in Nero's list, which counts in a byte; Apple's track has no limit
+# Readers of an mp3 leave out so many samples at its start: a decoder's own delay.
+_MP3_DECODER_SAMPLES = 529
+_COVERS = ("mjpeg", "png")
+# ISO 639-2, which files use, by ISO 639-1.
+_CODES = """ar ara da dan de deu el ell en eng es spa fi fin fr fra he heb hi hin it ita ja jpn
+ko kor ms msa nl nld no nor pl pol pt por ru rus sv swe sw swa tr tur zh zho"""
+_LANGUAGES = dict(re.findall(r"(\w\w) (\w{3})", _CODES))
+# What the muxers call the fields of `Tags`. Players look for the narrator in the composer's place.
+_NAMES = {
+    "title": ("title", "album"),
+    "author": ("artist", "album_artist"),
+    "read_by": ("composer", "performer"),
+    "date": ("date",),
+    "language": ("language",),
+    "description": ("description",),
+}
+
+
+@dataclass(frozen=True)
+class Tags:
+    """What a book's file says about itself; empty is left out. `cover` is a JPEG or PNG file.
+
+    `date` is a year or a date, `language` a code of two letters. Opus files carry no cover.
+    """
+
+    title: str = ""
+    author: str = ""
+    read_by: str = ""
+    date: str = ""
+    language: str = ""
+    description: str = ""
+    cover: Path | None = None
+
+
+def write_book(
+    chapters: Sequence[tuple[str, Path]], path: Path, codec_name: CodecName, tags: Tags
+) -> list[float]:
+    """Make a book of encoded chapters, each a title and a file; returns their starts in seconds.
+
+    One chapter has no mark. The same chapters give the same bytes. Raises `InputError` for chapters
+    of several formats or rates, or a cover that cannot be read, and `OutputError`.
+    """
+    parts = [_Part.of(file) for _, file in chapters]
+    if len({(part.base, part.rate, part.packet) for part in parts}) != 1:
+        raise InputError(f"the chapters of {path} must be one or more, of one format and rate")
+    starts_s = _starts_s(parts, is_mp3=codec_name == "mp3")
+    muxer, options, part = CODECS[codec_name].container, dict(SAME_AGAIN), part_path(path)
+    if codec_name == "m4b":  # its index comes first, so that players start before the end is there
+        list_flag = "+disable_chpl" if len(parts) > _MOST_IN_LIST else ""
+        options |= {"brand": "M4B ", "movflags": f"+faststart{list_flag}"}
+    try:
+        with av.open(str(part), "w", format=muxer, container_options=options) as container:
+            container.metadata.update(_metadata(tags))
+            if len(parts) > 1:
+                end_s = parts[-1].length_s + starts_s[-1]
+                _mark(container, [title for title, _ in chapters], [*starts_s, end_s])
+            _mux(container, parts, tags)
+        os.replace(part, path)
+    except OSError as error:  # FFmpeg's errors of the disk are of this kind
+        raise write_error(path, error) from error
+    finally:
+        remove(part)
+    return [float(start_s) for start_s in starts_s]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The packets of an encoded chapter: how many, and how long each is, in units of `base` (s).
+
+    They start at `first`. The sound begins `padding_s` later.
+    """
+
+    path: Path
+    base: Fraction
+    rate: int
+    first: int
+    packet: int
+    packets: int
+    padding_s: Fraction
+
+    @classmethod
+    def of(cls, path: Path) -> _Part:
+        with av.open(str(path)) as container:
+            stream = container.streams.audio[0]
+            times = [(packet.pts, packet.duration) for packet in _packets(container, stream)]
+            base, first = Fraction(stream.time_base or 0), times[0][0]
+            padding_s = (-first or stream.start_time or 0) * base
+            longest = max(duration for _, duration in times)
+            return cls(path, base, stream.rate, first, longest, len(times), padding_s)
+
+    @property
+    def length_s(self) -> Fraction:
+        return self.packets * self.packet * self.base
+
+
+def _starts_s(parts: Sequence[_Part], *, is_mp3: bool) -> list[Fraction]:
+    """When the sound of each chapter begins, by the packets before it.
+
+    Players leave out the padding at the start of the file; other paddings stay, as silence. (An
+    mp3's header is written anew, and does not tell the padding.)
+    """
+    left_out_s = Fraction(_MP3_DECODER_SAMPLES, parts[0].rate) if is_mp3 else parts[0].padding_s
+    before_s = accumulate((part.length_s for part in parts), initial=Fraction(0))
+    pairs = zip(before_s, parts, strict=False)
+    starts_s = [at_s + part.padding_s - left_out_s for at_s, part in pairs]
+    return [Fraction(0), *starts_s[1:]]
+
+
+def _mark(container: Any, titles: Sequence[str], times_s: Sequence[Fraction]) -> None:
+    """Put the chapters into the header. `times_s` holds a start for each, and the end."""
+    spans_ms = pairwise(round(1000 * time_s) for time_s in times_s)
+    marks = []
+    for number, (title, (start_ms, end_ms)) in enumerate(zip(titles, spans_ms, strict=True)):
+        if container.format.name == "ogg":  # FFmpeg's own marks are a second late after x.5 s
+            minutes, ms = divmod(start_ms, 60_000)
+            clock = f"{minutes // 60:02d}:{minutes % 60:02d}:{ms // 1000:02d}.{ms % 1000:03d}"
+            name = f"CHAPTER{number:03d}"
+            container.metadata.update({name: clock, f"{name}NAME": title})
+        mark = {"id": number, "start": start_ms, "end": end_ms, "metadata": {"title": title}}
+        marks.append(mark | {"time_base": Fraction(1, 1000)})
+    if container.format.name != "ogg":
+        container.set_chapters(marks)
+
+
+def _mux(container: Any, parts: Sequence[_Part], tags: Tags) -> None:
+    """Write the packets of all parts, one after another; the cover first."""
+    with av.open(str(parts[0].path)) as first:
+        stream = container.add_stream_from_template(first.streams.audio[0])
+    stream.metadata["language"] = _LANGUAGES.get(tags.language, tags.language)
+    if tags.cover and container.format.name != "ogg":
+        _mux_cover(container, tags.cover)
+    position = parts[0].first
+    for part in parts:
+        with av.open(str(part.path)) as source:
+            for packet in _packets(source, source.streams.audio[0]):
+                # A copy leaves behind what a part says of its own padding.
+                copy = av.Packet(bytes(packet))
+                copy.stream, copy.time_base = stream, part.base
+                copy.pts = copy.dts = position
+                copy.duration = packet.duration if part is parts[-1] else part.packet
+                position += part.packet
+                container.mux(copy)
+
+
+def _mux_cover(container: Any, cover: Path) -> None:
+    try:
+        with cover.open("rb") as file, av.open(file) as image:
+            source = image.streams[0]
+            if source.codec_context.name not in _COVERS:
+                raise ValueError(source.codec_context.name)
+            packet = next(_packets(image, source))
+            packet.stream = container.add_stream_from_template(source)
+            packet.stream.disposition = Disposition.attached_pic
+            container.mux(packet)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cover {shown(str(cover))} is no JPEG or PNG file") from error
+
+
+def _packets(container: Any, stream: Any) -> Iterator[Any]:
+    return (packet for packet in container.demux(stream) if packet.size)
+
+
+def _metadata(tags: Tags) -> dict[str, str]:
+    values = {name: getattr(tags, field) for field, names in _NAMES.items() for name in names}
+    values["language"] = _LANGUAGES.get(tags.language, tags.language)
+    # 2 is MPEG-4's number of an audiobook. Other formats take no notice.
+    values |= {"genre": "Audiobook", "media_type": "2", "gapless_playback": "1"}
+    return {name: value for name, value in values.items() if value}
