@@ -23,7 +23,7 @@ from chatter_nb.base.disk import part_path, remove, write_error
 from chatter_nb.base.errors import InputError, shown
 
 _MOST_IN_LIST = 255  # chapters in Nero's list, which counts in a byte; Apple's track has no limit
-# Readers of an mp3 leave out so many samples at its start: a decoder's own delay.
+_MOST_IN_OGG = 1000  # their numbers have three digits
 _MP3_DECODER_SAMPLES = 529
 _COVERS = ("mjpeg", "png")
 # ISO 639-2, which files use, by ISO 639-1.
@@ -68,6 +68,8 @@ def write_book(
     parts = [_Part.of(file) for _, file in chapters]
     if len({(part.base, part.rate, part.packet) for part in parts}) != 1:
         raise InputError(f"the chapters of {path} must be one or more, of one format and rate")
+    if codec_name == "opus" and len(parts) > _MOST_IN_OGG:
+        raise InputError(f"opus holds {_MOST_IN_OGG} chapters, not {len(parts)}: choose m4b or mp3")
     starts_s = _starts_s(parts, is_mp3=codec_name == "mp3")
     muxer, options, part = CODECS[codec_name].container, dict(SAME_AGAIN), part_path(path)
     if codec_name == "m4b":  # its index comes first, so that players start before the end is there
@@ -121,14 +123,13 @@ class _Part:
 def _starts_s(parts: Sequence[_Part], *, is_mp3: bool) -> list[Fraction]:
     """When the sound of each chapter begins, by the packets before it.
 
-    Players leave out the padding at the start of the file; other paddings stay, as silence. (An
-    mp3's header is written anew, and does not tell the padding.)
+    Players leave out the padding at the start of the file, but of an mp3 only a decoder's delay,
+    since its header is written anew. The padding of the other chapters stays, as silence.
     """
     left_out_s = Fraction(_MP3_DECODER_SAMPLES, parts[0].rate) if is_mp3 else parts[0].padding_s
     before_s = accumulate((part.length_s for part in parts), initial=Fraction(0))
     pairs = zip(before_s, parts, strict=False)
-    starts_s = [at_s + part.padding_s - left_out_s for at_s, part in pairs]
-    return [Fraction(0), *starts_s[1:]]
+    return [at_s + part.padding_s - left_out_s for at_s, part in pairs]
 
 
 def _mark(container: Any, titles: Sequence[str], times_s: Sequence[Fraction]) -> None:

@@ -112,6 +112,6 @@ def with_room_tone(blocks: Iterable[Signal], sample_rate: int) -> Iterator[Signa
     response = np.abs(sosfreqz(shape, 1 << 14)[1])
     level = 10 ** (ROOM_TONE_DB / 20) / np.sqrt(np.mean(response**2))
     state = np.zeros((len(shape), 2))
-    for block in blocks:
+    for block in even_blocks(blocks):
         noise, state = sosfilt(shape, generator.standard_normal(len(block)), zi=state)
         yield block + (level * noise).astype(np.float32)
