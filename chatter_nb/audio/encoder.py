@@ -79,7 +79,7 @@ class _Pipe:
 
 CodecName = Literal["m4b", "mp3", "opus"]
 # No stamp of the time, no version and no random number in the file: the same again.
-SAME_AGAIN = {"fflags": "bitexact"}
+BITEXACT = {"fflags": "bitexact"}
 
 
 @dataclass(frozen=True)
@@ -101,12 +101,7 @@ class Codec:
         """Encode a chapter to a file without tags. Raises `OSError` if it cannot be written."""
         bits = self.best_bits_per_s if is_best else self.bits_per_s
         encoder = Encoder(
-            path,
-            self.container,
-            self.encoder,
-            sample_rate=rate,
-            bits_per_s=bits,
-            options=SAME_AGAIN,
+            path, self.container, self.encoder, sample_rate=rate, bits_per_s=bits, options=BITEXACT
         )
         with closing(encoder):
             for block in blocks:

@@ -12,7 +12,6 @@ from chatter_nb.audio.reading import Signal
 
 LOOK_AHEAD_MS = 5.0  # the gain falls so long before a peak; a shorter fall is heard as distortion
 RELEASE_DB_PER_S = 60.0  # 6 dB in 100 ms: done before the next word
-MARGIN_DB = 0.05  # aimed at below the ceiling: the gain moves between two samples too
 
 
 class Limiter:
@@ -23,7 +22,7 @@ class Limiter:
     """
 
     def __init__(self, sample_rate: int, *, ceiling_db: float) -> None:
-        self._ceiling = 10 ** ((ceiling_db - MARGIN_DB) / 20)
+        self._ceiling = 10 ** ((ceiling_db - 0.05) / 20)  # the gain moves between samples too
         self._release_db = RELEASE_DB_PER_S / sample_rate
         self._half = round(sample_rate * LOOK_AHEAD_MS / 2000)
         self._between = TruePeaks(sample_rate)
@@ -55,18 +54,16 @@ class Limiter:
         if not needed_db.any() and not self._held_db.any():
             return np.ones(1, np.float32)
         lowest_db = _behind(minimum_filter1d, needed_db, 2 * self._half + 1)
-        held_db = np.concatenate([self._held_db, self._released(lowest_db)])
+        # From a low it rises in a straight line, until the next.
+        rise_db = self._release_db * np.arange(1, len(block) + 1)
+        risen_db = np.minimum.accumulate(lowest_db - rise_db) + rise_db
+        risen_db = np.minimum(np.minimum(risen_db, self._held_db[-1] + rise_db), 0)
+        held_db = np.concatenate([self._held_db, risen_db])
         self._held_db = held_db[len(block) :]
         once_db = _behind(uniform_filter1d, held_db, self._half + 1)
-        gain_db = np.minimum(0, _behind(uniform_filter1d, once_db, self._half + 1))
+        gain_db = _behind(uniform_filter1d, once_db, self._half + 1)
         self.deepest_db = min(self.deepest_db, float(gain_db.min(initial=0.0)))
         return np.exp(gain_db * (np.log(10) / 20)).astype(np.float32)
-
-    def _released(self, lowest_db: np.ndarray) -> np.ndarray:
-        """The same, but that it rises in a straight line, and no faster than the release."""
-        rise_db = self._release_db * np.arange(1, len(lowest_db) + 1)
-        held_db = np.minimum.accumulate(lowest_db - rise_db) + rise_db
-        return np.minimum(np.minimum(held_db, self._held_db[-1] + rise_db), 0)
 
 
 def _behind(function: Callable[..., np.ndarray], values: np.ndarray, size: int) -> np.ndarray:

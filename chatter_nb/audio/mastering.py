@@ -24,10 +24,7 @@ from chatter_nb.base.disk import part_path, remove, write_error
 
 ROOM_TONE_DB = -66.0  # RMS: below the -60 dB that ACX asks for, above digital silence
 _TONE_HZ = (80.0, 1000.0)  # a quiet room: little hiss, no rumble
-_TONE_SEED = 1770  # every chapter has the same
 MOST_GAIN_DB = 30.0  # what needs more is no speech
-RETRY_DB = -0.5
-_NO_CEILING_DB = 200.0
 
 
 @dataclass(frozen=True)
@@ -59,12 +56,12 @@ def master_chapter(
     file_rate = codec.rate_for(target.sample_rate or sample_rate)
     part, meter = part_path(path), Meter(sample_rate)
     try:
-        limiter = Limiter(sample_rate, ceiling_db=_NO_CEILING_DB)
+        limiter = Limiter(sample_rate, ceiling_db=200)  # changes nothing
         for block in levelled(_spooled(spool), target, limiter, 0.0, sample_rate):
             meter.write(block)
         before, tries = meter.result(), 0
         full_db = min(MOST_GAIN_DB, target.missing_db(before) - codec.level_db)
-        for lower_db in (0.0, RETRY_DB):
+        for lower_db in (0.0, -0.5):
             gain_db, tries = round(full_db + lower_db, 1), tries + 1
             limiter = Limiter(sample_rate, ceiling_db=target.ceiling_db + lower_db)
             blocks = levelled(_spooled(spool), target, limiter, gain_db, sample_rate)
@@ -81,10 +78,9 @@ def master_chapter(
         raise write_error(path, error) from error
     finally:
         remove(part)
-    is_mp3, limited_db = codec_name == "mp3", round(limiter.deepest_db, 1)
-    failures = target.file_failures(file) if is_mp3 else target.failures(file.loudness)
-    levels = (before, file.loudness)
-    return ChapterReport(target.name, gain_db, limited_db, tries, *levels, tuple(failures))
+    after, limited_db = file.loudness, round(limiter.deepest_db, 1)
+    failures = target.file_failures(file) if codec_name == "mp3" else target.failures(after)
+    return ChapterReport(target.name, gain_db, limited_db, tries, before, after, tuple(failures))
 
 
 def levelled(
@@ -107,7 +103,7 @@ def _spooled(spool: Path) -> Iterator[Signal]:
 
 def with_room_tone(blocks: Iterable[Signal], sample_rate: int) -> Iterator[Signal]:
     """Room tone under the whole signal: under speech it is not heard, and so it has no edges."""
-    generator = np.random.default_rng(_TONE_SEED)
+    generator = np.random.default_rng(1770)  # every chapter has the same
     shape = butter(1, _TONE_HZ, "bandpass", fs=sample_rate, output="sos")
     response = np.abs(sosfreqz(shape, 1 << 14)[1])
     level = 10 ** (ROOM_TONE_DB / 20) / np.sqrt(np.mean(response**2))

@@ -15,8 +15,7 @@ from chatter_nb.audio.reading import RATES_HZ, check_signal
 from chatter_nb.base.errors import InputError
 
 # A file that names other files or addresses is none of these.
-_OPTIONS = {"format_whitelist": "aac,aiff,au,caf,flac,matroska,mov,mp3,ogg,w64,wav"}
-_KNOWN = "wav flac mp3 opus ogg m4a m4b aac aiff au caf w64 webm"
+_READABLE = "wav,flac,mp3,ogg,mov,aac,aiff,au,caf,w64,matroska"
 BLOCK_SAMPLES = 1 << 16
 
 
@@ -33,8 +32,8 @@ class Measured:
     @property
     def format_text(self) -> str:
         """The format in words, such as "mp3, constant 192 kbit/s"."""
-        kind = "constant" if self.is_constant else "about"
-        return f"{self.codec}, {kind} {round(self.bits_per_s / 1000)} kbit/s"
+        rate = f"{'constant' if self.is_constant else 'about'} {self.bits_per_s / 1000:.0f} kbit/s"
+        return f"{self.codec}, {rate}"
 
 
 def measure_file(path: Path) -> Measured:
@@ -44,12 +43,14 @@ def measure_file(path: Path) -> Measured:
     """
     if not path.is_file():
         raise InputError(f"recording {path} does not exist")
+    options = {"format_whitelist": _READABLE}
     try:
-        with path.open("rb") as file, av.open(file, container_options=_OPTIONS) as container:
+        with path.open("rb") as file, av.open(file, container_options=options) as container:
             return _measured(container, path)
     except (OSError, ValueError) as error:  # FFmpeg's errors are of these kinds
         reason = getattr(error, "strerror", None) or error
-        raise InputError(f"cannot read recording {path}: {reason} (readable: {_KNOWN})") from error
+        known = _READABLE.replace(",", " ").replace("mov", "opus m4a m4b")
+        raise InputError(f"cannot read recording {path}: {reason} (readable: {known})") from error
 
 
 def _measured(container: Any, path: Path) -> Measured:
@@ -82,10 +83,7 @@ def _decoded(container: Any, stream: Any, sizes: set[int]) -> Iterator[np.ndarra
 
 
 def even_blocks(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """The same samples in blocks of `BLOCK_SAMPLES`, the last shorter.
-
-    What is computed from even blocks is the same to the last bit, however the samples came.
-    """
+    """The same samples in blocks of `BLOCK_SAMPLES`, the last shorter, however they came."""
     rest = np.zeros(0, np.float32)
     for block in blocks:
         joined = np.concatenate([rest, block]) if len(rest) else block

@@ -18,9 +18,7 @@ ABSOLUTE_GATE_LUFS = -70.0
 RELATIVE_GATE_LU = -10.0
 FLOOR_HOPS = 5  # the quietest half second is the noise floor, as in Audacity's ACX Check
 _LUFS_OFFSET = -0.691  # makes a 997 Hz tone of 0 dBFS in one channel -3.01 LUFS
-# Four times 44.1 kHz and more, eight times lower rates: of 12 kHz, which speech hardly has, peaks
-# are read at most 0.17 dB too low.
-_OVERSAMPLED_HZ = 160_000
+_OVERSAMPLED_HZ = 160_000  # at least: four times 44.1 kHz and more, eight times lower rates
 _TAPS = 24  # of each phase of the interpolation
 _BEFORE = _TAPS // 2 - 1  # samples of its window before the sample that it starts from
 _ROWS = 1024  # so few that BLAS starts no threads: on a busy machine they wait for each other
@@ -30,8 +28,8 @@ _ROWS = 1024  # so few that BLAS starts no threads: on a busy machine they wait 
 class Loudness:
     """The levels of a signal in dB relative to full scale, none below `SILENCE_DB`.
 
-    `rms_db` is of all samples, pauses included. `lufs` is the gated loudness of the whole. It needs
-    400 ms. `floor_db` is the RMS of the quietest half second.
+    `rms_db` is of all samples; `lufs`, which is gated, needs 400 ms; `floor_db` is the RMS of the
+    quietest half second.
     """
 
     duration_s: float

@@ -1,8 +1,7 @@
 """The table of loudness targets, and in words what keeps a signal or a file from meeting one.
 
-`acx` is what ACX asks of an audiobook's files; it also asks for a human narrator. `podcast` is
-Apple's -16 LUFS for two channels; a mono file plays in both speakers, and is measured 3 LU lower
-for the same loudness in the room. `r128` is EBU R 128, for broadcast.
+`acx`: ACX's numbers; it also asks for a human narrator. `podcast`: Apple's -16 LUFS; a mono file,
+which plays in both speakers, is measured 3 LU lower for the same loudness. `r128`: EBU R 128.
 """
 
 from __future__ import annotations
@@ -41,15 +40,15 @@ class Target:
 
     def missing_db(self, loudness: Loudness) -> float:
         """The gain in dB that brings a signal to the aim; 0 for silence."""
-        level = self._level(loudness)
-        return self.aim + self._shift(loudness) - level if level > SILENCE_DB else 0.0
+        level, shift = self._level_and_shift(loudness)
+        return self.aim + shift - level if level > SILENCE_DB else 0.0
 
     def failures(self, loudness: Loudness) -> list[str]:
         """The levels that fail, as they are shown: rounded to 0.1 dB."""
-        levels = (self._level(loudness), loudness.true_peak_db, loudness.floor_db)
-        level, peak, floor = (round(value, 1) for value in levels)
-        low, high = (bound + self._shift(loudness) for bound in (self.lowest, self.highest))
-        words = []
+        level, shift = self._level_and_shift(loudness)
+        values = (level, loudness.true_peak_db, loudness.floor_db)
+        level, peak, floor = (round(value, 1) for value in values)
+        low, high, words = self.lowest + shift, self.highest + shift, []
         if not low <= level <= high:
             level_text = f"RMS {level} dB" if self.is_rms else f"loudness {level} LUFS"
             words.append(f"{level_text}, asked {low:g} to {high:g}")
@@ -72,11 +71,9 @@ class Target:
             words.append(f"length {minutes:.1f} min, asked at most {self.longest_s / 60:g}")
         return words
 
-    def _level(self, loudness: Loudness) -> float:
-        return loudness.rms_db if self.is_rms else loudness.lufs
-
-    def _shift(self, loudness: Loudness) -> float:
-        return self.mono_lu if loudness.channels == 1 else 0.0
+    def _level_and_shift(self, loudness: Loudness) -> tuple[float, float]:
+        shift = self.mono_lu if loudness.channels == 1 else 0.0
+        return (loudness.rms_db if self.is_rms else loudness.lufs), shift
 
 
 _ACX = Target(

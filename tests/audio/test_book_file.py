@@ -166,6 +166,10 @@ def test_what_makes_no_book_is_told_and_leaves_nothing(chapters, tmp_path):
     other = chapter(tmp_path / "other.part", "m4b", seconds=1, rate=44_100)
     with pytest.raises(InputError, match="of one format and rate"):
         write_book([*made, ("Other", other)], path, "m4b", Tags())
+    silent = tmp_path / "silent.part"
+    CODECS["m4b"].encode([np.zeros(0, "f4")], silent, rate=RATE, is_best=False)
+    with pytest.raises(InputError, match=f"holds no sound, or is damaged: .*{silent}"):
+        write_book([*made, ("Silent", silent)], path, "m4b", Tags())
     with pytest.raises(InputError, match="one or more"):
         write_book([], path, "m4b", Tags())
     for cover in (tmp_path / "none.png", tmp_path / "other.part"):
