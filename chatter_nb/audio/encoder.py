@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import av
 import numpy as np
@@ -73,3 +75,42 @@ class _Pipe:
     def write(self, data: Any) -> int:
         self._send(bytes(data))
         return len(data)
+
+
+CodecName = Literal["m4b", "mp3", "opus"]
+# No stamp of the time, no version and no random number in the file: the same again.
+BITEXACT = {"fflags": "bitexact"}
+
+
+@dataclass(frozen=True)
+class Codec:
+    """How the chapters of a book are encoded. The bit rates are of mono speech."""
+
+    container: str
+    encoder: str
+    bits_per_s: int
+    best_bits_per_s: int  # where a shop asks for it
+    rates_hz: tuple[int, ...]
+    level_db: float = 0.0  # of what comes out: LAME scales by 0.95 to 0.97
+
+    def rate_for(self, rate: int) -> int:
+        """The rate in Hz of a file whose samples have `rate`: the next that the codec has."""
+        return min((known for known in self.rates_hz if known >= rate), default=self.rates_hz[-1])
+
+    def encode(self, blocks: Iterable[Signal], path: Path, *, rate: int, is_best: bool) -> None:
+        """Encode a chapter to a file without tags. Raises `OSError` if it cannot be written."""
+        bits = self.best_bits_per_s if is_best else self.bits_per_s
+        encoder = Encoder(
+            path, self.container, self.encoder, sample_rate=rate, bits_per_s=bits, options=BITEXACT
+        )
+        with closing(encoder):
+            for block in blocks:
+                encoder.write(block)
+
+
+_MPEG_RATES_HZ = (16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+CODECS: dict[CodecName, Codec] = {
+    "m4b": Codec("mp4", "aac", 64_000, 128_000, _MPEG_RATES_HZ),
+    "mp3": Codec("mp3", "libmp3lame", 96_000, 192_000, _MPEG_RATES_HZ, level_db=-0.35),
+    "opus": Codec("ogg", "libopus", 48_000, 48_000, (16_000, 24_000, 48_000)),
+}

@@ -113,7 +113,8 @@ def read_recording(path: str | Path, *, sample_rate: int | None = None) -> MonoR
             if file.frames <= WHOLE_S * rate:
                 signal = resample(_gathered(blocks, file.frames), rate, sample_rate)
             else:
-                signal = _resampled_on_the_way(blocks, file.frames, rate, sample_rate)
+                length = resampled_length(file.frames, rate, sample_rate)
+                signal = _gathered(resample_blocks(blocks, rate, sample_rate), length)
             return MonoRecording(signal, sample_rate, mix.channel)
 
     return _mixed(read)
@@ -147,21 +148,17 @@ def resampled_length(samples: int, from_hz: int, to_hz: int) -> int:
     return -(-samples * to_hz // from_hz)
 
 
-def _resampled_on_the_way(
-    blocks: Iterator[Signal], frames: int, from_hz: int, to_hz: int
-) -> Signal:
+def resample_blocks(blocks: Iterable[Signal], from_hz: int, to_hz: int) -> Iterator[Signal]:
+    """Resample on the way, in flat memory; `resample` says to how many samples."""
     stream = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32")
-    samples = 0
-
-    def resampled() -> Iterator[Signal]:
-        nonlocal samples
-        for block in blocks:
-            samples += len(block)
-            yield stream.resample_chunk(block)
-        yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
-
-    signal = _gathered(resampled(), resampled_length(frames, from_hz, to_hz) + 1)
-    return _of_length(signal, resampled_length(samples, from_hz, to_hz))
+    taken = made = 0
+    for block in blocks:
+        taken += len(block)
+        ready = stream.resample_chunk(block)
+        made += len(ready)
+        yield ready
+    rest = stream.resample_chunk(np.zeros(0, np.float32), last=True)
+    yield _of_length(rest, resampled_length(taken, from_hz, to_hz) - made)
 
 
 def _gathered(blocks: Iterable[Signal], expected: int) -> Signal:

@@ -169,15 +169,11 @@ class _Sink:
             raise failure from error
 
     def _open_opus(self) -> Any:
-        from chatter_nb.audio.encoder import Encoder  # loads FFmpeg: 0.06 s
+        from chatter_nb.audio.encoder import BITEXACT, Encoder  # loads FFmpeg: 0.06 s
 
+        rate, bits = self._rate, _OPUS_BITS_PER_S
         return Encoder(
-            self.part,
-            "ogg",
-            "libopus",
-            sample_rate=self._rate,
-            bits_per_s=_OPUS_BITS_PER_S,
-            options={"fflags": "bitexact"},  # else the file begins with a random number
+            self.part, "ogg", "libopus", sample_rate=rate, bits_per_s=bits, options=BITEXACT
         )
 
     def _go_on_as_rf64(self) -> None:

@@ -16,6 +16,7 @@ from chatter_nb.base.version import __version__
 from chatter_nb.cli.batch import batch
 from chatter_nb.cli.bench import bench
 from chatter_nb.cli.contents import contents
+from chatter_nb.cli.loudness import loudness
 from chatter_nb.cli.pages import gallery, page, review, revise
 from chatter_nb.cli.run import convert, speak
 from chatter_nb.cli.serve import app as open_app
@@ -32,7 +33,7 @@ app = typer.Typer(
     help="Text to speech and voice conversion as parameterised notebooks, and without them.",
 )
 _RUNS = (speak, convert, contents, batch, verify, review, revise, page, gallery, check)
-for command in (*_RUNS, doctor, selftest, voices, fetch, clean, bench):
+for command in (*_RUNS, loudness, doctor, selftest, voices, fetch, clean, bench):
     app.command()(command)
 app.command()(serve)
 app.command("app")(open_app)

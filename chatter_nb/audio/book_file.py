@@ -1,0 +1,185 @@
+"""Makes one file of encoded chapters, with marks, tags and a cover: m4b, mp3 or opus.
+
+Nothing is encoded again: the packets of the chapters follow each other.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+from av.stream import Disposition
+
+from chatter_nb.audio.encoder import BITEXACT, CODECS, CodecName
+from chatter_nb.base.disk import part_path, remove, write_error
+from chatter_nb.base.errors import InputError, shown
+
+_MOST_IN_LIST = 255  # chapters in Nero's list, which counts in a byte; Apple's track has no limit
+_MOST_IN_OGG = 1000  # their numbers have three digits
+# ISO 639-2, which files use, by ISO 639-1.
+_CODES = """ar ara da dan de deu el ell en eng es spa fi fin fr fra he heb hi hin it ita ja jpn
+ko kor ms msa nl nld no nor pl pol pt por ru rus sv swe sw swa tr tur zh zho"""
+_LANGUAGES = dict(re.findall(r"(\w\w) (\w{3})", _CODES))
+# What muxers call some fields of `Tags`. Players look for the narrator in the composer's place.
+_NAMES = {"title": "title album", "author": "artist album_artist", "read_by": "composer performer"}
+
+
+@dataclass(frozen=True)
+class Tags:
+    """What a book's file says about itself; empty is left out. `cover` is a JPEG or PNG file.
+
+    `date` is a year or a date, `language` a code of two letters. Opus files carry no cover.
+    """
+
+    title: str = ""
+    author: str = ""
+    read_by: str = ""
+    date: str = ""
+    language: str = ""
+    description: str = ""
+    cover: Path | None = None
+
+
+def write_book(
+    chapters: Sequence[tuple[str, Path]], path: Path, codec_name: CodecName, tags: Tags
+) -> list[float]:
+    """Make a book of encoded chapters, each a title and a file; returns their starts in seconds.
+
+    One chapter has no mark. The same chapters give the same bytes. Raises `InputError` for chapters
+    of other formats or rates, or without sound, or a cover that cannot be read; `OutputError`.
+    """
+    try:
+        parts = [_Part.of(file) for _, file in chapters]
+    except ValueError as error:
+        raise InputError(f"a chapter of {path} holds no sound, or is damaged: {error}") from error
+    if len({(part.base, part.rate, part.packet) for part in parts}) != 1:
+        raise InputError(f"the chapters of {path} must be one or more, of one format and rate")
+    if codec_name == "opus" and len(parts) > _MOST_IN_OGG:
+        raise InputError(f"opus holds {_MOST_IN_OGG} chapters, not {len(parts)}: choose m4b or mp3")
+    starts_s = _starts_s(parts, is_mp3=codec_name == "mp3")
+    muxer, options, part = CODECS[codec_name].container, dict(BITEXACT), part_path(path)
+    if codec_name == "m4b":  # its index comes first, so that players start before the end is there
+        list_flag = "+disable_chpl" if len(parts) > _MOST_IN_LIST else ""
+        options |= {"brand": "M4B ", "movflags": f"+faststart{list_flag}"}
+    try:
+        with av.open(str(part), "w", format=muxer, container_options=options) as container:
+            container.metadata.update(_metadata(tags))
+            if len(parts) > 1:
+                end_s = parts[-1].length_s + starts_s[-1]
+                _mark(container, [title for title, _ in chapters], [*starts_s, end_s])
+            _mux(container, parts, tags)
+        os.replace(part, path)
+    except OSError as error:  # FFmpeg's errors of the disk are of this kind
+        raise write_error(path, error) from error
+    finally:
+        remove(part)
+    return [float(start_s) for start_s in starts_s]
+
+
+class _Part(NamedTuple):
+    """The packets of an encoded chapter. Times without `_s` are in units of `base` (seconds).
+
+    They start at `first`, and are `packet` long. The sound begins `padding_s` later.
+    """
+
+    path: Path
+    base: Fraction
+    rate: int
+    first: int
+    packet: int
+    length_s: Fraction
+    padding_s: Fraction
+
+    @classmethod
+    def of(cls, path: Path) -> _Part:
+        with av.open(str(path)) as container:
+            stream = container.streams.audio[0]
+            times = [(packet.pts, packet.duration) for packet in _packets(container, stream)]
+            base, first = Fraction(stream.time_base or 0), times[0][0]
+            packet = max(duration for _, duration in times)
+            padding_s = (-first or stream.start_time or 0) * base
+            return cls(
+                path, base, stream.rate, first, packet, len(times) * packet * base, padding_s
+            )
+
+
+def _starts_s(parts: Sequence[_Part], *, is_mp3: bool) -> list[Fraction]:
+    """When the sound of each chapter begins, by the packets before it.
+
+    Players leave out the padding at the start of the file, but of an mp3 only a decoder's 529
+    samples, since its header is written anew. The padding of the other chapters stays, as silence.
+    """
+    left_out_s = Fraction(529, parts[0].rate) if is_mp3 else parts[0].padding_s
+    before_s = accumulate((part.length_s for part in parts), initial=Fraction(0))
+    return [at_s + p.padding_s - left_out_s for at_s, p in zip(before_s, parts, strict=False)]
+
+
+def _mark(container: Any, titles: Sequence[str], times_s: Sequence[Fraction]) -> None:
+    """Put the chapters into the header. `times_s` holds a start for each, and the end."""
+    spans_ms = pairwise(round(1000 * time_s) for time_s in times_s)
+    marks = []
+    for number, (title, (start_ms, end_ms)) in enumerate(zip(titles, spans_ms, strict=True)):
+        mark = {"id": number, "start": start_ms, "end": end_ms, "metadata": {"title": title}}
+        marks.append(mark | {"time_base": Fraction(1, 1000)})
+        if container.format.name == "ogg":  # FFmpeg's own marks are a second late after x.5 s
+            minutes, ms = divmod(start_ms, 60_000)
+            clock = f"{minutes // 60:02d}:{minutes % 60:02d}:{ms // 1000:02d}.{ms % 1000:03d}"
+            name = f"CHAPTER{number:03d}"
+            container.metadata.update({name: clock, f"{name}NAME": title})
+    if container.format.name != "ogg":
+        container.set_chapters(marks)
+
+
+def _mux(container: Any, parts: Sequence[_Part], tags: Tags) -> None:
+    """Write the packets of all parts, one after another; the cover first."""
+    with av.open(str(parts[0].path)) as first:
+        stream = container.add_stream_from_template(first.streams.audio[0])
+    stream.metadata["language"] = container.metadata.get("language", "und")
+    if tags.cover and container.format.name != "ogg":
+        _mux_cover(container, tags.cover)
+    position = parts[0].first
+    for part in parts:
+        with av.open(str(part.path)) as source:
+            for packet in _packets(source, source.streams.audio[0]):
+                # A copy leaves behind what a part says of its own padding.
+                copy = av.Packet(bytes(packet))
+                copy.stream, copy.time_base = stream, part.base
+                copy.pts = copy.dts = position
+                copy.duration = packet.duration if part is parts[-1] else part.packet
+                position += part.packet
+                container.mux(copy)
+
+
+def _mux_cover(container: Any, cover: Path) -> None:
+    try:
+        with cover.open("rb") as file, av.open(file) as image:
+            source = image.streams[0]
+            if source.codec_context.name not in ("mjpeg", "png"):
+                raise ValueError(source.codec_context.name)
+            packet = next(_packets(image, source))
+            packet.stream = container.add_stream_from_template(source)
+            packet.stream.disposition = Disposition.attached_pic
+            container.mux(packet)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cover {shown(str(cover))} is no JPEG or PNG file") from error
+
+
+def _packets(container: Any, stream: Any) -> Iterator[Any]:
+    return (packet for packet in container.demux(stream) if packet.size)
+
+
+def _metadata(tags: Tags) -> dict[str, str]:
+    # 2 is MPEG-4's number of an audiobook. Other formats take no notice.
+    values = {"genre": "Audiobook", "media_type": "2", "gapless_playback": "1"}
+    for field, value in vars(tags).items():
+        if value and field != "cover":
+            text = _LANGUAGES.get(value, value) if field == "language" else value
+            values |= dict.fromkeys(_NAMES.get(field, field).split(), text)
+    return values
