@@ -16,7 +16,7 @@ import pyworld
 
 from chatter_nb.audio.reading import Signal, resample
 from chatter_nb.audio.windows import Window
-from chatter_nb.base.errors import InputError
+from chatter_nb.base.errors import InputError, ParamError
 from chatter_nb.base.version import installed_version
 from chatter_nb.engines.aligned import MARGIN_SAMPLES, RATE_HZ, STEP_SAMPLES, AlignedJoiner
 from chatter_nb.engines.base import Voice
@@ -84,6 +84,11 @@ class WorldConverter:
 
     def prepare_voice(self, voice: str, library: Library) -> Voice:
         """Measure a target recording; a second is enough, ten are better."""
+        if not voice:
+            raise ParamError(
+                "engine 'world' has no voice of its own: it needs a target recording, "
+                "by its name in the library or its path (target)"
+            )
         recording = library.recording(voice, min_s=MIN_TARGET_S, heard_s=TARGET_S)
         signal = resample(recording.signal, recording.sample_rate, RATE_HZ)
         profile = measure(_excerpts(signal, TARGET_S, TARGET_EXCERPTS))
