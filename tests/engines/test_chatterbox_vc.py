@@ -16,6 +16,7 @@ from chatter_nb.audio.reading import read_audio  # noqa: E402
 from chatter_nb.audio.windows import plan_windows  # noqa: E402
 from chatter_nb.engines.chatterbox import vocoder as vocoder_module  # noqa: E402
 from chatter_nb.engines.chatterbox.architecture import read_sidecar, reduced  # noqa: E402
+from chatter_nb.engines.chatterbox.convert import noise_of  # noqa: E402
 from chatter_nb.engines.chatterbox.flow import Flow  # noqa: E402
 from chatter_nb.engines.chatterbox.s3gen import SpeechTokens  # noqa: E402
 from chatter_nb.engines.chatterbox.vocoder import Vocoder  # noqa: E402
@@ -178,8 +179,10 @@ def test_vocoding_in_spans_is_vocoding_at_once(engine, monkeypatch):
 def test_a_windows_noise_belongs_to_its_frames(engine, tmp_path):
     voice = engine.prepare_voice("", Library(tmp_path, tmp_path))
     conversion = engine.begin(at_16k(10), voice, seed=3, knobs={})
-    prompt = conversion._prompt_mels
-    early, late = conversion._noise_of(0, 100), conversion._noise_of(60, 160)
+    prompt = conversion._prompt.frames(0)
+    early, late = (
+        noise_of(steps, conversion._noise, conversion._prompt) for steps in [(0, 100), (60, 160)]
+    )
     assert torch.equal(early[:, prompt + 120 :], late[:, prompt : prompt + 80])
     assert torch.equal(early[:, :prompt], late[:, :prompt])
 

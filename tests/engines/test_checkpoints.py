@@ -226,7 +226,7 @@ def test_what_reads_a_text_is_part_of_the_version(copy, monkeypatch):
     before = identity(folder, "chatterbox-multilingual")
     (folder / "Cangjie5_TC.json").write_text("[]")
     assert identity(folder, "chatterbox-multilingual") != before
-    monkeypatch.setattr(multilingual, "version", lambda package: "9.9")
+    monkeypatch.setattr(multilingual, "installed_version", lambda package: "9.9")
     assert "+russian-text-stresser9.9" in multilingual.helper_versions()
 
 
