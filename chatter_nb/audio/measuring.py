@@ -41,6 +41,8 @@ def measure_file(path: Path) -> Measured:
 
     Raises `InputError` for a file that is missing, empty, damaged, or no audio that can be read.
     """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: give the audio files in it")
     if not path.is_file():
         raise InputError(f"recording {path} does not exist")
     options = {"format_whitelist": _READABLE}

@@ -212,7 +212,7 @@ def _facts_of(notebook: Path) -> _Facts:
         tagged = [cell for cell in pages.cells if "parameters" in cell.metadata.get("tags", [])]
         kernel = pages.metadata.get("kernelspec", {}).get("name", "")
     except Exception as error:  # nbformat raises whatever its JSON and schema readers do
-        reason = shorten(str(error), 500)
+        reason = f"{shorten(str(error), 500)} (the notebook is given first)"
         raise InputError(f"{notebook} is not a notebook: {reason}") from error
     kind = kind_of(assigned(tagged[0].source)) if tagged else None
     return _Facts(kind, code_digest([cell.source for cell in code]), kernel)

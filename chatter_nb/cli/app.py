@@ -6,7 +6,10 @@ again to resume).
 
 from __future__ import annotations
 
+import os
+import re
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -49,12 +52,18 @@ def _version(
         raise typer.Exit
 
 
+def _from_here(message: str) -> str:
+    """The message with the paths in it as a person here writes them: without this folder's own."""
+    return re.sub(rf"(?<![\w:/.\\-]){re.escape(str(Path.cwd()) + os.sep)}", "", message)
+
+
 def main() -> None:
     """Entry point: errors become a sentence and an exit code; only bugs show a traceback."""
     try:
         app()
     except ChatterError as error:
-        typer.echo("\n".join([f"error: {error}", *getattr(error, "__notes__", [])]), err=True)
+        message = "\n".join([f"error: {error}", *getattr(error, "__notes__", [])])
+        typer.echo(_from_here(message), err=True)
         sys.exit(error.exit_code)
     except SystemExit as leaving:
         if leaving.code == INTERRUPTED:  # typer takes the KeyboardInterrupt and says nothing

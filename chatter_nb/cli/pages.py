@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +14,7 @@ from chatter_nb.base.disk import write_whole
 from chatter_nb.base.errors import InputError
 from chatter_nb.base.project import find_path
 from chatter_nb.base.screen import open_in_browser
+from chatter_nb.base.wording import count
 from chatter_nb.cli.delivery import address
 from chatter_nb.cli.options import JsonOption, bar_of
 
@@ -60,8 +62,12 @@ def gallery(
     """
     from chatter_nb.pages.gallery.page import write_gallery
     from chatter_nb.pages.run_page import write_pages
+    from chatter_nb.runs.folder import RECORD
 
     path = find_path(folder).resolve()
+    if (path / RECORD).is_file():
+        cure = f"its page: chatter-nb page {quote(folder)}; a gallery is made of the folder above"
+        raise InputError(f"{folder} is one run; {cure}")
     if not embed and path.is_dir():
         write_pages(path, lambda problem: typer.echo(f"note: {problem}", err=True))
     page = write_gallery(path, embed=embed)
@@ -102,6 +108,7 @@ def revise(
     The edits are added to edits.json in the folder of the run, and its files are rebuilt.
     """
     from chatter_nb.runs.revise import load_revisable, pickups_csv
+    from chatter_nb.runs.revise import pickups as lines_of
 
     if review is None and pickups is None and labels is None:
         raise InputError(f"give a review, such as: chatter-nb revise {run} review.json")
@@ -110,6 +117,7 @@ def revise(
         speech = _revised(speech, review, as_json=as_json)
     if pickups is not None:  # with the mark by which a spreadsheet knows UTF-8
         write_whole(pickups, pickups_csv(speech).encode("utf-8-sig"))
+        typer.echo(f"{pickups}: {count(len(lines_of(speech)), 'line')} to look at", err=True)
     if labels is not None:
         _write_labels(speech, labels)
     if as_json:

@@ -35,8 +35,10 @@ def text_source(words: Sequence[str]) -> dict[str, str]:
     if is_there(Path(text)) or is_there(project_root() / text):
         if text.lower().endswith(_PARAMETER_SUFFIXES):
             raise InputError(f"{text} holds parameters, not a text: chatter-nb speak -f {text}")
+        if text.lower().endswith(RECORDING_SUFFIXES):
+            raise InputError(f"{shown(text)} is a recording, not a text: see chatter-nb convert")
         return {"text_file": from_here(text), "text": ""}
-    if _looks_like_a_file(text):
+    if looks_like_a_file(text):
         raise InputError(
             f"there is no file {shown(text)}; to speak these letters themselves: "
             'chatter-nb speak -p text="…"'
@@ -69,7 +71,8 @@ def voice_source(voice: str) -> str:
     return from_here(voice) if Path(voice).is_file() else voice
 
 
-def _looks_like_a_file(text: str) -> bool:
+def looks_like_a_file(text: str) -> bool:
+    """Whether a word of the command line names a file: by its suffix, or as a path."""
     from chatter_nb.text.files import OTHER_SUFFIXES, SUFFIXES
 
     suffixes = (*SUFFIXES, *OTHER_SUFFIXES, *RECORDING_SUFFIXES, *_PARAMETER_SUFFIXES)
@@ -80,6 +83,9 @@ def _looks_like_a_file(text: str) -> bool:
 
 def _standard_input() -> str:
     try:
-        return sys.stdin.buffer.read().decode("utf-8-sig")
+        text = sys.stdin.buffer.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"standard input is not UTF-8 text (byte {error.start})") from error
+    if not text.strip():
+        raise InputError("standard input holds no text: there is nothing to speak")
+    return text

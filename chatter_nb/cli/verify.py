@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from chatter_nb.base.disk import is_there
-from chatter_nb.base.errors import InputError
+from chatter_nb.base.errors import InputError, shown
 from chatter_nb.cli.options import JsonOption, SetOption, pairs_of
+from chatter_nb.cli.sources import looks_like_a_file
 from chatter_nb.params.runs import SpeakParams
 
 _EXIT_CODES = {"ok": 0, "doubtful": 1, "unchecked": 2}
@@ -32,6 +33,8 @@ def verify(
 
     overrides = pairs_of(param)
     is_file = is_there(Path(text))
+    if not is_file and looks_like_a_file(text):
+        raise InputError(f"there is no file {shown(text)}: give a text file, or words in quotes")
     if taken := sorted({"text", "text_file"} & overrides.keys()):
         raise InputError(f"-p {taken[0]}: the text is the second argument, a file or the words")
     values = SpeakParams.coerce({"language": language, **overrides})

@@ -43,7 +43,7 @@ class RecordingVerdict:
             f"{place(finding.start_s)}  {finding.reason}  (in “{shorten(piece.text, 60)}”)"
             for piece in self.pieces
             if piece.verdict
-            for finding in piece.verdict.findings
+            for finding in sorted(piece.verdict.findings, key=lambda found: found.start_s)
         ]
         unchecked = self._of("unchecked")
         lines += [

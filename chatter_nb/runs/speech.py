@@ -126,5 +126,7 @@ def load_speech(folder: str | Path) -> Speech:
     """A finished run, from its folder. Raises `InputError` if it holds no run.json."""
     record = RunFolder(Path(folder)).record()
     if record is None:
-        raise InputError(f"{folder} holds no readable run.json")
+        is_folder = Path(folder).is_dir()
+        found = "it has no readable run.json" if is_folder else "there is no such folder"
+        raise InputError(f"{folder} is no run: {found}; give the folder that a run wrote")
     return Speech(Path(folder), record)

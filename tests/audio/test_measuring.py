@@ -109,7 +109,7 @@ def test_what_cannot_be_measured_is_a_sentence(speech, tmp_path):
     soundfile.write(bad, np.full(RATE, np.nan), RATE, subtype="FLOAT")
     for file, words in (
         (tmp_path / "none.wav", "does not exist"),
-        (tmp_path, "does not exist"),
+        (tmp_path, "is a folder: give the audio files in it"),
         (text, "readable: wav flac mp3"),
         (playlist, "readable: wav flac mp3"),
         (many, "must hold one or two channels"),

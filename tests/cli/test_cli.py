@@ -37,6 +37,7 @@ GOOD = ("-p", "text=Hello there.")
         (["The Lost Book.epub"], "there is no file 'The Lost Book.epub'"),
         (["Hello", "there", "--play"], 'put the text in quotes: chatter-nb speak "Hello there"'),
         (["params/hello.yaml"], "chatter-nb speak -f params/hello.yaml"),
+        (["params/recordings/reading.flac"], "reading.flac' is a recording, not a text"),
         (["Hello there.", *GOOD], "-p text='Hello there.' is given without -p as well"),
         (["Hello there.", "--speed", "9"], "speed: should be less than or equal to 2"),
         (["Hello there.", "--out", "a.m4b"], "--out a.m4b must end in one of .wav .flac .mp3"),
@@ -67,6 +68,17 @@ def test_bad_text_files_are_exit_code_2(cli, tmp_path, data, told):
     (tmp_path / "a.txt").write_bytes(data)
     done = cli("speak", "-p", f"text_file={tmp_path / 'a.txt'}", check=2)
     assert told in done.stderr
+
+
+def test_an_empty_pipe_is_told_as_what_it_is(cli):
+    assert "standard input holds no text" in cli("speak", "-", input=" \n", check=2).stderr
+
+
+def test_errors_name_paths_as_a_person_in_that_folder_writes_them(cli, tmp_path):
+    """Below the folder short, elsewhere whole."""
+    for name, folder in (("no.txt", tmp_path), (str(tmp_path / "no.txt"), ROOT)):
+        told = cli("speak", "-p", f"text_file={name}", cwd=folder, check=2).stderr
+        assert told == f"error: text file {name} does not exist\n"
 
 
 def test_bad_input_does_not_touch_an_earlier_run(cli, tmp_path):

@@ -66,6 +66,15 @@ def test_no_folder_is_a_sentence_and_exit_code_2(cli, tmp_path):
     assert "no folder of runs" in cli("gallery", str(tmp_path / "none"), check=2).stderr
 
 
+def test_a_run_itself_is_no_folder_of_runs(cli, runs):
+    """A page that says "No runs yet" would be written into the run otherwise."""
+    told = cli("gallery", runs / "one", check=2).stderr
+    assert f"one is one run; its page: chatter-nb page {runs / 'one'}" in told
+    assert not (runs / "one" / "index.html").exists()
+    for place, found in (("nope", "there is no such folder"), ("", "no readable run.json")):
+        assert found in cli("page", runs / place, check=2).stderr
+
+
 def test_what_is_chosen_in_a_browser_is_in_the_file(server, runs):
     """The page says that it is saved when it is; a second choice keeps the first."""
     with browser_page() as page:

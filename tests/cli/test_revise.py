@@ -31,6 +31,7 @@ def test_a_review_is_applied_and_its_lists_are_written(cli, review, tmp_path):
     table, labels = tmp_path / "pickups.csv", tmp_path / "labels.txt"
     done = cli("revise", speech.folder, path, "--pickups", table, "--labels", labels, check=0)
     assert "1 of 3 chunks made anew" in done.stdout
+    assert f"{table}: 1 line to look at" in done.stderr
     assert (speech.folder / EDITS).exists()
     record = json.loads((speech.folder / RECORD).read_text())
     assert record["chunks"][0]["text"] == "Other words. "
@@ -48,7 +49,7 @@ def test_what_is_no_review_or_no_run_is_refused(cli, review, tmp_path):
     wrong = cli("revise", speech.folder, speech.folder / RECORD, check=2).stderr
     assert "is no file of edits" in wrong
     assert "document, start, end, text_sha256, words, take, flag, note" in wrong
-    with pytest.raises(InputError, match=r"holds no readable run\.json"):
+    with pytest.raises(InputError, match="no run: there is no such folder"):
         revise(tmp_path / "none", path)
     record = json.loads((speech.folder / RECORD).read_text())
     (speech.folder / RECORD).write_text(json.dumps(record | {"kind": "convert"}))

@@ -69,6 +69,7 @@ def test_speech_that_is_not_in_the_text_is_named(cli, recording):
         (("{recording}", "Hello.", "-p", "verify=off"), "choose fast or full"),
         (("{recording}", "Hello.", "-p", "asr_model=none-such"), "asr_model 'none-such'"),
         (("{recording}", "Hello.", "-p", "text=More"), "second argument"),
+        (("{recording}", "chapter.txt"), "there is no file 'chapter.txt'"),
     ],
 )
 def test_what_cannot_be_checked_is_a_sentence(cli, recording, args, message):
