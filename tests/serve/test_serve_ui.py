@@ -101,6 +101,8 @@ def test_a_text_is_spoken_and_the_history_keeps_it(server, width, scheme):
         page.get_by_text("Note: hibari passes over €").wait_for()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert axe_violations(page) == []
+        # On a phone, Speak stands over the page: its end can still be reached.
+        page.locator(".history summary").locator("visible=true").last.click()
     assert [url for url in foreign if not url.startswith(("blob:", "data:"))] == []
 
 
