@@ -138,12 +138,12 @@ def size_of(text: str, speed: float) -> str:
 
 
 def read_document(path: str) -> tuple[Any, str]:
-    """The text of a document that was uploaded, and nothing; or no change, and why not as HTML."""
+    """The text of an uploaded document, and its note as HTML; or no change, and why not."""
     try:
         [source] = read_sources(Path(path))
     except ChatterError as error:
         return gr.skip(), sentence(without_folders(str(error)), is_error=True)
-    return without_breaks(source.text), ""
+    return without_breaks(source.text), sentence(source.note) if source.note else ""
 
 
 def _stopped(steps: list[tuple[float, Progress]]) -> str:

@@ -22,7 +22,7 @@ from chatter_nb.serve.live import Lives
 from chatter_nb.serve.outputs import find_run
 from chatter_nb.serve.page_html import history_html, sentence, title_of
 from chatter_nb.serve.service import Service
-from chatter_nb.text.files import TEXT_SUFFIXES
+from chatter_nb.text.files import SUFFIXES
 
 SAMPLE = (
     "The North Wind and the Sun disputed which of them was the stronger, when a traveler came "
@@ -71,8 +71,8 @@ class Sheet:
         self._add(["text"])
         with gr.Row(elem_classes=["under"]):
             size = _html("size", size_of(SAMPLE, 1))
-            types = list(TEXT_SUFFIXES)
-            return size, gr.UploadButton("Open a text file", file_types=types, size="sm")
+            types = list(SUFFIXES)
+            return size, gr.UploadButton("Open a document", file_types=types, size="sm")
 
     def _draw_others(self, names: list[str]) -> Any:
         """Draw fields folded by their purpose; returns the choice of hearing a run early."""

@@ -305,11 +305,13 @@ def test_takes_stand_side_by_side_with_what_differs(form):
     press_speak(made)
     assert len(made.takes.all) == 1
     made.sheet.controls["speed"].value = 0.8
+    made.sheet.controls["sentence_pause_ms"].value = 300
     press_speak(made)
     newest, oldest = made.takes._cards.children
     assert "speed: 0.8" in newest.children[0].value
+    assert "pause after a sentence: 300" in newest.children[0].value
     assert "speed: –" in oldest.children[0].value
-    assert "chunk_chars" not in newest.children[0].value
+    assert "longest chunk" not in newest.children[0].value
     oldest.children[1].children[0].click()  # Use these settings
     assert made.params.speed is None
 
@@ -418,6 +420,8 @@ def test_a_long_text_stays_a_file(form):
     assert "is kept" in told
     assert made.text.value == ""
     assert made.params.text_file.endswith("b.md")
+    send(uploads_of(made)["A text from a file"], b"<p>Short.</p>", "c.html")
+    assert made.params.text_file.endswith("c.html")  # its chapters are known there
 
 
 def test_a_voice_comes_by_upload(form, tmp_path):

@@ -62,41 +62,55 @@ def test_who_stops_hears_nothing_more_until_the_next_run(player):
 
 
 def test_pieces_are_played_without_a_gap():
-    """In a real browser: each begins where the one before ends, at the sound's own rate."""
+    """In a real browser: each begins where the one before ends, at the sound's own rate.
+
+    A click on the text, or on the waveform, plays again from there; no sample counts twice.
+    """
     script = """async source => {
       const starts = [], rates = [], sent = [];
       const start = AudioBufferSourceNode.prototype.start;
-      AudioBufferSourceNode.prototype.start = function (when) {
-        starts.push([when, this.buffer.duration]);
+      AudioBufferSourceNode.prototype.start = function (when, from_s) {
+        starts.push([when, this.buffer.duration, from_s]);
         rates.push(this.context.sampleRate);
-        start.call(this, when);
+        start.call(this, when, from_s);
       };
       const file = new Blob([source], { type: "text/javascript" });
       const { default: widget } = await import(URL.createObjectURL(file));
       let receive;
-      const model = { on: (name, handler) => (receive = handler) };
+      const model = { get: () => "", on: (name, handler) => (receive = handler) };
       const done = new Promise(all => (model.send = about => {
         sent.push(about);
         if (sent.length === 3) all();
       }));
       widget.initialize({ model });
+      widget.render({ model, el: document.body });
       const piece = length => new DataView(new Int16Array(length).fill(9000).buffer);
-      const about = { kind: "sound", turn: 1, rate: 24000 };
+      const about = { kind: "sound", turn: 1, rate: 24000, texts: ["1", "2", "3"], total_s: 1 };
       receive(about, [piece(2400), piece(4800)]);
       receive(about, [piece(2400)]);
       await done;
-      receive({ kind: "stop" }, []);
-      return { starts, rates, sent };
+      receive({ ...about, kind: "joined", ends_s: [0.25] });
+      const wave = document.querySelector("canvas"), lit = [];
+      for (const place of [...document.querySelectorAll("span"), wave]) {
+        place.dispatchEvent(new MouseEvent("click", { clientX: wave.clientWidth * 0.32 }));
+        lit.push(document.querySelector("[aria-current]").textContent);
+      }
+      await new Promise(last => (model.send = about => last(sent.push(about))));
+      return { starts, rates, sent, lit };
     }"""
     with browser_page() as page:
-        page.goto("about:blank")
+        page.set_content("<body style='margin: 0'>")
         page.mouse.click(10, 10)  # sound is for pages that a person has touched
         told = page.evaluate(script, asset("live.js"))
-    assert told["rates"] == [RATE] * 3
-    (first, first_s), (second, second_s), (third, _) = told["starts"]
+    assert set(told["rates"]) == {RATE}
+    (first, first_s, _), (second, second_s, _), (third, _, _), *again = told["starts"]
     assert second == pytest.approx(first + first_s, abs=1e-9)
     assert third == pytest.approx(second + second_s, abs=1e-9)
-    assert [about["played"] for about in told["sent"]] == [2400, 7200, 9600]
+    assert [about["played"] for about in told["sent"]] == [2400, 7200, 9600, 9600]
+    # From the first text all three, from the second the last two; the third is not there yet.
+    offsets = [round(from_s, 2) for _, _, from_s in again]
+    assert offsets == [0, 0, 0, 0.15, 0, 0.02]
+    assert told["lit"] == ["1 ", "2 ", "2 ", "2 "]
 
 
 @pytest.mark.parametrize(

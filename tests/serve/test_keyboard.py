@@ -48,7 +48,7 @@ def test_every_job_of_the_page_is_done_by_keys(tmp_path):
         keys.press("Control+a")
         keys.type("The first line.\n\nThe second line.")
         with page.expect_file_chooser() as chooser:
-            tab_to(page, button(page, "Open a text file"))
+            tab_to(page, button(page, "Open a document"))
             keys.press("Enter")
         assert not chooser.value.is_multiple()
         voice = page.get_by_role("combobox", name="voice").first

@@ -32,7 +32,8 @@ from chatter_nb.runs.listening import kept_part
 from chatter_nb.runs.speak import render_speech
 from chatter_nb.runs.speak_plan import Outline, outline, plan_speech
 from chatter_nb.runs.speech import Speech
-from chatter_nb.text.files import read_sources
+from chatter_nb.text.books.reading import BOOK_SUFFIXES
+from chatter_nb.text.files import SUFFIXES, read_sources
 
 MAX_TYPED_CHARS = 100_000  # a longer text stays a file: each key press would send all of it
 
@@ -92,7 +93,7 @@ class SpeakForm(VoiceForm):
         for control in self.sheet.controls.values():
             control.on_change(self._recount)
         uploads = self._uploads(
-            "A text from a file", ".txt,.md", self._on_text, "A voice from a recording"
+            "A text from a file", ",".join(SUFFIXES), self._on_text, "A voice from a recording"
         )
         self.hearing = Hearing(self.live)
         self.sheet.folded.append(self.hearing.choice)
@@ -192,10 +193,10 @@ class SpeakForm(VoiceForm):
         )
 
     def _on_text(self, path: Path) -> str:
-        """Put a short text into the text field; a long text stays a file."""
+        """Put a short text into the text field; a long one, or one with chapters, stays a file."""
         (source,) = read_sources(path)
         note = f" ({source.note})" if source.note else ""
-        if len(source.text) > MAX_TYPED_CHARS:
+        if len(source.text) > MAX_TYPED_CHARS or path.suffix.lower() in BOOK_SUFFIXES:
             self.text.value = ""
             self.sheet.controls["text_file"].value = str(path)
             return f"{path.name} is kept, and will be spoken from there{note}"

@@ -14,6 +14,7 @@ from chatter_nb.notebook import show
 from chatter_nb.notebook.forms.layout import set_visible
 from chatter_nb.pages.gallery.differing import NOTHING, in_words
 from chatter_nb.params.base import NOT_DECIDING, RunParams
+from chatter_nb.params.fields import fields_of
 from chatter_nb.runs.speech import Speech
 
 MAX_TAKES = 8  # the page holds their audio; an older take is removed, its folder stays
@@ -97,7 +98,8 @@ def _caption(take: Take, differing: Sequence[str]) -> str:
     record = take.speech.record
     pace = f", {record.wall_s:.1f} s of work" if record.wall_s else ""
     title = f"<b>Take {take.number}</b>: {record.audio_s:.1f} s, {record.engine.name}{pace}"
-    lines = [f"{name}: {_short(take, name) or NOTHING}" for name in differing]
+    fields = fields_of(type(take.params))
+    lines = [f"{fields[name].label}: {_short(take, name) or NOTHING}" for name in differing]
     return "<br>".join([title, *(html.escape(line) for line in lines)])
 
 

@@ -1,6 +1,7 @@
 // Plays pieces of a sound as they come, one after the other without a gap, and tells how many samples have
 // been played: the kernel sends no more than is needed soon. A form shows the sound as it grows: a waveform,
-// and the text with the spoken chunk lit. When the finished player is there, it goes on in a chunk's pause.
+// and the text with the spoken chunk lit; a click on either moves it. When the finished player is there, it
+// goes on in a chunk's pause.
 const views = new Map(); // by the widget's key: what is shown lives as long as the page
 
 function initialize({ model }) {
@@ -9,6 +10,7 @@ function initialize({ model }) {
   let end_s = 0; // on the context's clock
   let played = 0, received_s = 0, total_s = 1;
   let pieces = [], ends_s = [], levels = []; // of chunks; the loudest sample of each 600th
+  let sounds = [], ending = 0, drawing = 0; // all samples so far; timers
   const sources = new Set();
   const view = document.createElement("div"), canvas = document.createElement("canvas"), book = document.createElement("div");
   canvas.setAttribute("role", "img");
@@ -17,6 +19,7 @@ function initialize({ model }) {
   canvas.style.cssText = "display:block;width:100%;max-width:60em;height:48px";
   book.style.cssText = "position:relative;max-height:9em;max-width:60em;overflow:auto;line-height:1.5;white-space:pre-line";
   book.tabIndex = 0;
+  canvas.onclick = ({ offsetX }) => seek((offsetX / canvas.clientWidth) * Math.max(total_s, received_s));
   view.append(canvas, book);
   view.hidden = true;
   views.set(model.get?.("key"), view);
@@ -32,20 +35,44 @@ function initialize({ model }) {
     view.hidden = true;
   }
 
+  // Plays again what is here from `from_s` on; what is not here yet follows.
+  function seek(from_s) {
+    if (!(from_s < received_s)) return;
+    stop();
+    [view.hidden, end_s, received_s] = [false, 0, 0];
+    for (const pcm of sounds) play(pcm, from_s);
+    draw();
+    if (ending) hand_over();
+  }
+
   function begin(message) {
     stop();
     context?.close();
     // At the sound's own rate: pieces that are resampled one by one do not meet.
     context = new AudioContext({ sampleRate: message.rate });
     [turn, end_s, played, received_s] = [message.turn, 0, 0, 0];
-    [levels, ends_s, total_s] = [[], [], message.total_s || 1];
-    pieces = (message.texts ?? []).map((text) => Object.assign(document.createElement("span"), { textContent: text + " " }));
+    [levels, ends_s, total_s, sounds, ending] = [[], [], message.total_s || 1, [], 0];
+    pieces = (message.texts ?? []).map((text, at) => Object.assign(document.createElement("span"), {
+      textContent: text + " ", onclick: () => seek(at ? ends_s[at - 1] : 0) }));
     book.replaceChildren(...pieces);
     view.hidden = !pieces.length;
   }
 
-  function play(view) {
+  function receive(view) {
     const pcm = new Int16Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
+    sounds.push(pcm);
+    pcm.forEach((value, at) => {
+      const bin = Math.floor(((received_s + at / context.sampleRate) / total_s) * 600);
+      levels[bin] = Math.max(levels[bin] ?? 0, Math.abs(value));
+    });
+    play(pcm, 0);
+  }
+
+  function play(pcm, from_s) {
+    const skip_s = from_s - received_s;
+    received_s += pcm.length / context.sampleRate;
+    const until_s = received_s;
+    if (until_s <= from_s) return;
     const sound = context.createBuffer(1, pcm.length, context.sampleRate);
     sound.copyToChannel(Float32Array.from(pcm, (value) => value / 32768), 0);
     const source = context.createBufferSource();
@@ -53,18 +80,13 @@ function initialize({ model }) {
     source.connect(context.destination);
     source.onended = () => {
       sources.delete(source);
-      played += pcm.length;
+      played = Math.max(played, Math.round(until_s * context.sampleRate));
       model.send({ turn, played });
     };
     end_s = Math.max(end_s, context.currentTime + 0.05);
-    source.start(end_s);
-    end_s += sound.duration;
+    source.start(end_s, Math.max(0, skip_s));
+    end_s += sound.duration - Math.max(0, skip_s);
     sources.add(source);
-    pcm.forEach((value, at) => {
-      const bin = Math.floor(((received_s + at / context.sampleRate) / total_s) * 600);
-      levels[bin] = Math.max(levels[bin] ?? 0, Math.abs(value));
-    });
-    received_s += sound.duration;
   }
 
   function draw() {
@@ -74,7 +96,7 @@ function initialize({ model }) {
     levels.forEach((level, bin) => pen.fillRect((bin / bins) * 1200, 47 - (level / loudest) * 46, 1200 / bins, 2 + (level / loudest) * 92));
     pen.fillStyle = "#d1602b";
     pen.fillRect((heard_s() / Math.max(total_s, received_s)) * 1200, 0, 3, 96);
-    const lit = ends_s.findIndex((chunk_end_s) => chunk_end_s > heard_s());
+    const lit = ends_s.findIndex((chunk_end_s) => chunk_end_s > heard_s() + 0.06); // sound begins a little later
     const now = pieces[lit < 0 ? Math.min(ends_s.length, pieces.length - 1) : lit];
     if (now && now.getAttribute("aria-current") === null) {
       for (const piece of book.querySelectorAll("[aria-current]")) {
@@ -85,14 +107,16 @@ function initialize({ model }) {
       now.style.background = "rgba(111,151,196,.4)";
       book.scrollTop = now.offsetTop - book.clientHeight / 4;
     }
-    if (sources.size) setTimeout(draw, 100);
+    clearTimeout(drawing); // each piece that comes draws as well
+    if (sources.size) drawing = setTimeout(draw, 100);
   }
 
   // The finished player takes over where a chunk ends: there, nobody hears the change.
   function hand_over() {
     const end = ends_s.find((chunk_end_s) => chunk_end_s > heard_s()) ?? received_s;
     const last = end >= (ends_s.at(-1) ?? 0), mine = turn;
-    setTimeout(() => {
+    clearTimeout(ending);
+    ending = setTimeout(() => {
       if (turn !== mine) return;
       const audio = last ? null : view.closest(".chatter-form")?.querySelector("audio");
       stop();
@@ -121,7 +145,7 @@ function initialize({ model }) {
     if (message.turn !== turn) begin(message);
     if (message.kind === "joined") ends_s.push(...message.ends_s);
     if (message.kind === "end") hand_over();
-    buffers?.forEach(play);
+    buffers?.forEach(receive);
     if (buffers?.length && pieces.length) draw();
   });
 }
