@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from chatter_nb.runs.lifecycle import Progress
 
 Params = TypeVar("Params", SpeakParams, ConvertParams)
-_DELAY_S = 2  # shorter work has no bar
+_DELAY_S, _LOG_S = 2, 30  # shorter work has no bar
 
 FileOption = Annotated[
     Path | None, typer.Option("-f", "--file", help="A parameter file, or a run.json.")
@@ -85,12 +85,17 @@ def params_of(
 
 
 def bar_of(total: int, *, as_json: bool, unit: str = "chunk") -> Callable[[Any], None] | None:
-    """A progress bar of a run; None where nobody watches: JSON is wanted, and not on a terminal."""
-    if as_json and not sys.stderr.isatty():
+    """A progress bar of a run; None where nobody watches: JSON is wanted, and not on a terminal.
+
+    A log, which keeps every line, gets one in half a minute.
+    """
+    is_watched = sys.stderr.isatty()
+    if as_json and not is_watched:
         return None
     from tqdm import tqdm
 
-    bar = tqdm(total=total, unit=unit, delay=_DELAY_S, mininterval=0.2, leave=False)
+    interval_s = 0.2 if is_watched else _LOG_S
+    bar = tqdm(total=total, unit=unit, delay=_DELAY_S, mininterval=interval_s, leave=False)
 
     def update(progress: Progress) -> None:
         bar.set_postfix_str(f"{progress.audio_s:.0f} s of audio", refresh=False)

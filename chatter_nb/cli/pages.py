@@ -125,6 +125,7 @@ def revise(
 
 
 def _revised(speech: Speech, review: Path, *, as_json: bool) -> Speech:
+    from chatter_nb.pages.review import write_checked_review
     from chatter_nb.runs.revise import revise
 
     speech = revise(speech.folder, review, bar_of(len(speech.record.chunks), as_json=as_json))
@@ -132,6 +133,7 @@ def _revised(speech: Speech, review: Path, *, as_json: bool) -> Speech:
         typer.echo(f"note: {warning}", err=True)
     if not as_json:
         typer.echo(str(speech))
+    write_checked_review(speech)
     return speech
 
 

@@ -18,9 +18,8 @@ import numpy as np
 
 from chatter_nb.audio.curves import duration_s, envelope, stretch
 from chatter_nb.audio.reading import Signal
-from chatter_nb.audio.writer import AudioWriter
-from chatter_nb.base.disk import is_there, remove, write_whole
-from chatter_nb.base.errors import ChatterError, InputError
+from chatter_nb.base.disk import is_there, write_whole
+from chatter_nb.base.errors import InputError
 from chatter_nb.base.formats import mime_of
 from chatter_nb.base.project import shown_path
 from chatter_nb.base.wording import count
@@ -35,6 +34,7 @@ from chatter_nb.pages.players import (
     link_from,
 )
 from chatter_nb.pages.run_players import files_of, lossless_file
+from chatter_nb.pages.takes import HeardTakes, heard_takes, keep_heard, take_path, write_takes
 from chatter_nb.pages.template import render
 from chatter_nb.runs.edits import Edit, next_take
 from chatter_nb.runs.record import OutputRecord, TakeRecord
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from chatter_nb.verify.findings import Finding
 
 PAGE = "review.html"
-TAKES = "review"  # a run's folder for takes of lines in doubt
 LEAD_S = 2.0  # before a line, to hear how it joins; review.js has the same
 PEAKS_PER_S = 50  # a stretch for two pixels of a line of ten seconds
 
@@ -85,32 +84,21 @@ def write_review(speech: Speech) -> Path:
 
 
 def write_checked_review(speech: Speech) -> Path | None:
-    """Write review.html where the run was checked, and return its path; else None."""
-    return write_review(speech) if is_checked(speech.record) else None
+    """Write review.html where the run was checked or has an older one, and return its path.
+
+    Returns None for other runs. A page.html that is there is renewed too: it holds the audio.
+    """
+    from chatter_nb.pages import run_page  # loads what differs between runs
+
+    if is_there(speech.folder / run_page.PAGE):
+        run_page.write_page(speech.folder)
+    is_wanted = is_checked(speech.record) or is_there(speech.folder / PAGE)
+    return write_review(speech) if is_wanted else None
 
 
 def editor_script() -> str:
     """Return the script that defines `mountReview(root, data, actions)`."""
     return "".join(map(asset, ("review_edits.js", "review_sound.js", "review.js")))
-
-
-def write_takes(speech: Speech) -> list[Path]:
-    """Write the takes that are not in the file, of each line in doubt, as opus into review/.
-
-    Takes that are there already stay, those of no line in doubt are removed. Returns their paths; a
-    take that the store no longer holds has none.
-    """
-    folder, paths = speech.folder / TAKES, []
-    doubtful = [chunk for chunk in speech.record.chunks if chunk.verdict == "doubtful"]
-    for take in (take for chunk in doubtful for take in chunk.takes if take.key != chunk.key):
-        path = folder / f"{take.key}.opus"
-        if not is_there(path) and not _write_take(speech, take, folder):
-            continue
-        paths.append(path)
-    for path in folder.glob("*.opus"):
-        if path not in paths:
-            remove(path)
-    return paths
 
 
 def review_data(speech: Speech, address: Address | None = None) -> dict[str, Any]:
@@ -125,7 +113,8 @@ def review_data(speech: Speech, address: Address | None = None) -> dict[str, Any
     words = {output.name: words_of(speech, output) for output in record.outputs}
     paths = {output.name: _smallest(speech, output) for output in record.outputs}
     peaks = {o.name: _peaks_of(lossless_file(speech, o))[1] for o in record.outputs}
-    values = [_line_data(speech, line, words, address) for line in lines]
+    heard = heard_takes(speech)
+    values = [_line_data(speech, line, words, heard, address) for line in lines]
     order = sorted(range(len(lines)), key=lambda place: badness(lines[place]))
     for rank, place in enumerate(order):
         values[place]["rank"] = rank
@@ -158,14 +147,11 @@ def again(
         line = make_line(speech, edit.model_copy(update={"take": number}), cancelled=cancelled)
         if line.verdict != "doubtful" or (cancelled and cancelled()):
             break
-    content = encoded(line.audio, line.rate_hz, "FLAC")
     values = _take_data(line.take, line.key, len(line.audio) / line.rate_hz, line.findings)
-    peaks = _packed(_loudest(line.audio, line.rate_hz))
-    return values | {
-        "audio_url": data_url(content, "audio/flac"),
-        "verdict": line.verdict,
-        "peaks": peaks,
-    }
+    values |= {"verdict": line.verdict, "peaks": _packed(_loudest(line.audio, line.rate_hz))}
+    keep_heard(speech, edit, line, values | {"words": edit.words})
+    content = encoded(line.audio, line.rate_hz, "FLAC")
+    return values | {"audio_url": data_url(content, "audio/flac")}
 
 
 def line_audio(speech: Speech, edit: Edit, key: str) -> dict[str, Any]:
@@ -181,8 +167,10 @@ def line_audio(speech: Speech, edit: Edit, key: str) -> dict[str, Any]:
         path = lossless_file(speech, output)
         content = encoded(*stretch(path, start_s=start_s, end_s=line.parts[-1].end_s), "FLAC")
         return {"url": data_url(content, "audio/flac"), "zero_s": line.chunk.start_s - start_s}
-    path = speech.folder / TAKES / f"{key}.opus"
-    if key not in [take.key for take in line.chunk.takes] or not is_there(path):
+    path = take_path(speech, key)
+    known = {take.key for take in line.chunk.takes}
+    known |= {take["key"] for take in heard_takes(speech).get(line.edit.place, ())}
+    if key not in known or not is_there(path):
         raise InputError("the audio of this take is not kept: make the line again")
     return {"url": data_url(path.read_bytes(), mime_of(path)), "zero_s": 0.0}
 
@@ -197,13 +185,23 @@ def headline(data: Mapping[str, Any]) -> str:
 
 
 def _line_data(
-    speech: Speech, line: Line, words: Mapping[str, Mapping[int, Any]], address: Address | None
+    speech: Speech,
+    line: Line,
+    words: Mapping[str, Mapping[int, Any]],
+    heard: HeardTakes,
+    address: Address | None,
 ) -> dict[str, Any]:
     chunk, kept = line.chunk, kept_take(line.chunk)
     is_edited = line.spoken != line.text
     in_file = _take_data(chunk.take, chunk.key, line.seconds, kept.findings if kept else ())
     others = [take for take in chunk.takes if take.key != chunk.key]
     takes = [in_file | {"in_file": True}, *(_other_take(speech, t, address) for t in others)]
+    takes = [take | {"words": line.spoken_words} for take in takes]
+    known = {take["key"] for take in takes}
+    for take in heard.get(line.edit.place, ()):
+        if take["key"] not in known:
+            path = take_path(speech, take["key"])
+            takes.append(take | {"url": address(path) if address else ""})
     return {
         "edit": line.edit.model_dump(mode="json"),
         "index": chunk.index,
@@ -213,7 +211,7 @@ def _line_data(
         "verdict": chunk.verdict,
         "reason": "; ".join(finding.reason for finding in kept.findings) if kept else "",
         "times": word_times(line, words[chunk.document]),
-        "takes": [take | {"words": line.spoken_words} for take in takes],
+        "takes": takes,
     }
 
 
@@ -232,25 +230,10 @@ def _take_data(take: int, key: str, seconds: float, findings: Iterable[Finding])
 
 def _other_take(speech: Speech, take: TakeRecord, address: Address | None) -> dict[str, Any]:
     """Return the data of a take that is not in the file; without peaks if review/ has it not."""
-    path = speech.folder / TAKES / f"{take.key}.opus"
+    path = take_path(speech, take.key)
     seconds, peaks = _peaks_of(path) if is_there(path) else (0.0, "")
     values = _take_data(take.take, take.key, seconds, take.findings)
     return values | {"url": address(path) if address and peaks else "", "peaks": peaks}
-
-
-def _write_take(speech: Speech, take: TakeRecord, folder: Path) -> bool:
-    try:
-        sound = speech.take_audio(take)
-    except ChatterError:  # its engine is not installed, and would say if it must be watermarked
-        return False
-    if sound is None:
-        return False
-    folder.mkdir(exist_ok=True)
-    with AudioWriter(folder, take.key, ["opus"], sample_rate=sound[1]) as writer:
-        writer.write(sound[0])
-        writer.finish()
-        writer.commit()
-    return True
 
 
 def _smallest(speech: Speech, output: OutputRecord) -> Path:

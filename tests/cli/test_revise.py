@@ -6,6 +6,8 @@ import pytest
 
 from chatter_nb.base.errors import InputError
 from chatter_nb.engines import registry
+from chatter_nb.pages.review import write_review
+from chatter_nb.pages.run_page import write_page
 from chatter_nb.runs.edits import EDITS, Edits, edit_of
 from chatter_nb.runs.folder import RECORD
 from chatter_nb.runs.revise import revise
@@ -29,10 +31,13 @@ def test_a_review_is_applied_and_its_lists_are_written(cli, review, tmp_path):
     """One line is made anew; the flagged one is in both lists."""
     speech, path = review
     table, labels = tmp_path / "pickups.csv", tmp_path / "labels.txt"
+    pages = [write_page(speech.folder), write_review(speech)]
+    assert all("Other words." not in page.read_text(encoding="utf-8") for page in pages)
     done = cli("revise", speech.folder, path, "--pickups", table, "--labels", labels, check=0)
     assert "1 of 3 chunks made anew" in done.stdout
     assert f"{table}: 1 line to look at" in done.stderr
     assert (speech.folder / EDITS).exists()
+    assert all("Other words." in page.read_text(encoding="utf-8") for page in pages)
     record = json.loads((speech.folder / RECORD).read_text())
     assert record["chunks"][0]["text"] == "Other words. "
     assert "zu schnell, größer" in table.read_text(encoding="utf-8-sig")

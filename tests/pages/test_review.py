@@ -11,10 +11,11 @@ from fakes import SpoilingEngine, speaking_with
 from chatter_nb.base.errors import InputError
 from chatter_nb.engines.hibari import HibariEngine
 from chatter_nb.pages import review
-from chatter_nb.pages.review import TAKES, review_data, write_review
+from chatter_nb.pages.review import again, line_audio, review_data, write_review
+from chatter_nb.pages.takes import TAKES
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.edits import edit_of, load_edits, save_edits
-from chatter_nb.runs.revise import revise
+from chatter_nb.runs.revise import apply_edits, revise
 from chatter_nb.runs.speak import generate_tts, plan_speech
 from chatter_nb.runs.speech import load_speech
 
@@ -202,6 +203,26 @@ def test_takes_in_doubt_lie_beside_as_opus_and_no_others(speech):
     write_review(speech)
     assert written == {path: path.stat().st_mtime_ns for path in written}
     assert len(list((speech.folder / TAKES).iterdir())) == len(written)
+
+
+def test_a_take_that_was_made_is_heard_again_until_it_is_in_the_file(speech):
+    """With other words too, in the page and in the widget; a note that is damaged hurts nobody."""
+    edit = edit_of(speech.record.chunks[0])
+    same, other = again(speech, edit), again(speech, edit.model_copy(update={"words": "Others."}))
+    (speech.folder / TAKES / "damaged.json").write_text("{")
+    first, second = review_data(speech)["lines"][:2]
+    assert {(take["key"], take["words"]) for take in first["takes"][1:]} == {
+        (same["key"], None),
+        (other["key"], "Others."),
+    }
+    assert len(second["takes"]) == len(speech.record.chunks[1].takes)
+    for made in (same, other):
+        assert line_audio(speech, edit, made["key"])["url"].startswith("data:audio/ogg")
+    assert str(same["seconds"]) in write_review(speech).read_text()
+    save_edits(speech.folder, [edit.model_copy(update={"take": same["take"]})])
+    applied = apply_edits(speech)
+    keys = [take["key"] for take in review_data(applied)["lines"][0]["takes"]]
+    assert sorted(keys) == sorted({*keys, same["key"], other["key"]})
 
 
 def test_large_audio_lies_beside_the_page_and_plays(speech, monkeypatch):

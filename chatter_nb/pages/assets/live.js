@@ -2,6 +2,7 @@
 // been played: the kernel sends no more than is needed soon. A form shows the sound as it grows: a waveform,
 // and the text with the spoken chunk lit; a click on either moves it. When the finished player is there, it
 // goes on in a chunk's pause.
+const MOST_SAMPLES = 20 * 60 * 24000; // 58 MB
 const views = new Map(); // by the widget's key: what is shown lives as long as the page
 
 function initialize({ model }) {
@@ -10,7 +11,8 @@ function initialize({ model }) {
   let end_s = 0; // on the context's clock
   let played = 0, received_s = 0, total_s = 1;
   let pieces = [], ends_s = [], levels = []; // of chunks; the loudest sample of each 600th
-  let sounds = [], ending = 0, drawing = 0; // all samples so far; timers
+  let sounds = [], kept = 0, gone_s = 0; // the last samples, to go back to; what came before them
+  let ending = 0, drawing = 0; // timers
   const sources = new Set();
   const view = document.createElement("div"), canvas = document.createElement("canvas"), book = document.createElement("div");
   canvas.setAttribute("role", "img");
@@ -39,8 +41,8 @@ function initialize({ model }) {
   function seek(from_s) {
     if (!(from_s < received_s)) return;
     stop();
-    [view.hidden, end_s, received_s] = [false, 0, 0];
-    for (const pcm of sounds) play(pcm, from_s);
+    [view.hidden, end_s, received_s] = [false, 0, gone_s];
+    for (const pcm of sounds) play(pcm, Math.max(from_s, gone_s));
     draw();
     if (ending) hand_over();
   }
@@ -51,7 +53,8 @@ function initialize({ model }) {
     // At the sound's own rate: pieces that are resampled one by one do not meet.
     context = new AudioContext({ sampleRate: message.rate });
     [turn, end_s, played, received_s] = [message.turn, 0, 0, 0];
-    [levels, ends_s, total_s, sounds, ending] = [[], [], message.total_s || 1, [], 0];
+    [levels, ends_s, total_s, ending] = [[], [], message.total_s || 1, 0];
+    [sounds, kept, gone_s] = [[], 0, 0];
     pieces = (message.texts ?? []).map((text, at) => Object.assign(document.createElement("span"), {
       textContent: text + " ", onclick: () => seek(at ? ends_s[at - 1] : 0) }));
     book.replaceChildren(...pieces);
@@ -60,7 +63,9 @@ function initialize({ model }) {
 
   function receive(view) {
     const pcm = new Int16Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
-    sounds.push(pcm);
+    kept += pcm.length;
+    for (sounds.push(pcm); kept > MOST_SAMPLES && sounds.length > 1; kept -= sounds.shift().length)
+      gone_s += sounds[0].length / context.sampleRate;
     pcm.forEach((value, at) => {
       const bin = Math.floor(((received_s + at / context.sampleRate) / total_s) * 600);
       levels[bin] = Math.max(levels[bin] ?? 0, Math.abs(value));

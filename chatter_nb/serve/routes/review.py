@@ -13,7 +13,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, Response
 
 from chatter_nb.base.formats import mime_of
-from chatter_nb.pages.review import TAKES, again, review_data, write_takes
+from chatter_nb.pages.review import again, review_data
+from chatter_nb.pages.takes import TAKES, write_takes
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.edits import Edit, match_edits, parse_edits, placed_chunks, save_edits
 from chatter_nb.runs.revise import load_revisable, revised_params
