@@ -59,7 +59,7 @@ def test_an_edited_line_is_spoken_and_the_others_are_not_made_again(client, revi
 
 
 def test_a_line_is_made_again_alone_and_the_run_stays(client, review, engine, tmp_path):
-    """The next take, as audio in the answer; files, record and edits are what they were."""
+    """The next take, as audio in the answer and after a reload; the run's files are what they were."""
     folder = tmp_path / "out" / review.split("/")[4]
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     spoken = len(engine.spoken)
@@ -67,7 +67,11 @@ def test_a_line_is_made_again_alone_and_the_run_stays(client, review, engine, tm
     assert take["take"] == 1
     assert take["audio_url"].startswith("data:audio/flac;base64,")
     assert engine.spoken[spoken:] == ["The second line."]
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    files = [path for path in folder.iterdir() if path.is_file()]
+    assert {path.name: path.read_bytes() for path in files} == before
+    (again,) = client.get(review).json()["lines"][1]["takes"][1:]
+    assert (again["take"], again["key"]) == (1, take["key"])
+    assert client.get(again["url"]).headers["content-type"].startswith("audio/ogg")
 
 
 @pytest.mark.parametrize(
