@@ -121,7 +121,10 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         near = difflib.get_close_matches(Path(path).name, presets, n=1)
         cure = f"did you mean params/{near[0]}?" if near else "in a project, params/ has some"
         raise InputError(f"cannot read parameter file {path}: no such file; {cure}") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        cure = "a document is given without -f, or as text_file"
+        raise InputError(f"{path} is no parameter file: it is not text; {cure}") from error
+    except OSError as error:
         raise InputError(f"cannot read parameter file {path}: {error}") from error
     return parse_yaml(text, where=str(path))
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from chatter_nb.base.disk import is_there
+from chatter_nb.base.disk import is_folder, is_there
 from chatter_nb.base.errors import InputError, shorten, shown
 from chatter_nb.base.formats import RECORDING_SUFFIXES
 from chatter_nb.base.project import project_root
@@ -21,8 +21,8 @@ def text_source(words: Sequence[str]) -> dict[str, str]:
 
     `-` is standard input; the name of a file or folder is that; else the words are the text. What
     looks like a file that is not there is refused, never read aloud: what ends in a suffix that
-    files have, or holds a separator and no space ("and/or" alone is refused, in a sentence it is
-    text). Raises `InputError` with the cure.
+    files have, or is a path (see `looks_like_a_file`: "and/or" alone is refused, in a sentence it
+    is text). Raises `InputError` with the cure.
     """
     if len(words) > 1:
         example = shorten(" ".join(words), 60)
@@ -72,13 +72,16 @@ def voice_source(voice: str) -> str:
 
 
 def looks_like_a_file(text: str) -> bool:
-    """Whether a word of the command line names a file: by its suffix, or as a path."""
+    """Whether words of the command line name a file: by a suffix, or as a path.
+
+    Of words with spaces and a separator ("his/her turn") only those whose folder is there.
+    """
     from chatter_nb.text.files import OTHER_SUFFIXES, SUFFIXES
 
     suffixes = (*SUFFIXES, *OTHER_SUFFIXES, *RECORDING_SUFFIXES, *_PARAMETER_SUFFIXES)
-    has_separator = any(separator in text for separator in ("/", os.sep))
-    is_path = has_separator and len(text.split()) == 1
-    return is_path or text.lower().endswith(suffixes)
+    folder, separator, _ = text.replace(os.sep, "/").rpartition("/")
+    is_path = separator and (len(text.split()) == 1 or not folder or is_folder(Path(folder)))
+    return bool(is_path) or text.lower().endswith(suffixes)
 
 
 def _standard_input() -> str:

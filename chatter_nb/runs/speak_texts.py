@@ -8,9 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from chatter_nb.base.budget import budget
+from chatter_nb.base.disk import is_there
 from chatter_nb.base.errors import InputError, shown
-from chatter_nb.base.project import resolve_path
+from chatter_nb.base.project import resolve_path, shown_path
 from chatter_nb.params.runs import SpeakParams
+from chatter_nb.runs.folder import RECORD
 from chatter_nb.text.books.document import choose_chapters
 from chatter_nb.text.chunking import Chunk, chunk_limit, clean, split_chunks, without_breaks
 from chatter_nb.text.files import TextSource, merge_sources, read_sources
@@ -30,6 +32,10 @@ def read_texts(params: SpeakParams) -> list[TextSource]:
             raise InputError(f"chapters: {shown(params.chapters)} needs a document (text_file)")
         return [TextSource(MERGED, without_breaks(params.text))]
     path = resolve_path(params.text_file)
+    if is_there(path / RECORD):
+        raise InputError(
+            f"{shown_path(path)} is the folder of a run: give a document, or its folder"
+        )
     sources = read_sources(path, skip=params.skip)
     if params.merge or not path.is_dir():
         sources = [merge_sources(sources, MERGED, params.text_file)]

@@ -34,6 +34,8 @@ GOOD = ("-p", "text=Hello there.")
         (["-f", "none.yaml"], "cannot read parameter file"),
         (["-f", "helo.yaml"], "did you mean params/hello.yaml?"),
         (["and/or"], "there is no file 'and/or'"),
+        (["params/texts/no such part"], "there is no file 'params/texts/no such part'"),
+        (["-f", "params/recordings/reading.flac"], "is no parameter file: it is not text"),
         (["The Lost Book.epub"], "there is no file 'The Lost Book.epub'"),
         (["Hello", "there", "--play"], 'put the text in quotes: chatter-nb speak "Hello there"'),
         (["params/hello.yaml"], "chatter-nb speak -f params/hello.yaml"),

@@ -121,3 +121,10 @@ def test_contents_lists_chapters_with_words_and_what_is_left_out(cli, book):
     one = cli("contents", book, "-p", "chapters=2", check=0).stdout.splitlines()
     assert [line.split()[0] for line in one[1:]] == ["2", "1", "skipped:"]
     assert cli("contents", book, "-p", "skip=x", check=2).stderr.startswith("error: skip: 'x'")
+
+
+def test_the_folder_of_a_run_is_not_spoken(speak):
+    """Its pages would be: they are HTML."""
+    speech = speak(text="Hello there.")
+    with pytest.raises(InputError, match="is the folder of a run: give a document"):
+        speak(text_file=str(speech.folder))

@@ -59,7 +59,7 @@ def test_an_edited_line_is_spoken_and_the_others_are_not_made_again(client, revi
 
 
 def test_a_line_is_made_again_alone_and_the_run_stays(client, review, engine, tmp_path):
-    """The next take, as audio in the answer and after a reload; the run's files are what they were."""
+    """The next take, as audio in the answer and after a reload; files are what they were."""
     folder = tmp_path / "out" / review.split("/")[4]
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     spoken = len(engine.spoken)
