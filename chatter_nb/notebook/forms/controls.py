@@ -18,9 +18,7 @@ from chatter_nb.params.pairs import pairs_text
 OWN = "the engine's own"
 KEEP = object()  # leave the value as it is
 LABEL_WIDTH = "12em"
-# A slider has at most this many steps; a number with a larger range is typed.
-_SLIDER_STEPS = 120
-_STEP = 0.05
+STEP = 0.05  # of a slider
 _HINT = "color: var(--jp-ui-font-color2, GrayText); font-size: 90%; line-height: 1.3"
 _WIDE = {"flex": "1 1 30em", "min_width": "0"}
 
@@ -96,24 +94,6 @@ class Control:
         """Show the engine's own value where no value is set."""
 
 
-def control_of(field: Field, shared: Shared, options: Options = None) -> Control:
-    """Return the control for a field."""
-    return _kind_of(field, options)(field, shared, options)
-
-
-def _kind_of(field: Field, options: Options) -> type[Control]:
-    if field.kind == "flag":
-        return ThreeWays if field.optional else Plain
-    if field.kind == "number" and field.optional and _steps(field) <= _SLIDER_STEPS:
-        return Slider
-    if field.kind in ("integer", "number") and not field.optional:
-        return Plain
-    if options is not None and field.kind == "text":
-        return Names
-    kinds = {"choice": Dropdown, "choices": Checkboxes}
-    return kinds.get(field.kind, Text)
-
-
 class Plain(Control):
     """A required number, or a checkbox."""
 
@@ -133,9 +113,9 @@ class Slider(Control):
 
     def _inputs(self, options: Options) -> list[Any]:
         least, most = self.field.least or 0.0, self.field.most or 1.0
-        least = least + _STEP if self.field.above else least
+        least = least + STEP if self.field.above else least
         self._default = min(max(1.0, least), most)
-        limits = {"min": least, "max": most, "step": _STEP}
+        limits = {"min": least, "max": most, "step": STEP}
         named = {"readout_format": ".2f", "description": _label(self.field)}
         styled = self._styled(widgets.FloatSlider)
         self._slider = widgets.FloatSlider(self._default, **limits, **named, **styled)
@@ -150,7 +130,7 @@ class Slider(Control):
     def _show(self, value: Any) -> None:
         self._loaded = value
         if value is not None:
-            self._slider.step = _STEP if round(value / _STEP, 6).is_integer() else 0.001
+            self._slider.step = STEP if round(value / STEP, 6).is_integer() else 0.001
             # A value can be below the first step.
             self._slider.min = min(self._slider.min, value)
         self._slider.value = self._default if value is None else value
@@ -302,10 +282,3 @@ def _label(field: Field) -> str:
 
 def _placeholder(default: float | None) -> str:
     return OWN if default is None else f"{default:g}, {OWN}"
-
-
-def _steps(field: Field) -> float:
-    """Return how many steps a slider would have."""
-    if field.least is None or field.most is None:
-        return float("inf")
-    return (field.most - field.least) / _STEP

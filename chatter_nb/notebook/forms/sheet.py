@@ -13,16 +13,17 @@ import ipywidgets as widgets
 
 from chatter_nb.engines.models import has_gpu_driver, pick_engine
 from chatter_nb.engines.registry import ENGINE_PARAMETERS, EngineEntry, entries, entry
-from chatter_nb.notebook.forms.controls import control_of
+from chatter_nb.notebook.forms import controls
 from chatter_nb.notebook.forms.layout import Shared, button_layout, set_visible
 from chatter_nb.params.base import RunKind, RunParams
-from chatter_nb.params.fields import fields_of
+from chatter_nb.params.fields import Field, fields_of
 
 Voices = Callable[[EngineEntry | None], list[tuple[str, str]]]
 
 # A form is always interactive; its text field stands above the controls.
 _NO_CONTROL = {"interactive", "text"}
 _FIRST = ("source", "target", "voice", "speed")
+_SLIDER_STEPS = 120  # of a slider, at most; a number with a larger range is typed
 
 
 class Sheet:
@@ -40,7 +41,7 @@ class Sheet:
         options = {"engine": _engine_options(cls), "language": (), cls.voice_field: ()}
         self._shared = Shared()
         self.controls = {
-            name: control_of(field, self._shared, options.get(name))
+            name: _control_of(field, self._shared, options.get(name))
             for name, field in fields_of(cls).items()
             if name not in _NO_CONTROL
         }
@@ -144,3 +145,28 @@ def _resolved_cheaply(kind: RunKind) -> str | None:
     if looks_for_gpu and "torch" not in sys.modules and has_gpu_driver():
         return None
     return pick_engine("auto", kind).name
+
+
+def _control_of(field: Field, shared: Shared, options: controls.Options) -> controls.Control:
+    """Return the control for a field."""
+    return _kind_of(field, options)(field, shared, options)
+
+
+def _kind_of(field: Field, options: controls.Options) -> type[controls.Control]:
+    if field.kind == "flag":
+        return controls.ThreeWays if field.optional else controls.Plain
+    if field.kind == "number" and field.optional and _steps(field) <= _SLIDER_STEPS:
+        return controls.Slider
+    if field.kind in ("integer", "number") and not field.optional:
+        return controls.Plain
+    if options is not None and field.kind == "text":
+        return controls.Names
+    kinds = {"choice": controls.Dropdown, "choices": controls.Checkboxes}
+    return kinds.get(field.kind, controls.Text)
+
+
+def _steps(field: Field) -> float:
+    """Return how many steps a slider would have."""
+    if field.least is None or field.most is None:
+        return float("inf")
+    return (field.most - field.least) / controls.STEP

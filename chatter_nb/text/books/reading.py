@@ -12,6 +12,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Collection
+from functools import lru_cache
 from pathlib import Path
 
 from chatter_nb.base.errors import InputError, shorten
@@ -29,8 +30,20 @@ def read_book(path: Path, *, skip: str = "auto") -> Book:
     Raises `InputError` for what cannot be read, or not within the limits.
     """
     names = sorted(choose_kinds(skip))
-    where = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
-    command = [sys.executable, "-P", "-m", __name__, str(path.absolute()), ",".join(names)]
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    return _read(path, path.absolute(), tuple(names), status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=2)  # a form asks at every key how long its document is
+def _read(
+    path: Path, absolute: Path, names: tuple[str, ...], mtime_ns: int, size_bytes: int
+) -> Book:
+    """The document; the time and the size of its file tell whether it is still the same."""
+    where = os.pathsep.join(folder or str(Path.cwd()) for folder in sys.path)
+    command = [sys.executable, "-P", "-m", __name__, str(absolute), ",".join(names)]
     environment = {**os.environ, "PYTHONPATH": where}
     try:
         done = subprocess.run(command, env=environment, capture_output=True, timeout=MAX_S)

@@ -63,3 +63,17 @@ def test_what_is_skipped_is_chosen_by_name():
     assert choose_kinds("asides") == {"asides"} <= KINDS.keys() - AUTO
     with pytest.raises(InputError, match=r"skip: 'note' is not among notes, .*, none, or -name"):
         choose_kinds("note")
+
+
+def test_a_document_is_read_again_only_when_it_has_changed(tmp_path, monkeypatch):
+    """A form asks at every key how long its document is."""
+    path = tmp_path / "page.html"
+    path.write_text("<p>One.</p>")
+    calls = []
+    run = subprocess.run
+    monkeypatch.setattr(subprocess, "run", lambda *a, **k: calls.append(a) or run(*a, **k))
+    first = read_book(path)
+    assert read_book(path) is first
+    path.write_text("<p>Another.</p>")
+    assert "Another." in read_book(path).text
+    assert len(calls) == 2
