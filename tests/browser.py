@@ -12,10 +12,13 @@ from chatter_nb.bench.suites import lab
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+WAIT_MS = 300_000  # for an event, however busy the machine
+
 
 def needs_browser() -> None:
     """Skips the test where no browser can be driven, with the command that installs one."""
-    pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
+    sync_api.expect.set_options(timeout=WAIT_MS)  # else 5 s
     try:
         lab.browser_path()
     except UnavailableError as error:
@@ -33,7 +36,7 @@ def browser_page(
     needs_browser()
     faults: list[str] = []
     with lab.browser_page(width=width, height=height, color_scheme=color_scheme) as page:
-        page.context.set_default_timeout(300_000)  # ms; for an event, however busy the machine
+        page.context.set_default_timeout(WAIT_MS)
         page.on("pageerror", lambda error: faults.append(str(error)))
         yield page
     assert not faults, f"scripts on the page failed: {faults}"
