@@ -16,17 +16,22 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from chatter_nb.base.errors import shorten, shown
+from chatter_nb.base.formats import OUTPUT_FORMATS
 from chatter_nb.params.base import RunKind, RunParams, read_file
 from chatter_nb.params.types import (
     CfmSteps,
     Checkpoint,
     Device,
+    FileRate,
     Formats,
     Interactive,
+    Margin,
+    Master,
     Names,
     OutputsDir,
     Precision,
     PromptSeconds,
+    RoomTone,
     RunName,
     Seed,
     Text,
@@ -62,6 +67,8 @@ def _check_words(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
+# What only mastered files have, with its default.
+_OF_MASTERING = {"room_tone": "auto", "head_s": None, "tail_s": None, "sample_rate": None}
 SPEEDS = (0.5, 2.0)  # the slowest and the fastest pace, of any engine that has one
 _Speed = Annotated[float | None, Field(ge=SPEEDS[0], le=SPEEDS[1])]
 _ToTwo = Annotated[float | None, Field(ge=0, le=2)]
@@ -158,6 +165,20 @@ class SpeakParams(RunParams):
     trim_tails: bool = seldom(
         True, "checking", "where checked, cut long silences and extra sound", "cut extra sound"
     )
+    split: Literal["none", "chapter"] = seldom(
+        "none", "output", "chapter: files of each chapter", "divide"
+    )
+    master: Master = "none"
+    room_tone: RoomTone = "auto"
+    head_s: Margin = seldom(None, "output", "silence before a mastered chapter", "silence before")
+    tail_s: Margin = seldom(None, "output", "silence after a mastered chapter", "silence after")
+    sample_rate: FileRate = None
+    title: Text = seldom("", "output", "in the file; empty: the document's own")
+    author: Text = seldom("", "output", "in the file; empty: the document's own")
+    read_by: Text = seldom("", "output", "the narrator, in the file")
+    cover: Text = seldom("", "output", "a JPEG or PNG file; empty: the document's own")
+    date: Text = seldom("", "output", "year or date, in the file; empty: the document's own")
+    description: Text = seldom("", "output", "in the file; empty: the document's own")
     wav_bits: WavBits = 16
     outputs_dir: OutputsDir = "outputs"
     run_name: RunName = seldom(
@@ -186,6 +207,12 @@ class SpeakParams(RunParams):
             yield f"text and text_file are both set (text_file={shown(text_file)}): keep one"
         if not text_file and _is_blank(text):
             yield "there is nothing to speak: set text or text_file"
+        if values["split"] == "chapter" and "m4b" in _names(values["formats"]):
+            yield (
+                "split: chapter divides every format but m4b, which is one file: take m4b out of "
+                "formats, and make it in a run of another name without split"
+            )
+        yield from _rules_of_mastering(values)
         if values["engine_path"] == "upstream":
             if _is_number(values["rows"]) and values["rows"] > 1:
                 yield "engine_path: upstream makes one chunk at a time: leave rows at 0"
@@ -217,6 +244,11 @@ class ConvertParams(RunParams):
     overlap_s: float = seldom(
         1.0, "windows", "what neighbouring pieces share", "overlap", ge=0.2, le=5
     )
+    master: Master = "none"
+    room_tone: RoomTone = "auto"
+    head_s: Margin = seldom(None, "output", "silence before a mastered chapter", "silence before")
+    tail_s: Margin = seldom(None, "output", "silence after a mastered chapter", "silence after")
+    sample_rate: FileRate = None
     wav_bits: WavBits = 16
     outputs_dir: OutputsDir = "outputs"
     run_name: RunName = seldom(
@@ -236,6 +268,7 @@ class ConvertParams(RunParams):
     def _rules(cls, values: Mapping[str, Any]) -> Iterator[str]:
         if _is_blank(values["source"]):
             yield "there is nothing to convert: set source to a recording or a folder of them"
+        yield from _rules_of_mastering(values)
         window_s, overlap_s = values["window_s"], values["overlap_s"]
         in_range = _is_number(window_s) and _is_number(overlap_s) and 4 <= window_s <= 120
         if in_range and window_s / 2 < overlap_s <= 5:
@@ -255,7 +288,7 @@ AnyParams = SpeakParams | ConvertParams
 KNOBS = tuple(
     name
     for name, field in SpeakParams.model_fields.items()
-    if field.default is None and name != "language"
+    if field.default is None and name not in ("language", *_OF_MASTERING)
 )
 
 
@@ -282,6 +315,24 @@ def kind_of(names: Iterable[str]) -> type[SpeakParams] | type[ConvertParams]:
     for name in islice(names, _NAMES):
         known.update(difflib.get_close_matches(name[:_NAME_CHARS], {*speech, *conversion}, n=1))
     return ConvertParams if len(known - speech) > len(known - conversion) else SpeakParams
+
+
+def _rules_of_mastering(values: Mapping[str, Any]) -> Iterator[str]:
+    if values["master"] == "none":
+        for name, default in _OF_MASTERING.items():
+            if values[name] != default:
+                yield f"{name}: {shown(values[name])} is of mastering: set master, or leave it out"
+        return
+    formats = _names(values["formats"])
+    if plain := [n for n, row in OUTPUT_FORMATS.items() if row.lossless and n in formats]:
+        yield (
+            f"master: {shown(values['master'])} is for compressed files: take "
+            f"{' and '.join(plain)} out of formats, or leave out master"
+        )
+
+
+def _names(formats: Any) -> tuple[Any, ...]:
+    return tuple(formats) if isinstance(formats, tuple | list) else (formats,)
 
 
 def _is_blank(value: Any) -> bool:

@@ -19,6 +19,7 @@ from chatter_nb.engines.base import ConvertEngine, Voice
 from chatter_nb.engines.registry import EngineEntry
 from chatter_nb.engines.voices import content_hash, library_of
 from chatter_nb.params.runs import ConvertParams
+from chatter_nb.runs.book_plan import BookTags, PlannedChapter
 from chatter_nb.runs.keys import determinants
 from chatter_nb.runs.plan import OnLoad, Plan, Planner, check_voice
 from chatter_nb.text.files import list_folder
@@ -40,6 +41,9 @@ class PlannedWindow:
 @dataclass(frozen=True)
 class PlannedRecording:
     """One recording to convert, and its windows."""
+
+    chapters: ClassVar[tuple[PlannedChapter, ...]] = ()
+    tags: ClassVar = BookTags()
 
     name: str
     path: Path
@@ -75,6 +79,9 @@ class ConversionPlan(Plan):
 
     def audio_s(self) -> float:
         return sum(output.duration_s for output in self.outputs)
+
+    def longest_chapter_s(self) -> float:
+        return max(output.duration_s for output in self.outputs)
 
     def new_s(self) -> float:
         missing = [planned.window for planned in self.windows if not self.store.has(planned.key)]

@@ -31,6 +31,9 @@ WITHHELD = frozenset(
     {"text_file", "merge", "chapters", "skip", "edits", "voices_dir", "outputs_dir", "run_name"}
     | {"device", "checkpoint", "precision", "rows", "engine_path", "asr_model", "verify_workers"}
     | {"regex_replacements", "interactive"}
+    # Of books, which jobs do not make yet.
+    | {"split", "master", "room_tone", "head_s", "tail_s", "sample_rate"}
+    | {"title", "author", "read_by", "cover", "date", "description"}
 )
 # Fields of a form that may hold a recording instead of a name.
 RECORDINGS = {SpeakParams: ("voice",), ConvertParams: ("source", "target")}
