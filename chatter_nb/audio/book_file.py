@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import io
 import os
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -19,36 +17,12 @@ import av
 from av.stream import Disposition
 
 from chatter_nb.audio.encoder import BITEXACT, CODECS, CodecName
+from chatter_nb.audio.tags import Tags
 from chatter_nb.base.disk import part_path, remove, write_error
 from chatter_nb.base.errors import InputError, shown
 
 _MOST_IN_LIST = 255  # chapters in Nero's list, which counts in a byte; Apple's track has no limit
 MOST_IN_OGG = 1000  # their numbers have three digits
-# ISO 639-2, which files use, by ISO 639-1.
-_CODES = """ar ara da dan de deu el ell en eng es spa fi fin fr fra he heb hi hin it ita ja jpn
-ko kor ms msa nl nld no nor pl pol pt por ru rus sv swe sw swa tr tur zh zho"""
-_LANGUAGES = dict(re.findall(r"(\w\w) (\w{3})", _CODES))
-# What muxers call some fields of `Tags`. Players look for the narrator in the composer's place.
-_NAMES = {"title": "title album", "author": "artist album_artist", "read_by": "composer performer"}
-
-
-@dataclass(frozen=True)
-class Tags:
-    """What a book's file says about itself; empty is left out.
-
-    `album` and `track` are of a file that is a chapter. `cover` is a JPEG or PNG file, or its
-    bytes; opus files carry none. `date` is a year or a date, `language` a code of two letters.
-    """
-
-    title: str = ""
-    album: str = ""
-    track: str = ""
-    author: str = ""
-    read_by: str = ""
-    date: str = ""
-    language: str = ""
-    description: str = ""
-    cover: Path | bytes | None = None
 
 
 def write_book(
@@ -70,8 +44,9 @@ def write_book(
         raise InputError(f"a chapter of {path} holds no sound, or is damaged: {error}") from error
     if len({(part.base, part.rate, part.packet) for part in parts}) != 1:
         raise InputError(f"the chapters of {path} must be one or more, of one format and rate")
-    if codec_name == "opus" and max(len(parts), len(marks_s)) > MOST_IN_OGG:
-        raise InputError(f"opus holds {MOST_IN_OGG} chapters: choose m4b or mp3")
+    count = max(len(parts), len(marks_s))
+    if codec_name == "opus" and count > MOST_IN_OGG:
+        raise InputError(f"opus holds {MOST_IN_OGG} chapters, not {count}: choose m4b or mp3")
     starts_s = _starts_s(parts, is_mp3=codec_name == "mp3")
     titles, end_s = [title for title, _ in chapters], starts_s[-1] + parts[-1].length_s
     if marks_s:
@@ -83,7 +58,7 @@ def write_book(
         options |= {"brand": "M4B ", "movflags": f"+faststart{list_flag}"}
     try:
         with av.open(str(part), "w", format=muxer, container_options=options) as container:
-            container.metadata.update(_metadata(tags))
+            container.metadata.update(tags.metadata())
             if len(titles) > 1:
                 _mark(container, titles, [*starts_s, end_s])
             _mux(container, parts, tags)
@@ -187,13 +162,3 @@ def _mux_cover(container: Any, cover: Path | bytes) -> None:
 
 def _packets(container: Any, stream: Any) -> Iterator[Any]:
     return (packet for packet in container.demux(stream) if packet.size)
-
-
-def _metadata(tags: Tags) -> dict[str, str]:
-    # 2 is MPEG-4's number of an audiobook. Other formats take no notice.
-    values = {"genre": "Audiobook", "media_type": "2", "gapless_playback": "1"}
-    for field, value in vars(tags).items():
-        if value and field != "cover":
-            text = _LANGUAGES.get(value, value) if field == "language" else value
-            values |= dict.fromkeys(_NAMES.get(field, field).split(), text)
-    return values

@@ -99,39 +99,34 @@ class Decoded:
         import av  # loads FFmpeg: 0.06 s
 
         self._container = av.open(str(path))
-        self._stream = self._container.streams.audio[0]
-        self.samplerate, self.channels = self._stream.rate, self._stream.channels
-        self._base = float(self._stream.time_base or 0) * self.samplerate  # samples of a unit
-        self.frames = round((self._stream.duration or 0) * self._base)
+        self._stream = stream = self._container.streams.audio[0]
+        self.samplerate, self.channels = stream.rate, stream.channels
+        self._unit = float(stream.time_base or 0) * stream.rate  # in samples
+        self.frames = round((stream.duration or 0) * self._unit)
         self._resampler = av.AudioResampler(format="flt")
-        self._first = 0  # samples before it are left out
-        self._blocks = self._decode()
+        self._blocks = self._decode(0)
         self._rest = np.zeros((0, self.channels), np.float32)
 
     def read(self, frames: int, *, dtype: str, always_2d: bool = True) -> np.ndarray:
-        """The next samples, shape (samples, channels), `dtype` float32; fewer at the end."""
-        blocks, count = [self._rest], len(self._rest)
-        while count < frames and (block := next(self._blocks, None)) is not None:
+        """The next samples, float32, shape (samples, channels); fewer at the end."""
+        blocks = [self._rest]
+        while sum(map(len, blocks)) < frames and (block := next(self._blocks, None)) is not None:
             blocks.append(block)
-            count += len(block)
         joined = np.concatenate(blocks)
         self._rest = joined[frames:]
         return joined[:frames]
 
     def seek(self, frames: int) -> None:
         """Go on with this sample. Half a second before it is decoded too, as AAC needs."""
-        self._first, self._rest = frames, self._rest[:0]
         early = max(0, frames - self.samplerate // 2)
-        self._container.seek(int(early / self._base), stream=self._stream)
-        self._blocks = self._decode()
+        self._container.seek(int(early / self._unit), stream=self._stream)
+        self._blocks, self._rest = self._decode(frames), self._rest[:0]
 
-    def _decode(self) -> Iterator[np.ndarray]:
+    def _decode(self, first: int) -> Iterator[np.ndarray]:
         for frame in self._container.decode(self._stream):
-            start = round((frame.pts or 0) * self._base)
+            start = round((frame.pts or 0) * self._unit)
             for part in self._resampler.resample(frame):
-                block = part.to_ndarray().reshape(-1, self.channels)
-                yield block[max(0, self._first - start) :]
-                start += len(block)
+                yield part.to_ndarray().reshape(-1, self.channels)[max(0, first - start) :]
 
     def __enter__(self) -> Self:
         return self
@@ -143,8 +138,7 @@ class Decoded:
 def open_recording(path: str | Path) -> StraightOn | Decoded:
     """A recording's file. Raises `OSError`, or libsndfile's error, if it cannot be read."""
     with Path(path).open("rb") as file:
-        is_book = file.read(12)[4:] == b"ftypM4B "
-    return Decoded(path) if is_book else StraightOn(path)
+        return Decoded(path) if file.read(12)[4:] == b"ftypM4B " else StraightOn(path)
 
 
 def way_out(path: str | Path, *, name: str = "") -> str:

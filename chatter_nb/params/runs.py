@@ -207,11 +207,8 @@ class SpeakParams(RunParams):
             yield f"text and text_file are both set (text_file={shown(text_file)}): keep one"
         if not text_file and _is_blank(text):
             yield "there is nothing to speak: set text or text_file"
-        if values["split"] == "chapter" and "m4b" in _names(values["formats"]):
-            yield (
-                "split: chapter divides every format but m4b, which is one file: take m4b out of "
-                "formats, and make it in a run of another name without split"
-            )
+        if values["split"] == "chapter" and "m4b" in str(values["formats"]):
+            yield "split: chapter, and m4b is one file: make it in a run of another name"
         yield from _rules_of_mastering(values)
         if values["engine_path"] == "upstream":
             if _is_number(values["rows"]) and values["rows"] > 1:
@@ -323,16 +320,9 @@ def _rules_of_mastering(values: Mapping[str, Any]) -> Iterator[str]:
             if values[name] != default:
                 yield f"{name}: {shown(values[name])} is of mastering: set master, or leave it out"
         return
-    formats = _names(values["formats"])
-    if plain := [n for n, row in OUTPUT_FORMATS.items() if row.lossless and n in formats]:
-        yield (
-            f"master: {shown(values['master'])} is for compressed files: take "
-            f"{' and '.join(plain)} out of formats, or leave out master"
-        )
-
-
-def _names(formats: Any) -> tuple[Any, ...]:
-    return tuple(formats) if isinstance(formats, tuple | list) else (formats,)
+    formats = str(values["formats"])
+    if plain := [name for name, row in OUTPUT_FORMATS.items() if row.lossless and name in formats]:
+        yield f"master is for compressed files: take {' and '.join(plain)} out of formats"
 
 
 def _is_blank(value: Any) -> bool:

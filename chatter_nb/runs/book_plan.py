@@ -6,9 +6,10 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, groupby
+from itertools import accumulate
 from typing import Any, NamedTuple
 
+from chatter_nb.audio.tags import Tags
 from chatter_nb.base.errors import InputError, shown
 from chatter_nb.base.formats import OUTPUT_FORMATS, OutputName
 from chatter_nb.base.project import resolve_path
@@ -18,9 +19,9 @@ from chatter_nb.text.books.document import Book
 from chatter_nb.text.files import TextSource
 
 SLUG_CHARS = 40
-_COVER_TYPES = ("image/jpeg", "image/png")
 _COVER_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 _MOST_COVER_BYTES = 1 << 25
+NO_TAGS = Tags()
 
 
 class PlannedChapter(NamedTuple):
@@ -28,26 +29,6 @@ class PlannedChapter(NamedTuple):
 
     title: str
     first: int
-
-
-@dataclass(frozen=True)
-class BookTags:
-    """What files say of a book, as `audio.book_file.Tags`, which loads FFmpeg."""
-
-    title: str = ""
-    album: str = ""
-    track: str = ""
-    author: str = ""
-    read_by: str = ""
-    date: str = ""
-    language: str = ""
-    description: str = ""
-    cover: bytes | None = None
-
-    @property
-    def are_given(self) -> bool:
-        """Whether there is more to say than a language."""
-        return any(value for name, value in vars(self).items() if name != "language")
 
 
 @dataclass(frozen=True)
@@ -61,7 +42,7 @@ class PlannedOutput:
     source: str
     chunks: tuple[PlannedChunk, ...]
     chapters: tuple[PlannedChapter, ...] = ()
-    tags: BookTags = BookTags()
+    tags: Tags = NO_TAGS
 
 
 def plan_outputs(
@@ -106,38 +87,23 @@ def slug(title: str) -> str:
 
 def _by_chapter(chunks: Sequence[PlannedChunk]) -> list[tuple[int, list[PlannedChunk]]]:
     """The number and the chunks of each chapter; one without a word joins its neighbour."""
-    groups: list[tuple[int, list[PlannedChunk]]] = []
-    for number, own in groupby(chunks, key=lambda planned: planned.placed.chapter or 0):
-        group = list(own)
-        if groups and not _is_spoken(group):
-            groups[-1][1].extend(group)
-        elif groups and not _is_spoken(groups[-1][1]):
-            groups[-1] = number, groups[-1][1] + group
-        else:
-            groups.append((number, group))
-    return groups
+    spoken = [planned.placed.chapter or 0 for planned in chunks if planned.chunk.speakable]
+    known, number = set(spoken), spoken[0]
+    groups: dict[int, list[PlannedChunk]] = {}
+    for planned in chunks:
+        own = planned.placed.chapter or 0
+        number = own if own in known else number
+        groups.setdefault(number, []).append(planned)
+    return list(groups.items())
 
 
-def _is_spoken(chunks: Sequence[PlannedChunk]) -> bool:
-    return any(planned.chunk.speakable for planned in chunks)
-
-
-def _tags(book: Book, params: SpeakParams, language: str) -> BookTags:
+def _tags(book: Book, params: SpeakParams, language: str) -> Tags:
     """What the parameters give, else what the book says; of its cover, if players can show it."""
-    cover = None
-    if params.cover:
-        cover = _cover(params.cover)
-    elif book.cover and book.cover[1] in _COVER_TYPES and book.cover[0].startswith(_COVER_STARTS):
-        cover = book.cover[0]
-    return BookTags(
-        title=params.title or book.title,
-        author=params.author or book.author,
-        read_by=params.read_by,
-        date=params.date or book.date,
-        language=language,
-        description=params.description or book.description,
-        cover=cover,
-    )
+    cover = _cover(params.cover) if params.cover else (book.cover or (b"", ""))[0]
+    cover = cover if cover.startswith(_COVER_STARTS) else None
+    names = ("title", "author", "date", "description")
+    values = {name: getattr(params, name) or getattr(book, name) for name in names}
+    return Tags(**values, read_by=params.read_by, language=language, cover=cover)
 
 
 def _cover(name: str) -> bytes:

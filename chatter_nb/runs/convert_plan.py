@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from chatter_nb.audio.containers import way_out
 from chatter_nb.audio.reading import Inspected, inspect_audio, mix_notes, resampled_length
+from chatter_nb.audio.tags import Tags
 from chatter_nb.audio.windows import Window, plan_windows
 from chatter_nb.base.errors import InputError, Problems
 from chatter_nb.base.formats import RECORDING_SUFFIXES
@@ -19,7 +20,7 @@ from chatter_nb.engines.base import ConvertEngine, Voice
 from chatter_nb.engines.registry import EngineEntry
 from chatter_nb.engines.voices import content_hash, library_of
 from chatter_nb.params.runs import ConvertParams
-from chatter_nb.runs.book_plan import BookTags, PlannedChapter
+from chatter_nb.runs.book_plan import PlannedChapter
 from chatter_nb.runs.keys import determinants
 from chatter_nb.runs.plan import OnLoad, Plan, Planner, check_voice
 from chatter_nb.text.files import list_folder
@@ -43,7 +44,7 @@ class PlannedRecording:
     """One recording to convert, and its windows."""
 
     chapters: ClassVar[tuple[PlannedChapter, ...]] = ()
-    tags: ClassVar = BookTags()
+    tags: ClassVar = Tags()
 
     name: str
     path: Path
@@ -79,9 +80,6 @@ class ConversionPlan(Plan):
 
     def audio_s(self) -> float:
         return sum(output.duration_s for output in self.outputs)
-
-    def longest_chapter_s(self) -> float:
-        return max(output.duration_s for output in self.outputs)
 
     def new_s(self) -> float:
         missing = [planned.window for planned in self.windows if not self.store.has(planned.key)]

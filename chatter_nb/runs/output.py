@@ -18,7 +18,7 @@ from chatter_nb.runs.plan import Plan
 from chatter_nb.runs.record import FileRecord, LoudnessRecord, file_record
 
 if TYPE_CHECKING:
-    from chatter_nb.runs.book_files import BookFile
+    from chatter_nb.runs.book_files import Mastered, Streamed
 
 OnAudio = Callable[[Signal], object]
 
@@ -91,7 +91,7 @@ class Sink(Marked):
             folder, output.name, plain, sample_rate=rate, wav_bits=params.wav_bits
         )
         unfinished.enter_context(self.writer)
-        self._books: Sequence[BookFile] = ()
+        self._books: Sequence[Streamed | Mastered] = ()
         if len(plain) < len(params.formats):
             from chatter_nb.runs.book_files import book_files  # loads FFmpeg: 0.06 s
 
@@ -122,11 +122,8 @@ class Sink(Marked):
                 parts, loudness = [*parts, *made], [*loudness, *reports]
             files = [file_record(part, name) for part, name in parts]
         files.sort(key=lambda file: self._order.index(Path(file.name).suffix[1:]))
-        warnings = [
-            f"{report.file}, {report.chapter}: misses {report.target}: {', '.join(report.failures)}"
-            for report in loudness
-            if report.failures
-        ]
+        missed = [report for report in loudness if report.failures]
+        warnings = [f"{r.file}, {r.chapter}: {r.target}: {'; '.join(r.failures)}" for r in missed]
         if self._is_clipped and self.writer.peak > 1:
             peak_db = 20 * np.log10(self.writer.peak)
             warnings.append(f"{self._name}: peaks reach {peak_db:+.1f} dB and were clipped")

@@ -26,6 +26,7 @@ from chatter_nb.runs.store import ChunkStore
 
 _SLOW_RTF = 2.0  # slower than this on a CPU, a person should hear what a GPU or `auto` would do
 _PLACES_SHOWN = 6
+SPOOL_BYTES_PER_SAMPLE = 4
 
 
 @dataclass(frozen=True)
@@ -85,10 +86,6 @@ class Plan(ABC):
     def new_s(self) -> float:
         """Seconds of audio that are not in the store yet."""
 
-    @abstractmethod
-    def longest_chapter_s(self) -> float:
-        """The length of the longest chapter, or of the longest output without any."""
-
     @property
     @abstractmethod
     def kept_bytes_per_s(self) -> int:
@@ -101,8 +98,9 @@ class Plan(ABC):
         wav_bytes_per_s = rate * self.params.wav_bits // 8
         file_bytes_per_s = sum(row.bytes_per_s or wav_bytes_per_s for row in formats)
         disk = audio_s * file_bytes_per_s + new_s * self.kept_bytes_per_s
-        if self.params.master != "none":  # a spool that is written, one that is read; chapters
-            disk += 2 * self.longest_chapter_s() * rate * 4 + audio_s * file_bytes_per_s
+        if self.params.master != "none":  # kept chapters; a spool that is written, one that is read
+            chapters = sum(max(1, len(output.chapters)) for output in self.outputs)
+            disk += audio_s * (file_bytes_per_s + 2 * rate * SPOOL_BYTES_PER_SAMPLE / chapters)
         encoding_s = audio_s * sum(row.encoding_rtf for row in formats)
         rtf = self.engine.typical_rtf if new_s else 0.0
         work_s = None if rtf is None else max(new_s * rtf, encoding_s)

@@ -131,10 +131,7 @@ class ChapterRecord(_Record):
 
 
 class LoudnessRecord(_Record):
-    """What mastering did to a chapter in a file, see `audio.mastering.ChapterReport`.
-
-    `start_s` is where the chapter begins in the file: silence around chapters moves it.
-    """
+    """A mastered chapter: where it begins in its file, and `audio.mastering.ChapterReport`."""
 
     file: str
     chapter: str

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
 
@@ -68,17 +67,6 @@ class SpeechPlan(Plan):
 
     def new_s(self) -> float:
         return self._seconds(chunk for chunk in self.chunks if not self.store.has(chunk.key))
-
-    def longest_chapter_s(self) -> float:
-        lengths_s = []
-        for output in self.outputs:
-            firsts = [0, *(c.first for c in output.chapters[1:]), len(output.chunks)]
-            parts = (output.chunks[first:end] for first, end in pairwise(firsts))
-            lengths_s += [
-                self._seconds(part) + sum(planned.chunk.pause_ms for planned in part) / 1000
-                for part in parts
-            ]
-        return max(lengths_s, default=0.0)
 
     @property
     def kept_bytes_per_s(self) -> int:
