@@ -32,11 +32,6 @@ class Tags:
     album: str = ""
     track: str = ""
 
-    @property
-    def are_given(self) -> bool:
-        """Whether there is more to say than a language."""
-        return any(value for name, value in vars(self).items() if name != "language")
-
     def metadata(self) -> dict[str, str]:
         """The values by FFmpeg's names; without the cover."""
         # 2 is MPEG-4's number of an audiobook. Other formats take no notice.

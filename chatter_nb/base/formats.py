@@ -104,7 +104,6 @@ FORMATS = (
         subtype="AAC",
         play_rank=3,
         muxed=True,
-        rates_hz=(16_000, 22_050, 24_000, 32_000, 44_100, 48_000),
         bytes_per_s=8_200,
         encoding_rtf=0.01,
     ),

@@ -22,16 +22,13 @@ from chatter_nb.params.types import (
     CfmSteps,
     Checkpoint,
     Device,
-    FileRate,
     Formats,
     Interactive,
-    Margin,
     Master,
     Names,
     OutputsDir,
     Precision,
     PromptSeconds,
-    RoomTone,
     RunName,
     Seed,
     Text,
@@ -67,8 +64,6 @@ def _check_words(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
-# What only mastered files have, with its default.
-_OF_MASTERING = {"room_tone": "auto", "head_s": None, "tail_s": None, "sample_rate": None}
 SPEEDS = (0.5, 2.0)  # the slowest and the fastest pace, of any engine that has one
 _Speed = Annotated[float | None, Field(ge=SPEEDS[0], le=SPEEDS[1])]
 _ToTwo = Annotated[float | None, Field(ge=0, le=2)]
@@ -169,10 +164,6 @@ class SpeakParams(RunParams):
         "none", "output", "chapter: files of each chapter", "divide"
     )
     master: Master = "none"
-    room_tone: RoomTone = "auto"
-    head_s: Margin = seldom(None, "output", "silence before a mastered chapter", "silence before")
-    tail_s: Margin = seldom(None, "output", "silence after a mastered chapter", "silence after")
-    sample_rate: FileRate = None
     title: Text = seldom("", "output", "in the file; empty: the document's own")
     author: Text = seldom("", "output", "in the file; empty: the document's own")
     read_by: Text = seldom("", "output", "the narrator, in the file")
@@ -242,10 +233,6 @@ class ConvertParams(RunParams):
         1.0, "windows", "what neighbouring pieces share", "overlap", ge=0.2, le=5
     )
     master: Master = "none"
-    room_tone: RoomTone = "auto"
-    head_s: Margin = seldom(None, "output", "silence before a mastered chapter", "silence before")
-    tail_s: Margin = seldom(None, "output", "silence after a mastered chapter", "silence after")
-    sample_rate: FileRate = None
     wav_bits: WavBits = 16
     outputs_dir: OutputsDir = "outputs"
     run_name: RunName = seldom(
@@ -285,7 +272,7 @@ AnyParams = SpeakParams | ConvertParams
 KNOBS = tuple(
     name
     for name, field in SpeakParams.model_fields.items()
-    if field.default is None and name not in ("language", *_OF_MASTERING)
+    if field.default is None and name != "language"
 )
 
 
@@ -315,13 +302,9 @@ def kind_of(names: Iterable[str]) -> type[SpeakParams] | type[ConvertParams]:
 
 
 def _rules_of_mastering(values: Mapping[str, Any]) -> Iterator[str]:
-    if values["master"] == "none":
-        for name, default in _OF_MASTERING.items():
-            if values[name] != default:
-                yield f"{name}: {shown(values[name])} is of mastering: set master, or leave it out"
-        return
     formats = str(values["formats"])
-    if plain := [name for name, row in OUTPUT_FORMATS.items() if row.lossless and name in formats]:
+    plain = [name for name, row in OUTPUT_FORMATS.items() if row.lossless and name in formats]
+    if plain and values["master"] != "none":
         yield f"master is for compressed files: take {' and '.join(plain)} out of formats"
 
 

@@ -121,15 +121,6 @@ Master = Annotated[
     Literal["none", "acx", "podcast", "r128"],
     seldom(..., "output", "bring each chapter to a loudness; for mp3, opus and m4b", "loudness"),
 ]
-RoomTone = Annotated[
-    Literal["auto", "on", "off"],
-    seldom(..., "output", "faint noise under a mastered chapter; auto: for acx"),
-]
-Margin = Annotated[float | None, Field(ge=0, le=60)]
-FileRate = Annotated[
-    int | None,
-    seldom(..., "output", "of mastered files, in Hz; 44100 for acx", ge=16_000, le=48_000),
-]
 Device = Annotated[str, AfterValidator(_check_device), seldom(..., "machine", "where models run")]
 Precision = Annotated[
     Literal["auto", "exact", "fast", "int8"],

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -32,7 +32,6 @@ from chatter_nb.runs.folder import CHAPTERS
 from chatter_nb.runs.record import LoudnessRecord
 
 _BEHIND_BYTES = 1 << 24  # samples that wait for an encoder: 3 minutes at 24 kHz
-_HASH_BYTES = 16
 Finished = tuple[list[tuple[Path, str]], list[LoudnessRecord]]  # temporary paths, later names
 
 
@@ -44,17 +43,8 @@ def book_files(
     if "opus" in names and len(output.chapters) > MOST_IN_OGG:
         raise InputError(f"opus holds {MOST_IN_OGG} chapters: choose m4b or mp3")
     if params.master != "none":
-        return [Mastered(folder, output, names, rate, _target(params))]
+        return [Mastered(folder, output, names, rate, TARGETS[params.master])]
     return [Streamed(folder, output, name, rate) for name in names]
-
-
-def _target(params: AnyParams) -> Target:
-    """The target of mastering, with what the parameters change of it."""
-    names = ("head_s", "tail_s", "sample_rate")
-    changes: dict[str, Any] = {name: getattr(params, name) for name in names}
-    changes["room_tone"] = {"auto": None, "on": True, "off": False}[params.room_tone]
-    changes = {name: value for name, value in changes.items() if value is not None}
-    return replace(TARGETS[params.master], **changes)
 
 
 class _Files:
@@ -67,6 +57,7 @@ class _Files:
         for path in self._paths.values():
             check_way(path)
         self._parts = {name: part_path(path) for name, path in self._paths.items()}
+        self._named = [(self._parts[name], path.name) for name, path in self._paths.items()]
         self._temporary = set(self._parts.values())
         self._behind = WriteBehind(limit_bytes)
         self._titles = [chapter.title for chapter in output.chapters] or [output.name]
@@ -85,9 +76,6 @@ class _Files:
             self._open.close()
         for path in self._temporary:
             remove(path)
-
-    def _named(self) -> list[tuple[Path, str]]:
-        return [(self._parts[name], path.name) for name, path in self._paths.items()]
 
 
 class Streamed(_Files):
@@ -118,7 +106,7 @@ class Streamed(_Files):
             self._open.close()
         marks_s = list(zip(self._titles, self._starts_s, strict=True))
         write_book([("", self._raw)], self._parts[self._name], self._name, self._tags, marks_s)
-        return self._named(), []
+        return self._named, []
 
 
 class Mastered(_Files):
@@ -153,13 +141,13 @@ class Mastered(_Files):
                 LoudnessRecord(file=self._paths[name].name, chapter=title, start_s=at_s, **report)
                 for title, at_s, (_, report) in zip(self._titles, starts_s, made, strict=True)
             ]
-        return self._named(), records
+        return self._named, records
 
     def _begin(self) -> None:
         """Open the spool of a chapter."""
         self._spool = part_path(self._kept.with_name("spool"))
         self._temporary.add(self._spool)
-        self._hash = blake2b(digest_size=_HASH_BYTES)
+        self._hash = blake2b(digest_size=16)
         with writing(self._spool):
             self._kept.mkdir(exist_ok=True)
             self._open = self._spool.open("wb")
@@ -173,7 +161,7 @@ class Mastered(_Files):
         """Master the chapter in `spool`, unless a run before did so with the same samples."""
         for name, made in self._made.items():
             settings = [samples_hash, asdict(self._target), self._rate, name, av.__version__]
-            path = self._kept / f"{digest(settings, size=_HASH_BYTES)}.{name}"
+            path = self._kept / f"{digest(settings, size=16)}.{name}"
             about = path.with_suffix(".json")
             if not (path.exists() and read_json(about)):
                 report = master_chapter(

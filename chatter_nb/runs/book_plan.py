@@ -33,15 +33,12 @@ class PlannedChapter(NamedTuple):
 
 @dataclass(frozen=True)
 class PlannedOutput:
-    """One audio signal to make: the chunks of a text, of several merged, or of a chapter.
-
-    `chapters` is empty for a text without a document.
-    """
+    """One audio signal to make: the chunks of a text, of several merged, or of a chapter."""
 
     name: str
     source: str
     chunks: tuple[PlannedChunk, ...]
-    chapters: tuple[PlannedChapter, ...] = ()
+    chapters: tuple[PlannedChapter, ...] = ()  # none without a document
     tags: Tags = NO_TAGS
 
 
@@ -50,14 +47,12 @@ def plan_outputs(
 ) -> list[PlannedOutput]:
     """The output of a text, or one for each chapter. Raises `InputError` for a bad cover."""
     book, tags = source.book, _tags(source.book, params, language)
-    if not book.chapters:
-        return [PlannedOutput(source.name, source.origin, tuple(chunks), (), tags)]
     groups = _by_chapter(chunks)
     titles = {chapter.number: " ".join(chapter.title.split()) for chapter in book.chapters}
     names = [titles.get(number) or book.title or source.name for number, _ in groups]
-    if params.split == "none":
+    if params.split == "none" or not book.chapters:
         firsts = accumulate((len(own) for _, own in groups), initial=0)
-        chapters = tuple(map(PlannedChapter, names, firsts))
+        chapters = tuple(map(PlannedChapter, names, firsts)) if book.chapters else ()
         return [PlannedOutput(source.name, source.origin, tuple(chunks), chapters, tags)]
     width = max(2, len(str(len(titles))))
     return [
@@ -75,7 +70,8 @@ def plan_outputs(
 def is_of_book(params: AnyParams, output: Any, name: OutputName) -> bool:
     """Whether a format of an output has chapters, tags or a target; m4b is always one of these."""
     row = OUTPUT_FORMATS[name]
-    has_more = output.tags.are_given or len(output.chapters) > 1 or params.master != "none"
+    has_tags = any(value for name, value in vars(output.tags).items() if name != "language")
+    has_more = has_tags or len(output.chapters) > 1 or params.master != "none"
     return row.muxed or (has_more and not row.lossless)
 
 

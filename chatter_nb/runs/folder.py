@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from shutil import rmtree
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -113,10 +112,6 @@ class RunFolder:
             for name in set(self._stale) - {file.name for file in record.all_files()}:
                 _take_away(self.path / name)
         _take_away(self.path / PARTIAL)
-
-    def forget_chapters(self) -> None:
-        """Remove the mastered chapters that were kept for a resume."""
-        rmtree(self.path / CHAPTERS, ignore_errors=True)
 
     def is_proved(self) -> bool:
         """Whether run.json says ok and all its files exist, with the right sizes and hashes."""

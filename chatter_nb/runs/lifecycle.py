@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
+from shutil import rmtree
 from typing import Any, ClassVar
 
 from chatter_nb.base.errors import Cancelled, ChatterError, OutputError
@@ -15,6 +16,7 @@ from chatter_nb.base.interrupts import stop_after
 from chatter_nb.base.timing import Stopwatch, added, peak_rss_mb, real_time_factor
 from chatter_nb.base.version import installed_version
 from chatter_nb.engines.gpu import peak_gpu_mb, reset_peak_gpu
+from chatter_nb.runs.folder import CHAPTERS
 from chatter_nb.runs.output import OnAudio, Sink
 from chatter_nb.runs.plan import Plan
 from chatter_nb.runs.record import (
@@ -122,7 +124,7 @@ class Run(ABC):
                 raise
         record = with_kept_files(self.record("ok"), folder, earlier, self._plan.params)
         folder.end(record)
-        folder.forget_chapters()
+        rmtree(folder.path / CHAPTERS, ignore_errors=True)  # a resume would need them
         return record
 
     def _sink(self, output: Any, unfinished: ExitStack) -> Sink:

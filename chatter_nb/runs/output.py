@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,12 +54,6 @@ class Marked:
             with self._watch.stage("watermark"):
                 self._mark.chunk_end()
 
-    def begin_anew(self) -> None:
-        """Pass on all samples: a chapter ends here, and the watermark begins anew."""
-        if self._mark:
-            with self._watch.stage("watermark"):
-                self._mark.begin_anew()
-
     def finish(self) -> None:
         """Pass on the last samples."""
         if self._mark:
@@ -72,9 +65,8 @@ class Sink(Marked):
     """The files of one output. A joiner calls `write` and `chunk_end`; then `finish`, `close`.
 
     `unfinished` removes the files again unless they are committed. `on_audio` receives every block
-    that goes to the files, unmastered; with it the watermark is laid chunk by chunk, so that the
-    first block does not come a minute late. Formats are encoded beside the run: its stage "write"
-    is the time that the run waits for them.
+    that goes to the files, unmastered, and the watermark is laid chunk by chunk, so that the first
+    does not come a minute late. The run's stage "write" is its time of waiting for encoders.
     """
 
     def __init__(
@@ -98,8 +90,7 @@ class Sink(Marked):
             self._books = book_files(params, folder, output, rate)
         for book in self._books:
             unfinished.callback(book.discard)
-        self._name, self._on_audio, self._order = output.name, on_audio, list[str](params.formats)
-        self._is_clipped = params.master == "none"
+        self._name, self._on_audio = output.name, on_audio
         self._chunks, self._firsts = 0, {chapter.first for chapter in output.chapters[1:]}
         super().__init__(plan, self._write, watch, at_once=on_audio is not None)
 
@@ -108,7 +99,9 @@ class Sink(Marked):
         super().chunk_end()
         self._chunks += 1
         if self._chunks in self._firsts:
-            self.begin_anew()
+            if self._mark:
+                with self._watch.stage("watermark"):
+                    self._mark.begin_anew()
             with self._watch.stage("write"):
                 for book in self._books:
                     book.end_chapter()
@@ -121,10 +114,9 @@ class Sink(Marked):
                 made, reports = book.finish()
                 parts, loudness = [*parts, *made], [*loudness, *reports]
             files = [file_record(part, name) for part, name in parts]
-        files.sort(key=lambda file: self._order.index(Path(file.name).suffix[1:]))
         missed = [report for report in loudness if report.failures]
         warnings = [f"{r.file}, {r.chapter}: {r.target}: {'; '.join(r.failures)}" for r in missed]
-        if self._is_clipped and self.writer.peak > 1:
+        if self.writer.peak > 1 and not loudness:
             peak_db = 20 * np.log10(self.writer.peak)
             warnings.append(f"{self._name}: peaks reach {peak_db:+.1f} dB and were clipped")
         return files, loudness, warnings

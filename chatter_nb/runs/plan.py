@@ -26,7 +26,6 @@ from chatter_nb.runs.store import ChunkStore
 
 _SLOW_RTF = 2.0  # slower than this on a CPU, a person should hear what a GPU or `auto` would do
 _PLACES_SHOWN = 6
-SPOOL_BYTES_PER_SAMPLE = 4
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ class Plan(ABC):
         disk = audio_s * file_bytes_per_s + new_s * self.kept_bytes_per_s
         if self.params.master != "none":  # kept chapters; a spool that is written, one that is read
             chapters = sum(max(1, len(output.chapters)) for output in self.outputs)
-            disk += audio_s * (file_bytes_per_s + 2 * rate * SPOOL_BYTES_PER_SAMPLE / chapters)
+            disk += audio_s * (file_bytes_per_s + 8 * rate / chapters)
         encoding_s = audio_s * sum(row.encoding_rtf for row in formats)
         rtf = self.engine.typical_rtf if new_s else 0.0
         work_s = None if rtf is None else max(new_s * rtf, encoding_s)
