@@ -95,8 +95,8 @@ def _by_chapter(chunks: Sequence[PlannedChunk]) -> list[tuple[int, list[PlannedC
 
 def _tags(book: Book, params: SpeakParams, language: str) -> Tags:
     """What the parameters give, else what the book says; of its cover, if players can show it."""
-    cover = _cover(params.cover) if params.cover else (book.cover or (b"", ""))[0]
-    cover = cover if cover.startswith(_COVER_STARTS) else None
+    image = _cover(params.cover) if params.cover else (book.cover or (b"", ""))[0]
+    cover = image if image.startswith(_COVER_STARTS) else None
     names = ("title", "author", "date", "description")
     values = {name: getattr(params, name) or getattr(book, name) for name in names}
     return Tags(**values, read_by=params.read_by, language=language, cover=cover)
