@@ -5,10 +5,9 @@ Nothing is encoded again: the packets of the chapters follow each other.
 
 from __future__ import annotations
 
+import io
 import os
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -18,40 +17,24 @@ import av
 from av.stream import Disposition
 
 from chatter_nb.audio.encoder import BITEXACT, CODECS, CodecName
+from chatter_nb.audio.tags import Tags
 from chatter_nb.base.disk import part_path, remove, write_error
 from chatter_nb.base.errors import InputError, shown
 
 _MOST_IN_LIST = 255  # chapters in Nero's list, which counts in a byte; Apple's track has no limit
-_MOST_IN_OGG = 1000  # their numbers have three digits
-# ISO 639-2, which files use, by ISO 639-1.
-_CODES = """ar ara da dan de deu el ell en eng es spa fi fin fr fra he heb hi hin it ita ja jpn
-ko kor ms msa nl nld no nor pl pol pt por ru rus sv swe sw swa tr tur zh zho"""
-_LANGUAGES = dict(re.findall(r"(\w\w) (\w{3})", _CODES))
-# What muxers call some fields of `Tags`. Players look for the narrator in the composer's place.
-_NAMES = {"title": "title album", "author": "artist album_artist", "read_by": "composer performer"}
-
-
-@dataclass(frozen=True)
-class Tags:
-    """What a book's file says about itself; empty is left out. `cover` is a JPEG or PNG file.
-
-    `date` is a year or a date, `language` a code of two letters. Opus files carry no cover.
-    """
-
-    title: str = ""
-    author: str = ""
-    read_by: str = ""
-    date: str = ""
-    language: str = ""
-    description: str = ""
-    cover: Path | None = None
+MOST_IN_OGG = 1000  # their numbers have three digits
 
 
 def write_book(
-    chapters: Sequence[tuple[str, Path]], path: Path, codec_name: CodecName, tags: Tags
+    chapters: Sequence[tuple[str, Path]],
+    path: Path,
+    codec_name: CodecName,
+    tags: Tags,
+    marks_s: Sequence[tuple[str, float]] = (),
 ) -> list[float]:
     """Make a book of encoded chapters, each a title and a file; returns their starts in seconds.
 
+    One file may hold several chapters: `marks_s` has their titles and their starts in its sound.
     One chapter has no mark. The same chapters give the same bytes. Raises `InputError` for chapters
     of other formats or rates, or without sound, or a cover that cannot be read; `OutputError`.
     """
@@ -61,19 +44,23 @@ def write_book(
         raise InputError(f"a chapter of {path} holds no sound, or is damaged: {error}") from error
     if len({(part.base, part.rate, part.packet) for part in parts}) != 1:
         raise InputError(f"the chapters of {path} must be one or more, of one format and rate")
-    if codec_name == "opus" and len(parts) > _MOST_IN_OGG:
-        raise InputError(f"opus holds {_MOST_IN_OGG} chapters, not {len(parts)}: choose m4b or mp3")
+    count = max(len(parts), len(marks_s))
+    if codec_name == "opus" and count > MOST_IN_OGG:
+        raise InputError(f"opus holds {MOST_IN_OGG} chapters, not {count}: choose m4b or mp3")
     starts_s = _starts_s(parts, is_mp3=codec_name == "mp3")
+    titles, end_s = [title for title, _ in chapters], starts_s[-1] + parts[-1].length_s
+    if marks_s:
+        titles = [title for title, _ in marks_s]
+        starts_s = [starts_s[0] + Fraction(mark_s) for _, mark_s in marks_s]
     muxer, options, part = CODECS[codec_name].container, dict(BITEXACT), part_path(path)
     if codec_name == "m4b":  # its index comes first, so that players start before the end is there
-        list_flag = "+disable_chpl" if len(parts) > _MOST_IN_LIST else ""
+        list_flag = "+disable_chpl" if len(titles) > _MOST_IN_LIST else ""
         options |= {"brand": "M4B ", "movflags": f"+faststart{list_flag}"}
     try:
         with av.open(str(part), "w", format=muxer, container_options=options) as container:
-            container.metadata.update(_metadata(tags))
-            if len(parts) > 1:
-                end_s = parts[-1].length_s + starts_s[-1]
-                _mark(container, [title for title, _ in chapters], [*starts_s, end_s])
+            container.metadata.update(tags.metadata())
+            if len(titles) > 1:
+                _mark(container, titles, [*starts_s, end_s])
             _mux(container, parts, tags)
         os.replace(part, path)
     except OSError as error:  # FFmpeg's errors of the disk are of this kind
@@ -157,9 +144,10 @@ def _mux(container: Any, parts: Sequence[_Part], tags: Tags) -> None:
                 container.mux(copy)
 
 
-def _mux_cover(container: Any, cover: Path) -> None:
+def _mux_cover(container: Any, cover: Path | bytes) -> None:
     try:
-        with cover.open("rb") as file, av.open(file) as image:
+        data = io.BytesIO(cover) if isinstance(cover, bytes) else cover.open("rb")
+        with data as file, av.open(file) as image:
             source = image.streams[0]
             if source.codec_context.name not in ("mjpeg", "png"):
                 raise ValueError(source.codec_context.name)
@@ -168,18 +156,9 @@ def _mux_cover(container: Any, cover: Path) -> None:
             packet.stream.disposition = Disposition.attached_pic
             container.mux(packet)
     except (OSError, ValueError) as error:
-        raise InputError(f"cover {shown(str(cover))} is no JPEG or PNG file") from error
+        name = "" if isinstance(cover, bytes) else f" {shown(str(cover))}"
+        raise InputError(f"cover{name} is no JPEG or PNG file") from error
 
 
 def _packets(container: Any, stream: Any) -> Iterator[Any]:
     return (packet for packet in container.demux(stream) if packet.size)
-
-
-def _metadata(tags: Tags) -> dict[str, str]:
-    # 2 is MPEG-4's number of an audiobook. Other formats take no notice.
-    values = {"genre": "Audiobook", "media_type": "2", "gapless_playback": "1"}
-    for field, value in vars(tags).items():
-        if value and field != "cover":
-            text = _LANGUAGES.get(value, value) if field == "language" else value
-            values |= dict.fromkeys(_NAMES.get(field, field).split(), text)
-    return values

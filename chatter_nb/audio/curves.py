@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from chatter_nb.audio.containers import StraightOn
+from chatter_nb.audio.containers import Decoded, StraightOn, open_recording
 from chatter_nb.audio.reading import Signal
 
 READ_SAMPLES = 1 << 18
@@ -20,7 +20,7 @@ MIN_VOICED_SHARE = 0.05  # half of speech is voiced; below, in noise, a pitch is
 
 def duration_s(path: Path) -> float:
     """The length of a file in seconds."""
-    with StraightOn(path) as file:
+    with open_recording(path) as file:
         return file.frames / file.samplerate
 
 
@@ -32,7 +32,7 @@ def envelope(
     Returns three arrays of one value for each of at most `bins` stretches: the times of their
     middles in seconds, their lowest and their highest samples.
     """
-    with StraightOn(path) as file:
+    with open_recording(path) as file:
         rate = file.samplerate
         first = min(round(start_s * rate), file.frames)
         last = file.frames if end_s is None else min(round(end_s * rate), file.frames)
@@ -50,7 +50,7 @@ def envelope(
 
 def stretch(path: Path, *, start_s: float, end_s: float) -> tuple[Signal, int]:
     """The samples of a file (mono float32) from `start_s` to `end_s`, and their rate in Hz."""
-    with StraightOn(path) as file:
+    with open_recording(path) as file:
         first, last = (min(round(s * file.samplerate), file.frames) for s in (start_s, end_s))
         if first:
             file.seek(first)
@@ -76,7 +76,7 @@ def pitch_track(path: Path, *, longest_s: float = PITCH_S) -> PitchTrack:
     """The pitch of a file's first `longest_s` seconds, by WORLD's DIO and StoneMask."""
     import pyworld
 
-    with StraightOn(path) as file:
+    with open_recording(path) as file:
         rate = file.samplerate
         signal = _mono(file, min(file.frames, round(longest_s * rate))).astype(np.float64)
     low_hz, high_hz = PITCH_HZ
@@ -87,7 +87,7 @@ def pitch_track(path: Path, *, longest_s: float = PITCH_S) -> PitchTrack:
     return PitchTrack(times_s, np.where(f0_hz > 0, f0_hz, np.nan))
 
 
-def _mono(file: StraightOn, samples: int) -> np.ndarray:
+def _mono(file: StraightOn | Decoded, samples: int) -> np.ndarray:
     return file.read(samples, dtype="float32", always_2d=True).mean(axis=1)
 
 

@@ -99,13 +99,16 @@ class Codec:
 
     def encode(self, blocks: Iterable[Signal], path: Path, *, rate: int, is_best: bool) -> None:
         """Encode a chapter to a file without tags. Raises `OSError` if it cannot be written."""
-        bits = self.best_bits_per_s if is_best else self.bits_per_s
-        encoder = Encoder(
-            path, self.container, self.encoder, sample_rate=rate, bits_per_s=bits, options=BITEXACT
-        )
-        with closing(encoder):
+        with closing(self.open(path, rate=rate, is_best=is_best)) as encoder:
             for block in blocks:
                 encoder.write(block)
+
+    def open(self, path: Path, *, rate: int, is_best: bool = False) -> Encoder:
+        """An encoder of samples at `rate` Hz, one of `rates_hz`, to a file without tags."""
+        bits = self.best_bits_per_s if is_best else self.bits_per_s
+        return Encoder(
+            path, self.container, self.encoder, sample_rate=rate, bits_per_s=bits, options=BITEXACT
+        )
 
 
 _MPEG_RATES_HZ = (16_000, 22_050, 24_000, 32_000, 44_100, 48_000)

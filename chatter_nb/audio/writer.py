@@ -15,7 +15,7 @@ import soundfile
 from chatter_nb.audio.reading import Signal, peak
 from chatter_nb.base.disk import check_way, part_path, remove, write_error, writing
 from chatter_nb.base.errors import OutputError
-from chatter_nb.base.formats import OUTPUT_FORMATS, Format, OutputName
+from chatter_nb.base.formats import PLAIN_FORMATS, Format, OutputName
 from chatter_nb.base.write_behind import WriteBehind
 
 _WAV_SUBTYPES = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}
@@ -50,7 +50,7 @@ class AudioWriter:
         sample_rate: int,
         wav_bits: int = 16,
     ) -> None:
-        rows = [OUTPUT_FORMATS[name] for name in formats]
+        rows = [PLAIN_FORMATS[name] for name in formats]
         for row in rows:
             if row.rates_hz and sample_rate not in row.rates_hz:
                 raise OutputError(f"{row.name} has no {sample_rate} Hz: it takes {row.rates_hz}")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
-OutputName = Literal["wav", "flac", "mp3", "opus"]  # in the table's order
+OutputName = Literal["wav", "flac", "mp3", "opus", "m4b"]  # in the table's order
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class Format:
     """An audio format: how its files are named, read, written and played, and what they cost.
 
     `containers` are libsndfile's names; files are written in the first. `subtype` is libsndfile's
-    too, of wav for 16 bits; empty where files are read only. (Opus is written by FFmpeg.)
+    too, of wav for 16 bits; empty where files are read only. (Opus is written by FFmpeg; a format
+    that is `muxed` is read by it too, and put together at the end of a run: `audio.book_file`.)
     `bytes_per_s` is of 24 kHz speech, roughly; None: of as many samples as there are.
     `encoding_rtf` is seconds of work a second of audio, as `bench embedded` measures it; it is done
     beside the model.
@@ -32,6 +33,7 @@ class Format:
     subtype: str = ""
     play_rank: int = 0  # players try the lowest first; the highest is nearest to what was made
     lossless: bool = False
+    muxed: bool = False
     rates_hz: tuple[int, ...] = ()  # empty: any
     bytes_per_s: int | None = None
     encoding_rtf: float = 0.0
@@ -58,7 +60,7 @@ FORMATS = (
         (".wav",),
         "audio/wav",
         subtype="PCM_16",
-        play_rank=4,
+        play_rank=5,
         lossless=True,
     ),
     Format(
@@ -67,7 +69,7 @@ FORMATS = (
         (".flac",),
         "audio/flac",
         subtype="PCM_16",
-        play_rank=3,
+        play_rank=4,
         lossless=True,
         bytes_per_s=24_000,
     ),
@@ -94,6 +96,17 @@ FORMATS = (
         bytes_per_s=6_000,
         encoding_rtf=0.01,
     ),
+    Format(
+        "m4b",
+        ("MP4",),
+        (".m4b",),
+        "audio/mp4",
+        subtype="AAC",
+        play_rank=3,
+        muxed=True,
+        bytes_per_s=8_200,
+        encoding_rtf=0.01,
+    ),
     Format("aiff", ("AIFF",), (".aiff", ".aif", ".aifc"), "audio/aiff"),
     Format("au", ("AU",), (".au",)),
     Format("caf", ("CAF",), (".caf",)),
@@ -105,6 +118,8 @@ FORMATS = (
 OUTPUT_FORMATS: dict[OutputName, Format] = {
     cast("OutputName", row.name): row for row in FORMATS if row.subtype
 }
+# … and those of them that can be written as the samples come.
+PLAIN_FORMATS = {name: row for name, row in OUTPUT_FORMATS.items() if not row.muxed}
 RECORDING_SUFFIXES = tuple(suffix for row in FORMATS for suffix in row.suffixes)
 READABLE = " ".join(dict.fromkeys(row.name for row in FORMATS))
 _BY_SUFFIX = {suffix: row for row in FORMATS for suffix in row.suffixes}

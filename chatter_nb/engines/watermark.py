@@ -133,6 +133,11 @@ class Watermark:
         while self._waiting:
             self._pass_on(min(self._waiting, self._longest))
 
+    def begin_anew(self) -> None:
+        """Pass on the rest: the next samples are marked without a look at those before."""
+        self.finish()
+        self._before = self._before[:0]
+
     def _pass_on(self, samples: int) -> None:
         waiting = np.concatenate(self._blocks)
         after = waiting[samples : samples + self._context]

@@ -16,6 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from chatter_nb.base.errors import shorten, shown
+from chatter_nb.base.formats import OUTPUT_FORMATS
 from chatter_nb.params.base import RunKind, RunParams, read_file
 from chatter_nb.params.types import (
     CfmSteps,
@@ -23,6 +24,7 @@ from chatter_nb.params.types import (
     Device,
     Formats,
     Interactive,
+    Master,
     Names,
     OutputsDir,
     Precision,
@@ -158,6 +160,16 @@ class SpeakParams(RunParams):
     trim_tails: bool = seldom(
         True, "checking", "where checked, cut long silences and extra sound", "cut extra sound"
     )
+    split: Literal["none", "chapter"] = seldom(
+        "none", "output", "chapter: files of each chapter", "divide"
+    )
+    master: Master = "none"
+    title: Text = seldom("", "output", "in the file; empty: the document's own")
+    author: Text = seldom("", "output", "in the file; empty: the document's own")
+    read_by: Text = seldom("", "output", "the narrator, in the file")
+    cover: Text = seldom("", "output", "a JPEG or PNG file; empty: the document's own")
+    date: Text = seldom("", "output", "year or date, in the file; empty: the document's own")
+    description: Text = seldom("", "output", "in the file; empty: the document's own")
     wav_bits: WavBits = 16
     outputs_dir: OutputsDir = "outputs"
     run_name: RunName = seldom(
@@ -186,6 +198,9 @@ class SpeakParams(RunParams):
             yield f"text and text_file are both set (text_file={shown(text_file)}): keep one"
         if not text_file and _is_blank(text):
             yield "there is nothing to speak: set text or text_file"
+        if values["split"] == "chapter" and "m4b" in str(values["formats"]):
+            yield "split: chapter, and m4b is one file: make it in a run of another name"
+        yield from _rules_of_mastering(values)
         if values["engine_path"] == "upstream":
             if _is_number(values["rows"]) and values["rows"] > 1:
                 yield "engine_path: upstream makes one chunk at a time: leave rows at 0"
@@ -217,6 +232,7 @@ class ConvertParams(RunParams):
     overlap_s: float = seldom(
         1.0, "windows", "what neighbouring pieces share", "overlap", ge=0.2, le=5
     )
+    master: Master = "none"
     wav_bits: WavBits = 16
     outputs_dir: OutputsDir = "outputs"
     run_name: RunName = seldom(
@@ -236,6 +252,7 @@ class ConvertParams(RunParams):
     def _rules(cls, values: Mapping[str, Any]) -> Iterator[str]:
         if _is_blank(values["source"]):
             yield "there is nothing to convert: set source to a recording or a folder of them"
+        yield from _rules_of_mastering(values)
         window_s, overlap_s = values["window_s"], values["overlap_s"]
         in_range = _is_number(window_s) and _is_number(overlap_s) and 4 <= window_s <= 120
         if in_range and window_s / 2 < overlap_s <= 5:
@@ -282,6 +299,13 @@ def kind_of(names: Iterable[str]) -> type[SpeakParams] | type[ConvertParams]:
     for name in islice(names, _NAMES):
         known.update(difflib.get_close_matches(name[:_NAME_CHARS], {*speech, *conversion}, n=1))
     return ConvertParams if len(known - speech) > len(known - conversion) else SpeakParams
+
+
+def _rules_of_mastering(values: Mapping[str, Any]) -> Iterator[str]:
+    formats = str(values["formats"])
+    plain = [name for name, row in OUTPUT_FORMATS.items() if row.lossless and name in formats]
+    if plain and values["master"] != "none":
+        yield f"master is for compressed files: take {' and '.join(plain)} out of formats"
 
 
 def _is_blank(value: Any) -> bool:

@@ -117,6 +117,10 @@ Formats = Annotated[
 WavBits = Annotated[
     Literal[16, 24, 32], seldom(..., "output", "wav sample width; 32 is float", "wav samples")
 ]
+Master = Annotated[
+    Literal["none", "acx", "podcast", "r128"],
+    seldom(..., "output", "bring each chapter to a loudness; for mp3, opus and m4b", "loudness"),
+]
 Device = Annotated[str, AfterValidator(_check_device), seldom(..., "machine", "where models run")]
 Precision = Annotated[
     Literal["auto", "exact", "fast", "int8"],

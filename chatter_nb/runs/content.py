@@ -87,8 +87,9 @@ def _contents(params: AnyParams) -> dict[str, Any]:
     asr_model = getattr(params, "asr_model", "")
     if asr_model and resolve_path(asr_model).is_dir():  # else a name
         paths["asr_model"] = resolve_path(asr_model)
-    if edits := getattr(params, "edits", ""):
-        paths["edits"] = resolve_path(edits)
+    for name in ("edits", "cover"):
+        if path := getattr(params, name, ""):
+            paths[name] = resolve_path(path)
     return {name: _content(path) for name, path in paths.items()}
 
 

@@ -14,7 +14,6 @@ from typing import Any
 from chatter_nb.audio.join import ExactLength
 from chatter_nb.audio.reading import Signal, read_recording
 from chatter_nb.audio.windows import Window
-from chatter_nb.audio.writer import AudioWriter
 from chatter_nb.base.errors import ChatterError, EngineError, InputError, OutOfMemory, located
 from chatter_nb.base.wording import count
 from chatter_nb.engines.base import Conversion
@@ -22,7 +21,7 @@ from chatter_nb.engines.voices import content_hash
 from chatter_nb.params.runs import ConvertParams, knobs_of
 from chatter_nb.runs.convert_plan import ConversionPlan, PlannedRecording, plan_conversion
 from chatter_nb.runs.lifecycle import OnProgress, Run, render
-from chatter_nb.runs.output import OnAudio
+from chatter_nb.runs.output import OnAudio, Sink
 from chatter_nb.runs.record import WindowRecord
 from chatter_nb.runs.speech import Speech
 
@@ -65,7 +64,7 @@ class ConversionRun(Run):
         super().__init__(plan, *args)
         self._rendered: set[int] = set()  # windows of this output that this run has made
 
-    def make(self, output: PlannedRecording, unfinished: ExitStack) -> AudioWriter:
+    def make(self, output: PlannedRecording, unfinished: ExitStack) -> Sink:
         """Convert, join and write one recording."""
         sink = self._sink(output, unfinished)
         conversion = self._begin(output)
@@ -85,7 +84,7 @@ class ConversionRun(Run):
             exact.finish()
         self._close(sink)
         self._note_output(output, sink.writer.samples, first, seams)
-        return sink.writer
+        return sink
 
     def _begin(self, output: PlannedRecording) -> Conversion:
         plan = self._plan

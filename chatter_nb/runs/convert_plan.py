@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from chatter_nb.audio.containers import way_out
 from chatter_nb.audio.reading import Inspected, inspect_audio, mix_notes, resampled_length
+from chatter_nb.audio.tags import Tags
 from chatter_nb.audio.windows import Window, plan_windows
 from chatter_nb.base.errors import InputError, Problems
 from chatter_nb.base.formats import RECORDING_SUFFIXES
@@ -19,6 +20,7 @@ from chatter_nb.engines.base import ConvertEngine, Voice
 from chatter_nb.engines.registry import EngineEntry
 from chatter_nb.engines.voices import content_hash, library_of
 from chatter_nb.params.runs import ConvertParams
+from chatter_nb.runs.book_plan import PlannedChapter
 from chatter_nb.runs.keys import determinants
 from chatter_nb.runs.plan import OnLoad, Plan, Planner, check_voice
 from chatter_nb.text.files import list_folder
@@ -40,6 +42,9 @@ class PlannedWindow:
 @dataclass(frozen=True)
 class PlannedRecording:
     """One recording to convert, and its windows."""
+
+    chapters: ClassVar[tuple[PlannedChapter, ...]] = ()
+    tags: ClassVar = Tags()
 
     name: str
     path: Path

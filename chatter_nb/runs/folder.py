@@ -29,6 +29,7 @@ LOCKS = ".locks"
 RECORD = "run.json"
 PARTIAL = "run.partial.json"
 NOTEBOOK = "notebook.ipynb"
+CHAPTERS = ".chapters"  # mastered ones, until the run is ok
 
 
 class RunFolder:

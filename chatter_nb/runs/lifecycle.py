@@ -8,19 +8,22 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
+from shutil import rmtree
 from typing import Any, ClassVar
 
-from chatter_nb.audio.writer import AudioWriter
 from chatter_nb.base.errors import Cancelled, ChatterError, OutputError
 from chatter_nb.base.interrupts import stop_after
 from chatter_nb.base.timing import Stopwatch, added, peak_rss_mb, real_time_factor
 from chatter_nb.base.version import installed_version
 from chatter_nb.engines.gpu import peak_gpu_mb, reset_peak_gpu
+from chatter_nb.runs.folder import CHAPTERS
 from chatter_nb.runs.output import OnAudio, Sink
 from chatter_nb.runs.plan import Plan
 from chatter_nb.runs.record import (
+    ChapterRecord,
     EngineRecord,
     FileRecord,
+    LoudnessRecord,
     OutputRecord,
     RunRecord,
     Status,
@@ -76,12 +79,14 @@ class Run(ABC):
         self._pieces: list[Any] = []  # records of chunks or windows
         self._outputs: list[OutputRecord] = []
         self._files: list[FileRecord] = []
+        self._chapters: list[ChapterRecord] = []
+        self._loudness: list[LoudnessRecord] = []
         self._word_files: list[WordsFile] = []
         self._ended: Sink | None = None  # the last output's
 
     @abstractmethod
-    def make(self, output: Any, unfinished: ExitStack) -> AudioWriter:
-        """Make one output, and `_close` it. Returns its writer, to commit the files.
+    def make(self, output: Any, unfinished: ExitStack) -> Sink:
+        """Make one output, and `_close` it. Returns its sink, to commit the files.
 
         `unfinished` removes them again unless they are committed.
         """
@@ -97,13 +102,13 @@ class Run(ABC):
         folder.begin(self.record("running"))
         with ExitStack() as unfinished:
             try:
-                writers = [self.make(output, unfinished) for output in self._plan.outputs]
+                sinks = [self.make(output, unfinished) for output in self._plan.outputs]
                 self._close(None)
                 with self._watch.stage("store"):
                     self._plan.store.settle()
                 folder.retire()
-                for writer in writers:
-                    writer.commit()
+                for sink in sinks:
+                    sink.commit()
                 for words in self._word_files:
                     words.commit()
             except BaseException as error:
@@ -119,10 +124,11 @@ class Run(ABC):
                 raise
         record = with_kept_files(self.record("ok"), folder, earlier, self._plan.params)
         folder.end(record)
+        rmtree(folder.path / CHAPTERS, ignore_errors=True)  # a resume would need them
         return record
 
     def _sink(self, output: Any, unfinished: ExitStack) -> Sink:
-        return Sink(self._plan, output.name, self._watch, unfinished, self._on_audio)
+        return Sink(self._plan, output, self._watch, unfinished, self._on_audio)
 
     def _step(self, samples: int, text: str) -> None:
         """Report that a piece is joined, `samples` of this output in all.
@@ -148,8 +154,9 @@ class Run(ABC):
             sink.finish()
         before, self._ended = self._ended, sink
         if before:
-            files, warnings = before.close()
+            files, loudness, warnings = before.close()
             self._files += files
+            self._loudness += loudness
             self._warnings += warnings
 
     def _note_output(self, output: Any, samples: int, first: int, seams: tuple[int, ...]) -> None:
@@ -193,6 +200,8 @@ class Run(ABC):
             seed=plan.seed,
             sample_rate=plan.engine.sample_rate,
             outputs=tuple(self._outputs),
+            chapters=tuple(self._chapters),
+            loudness=tuple(self._loudness),
             seams_samples=seams,
             audio_s=audio_s,
             wall_s=wall_s,

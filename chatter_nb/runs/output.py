@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,8 +12,12 @@ from chatter_nb.audio.reading import Signal
 from chatter_nb.audio.writer import AudioWriter
 from chatter_nb.base.timing import Stopwatch
 from chatter_nb.engines.watermark import Watermark
+from chatter_nb.runs.book_plan import is_of_book
 from chatter_nb.runs.plan import Plan
-from chatter_nb.runs.record import FileRecord, file_record
+from chatter_nb.runs.record import FileRecord, LoudnessRecord, file_record
+
+if TYPE_CHECKING:
+    from chatter_nb.runs.book_files import Mastered, Streamed
 
 OnAudio = Callable[[Signal], object]
 
@@ -57,41 +62,75 @@ class Marked:
 
 
 class Sink(Marked):
-    """The files of one output. A joiner calls `write` and `chunk_end`; then come `finish`, `close`.
+    """The files of one output. A joiner calls `write` and `chunk_end`; then `finish`, `close`.
 
     `unfinished` removes the files again unless they are committed. `on_audio` receives every block
-    that goes to the files; with it the watermark is laid chunk by chunk, so that the first block
-    does not come a minute late. Formats are encoded beside the run: its stage "write" is the time
-    that the run waits for them.
+    that goes to the files, unmastered, and the watermark is laid chunk by chunk, so that the first
+    does not come a minute late. The run's stage "write" is its time of waiting for encoders.
     """
 
     def __init__(
         self,
         plan: Plan,
-        name: str,
+        output: Any,
         watch: Stopwatch,
         unfinished: ExitStack,
         on_audio: OnAudio | None,
     ) -> None:
-        params, rate = plan.params, plan.engine.sample_rate
+        params, rate, folder = plan.params, plan.engine.sample_rate, plan.folder.path
+        plain = [name for name in params.formats if not is_of_book(params, output, name)]
         self.writer = AudioWriter(
-            plan.folder.path, name, params.formats, sample_rate=rate, wav_bits=params.wav_bits
+            folder, output.name, plain, sample_rate=rate, wav_bits=params.wav_bits
         )
         unfinished.enter_context(self.writer)
-        self._name, self._on_audio = name, on_audio
+        self._books: Sequence[Streamed | Mastered] = ()
+        if len(plain) < len(params.formats):
+            from chatter_nb.runs.book_files import book_files  # loads FFmpeg: 0.06 s
+
+            self._books = book_files(params, folder, output, rate)
+        for book in self._books:
+            unfinished.callback(book.discard)
+        self._name, self._on_audio = output.name, on_audio
+        self._chunks, self._firsts = 0, {chapter.first for chapter in output.chapters[1:]}
         super().__init__(plan, self._write, watch, at_once=on_audio is not None)
 
-    def close(self) -> tuple[list[FileRecord], list[str]]:
-        """Wait for the encoders, and close the files. Returns their records, and warnings."""
+    def chunk_end(self) -> None:
+        """Note that a chunk ends here, and with it perhaps a chapter."""
+        super().chunk_end()
+        self._chunks += 1
+        if self._chunks in self._firsts:
+            if self._mark:
+                with self._watch.stage("watermark"):
+                    self._mark.begin_anew()
+            with self._watch.stage("write"):
+                for book in self._books:
+                    book.end_chapter()
+
+    def close(self) -> tuple[list[FileRecord], list[LoudnessRecord], list[str]]:
+        """Wait for the encoders, and close the files. Returns records and warnings."""
         with self._watch.stage("write"):
-            files = [file_record(part, name) for part, name in self.writer.finish()]
-        if self.writer.peak <= 1:
-            return files, []
-        peak_db = 20 * np.log10(self.writer.peak)
-        return files, [f"{self._name}: peaks reach {peak_db:+.1f} dB and were clipped"]
+            parts, loudness = self.writer.finish(), list[LoudnessRecord]()
+            for book in self._books:
+                made, reports = book.finish()
+                parts, loudness = [*parts, *made], [*loudness, *reports]
+            files = [file_record(part, name) for part, name in parts]
+        missed = [report for report in loudness if report.failures]
+        warnings = [f"{r.file}, {r.chapter}: {r.target}: {'; '.join(r.failures)}" for r in missed]
+        if self.writer.peak > 1 and not loudness:
+            peak_db = 20 * np.log10(self.writer.peak)
+            warnings.append(f"{self._name}: peaks reach {peak_db:+.1f} dB and were clipped")
+        return files, loudness, warnings
+
+    def commit(self) -> None:
+        """Give the finished files their names."""
+        self.writer.commit()
+        for book in self._books:
+            book.commit()
 
     def _write(self, block: Signal) -> None:
         with self._watch.stage("write"):
             self.writer.write(block)
+            for book in self._books:
+                book.write(block)
             if self._on_audio:
                 self._on_audio(block)

@@ -97,6 +97,9 @@ class Plan(ABC):
         wav_bytes_per_s = rate * self.params.wav_bits // 8
         file_bytes_per_s = sum(row.bytes_per_s or wav_bytes_per_s for row in formats)
         disk = audio_s * file_bytes_per_s + new_s * self.kept_bytes_per_s
+        if self.params.master != "none":  # kept chapters; a spool that is written, one that is read
+            chapters = sum(max(1, len(output.chapters)) for output in self.outputs)
+            disk += audio_s * (file_bytes_per_s + 8 * rate / chapters)
         encoding_s = audio_s * sum(row.encoding_rtf for row in formats)
         rtf = self.engine.typical_rtf if new_s else 0.0
         work_s = None if rtf is None else max(new_s * rtf, encoding_s)

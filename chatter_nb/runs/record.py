@@ -122,6 +122,29 @@ class OutputRecord(_Record):
     seams_samples: tuple[int, ...]
 
 
+class ChapterRecord(_Record):
+    """A chapter: its title, its first chunk, and its start within its output, as of chunks."""
+
+    title: str
+    first_chunk: int
+    start_s: float
+
+
+class LoudnessRecord(_Record):
+    """A mastered chapter: where it begins in its file, and `audio.mastering.ChapterReport`."""
+
+    file: str
+    chapter: str
+    start_s: float
+    target: str
+    gain_db: float
+    limited_db: float
+    tries: int
+    before: dict[str, float]
+    after: dict[str, float]
+    failures: tuple[str, ...]
+
+
 class FileRecord(_Record):
     """Name, size and SHA-256 of a file in the run's folder, to check it later."""
 
@@ -153,6 +176,8 @@ class RunRecord(_Record):
     chunks: tuple[ChunkRecord, ...] = ()
     windows: tuple[WindowRecord, ...] = ()
     outputs: tuple[OutputRecord, ...] = ()
+    chapters: tuple[ChapterRecord, ...] = ()
+    loudness: tuple[LoudnessRecord, ...] = ()
     seams_samples: tuple[int, ...] = ()
     audio_s: float = 0.0
     wall_s: float = 0.0

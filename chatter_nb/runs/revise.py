@@ -23,6 +23,7 @@ from chatter_nb.base.project import find_path, resolve_path
 from chatter_nb.engines.registry import entry
 from chatter_nb.engines.watermark import marked
 from chatter_nb.params.runs import SpeakParams
+from chatter_nb.runs.book_plan import PlannedOutput
 from chatter_nb.runs.edits import (
     EDITS,
     Edit,
@@ -42,7 +43,7 @@ from chatter_nb.runs.plan import Planner, check_texts
 from chatter_nb.runs.record import RunRecord
 from chatter_nb.runs.resume import carry_mark
 from chatter_nb.runs.speak import plan_speech, render_speech
-from chatter_nb.runs.speak_plan import PlannedOutput, SpeechPlan
+from chatter_nb.runs.speak_plan import SpeechPlan
 from chatter_nb.runs.speak_run import SpeechRun
 from chatter_nb.runs.speak_texts import clean_words
 from chatter_nb.runs.speech import Speech, doubtful_chunks, load_speech, reasons_of

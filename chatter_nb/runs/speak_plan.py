@@ -20,6 +20,7 @@ from chatter_nb.engines.checks import notes_on_language
 from chatter_nb.engines.registry import EngineEntry
 from chatter_nb.engines.voices import library_of
 from chatter_nb.params.runs import SpeakParams
+from chatter_nb.runs.book_plan import PlannedOutput, plan_outputs
 from chatter_nb.runs.checking import Checks
 from chatter_nb.runs.edits import EDITS, Edit, PlacedChunk, edit_chunks, load_edits, place_chunks
 from chatter_nb.runs.keys import Identities, PlannedChunk, check_takes, identities
@@ -38,15 +39,6 @@ from chatter_nb.text.markup import TERMINAL_CODE, markup_notes
 
 STORE_BYTES_PER_SAMPLE = 4
 OUTLINED_CHARS = 200_000  # takes 60 ms
-
-
-@dataclass(frozen=True)
-class PlannedOutput:
-    """One audio signal to make: the chunks of a text, or of several merged."""
-
-    name: str
-    source: str
-    chunks: tuple[PlannedChunk, ...]
 
 
 @dataclass(frozen=True)
@@ -112,15 +104,19 @@ def plan_speech(params: SpeakParams, on_load: OnLoad | None = None) -> SpeechPla
         precision = planner.settled.precision.name
         whole = identities(params, engine, precision, voice, planner.seed)
         planned = [whole.identify(chunks, params.takes) for chunks, _ in texts]
+        language = params.language or engine.languages[0]
         outputs = [
-            PlannedOutput(source.name, source.origin, _chosen(chunks, chapters_of(source, params)))
+            output
             for source, chunks in zip(sources, planned, strict=True)
+            for output in plan_outputs(
+                source, _chosen(chunks, chapters_of(source, params)), params, language
+            )
         ]
     if params.takes:
         check_takes(params, whole, [chunks for chunks, _ in texts])
     assert checks is not None  # else `load` has raised
     notes = [note for _, notes in texts for note in notes]
-    notes += _notes_on_edits(params, edits, [output.name for output in outputs])
+    notes += _notes_on_edits(params, edits, [source.name for source in sources])
     return planner.plan(
         SpeechPlan, outputs, [*notes, *checks.notes], identities=whole, checks=checks
     )

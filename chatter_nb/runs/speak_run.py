@@ -16,10 +16,10 @@ import numpy as np
 
 from chatter_nb.audio.join import Joined, Joiner, fade_edges, find_edges
 from chatter_nb.audio.reading import Signal
-from chatter_nb.audio.writer import AudioWriter
 from chatter_nb.base.errors import ChatterError
 from chatter_nb.engines.base import ChunkInfo, ChunkPart, ChunkRequest, SpeechEngine, Voice
 from chatter_nb.params.runs import SpeakParams, knobs_of
+from chatter_nb.runs.book_plan import PlannedOutput
 from chatter_nb.runs.choosing import (
     Chooser,
     Made,
@@ -33,9 +33,9 @@ from chatter_nb.runs.choosing import (
 from chatter_nb.runs.keys import PlannedChunk
 from chatter_nb.runs.lifecycle import Run
 from chatter_nb.runs.listening import Listening
-from chatter_nb.runs.output import OnAudio
-from chatter_nb.runs.record import ChunkRecord
-from chatter_nb.runs.speak_plan import PlannedOutput, SpeechPlan
+from chatter_nb.runs.output import OnAudio, Sink
+from chatter_nb.runs.record import ChapterRecord, ChunkRecord
+from chatter_nb.runs.speak_plan import SpeechPlan
 from chatter_nb.runs.words_file import WordsFile, joined_words
 
 
@@ -59,7 +59,7 @@ class SpeechRun(Run):
         if plan.params.engine_path == "upstream":
             self._rows = 1
 
-    def make(self, output: PlannedOutput, unfinished: ExitStack) -> AudioWriter:
+    def make(self, output: PlannedOutput, unfinished: ExitStack) -> Sink:
         """Speak, join and write one output."""
         sink = self._sink(output, unfinished)
         words_file = WordsFile(self._plan.folder.path, output.name)
@@ -88,8 +88,16 @@ class SpeechRun(Run):
         with self._watch.stage("write"):
             if words_file.write(self._words(output, records)):
                 self._word_files.append(words_file)
+        self._chapters += [
+            ChapterRecord(
+                title=chapter.title,
+                first_chunk=records[chapter.first][0].index,
+                start_s=joined.spans[chapter.first].start_samples / self._plan.engine.sample_rate,
+            )
+            for chapter in output.chapters
+        ]
         self._note_output(output, joined.samples, first, joined.seams_samples)
-        return sink.writer
+        return sink
 
     def make_alone(self) -> tuple[Take, Signal]:
         """Make and check the only chunk of the plan, and keep it; nothing is joined or written."""

@@ -19,7 +19,7 @@ import soundfile
 
 from chatter_nb.base.disk import free_disk_bytes
 from chatter_nb.base.errors import EngineError
-from chatter_nb.base.formats import OUTPUT_FORMATS
+from chatter_nb.base.formats import PLAIN_FORMATS
 from chatter_nb.base.project import resolve_path, shown_path
 from chatter_nb.base.version import __version__, installed_version
 from chatter_nb.engines.checkpoints import MODELS, PACKAGE, cached
@@ -139,7 +139,7 @@ def _missing(free_bytes: int) -> Iterator[Finding]:
                 lacking.setdefault((", ".join(entry.missing()), cure), []).append(does + name)
     for (modules, cure), uses in lacking.items():
         yield f"{modules} (for {', '.join(uses)})", cure
-    if len(_formats()) < len(OUTPUT_FORMATS):
+    if len(_formats()) < len(PLAIN_FORMATS):
         yield "a libsndfile that writes mp3 and opus", "pip install -U soundfile"
     if find_spec("av") is None:
         yield "av, which writes opus", INSTALL_BASE
@@ -215,4 +215,4 @@ def look_for_checkout() -> Path | None:
 
 def _formats() -> tuple[str, ...]:
     containers = soundfile.available_formats()
-    return tuple(name for name, row in OUTPUT_FORMATS.items() if row.container in containers)
+    return tuple(name for name, row in PLAIN_FORMATS.items() if row.container in containers)

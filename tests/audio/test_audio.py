@@ -11,7 +11,7 @@ from chatter_nb.audio import writer as writing
 from chatter_nb.audio.reading import check_signal, inspect_audio, peak, read_audio, resample
 from chatter_nb.audio.writer import AudioWriter
 from chatter_nb.base.errors import InputError, OutputError
-from chatter_nb.base.formats import OUTPUT_FORMATS
+from chatter_nb.base.formats import PLAIN_FORMATS
 from chatter_nb.base.write_behind import WriteBehind
 
 RATE = 24_000
@@ -59,9 +59,9 @@ def test_files_are_those_of_a_writer_without_threads(bits, tmp_path, monkeypatch
     behind, inline = tmp_path / "behind", tmp_path / "inline"
     for folder in (behind, inline):
         folder.mkdir()
-    files = write(behind, tone(2.0, level=1.2), list(OUTPUT_FORMATS), wav_bits=bits)
+    files = write(behind, tone(2.0, level=1.2), list(PLAIN_FORMATS), wav_bits=bits)
     monkeypatch.setattr(WriteBehind, "add", lambda self, write, size_bytes: write())
-    expected = write(inline, tone(2.0, level=1.2), list(OUTPUT_FORMATS), wav_bits=bits)
+    expected = write(inline, tone(2.0, level=1.2), list(PLAIN_FORMATS), wav_bits=bits)
     assert [p.read_bytes() for p in files] == [p.read_bytes() for p in expected]
 
 
@@ -83,7 +83,7 @@ def test_a_writer_goes_on_while_an_encoder_is_busy(tmp_path, monkeypatch):
     assert np.abs(read_audio(path)[0] - tone()).max() <= 2**-15
 
 
-@pytest.mark.parametrize("name", OUTPUT_FORMATS)
+@pytest.mark.parametrize("name", PLAIN_FORMATS)
 def test_a_disk_that_is_full_is_told_and_nothing_is_left(name, small_disk):
     """At a later write, and where the first bytes reach the disk only at the end."""
     folder, threads = small_disk.folder, threading.active_count()
@@ -101,14 +101,14 @@ def test_a_disk_that_is_full_is_told_and_nothing_is_left(name, small_disk):
 def test_no_thread_is_left(tmp_path):
     """After the files are finished, and where a run ends in the middle."""
     threads = threading.active_count()
-    write(tmp_path, tone(), list(OUTPUT_FORMATS))
-    with AudioWriter(tmp_path, "b", list(OUTPUT_FORMATS), sample_rate=RATE) as writer:
+    write(tmp_path, tone(), list(PLAIN_FORMATS))
+    with AudioWriter(tmp_path, "b", list(PLAIN_FORMATS), sample_rate=RATE) as writer:
         writer.write(tone())
     assert threading.active_count() == threads
     assert {path.stem for path in tmp_path.iterdir()} == {"a"}
 
 
-@pytest.mark.parametrize("rate", OUTPUT_FORMATS["opus"].rates_hz)
+@pytest.mark.parametrize("rate", PLAIN_FORMATS["opus"].rates_hz)
 def test_opus_holds_every_sample_in_its_place(rate, tmp_path):
     """Lengths around a packet of 20 ms; sound where it was, which granules and pre-skip decide."""
     packet = rate // 50

@@ -238,7 +238,7 @@ def test_a_recording_that_is_not_read_says_what_to_do(suffix, tmp_path):
 def test_what_is_no_recording_lists_what_is_read(tmp_path):
     (tmp_path / "a.m4a").write_text("no sound at all")
     assert way_out(tmp_path / "a.m4a") == way_out(tmp_path / "none") == ""
-    with pytest.raises(InputError, match="readable: wav flac mp3 ogg opus aiff au caf w64"):
+    with pytest.raises(InputError, match="readable: wav flac mp3 ogg opus m4b aiff au caf w64"):
         read_audio(tmp_path / "a.m4a")
 
 

@@ -140,3 +140,15 @@ def test_perth_that_could_not_load_comes_with_its_cure(monkeypatch):
     monkeypatch.setattr(models, "_shared", {})
     with pytest.raises(UnavailableError, match=r"pip install 'setuptools<81'"):
         watermark.load_perth()
+
+
+def test_a_chapter_is_marked_as_if_it_stood_alone(perth, speech):
+    """So that its samples do not depend on the chapter before it."""
+    blocks: list[np.ndarray] = []
+    watermark = Watermark(blocks.append, sample_rate=RATE)
+    watermark.write(speech[0])
+    watermark.begin_anew()
+    watermark.write(speech[1])
+    watermark.finish()
+    alone, _ = marked(speech[1:2])
+    assert np.array_equal(np.concatenate(blocks)[len(speech[0]) :], alone)

@@ -39,7 +39,7 @@ def test_labels_units_and_kinds():
     assert fields["temperature"].optional
     assert fields["meanflow"].kind == "flag"
     assert fields["meanflow"].optional
-    assert fields["formats"].choices == ("wav", "flac", "mp3", "opus")
+    assert fields["formats"].choices == ("wav", "flac", "mp3", "opus", "m4b")
     assert fields["engine"].choices[0] == "auto"
     assert fields["takes"].kind == "mapping"
 

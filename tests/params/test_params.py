@@ -52,7 +52,7 @@ def test_the_constructor_raises_the_same_error():
         ({"sentence_pause_ms": -1}, "greater than or equal to 0"),
         ({"formats": []}, "at least 1"),
         ({"formats": ["wav", "wav"]}, "twice"),
-        ({"formats": ["ogg"]}, "'wav', 'flac', 'mp3' or 'opus'"),
+        ({"formats": ["ogg"]}, "'wav', 'flac', 'mp3', 'opus' or 'm4b'"),
         ({"engine": "espeak"}, "'auto', 'hibari'"),
         ({"device": "gpu"}, "is no device: use auto, cpu, mps, cuda or cuda:0"),
         ({"run_name": "../x"}, "cannot name a folder"),
