@@ -109,6 +109,9 @@ class SpeakParams(RunParams):
     )
     chapters: Text = seldom("", "text", 'of a document, such as "1-3,7"; empty: all')
     skip: Names = seldom("auto", "text", "kinds of parts to leave out: auto, none, names, -name")
+    clean: Names = seldom(
+        "auto", "text", "of wrapped text and PDF, to clean: auto, none, names, -name"
+    )
     voices_dir: VoicesDir = ""
     prompt_s: PromptSeconds = None
     chunk_chars: int = seldom(

@@ -30,7 +30,7 @@ def read_texts(params: SpeakParams) -> list[TextSource]:
             raise InputError(f"chapters: {shown(params.chapters)} needs a document (text_file)")
         return [TextSource(MERGED, without_breaks(params.text))]
     path = resolve_path(params.text_file)
-    sources = read_sources(path, skip=params.skip)
+    sources = read_sources(path, skip=params.skip, clean=params.clean)
     if params.merge or not path.is_dir():
         sources = [merge_sources(sources, MERGED, params.text_file)]
     for source in sources:  # of each in a folder that is not merged

@@ -19,7 +19,8 @@ from chatter_nb.base.errors import InputError, Problems
 from chatter_nb.text.books.document import Book, merge_books
 from chatter_nb.text.books.plain import book_of_text
 from chatter_nb.text.books.reading import BOOK_SUFFIXES, read_book
-from chatter_nb.text.books.skips import in_words
+from chatter_nb.text.books.skips import choose_cleanings, in_words
+from chatter_nb.text.books.wrapped import book_of_wrapped, is_wrapped
 from chatter_nb.text.chunking import without_breaks
 from chatter_nb.text.markdown import markdown_to_text
 from chatter_nb.text.markup import foreign_format
@@ -67,18 +68,21 @@ class TextSource:
     book: Book = field(default_factory=Book)
 
 
-def read_sources(path: Path, *, skip: str = "auto") -> list[TextSource]:
+def read_sources(path: Path, *, skip: str = "auto", clean: str = "auto") -> list[TextSource]:
     """The text of a file, or of all files of a folder in natural order (2 before 10).
 
-    `skip` says what is left out, see `books.skips`. The first text's `note` names the folder's
-    other files. Raises `InputError` with every problem of every file.
+    `skip` and `clean` say what is left out, see `books.skips`. The first text's `note` names the
+    folder's other files. Raises `InputError` with every problem of every file.
     """
+    choose_cleanings(clean)
     try:
         files, passed_over = _text_files(path)
     except OSError as error:
         raise InputError(f"cannot read text file {str(path)[:200]}: {error.strerror}") from error
     problems = Problems()
-    sources: list[TextSource] = [problems.of(partial(_read_file, file, skip)) for file in files]
+    sources: list[TextSource] = [
+        problems.of(partial(_read_file, file, skip, clean)) for file in files
+    ]
     if problems.messages:
         raise InputError("\n  ".join(problems.messages))
     if passed_over:
@@ -124,7 +128,7 @@ def list_folder(folder: Path, suffixes: Sequence[str]) -> tuple[list[Path], list
     return matches, sorted(set(files) - set(matches))
 
 
-def _read_file(file: Path, skip: str) -> TextSource:
+def _read_file(file: Path, skip: str, clean: str) -> TextSource:
     if file.suffix.lower() in BOOK_SUFFIXES:
         book = read_book(file, skip=skip)
         return _source(file, book, *book.notes, in_words(book.skipped))
@@ -139,10 +143,19 @@ def _read_file(file: Path, skip: str) -> TextSource:
     _check_format(text, file)
     text, markdown = without_breaks(text), file.suffix.lower() in MARKDOWN_SUFFIXES
     try:
-        book = book_of_text(markdown_to_text(text) if markdown else text, file.name)
+        book = _book(text, file.name, clean, markdown)
     except InputError as error:
         raise InputError(f"text file {file}: {error}") from error
-    return _source(file, book, note, markdown=markdown)
+    return _source(file, book, note, in_words(book.skipped), markdown=markdown)
+
+
+def _book(text: str, name: str, clean: str, markdown: bool) -> Book:
+    if markdown:
+        return book_of_text(markdown_to_text(text), name)
+    names, is_asked = choose_cleanings(clean)
+    if is_asked or (names and is_wrapped(text)):
+        return book_of_wrapped(text, name, names)
+    return book_of_text(text, name)
 
 
 def _source(file: Path, book: Book, *notes: str, markdown: bool = False) -> TextSource:

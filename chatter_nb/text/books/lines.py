@@ -1,0 +1,110 @@
+"""Lines as a printed page has them: divided words made whole, and running heads found."""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+
+_WORD = re.compile(r"[^\W\d_]+(?:[-‐][^\W\d_]+)*")
+_DIVIDED = re.compile(r"(?P<head>[^\W\d_]+)(?P<mark>[-‐\u00ad])\Z")
+_WORD_CHARS = 40  # of a word's part, at most
+_TAIL = re.compile(r"[^\W\d_]+")
+_ENDINGS = ("", "s", "es", "d", "ed", "ing", "ly")
+_NUMBER = re.compile(r"\d{1,4}")
+_NUMBER_LINE = re.compile(r"\W*(?:page\s+)?(\d{1,4})(?:\s*(?:/|of)\s*\d{1,4})?\W*", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"[.!?:…][\"'”’»)\]]*\Z")
+_EDGE_LINES = 2  # of a page, where running heads and feet stand
+_NEAR_PAGES = 2  # left and right pages have heads of their own
+
+
+class WordJoiner:
+    """Joins the lines of paragraphs, and makes whole the words that their ends divide.
+
+    Asked first is the text itself, which has "negative" or "well-known" elsewhere, then the word
+    list of the embedded voice, which is English. A word is whole if the list has it, or if it has
+    not both parts. `count` is the number of words made whole.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._seen = Counter(word.lower() for word in _WORD.findall(text))
+        self.count = 0
+
+    def join(self, lines: Iterable[str], *, separator: str = " ", make_whole: bool = True) -> str:
+        parts: list[str] = []
+        for line in lines:
+            before, tail = parts[-1] if parts else "", _TAIL.match(line)
+            divided = _DIVIDED.search(before[-_WORD_CHARS:])
+            if make_whole and divided and tail and line[0].islower():
+                whole = divided["mark"] == "\u00ad" or self._is_whole(divided["head"], tail[0])
+                self.count += whole
+                parts[-1] = before[:-1] if whole else before
+            elif parts:
+                parts.append(separator)
+            parts.append(line)
+        return "".join(parts)
+
+    def _is_whole(self, head: str, tail: str) -> bool:
+        head, tail = head.lower(), tail.lower()
+        whole, parted = self._seen[head + tail], self._seen[f"{head}-{tail}"]
+        if whole != parted:
+            return whole > parted
+        has_parts = len(head) == 1 or (_is_known(head) and _is_known(tail))
+        return _is_known(head + tail) or not has_parts
+
+
+def ends_sentence(line: str) -> bool:
+    return bool(_SENTENCE_END.search(line.rstrip()[-10:]))
+
+
+def running_heads(pages: Sequence[Sequence[str]]) -> set[tuple[int, int]]:
+    """Page and line of the lines at a page's head or foot that a page near it has there too.
+
+    Their numbers may differ. A page number alone is one if it counts on from a page near it.
+    """
+    edges = [{key: number for number, key in _edge_lines(page)} for page in pages]
+    counted = [
+        {int(n) for number in set(edge.values()) for n in _NUMBER.findall(page[number])}
+        for edge, page in zip(edges, pages, strict=True)
+    ]
+    found: set[tuple[int, int]] = set()
+    for at, page in enumerate(pages):
+        near = range(max(0, at - _NEAR_PAGES), min(len(pages), at + _NEAR_PAGES + 1))
+        others = [other for other in near if other != at]
+        heads: set[int] = set()
+        for number, key in _edge_lines(page):
+            alone = _NUMBER_LINE.fullmatch(page[number].strip())
+            counts = alone and any(int(alone[1]) + o - at in counted[o] for o in others)
+            returns = not alone and any(key in edges[other] for other in others)
+            outer = number - 1 if key[0] == "head" else number + 1
+            at_edge = outer in heads or outer in (-1, len(page))
+            if at_edge and (counts or returns):
+                heads.add(number)
+        found |= {(at, number) for number in heads}
+    return found
+
+
+def _edge_lines(page: Sequence[str]) -> Iterator[tuple[int, tuple[str, str]]]:
+    """The lines at the head and at the foot, from the edge inwards, each with its likeness."""
+    for depth in range(min(_EDGE_LINES, len(page))):
+        for edge, number in (("head", depth), ("foot", len(page) - 1 - depth)):
+            yield number, (edge, _NUMBER.sub("#", " ".join(page[number].lower().split())))
+
+
+def _is_known(word: str) -> bool:
+    known = _word_list()
+    return any(word.endswith(end) and word[: len(word) - len(end)] in known for end in _ENDINGS)
+
+
+@cache
+def _word_list() -> frozenset[str]:
+    """The embedded voice's checked pronunciations (Apache-2.0): 90,000 English words."""
+    spec = importlib.util.find_spec("hibari")
+    folder = Path(((spec and spec.submodule_search_locations) or [""])[0])
+    data = (folder / "assets" / "lexicon_us_gold.json.gz").read_bytes()
+    return frozenset(json.loads(gzip.decompress(data)))
