@@ -30,7 +30,7 @@ TEXT_SUFFIXES = (".txt", ".text", *MARKDOWN_SUFFIXES)
 SUFFIXES = (*TEXT_SUFFIXES, *BOOK_SUFFIXES)
 OTHER_SUFFIXES = (
     *(".xml", ".rtf", ".tex", ".json", ".srt", ".vtt", ".zip"),
-    *(".mobi", ".azw", ".azw3", ".fb2", ".doc", ".pdf", ".odt", ".pages"),
+    *(".mobi", ".azw", ".azw3", ".fb2", ".doc", ".odt", ".pages"),
 )
 
 # Byte-order marks, longest first: UTF-32's begins with UTF-16's.
@@ -130,7 +130,7 @@ def list_folder(folder: Path, suffixes: Sequence[str]) -> tuple[list[Path], list
 
 def _read_file(file: Path, skip: str, clean: str) -> TextSource:
     if file.suffix.lower() in BOOK_SUFFIXES:
-        book = read_book(file, skip=skip)
+        book = read_book(file, skip=skip, clean=clean)
         return _source(file, book, *book.notes, in_words(book.skipped))
     try:
         data = file.read_bytes()

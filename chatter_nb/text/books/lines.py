@@ -17,8 +17,9 @@ _WORD_CHARS = 40  # of a word's part, at most
 _TAIL = re.compile(r"[^\W\d_]+")
 _ENDINGS = ("", "s", "es", "d", "ed", "ing", "ly")
 _NUMBER = re.compile(r"\d{1,4}")
-_NUMBER_LINE = re.compile(r"\W*(?:page\s+)?(\d{1,4})(?:\s*(?:/|of)\s*\d{1,4})?\W*", re.IGNORECASE)
+_NUMBER_LINE = re.compile(r"\W*(?:page\s+)?(\d{1,4})(?:\s*(?:/|of)\s*\d{1,4})?\W*")
 _SENTENCE_END = re.compile(r"[.!?:…][\"'”’»)\]]*\Z")
+_ROMAN_LINE = re.compile(r"\A[ivxlc]{1,7}\Z")
 _EDGE_LINES = 2  # of a page, where running heads and feet stand
 _NEAR_PAGES = 2  # left and right pages have heads of their own
 
@@ -65,35 +66,28 @@ def ends_sentence(line: str) -> bool:
 def running_heads(pages: Sequence[Sequence[str]]) -> set[tuple[int, int]]:
     """Page and line of the lines at a page's head or foot that a page near it has there too.
 
-    Their numbers may differ. A page number alone is one if it counts on from a page near it.
+    Their numbers may differ; a page number alone must count on.
     """
-    edges = [{key: number for number, key in _edge_lines(page)} for page in pages]
-    counted = [
-        {int(n) for number in set(edge.values()) for n in _NUMBER.findall(page[number])}
-        for edge, page in zip(edges, pages, strict=True)
-    ]
+    edges = [list(_edge_lines(page, at)) for at, page in enumerate(pages)]
     found: set[tuple[int, int]] = set()
     for at, page in enumerate(pages):
-        near = range(max(0, at - _NEAR_PAGES), min(len(pages), at + _NEAR_PAGES + 1))
-        others = [other for other in near if other != at]
-        heads: set[int] = set()
-        for number, key in _edge_lines(page):
-            alone = _NUMBER_LINE.fullmatch(page[number].strip())
-            counts = alone and any(int(alone[1]) + o - at in counted[o] for o in others)
-            returns = not alone and any(key in edges[other] for other in others)
-            outer = number - 1 if key[0] == "head" else number + 1
-            at_edge = outer in heads or outer in (-1, len(page))
-            if at_edge and (counts or returns):
-                heads.add(number)
-        found |= {(at, number) for number in heads}
+        others = edges[max(0, at - _NEAR_PAGES) : at] + edges[at + 1 : at + 1 + _NEAR_PAGES]
+        near = {key for lines in others for _, _, key in lines}
+        for number, outer, key in edges[at]:
+            if key in near and (outer in (-1, len(page)) or (at, outer) in found):
+                found.add((at, number))
     return found
 
 
-def _edge_lines(page: Sequence[str]) -> Iterator[tuple[int, tuple[str, str]]]:
-    """The lines at the head and at the foot, from the edge inwards, each with its likeness."""
+def _edge_lines(page: Sequence[str], at: int) -> Iterator[tuple[int, int, str]]:
+    """Lines at the head and the foot, from the edge inwards: each, its outer one, its likeness."""
     for depth in range(min(_EDGE_LINES, len(page))):
-        for edge, number in (("head", depth), ("foot", len(page) - 1 - depth)):
-            yield number, (edge, _NUMBER.sub("#", " ".join(page[number].lower().split())))
+        foot = len(page) - 1 - depth
+        for edge, number, outer in (("head", depth, depth - 1), ("foot", foot, foot + 1)):
+            line = " ".join(page[number].lower().split())
+            alone = _NUMBER_LINE.fullmatch(line)
+            key = f"{edge} {_NUMBER.sub('#', _ROMAN_LINE.sub('#', line))}"
+            yield number, outer, f"page {int(alone[1]) - at}" if alone else key
 
 
 def _is_known(word: str) -> bool:

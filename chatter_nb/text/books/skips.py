@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Collection, Iterable
 
 from chatter_nb.base.errors import InputError, shown
 from chatter_nb.base.wording import count
@@ -27,18 +27,11 @@ KINDS = {
     "asides": ("sidebar pullquote", ""),
     "bibliography": ("bibliography", ""),
 }
-# What is cleaned of hard-wrapped text and of PDF: name, and what it does.
-CLEANINGS = {
-    "licence": "Project Gutenberg's words before and after the book are left out",
-    "contents": "the list of contents is left out; its entries are the chapters",
-    "pages": "running heads, page numbers, marks of pages and form feeds are left out",
-    "lines": "lines are joined to paragraphs; verse and the items of lists stay apart",
-    "hyphens": "words that a line's end divides are made whole",
-    "italics": "the marks of _italics_ and =bold= are left out",
-    "illustrations": "[Illustration: …] is left out",
-    "note marks": "[12] and [A] are left out",
-    "notes": "paragraphs that are a footnote are left out",
-}
+# What is cleaned of hard-wrapped text and of PDF.
+CLEANINGS = (
+    *("licence", "contents", "pages", "lines", "hyphens", "italics", "illustrations"),
+    *("note marks", "notes"),
+)
 AUTO = KINDS.keys() - {"asides", "bibliography"}
 _BY_TYPE = {word: kind for kind, (types, _) in KINDS.items() for word in types.split()}
 _BY_CLASS = {word: kind for kind, (_, classes) in KINDS.items() for word in classes.split()}
@@ -46,26 +39,26 @@ _BY_CLASS = {word: kind for kind, (_, classes) in KINDS.items() for word in clas
 
 def choose_kinds(skip: str) -> frozenset[str]:
     """The kinds in `auto`, `none`, a list, or `-name` (auto without it). Raises `InputError`."""
-    return _choose("skip", skip, KINDS.keys(), AUTO)[0]
+    return _choose("skip", skip, KINDS, AUTO)[0]
 
 
 def choose_cleanings(clean: str) -> tuple[frozenset[str], bool]:
     """The names of `CLEANINGS` in such a text, and whether it names any that shall be done."""
-    return _choose("clean", clean, CLEANINGS.keys(), CLEANINGS.keys())
+    return _choose("clean", clean, CLEANINGS, CLEANINGS)
 
 
 def _choose(
-    param: str, chosen: str, known: Set[str], auto: Set[str]
+    param: str, chosen: str, known: Collection[str], auto: Collection[str]
 ) -> tuple[frozenset[str], bool]:
     parts = {part.strip() for part in chosen.split(",") if part.strip()}
     without = {part[1:].strip() for part in parts if part.startswith("-")}
     listed = {part for part in parts if not part.startswith("-")} - {"auto"}
-    if unknown := sorted((without | listed - {"none"}) - known):
+    if unknown := sorted((without | listed - {"none"}).difference(known)):
         raise InputError(
             f"{param}: {shown(unknown[0])} is not among {', '.join(known)}; or write auto, none, "
             "or -name for all of auto but that"
         )
-    names = frozenset((listed or auto) - without - {"none"})
+    names = frozenset(listed or auto) - without - {"none"}
     return names, bool(listed & names)
 
 

@@ -1,0 +1,172 @@
+"""PDF to books: lines by their boxes, in reading order, to paragraphs; the outline's chapters."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+import pypdfium2
+from pypdfium2 import raw
+
+from chatter_nb.base.errors import InputError
+from chatter_nb.text.books import document
+from chatter_nb.text.books.document import Block, Book, Skipped, count_words
+from chatter_nb.text.books.lines import WordJoiner, ends_sentence, running_heads
+from chatter_nb.text.chunking import without_breaks
+
+# PDFium writes U+0002 or U+FFFE for a hyphen that ends a line, and no line break.
+_LINE = re.compile(r"[^\r\n\x02\ufffe]*[^\s\x02\ufffe][^\r\n\x02\ufffe]*[\x02\ufffe]?")
+_HYPHEN = str.maketrans("\x02\ufffe", "--", "\0")
+_ITEM = re.compile(r"(?:[-–•·*◦▪]|\(?\d{1,2}[.)])\s")
+_LEADERS = re.compile(r"(?:\s?\.){4,}\s*[\divxlc]+\Z", re.IGNORECASE)
+_COLUMN_LINES = 4  # of each of two columns, at least
+_HEADING_RATIOS = (1.5, 1.15)  # of a heading's letters to the usual ones
+_HEADING_LINES = 3
+
+
+class _Line(NamedTuple):
+    """`page` counts from 0; the others are in points, from the page's left and lower edge."""
+
+    text: str
+    page: int
+    left: float
+    bottom: float
+    right: float
+    top: float
+
+    @property
+    def height(self) -> float:
+        return self.top - self.bottom
+
+
+def read_pdf(path: Path, clean: Collection[str]) -> Book:
+    """A PDF with text. `clean`: see `skips.CLEANINGS`. Raises `InputError` for other ones."""
+    try:
+        pdf = pypdfium2.PdfDocument(path)
+        pages = [_in_order(list(_lines(page, n)), page.get_width()) for n, page in enumerate(pdf)]
+    except pypdfium2.PdfiumError as error:
+        raise InputError(f"it is no PDF, or a damaged or encrypted one: {error}") from None
+    if not any(pages):
+        raise InputError(
+            f"its {len(pages)} pages are pictures without text: let a program recognise it (OCR)"
+        )
+    heads = running_heads([[line.text for line in page] for page in pages])
+    skipped, lines = [], []
+    for number, page in enumerate(pages):
+        for at, line in enumerate(page):
+            kind = "pages" if (number, at) in heads else ""
+            kind = kind or ("contents" if _LEADERS.search(line.text) else "")
+            if kind in clean:
+                place = f"{path.name}#page {number + 1}"
+                skipped.append(Skipped(kind, place, count_words(line.text)))
+            else:
+                lines.append(line)
+    joiner = WordJoiner("\n".join(line.text for line in lines))
+    usual = median(line.height for line in lines)
+    blocks, firsts = [], []
+    for part in _paragraphs(lines):
+        text = joiner.join((line.text for line in part), make_whole="hyphens" in clean)
+        ratio = part[0].height / (usual or 1) if len(part) <= _HEADING_LINES else 0
+        level = next((n for n, least in enumerate(_HEADING_RATIOS, 1) if ratio >= least), 0)
+        kind, place = "heading" if level else "paragraph", f"{path.name}#page {part[0].page + 1}"
+        blocks.append(Block(kind, text, place, level))
+        firsts.append(part[0])
+    skipped += [Skipped("hyphens", path.name, 0)] * joiner.count
+    title, author = (pdf.get_metadata_value(name) for name in ("Title", "Author"))
+    chapters = document.divide_at_headings(blocks, title or path.stem)
+    if entries := _entries(pdf, blocks, firsts):
+        chapters = document.divide(blocks, entries)
+    return Book(title=title, author=author, chapters=chapters, skipped=tuple(skipped))
+
+
+def _lines(page: pypdfium2.PdfPage, number: int) -> Iterator[_Line]:
+    textpage = page.get_textpage()
+    units = [raw.FPDFText_GetUnicode(textpage, n) for n in range(textpage.count_chars())]
+    text = "".join(map(chr, units))
+    for match in _LINE.finditer(text):
+        first = match.end() - len(match[0].lstrip())
+        last = match.start() + len(match[0].rstrip()) - 1
+        left, bottom, _, top = textpage.get_charbox(first, loose=True)
+        right = textpage.get_charbox(last, loose=True)[2]
+        text = " ".join(without_breaks(match[0].translate(_HYPHEN)).split())
+        yield _Line(text, number, left, bottom, right, top)
+
+
+def _in_order(lines: list[_Line], width: float) -> list[_Line]:
+    """From top to bottom; between lines across the middle of the page, column by column."""
+    ordered: list[_Line] = []
+    band: list[_Line] = []
+    for line in sorted(lines, key=lambda line: (-round(line.bottom), line.left)):
+        if line.left < 0.45 * width and line.right > 0.55 * width:
+            ordered += [*_by_columns(band, width), line]
+            band = []
+        else:
+            band.append(line)
+    return ordered + _by_columns(band, width)
+
+
+def _by_columns(band: list[_Line], width: float) -> list[_Line]:
+    left = [line for line in band if line.left < width / 2]
+    right = [line for line in band if line.left >= width / 2]
+    lowest = min((line.bottom for line in left), default=0)
+    beside = [line for line in right if left and lowest <= line.bottom <= left[0].top]
+    return left + right if min(len(left), len(beside)) >= _COLUMN_LINES else band
+
+
+def _paragraphs(lines: Sequence[_Line]) -> Iterator[list[_Line]]:
+    falls = [a.bottom - b.bottom for a, b in pairwise(lines)]
+    pitch = median([fall for fall in falls if fall > 0] or [0])
+    paragraph = list(lines[:1])
+    for line in lines[1:]:
+        if _begins(paragraph, line, pitch):
+            yield paragraph
+            paragraph = []
+        paragraph.append(line)
+    yield paragraph
+
+
+def _begins(paragraph: list[_Line], line: _Line, pitch: float) -> bool:
+    """Whether a line begins a paragraph: by its letters' size, by the gap above, by its indent."""
+    before, is_item = paragraph[-1], bool(_ITEM.match(paragraph[0].text))
+    if _ITEM.match(line.text) or not 0.88 < line.height / (before.height or 1) < 1.14:
+        return True
+    fall, indent = before.bottom - line.bottom, (line.left - before.left) / (line.height or 1)
+    if line.page != before.page or fall < 0:
+        return ends_sentence(before.text) and not line.text[0].islower()
+    is_far = fall > 1.35 * max(pitch, line.height)
+    is_out = indent < -0.7 and (len(paragraph) > 1 or is_item)
+    return is_far or is_out or (indent > 0.7 and not is_item)
+
+
+def _entries(
+    pdf: pypdfium2.PdfDocument, blocks: list[Block], firsts: list[_Line]
+) -> list[tuple[int, str, int]]:
+    """The outline's entries: first block, title, level. The blocks with their titles are headings.
+
+    An entry whose title is not on its page begins at the first block below its place.
+    """
+    entries = []
+    words = [re.findall(r"\w+", block.text.lower()) for block in blocks]
+    for mark in pdf.get_toc():
+        page = (dest := mark.get_dest()) and dest.get_index()
+        if page is None:
+            continue
+        mode, view = dest.get_view()
+        top = view[1] if mode == raw.PDFDEST_VIEW_XYZ and len(view) > 1 else math.inf
+        title, level = mark.get_title(), min(6, mark.level + 1)
+        wanted = re.findall(r"\w+", title.lower())
+        there = (n for n, line in enumerate(firsts) if line.page == page)
+        start = next((n for n in there if words[n][-len(wanted) :] == wanted), None)
+        if start is None:
+            after = (n for n, li in enumerate(firsts) if (li.page, -li.bottom) >= (page, -top))
+            start = next(after, len(blocks))
+        else:
+            blocks[start] = replace(blocks[start], kind="heading", level=level)
+        entries.append((start, title, level))
+    return sorted(entries, key=lambda entry: entry[0])
