@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
+from chatter_nb.text.headings import is_heading
+
 _WORD = re.compile(r"[^\W\d_]+(?:[-‐][^\W\d_]+)*")
 _DIVIDED = re.compile(r"(?P<head>[^\W\d_]+)(?P<mark>[-‐\u00ad])\Z")
 _WORD_CHARS = 40  # of a word's part, at most
@@ -59,8 +61,10 @@ class WordJoiner:
         return _is_known(head + tail) or not has_parts
 
 
-def ends_sentence(line: str) -> bool:
-    return bool(_SENTENCE_END.search(line.rstrip()[-10:]))
+def goes_on(line: str, page: str) -> bool:
+    """Whether a paragraph, of which a line ends a page, goes on with the next page's first one."""
+    ends = _SENTENCE_END.search(line.rstrip()[-10:]) and not page.lstrip()[:1].islower()
+    return not ends and not is_heading(page.strip())
 
 
 def running_heads(pages: Sequence[Sequence[str]]) -> set[tuple[int, int]]:

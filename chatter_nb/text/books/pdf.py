@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
@@ -17,7 +16,7 @@ from pypdfium2 import raw
 from chatter_nb.base.errors import InputError
 from chatter_nb.text.books import document
 from chatter_nb.text.books.document import Block, Book, Skipped, count_words
-from chatter_nb.text.books.lines import WordJoiner, ends_sentence, running_heads
+from chatter_nb.text.books.lines import WordJoiner, goes_on, running_heads
 from chatter_nb.text.chunking import without_breaks
 
 # PDFium writes U+0002 or U+FFFE for a hyphen that ends a line, and no line break.
@@ -25,7 +24,7 @@ _LINE = re.compile(r"[^\r\n\x02\ufffe]*[^\s\x02\ufffe][^\r\n\x02\ufffe]*[\x02\uf
 _HYPHEN = str.maketrans("\x02\ufffe", "--", "\0")
 _ITEM = re.compile(r"(?:[-–•·*◦▪]|\(?\d{1,2}[.)])\s")
 _LEADERS = re.compile(r"(?:\s?\.){4,}\s*[\divxlc]+\Z", re.IGNORECASE)
-_COLUMN_LINES = 4  # of each of two columns, at least
+_COLUMN_SHARE = 0.3  # of a page's lines, in the right one of two columns, at least
 _HEADING_RATIOS = (1.5, 1.15)  # of a heading's letters to the usual ones
 _HEADING_LINES = 3
 
@@ -36,13 +35,9 @@ class _Line(NamedTuple):
     text: str
     page: int
     left: float
-    bottom: float
     right: float
-    top: float
-
-    @property
-    def height(self) -> float:
-        return self.top - self.bottom
+    bottom: float
+    height: float
 
 
 def read_pdf(path: Path, clean: Collection[str]) -> Book:
@@ -95,28 +90,21 @@ def _lines(page: pypdfium2.PdfPage, number: int) -> Iterator[_Line]:
         left, bottom, _, top = textpage.get_charbox(first, loose=True)
         right = textpage.get_charbox(last, loose=True)[2]
         text = " ".join(without_breaks(match[0].translate(_HYPHEN)).split())
-        yield _Line(text, number, left, bottom, right, top)
+        yield _Line(text, number, left, right, bottom, top - bottom)
 
 
 def _in_order(lines: list[_Line], width: float) -> list[_Line]:
-    """From top to bottom; between lines across the middle of the page, column by column."""
-    ordered: list[_Line] = []
-    band: list[_Line] = []
-    for line in sorted(lines, key=lambda line: (-round(line.bottom), line.left)):
-        if line.left < 0.45 * width and line.right > 0.55 * width:
-            ordered += [*_by_columns(band, width), line]
-            band = []
-        else:
-            band.append(line)
-    return ordered + _by_columns(band, width)
+    """From top to bottom; between lines across its middle a page of two columns by columns."""
+    right = {line for line in lines if line.left > 0.45 * width}
+    wide = {line for line in lines if line not in right and line.right > 0.55 * width}
+    has_columns = len(right) >= _COLUMN_SHARE * len(lines)
 
+    def place(line: _Line) -> tuple[float, ...]:
+        above = sum(other.bottom > line.bottom for other in wide)
+        column = (line in right) + 2 * (line in wide) if has_columns else 0
+        return above, column, -round(line.bottom), line.left
 
-def _by_columns(band: list[_Line], width: float) -> list[_Line]:
-    left = [line for line in band if line.left < width / 2]
-    right = [line for line in band if line.left >= width / 2]
-    lowest = min((line.bottom for line in left), default=0)
-    beside = [line for line in right if left and lowest <= line.bottom <= left[0].top]
-    return left + right if min(len(left), len(beside)) >= _COLUMN_LINES else band
+    return sorted(lines, key=place)
 
 
 def _paragraphs(lines: Sequence[_Line]) -> Iterator[list[_Line]]:
@@ -138,7 +126,7 @@ def _begins(paragraph: list[_Line], line: _Line, pitch: float) -> bool:
         return True
     fall, indent = before.bottom - line.bottom, (line.left - before.left) / (line.height or 1)
     if line.page != before.page or fall < 0:
-        return ends_sentence(before.text) and not line.text[0].islower()
+        return not goes_on(before.text, line.text)
     is_far = fall > 1.35 * max(pitch, line.height)
     is_out = indent < -0.7 and (len(paragraph) > 1 or is_item)
     return is_far or is_out or (indent > 0.7 and not is_item)
@@ -147,26 +135,19 @@ def _begins(paragraph: list[_Line], line: _Line, pitch: float) -> bool:
 def _entries(
     pdf: pypdfium2.PdfDocument, blocks: list[Block], firsts: list[_Line]
 ) -> list[tuple[int, str, int]]:
-    """The outline's entries: first block, title, level. The blocks with their titles are headings.
-
-    An entry whose title is not on its page begins at the first block below its place.
-    """
+    """The outline's entries: first block, title, level. The blocks with their titles are headings."""
     entries = []
     words = [re.findall(r"\w+", block.text.lower()) for block in blocks]
     for mark in pdf.get_toc():
         page = (dest := mark.get_dest()) and dest.get_index()
         if page is None:
             continue
-        mode, view = dest.get_view()
-        top = view[1] if mode == raw.PDFDEST_VIEW_XYZ and len(view) > 1 else math.inf
         title, level = mark.get_title(), min(6, mark.level + 1)
         wanted = re.findall(r"\w+", title.lower())
-        there = (n for n, line in enumerate(firsts) if line.page == page)
+        there = [n for n, line in enumerate(firsts) if line.page == page]
         start = next((n for n in there if words[n][-len(wanted) :] == wanted), None)
-        if start is None:
-            after = (n for n, li in enumerate(firsts) if (li.page, -li.bottom) >= (page, -top))
-            start = next(after, len(blocks))
-        else:
+        if start is not None:
             blocks[start] = replace(blocks[start], kind="heading", level=level)
-        entries.append((start, title, level))
+        after = (n for n, line in enumerate(firsts) if line.page >= page)
+        entries.append((next(after, len(blocks)) if start is None else start, title, level))
     return sorted(entries, key=lambda entry: entry[0])

@@ -9,10 +9,10 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import dropwhile, groupby, pairwise
+from itertools import groupby, pairwise
 
 from chatter_nb.text.books.document import Block, Book, Skipped, count_words, divide_at_headings
-from chatter_nb.text.books.lines import WordJoiner, ends_sentence, running_heads
+from chatter_nb.text.books.lines import WordJoiner, goes_on, running_heads
 from chatter_nb.text.headings import is_heading
 
 _START = re.compile(r"(?is)\A.*?\*{3} ?START OF TH(?:E|IS) PROJECT GUTENBERG[^*]*\*{3}[^\n]*")
@@ -37,7 +37,7 @@ _NUMBERED = re.compile(
     r"(?i)(?:(?:chapter|book|part|act|scene|volume|canto|letter|stave) +\w+|[ivxlc]+|preface"
     r"|introduction|conclusion|appendix)\b[.:]?(?:\s.{0,80})?"
 )
-_ITEM = re.compile(r"\s*(?:(\d{1,3})[.)]|[-*•·])\s+\S")
+_ITEM = re.compile(r"(?:\d{1,3}[.)]|[-*•·])\s+\S")
 _WRAPPED_CHARS, _WRAPPED_SHARE, _WRAPPED_LINES = range(55, 81), 0.8, 10
 _VERSE_SHARE = 0.8  # of the usual width: longer lines are a quotation with wide margins
 _HEADING_BLANKS, _CAPITALS_BLANKS = 2, 3  # blank lines before a heading, at least
@@ -77,11 +77,7 @@ class _Cleaner:
         for kind, pattern in _TAKEN_OUT:
             text = self._take_out(text, kind, pattern) if kind in self.clean else text
         self.joiner = WordJoiner(text)
-        lines = self._without_pages(list(enumerate(text.split("\n"), 1)))
-        self.width = _usual_width([line for _, line in lines])
-        filled = groupby(lines, key=lambda line: bool(line[1].strip()))
-        paragraphs = [list(group) for is_filled, group in filled if is_filled]
-        blocks = list(self._blocks(list(self._without_contents(paragraphs))))
+        blocks = list(self._blocks(list(self._without_contents(self._paragraphs(text)))))
         self.skipped += [Skipped("hyphens", self.document, 0)] * self.joiner.count
         title, author = about.get("Title", ""), about.get("Author", "")
         chapters = divide_at_headings(blocks, title or self.document.rpartition(".")[0])
@@ -103,25 +99,26 @@ class _Cleaner:
             line, end = line + match[0].count("\n"), match.end()
         return "".join([*parts, text[end:]])
 
-    def _without_pages(self, lines: list[_Line]) -> list[_Line]:
-        """The lines without form feeds, running heads and page numbers."""
-        if "pages" not in self.clean:
-            return lines
+    def _paragraphs(self, text: str) -> list[list[_Line]]:
+        """The paragraphs, joined over pages; without form feeds, running heads, page numbers."""
         pages: list[list[_Line]] = [[]]
-        for number, line in lines:
-            before, *after = line.split("\f")
+        for number, line in enumerate(text.split("\n"), 1):
+            before, *after = line.split("\f") if "pages" in self.clean else [line]
             pages[-1].append((number, before))
             pages += [[(number, part)] for part in after]
         filled = [[line for line in page if line[1].strip()] for page in pages]
-        heads = running_heads([[text for _, text in page] for page in filled])
+        heads = running_heads([[line for _, line in page] for page in filled])
         gone = {filled[page][line] for page, line in heads}
-        for number, text in sorted(gone):
-            self._skip("pages", number, text)
-        result: list[_Line] = []
+        for number, line in sorted(gone):
+            self._skip("pages", number, line)
+        paragraphs: list[list[_Line]] = []
         for page in pages:
-            kept = [line for line in page if line not in gone]
-            result += _next_page(result, kept) if result else kept
-        return result
+            groups = groupby((li for li in page if li not in gone), lambda li: bool(li[1].strip()))
+            new = [list(group) for is_filled, group in groups if is_filled]
+            if paragraphs and new and goes_on(paragraphs[-1][-1][1], new[0][0][1]):
+                paragraphs[-1] += new.pop(0)
+            paragraphs += new
+        return paragraphs
 
     def _without_contents(self, paragraphs: list[list[_Line]]) -> Iterator[list[_Line]]:
         """The paragraphs but the list of contents, whose entries are the headings of the text."""
@@ -131,47 +128,36 @@ class _Cleaner:
             texts = [line.strip() for _, line in lines]
             if not self.entries and _CONTENTS.fullmatch(texts[0]):
                 inside, texts = True, texts[1:]
-            words = [_words(text) for text in texts]
-            is_list = all(
-                _ENTRY.match(t) or count[w] > 1 for t, w in zip(texts, words, strict=True)
-            )
-            inside = inside and is_list and not self._is_entry(_words(" ".join(texts)))
-            self.entries.update(words if inside else ())
+            is_list = all(_ENTRY.match(text) or count[_words(text)] > 1 for text in texts)
+            new = _words(" ".join(texts))  # the text begins where an entry, or its part, returns
+            returns = any(new[: len(e)] == e[: len(new)] for e in self.entries if e and new)
+            inside = inside and is_list and not returns
+            self.entries.update(map(_words, texts if inside else ()))
             if inside and "contents" in self.clean:
                 self._skip("contents", lines[0][0], " ".join(texts))
             else:
                 yield lines
 
-    def _is_entry(self, words: tuple[str, ...]) -> bool:
-        """Whether the words are an entry of the contents, or its beginning, or begin with one."""
-        return any(words[: len(e)] == e[: len(words)] for e in self.entries if e and words)
-
     def _blocks(self, paragraphs: Iterable[list[_Line]]) -> Iterator[Block]:
+        lengths = sorted(len(line) for lines in paragraphs for _, line in lines[:-1]) or [0]
+        width = lengths[len(lengths) * 9 // 10]  # one line in ten is longer
         before = 1 - _CAPITALS_BLANKS
         for lines in paragraphs:
             blanks, before = lines[0][0] - before - 1, lines[-1][0]
-            whole = " ".join(line.strip() for _, line in lines)
-            for kind, part in self._parts(lines, whole, blanks):
-                place = f"{self.document}#line {part[0][0]}"
-                yield Block(kind, self._joined(kind, part), place, int(kind == "heading"))
-
-    def _parts(
-        self, lines: list[_Line], whole: str, blanks: int
-    ) -> Iterator[tuple[str, list[_Line]]]:
-        """The parts of a paragraph, each with its kind."""
-        if len(lines) <= _HEADING_LINES and self._is_heading(whole, blanks):
-            yield "heading", lines
-        elif "lines" in self.clean and (starts := _item_starts(lines)):
+            texts, starts, kind = [line.strip() for _, line in lines], [0], "paragraph"
+            items = [at for at, text in enumerate(texts) if _ITEM.match(text)]
+            if len(lines) <= _HEADING_LINES and self._is_heading(" ".join(texts), blanks):
+                kind = "heading"
+            elif len(items) > 1 and items[0] == 0 and "lines" in self.clean:
+                kind, starts = "list item", items
+            elif _is_verse(texts, width):
+                kind = "verse"
+            separator = "\n" if kind == "verse" or "lines" not in self.clean else " "
             for start, end in pairwise([*starts, len(lines)]):
-                yield "list item", lines[start:end]
-        else:
-            is_verse = _is_verse([line.strip() for _, line in lines], self.width)
-            yield "verse" if is_verse else "paragraph", lines
-
-    def _joined(self, kind: str, lines: list[_Line]) -> str:
-        separator = " " if "lines" in self.clean and kind != "verse" else "\n"
-        texts, is_whole = (line.strip() for _, line in lines), "hyphens" in self.clean
-        return self.joiner.join(texts, separator=separator, make_whole=is_whole)
+                whole = "hyphens" in self.clean
+                text = self.joiner.join(texts[start:end], separator=separator, make_whole=whole)
+                place = f"{self.document}#line {lines[start][0]}"
+                yield Block(kind, text, place, int(kind == "heading"))
 
     def _is_heading(self, text: str, blanks: int) -> bool:
         if is_heading(text) or _words(text) in self.entries:
@@ -187,34 +173,6 @@ class _Cleaner:
 def _words(text: str) -> tuple[str, ...]:
     """The words of a line, to compare, without the number of a page at its end."""
     return tuple(re.findall(r"\w+", re.sub(r"(?<=[\w.])\s+\d+\Z", "", text.strip()).lower()))
-
-
-def _next_page(before: list[_Line], page: list[_Line]) -> list[_Line]:
-    """A page's lines after those before it: with a blank line first where a paragraph ended."""
-    while before and not before[-1][1].strip():
-        before.pop()
-    page = list(dropwhile(lambda line: not line[1].strip(), page))
-    if not page or not before:
-        return page
-    first = page[0][1].strip()
-    ends = ends_sentence(before[-1][1]) and not first[0].islower()
-    return [(page[0][0], ""), *page] if ends or is_heading(first) else page
-
-
-def _item_starts(lines: list[_Line]) -> list[int]:
-    """Where the items of a list begin: two or more, the first first, numbers in order."""
-    items = [(at, _ITEM.match(line)) for at, (_, line) in enumerate(lines)]
-    starts = [(at, int(match[1] or 0)) for at, match in items if match]
-    numbers = [number for _, number in starts]
-    counted = [numbers[0] + n if numbers[0] else 0 for n in range(len(numbers))] if numbers else []
-    in_order = len(starts) > 1 and not starts[0][0] and numbers == counted
-    return [at for at, _ in starts] if in_order else []
-
-
-def _usual_width(lines: list[str]) -> int:
-    """The length that one line in ten exceeds, of those that another follows."""
-    lengths = sorted(len(a.rstrip()) for a, b in pairwise(lines) if a.strip() and b.strip())
-    return lengths[len(lengths) * 9 // 10] if lengths else 0
 
 
 def _is_verse(lines: list[str], width: int) -> bool:
