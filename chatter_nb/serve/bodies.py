@@ -28,10 +28,9 @@ JSON, FORM = "application/json", "multipart/form-data"
 # Not for a client: files and folders of this machine, how its models run, and regular expressions,
 # of which one of thirty characters can keep a processor busy for years.
 WITHHELD = frozenset(
-    {"text_file", "merge", "edits", "voices_dir", "outputs_dir", "run_name"}
-    | {"chapters", "skip", "clean"}
+    {"text_file", "merge", "chapters", "skip", "edits", "voices_dir", "outputs_dir", "run_name"}
     | {"device", "checkpoint", "precision", "rows", "engine_path", "asr_model", "verify_workers"}
-    | {"regex_replacements", "interactive"}
+    | {"regex_replacements", "interactive", "clean"}
 )
 # Fields of a form that may hold a recording instead of a name.
 RECORDINGS = {SpeakParams: ("voice",), ConvertParams: ("source", "target")}

@@ -74,7 +74,6 @@ def read_sources(path: Path, *, skip: str = "auto", clean: str = "auto") -> list
     `skip` and `clean` say what is left out, see `books.skips`. The first text's `note` names the
     folder's other files. Raises `InputError` with every problem of every file.
     """
-    choose_cleanings(clean)
     try:
         files, passed_over = _text_files(path)
     except OSError as error:
@@ -143,19 +142,14 @@ def _read_file(file: Path, skip: str, clean: str) -> TextSource:
     _check_format(text, file)
     text, markdown = without_breaks(text), file.suffix.lower() in MARKDOWN_SUFFIXES
     try:
-        book = _book(text, file.name, clean, markdown)
+        names, is_asked = choose_cleanings(clean)
+        if not markdown and (is_asked or (names and is_wrapped(text))):
+            book = book_of_wrapped(text, file.name, names)
+        else:
+            book = book_of_text(markdown_to_text(text) if markdown else text, file.name)
     except InputError as error:
         raise InputError(f"text file {file}: {error}") from error
     return _source(file, book, note, in_words(book.skipped), markdown=markdown)
-
-
-def _book(text: str, name: str, clean: str, markdown: bool) -> Book:
-    if markdown:
-        return book_of_text(markdown_to_text(text), name)
-    names, is_asked = choose_cleanings(clean)
-    if is_asked or (names and is_wrapped(text)):
-        return book_of_wrapped(text, name, names)
-    return book_of_text(text, name)
 
 
 def _source(file: Path, book: Book, *notes: str, markdown: bool = False) -> TextSource:

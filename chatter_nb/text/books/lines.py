@@ -11,19 +11,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
-from chatter_nb.text.headings import is_heading
-
 _WORD = re.compile(r"[^\W\d_]+(?:[-‐][^\W\d_]+)*")
 _DIVIDED = re.compile(r"(?P<head>[^\W\d_]+)(?P<mark>[-‐\u00ad])\Z")
 _WORD_CHARS = 40  # of a word's part, at most
 _TAIL = re.compile(r"[^\W\d_]+")
 _ENDINGS = ("", "s", "es", "d", "ed", "ing", "ly")
-_NUMBER = re.compile(r"\d{1,4}")
+_NUMBER = re.compile(r"\A[ivxlc]{1,7}\Z|\d{1,4}")
 _NUMBER_LINE = re.compile(r"\W*(?:page\s+)?(\d{1,4})(?:\s*(?:/|of)\s*\d{1,4})?\W*")
-_SENTENCE_END = re.compile(r"[.!?:…][\"'”’»)\]]*\Z")
-_ROMAN_LINE = re.compile(r"\A[ivxlc]{1,7}\Z")
-_EDGE_LINES = 2  # of a page, where running heads and feet stand
-_NEAR_PAGES = 2  # left and right pages have heads of their own
+_EDGE_LINES, _NEAR_PAGES = 2, 2  # left and right pages have heads of their own
 
 
 class WordJoiner:
@@ -31,19 +26,20 @@ class WordJoiner:
 
     Asked first is the text itself, which has "negative" or "well-known" elsewhere, then the word
     list of the embedded voice, which is English. A word is whole if the list has it, or if it has
-    not both parts. `count` is the number of words made whole.
+    not both parts. `count` is the number of words made whole: none without `make_whole`.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, make_whole: bool) -> None:
+        self._make_whole = make_whole
         self._seen = Counter(word.lower() for word in _WORD.findall(text))
         self.count = 0
 
-    def join(self, lines: Iterable[str], *, separator: str = " ", make_whole: bool = True) -> str:
+    def join(self, lines: Iterable[str], separator: str = " ") -> str:
         parts: list[str] = []
         for line in lines:
             before, tail = parts[-1] if parts else "", _TAIL.match(line)
             divided = _DIVIDED.search(before[-_WORD_CHARS:])
-            if make_whole and divided and tail and line[0].islower():
+            if self._make_whole and divided and tail and line[0].islower():
                 whole = divided["mark"] == "\u00ad" or self._is_whole(divided["head"], tail[0])
                 self.count += whole
                 parts[-1] = before[:-1] if whole else before
@@ -59,12 +55,6 @@ class WordJoiner:
             return whole > parted
         has_parts = len(head) == 1 or (_is_known(head) and _is_known(tail))
         return _is_known(head + tail) or not has_parts
-
-
-def goes_on(line: str, page: str) -> bool:
-    """Whether a paragraph, of which a line ends a page, goes on with the next page's first one."""
-    ends = _SENTENCE_END.search(line.rstrip()[-10:]) and not page.lstrip()[:1].islower()
-    return not ends and not is_heading(page.strip())
 
 
 def running_heads(pages: Sequence[Sequence[str]]) -> set[tuple[int, int]]:
@@ -90,13 +80,12 @@ def _edge_lines(page: Sequence[str], at: int) -> Iterator[tuple[int, int, str]]:
         for edge, number, outer in (("head", depth, depth - 1), ("foot", foot, foot + 1)):
             line = " ".join(page[number].lower().split())
             alone = _NUMBER_LINE.fullmatch(line)
-            key = f"{edge} {_NUMBER.sub('#', _ROMAN_LINE.sub('#', line))}"
-            yield number, outer, f"page {int(alone[1]) - at}" if alone else key
+            key = f"page {int(alone[1]) - at}" if alone else f"{edge} {_NUMBER.sub('#', line)}"
+            yield number, outer, key
 
 
 def _is_known(word: str) -> bool:
-    known = _word_list()
-    return any(word.endswith(end) and word[: len(word) - len(end)] in known for end in _ENDINGS)
+    return any(word.removesuffix(end) in _word_list() for end in _ENDINGS)
 
 
 @cache

@@ -16,8 +16,8 @@ from pypdfium2 import raw
 from chatter_nb.base.errors import InputError
 from chatter_nb.text.books import document
 from chatter_nb.text.books.document import Block, Book, Skipped, count_words
-from chatter_nb.text.books.lines import WordJoiner, goes_on, running_heads
-from chatter_nb.text.chunking import without_breaks
+from chatter_nb.text.books.lines import WordJoiner, running_heads
+from chatter_nb.text.chunking import ends_sentence, without_breaks
 
 # PDFium writes U+0002 or U+FFFE for a hyphen that ends a line, and no line break.
 _LINE = re.compile(r"[^\r\n\x02\ufffe]*[^\s\x02\ufffe][^\r\n\x02\ufffe]*[\x02\ufffe]?")
@@ -47,30 +47,18 @@ def read_pdf(path: Path, clean: Collection[str]) -> Book:
         pages = [_in_order(list(_lines(page, n)), page.get_width()) for n, page in enumerate(pdf)]
     except pypdfium2.PdfiumError as error:
         raise InputError(f"it is no PDF, or a damaged or encrypted one: {error}") from None
-    if not any(pages):
-        raise InputError(
-            f"its {len(pages)} pages are pictures without text: let a program recognise it (OCR)"
-        )
-    heads = running_heads([[line.text for line in page] for page in pages])
-    skipped, lines = [], []
-    for number, page in enumerate(pages):
-        for at, line in enumerate(page):
-            kind = "pages" if (number, at) in heads else ""
-            kind = kind or ("contents" if _LEADERS.search(line.text) else "")
-            if kind in clean:
-                place = f"{path.name}#page {number + 1}"
-                skipped.append(Skipped(kind, place, count_words(line.text)))
-            else:
-                lines.append(line)
-    joiner = WordJoiner("\n".join(line.text for line in lines))
+    skipped: list[Skipped] = []
+    lines = list(_spoken_lines(pages, path.name, clean, skipped))
+    if not lines:
+        raise InputError("it has no text: of pictures, let a program recognise it first (OCR)")
+    joiner = WordJoiner("\n".join(line.text for line in lines), make_whole="hyphens" in clean)
     usual = median(line.height for line in lines)
     blocks, firsts = [], []
     for part in _paragraphs(lines):
-        text = joiner.join((line.text for line in part), make_whole="hyphens" in clean)
         ratio = part[0].height / (usual or 1) if len(part) <= _HEADING_LINES else 0
         level = next((n for n, least in enumerate(_HEADING_RATIOS, 1) if ratio >= least), 0)
         kind, place = "heading" if level else "paragraph", f"{path.name}#page {part[0].page + 1}"
-        blocks.append(Block(kind, text, place, level))
+        blocks.append(Block(kind, joiner.join(line.text for line in part), place, level))
         firsts.append(part[0])
     skipped += [Skipped("hyphens", path.name, 0)] * joiner.count
     title, author = (pdf.get_metadata_value(name) for name in ("Title", "Author"))
@@ -80,11 +68,25 @@ def read_pdf(path: Path, clean: Collection[str]) -> Book:
     return Book(title=title, author=author, chapters=chapters, skipped=tuple(skipped))
 
 
+def _spoken_lines(
+    pages: list[list[_Line]], name: str, clean: Collection[str], skipped: list[Skipped]
+) -> Iterator[_Line]:
+    """The lines but those that `clean` takes out, which are added to `skipped`."""
+    heads = running_heads([[line.text for line in page] for page in pages])
+    for number, page in enumerate(pages):
+        for at, line in enumerate(page):
+            kind = "contents" if _LEADERS.search(line.text) else ""
+            kind = "pages" if (number, at) in heads else kind
+            if kind in clean:
+                skipped.append(Skipped(kind, f"{name}#page {number + 1}", count_words(line.text)))
+            else:
+                yield line
+
+
 def _lines(page: pypdfium2.PdfPage, number: int) -> Iterator[_Line]:
     textpage = page.get_textpage()
-    units = [raw.FPDFText_GetUnicode(textpage, n) for n in range(textpage.count_chars())]
-    text = "".join(map(chr, units))
-    for match in _LINE.finditer(text):
+    units = (raw.FPDFText_GetUnicode(textpage, n) for n in range(textpage.count_chars()))
+    for match in _LINE.finditer("".join(map(chr, units))):
         first = match.end() - len(match[0].lstrip())
         last = match.start() + len(match[0].rstrip()) - 1
         left, bottom, _, top = textpage.get_charbox(first, loose=True)
@@ -126,7 +128,7 @@ def _begins(paragraph: list[_Line], line: _Line, pitch: float) -> bool:
         return True
     fall, indent = before.bottom - line.bottom, (line.left - before.left) / (line.height or 1)
     if line.page != before.page or fall < 0:
-        return not goes_on(before.text, line.text)
+        return ends_sentence(before.text, line.text)
     is_far = fall > 1.35 * max(pitch, line.height)
     is_out = indent < -0.7 and (len(paragraph) > 1 or is_item)
     return is_far or is_out or (indent > 0.7 and not is_item)
@@ -135,7 +137,7 @@ def _begins(paragraph: list[_Line], line: _Line, pitch: float) -> bool:
 def _entries(
     pdf: pypdfium2.PdfDocument, blocks: list[Block], firsts: list[_Line]
 ) -> list[tuple[int, str, int]]:
-    """The outline's entries: first block, title, level. The blocks with their titles are headings."""
+    """The outline's entries: first block, title, level. Blocks with their titles are headings."""
     entries = []
     words = [re.findall(r"\w+", block.text.lower()) for block in blocks]
     for mark in pdf.get_toc():
@@ -144,10 +146,9 @@ def _entries(
             continue
         title, level = mark.get_title(), min(6, mark.level + 1)
         wanted = re.findall(r"\w+", title.lower())
-        there = [n for n, line in enumerate(firsts) if line.page == page]
-        start = next((n for n in there if words[n][-len(wanted) :] == wanted), None)
-        if start is not None:
+        later = [n for n, line in enumerate(firsts) if line.page >= page]
+        titles = (n for n in later if words[n][-len(wanted) :] == wanted and firsts[n].page == page)
+        if (start := next(titles, None)) is not None:
             blocks[start] = replace(blocks[start], kind="heading", level=level)
-        after = (n for n, line in enumerate(firsts) if line.page >= page)
-        entries.append((next(after, len(blocks)) if start is None else start, title, level))
+        entries.append(((later or [len(blocks)])[0] if start is None else start, title, level))
     return sorted(entries, key=lambda entry: entry[0])

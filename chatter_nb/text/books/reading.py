@@ -28,9 +28,7 @@ def read_book(path: Path, *, skip: str = "auto", clean: str = "auto") -> Book:
 
     Raises `InputError` for what cannot be read, or not within the limits.
     """
-    names = [
-        ",".join(sorted(chosen)) for chosen in (choose_kinds(skip), choose_cleanings(clean)[0])
-    ]
+    names = (",".join(chosen) for chosen in (choose_kinds(skip), choose_cleanings(clean)[0]))
     where = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
     command = [sys.executable, "-P", "-m", __name__, str(path.absolute()), *names]
     environment = {**os.environ, "PYTHONPATH": where}
@@ -54,11 +52,10 @@ def read_here(path: Path, skip: Collection[str], clean: Collection[str] = ()) ->
     from chatter_nb.text.books.html import read_docx, read_html
     from chatter_nb.text.books.pdf import read_pdf
 
-    suffix = path.suffix.lower()
-    if suffix == ".pdf":
+    if path.suffix.lower() == ".pdf":
         return read_pdf(path, clean)
     readers = {".epub": read_epub, ".docx": read_docx}
-    return readers.get(suffix, read_html)(path, skip)
+    return readers.get(path.suffix.lower(), read_html)(path, skip)
 
 
 def _main(path: Path, *names: str) -> None:
@@ -69,7 +66,7 @@ def _main(path: Path, *names: str) -> None:
         most = MAX_MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(hard, MAX_MEMORY_BYTES)
         resource.setrlimit(resource.RLIMIT_AS, (most, hard))
     try:
-        book = read_here(path, *(chosen.split(",") for chosen in names))
+        book = read_here(path, *(list(filter(None, n.split(","))) for n in names))
     except (InputError, MemoryError) as error:
         sys.exit(str(error) or "it takes too much memory: divide it")
     sys.stdout.buffer.write(pickle.dumps(book))

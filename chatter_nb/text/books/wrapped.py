@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 
 from chatter_nb.text.books.document import Block, Book, Skipped, count_words, divide_at_headings
-from chatter_nb.text.books.lines import WordJoiner, goes_on, running_heads
+from chatter_nb.text.books.lines import WordJoiner, running_heads
+from chatter_nb.text.chunking import ends_sentence
 from chatter_nb.text.headings import is_heading
 
 _START = re.compile(r"(?is)\A.*?\*{3} ?START OF TH(?:E|IS) PROJECT GUTENBERG[^*]*\*{3}[^\n]*")
@@ -41,7 +42,7 @@ _ITEM = re.compile(r"(?:\d{1,3}[.)]|[-*•·])\s+\S")
 _WRAPPED_CHARS, _WRAPPED_SHARE, _WRAPPED_LINES = range(55, 81), 0.8, 10
 _VERSE_SHARE = 0.8  # of the usual width: longer lines are a quotation with wide margins
 _HEADING_BLANKS, _CAPITALS_BLANKS = 2, 3  # blank lines before a heading, at least
-_HEADING_LINES, _HEADING_CHARS = 3, 120
+_HEADING_LINES = 3
 
 _Line = tuple[int, str]  # its number in the text, from 1
 
@@ -76,7 +77,7 @@ class _Cleaner:
         text = re.sub(r"\r\n?", "\n", self.text)
         for kind, pattern in _TAKEN_OUT:
             text = self._take_out(text, kind, pattern) if kind in self.clean else text
-        self.joiner = WordJoiner(text)
+        self.joiner = WordJoiner(text, make_whole="hyphens" in self.clean)
         blocks = list(self._blocks(list(self._without_contents(self._paragraphs(text)))))
         self.skipped += [Skipped("hyphens", self.document, 0)] * self.joiner.count
         title, author = about.get("Title", ""), about.get("Author", "")
@@ -115,7 +116,7 @@ class _Cleaner:
         for page in pages:
             groups = groupby((li for li in page if li not in gone), lambda li: bool(li[1].strip()))
             new = [list(group) for is_filled, group in groups if is_filled]
-            if paragraphs and new and goes_on(paragraphs[-1][-1][1], new[0][0][1]):
+            if paragraphs and new and not ends_sentence(paragraphs[-1][-1][1], new[0][0][1]):
                 paragraphs[-1] += new.pop(0)
             paragraphs += new
         return paragraphs
@@ -154,20 +155,19 @@ class _Cleaner:
                 kind = "verse"
             separator = "\n" if kind == "verse" or "lines" not in self.clean else " "
             for start, end in pairwise([*starts, len(lines)]):
-                whole = "hyphens" in self.clean
-                text = self.joiner.join(texts[start:end], separator=separator, make_whole=whole)
+                text = self.joiner.join(texts[start:end], separator)
                 place = f"{self.document}#line {lines[start][0]}"
                 yield Block(kind, text, place, int(kind == "heading"))
 
     def _is_heading(self, text: str, blanks: int) -> bool:
         if is_heading(text) or _words(text) in self.entries:
             return True
-        if blanks < _HEADING_BLANKS or len(text) > _HEADING_CHARS:
-            return False
         words = re.findall(r"\w+", text)
         titled = all(word[0].isupper() or len(word) < 5 or word.isdigit() for word in words)
-        is_capitals = text.isupper() and blanks >= _CAPITALS_BLANKS and not self.entries
-        return is_capitals or bool(titled and _NUMBERED.fullmatch(text))
+        numbered = blanks >= _HEADING_BLANKS and titled and _NUMBERED.fullmatch(text)
+        return bool(numbered) or (
+            text.isupper() and blanks >= _CAPITALS_BLANKS and not self.entries
+        )
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -78,6 +78,12 @@ def test_running_heads_can_be_kept(tale):
     assert source.text.count("The running head") == pages
 
 
+def test_nothing_is_cleaned_with_none(tale):
+    (source,) = read_sources(tale, clean="none")
+    assert "The running head" in source.text
+    assert not source.note
+
+
 def test_the_outline_has_the_chapters(tale):
     book = read_pdf(tale, CLEANINGS)
     titles = [(chapter.title, chapter.level) for chapter in book.chapters]
@@ -124,7 +130,7 @@ def test_paragraphs_and_items_are_apart(tmp_path):
 
 def test_pictures_of_pages_are_refused_with_the_cure(tmp_path):
     path = print_pdf(tmp_path / "a.pdf", "<svg width=50 height=50><rect width=9 height=9 /></svg>")
-    with pytest.raises(InputError, match=r"a.pdf cannot be read: its 1 page.* \(OCR\)"):
+    with pytest.raises(InputError, match=r"a.pdf cannot be read: it has no text: .* \(OCR\)"):
         read_sources(path)
 
 
