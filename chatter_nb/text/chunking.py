@@ -201,11 +201,10 @@ def _join_pages(text: str, language: str) -> str:
     """The text with a newline for each form feed, or a blank line where a paragraph ends."""
     if "\f" not in text:
         return text
-    pages = [page for page in text.split("\f") if page.strip(_GAP)]
-    joined = [page.strip(_GAP) for page in pages[:1]]
+    pages = [page.strip(_GAP) for page in text.split("\f") if page.strip(_GAP)]
+    joined = pages[:1]
     for page in pages[1:]:
-        after = page.strip(_GAP)
-        joined += ["\n\n" if ends_sentence(joined[-1], after, language) else "\n", after]
+        joined += ["\n\n" if ends_sentence(joined[-1], page, language) else "\n", page]
     return "".join(joined)
 
 

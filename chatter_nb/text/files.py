@@ -79,9 +79,8 @@ def read_sources(path: Path, *, skip: str = "auto", clean: str = "auto") -> list
     except OSError as error:
         raise InputError(f"cannot read text file {str(path)[:200]}: {error.strerror}") from error
     problems = Problems()
-    sources: list[TextSource] = [
-        problems.of(partial(_read_file, file, skip, clean)) for file in files
-    ]
+    read = partial(_read_file, skip=skip, clean=clean)
+    sources: list[TextSource] = [problems.of(partial(read, file)) for file in files]
     if problems.messages:
         raise InputError("\n  ".join(problems.messages))
     if passed_over:

@@ -13,7 +13,6 @@ from pathlib import Path
 
 _WORD = re.compile(r"[^\W\d_]+(?:[-‐][^\W\d_]+)*")
 _DIVIDED = re.compile(r"(?P<head>[^\W\d_]+)(?P<mark>[-‐\u00ad])\Z")
-_WORD_CHARS = 40  # of a word's part, at most
 _TAIL = re.compile(r"[^\W\d_]+")
 _ENDINGS = ("", "s", "es", "d", "ed", "ing", "ly")
 _NUMBER = re.compile(r"\A[ivxlc]{1,7}\Z|\d{1,4}")
@@ -38,7 +37,7 @@ class WordJoiner:
         parts: list[str] = []
         for line in lines:
             before, tail = parts[-1] if parts else "", _TAIL.match(line)
-            divided = _DIVIDED.search(before[-_WORD_CHARS:])
+            divided = _DIVIDED.search(before[-40:].lower())  # no part of a word is longer
             if self._make_whole and divided and tail and line[0].islower():
                 whole = divided["mark"] == "\u00ad" or self._is_whole(divided["head"], tail[0])
                 self.count += whole
@@ -49,7 +48,6 @@ class WordJoiner:
         return "".join(parts)
 
     def _is_whole(self, head: str, tail: str) -> bool:
-        head, tail = head.lower(), tail.lower()
         whole, parted = self._seen[head + tail], self._seen[f"{head}-{tail}"]
         if whole != parted:
             return whole > parted
@@ -58,10 +56,7 @@ class WordJoiner:
 
 
 def running_heads(pages: Sequence[Sequence[str]]) -> set[tuple[int, int]]:
-    """Page and line of the lines at a page's head or foot that a page near it has there too.
-
-    Their numbers may differ; a page number alone must count on.
-    """
+    """Page and line of lines at a page's edge that a page near it has too, but for numbers."""
     edges = [list(_edge_lines(page, at)) for at, page in enumerate(pages)]
     found: set[tuple[int, int]] = set()
     for at, page in enumerate(pages):
@@ -74,7 +69,10 @@ def running_heads(pages: Sequence[Sequence[str]]) -> set[tuple[int, int]]:
 
 
 def _edge_lines(page: Sequence[str], at: int) -> Iterator[tuple[int, int, str]]:
-    """Lines at the head and the foot, from the edge inwards: each, its outer one, its likeness."""
+    """Lines at the head and the foot, from the edge inwards: each, its outer one, its likeness.
+
+    A page number alone is like the others if it counts on.
+    """
     for depth in range(min(_EDGE_LINES, len(page))):
         foot = len(page) - 1 - depth
         for edge, number, outer in (("head", depth, depth - 1), ("foot", foot, foot + 1)):

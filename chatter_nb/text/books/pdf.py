@@ -30,11 +30,9 @@ _HEADING_LINES = 3
 
 
 class _Line(NamedTuple):
-    """`page` counts from 0; the others are in points, from the page's left and lower edge."""
-
     text: str
-    page: int
-    left: float
+    page: int  # from 0
+    left: float  # this and what follows in points, from the page's left and lower edge
     right: float
     bottom: float
     height: float
@@ -129,9 +127,8 @@ def _begins(paragraph: list[_Line], line: _Line, pitch: float) -> bool:
     fall, indent = before.bottom - line.bottom, (line.left - before.left) / (line.height or 1)
     if line.page != before.page or fall < 0:
         return ends_sentence(before.text, line.text)
-    is_far = fall > 1.35 * max(pitch, line.height)
     is_out = indent < -0.7 and (len(paragraph) > 1 or is_item)
-    return is_far or is_out or (indent > 0.7 and not is_item)
+    return is_out or (indent > 0.7 and not is_item) or fall > 1.35 * max(pitch, line.height)
 
 
 def _entries(

@@ -27,8 +27,7 @@ KINDS = {
     "asides": ("sidebar pullquote", ""),
     "bibliography": ("bibliography", ""),
 }
-# What is cleaned of hard-wrapped text and of PDF.
-CLEANINGS = (
+CLEANINGS = (  # of hard-wrapped text and of PDF
     *("licence", "contents", "pages", "lines", "hyphens", "italics", "illustrations"),
     *("note marks", "notes"),
 )

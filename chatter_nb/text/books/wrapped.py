@@ -179,6 +179,5 @@ def _is_verse(lines: list[str], width: int) -> bool:
     """Whether every line ends before the margin makes it: the next one's first word would fit."""
     own = max(map(len, lines))
     ends = [len(a) + 1 + len(b.partition(" ")[0]) for a, b in pairwise(lines)]
-    early = sum(end <= own for end in ends)
-    is_narrow = own <= _VERSE_SHARE * width or 2 * early > len(ends)
+    is_narrow = own <= _VERSE_SHARE * width or 2 * sum(end <= own for end in ends) > len(ends)
     return bool(ends) and is_narrow and all(end <= width for end in ends)
