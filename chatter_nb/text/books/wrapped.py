@@ -1,7 +1,4 @@
-"""Hard-wrapped plain text, such as Project Gutenberg's, to blocks without its print marks.
-
-Not here: what is a chapter in a text that is not wrapped (`plain`), and pages of PDF (`pdf`).
-"""
+"""Hard-wrapped plain text, such as Project Gutenberg's, to blocks without its print marks."""
 
 from __future__ import annotations
 
@@ -41,8 +38,7 @@ _NUMBERED = re.compile(
 _ITEM = re.compile(r"(?:\d{1,3}[.)]|[-*•·])\s+\S")
 _WRAPPED_CHARS, _WRAPPED_SHARE, _WRAPPED_LINES = range(55, 81), 0.8, 10
 _VERSE_SHARE = 0.8  # of the usual width: longer lines are a quotation with wide margins
-_HEADING_BLANKS, _CAPITALS_BLANKS = 2, 3  # blank lines before a heading, at least
-_HEADING_LINES = 3
+_HEADING_LINES, _HEADING_BLANKS, _CAPITALS_BLANKS = 3, 2, 3  # at most; lines before, at least
 
 _Line = tuple[int, str]  # its number in the text, from 1
 
@@ -93,9 +89,8 @@ class _Cleaner:
             if kind == "notes" and match.lastindex and text.count(match[1]) < 2:
                 continue  # nothing leads to it
             line += text.count("\n", end, match.start())
-            is_kept = kind == "italics"  # but for its marks
-            self._skip(kind, line, "" if is_kept else match[0])
-            gone = match[2] if is_kept else "\n" * match[0].count("\n")
+            self._skip(kind, line, "" if kind == "italics" else match[0])
+            gone = match[2] if kind == "italics" else "\n" * match[0].count("\n")
             parts += [text[end : match.start()], gone]
             line, end = line + match[0].count("\n"), match.end()
         return "".join([*parts, text[end:]])
@@ -160,14 +155,12 @@ class _Cleaner:
                 yield Block(kind, text, place, int(kind == "heading"))
 
     def _is_heading(self, text: str, blanks: int) -> bool:
-        if is_heading(text) or _words(text) in self.entries:
-            return True
+        is_listed = is_heading(text) or _words(text) in self.entries
         words = re.findall(r"\w+", text)
         titled = all(word[0].isupper() or len(word) < 5 or word.isdigit() for word in words)
         numbered = blanks >= _HEADING_BLANKS and titled and _NUMBERED.fullmatch(text)
-        return bool(numbered) or (
-            text.isupper() and blanks >= _CAPITALS_BLANKS and not self.entries
-        )
+        is_capitals = text.isupper() and blanks >= _CAPITALS_BLANKS and not self.entries
+        return is_listed or bool(numbered) or is_capitals
 
 
 def _words(text: str) -> tuple[str, ...]:
