@@ -16,12 +16,12 @@ from chatter_nb.text.headings import is_heading
 _START = re.compile(r"(?is)\A.*?\*{3} ?START OF TH(?:E|IS) PROJECT GUTENBERG[^*]*\*{3}[^\n]*")
 _END = r"(?ims)^(?:\*{3} ?END OF TH(?:E|IS)|End of(?: the| this)?) Project Gutenberg.*"
 _PAGE_MARK = r"(?:\[(?:Pg|Page|p\.) ?[\divxlc]+\]|\{\d{1,4}\})"
-_NOTE = r"(?<=\n\n)[ \t]*(\[(?:\d{1,3}|[A-Z*†])\])(?=\s)(?:[^\n]*\S[^\n]*\n)+"
+_NOTE = r"(?<=\n\n)[ \t]*(\[(?:\d{1,3}|[A-Z*†])\])(?=\s)(?:[^\S\n]*\S[^\n]*(?:\n|\Z))+"
 # What is taken out, in this order; its line breaks stay, so that lines keep their numbers.
 _TAKEN_OUT = (
     ("licence", _START),
     ("licence", re.compile(_END)),
-    ("pages", re.compile(rf"(?i)[ \t]+{_PAGE_MARK}(?=\s|\Z)|{_PAGE_MARK}")),
+    ("pages", re.compile(rf"(?i)[ \t]?{_PAGE_MARK}(?=\s|\Z)|{_PAGE_MARK}")),
     ("illustrations", re.compile(r"(?i)\[(?:Illustration|Frontispiece)\b[^\[\]]*\]")),
     ("notes", re.compile(r"(?i)\[(?:Footnote|Note)\b ?[^\s:]{0,5}:[^\[\]]*\]")),
     ("notes", re.compile(_NOTE)),

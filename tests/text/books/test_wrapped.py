@@ -269,3 +269,9 @@ def test_an_unknown_name_is_refused(tmp_path):
         InputError, match=r"clean: 'verse' is not among licence, .*, none, or -name"
     ):
         read_sources(write(tmp_path, "Text."), clean="verse")
+
+
+def test_a_note_may_end_the_text():
+    book = book_of_wrapped("It was so.[1]\n\n[1] Or so.", "a.txt", CLEANINGS)
+    assert texts(book) == ["It was so."]
+    assert Counter(part.kind for part in book.skipped) == {"notes": 1, "note marks": 1}
