@@ -111,6 +111,7 @@ class SpeakParams(RunParams):
     )
     chapters: Text = seldom("", "text", 'of a document, such as "1-3,7"; empty: all')
     skip: Names = seldom("auto", "text", "kinds of parts to leave out: auto, none, names, -name")
+    clean: Names = seldom("auto", "text", "what to clean in wrapped text and PDF, as in skip")
     voices_dir: VoicesDir = ""
     prompt_s: PromptSeconds = None
     chunk_chars: int = seldom(

@@ -36,7 +36,7 @@ def read_texts(params: SpeakParams) -> list[TextSource]:
         raise InputError(
             f"{shown_path(path)} is the folder of a run: give a document, or its folder"
         )
-    sources = read_sources(path, skip=params.skip)
+    sources = read_sources(path, skip=params.skip, clean=params.clean)
     if params.merge or not path.is_dir():
         sources = [merge_sources(sources, MERGED, params.text_file)]
     for source in sources:  # of each in a folder that is not merged

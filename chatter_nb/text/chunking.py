@@ -201,16 +201,15 @@ def _join_pages(text: str, language: str) -> str:
     """The text with a newline for each form feed, or a blank line where a paragraph ends."""
     if "\f" not in text:
         return text
-    pages = [page for page in text.split("\f") if page.strip(_GAP)]
-    joined = [page.strip(_GAP) for page in pages[:1]]
+    pages = [page.strip(_GAP) for page in text.split("\f") if page.strip(_GAP)]
+    joined = pages[:1]
     for page in pages[1:]:
-        after = page.strip(_GAP)
-        joined += ["\n\n" if _ends_sentence(joined[-1], after, language) else "\n", after]
+        joined += ["\n\n" if ends_sentence(joined[-1], page, language) else "\n", page]
     return "".join(joined)
 
 
-def _ends_sentence(before: str, after: str, language: str) -> bool:
-    """Whether a sentence ends between two texts, or a heading begins there."""
+def ends_sentence(before: str, after: str, language: str = "en") -> bool:
+    """Whether a sentence ends between the texts of two pages, or a heading begins there."""
     before, after = before[-_PAGE_EDGE_CHARS:].rstrip(), after[:_PAGE_EDGE_CHARS].lstrip()
     if is_heading(after.partition("\n")[0].strip()):
         return True

@@ -19,7 +19,8 @@ from chatter_nb.base.errors import InputError, Problems
 from chatter_nb.text.books.document import Book, merge_books
 from chatter_nb.text.books.plain import book_of_text
 from chatter_nb.text.books.reading import BOOK_SUFFIXES, read_book
-from chatter_nb.text.books.skips import in_words
+from chatter_nb.text.books.skips import choose_cleanings, in_words
+from chatter_nb.text.books.wrapped import book_of_wrapped, is_wrapped
 from chatter_nb.text.chunking import without_breaks
 from chatter_nb.text.markdown import markdown_to_text
 from chatter_nb.text.markup import foreign_format
@@ -29,7 +30,7 @@ TEXT_SUFFIXES = (".txt", ".text", *MARKDOWN_SUFFIXES)
 SUFFIXES = (*TEXT_SUFFIXES, *BOOK_SUFFIXES)
 OTHER_SUFFIXES = (
     *(".xml", ".rtf", ".tex", ".json", ".srt", ".vtt", ".zip"),
-    *(".mobi", ".azw", ".azw3", ".fb2", ".doc", ".pdf", ".odt", ".pages"),
+    *(".mobi", ".azw", ".azw3", ".fb2", ".doc", ".odt", ".pages"),
 )
 
 # Byte-order marks, longest first: UTF-32's begins with UTF-16's.
@@ -67,18 +68,19 @@ class TextSource:
     book: Book = field(default_factory=Book)
 
 
-def read_sources(path: Path, *, skip: str = "auto") -> list[TextSource]:
+def read_sources(path: Path, *, skip: str = "auto", clean: str = "auto") -> list[TextSource]:
     """The text of a file, or of all files of a folder in natural order (2 before 10).
 
-    `skip` says what is left out, see `books.skips`. The first text's `note` names the folder's
-    other files. Raises `InputError` with every problem of every file.
+    `skip` and `clean` say what is left out, see `books.skips`. The first text's `note` names the
+    folder's other files. Raises `InputError` with every problem of every file.
     """
     try:
         files, passed_over = _text_files(path)
     except OSError as error:
         raise InputError(f"cannot read text file {str(path)[:200]}: {error.strerror}") from error
     problems = Problems()
-    sources: list[TextSource] = [problems.of(partial(_read_file, file, skip)) for file in files]
+    read = partial(_read_file, skip=skip, clean=clean)
+    sources: list[TextSource] = [problems.of(partial(read, file)) for file in files]
     if problems.messages:
         raise InputError("\n  ".join(problems.messages))
     if passed_over:
@@ -124,9 +126,9 @@ def list_folder(folder: Path, suffixes: Sequence[str]) -> tuple[list[Path], list
     return matches, sorted(set(files) - set(matches))
 
 
-def _read_file(file: Path, skip: str) -> TextSource:
+def _read_file(file: Path, skip: str, clean: str) -> TextSource:
     if file.suffix.lower() in BOOK_SUFFIXES:
-        book = read_book(file, skip=skip)
+        book = read_book(file, skip=skip, clean=clean)
         return _source(file, book, *book.notes, in_words(book.skipped))
     try:
         data = file.read_bytes()
@@ -139,10 +141,14 @@ def _read_file(file: Path, skip: str) -> TextSource:
     _check_format(text, file)
     text, markdown = without_breaks(text), file.suffix.lower() in MARKDOWN_SUFFIXES
     try:
-        book = book_of_text(markdown_to_text(text) if markdown else text, file.name)
+        names, is_asked = choose_cleanings(clean)
+        if not markdown and (is_asked or (names and is_wrapped(text))):
+            book = book_of_wrapped(text, file.name, names)
+        else:
+            book = book_of_text(markdown_to_text(text) if markdown else text, file.name)
     except InputError as error:
         raise InputError(f"text file {file}: {error}") from error
-    return _source(file, book, note, markdown=markdown)
+    return _source(file, book, note, in_words(book.skipped), markdown=markdown)
 
 
 def _source(file: Path, book: Book, *notes: str, markdown: bool = False) -> TextSource:

@@ -15,11 +15,11 @@ FRENCH = "Le café était fermé, dit-il; une façade naïve. " * 3
 
 def test_a_folder_is_read_in_natural_order(tmp_path):
     """2 before 10, whatever the case, both suffixes, nothing hidden."""
-    for name in ("part 10.txt", "Part 2.md", "part 1.txt", ".hidden.txt", "notes.pdf"):
+    for name in ("part 10.txt", "Part 2.md", "part 1.txt", ".hidden.txt", "notes.odt"):
         (tmp_path / name).write_text(f"This is {name}.")
     sources = read_sources(tmp_path)
     assert [s.name for s in sources] == ["part 1", "Part 2", "part 10"]
-    assert "passed over notes.pdf: no text files (.txt" in sources[0].note
+    assert "passed over notes.odt: no text files (.txt" in sources[0].note
     assert not any(source.note for source in sources[1:])
 
 

@@ -17,24 +17,25 @@ from pathlib import Path
 
 from chatter_nb.base.errors import InputError, shorten
 from chatter_nb.text.books.document import Book
-from chatter_nb.text.books.skips import choose_kinds
+from chatter_nb.text.books.skips import choose_cleanings, choose_kinds
 
-BOOK_SUFFIXES = (".epub", ".docx", ".html", ".htm", ".xhtml")
+BOOK_SUFFIXES = (".epub", ".docx", ".html", ".htm", ".xhtml", ".pdf")
 MAX_S = 120.0  # a long novel takes under 2 s
 MAX_MEMORY_BYTES = 2_000_000_000  # of addresses; a long novel takes 0.2 GB
 
 
-def read_book(path: Path, *, skip: str = "auto") -> Book:
-    """The document in a file of one of `BOOK_SUFFIXES`. `skip` is the run's parameter.
+def read_book(path: Path, *, skip: str = "auto", clean: str = "auto") -> Book:
+    """The document in a file of one of `BOOK_SUFFIXES`. `skip` and `clean` are the run's.
 
     Raises `InputError` for what cannot be read, or not within the limits.
     """
-    names = sorted(choose_kinds(skip))
+    chosen = (choose_kinds(skip), choose_cleanings(clean)[0])
+    names = tuple(",".join(sorted(kinds)) for kinds in chosen)
     try:
         status = path.stat()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
-    return _read(path, path.absolute(), tuple(names), status.st_mtime_ns, status.st_size)
+    return _read(path, path.absolute(), names, status.st_mtime_ns, status.st_size)
 
 
 @lru_cache(maxsize=2)  # a form asks at every key how long its document is
@@ -43,7 +44,7 @@ def _read(
 ) -> Book:
     """The document; the time and the size of its file tell whether it is still the same."""
     where = os.pathsep.join(folder or str(Path.cwd()) for folder in sys.path)
-    command = [sys.executable, "-P", "-m", __name__, str(absolute), ",".join(names)]
+    command = [sys.executable, "-P", "-m", __name__, str(absolute), *names]
     environment = {**os.environ, "PYTHONPATH": where}
     try:
         done = subprocess.run(command, env=environment, capture_output=True, timeout=MAX_S)
@@ -59,16 +60,19 @@ def _read(
     return book
 
 
-def read_here(path: Path, skip: Collection[str]) -> Book:
+def read_here(path: Path, skip: Collection[str], clean: Collection[str] = ()) -> Book:
     """The document, read in this process, without limits."""
     from chatter_nb.text.books.epub import read_epub
     from chatter_nb.text.books.html import read_docx, read_html
+    from chatter_nb.text.books.pdf import read_pdf
 
+    if path.suffix.lower() == ".pdf":
+        return read_pdf(path, clean)
     readers = {".epub": read_epub, ".docx": read_docx}
     return readers.get(path.suffix.lower(), read_html)(path, skip)
 
 
-def _main(path: Path, names: str) -> None:
+def _main(path: Path, *names: str) -> None:
     if sys.platform != "win32":
         import resource
 
@@ -76,11 +80,11 @@ def _main(path: Path, names: str) -> None:
         most = MAX_MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(hard, MAX_MEMORY_BYTES)
         resource.setrlimit(resource.RLIMIT_AS, (most, hard))
     try:
-        book = read_here(path, list(filter(None, names.split(","))))
+        book = read_here(path, *(list(filter(None, n.split(","))) for n in names))
     except (InputError, MemoryError) as error:
         sys.exit(str(error) or "it takes too much memory: divide it")
     sys.stdout.buffer.write(pickle.dumps(book))
 
 
 if __name__ == "__main__":
-    _main(Path(sys.argv[1]), sys.argv[2])
+    _main(Path(sys.argv[1]), *sys.argv[2:])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from chatter_nb.base.errors import InputError, shown
 from chatter_nb.base.wording import count
@@ -27,6 +27,10 @@ KINDS = {
     "asides": ("sidebar pullquote", ""),
     "bibliography": ("bibliography", ""),
 }
+CLEANINGS = (  # of hard-wrapped text and of PDF
+    *("licence", "contents", "pages", "lines", "hyphens", "italics", "illustrations"),
+    *("note marks", "notes"),
+)
 AUTO = KINDS.keys() - {"asides", "bibliography"}
 _BY_TYPE = {word: kind for kind, (types, _) in KINDS.items() for word in types.split()}
 _BY_CLASS = {word: kind for kind, (_, classes) in KINDS.items() for word in classes.split()}
@@ -34,15 +38,27 @@ _BY_CLASS = {word: kind for kind, (_, classes) in KINDS.items() for word in clas
 
 def choose_kinds(skip: str) -> frozenset[str]:
     """The kinds in `auto`, `none`, a list, or `-name` (auto without it). Raises `InputError`."""
-    parts = {part.strip() for part in skip.split(",") if part.strip()}
+    return _choose("skip", skip, KINDS, AUTO)[0]
+
+
+def choose_cleanings(clean: str) -> tuple[frozenset[str], bool]:
+    """The names of `CLEANINGS` in such a text, and whether it names any that shall be done."""
+    return _choose("clean", clean, CLEANINGS, CLEANINGS)
+
+
+def _choose(
+    param: str, chosen: str, known: Collection[str], auto: Collection[str]
+) -> tuple[frozenset[str], bool]:
+    parts = {part.strip() for part in chosen.split(",") if part.strip()}
     without = {part[1:].strip() for part in parts if part.startswith("-")}
     listed = {part for part in parts if not part.startswith("-")} - {"auto"}
-    if unknown := sorted((without | listed - {"none"}) - KINDS.keys()):
+    if unknown := sorted((without | listed - {"none"}).difference(known)):
         raise InputError(
-            f"skip: {shown(unknown[0])} is not among {', '.join(KINDS)}; or write auto, none, or "
-            "-name for all of auto but that"
+            f"{param}: {shown(unknown[0])} is not among {', '.join(known)}; or write auto, none, "
+            "or -name for all of auto but that"
         )
-    return frozenset((listed or AUTO) - without - {"none"})
+    names = frozenset(listed or auto) - without - {"none"}
+    return names, bool(listed & names)
 
 
 def in_words(skipped: Iterable[Skipped]) -> str:
@@ -50,7 +66,10 @@ def in_words(skipped: Iterable[Skipped]) -> str:
     words: dict[str, list[int]] = {}
     for part in skipped:
         words.setdefault(part.kind, []).append(part.words)
-    listed = (f"{len(n)} × {kind} ({count(sum(n), 'word')})" for kind, n in words.items())
+    listed = (
+        f"{len(n)} × {kind}" + (f" ({count(sum(n), 'word')})" if sum(n) else "")
+        for kind, n in words.items()
+    )
     return f"skipped: {', '.join(listed)}" if words else ""
 
 
