@@ -13,7 +13,7 @@ QUICK := tests/base tests/params tests/text tests/audio tests/batch/test_grid.py
 # Modules are compiled once, not in each of the hundreds of processes that tests start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo chatterbox verify app quick test test-slow browser lint format lab clean
+.PHONY: help demo chatterbox verify app quick test test-slow browser java lint format lab clean
 
 help:
 	@echo "make demo        install, speak a chapter of a book through a notebook, and open its page"
@@ -46,10 +46,10 @@ app: $(VENV)/serve.done
 quick: $(VENV)/test.done
 	$(BIN)/pytest $(QUICK) -m "not slow" -n 2
 
-test: $(VENV)/test.done browser
+test: $(VENV)/test.done browser java
 	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
 
-test-slow: $(VENV)/test.done browser
+test-slow: $(VENV)/test.done browser java
 	$(BIN)/pytest -m "slow and not alone" -n 2 --dist loadfile --no-loadscope-reorder --durations=25
 	$(BIN)/pytest -m "slow and alone"
 
@@ -59,6 +59,13 @@ browser:
 	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 	       && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } \
 	  || echo "no browser here: tests of pages will be skipped; as root: apt-get install chromium"
+
+# epubcheck runs on Java. Without it, and without the right to install it, those tests are skipped.
+java:
+	@command -v java >/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	       && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq default-jre-headless >/dev/null; } \
+	  || echo "no Java here: tests with epubcheck will be skipped; as root: apt-get install default-jre-headless"
 
 lint: $(VENV)/test.done
 	$(BIN)/ruff check .
