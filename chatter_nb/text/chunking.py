@@ -21,7 +21,7 @@ from chatter_nb.text.cuts import cut, parted
 from chatter_nb.text.headings import is_heading, set_headings_apart
 from chatter_nb.text.in_full import in_full
 from chatter_nb.text.markup import PAUSE_MARK, TERMINAL_CODE, add_pause, check_markup
-from chatter_nb.text.replacing import Replacer
+from chatter_nb.text.replacing import Finder, replaced, rule
 from chatter_nb.text.sentences import base_of, sentences
 
 # Between merged texts. It is whitespace, and so vanishes when whitespace is collapsed. No text of a
@@ -141,9 +141,8 @@ def clean(
         ask("remove_references")
     if not replacements:
         return text
-    return Replacer({_composed(word): spoken for word, spoken in replacements.items()}).replace(
-        text
-    )
+    rules = [rule(_composed(word), said) for word, said in replacements.items()]
+    return replaced(text, Finder(rules))
 
 
 def split_chunks(

@@ -1,74 +1,115 @@
-"""Replaces whole words in one pass, in a time that does not grow with the number of words.
+"""Finds whole words in one pass, in a time that does not grow with the number of words.
 
 Wherever a word may begin, the text is followed through a tree of all words, character by character;
-the longest whole word is replaced.
+the longest whole word is found. A word is also found with its possessive ("Siobhan's"), and a name
+in its plural ("the Bennets").
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from chatter_nb.base.budget import ask
 
 # Neither inside a word nor after its apostrophe or hyphen: "um" is in "um", not in "um-hum".
 _BEGINS = re.compile(r"(?<!\w)(?<!\w['’-])(?=.)", re.DOTALL)
-_GOES_ON = re.compile(r"\w|['’-]\w")
+_GOES_ON = r"(?!\w|['’-]\w)"
+_WHOLE, _POSSESSIVE = re.compile(_GOES_ON), re.compile(rf"['’]s{_GOES_ON}")
+_PLURAL = re.compile(rf"s{_GOES_ON}")
+_PLURAL_LETTERS = 4  # of a name, at least: not "Als" for "Al"
 _STEP = "replacements"
 _ENDS = ""  # in a node: the rules whose word ends there, in their order
 _ASK_EVERY = 1_000  # beginnings, and characters of a word
 
 
-class Replacer:
-    """Replaces words; `rules` maps each word to its replacement.
+class Rule(NamedTuple):
+    """A word, and what it is to be said as. With `forms` its possessive and plural are found too.
 
-    A lower-case word matches any case, other words match only as they are written. Of words that
-    differ in case alone, the first rule counts.
+    In `any_case` "us" is also "US" and "Us".
     """
 
-    def __init__(self, rules: Mapping[str, str]) -> None:
+    word: str
+    said: Any
+    any_case: bool
+    forms: bool = True
+
+
+class Found(NamedTuple):
+    """A word in a text, characters [start, end), with `ending`: "", "'s", "’s" or "s"."""
+
+    start: int
+    end: int
+    rule: Rule
+    ending: str = ""
+
+
+def rule(word: str, said: str) -> Rule:
+    """A rule as people write it: a lower-case word is found in any case, others as written."""
+    return Rule(word, said, word == word.lower())
+
+
+class Finder:
+    """Finds the words of `rules`. Of words that differ in case alone, the first rule counts."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
         self._tree: dict[str, Any] = {}
-        for word, replacement in rules.items():
+        for each in rules:
             node = self._tree
-            for char in word:
+            for char in each.word:
                 node = node.setdefault(_folded(char), {})
-            node.setdefault(_ENDS, []).append((word, replacement))
+            node.setdefault(_ENDS, []).append(each)
 
-    def replace(self, text: str) -> str:
-        """The text with all words replaced."""
-        return "".join(self._pieces(text))
-
-    def _pieces(self, text: str) -> Iterator[str]:
+    def find(self, text: str) -> Iterator[Found]:
+        """The words in a text, in order; none begins inside another."""
         at = 0
-        for number, begins in enumerate(_BEGINS.finditer(text)):
+        for number, begins in enumerate(_BEGINS.finditer(text) if self._tree else ()):
             if number % _ASK_EVERY == 0:
                 ask(_STEP)
             start = begins.start()
-            if start >= at and (match := self._longest(text, start)):
-                end, replacement = match
-                yield text[at:start] + replacement
-                at = end
-        yield text[at:]
+            if start >= at and (found := self._longest(text, start)):
+                yield found
+                at = found.end
 
-    def _longest(self, text: str, start: int) -> tuple[int, str] | None:
-        """The end of the longest word that begins at `start`, and its replacement."""
+    def _longest(self, text: str, start: int) -> Found | None:
+        """The longest word that begins at `start`."""
         node: Any = self._tree
-        longest: tuple[int, str] | None = None
+        longest: Found | None = None
         for end in range(start + 1, len(text) + 1):
             node = node.get(_folded(text[end - 1]))
             if node is None:
                 break
             if (end - start) % _ASK_EVERY == 0:
                 ask(_STEP)
-            if _ENDS in node and not _GOES_ON.match(text, end):
-                written = text[start:end]
-                for word, replacement in node[_ENDS]:
-                    if word in (word.lower(), written):
-                        longest = (end, replacement)
-                        break
+            for each in node.get(_ENDS, ()):
+                is_it = each.any_case or each.word == text[start:end]
+                if is_it and (ending := _ending(each, text, end)) is not None:
+                    longest = Found(start, end + len(ending), each, ending)
+                    break
         return longest
+
+
+def replaced(text: str, finder: Finder) -> str:
+    """The text with all words said as their rules say; no replacement is replaced again."""
+    parts, at = [], 0
+    for found in finder.find(text):
+        parts += [text[at : found.start], found.rule.said, found.ending]
+        at = found.end
+    return "".join([*parts, text[at:]])
+
+
+def _ending(found: Rule, text: str, end: int) -> str | None:
+    """What follows a word at `end` and belongs to it; None if another word goes on there."""
+    if _WHOLE.match(text, end):
+        return ""
+    if not found.forms:
+        return None
+    letters = sum(map(str.isalpha, found.word))
+    is_name = letters >= _PLURAL_LETTERS and found.word != found.word.lower()
+    ending = _POSSESSIVE.match(text, end) or (is_name and _PLURAL.match(text, end)) or None
+    return ending and ending[0]
 
 
 @cache

@@ -1,0 +1,156 @@
+"""A lexicon: how words are to be said. People write it in YAML, other programs in PLS (W3C 1.0).
+
+In YAML a line is `Siobhan: Shivawn`, or `word:` has some of `say ipa arpabet language engine case
+forms note`. What a voice makes of an entry is not known here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from lxml import etree
+
+from chatter_nb.base.disk import write_whole
+from chatter_nb.base.errors import InputError, ParamError, Problems, shown
+from chatter_nb.base.project import parse_yaml
+from chatter_nb.text.books.archive import STRICT
+from chatter_nb.text.replacing import Rule
+
+_PLS = "http://www.w3.org/2005/01/pronunciation-lexicon"
+_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
+_ALPHABETS = {"ipa": "ipa", "x-arpabet": "arpabet", "arpabet": "arpabet"}
+MAX_BYTES = 16_000_000  # CMU's dictionary of 134,000 words has 4 MB
+_FORMS = ("all", "exact")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A word, and how it is said: in other letters (`say`), or in phonemes (`ipa`, `arpabet`).
+
+    `language` and `engine` limit it to these ("en" is also "en-GB"). `case`: whether it holds only
+    as it is written; None: only if it has a capital. `forms: exact` leaves possessive and plural.
+    """
+
+    word: str
+    say: str = ""
+    ipa: str = ""
+    arpabet: str = ""
+    language: str = ""
+    engine: str = ""
+    case: bool | None = None
+    forms: str = "all"
+    note: str = ""
+
+    def holds(self, engine: str, language: str) -> bool:
+        """Whether it is for this engine and language."""
+        mine = self.language.lower()
+        is_language = (
+            not mine or language.lower() == mine or language.lower().startswith(mine + "-")
+        )
+        return is_language and self.engine in ("", engine)
+
+    def rule(self, said: Any) -> Rule:
+        """The rule that finds the word, and says it so."""
+        is_any = self.word == self.word.lower() if self.case is None else not self.case
+        return Rule(self.word, said, is_any, self.forms == "all")
+
+
+_NAMES = tuple(field.name for field in fields(Entry) if field.name != "word")
+
+
+def read_lexicon(path: Path) -> list[Entry]:
+    """The entries of a lexicon file, YAML or PLS. Raises `InputError` with every problem in it."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"lexicon {path} has more than {MAX_BYTES // 1_000_000} MB: divide it")
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read lexicon {path}: {error.strerror}") from error
+    if data.lstrip()[:1] == b"<":
+        return list(_of_pls(data, path))
+    try:
+        values = parse_yaml(data.decode("utf-8-sig"), where=f"lexicon {path}")
+    except UnicodeDecodeError:
+        raise InputError(f"lexicon {path} is not UTF-8 text: save it as UTF-8") from None
+    except ParamError as error:
+        raise InputError(str(error)) from error
+    problems = Problems()
+    entries = [problems.of(lambda w=word, v=value: _entry(w, v)) for word, value in values.items()]
+    if problems.messages:
+        raise InputError(f"lexicon {path}: " + "\n  ".join(problems.messages))
+    return entries
+
+
+def write_pls(entries: Iterable[Entry], path: Path, language: str) -> None:
+    """Write entries as PLS 1.0, which has no word for engine, case, forms and note."""
+    root = etree.Element(f"{{{_PLS}}}lexicon", nsmap={None: _PLS})
+    root.attrib.update({"version": "1.0", "alphabet": "ipa", _LANG: language})
+    for entry in entries:
+        lexeme = etree.SubElement(root, f"{{{_PLS}}}lexeme")
+        etree.SubElement(lexeme, f"{{{_PLS}}}grapheme").text = entry.word
+        for name, alphabet in (("ipa", "ipa"), ("arpabet", "x-arpabet")):
+            if value := getattr(entry, name):
+                phoneme = etree.SubElement(lexeme, f"{{{_PLS}}}phoneme", alphabet=alphabet)
+                phoneme.text = value
+        if entry.say:
+            etree.SubElement(lexeme, f"{{{_PLS}}}alias").text = entry.say
+    text = etree.tostring(root, encoding="unicode", pretty_print=True)
+    text = f'<?xml version="1.0" encoding="UTF-8"?>\n{text}'
+    write_whole(path, text.encode())
+
+
+def _entry(word: str, value: Any) -> Entry:
+    if isinstance(value, str):
+        value = {"say": value}
+    if not isinstance(value, Mapping):
+        raise InputError(f"{shown(word)}: {shown(value)} is no respelling: put it in quotes")
+    for name, held in value.items():
+        if name not in _NAMES:
+            near = difflib.get_close_matches(str(name), _NAMES, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(_NAMES)}"
+            raise InputError(f"{shown(word)}: unknown name {shown(name)}; {hint}")
+        if not isinstance(held, bool if name == "case" else str):
+            kind = "true or false" if name == "case" else "a text: put it in quotes"
+            raise InputError(f"{shown(word)}: {name}: {shown(held)} must be {kind}")
+    return _checked(Entry(word, **value))
+
+
+def _checked(entry: Entry) -> Entry:
+    """The entry in NFC. Raises `InputError` if it names no word, or no way to say it."""
+    texts = {k: unicodedata.normalize("NFC", v) for k, v in asdict(entry).items() if k != "case"}
+    entry = Entry(**{name: " ".join(text.split()) for name, text in texts.items()}, case=entry.case)
+    if not any(char.isalnum() for char in entry.word):
+        raise InputError(f"{shown(entry.word)} has no letter: give a word")
+    if not (entry.say or entry.ipa or entry.arpabet):
+        raise InputError(f"{shown(entry.word)}: give say, ipa or arpabet")
+    if entry.forms not in _FORMS:
+        raise InputError(f"{shown(entry.word)}: forms: {shown(entry.forms)} must be all or exact")
+    return entry
+
+
+def _of_pls(data: bytes, path: Path) -> Iterator[Entry]:
+    """An entry for each way that PLS writes a word; of several ways to say it the first counts."""
+    try:
+        root = etree.fromstring(data, STRICT)
+    except (etree.XMLSyntaxError, ValueError) as error:
+        raise InputError(f"lexicon {path} is no XML: {error}") from None
+    if etree.QName(root).localname != "lexicon":
+        raise InputError(f"lexicon {path} is no PLS: its root is {etree.QName(root).localname}")
+    usual, language = root.get("alphabet", "ipa"), root.get(_LANG, "")
+    for lexeme in root.iter("{*}lexeme"):
+        said: dict[str, str] = {}
+        for node in lexeme.iter("{*}phoneme", "{*}alias"):
+            alphabet = _ALPHABETS.get(node.get("alphabet", usual).lower())
+            name = "say" if etree.QName(node).localname == "alias" else alphabet
+            text = " ".join("".join(node.itertext()).split())
+            if name and text:
+                said.setdefault(name, text)
+        for grapheme in lexeme.iter("{*}grapheme"):
+            word = " ".join("".join(grapheme.itertext()).split())
+            if word and said:
+                yield _checked(Entry(word, language=language, **said))
