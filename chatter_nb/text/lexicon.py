@@ -9,7 +9,8 @@ from __future__ import annotations
 import difflib
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def read_lexicon(path: Path) -> list[Entry]:
     except ParamError as error:
         raise InputError(str(error)) from error
     problems = Problems()
-    entries = [problems.of(lambda w=word, v=value: _entry(w, v)) for word, value in values.items()]
+    entries = [problems.of(partial(_entry, word, value)) for word, value in values.items()]
     if problems.messages:
         raise InputError(f"lexicon {path}: " + "\n  ".join(problems.messages))
     return entries
@@ -143,7 +144,7 @@ def _of_pls(data: bytes, path: Path) -> Iterator[Entry]:
         raise InputError(f"lexicon {path} is no PLS: its root is {etree.QName(root).localname}")
     usual, language = root.get("alphabet", "ipa"), root.get(_LANG, "")
     for lexeme in root.iter("{*}lexeme"):
-        said: dict[str, str] = {}
+        said: dict[str, Any] = {}
         for node in lexeme.iter("{*}phoneme", "{*}alias"):
             alphabet = _ALPHABETS.get(node.get("alphabet", usual).lower())
             name = "say" if etree.QName(node).localname == "alias" else alphabet
@@ -153,4 +154,4 @@ def _of_pls(data: bytes, path: Path) -> Iterator[Entry]:
         for grapheme in lexeme.iter("{*}grapheme"):
             word = " ".join("".join(grapheme.itertext()).split())
             if word and said:
-                yield _checked(Entry(word, language=language, **said))
+                yield _checked(replace(Entry(word, language=language), **said))

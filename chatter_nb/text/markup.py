@@ -65,6 +65,11 @@ def foreign_format(text: str) -> str:
     return next((kind for pattern, kind in _BEGINNINGS if pattern.match(beginning)), "")
 
 
+def is_acted(tag: str) -> bool:
+    """Whether a tag is one of Turbo's: "[laugh]"."""
+    return bool(_ACTED.fullmatch(tag))
+
+
 def check_markup(text: str) -> None:
     """Raise `InputError` for malformed pause marks and for SSML, with the cure."""
     for attempt in _PAUSE_ATTEMPT.finditer(text):

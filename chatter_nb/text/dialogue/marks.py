@@ -1,0 +1,128 @@
+"""Marks of speakers that an author has set: `[voice: emma]`, `[Anna, angry]`, `Anna:`.
+
+`[voice: x]` is always a mark. The others are marks only of names in the cast, at a line's start; a
+name that is one letter away from one of these is a slip, and refused. All else in brackets is text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from functools import partial
+from typing import NamedTuple
+
+from chatter_nb.base.errors import InputError, Problems, shorten, shown
+from chatter_nb.text.chunking import BLOCK_BREAK, CHAPTER_BREAK
+from chatter_nb.text.dialogue.spans import NARRATOR, Span, tiled
+from chatter_nb.text.markup import PAUSE_MARK, is_acted
+
+_VOICE = r"\[[^\S\n]*voice[^\S\n]*:[^\S\n]*(?P<voice>[^\[\]\n]{1,200}?)[^\S\n]*\]"
+_BRACKETS = r"^[^\S\n]*\[(?P<inner>[^\[\]\n]{1,80})\]"
+_COLON = (
+    r"^[^\S\n]*(?P<name>[^\s:\[\]][^:\[\]\n]{0,39}?)(?:[^\S\n]\((?P<mood>[^()\n]{1,40})\))?:(?=\s)"
+)
+_MARK = re.compile(f"{_VOICE}|{_BRACKETS}|{_COLON}", re.IGNORECASE | re.MULTILINE)
+_PARAGRAPH = re.compile(rf"\n\s*\n|[{BLOCK_BREAK}{CHAPTER_BREAK}]")
+_FEWEST_LETTERS = 4  # of a name for which a neighbour is a slip: "And:" is none of "Ann:"
+_LISTED = 6
+
+
+class Cast(NamedTuple):
+    """The names that a text may use, with their speakers, in lower case; and the moods."""
+
+    speakers: Mapping[str, str]
+    moods: Collection[str] = ()
+
+    def speaker(self, name: str) -> str | None:
+        """Whose name it is; None if nobody's."""
+        return self.speakers.get(" ".join(name.lower().split()))
+
+    def near(self, name: str) -> str | None:
+        """The name of the cast that differs from this one by one letter; None if none does."""
+        own = " ".join(name.lower().split())
+        close = (known for known in self.speakers if _is_one_edit(own, known))
+        return next((known for known in close if len(known) >= _FEWEST_LETTERS), None)
+
+
+def read_marks(text: str, cast: Cast) -> tuple[list[Span], list[str]]:
+    """The spans of a text by its marks, and notes. Raises `ParamError` with every slip in it.
+
+    A mark holds to its paragraph's end; `[voice: x]` alone on a line to the next such line, or to
+    the end of the chapter.
+    """
+    problems, brackets = Problems(), list[str]()
+    spans = list(tiled(_spans(text, cast, problems, brackets), len(text)))
+    problems.raise_any()
+    return spans, _notes(brackets)
+
+
+def _spans(text: str, cast: Cast, problems: Problems, brackets: list[str]) -> Iterator[Span]:
+    lasting, at = NARRATOR, 0
+    for end, ends_chapter in _paragraph_ends(text):
+        speaker, mood, reason = lasting, "", "mark" if lasting else ""
+        for match in _MARK.finditer(text, at, end):
+            found = problems.of(partial(_speaker_of, match, cast))
+            if found is None:
+                brackets += [f"[{match['inner']}]"] if _is_other(match["inner"] or "") else []
+                continue
+            yield Span(at, match.start(), "text", speaker, mood, reason)
+            (speaker, mood), reason, at = found, "mark", match.end()
+            yield Span(match.start(), at, "mark", speaker, mood, reason)
+            lasting = speaker if match["voice"] and _is_alone(text, match) else lasting
+        yield Span(at, end, "text", speaker, mood, reason)
+        at, lasting = end, NARRATOR if ends_chapter else lasting
+
+
+def _paragraph_ends(text: str) -> Iterator[tuple[int, bool]]:
+    """Where each paragraph ends, its break included, and whether a chapter ends there too."""
+    for gap in _PARAGRAPH.finditer(text):
+        yield gap.end(), CHAPTER_BREAK in gap[0]
+    yield len(text), False
+
+
+def _speaker_of(match: re.Match[str], cast: Cast) -> tuple[str, str] | None:
+    """The speaker and the mood of a mark; None if it is text. Raises `InputError` for a slip."""
+    if voice := match["voice"]:
+        return cast.speaker(voice) or voice, ""
+    name, _, mood = (match["inner"] or match["name"]).partition("," if match["inner"] else "\0")
+    mood = (mood or match["mood"] or "").strip()
+    speaker = cast.speaker(name)
+    if speaker is None and (near := cast.near(name)):
+        raise InputError(
+            f"{shown(match[0].strip())} is no name of the cast: did you mean {near}? "
+            "If somebody else speaks here, add that name to the cast"
+        )
+    if speaker is not None and mood and mood not in cast.moods:
+        known = ", ".join(cast.moods) or "none"
+        raise InputError(f"{shown(match[0].strip())}: mood {shown(mood)} is not in moods ({known})")
+    return None if speaker is None else (speaker, mood)
+
+
+def _is_alone(text: str, match: re.Match[str]) -> bool:
+    before = text[: match.start()].rpartition("\n")[2]
+    after = text[match.end() :].partition("\n")[0]
+    return not before.strip() and not after.strip()
+
+
+def _is_other(inner: str) -> bool:
+    """Whether brackets at a line's start hold text, and not a pause or a sound."""
+    mark = f"[{inner}]"
+    return bool(inner) and not PAUSE_MARK.fullmatch(mark) and not is_acted(mark)
+
+
+def _notes(brackets: list[str]) -> list[str]:
+    if not brackets:
+        return []
+    listed = ", ".join(shorten(mark, 40) for mark in dict.fromkeys(brackets[:_LISTED]))
+    more = f" and {len(brackets) - _LISTED} more" if len(brackets) > _LISTED else ""
+    return [f"{listed}{more}: read as text, as no name of the cast is in these brackets"]
+
+
+def _is_one_edit(one: str, other: str) -> bool:
+    """Whether one letter is another, or one too many, or missing, or two changed places."""
+    if one == other or abs(len(one) - len(other)) > 1:
+        return False
+    at = next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), len(one))
+    rest, others = one[at:], other[at:]
+    swapped = rest[1::-1] + rest[2:] == others and len(rest) == len(others)
+    return rest[1:] == others[1:] or rest[1:] == others or rest == others[1:] or swapped

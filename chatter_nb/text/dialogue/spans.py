@@ -1,0 +1,47 @@
+"""A text in spans, each of one speaker. They tile the text: every character is in exactly one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple
+
+SpanKind = Literal["text", "mark"]
+NARRATOR = ""
+
+
+class Span(NamedTuple):
+    """Characters [start, end) of a text. A `mark` is not spoken. `reason` says who decided so."""
+
+    start: int
+    end: int
+    kind: SpanKind = "text"
+    speaker: str = NARRATOR
+    mood: str = ""
+    reason: str = ""
+
+
+def tiled(spans: Iterable[Span], length: int) -> Iterator[Span]:
+    """The spans in order, the narrator's between them; neighbours of one speaker are joined."""
+    last = Span(0, 0)
+    for span in _filled(spans, length):
+        if last[2:] == span[2:] and last.kind == "text":
+            last = last._replace(end=span.end)
+        else:
+            if last.start < last.end:
+                yield last
+            last = span
+    if last.start < last.end:
+        yield last
+
+
+def _filled(spans: Iterable[Span], length: int) -> Iterator[Span]:
+    at = 0
+    for span in spans:
+        assert at <= span.start <= span.end <= length, span
+        if at < span.start:
+            yield Span(at, span.start)
+        if span.start < span.end:
+            yield span
+        at = span.end
+    if at < length:
+        yield Span(at, length)

@@ -1,0 +1,93 @@
+"""Marks of speakers: what is one, how far it holds, and that no character is lost."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chatter_nb.base.errors import InputError
+from chatter_nb.text.chunking import CHAPTER_BREAK
+from chatter_nb.text.dialogue.marks import Cast, read_marks
+
+CAST = Cast({"anna": "anna", "the wolf": "wolf", "wolf": "wolf", "ann": "ann"}, ("angry", "soft"))
+
+
+def said(text, cast=CAST):
+    """Who says what, without the marks and the spaces around."""
+    spans, _ = read_marks(text, cast)
+    spoken = [(s.speaker, s.mood, text[s.start : s.end].strip()) for s in spans if s.kind == "text"]
+    return [(who, how, words) if how else (who, words) for who, how, words in spoken if words]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[Anna] Hello.\n\nOutside.", [("anna", "Hello."), ("", "Outside.")]),
+        ("[Anna, angry] Go!", [("anna", "angry", "Go!")]),
+        ("Anna: Hello.\nThe  Wolf: Come in.", [("anna", "Hello."), ("wolf", "Come in.")]),
+        ("Anna (soft): Hush.", [("anna", "soft", "Hush.")]),
+        ("[voice: emma] Hello.\n\nOutside.", [("emma", "Hello."), ("", "Outside.")]),
+        ("He said: [voice: emma] Hello.", [("", "He said:"), ("emma", "Hello.")]),
+        ("[voice: x]\n\nA.\n\n[Anna] B.\n\nC.", [("x", "A."), ("anna", "B."), ("x", "C.")]),
+        ("[voice: x]\nA.\n\n[voice: y]\nB.", [("x", "A."), ("y", "B.")]),
+        (f"[voice: x]\n\nA.\n\n{CHAPTER_BREAK}\n\nB.", [("x", "A."), ("", "B.")]),
+        ("[Editor's note] It rained.", [("", "[Editor's note] It rained.")]),
+        ("[London, 1884]\n[Illustration]", [("", "[London, 1884]\n[Illustration]")]),
+        ("She told Anna: go.", [("", "She told Anna: go.")]),
+        ("And: that is that.", [("", "And: that is that.")]),
+        ("[laugh] Ha.\n[pause 1s] So.", [("", "[laugh] Ha.\n[pause 1s] So.")]),
+        ("Anna:Hello.", [("", "Anna:Hello.")]),
+    ],
+)
+def test_who_speaks(text, expected):
+    assert said(text) == expected
+
+
+def test_without_a_cast_only_voice_is_a_mark():
+    text = "[Anna] Hello.\nAnna: Hello.\n[voice: emma] Hello."
+    assert said(text, Cast({})) == [("", "[Anna] Hello.\nAnna: Hello."), ("emma", "Hello.")]
+
+
+def test_brackets_that_are_text_are_listed():
+    _, notes = read_marks("[London, 1884] Fog.\n\n[laugh] Ha.\n\n[pause 1s] So.", CAST)
+    assert notes == ["[London, 1884]: read as text, as no name of the cast is in these brackets"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[Ana] Hello.", None),
+        ("[Annna] Hello.", "'[Annna]' is no name of the cast: did you mean anna?"),
+        ("Wlof: Come in.", "'Wlof:' is no name of the cast: did you mean wolf?"),
+        ("[Anna, angri] Go!", "'[Anna, angri]': mood 'angri' is not in moods (angry, soft)"),
+    ],
+)
+def test_a_slip_is_refused(text, told):
+    cast = CAST if told else Cast({"ann": "ann"})
+    if told is None:
+        assert said(text, cast) == [("", text)]
+        return
+    with pytest.raises(InputError) as caught:
+        read_marks(text, cast)
+    assert told in str(caught.value)
+
+
+def test_every_slip_is_told_at_once():
+    with pytest.raises(InputError, match=r"(?s)Wlof.*Annna"):
+        read_marks("Wlof: A.\nAnnna: B.", CAST)
+
+
+PIECES = ["Anna", "[", "]", ":", " ", "\n", "\n\n", "voice: x", "a b.", CHAPTER_BREAK, ", angry"]
+
+
+@settings(max_examples=2_000)
+@given(st.lists(st.sampled_from(PIECES), max_size=20).map("".join))
+def test_spans_tile_the_text(text):
+    try:
+        spans, _ = read_marks(text, CAST)
+    except InputError:
+        return
+    assert "".join(text[span.start : span.end] for span in spans) == text
+    assert [span.start for span in spans][1:] == [span.end for span in spans][:-1]
+    for span in spans:
+        if span.kind == "mark":
+            assert text[span.start : span.end].lstrip()[:1] in ("[", "A")
