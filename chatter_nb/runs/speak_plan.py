@@ -185,7 +185,7 @@ def _chunks(
     """The chunks of a text, edited, and notes. An `InputError` begins with the text's origin."""
     language = params.language or engine.languages[0]
     text, chunks = split_text(source, params, language)
-    markup = list(markup_notes(text, engine=engine.name, markdown=source.markdown))
+    markup = list(markup_notes(text, engine=engine.name, is_marked=source.is_marked))
     own = [edit for edit in edits if edit.document == source.name]
     placed, on_edits = edit_chunks(
         list(place_chunks(source.name, chunks, source.book)),

@@ -56,15 +56,15 @@ class TextSource:
     """A text, the name of its output, and its origin.
 
     `note` names a guessed encoding, what was left out, or files of the folder that were passed
-    over; `markdown`: it was Markdown, and its marks are removed. `book` has the chapters of `text`,
-    and the places of its blocks.
+    over; `is_marked`: its format has marks of its own, as Markdown and EPUB do, which are removed.
+    `book` has the chapters of `text`, and the places of its blocks.
     """
 
     name: str
     text: str
     origin: str = "text"
     note: str = ""
-    markdown: bool = False
+    is_marked: bool = False
     book: Book = field(default_factory=Book)
 
 
@@ -93,8 +93,8 @@ def merge_sources(sources: list[TextSource], name: str, origin: str) -> TextSour
     """All texts as one, with a chapter break between each two, and their notes."""
     book = merge_books([source.book for source in sources])
     notes = "; ".join(source.note for source in sources if source.note)
-    markdown = all(source.markdown for source in sources)
-    return TextSource(name, book.text, origin, notes, markdown, book)
+    is_marked = all(source.is_marked for source in sources)
+    return TextSource(name, book.text, origin, notes, is_marked, book)
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
@@ -129,7 +129,7 @@ def list_folder(folder: Path, suffixes: Sequence[str]) -> tuple[list[Path], list
 def _read_file(file: Path, skip: str, clean: str) -> TextSource:
     if file.suffix.lower() in BOOK_SUFFIXES:
         book = read_book(file, skip=skip, clean=clean)
-        return _source(file, book, *book.notes, in_words(book.skipped))
+        return _source(file, book, *book.notes, in_words(book.skipped), is_marked=True)
     try:
         data = file.read_bytes()
     except OSError as error:
@@ -148,15 +148,15 @@ def _read_file(file: Path, skip: str, clean: str) -> TextSource:
             book = book_of_text(markdown_to_text(text) if markdown else text, file.name)
     except InputError as error:
         raise InputError(f"text file {file}: {error}") from error
-    return _source(file, book, note, in_words(book.skipped), markdown=markdown)
+    return _source(file, book, note, in_words(book.skipped), is_marked=markdown)
 
 
-def _source(file: Path, book: Book, *notes: str, markdown: bool = False) -> TextSource:
+def _source(file: Path, book: Book, *notes: str, is_marked: bool = False) -> TextSource:
     """The text of a book. Raises `InputError` if it has no word."""
     note = "; ".join(filter(None, notes))
     if not any(char.isalnum() for char in book.text):
         raise InputError(f"text file {file} holds nothing to speak: no letter, no digit. {note}")
-    return TextSource(file.stem, book.text, str(file), note, markdown, book)
+    return TextSource(file.stem, book.text, str(file), note, is_marked, book)
 
 
 def _check_format(text: str, file: Path) -> None:
