@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import codecs
+import io
 import re
+import zipfile
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from html.entities import html5
@@ -25,6 +27,13 @@ _EMPTY = re.compile(
     r"([A-Za-z][\w:-]*)((?:\s[^<>]*?)?)/>"
 )
 _CORE = "docProps/core.xml"
+# Parts of a Word document that hold text, and elements around text that mammoth does not know.
+_TEXTS = re.compile(r"word/\w+\.xml")
+_MATH = ("schemas.openxmlformats.org/officeDocument/2006", "purl.oclc.org/ooxml/officeDocument")
+_WRAPPERS = (
+    *(f"{{*}}{name}" for name in ("fldSimple", "dir", "bdo", "ruby", "rubyBase")),
+    *(f"{{http://{uri}/math}}*" for uri in _MATH),
+)
 _PARTS = {"article", "main", "section", "blockquote"}
 
 
@@ -75,22 +84,36 @@ def read_docx(path: Path, skip: Collection[str]) -> Book:
     """A Word document. Its notes, which mammoth puts at its end, are skipped as `notes`."""
     import mammoth
 
-    with Archive(path) as archive:  # mammoth unpacks without a bound
-        for member in archive.NameToInfo:
-            archive.member(member)
+    plain = io.BytesIO()
+    with Archive(path) as archive, zipfile.ZipFile(plain, "w") as copy:
+        for member in archive.NameToInfo:  # mammoth unpacks without a bound
+            data = archive.member(member)
+            copy.writestr(member, _unwrapped(data) if _TEXTS.fullmatch(member) else data)
         about = archive.xml(_CORE) if _CORE in archive.NameToInfo else ()
     no_image = mammoth.images.img_element(lambda image: {})
-    with path.open("rb") as file:
-        try:
-            result = mammoth.convert_to_html(file, convert_image=no_image)
-        except Exception as error:  # whatever mammoth meets in a damaged file
-            raise InputError(f"it is no Word document, or a damaged one: {error!r}") from None
+    try:
+        result = mammoth.convert_to_html(plain, convert_image=no_image)
+    except Exception as error:  # whatever mammoth meets in a damaged file
+        raise InputError(f"it is no Word document, or a damaged one: {error!r}") from None
     root = parse_html(f"<html><body>{result.value}</body></html>")
     for note in root.xpath("//li[starts-with(@id, 'footnote-') or starts-with(@id, 'endnote-')]"):
         note.set("class", "footnote")
     found = {tag_of(node): text_of(node) for node in about}
     book = _book_of_page(root, path.name, skip)
     return replace(book, title=found.get("title", ""), author=found.get("creator", ""))
+
+
+def _unwrapped(data: bytes) -> bytes:
+    """A part of a Word document without the elements whose text mammoth would leave out."""
+    try:
+        root = etree.fromstring(data, STRICT)
+    except etree.XMLSyntaxError:
+        return data  # for mammoth to refuse
+    for node in root.iter("{*}t"):  # a formula's too
+        node.tag = root.tag.rpartition("}")[0] + "}t"
+    etree.strip_elements(root, "{*}rt", with_tail=False)  # the reading of a ruby
+    etree.strip_tags(root, *_WRAPPERS)
+    return etree.tostring(root)
 
 
 def _book_of_page(root: etree._Element, document: str, skip: Collection[str]) -> Book:

@@ -55,6 +55,13 @@ class WordJoiner:
         return _is_known(head + tail) or not has_parts
 
 
+def count_divided(text: str) -> int:
+    """How many words of a text are divided at the end of a line."""
+    joiner = WordJoiner(text, make_whole=True)
+    joiner.join(text.splitlines())
+    return joiner.count
+
+
 def running_heads(pages: Sequence[Sequence[str]]) -> set[tuple[int, int]]:
     """Page and line of lines at a page's edge that a page near it has too, but for numbers."""
     edges = [list(_edge_lines(page, at)) for at, page in enumerate(pages)]

@@ -24,8 +24,8 @@ _BLOCK_NAMES = (  # as HTML's rendering rules list them
     "menu nav ol optgroup option p pre search section summary table tbody tfoot thead tr ul"
 )
 _INVISIBLE_NAMES = (  # never rendered as text
-    "head title script style template noscript audio video canvas iframe datalist rp desc metadata "
-    "object meta link base select textarea annotation annotation-xml"
+    "head title script style template noscript noframes audio video canvas iframe datalist rp desc "
+    "metadata meta link base select textarea meter progress annotation annotation-xml"
 )
 _BLOCKS, _INVISIBLE = frozenset(_BLOCK_NAMES.split()), frozenset(_INVISIBLE_NAMES.split())
 _KINDS = {"li": "list item", "dt": "list item", "dd": "list item", "tr": "table row", "pre": "code"}
@@ -71,7 +71,7 @@ class Walk:
 
     def _visit(self, node: etree._Element, around: _Around, path: str) -> None:
         name = tag_of(node)
-        is_invisible = name in _INVISIBLE or _is_hidden(node)
+        is_invisible = name in _INVISIBLE or _is_hidden(node, name)
         if kind := "invisible" if is_invisible else self._kind_to_skip(node, name):
             self._note_ids(node.iter("*"))
             if (words := count_words(text_of(node))) and not is_invisible:
@@ -173,8 +173,12 @@ def _inside(around: _Around, name: str, place: str) -> _Around:
     return _Around(_KINDS.get(name, around.kind), around.level, place, is_pre)
 
 
-def _is_hidden(node: etree._Element) -> bool:
-    return node.get("hidden") is not None or bool(_HIDDEN_STYLE.search(node.get("style", "")))
+def _is_hidden(node: etree._Element, name: str) -> bool:
+    """Whether an element is not shown: for itself, as a closed dialog, or for what it embeds."""
+    is_closed = name == "dialog" and node.get("open") is None
+    is_closed = is_closed or (name == "object" and node.get("data") is not None)
+    has_style = bool(_HIDDEN_STYLE.search(node.get("style", "")))
+    return is_closed or has_style or node.get("hidden") is not None
 
 
 def _is_note_mark(link: etree._Element) -> bool:

@@ -118,6 +118,15 @@ def test_what_may_be_text_stays(tmp_path, body):
     assert of_body(tmp_path, body).skipped == ()
 
 
+def test_what_a_browser_does_not_show_is_not_read(tmp_path):
+    """Or shows in place of what is not there."""
+    body = (
+        "<object>be</object><object data='a.svg'>not</object><dialog>not</dialog>"
+        "<dialog open='open'>fore</dialog><progress>not</progress><p hidden='hidden'>not</p>"
+    )
+    assert texts(of_body(tmp_path, body)) == [["be", "fore"]]
+
+
 def test_documents_outside_the_reading_order_are_left_out(tmp_path):
     path = build_epub(tmp_path / "b.epub", TWO, TOC, linear={"two.xhtml": "no"})
     book = read_epub(path, AUTO)
