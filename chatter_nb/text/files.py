@@ -34,6 +34,7 @@ OTHER_SUFFIXES = (
     *(".mobi", ".azw", ".azw3", ".fb2", ".doc", ".odt", ".pages"),
 )
 
+MAX_BYTES = 64_000_000  # of a text; a long novel has 1 MB
 # Byte-order marks, longest first: UTF-32's begins with UTF-16's.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -108,8 +109,10 @@ def _text_files(path: Path) -> tuple[list[Path], list[str]]:
     """The files to read, and the names of the other files in a folder."""
     if not path.exists():
         raise InputError(f"text file {path} does not exist")
-    if not path.is_dir():
+    if path.is_file():
         return [path], []
+    if not path.is_dir():
+        raise InputError(f"text file {path} is a pipe or a device: save its text in a file")
     files, others = list_folder(path, SUFFIXES)
     if not files:
         raise InputError(f"folder {path} holds no text file ({' '.join(SUFFIXES)})")
@@ -132,6 +135,8 @@ def _read_file(file: Path, skip: str, clean: str) -> TextSource:
         book = read_book(file, skip=skip, clean=clean)
         return _source(file, book, *book.notes, in_words(book.skipped))
     try:
+        if (size_bytes := file.stat().st_size) > MAX_BYTES:
+            raise InputError(f"text file {file}: {size_bytes:,} bytes; at most {MAX_BYTES:,}")
         data = file.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read text file {file}: {error.strerror}") from error

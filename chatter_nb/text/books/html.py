@@ -44,7 +44,7 @@ def decode(data: bytes) -> str:
     for encoding in ("utf-16" if is_utf16 else "utf-8-sig", *(name.decode() for name in named)):
         try:
             return data.decode(encoding)
-        except (UnicodeDecodeError, LookupError):
+        except (ValueError, LookupError):  # as "undefined" and "idna" raise
             continue
     return data.decode("cp1252", errors="replace")
 
