@@ -17,7 +17,7 @@ import charset_normalizer
 
 from chatter_nb.base.errors import InputError, Problems
 from chatter_nb.text.books.document import Book, merge_books
-from chatter_nb.text.books.lines import count_divided
+from chatter_nb.text.books.lines import WordJoiner
 from chatter_nb.text.books.plain import book_of_text
 from chatter_nb.text.books.reading import BOOK_SUFFIXES, read_book
 from chatter_nb.text.books.skips import choose_cleanings, in_words
@@ -152,9 +152,10 @@ def _read_file(file: Path, skip: str, clean: str) -> TextSource:
             book = book_of_wrapped(text, file.name, names)
         else:
             book = book_of_text(markdown_to_text(text) if markdown else text, file.name)
-            if "hyphens" in names and not markdown and (divided := count_divided(text)):
-                words = "words divided at the end of a line, which clean: hyphens makes whole"
-                note = "; ".join(filter(None, [note, f"{words}: {divided}"]))
+            joiner = WordJoiner(text, make_whole="hyphens" in names and not markdown)
+            joiner.join(text.splitlines())
+            told = "words divided at the end of a line, which clean: hyphens makes whole: "
+            note = "; ".join(filter(None, [note, f"{told}{joiner.count}" * bool(joiner.count)]))
     except InputError as error:
         raise InputError(f"text file {file}: {error}") from error
     return _source(file, book, note, in_words(book.skipped), markdown=markdown)

@@ -28,11 +28,10 @@ _EMPTY = re.compile(
 )
 _CORE = "docProps/core.xml"
 # Parts of a Word document that hold text, and elements around text that mammoth does not know.
-_TEXTS = re.compile(r"word/\w+\.xml")
-_MATH = ("schemas.openxmlformats.org/officeDocument/2006", "purl.oclc.org/ooxml/officeDocument")
+_TEXTS = re.compile(r"word/(?:document|footnotes|endnotes)\w*\.xml")
 _WRAPPERS = (
-    *(f"{{*}}{name}" for name in ("fldSimple", "dir", "bdo", "ruby", "rubyBase")),
-    *(f"{{http://{uri}/math}}*" for uri in _MATH),
+    *("{*}fldSimple", "{*}dir", "{*}bdo", "{*}ruby", "{*}rubyBase"),
+    "{http://schemas.openxmlformats.org/officeDocument/2006/math}*",
 )
 _PARTS = {"article", "main", "section", "blockquote"}
 
@@ -51,7 +50,8 @@ def decode(data: bytes) -> str:
 
 def parse_xhtml(data: bytes) -> tuple[etree._Element, bool]:
     """The root of XHTML, and whether it had to be repaired, as HTML. Raises `InputError`."""
-    text = _ENTITY.sub(_entity, _DECLARATION.sub("", decode(data)))
+    text = _DECLARATION.sub("", decode(data))
+    text = _ENTITY.sub(lambda name: html5.get(f"{name[1]};", name[0]), text)
     try:
         return etree.fromstring(text.encode(), STRICT), False
     except (etree.XMLSyntaxError, ValueError):
@@ -87,8 +87,9 @@ def read_docx(path: Path, skip: Collection[str]) -> Book:
     plain = io.BytesIO()
     with Archive(path) as archive, zipfile.ZipFile(plain, "w") as copy:
         for member in archive.NameToInfo:  # mammoth unpacks without a bound
-            data = archive.member(member)
-            copy.writestr(member, _unwrapped(data) if _TEXTS.fullmatch(member) else data)
+            is_text = _TEXTS.fullmatch(member)
+            data = _unwrapped(archive.xml(member)) if is_text else archive.member(member)
+            copy.writestr(member, data)
         about = archive.xml(_CORE) if _CORE in archive.NameToInfo else ()
     no_image = mammoth.images.img_element(lambda image: {})
     try:
@@ -103,12 +104,8 @@ def read_docx(path: Path, skip: Collection[str]) -> Book:
     return replace(book, title=found.get("title", ""), author=found.get("creator", ""))
 
 
-def _unwrapped(data: bytes) -> bytes:
+def _unwrapped(root: etree._Element) -> bytes:
     """A part of a Word document without the elements whose text mammoth would leave out."""
-    try:
-        root = etree.fromstring(data, STRICT)
-    except etree.XMLSyntaxError:
-        return data  # for mammoth to refuse
     for node in root.iter("{*}t"):  # a formula's too
         node.tag = root.tag.rpartition("}")[0] + "}t"
     etree.strip_elements(root, "{*}rt", with_tail=False)  # the reading of a ruby
@@ -138,7 +135,3 @@ def _headers(root: etree._Element) -> Iterator[etree._Element]:
             name = "" if {tag_of(outer) for outer in node.iterancestors()} & _PARTS else "nav"
         if node not in inside or name in ("nav", "aside"):
             yield node
-
-
-def _entity(match: re.Match[str]) -> str:
-    return html5.get(f"{match[1]};", match[0])

@@ -30,7 +30,7 @@ class WordJoiner:
 
     def __init__(self, text: str, *, make_whole: bool) -> None:
         self._make_whole = make_whole
-        self._seen = Counter(word.lower() for word in _WORD.findall(text))
+        self._seen = Counter(map(str.lower, _WORD.findall(text if make_whole else "")))
         self.count = 0
 
     def join(self, lines: Iterable[str], separator: str = " ") -> str:
@@ -53,13 +53,6 @@ class WordJoiner:
             return whole > parted
         has_parts = len(head) == 1 or (_is_known(head) and _is_known(tail))
         return _is_known(head + tail) or not has_parts
-
-
-def count_divided(text: str) -> int:
-    """How many words of a text are divided at the end of a line."""
-    joiner = WordJoiner(text, make_whole=True)
-    joiner.join(text.splitlines())
-    return joiner.count
 
 
 def running_heads(pages: Sequence[Sequence[str]]) -> set[tuple[int, int]]:

@@ -60,7 +60,6 @@ class Walk:
     ids: dict[tuple[str, str], int] = field(default_factory=dict)
     _document: str = ""
     _parts: list[str] = field(default_factory=list)  # of the block that is being read
-    _length: int = 0
     _around: _Around | None = None  # of its first part
     _phonemes: list[tuple[int, int, str, str]] = field(default_factory=list)
 
@@ -81,15 +80,16 @@ class Walk:
         if name in _BLOCKS:
             self._flush()
             around = _inside(around, name, f"{self._document}#{path}")
-        elif name == "br":
-            self._break_line()
+        elif name == "br" and self._parts:
+            self._parts.append("\n")
         elif name in ("td", "th") and self._parts:
             self._add(", ", around)  # to hear where a cell ends
-        start, blocks = self._length, len(self.blocks)
+        ph, blocks = attribute(node, _SSML, "ssml", "ph"), len(self.blocks)
+        start = sum(map(len, self._parts)) if ph else 0
         self._content(node, around, path)
-        if (ph := attribute(node, _SSML, "ssml", "ph")) and blocks == len(self.blocks):
+        if ph and blocks == len(self.blocks):
             alphabet = attribute(node, _SSML, "ssml", "alphabet")
-            self._phonemes.append((start, self._length, ph, alphabet))
+            self._phonemes.append((start, sum(map(len, self._parts)), ph, alphabet))
         if name in _BLOCKS:
             self._flush()
 
@@ -117,12 +117,6 @@ class Walk:
             self._around = around
         if text:
             self._parts.append(text)
-            self._length += len(text)
-
-    def _break_line(self) -> None:
-        if self._parts:
-            self._parts.append("\n")
-            self._length += 1
 
     def _flush(self) -> None:
         text = "".join(self._parts).rstrip()
@@ -131,7 +125,7 @@ class Walk:
             kind = "verse" if kind == "paragraph" and "\n" in text else kind
             phonemes = tuple(p for p in self._phonemes if p[0] < p[1] <= len(text))
             self.blocks.append(Block(kind, text, place, level, phonemes))
-        self._parts, self._length, self._phonemes = [], 0, []
+        self._parts, self._phonemes = [], []
 
     def _kind_to_skip(self, node: etree._Element, name: str) -> str:
         if node in self.headers:
@@ -174,11 +168,11 @@ def _inside(around: _Around, name: str, place: str) -> _Around:
 
 
 def _is_hidden(node: etree._Element, name: str) -> bool:
-    """Whether an element is not shown: for itself, as a closed dialog, or for what it embeds."""
-    is_closed = name == "dialog" and node.get("open") is None
-    is_closed = is_closed or (name == "object" and node.get("data") is not None)
+    if name == "dialog" and node.get("open") is None:
+        return True
+    is_replaced = name == "object" and node.get("data") is not None
     has_style = bool(_HIDDEN_STYLE.search(node.get("style", "")))
-    return is_closed or has_style or node.get("hidden") is not None
+    return is_replaced or has_style or node.get("hidden") is not None
 
 
 def _is_note_mark(link: etree._Element) -> bool:
