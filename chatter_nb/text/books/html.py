@@ -37,10 +37,11 @@ _PARTS = {"article", "main", "section", "blockquote"}
 
 
 def decode(data: bytes) -> str:
-    """Markup as text: by its mark, as UTF-8, in the encoding that it names, or as cp1252."""
-    is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    """Markup as text: by its first bytes, as UTF-8, in the encoding it names, or as cp1252."""
+    marks = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+    marks |= {b"<\0": "utf-16-le", b"\0<": "utf-16-be"}
     named = _CHARSET.findall(data[:2000])
-    for encoding in ("utf-16" if is_utf16 else "utf-8-sig", *(name.decode() for name in named)):
+    for encoding in (marks.get(data[:2], "utf-8-sig"), *(name.decode() for name in named)):
         try:
             return data.decode(encoding)
         except (ValueError, LookupError):  # as "undefined" and "idna" raise

@@ -133,7 +133,7 @@ class _Cleaner:
             inside = inside and is_list and not returns
             self.entries.update(map(_words, texts if inside else ()))
             if inside and "contents" in self.clean:
-                self._skip("contents", lines[0][0], " ".join(texts))
+                self._skip("contents", lines[0][0], "\n".join(line for _, line in lines))
             else:
                 yield lines
 

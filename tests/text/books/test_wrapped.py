@@ -1,10 +1,12 @@
 """Hard-wrapped text, as Project Gutenberg has it: what is read, what is taken out and told."""
 
+import random
 from collections import Counter
 
 import pytest
 
 from chatter_nb.base.errors import InputError
+from chatter_nb.text.books.document import count_words
 from chatter_nb.text.books.skips import CLEANINGS
 from chatter_nb.text.books.wrapped import book_of_wrapped, is_wrapped
 from chatter_nb.text.files import read_sources
@@ -143,6 +145,37 @@ def test_every_paragraph_is_read_without_the_marks_of_print(book):
         "NOTES FOR WALKERS",
         "Take a hat.",
     ]
+
+
+PIECES = (
+    *("word", "_it_", "_a", "b_", "[1]", "[2]", "[A]", "[Pg 3]", "{4}", "[Illustration: a b]", "7"),
+    *("[Illustration", "[Footnote 1: c d]", "CHAPTER I", "Contents", "Chapter Two", "1.", "2)"),
+    *(
+        "- item",
+        "\n\n",
+        "\n\n\n",
+        "\f",
+        "\r\n",
+        "    ",
+        "A TITLE",
+        "page 8",
+        "é",
+        "“Q.”",
+        "Title: T",
+    ),
+    *("*** START OF THE PROJECT GUTENBERG EBOOK X ***", "End of the Project Gutenberg EBook"),
+)
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_every_word_is_read_or_told(seed):
+    """Of texts of any marks, cleaned of any of them."""
+    rng = random.Random(seed)
+    text = "".join(rng.choice(PIECES) + rng.choice(" \n") for _ in range(rng.randint(1, 120)))
+    for names in (CLEANINGS, rng.sample(CLEANINGS, 4), ()):
+        book = book_of_wrapped(text, "a.txt", set(names) - {"hyphens", "italics"})
+        spoken = sum(chapter.words for chapter in book.chapters)
+        assert spoken + sum(part.words for part in book.skipped) == count_words(text)
 
 
 def test_verse_keeps_its_lines(book):
