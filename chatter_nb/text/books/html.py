@@ -62,7 +62,7 @@ def parse_xhtml(data: bytes) -> tuple[etree._Element, bool]:
 def parse_html(text: str) -> etree._Element:
     """The root of HTML, repaired as browsers do. Raises `InputError` if it cannot be."""
     parser = etree.HTMLParser(encoding="utf-8", **SAFE)
-    text = _DECLARATION.sub("", text).replace("\0", "")
+    text = _DECLARATION.sub("", text).replace("\0", "").strip() or "<html></html>"
     try:
         root = etree.fromstring(text.encode(errors="replace"), parser)
     except (etree.LxmlError, ValueError):

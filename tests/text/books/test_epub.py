@@ -191,6 +191,14 @@ def test_broken_xhtml_is_read_as_html_and_told(tmp_path, document):
     assert book.notes == ("not well-formed, and read as HTML: OEBPS/a.xhtml",)
 
 
+@pytest.mark.parametrize("nothing", [b"", b" \n", b"<?xml version='1.0'?>"])
+def test_an_empty_document_is_no_reason_to_refuse_a_book(tmp_path, nothing):
+    path = build_epub(tmp_path / "b.epub", TWO, TOC, members={"OEBPS/one.xhtml": nothing})
+    book = read_epub(path, AUTO)
+    assert texts(book) == [[], ["Two", "Second."]]
+    assert book.notes == ("not well-formed, and read as HTML: OEBPS/one.xhtml",)
+
+
 def test_entities_are_those_of_html_and_no_others(tmp_path, monkeypatch):
     """&nbsp; and &mdash; are characters; a document's own entities are neither read nor fetched."""
     secret = tmp_path / "secret.txt"
