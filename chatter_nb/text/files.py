@@ -34,7 +34,7 @@ OTHER_SUFFIXES = (
     *(".mobi", ".azw", ".azw3", ".fb2", ".doc", ".odt", ".pages"),
 )
 
-MAX_BYTES = 64_000_000  # of a text; a long novel has 1 MB
+MAX_BYTES = 32_000_000  # of a text; a long novel has 1 MB
 # Byte-order marks, longest first: UTF-32's begins with UTF-16's.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -135,8 +135,8 @@ def _read_file(file: Path, skip: str, clean: str) -> TextSource:
         book = read_book(file, skip=skip, clean=clean)
         return _source(file, book, *book.notes, in_words(book.skipped))
     try:
-        if (size_bytes := file.stat().st_size) > MAX_BYTES:
-            raise InputError(f"text file {file}: {size_bytes:,} bytes; at most {MAX_BYTES:,}")
+        if file.stat().st_size > MAX_BYTES:
+            raise InputError(f"text file {file} has more than {MAX_BYTES:,} bytes: divide it")
         data = file.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read text file {file}: {error.strerror}") from error

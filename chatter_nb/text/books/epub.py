@@ -68,7 +68,6 @@ class _Reader:
         self._read_spine({entry.target for entry in entries})
         names = ("title", "language", "date", "description")
         data = {name: next(map(text_of, self._package.iter(f"{{*}}{name}")), "") for name in names}
-        items = self._items.values()
         by_heading = divide_at_headings(self._walk.blocks, data["title"])
         return Book(
             **data,
@@ -77,7 +76,7 @@ class _Reader:
             chapters=self._chapters(entries) or by_heading,
             skipped=tuple(self._walk.skipped),
             notes=tuple(self._notes),
-            lexicons=tuple(member for member, kind, _ in items if kind == _LEXICON),
+            lexicons=tuple(member for member, kind, _ in self._items.values() if kind == _LEXICON),
         )
 
     def _contents(self) -> list[_Entry]:

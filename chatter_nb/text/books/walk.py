@@ -168,11 +168,10 @@ def _inside(around: _Around, name: str, place: str) -> _Around:
 
 
 def _is_hidden(node: etree._Element, name: str) -> bool:
-    if name == "dialog" and node.get("open") is None:
-        return True
+    is_closed = name == "dialog" and node.get("open") is None
     is_replaced = name == "object" and node.get("data") is not None
-    has_style = bool(_HIDDEN_STYLE.search(node.get("style", "")))
-    return is_replaced or has_style or node.get("hidden") is not None
+    is_hidden = node.get("hidden") is not None or _HIDDEN_STYLE.search(node.get("style", ""))
+    return bool(is_closed or is_replaced or is_hidden)
 
 
 def _is_note_mark(link: etree._Element) -> bool:

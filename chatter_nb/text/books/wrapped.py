@@ -92,8 +92,8 @@ class _Cleaner:
         def left(match: re.Match[str]) -> str:
             if kind == "notes" and match.lastindex and marks[match[1]] < 2:
                 return match[0]  # nothing leads to it
-            line = bisect(breaks, match.start()) + 1
-            self._skip(kind, line, "" if kind == "italics" else match[0])
+            taken = "" if kind == "italics" else match[0]
+            self._skip(kind, bisect(breaks, match.start()) + 1, taken)
             return match[2] if kind == "italics" else "\n" * match[0].count("\n")
 
         return pattern.sub(left, text)

@@ -119,5 +119,5 @@ def test_a_text_beyond_reason_is_refused_before_it_is_read(tmp_path):
     path = tmp_path / "a.txt"
     path.touch()
     os.truncate(path, MAX_BYTES + 1)
-    with pytest.raises(InputError, match=r"a.txt: 64,000,001 bytes; at most 64,000,000"):
+    with pytest.raises(InputError, match=r"a.txt has more than 32,000,000 bytes: divide it"):
         read_sources(path)

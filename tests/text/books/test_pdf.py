@@ -24,7 +24,7 @@ PACKAGES = (
     *("latex2html", "libmpfr-doc", "maint-guide", "nettle-dev", "r-doc-pdf"),
 )
 TITLE = re.compile(r"(?i)(?:chapter|appendix)(?: \w+)?")  # on its first page
-MOST_HEADS_A_PAGE = 0.1
+MOST_HEADS_A_PAGE = 0.05
 
 
 def print_pdf(path, body, style="", **options):

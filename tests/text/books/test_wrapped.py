@@ -7,6 +7,7 @@ import pytest
 
 from chatter_nb.base.errors import InputError
 from chatter_nb.text.books.document import count_words
+from chatter_nb.text.books.lines import running_heads
 from chatter_nb.text.books.skips import CLEANINGS
 from chatter_nb.text.books.wrapped import book_of_wrapped, is_wrapped
 from chatter_nb.text.files import read_sources
@@ -295,6 +296,16 @@ def test_a_page_may_begin_with_a_number_that_is_none_of_a_page():
     book = book_of_wrapped(pages, "a.txt", CLEANINGS)
     assert " ".join(texts(book)).split() == pages.split()
     assert not book.skipped
+
+
+def test_a_number_alone_is_a_pages_if_it_is_the_one_that_other_heads_have():
+    """As on a chapter's first page, where the others have a title beside it."""
+    words = ["alder", "birch", "cedar", "elm", "fir", "hazel", "larch", "maple", "oak"]
+    pages = [[f"{word} is", f"so {word}", f"The Road {n}"] for n, word in enumerate(words, 3)]
+    pages[4][-1], pages[6][-1] = "7", "12"
+    assert (4, 2) in running_heads(pages)
+    assert (6, 2) not in running_heads(pages)
+    assert {line for _, line in running_heads(pages)} == {2}
 
 
 def test_an_unknown_name_is_refused(tmp_path):
