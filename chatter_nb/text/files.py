@@ -17,6 +17,7 @@ import charset_normalizer
 
 from chatter_nb.base.errors import InputError, Problems
 from chatter_nb.text.books.document import Book, merge_books
+from chatter_nb.text.books.lines import WordJoiner
 from chatter_nb.text.books.plain import book_of_text
 from chatter_nb.text.books.reading import BOOK_SUFFIXES, read_book
 from chatter_nb.text.books.skips import choose_cleanings, in_words
@@ -33,6 +34,7 @@ OTHER_SUFFIXES = (
     *(".mobi", ".azw", ".azw3", ".fb2", ".doc", ".odt", ".pages"),
 )
 
+MAX_BYTES = 32_000_000  # of a text; a long novel has 1 MB
 # Byte-order marks, longest first: UTF-32's begins with UTF-16's.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -107,8 +109,10 @@ def _text_files(path: Path) -> tuple[list[Path], list[str]]:
     """The files to read, and the names of the other files in a folder."""
     if not path.exists():
         raise InputError(f"text file {path} does not exist")
-    if not path.is_dir():
+    if path.is_file():
         return [path], []
+    if not path.is_dir():
+        raise InputError(f"text file {path} is a pipe or a device: save its text in a file")
     files, others = list_folder(path, SUFFIXES)
     if not files:
         raise InputError(f"folder {path} holds no text file ({' '.join(SUFFIXES)})")
@@ -131,6 +135,8 @@ def _read_file(file: Path, skip: str, clean: str) -> TextSource:
         book = read_book(file, skip=skip, clean=clean)
         return _source(file, book, *book.notes, in_words(book.skipped), is_marked=True)
     try:
+        if file.stat().st_size > MAX_BYTES:
+            raise InputError(f"text file {file} has more than {MAX_BYTES:,} bytes: divide it")
         data = file.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read text file {file}: {error.strerror}") from error
@@ -146,6 +152,10 @@ def _read_file(file: Path, skip: str, clean: str) -> TextSource:
             book = book_of_wrapped(text, file.name, names)
         else:
             book = book_of_text(markdown_to_text(text) if markdown else text, file.name)
+            joiner = WordJoiner(text, make_whole="hyphens" in names and not markdown)
+            joiner.join(text.splitlines())
+            told = "words divided at the end of a line, which clean: hyphens makes whole: "
+            note = "; ".join(filter(None, [note, f"{told}{joiner.count}" * bool(joiner.count)]))
     except InputError as error:
         raise InputError(f"text file {file}: {error}") from error
     return _source(file, book, note, in_words(book.skipped), is_marked=markdown)

@@ -35,6 +35,7 @@ SPOKEN = {
 }  # fmt: skip
 TOLD = {
     "P05_cp1252": "read as cp1252",
+    "S12_line_hyphens": "words divided .* which clean: hyphens makes whole: 2",
     "S15_plain_markdown_as_text": "# Heading: Markdown's marks are read as they stand",
     "S16_tags": r"hibari reads \[laugh\], \[sigh\] as words: chatterbox-turbo acts them",
     "S19_terminal_colours": "the codes that colour a terminal's text are taken out",

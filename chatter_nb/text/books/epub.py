@@ -58,23 +58,16 @@ class _Reader:
         files = [node.get("full-path") for node in archive.xml(_CONTAINER).iter("{*}rootfile")]
         opf = (files or [None])[0] or ""
         self._package = archive.xml(opf)
-        self._items = {
-            node.get("id"): (
-                resolve(opf, node.get("href", ""))[0],
-                node.get("media-type", ""),
-                node,
-            )
-            for node in self._package.iter("{*}item")
-        }
+        self._items: dict[str | None, tuple[str, str, etree._Element]] = {}
+        for node in self._package.iter("{*}item"):
+            member, _ = resolve(opf, node.get("href", ""))
+            self._items[node.get("id")] = member, node.get("media-type", ""), node
 
     def book(self) -> Book:
         entries = self._contents()
         self._read_spine({entry.target for entry in entries})
-        found: dict[str, str] = {}
-        for node in self._package.iter("*"):
-            found.setdefault(tag_of(node), text_of(node))
-        data = {name: found.get(name, "") for name in ("title", "language", "date", "description")}
-        items = self._items.values()
+        names = ("title", "language", "date", "description")
+        data = {name: next(map(text_of, self._package.iter(f"{{*}}{name}")), "") for name in names}
         by_heading = divide_at_headings(self._walk.blocks, data["title"])
         return Book(
             **data,
@@ -83,7 +76,7 @@ class _Reader:
             chapters=self._chapters(entries) or by_heading,
             skipped=tuple(self._walk.skipped),
             notes=tuple(self._notes),
-            lexicons=tuple(member for member, kind, _ in items if kind == _LEXICON),
+            lexicons=tuple(member for member, kind, _ in self._items.values() if kind == _LEXICON),
         )
 
     def _contents(self) -> list[_Entry]:
@@ -155,9 +148,8 @@ class _Reader:
         return tuple(chapters)
 
     def _cover(self) -> tuple[bytes, str] | None:
-        named = [
-            m.get("content") for m in self._package.iter("{*}meta") if m.get("name") == "cover"
-        ]
+        metas = self._package.iter("{*}meta")
+        named = [meta.get("content") for meta in metas if meta.get("name") == "cover"]
         for id_, (member, kind, node) in self._items.items():
             is_cover = "cover-image" in node.get("properties", "").split() or id_ in named
             if is_cover and kind.startswith("image/") and member in self._archive.NameToInfo:

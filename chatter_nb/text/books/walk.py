@@ -24,8 +24,8 @@ _BLOCK_NAMES = (  # as HTML's rendering rules list them
     "menu nav ol optgroup option p pre search section summary table tbody tfoot thead tr ul"
 )
 _INVISIBLE_NAMES = (  # never rendered as text
-    "head title script style template noscript audio video canvas iframe datalist rp desc metadata "
-    "object meta link base select textarea annotation annotation-xml"
+    "head title script style template noscript noframes audio video canvas iframe datalist rp desc "
+    "metadata meta link base select textarea meter progress annotation annotation-xml"
 )
 _BLOCKS, _INVISIBLE = frozenset(_BLOCK_NAMES.split()), frozenset(_INVISIBLE_NAMES.split())
 _KINDS = {"li": "list item", "dt": "list item", "dd": "list item", "tr": "table row", "pre": "code"}
@@ -60,7 +60,6 @@ class Walk:
     ids: dict[tuple[str, str], int] = field(default_factory=dict)
     _document: str = ""
     _parts: list[str] = field(default_factory=list)  # of the block that is being read
-    _length: int = 0
     _around: _Around | None = None  # of its first part
     _phonemes: list[tuple[int, int, str, str]] = field(default_factory=list)
 
@@ -71,7 +70,7 @@ class Walk:
 
     def _visit(self, node: etree._Element, around: _Around, path: str) -> None:
         name = tag_of(node)
-        is_invisible = name in _INVISIBLE or _is_hidden(node)
+        is_invisible = name in _INVISIBLE or _is_hidden(node, name)
         if kind := "invisible" if is_invisible else self._kind_to_skip(node, name):
             self._note_ids(node.iter("*"))
             if (words := count_words(text_of(node))) and not is_invisible:
@@ -81,15 +80,16 @@ class Walk:
         if name in _BLOCKS:
             self._flush()
             around = _inside(around, name, f"{self._document}#{path}")
-        elif name == "br":
-            self._break_line()
+        elif name == "br" and self._parts:
+            self._parts.append("\n")
         elif name in ("td", "th") and self._parts:
             self._add(", ", around)  # to hear where a cell ends
-        start, blocks = self._length, len(self.blocks)
+        ph, blocks = attribute(node, _SSML, "ssml", "ph"), len(self.blocks)
+        start = sum(map(len, self._parts)) if ph else 0
         self._content(node, around, path)
-        if (ph := attribute(node, _SSML, "ssml", "ph")) and blocks == len(self.blocks):
+        if ph and blocks == len(self.blocks):
             alphabet = attribute(node, _SSML, "ssml", "alphabet")
-            self._phonemes.append((start, self._length, ph, alphabet))
+            self._phonemes.append((start, sum(map(len, self._parts)), ph, alphabet))
         if name in _BLOCKS:
             self._flush()
 
@@ -117,12 +117,6 @@ class Walk:
             self._around = around
         if text:
             self._parts.append(text)
-            self._length += len(text)
-
-    def _break_line(self) -> None:
-        if self._parts:
-            self._parts.append("\n")
-            self._length += 1
 
     def _flush(self) -> None:
         text = "".join(self._parts).rstrip()
@@ -131,7 +125,7 @@ class Walk:
             kind = "verse" if kind == "paragraph" and "\n" in text else kind
             phonemes = tuple(p for p in self._phonemes if p[0] < p[1] <= len(text))
             self.blocks.append(Block(kind, text, place, level, phonemes))
-        self._parts, self._length, self._phonemes = [], 0, []
+        self._parts, self._phonemes = [], []
 
     def _kind_to_skip(self, node: etree._Element, name: str) -> str:
         if node in self.headers:
@@ -173,8 +167,11 @@ def _inside(around: _Around, name: str, place: str) -> _Around:
     return _Around(_KINDS.get(name, around.kind), around.level, place, is_pre)
 
 
-def _is_hidden(node: etree._Element) -> bool:
-    return node.get("hidden") is not None or bool(_HIDDEN_STYLE.search(node.get("style", "")))
+def _is_hidden(node: etree._Element, name: str) -> bool:
+    is_closed = name == "dialog" and node.get("open") is None
+    is_replaced = name == "object" and node.get("data") is not None
+    is_hidden = node.get("hidden") is not None or _HIDDEN_STYLE.search(node.get("style", ""))
+    return bool(is_closed or is_replaced or is_hidden)
 
 
 def _is_note_mark(link: etree._Element) -> bool:
