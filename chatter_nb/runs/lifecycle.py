@@ -17,7 +17,7 @@ from chatter_nb.base.timing import Stopwatch, added, peak_rss_mb, real_time_fact
 from chatter_nb.base.version import installed_version
 from chatter_nb.engines.gpu import peak_gpu_mb, reset_peak_gpu
 from chatter_nb.runs.folder import CHAPTERS
-from chatter_nb.runs.output import OnAudio, Sink
+from chatter_nb.runs.output import OnAudio, Sink, move_to_file
 from chatter_nb.runs.plan import Plan
 from chatter_nb.runs.record import (
     ChapterRecord,
@@ -31,7 +31,7 @@ from chatter_nb.runs.record import (
 )
 from chatter_nb.runs.resume import finished, resumed, with_kept_files
 from chatter_nb.runs.speech import Speech
-from chatter_nb.runs.words_file import WordsFile
+from chatter_nb.runs.words_file import SideFile
 
 _VERSIONED = ("chatter_nb", "numpy", "torch", "chatterbox-tts", "papermill")
 
@@ -81,7 +81,7 @@ class Run(ABC):
         self._files: list[FileRecord] = []
         self._chapters: list[ChapterRecord] = []
         self._loudness: list[LoudnessRecord] = []
-        self._word_files: list[WordsFile] = []
+        self._side_files: list[SideFile] = []
         self._ended: Sink | None = None  # the last output's
 
     @abstractmethod
@@ -109,8 +109,8 @@ class Run(ABC):
                 folder.retire()
                 for sink in sinks:
                     sink.commit()
-                for words in self._word_files:
-                    words.commit()
+                for file in self._side_files:
+                    file.commit()
             except BaseException as error:
                 stopped = isinstance(error, Cancelled | KeyboardInterrupt)
                 try:
@@ -158,6 +158,10 @@ class Run(ABC):
             self._files += files
             self._loudness += loudness
             self._warnings += warnings
+            file = f"{self._outputs[-1].name}.{self._plan.params.formats[0]}"
+            if own := [report for report in loudness if report.file == file]:
+                rate = self._plan.engine.sample_rate
+                move_to_file(self._outputs, self._chapters, self._pieces, own, rate)
 
     def _note_output(self, output: Any, samples: int, first: int, seams: tuple[int, ...]) -> None:
         """Keep the record of a finished output; `first` is the index of its first piece."""
@@ -211,7 +215,7 @@ class Run(ABC):
             peak_rss_mb=peak_rss_mb(),
             peak_gpu_mb=None if status == "running" else peak_gpu_mb(plan.engine.device),
             files=tuple(self._files) if ok else (),
-            word_files=tuple(file.record for file in self._word_files) if ok else (),
+            word_files=tuple(file.record for file in self._side_files) if ok else (),
             warnings=tuple(self._warnings),
             planned_keys=() if ok else self._keys(),
             versions=versions(),

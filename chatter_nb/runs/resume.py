@@ -147,12 +147,15 @@ def with_kept_files(
 
 
 def _sounds_alike(earlier: RunRecord, record: RunRecord, params: AnyParams) -> bool:
-    """Whether two runs differ at most in their formats."""
+    """Whether two runs differ at most in their formats and subtitles."""
 
     def facts(run: RunRecord) -> Any:
         deciding = type(params).create(run.params).deciding()
         keys = [chunk.key for chunk in run.chunks] + [window.key for window in run.windows]
-        return {**deciding, "formats": ()}, keys, run.outputs, run.versions
+        # Times of a mastered run are those of its first format.
+        pauses = [chunk.pause_ms for chunk in run.chunks]
+        outputs = [(o.name, o.source, o.chunks) for o in run.outputs]
+        return {**deciding, "formats": (), "subtitles": ()}, keys, pauses, outputs, run.versions
 
     try:
         return bool(facts(earlier) == facts(record))
