@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -15,18 +14,11 @@ from chatter_nb.base.timing import Stopwatch
 from chatter_nb.engines.watermark import Watermark
 from chatter_nb.runs.book_plan import is_of_book
 from chatter_nb.runs.plan import Plan
-from chatter_nb.runs.record import (
-    ChapterRecord,
-    FileRecord,
-    LoudnessRecord,
-    OutputRecord,
-    file_record,
-)
+from chatter_nb.runs.record import FileRecord, LoudnessRecord, file_record
 
 if TYPE_CHECKING:
     from chatter_nb.runs.book_files import Mastered, Streamed
 
-_TIMES = ("start_s", "end_s")
 OnAudio = Callable[[Signal], object]
 
 
@@ -142,33 +134,3 @@ class Sink(Marked):
                 book.write(block)
             if self._on_audio:
                 self._on_audio(block)
-
-
-def move_to_file(
-    outputs: list[OutputRecord],
-    chapters: list[ChapterRecord],
-    pieces: list[Any],
-    loudness: Sequence[LoudnessRecord],
-    rate: int,
-) -> None:
-    """Make the times of the last output those of its mastered file, chapter by chapter.
-
-    `pieces` are chunks or windows; `loudness` has the chapters of that file.
-    """
-    output, first = outputs[-1], outputs[-1].first_chunk
-    own = [at for at, chapter in enumerate(chapters) if chapter.first_chunk >= first]
-    starts_s = [chapters[at].start_s for at in own] or [0.0]
-    rows = zip(loudness, starts_s, strict=True)
-    shifts_s = [row.start_s + row.head_s - start_s for row, start_s in rows]
-
-    def moved_s(time_s: float, within_s: float) -> float:
-        return time_s + shifts_s[bisect_right(starts_s, within_s) - 1]
-
-    for at, row in zip(own, loudness, strict=False):
-        chapters[at] = chapters[at].model_copy(update={"start_s": row.start_s})
-    for at, piece in enumerate(pieces[first:], first):
-        times_s = {name: moved_s(getattr(piece, name), piece.start_s) for name in _TIMES}
-        pieces[at] = piece.model_copy(update=times_s)
-    seams = (round(rate * moved_s(seam / rate, seam / rate)) for seam in output.seams_samples)
-    ended = {"audio_s": loudness[-1].end_s, "seams_samples": tuple(seams)}
-    outputs[-1] = output.model_copy(update=ended)

@@ -132,10 +132,7 @@ class ChapterRecord(_Record):
 
 
 class LoudnessRecord(_Record):
-    """A mastered chapter: its place in its file, and `audio.mastering.ChapterReport`.
-
-    Silence of `head_s` comes before its first chunk.
-    """
+    """A mastered chapter, silent for `head_s`, in its file; and `audio.mastering.ChapterReport`."""
 
     file: str
     chapter: str

@@ -150,12 +150,9 @@ def _sounds_alike(earlier: RunRecord, record: RunRecord, params: AnyParams) -> b
     """Whether two runs differ at most in their formats and subtitles."""
 
     def facts(run: RunRecord) -> Any:
-        deciding = type(params).create(run.params).deciding()
-        keys = [chunk.key for chunk in run.chunks] + [window.key for window in run.windows]
-        # Times of a mastered run are those of its first format.
-        pauses = [chunk.pause_ms for chunk in run.chunks]
-        outputs = [(o.name, o.source, o.chunks) for o in run.outputs]
-        return {**deciding, "formats": (), "subtitles": ()}, keys, pauses, outputs, run.versions
+        deciding = type(params).create(run.params).deciding() | {"formats": (), "subtitles": ()}
+        keys = [(c.key, c.pause_ms) for c in run.chunks] + [(w.key, 0) for w in run.windows]
+        return deciding, keys, [(o.name, o.source, o.chunks) for o in run.outputs], run.versions
 
     try:
         return bool(facts(earlier) == facts(record))

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -41,8 +40,6 @@ from chatter_nb.runs.speak_plan import SpeechPlan
 from chatter_nb.runs.subtitles import ESTIMATED, Timed, cues, written
 from chatter_nb.runs.words_file import SUFFIX, SideFile, joined_words, word_lines
 
-Spoken = tuple[int, Take, int]  # how many records a chunk has, its take, samples cut off its front
-
 
 class SpeechRun(Run):
     """A speech run in progress."""
@@ -61,17 +58,16 @@ class SpeechRun(Run):
         self._tried: list[str] = []  # keys of takes after the first
         self._checked = Counter(checked=0, made_again=0, doubtful=0)  # chunks
         self._trimmed: dict[int, int] = {}  # samples cut off the front, by position
-        self._write: Callable[[], None] | None = None
+        self._write: Callable[[], None] = lambda: None
         if plan.params.engine_path == "upstream":
             self._rows = 1
 
     def make(self, output: PlannedOutput, unfinished: ExitStack) -> Sink:
         """Speak, join and write one output."""
         sink = self._sink(output, unfinished)
-        folder, suffixes = self._plan.folder.path, [f".{s}" for s in self._plan.params.subtitles]
-        files = [SideFile(folder / f"{output.name}{suffix}") for suffix in (SUFFIX, *suffixes)]
-        for file in files:
-            unfinished.callback(file.discard)
+        path = self._plan.folder.path / output.name
+        names = (SUFFIX, *(f".{name}" for name in self._plan.params.subtitles))
+        files = [SideFile(path.with_name(path.name + name), unfinished) for name in names]
         self._takes, self._trimmed = {}, {}
         if self._listener:
             self._listening = Listening(self._plan, self._listener, self._watch)
@@ -93,24 +89,18 @@ class SpeechRun(Run):
         self._close(sink)
         first = len(self._pieces)
         records = self._note_chunks(output, joined)
-        takes = [(len(r), self._takes[at], self._trimmed[at]) for at, r in enumerate(records)]
-        self._write = partial(self._write_texts, files, takes)
-        self._chapters += [
-            ChapterRecord(
-                title=chapter.title,
-                first_chunk=records[chapter.first][0].index,
-                start_s=joined.spans[chapter.first].start_samples / self._plan.engine.sample_rate,
-            )
-            for chapter in output.chapters
-        ]
+        self._write = partial(self._write_texts, files, records, self._takes, self._trimmed)
+        for title, at in output.chapters:
+            chunk = records[at][0]
+            chapter = ChapterRecord(title=title, first_chunk=chunk.index, start_s=chunk.start_s)
+            self._chapters.append(chapter)
         self._note_output(output, joined.samples, first, joined.seams_samples)
         return sink
 
     def _close(self, sink: Sink | None) -> None:
         super()._close(sink)
-        if self._write:  # texts beside the audio that is finished now, and so are its times
-            with self._watch.stage("write"):
-                self._write()
+        with self._watch.stage("write"):  # beside the audio that is finished: its times are known
+            self._write()
 
     def make_alone(self) -> tuple[Take, Signal]:
         """Make and check the only chunk of the plan, and keep it; nothing is joined or written."""
@@ -246,42 +236,30 @@ class SpeechRun(Run):
             self._pieces += groups[-1]
         return groups
 
-    def _write_texts(self, files: Sequence[SideFile], takes: Sequence[Spoken]) -> None:
-        """Write the words and the subtitles of the last output."""
-        words_file, *subtitles = files
-        if known := words_file.write(word_lines(words for _, words in self._words(takes))):
-            self._side_files.append(words_file)
-        for file in subtitles:
-            language = self._plan.params.language or self._plan.engine.languages[0]
-            found = cues(self._words(takes, as_shown=True), language)
-            file.write(written(file.path.suffix[1:], found, estimated=not known))
-            self._side_files.append(file)
-        if subtitles and not known and ESTIMATED not in self._warnings:
+    def _write_texts(self, files: Sequence[SideFile], *chunks: Any) -> None:
+        """Write the words and the subtitles of the last output; for `chunks` see `_words`."""
+        language = self._plan.params.language or self._plan.engine.languages[0]
+        known = files[0].write(word_lines(words for _, words in self._words(*chunks)))
+        for file in files[1:]:
+            file.write(written(file.path.suffix, cues(self._words(*chunks), language), known))
+        self._side_files += files if known else files[1:]
+        if files[1:] and not known and ESTIMATED not in self._warnings:
             self._warnings.append(ESTIMATED)
 
-    def _words(self, takes: Sequence[Spoken], *, as_shown: bool = False) -> Iterator[Timed]:
-        """The chunks of the last output, and of each the words with their places and times.
-
-        `as_shown`: with the text before any edit, in one record.
-        """
+    def _words(
+        self, groups: Sequence[Any], takes: Mapping[int, Take], trimmed: Mapping[int, int]
+    ) -> Iterator[Timed]:
+        """The records of each chunk of the last output, and its words with places and times."""
         store, engine = self._plan.store, self._plan.engine
-        pieces = iter(self._pieces[self._outputs[-1].first_chunk :])
-        for count, take, trimmed in takes:
-            records, planned = list(islice(pieces, count)), take.planned
-            if not planned.chunk.speakable:
-                continue
-            text = planned.placed.source.text if as_shown else planned.chunk.text
-            if as_shown:
-                more = {"text": text, "end_s": records[-1].end_s}
-                records = [records[0].model_copy(update=more)]
-            kept = store.words(planned.key)
-            source = engine.name if kept is not None else "aligner"
-            words = take.verdict.words if take.verdict else kept
-            if words is None:
-                yield records[0], None
-            else:
-                trimmed_s = trimmed / engine.sample_rate
-                yield records[0], joined_words(words, text, records, trimmed_s, source)
+        pieces = iter(self._pieces[self._outputs[-1].first_chunk :])  # as moved, see `_move`
+        for position, group in enumerate(groups):
+            records, take = [next(pieces) for _ in group], takes[position]
+            if take.planned.chunk.speakable:
+                kept = store.words(take.planned.key)
+                words = take.verdict.words if take.verdict else kept
+                source = engine.name if kept is not None else "aligner"
+                more = (take.planned.chunk.text, records, trimmed[position] / engine.sample_rate)
+                yield records, None if words is None else joined_words(words, *more, source)
 
     @property
     def _is_checked(self) -> bool:

@@ -12,7 +12,6 @@ from chatter_nb.engines.registry import entry
 from chatter_nb.runs.folder import RECORD, RunFolder
 from chatter_nb.runs.record import ChunkRecord, RunRecord, TakeRecord
 from chatter_nb.runs.store import ChunkStore
-from chatter_nb.runs.words_file import SUFFIX
 
 _SHOWN = 5  # doubtful chunks on the last line of a run
 
@@ -67,8 +66,7 @@ class Speech:
             verb, unit, total = "spoke", "chunks", len(record.chunks)
             new = sum(chunk.attempts > 0 for chunk in record.chunks)
         pace = f", {_pace(record.rtf)}" if record.rtf and new else ""
-        texts = [f.name for f in record.word_files if not f.name.endswith(SUFFIX)]
-        names = ", ".join([*(path.name for path in self.files), *texts, RECORD])
+        names = ", ".join([*(file.name for file in record.all_files()), RECORD])
         lines = [
             f"{record.engine.name} {verb} {record.audio_s:.1f} s of audio in "
             f"{record.wall_s:.1f} s{pace}; {new} of {total} {unit} made anew",

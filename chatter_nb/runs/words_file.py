@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from chatter_nb.audio.words import WordTime
 from chatter_nb.base.disk import check_way, part_path, remove, writing
-from chatter_nb.runs.record import ChunkRecord, FileRecord, file_record
+from chatter_nb.runs.record import ChunkRecord, file_record
 from chatter_nb.text.places import place_words
 
 SUFFIX = ".words.json"
@@ -26,16 +27,13 @@ _DECIMALS = 4  # 0.1 ms, two samples
 class SideFile:
     """A text beside the audio of an output, under a temporary name until `commit`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, unfinished: ExitStack) -> None:
         check_way(path)
         self.path, self._part = path, part_path(path)
-        self.record: FileRecord
+        unfinished.callback(remove, self._part)  # after `commit` there is none
 
     def write(self, parts: Iterable[str | None]) -> bool:
-        """Write its parts. No file, and False, if there is a None among them.
-
-        Raises `OutputError` if the disk does not take the file.
-        """
+        """Write its parts; no file, and False, if one is None. Raises `OutputError`."""
         with writing(self.path), self._part.open("w", encoding="utf-8", newline="\n") as file:
             for part in parts:
                 if part is None:
@@ -48,10 +46,6 @@ class SideFile:
         """Give the file its name."""
         with writing(self.path):
             os.replace(self._part, self.path)
-
-    def discard(self) -> None:
-        """Remove the temporary file; after `commit` there is none."""
-        remove(self._part)
 
 
 def word_lines(chunks: Iterable[Iterable[Any] | None]) -> Iterator[str | None]:
