@@ -31,6 +31,7 @@ from chatter_nb.params.types import (
     PromptSeconds,
     RunName,
     Seed,
+    Subtitles,
     Text,
     VoicesDir,
     WavBits,
@@ -171,6 +172,7 @@ class SpeakParams(RunParams):
     cover: Text = seldom("", "output", "a JPEG or PNG file; empty: the document's own")
     date: Text = seldom("", "output", "year or date, in the file; empty: the document's own")
     description: Text = seldom("", "output", "in the file; empty: the document's own")
+    subtitles: Subtitles = ()
     wav_bits: WavBits = 16
     outputs_dir: OutputsDir = "outputs"
     run_name: RunName = seldom(

@@ -114,6 +114,12 @@ Formats = Annotated[
     BeforeValidator(_as_tuple),
     AfterValidator(_no_duplicates),
 ]
+Subtitles = Annotated[
+    tuple[Literal["srt", "vtt"], ...],
+    seldom(..., "output", "files of subtitles, beside the audio"),
+    BeforeValidator(_as_tuple),
+    AfterValidator(_no_duplicates),
+]
 WavBits = Annotated[
     Literal[16, 24, 32], seldom(..., "output", "wav sample width; 32 is float", "wav samples")
 ]

@@ -18,6 +18,7 @@ from typing import Any
 import av
 
 from chatter_nb.audio.book_file import MOST_IN_OGG, write_book
+from chatter_nb.audio.curves import duration_s
 from chatter_nb.audio.encoder import CODECS, CodecName
 from chatter_nb.audio.mastering import master_chapter
 from chatter_nb.audio.reading import Signal
@@ -137,9 +138,12 @@ class Mastered(_Files):
         for name, made in self._made.items():
             chapters = [(title, path) for title, (path, _) in zip(self._titles, made, strict=True)]
             starts_s = write_book(chapters, self._parts[name], name, self._tags)
+            more: dict[str, Any] = {"file": self._paths[name].name, "head_s": self._target.head_s}
+            ends_s = [*starts_s[1:], duration_s(self._parts[name])]
+            rows = zip(self._titles, starts_s, ends_s, made, strict=True)
             records += [
-                LoudnessRecord(file=self._paths[name].name, chapter=title, start_s=at_s, **report)
-                for title, at_s, (_, report) in zip(self._titles, starts_s, made, strict=True)
+                LoudnessRecord(chapter=title, start_s=start_s, end_s=end_s, **more, **report)
+                for title, start_s, end_s, (_, report) in rows
             ]
         return self._named, records
 

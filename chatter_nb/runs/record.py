@@ -64,7 +64,8 @@ class CheckRecord(_Record):
 
 
 class ChunkRecord(_Record):
-    """A chunk as it was made. Times are within its own output (see `OutputRecord`).
+    """A chunk as it was made. Times are within its own output (see `OutputRecord`), which is, if
+    mastered, its file in the first of `formats`.
 
     `streamed`: who listened heard it in parts, another rendering, which is kept under a key of its
     own. `verdict` is None if it was not checked; `takes` are there if the check has something to
@@ -123,7 +124,7 @@ class OutputRecord(_Record):
 
 
 class ChapterRecord(_Record):
-    """A chapter: its title, its first chunk, and its start within its output, as of chunks."""
+    """A chapter: its title, its first chunk, and the start of its audio within its output."""
 
     title: str
     first_chunk: int
@@ -131,11 +132,13 @@ class ChapterRecord(_Record):
 
 
 class LoudnessRecord(_Record):
-    """A mastered chapter: where it begins in its file, and `audio.mastering.ChapterReport`."""
+    """A mastered chapter, silent for `head_s`, in its file; and `audio.mastering.ChapterReport`."""
 
     file: str
     chapter: str
     start_s: float
+    end_s: float = 0.0
+    head_s: float = 0.0
     target: str
     gain_db: float
     limited_db: float
@@ -187,7 +190,7 @@ class RunRecord(_Record):
     peak_rss_mb: float | None = None
     peak_gpu_mb: float | None = None
     files: tuple[FileRecord, ...] = ()  # the audio: players, links and answers show these
-    word_files: tuple[FileRecord, ...] = ()  # times of words; see `words_file`
+    word_files: tuple[FileRecord, ...] = ()  # times of words, see `words_file`, and subtitles
     warnings: tuple[str, ...] = ()
     checks: CheckRecord | None = None
     planned_keys: tuple[str, ...] = ()  # of a run that is not ok: the chunks its resume will use

@@ -147,12 +147,12 @@ def with_kept_files(
 
 
 def _sounds_alike(earlier: RunRecord, record: RunRecord, params: AnyParams) -> bool:
-    """Whether two runs differ at most in their formats."""
+    """Whether two runs differ at most in their formats and subtitles."""
 
     def facts(run: RunRecord) -> Any:
-        deciding = type(params).create(run.params).deciding()
-        keys = [chunk.key for chunk in run.chunks] + [window.key for window in run.windows]
-        return {**deciding, "formats": ()}, keys, run.outputs, run.versions
+        deciding = type(params).create(run.params).deciding() | {"formats": (), "subtitles": ()}
+        keys = [(c.key, c.pause_ms) for c in run.chunks] + [(w.key, 0) for w in run.windows]
+        return deciding, keys, [(o.name, o.source, o.chunks) for o in run.outputs], run.versions
 
     try:
         return bool(facts(earlier) == facts(record))

@@ -206,8 +206,9 @@ def pickups(speech: Speech) -> list[dict[str, Any]]:
     by_place = {edit.place: edit for edit in edits}
     ends_s = {edit_of(chunk).place: chunk.end_s for chunk in record.chunks}
     doubts = {chunk.index: reasons_of(chunk) for chunk in doubtful_chunks(record)}
+    names = [output.name for output in record.outputs for _ in range(output.chunks)]
     lines = []
-    for chunk in record.chunks:
+    for name, chunk in zip(names, record.chunks, strict=True):
         bare = edit_of(chunk)
         edit = by_place.get(bare.place, bare)
         is_first = chunk.split_from in (None, chunk.index)
@@ -215,7 +216,7 @@ def pickups(speech: Speech) -> list[dict[str, Any]]:
             shown = chunk.text if chunk.source_text is None else chunk.source_text
             times = {"start_s": round(chunk.start_s, 3), "end_s": round(ends_s[bare.place], 3)}
             wishes = {"flag": edit.flag, "note": edit.note, "words": edit.words or ""}
-            place = {"document": chunk.document, "line": chunk.index, **times}
+            place = {"document": name, "line": chunk.index, **times}
             doubt = {"doubt": "; ".join(doubts.get(chunk.index, ()))}
             lines.append({**place, **doubt, **wishes, "text": shown.strip()})
     return lines

@@ -66,7 +66,7 @@ class Speech:
             verb, unit, total = "spoke", "chunks", len(record.chunks)
             new = sum(chunk.attempts > 0 for chunk in record.chunks)
         pace = f", {_pace(record.rtf)}" if record.rtf and new else ""
-        names = ", ".join([*(path.name for path in self.files), RECORD])
+        names = ", ".join([*(file.name for file in record.all_files()), RECORD])
         lines = [
             f"{record.engine.name} {verb} {record.audio_s:.1f} s of audio in "
             f"{record.wall_s:.1f} s{pace}; {new} of {total} {unit} made anew",

@@ -30,7 +30,7 @@ JSON, FORM = "application/json", "multipart/form-data"
 WITHHELD = frozenset(
     {"text_file", "merge", "chapters", "skip", "edits", "voices_dir", "outputs_dir", "run_name"}
     | {"device", "checkpoint", "precision", "rows", "engine_path", "asr_model", "verify_workers"}
-    | {"regex_replacements", "interactive", "clean"}
+    | {"regex_replacements", "interactive", "clean", "subtitles"}
     | {"split", "master", "title", "author", "read_by", "cover", "date", "description"}
 )
 # Fields of a form that may hold a recording instead of a name.

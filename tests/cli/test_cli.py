@@ -97,7 +97,7 @@ def test_speak_prints_who_speaks_and_why_then_where_the_result_is(cli, tmp_path)
     assert "engine: hibari (the embedded voice" in done.stdout
     assert "device: cpu" in done.stdout
     assert "not chatterbox" in done.stdout
-    assert f"{tmp_path / 'run'}: speech.wav, run.json" in done.stdout
+    assert f"{tmp_path / 'run'}: speech.wav, speech.words.json, run.json" in done.stdout
 
 
 def test_json_is_the_record_and_nothing_else(cli, tmp_path):
