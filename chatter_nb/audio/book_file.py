@@ -17,12 +17,12 @@ import av
 from av.stream import Disposition
 
 from chatter_nb.audio.encoder import BITEXACT, CODECS, CodecName
-from chatter_nb.audio.tags import Tags
+from chatter_nb.audio.tags import MOST_IN_OGG, Tags
 from chatter_nb.base.disk import part_path, remove, write_error
 from chatter_nb.base.errors import InputError, shown
 
 _MOST_IN_LIST = 255  # chapters in Nero's list, which counts in a byte; Apple's track has no limit
-MOST_IN_OGG = 1000  # their numbers have three digits
+_MOST_PIXELS = 36_000_000  # of a cover; shops ask for 9 million at most
 
 
 def write_book(
@@ -142,6 +142,20 @@ def _mux(container: Any, parts: Sequence[_Part], tags: Tags) -> None:
                 copy.duration = packet.duration if part is parts[-1] else part.packet
                 position += part.packet
                 container.mux(copy)
+
+
+def is_picture(data: bytes) -> bool:
+    """Whether players can show a cover: a whole JPEG or PNG of at most 36 million pixels."""
+    form = {b"\xff\xd8\xff": "jpeg_pipe", b"\x89PN": "png_pipe"}.get(data[:3])
+    if form is None:
+        return False
+    try:
+        with av.open(io.BytesIO(data), "r", format=form) as image:
+            limits = {"max_pixels": str(_MOST_PIXELS), "err_detect": "explode"}
+            image.streams[0].codec_context.options = limits
+            return next(image.decode(video=0), None) is not None
+    except av.FFmpegError:
+        return False
 
 
 def _mux_cover(container: Any, cover: Path | bytes) -> None:

@@ -1,4 +1,4 @@
-"""Masters a chapter: one gain, a limiter, room tone, the rate of the file; measured once encoded.
+"""Masters a chapter: notch, gain, limiter, room tone, rate of the file; measured once encoded.
 
 A chapter's signal is a spool: a file of its mono float32 samples, and nothing else. Nothing is
 compressed: levels keep their distances within a chapter, but for peaks above the ceiling.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.signal import butter, sosfilt, sosfreqz
+from scipy.signal import butter, iirnotch, lfilter, sosfilt, sosfreqz
 
 from chatter_nb.audio.encoder import CODECS, CodecName
 from chatter_nb.audio.limiter import Limiter
@@ -26,13 +26,22 @@ ROOM_TONE_DB = -66.0  # RMS: below the -60 dB that ACX asks for, above digital s
 _TONE_HZ = (80.0, 1000.0)  # a quiet room: little hiss, no rumble
 MOST_GAIN_DB = 30.0  # what needs more is no speech
 
+# A line is a tone that a voice model adds to all that it says; Chatterbox has one near 4.9 kHz.
+LINE_HZ = (4700.0, 5100.0)
+LINE_DB = 20.0  # above its neighbours in quiet moments: at most 7 in speech, 35 with a line
+_FAINT_DB = -80.0  # RMS of a line that nobody hears
+_FRAMES_PER_S = 6  # also the distance of two frequencies in Hz
+_FEWEST_FRAMES, _GROUP_FRAMES = 24, 128  # 4 s, and 21 s
+_NOTCH_HZ = 60.0  # wide; with its centre right to 1 Hz, it takes off 30 dB
+
 
 @dataclass(frozen=True)
 class ChapterReport:
     """What mastering did to a chapter: its levels before, and in the encoded file after.
 
     `limited_db` is the limiter's largest reduction. `failures` says which numbers of the target the
-    file misses after `tries` encodings; it is empty if there is none.
+    file misses after `tries` encodings; it is empty if there is none. `head_s` is the silence
+    before the sound; `notch_hz` is a tone that was taken out.
     """
 
     target: str
@@ -42,29 +51,41 @@ class ChapterReport:
     before: Loudness
     after: Loudness
     failures: tuple[str, ...]
+    head_s: float = 0.0
+    notch_hz: float | None = None
 
 
 def master_chapter(
-    spool: Path, path: Path, target: Target, *, sample_rate: int, codec_name: CodecName
+    spool: Path,
+    path: Path,
+    target: Target,
+    *,
+    sample_rate: int,
+    codec_name: CodecName,
+    file_rate: int | None = None,
 ) -> ChapterReport:
     """Master the samples in `spool` (mono float32 at `sample_rate` Hz) to the file `path`.
 
-    If the encoded file misses a level of the target, the chapter is encoded again, lower by 0.5 dB,
+    The file has `file_rate`, else the target's rate, else that of the samples, or the next that its
+    codec has. If it misses a level of the target, the chapter is encoded again, lower by 0.5 dB,
     and kept either way: see the report. Raises `OutputError` if the file cannot be written.
     """
     codec, is_best = CODECS[codec_name], target.mp3_bits_per_s is not None
-    file_rate = codec.rate_for(target.sample_rate or sample_rate)
+    file_rate = codec.rate_for(file_rate or target.sample_rate or sample_rate)
     part, meter = part_path(path), Meter(sample_rate)
     try:
+        notch_hz = steady_line_hz(spool, sample_rate)
         limiter = Limiter(sample_rate, ceiling_db=200)  # changes nothing
-        for block in levelled(_spooled(spool), target, limiter, 0.0, sample_rate):
+        signal = _notched(spool, notch_hz, sample_rate)
+        for block in levelled(signal, target, limiter, 0.0, sample_rate):
             meter.write(block)
         before, tries = meter.result(), 0
         full_db = min(MOST_GAIN_DB, target.missing_db(before) - codec.level_db)
         for lower_db in (0.0, -0.5):
             gain_db, tries = round(full_db + lower_db, 1), tries + 1
             limiter = Limiter(sample_rate, ceiling_db=target.ceiling_db + lower_db)
-            blocks = levelled(_spooled(spool), target, limiter, gain_db, sample_rate)
+            signal = _notched(spool, notch_hz, sample_rate)
+            blocks = levelled(signal, target, limiter, gain_db, sample_rate)
             if target.room_tone:
                 blocks = with_room_tone(blocks, sample_rate)
             if file_rate != sample_rate:
@@ -80,7 +101,52 @@ def master_chapter(
         remove(part)
     after, limited_db = file.loudness, round(limiter.deepest_db, 1)
     failures = target.file_failures(file) if codec_name == "mp3" else target.failures(after)
-    return ChapterReport(target.name, gain_db, limited_db, tries, before, after, tuple(failures))
+    return ChapterReport(
+        *(target.name, gain_db, limited_db, tries, before, after, tuple(failures)),
+        head_s=target.head_s,
+        notch_hz=notch_hz,
+    )
+
+
+def steady_line_hz(spool: Path, sample_rate: int) -> float | None:
+    """The frequency in `LINE_HZ` of a tone that sounds all the time; None if there is none.
+
+    In the quietest fifth of the time voices pause, and a tone that goes on stands out. Digital
+    silence, as between chunks, does not count. A chapter with less than 4 s of sound has no tone.
+    """
+    size = sample_rate // _FRAMES_PER_S
+    window = np.hanning(size) * np.sqrt(8) / size  # a tone has its RMS
+    first, last = (round(hz / _FRAMES_PER_S) for hz in (LINE_HZ[0] - 200, LINE_HZ[1] + 200))
+    quiet = []
+    for block in _spooled(spool, size * _GROUP_FRAMES):
+        frames = block[: len(block) // size * size].reshape(-1, size)
+        frames = frames[np.count_nonzero(frames, axis=1) > 0.9 * size]
+        if len(frames) >= _FEWEST_FRAMES and last < size // 2:
+            powers = np.abs(np.fft.rfft(frames * window)[:, first:last]) ** 2
+            quiet.append(np.percentile(powers, 20, axis=0))
+    if not quiet:
+        return None
+    levels_db = 10 * np.log10(np.median(quiet, axis=0) + 1e-16)
+    margin = round(200 / _FRAMES_PER_S)
+    at = margin + int(levels_db[margin:-margin].argmax())
+    near_db = np.delete(levels_db, slice(at - 5, at + 6))[at - margin : at + margin - 11]
+    if levels_db[at] < max(_FAINT_DB, np.median(near_db) + LINE_DB):
+        return None
+    before_db, peak_db, after_db = levels_db[at - 1 : at + 2]
+    between = (after_db - before_db) / 2 / (2 * peak_db - before_db - after_db)  # of a parabola
+    return round(float((first + at + between) * sample_rate / size), 1)
+
+
+def _notched(spool: Path, notch_hz: float | None, sample_rate: int) -> Iterator[Signal]:
+    """The samples of a spool, without a tone if there is one."""
+    if notch_hz is None:
+        yield from _spooled(spool)
+        return
+    filters = iirnotch(notch_hz, notch_hz / _NOTCH_HZ, fs=sample_rate)
+    state = np.zeros(2)
+    for block in _spooled(spool):
+        signal, state = lfilter(*filters, block, zi=state)
+        yield signal.astype(np.float32)
 
 
 def levelled(
@@ -95,9 +161,9 @@ def levelled(
     yield np.zeros(round(target.tail_s * sample_rate), np.float32)
 
 
-def _spooled(spool: Path) -> Iterator[Signal]:
+def _spooled(spool: Path, samples: int = BLOCK_SAMPLES) -> Iterator[Signal]:
     with spool.open("rb") as file:
-        while data := file.read(BLOCK_SAMPLES * 4):
+        while data := file.read(samples * 4):
             yield np.frombuffer(data, "<f4")
 
 

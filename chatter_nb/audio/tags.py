@@ -10,6 +10,7 @@ from pathlib import Path
 _CODES = """ar ara da dan de deu el ell en eng es spa fi fin fr fra he heb hi hin it ita ja jpn
 ko kor ms msa nl nld no nor pl pol pt por ru rus sv swe sw swa tr tur zh zho"""
 _LANGUAGES = dict(re.findall(r"(\w\w) (\w{3})", _CODES))
+MOST_IN_OGG = 1000  # chapters: their numbers have three digits
 # What muxers call some fields of `Tags`. Players look for the narrator in the composer's place.
 _NAMES = {"title": "title album", "author": "artist album_artist", "read_by": "composer performer"}
 

@@ -121,6 +121,22 @@ Master = Annotated[
     Literal["none", "acx", "podcast", "r128"],
     seldom(..., "output", "bring each chapter to a loudness; for mp3, opus and m4b", "loudness"),
 ]
+RoomTone = Annotated[
+    Literal["auto", "on", "off"],
+    seldom(..., "output", "quiet noise under a mastered chapter; auto: acx has it"),
+]
+HeadSeconds = Annotated[
+    float | None,
+    seldom(..., "output", "of a mastered chapter; acx: 0.75", "silence before", ge=0, le=10),
+]
+TailSeconds = Annotated[
+    float | None,
+    seldom(..., "output", "of a mastered chapter; acx: 2", "silence after", ge=0, le=10),
+]
+FileRate = Annotated[
+    Literal[16_000, 22_050, 24_000, 32_000, 44_100, 48_000] | None,
+    seldom(..., "output", "Hz, of mastered files; acx: 44100, others: the engine's", "rate"),
+]
 Device = Annotated[str, AfterValidator(_check_device), seldom(..., "machine", "where models run")]
 Precision = Annotated[
     Literal["auto", "exact", "fast", "int8"],

@@ -8,8 +8,9 @@ the run, while the next one is spoken.
 from __future__ import annotations
 
 import os
+from collections.abc import Container
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 
 import av
 
-from chatter_nb.audio.book_file import MOST_IN_OGG, write_book
+from chatter_nb.audio.book_file import write_book
 from chatter_nb.audio.encoder import CODECS, CodecName
 from chatter_nb.audio.mastering import master_chapter
 from chatter_nb.audio.reading import Signal
@@ -27,7 +28,6 @@ from chatter_nb.base.errors import InputError
 from chatter_nb.base.hashing import digest
 from chatter_nb.base.write_behind import WriteBehind
 from chatter_nb.params.runs import AnyParams
-from chatter_nb.runs.book_plan import is_of_book
 from chatter_nb.runs.folder import CHAPTERS
 from chatter_nb.runs.record import LoudnessRecord
 
@@ -36,15 +36,24 @@ Finished = tuple[list[tuple[Path, str]], list[LoudnessRecord]]  # temporary path
 
 
 def book_files(
-    params: AnyParams, folder: Path, output: Any, rate: int
+    params: AnyParams, folder: Path, output: Any, rate: int, formats: Container[str]
 ) -> list[Streamed | Mastered]:
-    """The files of an output that are not written as plain samples; see `is_of_book`."""
-    names = [name for name in CODECS if name in params.formats and is_of_book(params, output, name)]
-    if "opus" in names and len(output.chapters) > MOST_IN_OGG:
-        raise InputError(f"opus holds {MOST_IN_OGG} chapters: choose m4b or mp3")
-    if params.master != "none":
-        return [Mastered(folder, output, names, rate, TARGETS[params.master])]
+    """The files of an output in those `formats` for which `book_plan.is_of_book` is true."""
+    names = [name for name in CODECS if name in formats]
+    if names and params.master != "none":
+        return [Mastered(folder, output, names, rate, _target(params), params.sample_rate)]
     return [Streamed(folder, output, name, rate) for name in names]
+
+
+def _target(params: AnyParams) -> Target:
+    """The target, with what the parameters change."""
+    target = TARGETS[params.master]
+    return replace(
+        target,
+        room_tone=target.room_tone if params.room_tone == "auto" else params.room_tone == "on",
+        head_s=target.head_s if params.head_s is None else params.head_s,
+        tail_s=target.tail_s if params.tail_s is None else params.tail_s,
+    )
 
 
 class _Files:
@@ -113,10 +122,17 @@ class Mastered(_Files):
     """The files of an output whose chapters are mastered; the run's folder keeps those done."""
 
     def __init__(
-        self, folder: Path, output: Any, names: list[CodecName], rate: int, target: Target
+        self,
+        folder: Path,
+        output: Any,
+        names: list[CodecName],
+        rate: int,
+        target: Target,
+        file_rate: int | None,
     ) -> None:
         super().__init__(folder, output, names, 0)  # one is mastered while the next is spooled
         self._kept, self._target, self._rate = folder / CHAPTERS, target, rate
+        self._file_rate = file_rate
         self._made: dict[CodecName, list[tuple[Path, dict[str, Any]]]] = {n: [] for n in names}
         self._begin()
 
@@ -160,12 +176,16 @@ class Mastered(_Files):
     def _master(self, spool: Path, samples_hash: str) -> None:
         """Master the chapter in `spool`, unless a run before did so with the same samples."""
         for name, made in self._made.items():
-            settings = [samples_hash, asdict(self._target), self._rate, name, av.__version__]
+            settings = [samples_hash, asdict(self._target), self._rate, self._file_rate, name]
+            settings.append(av.__version__)
             path = self._kept / f"{digest(settings, size=16)}.{name}"
             about = path.with_suffix(".json")
             if not (path.exists() and read_json(about)):
                 report = master_chapter(
-                    spool, path, self._target, sample_rate=self._rate, codec_name=name
+                    *(spool, path, self._target),
+                    sample_rate=self._rate,
+                    codec_name=name,
+                    file_rate=self._file_rate,
                 )
                 write_json(about, asdict(report))
             made.append((path, read_json(about)))

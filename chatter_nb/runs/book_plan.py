@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-from chatter_nb.audio.tags import Tags
+from chatter_nb.audio.tags import MOST_IN_OGG, Tags
 from chatter_nb.base.errors import InputError, shown
 from chatter_nb.base.formats import OUTPUT_FORMATS, OutputName
 from chatter_nb.base.project import resolve_path
@@ -19,7 +19,6 @@ from chatter_nb.text.books.document import Book
 from chatter_nb.text.files import TextSource
 
 SLUG_CHARS = 40
-_COVER_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 _MOST_COVER_BYTES = 1 << 25
 NO_TAGS = Tags()
 
@@ -33,27 +32,53 @@ class PlannedChapter(NamedTuple):
 
 @dataclass(frozen=True)
 class PlannedOutput:
-    """One audio signal to make: the chunks of a text, of several merged, or of a chapter."""
+    """One audio signal to make: the chunks of a text, of several merged, or of a chapter.
+
+    `whole` is of a chapter: the output of its text, for the formats that are not divided.
+    """
 
     name: str
     source: str
     chunks: tuple[PlannedChunk, ...]
     chapters: tuple[PlannedChapter, ...] = ()  # none without a document
     tags: Tags = NO_TAGS
+    whole: PlannedOutput | None = None
+
+    @property
+    def ends_whole(self) -> bool:
+        """Whether this is the last chapter of `whole`."""
+        return self.whole is not None and self.chunks[-1] is self.whole.chunks[-1]
 
 
 def plan_outputs(
-    source: TextSource, chunks: Sequence[PlannedChunk], params: SpeakParams, language: str
+    source: TextSource,
+    chunks: Sequence[PlannedChunk],
+    params: SpeakParams,
+    language: str,
+    on_note: Callable[[str], object],
 ) -> list[PlannedOutput]:
-    """The output of a text, or one for each chapter. Raises `InputError` for a bad cover."""
-    book, tags = source.book, _tags(source.book, params, language)
+    """The output of a text, or one for each chapter.
+
+    Raises `InputError` for a bad `cover`, and for more chapters than a format holds; a bad cover of
+    the document is left out with a note.
+    """
+    book = source.book
+    cover = _cover(source, params, on_note)
+    tags = _tags(book, params, language, cover)
     groups = _by_chapter(chunks)
     titles = {chapter.number: " ".join(chapter.title.split()) for chapter in book.chapters}
     names = [titles.get(number) or book.title or source.name for number, _ in groups]
+    firsts = accumulate((len(own) for _, own in groups), initial=0)
+    chapters = tuple(map(PlannedChapter, names, firsts)) if book.chapters else ()
+    whole = PlannedOutput(source.name, source.origin, tuple(chunks), chapters, tags)
     if params.split == "none" or not book.chapters:
-        firsts = accumulate((len(own) for _, own in groups), initial=0)
-        chapters = tuple(map(PlannedChapter, names, firsts)) if book.chapters else ()
-        return [PlannedOutput(source.name, source.origin, tuple(chunks), chapters, tags)]
+        if "opus" in params.formats and len(chapters) > MOST_IN_OGG:
+            cure = "set split: chapter, or choose m4b or mp3"
+            raise InputError(
+                f"{source.origin}: opus holds {MOST_IN_OGG} chapters, not {len(chapters)}: {cure}"
+            )
+        return [whole]
+    is_there = any(OUTPUT_FORMATS[name].muxed for name in params.formats)
     width = max(2, len(str(len(titles))))
     return [
         PlannedOutput(
@@ -62,6 +87,7 @@ def plan_outputs(
             tuple(own),
             (PlannedChapter(name, 0),),
             replace(tags, title=name, album=tags.title, track=str(at)),
+            whole if is_there else None,
         )
         for at, (name, (number, own)) in enumerate(zip(names, groups, strict=True), 1)
     ]
@@ -93,21 +119,38 @@ def _by_chapter(chunks: Sequence[PlannedChunk]) -> list[tuple[int, list[PlannedC
     return list(groups.items())
 
 
-def _tags(book: Book, params: SpeakParams, language: str) -> Tags:
-    """What the parameters give, else what the book says; of its cover, if players can show it."""
-    image = _cover(params.cover) if params.cover else (book.cover or (b"", ""))[0]
-    cover = image if image.startswith(_COVER_STARTS) else None
+def _tags(book: Book, params: SpeakParams, language: str, cover: bytes | None) -> Tags:
+    """What the parameters give, else what the book says."""
     names = ("title", "author", "date", "description")
     values = {name: getattr(params, name) or getattr(book, name) for name in names}
     return Tags(**values, read_by=params.read_by, language=language, cover=cover)
 
 
-def _cover(name: str) -> bytes:
+def _cover(
+    source: TextSource, params: SpeakParams, on_note: Callable[[str], object]
+) -> bytes | None:
+    """The cover that the parameters name, else the document's, if players can show it."""
+    content, kind = source.book.cover or (b"", "")
+    if not params.cover and (not content or {"m4b", "mp3"}.isdisjoint(params.formats)):
+        return None
+    if params.cover:
+        content = _read_cover(params.cover)
+    from chatter_nb.audio.book_file import is_picture  # loads FFmpeg: 0.06 s
+
+    if is_picture(content) and len(content) <= _MOST_COVER_BYTES:
+        return content
+    if params.cover:
+        wanted = "a whole JPEG or PNG file of at most 32 MB and 36 million pixels"
+        raise InputError(f"cover {shown(params.cover)} must be {wanted}")
+    on_note(
+        f"{source.origin}: its cover ({kind}) is left out: players show JPEG and PNG. Set cover"
+    )
+    return None
+
+
+def _read_cover(name: str) -> bytes:
     try:
         with resolve_path(name).open("rb") as file:
-            content = file.read(_MOST_COVER_BYTES + 1)
+            return file.read(_MOST_COVER_BYTES + 1)
     except OSError as error:
         raise InputError(f"cannot read cover {shown(name)}: {error.strerror}") from error
-    if not content.startswith(_COVER_STARTS) or len(content) > _MOST_COVER_BYTES:
-        raise InputError(f"cover {shown(name)} must be a JPEG or PNG file of at most 32 MB")
-    return content

@@ -45,6 +45,8 @@ class PlannedRecording:
 
     chapters: ClassVar[tuple[PlannedChapter, ...]] = ()
     tags: ClassVar = Tags()
+    whole: ClassVar = None
+    ends_whole: ClassVar = False
 
     name: str
     path: Path
@@ -80,6 +82,9 @@ class ConversionPlan(Plan):
 
     def audio_s(self) -> float:
         return sum(output.duration_s for output in self.outputs)
+
+    def longest_chapter_s(self) -> float:
+        return max(output.duration_s for output in self.outputs)
 
     def new_s(self) -> float:
         missing = [planned.window for planned in self.windows if not self.store.has(planned.key)]

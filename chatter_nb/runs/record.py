@@ -131,7 +131,10 @@ class ChapterRecord(_Record):
 
 
 class LoudnessRecord(_Record):
-    """A mastered chapter: where it begins in its file, and `audio.mastering.ChapterReport`."""
+    """A mastered chapter: where it begins in its file, and `audio.mastering.ChapterReport`.
+
+    Its sound begins `head_s` after `start_s`; None in records of earlier versions.
+    """
 
     file: str
     chapter: str
@@ -143,6 +146,8 @@ class LoudnessRecord(_Record):
     before: dict[str, float]
     after: dict[str, float]
     failures: tuple[str, ...]
+    head_s: float | None = None
+    notch_hz: float | None = None
 
 
 class FileRecord(_Record):

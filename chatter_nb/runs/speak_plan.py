@@ -5,9 +5,11 @@ Every problem of the input is found here, before a sample is made.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
 
@@ -62,8 +64,14 @@ class SpeechPlan(Plan):
     pieces = chunks
 
     def audio_s(self) -> float:
-        pauses_s = sum(planned.chunk.pause_ms for planned in self.chunks) / 1000
-        return self._seconds(self.chunks) + pauses_s
+        return self._with_pauses_s(self.chunks)
+
+    def longest_chapter_s(self) -> float:
+        return max(
+            self._with_pauses_s(output.chunks[start:end])
+            for output in self.outputs
+            for start, end in pairwise([0, *(c.first for c in output.chapters[1:]), None])
+        )
 
     def new_s(self) -> float:
         return self._seconds(chunk for chunk in self.chunks if not self.store.has(chunk.key))
@@ -75,6 +83,9 @@ class SpeechPlan(Plan):
     def _choices(self) -> list[str]:
         is_told = self.checks.is_on or bool(self.settled.engine.entry.files)
         return [*super()._choices(), *([f"verify: {self.checks}"] if is_told else [])]
+
+    def _with_pauses_s(self, chunks: Sequence[PlannedChunk]) -> float:
+        return self._seconds(chunks) + sum(planned.chunk.pause_ms for planned in chunks) / 1000
 
     def _seconds(self, chunks: Iterable[PlannedChunk]) -> float:
         rate = chars_per_s(self.params.language or self.engine.languages[0])
@@ -104,22 +115,37 @@ def plan_speech(params: SpeakParams, on_load: OnLoad | None = None) -> SpeechPla
         precision = planner.settled.precision.name
         whole = identities(params, engine, precision, voice, planner.seed)
         planned = [whole.identify(chunks, params.takes) for chunks, _ in texts]
-        language = params.language or engine.languages[0]
+        language, notes = params.language or engine.languages[0], list[str]()
         outputs = [
             output
             for source, chunks in zip(sources, planned, strict=True)
             for output in plan_outputs(
-                source, _chosen(chunks, chapters_of(source, params)), params, language
+                source,
+                _chosen(chunks, chapters_of(source, params)),
+                params,
+                language,
+                notes.append,
             )
         ]
+        _check_names(output.name for output in outputs)
     if params.takes:
         check_takes(params, whole, [chunks for chunks, _ in texts])
     assert checks is not None  # else `load` has raised
-    notes = [note for _, notes in texts for note in notes]
+    notes = [*(note for _, own in texts for note in own), *notes]
     notes += _notes_on_edits(params, edits, [source.name for source in sources])
     return planner.plan(
         SpeechPlan, outputs, [*notes, *checks.notes], identities=whole, checks=checks
     )
+
+
+def _check_names(names: Iterable[str]) -> None:
+    """Raise `InputError` if two outputs have one name, also where a disk ignores case."""
+    counts = Counter(name.casefold() for name in names)
+    if twice := [name for name, times in counts.items() if times > 1]:
+        raise InputError(
+            f"two documents or chapters make files named {twice[0]}: rename a document, or leave "
+            "out split"
+        )
 
 
 @dataclass(frozen=True)
