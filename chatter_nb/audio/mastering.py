@@ -28,7 +28,7 @@ MOST_GAIN_DB = 30.0  # what needs more is no speech
 
 # A line is a tone that a voice model adds to all that it says; Chatterbox has one near 4.9 kHz.
 LINE_HZ = (4700.0, 5100.0)
-LINE_DB = 20.0  # above its neighbours in quiet moments: at most 7 in speech, 35 with a line
+_LINE_DB = 15.0  # above its neighbours; made-up speech has 7 at most, with a line 24 at least
 _FAINT_DB = -80.0  # RMS of a line that nobody hears
 _FRAMES_PER_S = 6  # also the distance of two frequencies in Hz
 _FEWEST_FRAMES, _GROUP_FRAMES = 24, 128  # 4 s, and 21 s
@@ -130,7 +130,7 @@ def steady_line_hz(spool: Path, sample_rate: int) -> float | None:
     margin = round(200 / _FRAMES_PER_S)
     at = margin + int(levels_db[margin:-margin].argmax())
     near_db = np.delete(levels_db, slice(at - 5, at + 6))[at - margin : at + margin - 11]
-    if levels_db[at] < max(_FAINT_DB, np.median(near_db) + LINE_DB):
+    if levels_db[at] < max(_FAINT_DB, np.median(near_db) + _LINE_DB):
         return None
     before_db, peak_db, after_db = levels_db[at - 1 : at + 2]
     between = (after_db - before_db) / 2 / (2 * peak_db - before_db - after_db)  # of a parabola
