@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +26,10 @@ from chatter_nb.base.disk import part_path, remove, write_error
 ROOM_TONE_DB = -66.0  # RMS: below the -60 dB that ACX asks for, above digital silence
 _TONE_HZ = (80.0, 1000.0)  # a quiet room: little hiss, no rumble
 MOST_GAIN_DB = 30.0  # what needs more is no speech
-
-# A line is a tone that a voice model adds to all that it says; Chatterbox has one near 4.9 kHz.
-LINE_HZ = (4700.0, 5100.0)
-_LINE_DB = 15.0  # above its neighbours; made-up speech has 7 at most, with a line 24 at least
+_BAND_HZ = (4500, 5300)  # 200 Hz inside of it Chatterbox has a line: a tone in all that it says
+_LINE_DB = 15.0  # above the band's median; made-up speech has 7 at most, with a line 24 at least
 _FAINT_DB = -80.0  # RMS of a line that nobody hears
-_FRAMES_PER_S = 6  # also the distance of two frequencies in Hz
-_FEWEST_FRAMES, _GROUP_FRAMES = 24, 128  # 4 s, and 21 s
+_FRAMES_PER_S, _FEWEST_FRAMES, _GROUP_FRAMES = 6, 24, 128  # frequencies are 6 Hz apart; 4 s; 21 s
 _NOTCH_HZ = 60.0  # wide; with its centre right to 1 Hz, it takes off 30 dB
 
 
@@ -40,8 +38,7 @@ class ChapterReport:
     """What mastering did to a chapter: its levels before, and in the encoded file after.
 
     `limited_db` is the limiter's largest reduction. `failures` says which numbers of the target the
-    file misses after `tries` encodings; it is empty if there is none. `head_s` is the silence
-    before the sound; `notch_hz` is a tone that was taken out.
+    file misses after `tries` encodings; it is empty if there is none.
     """
 
     target: str
@@ -51,41 +48,34 @@ class ChapterReport:
     before: Loudness
     after: Loudness
     failures: tuple[str, ...]
-    head_s: float = 0.0
-    notch_hz: float | None = None
+    head_s: float  # of silence, from the chapter's start to its sound
+    notch_hz: float | None  # a tone that was taken out
 
 
 def master_chapter(
-    spool: Path,
-    path: Path,
-    target: Target,
-    *,
-    sample_rate: int,
-    codec_name: CodecName,
-    file_rate: int | None = None,
+    spool: Path, path: Path, target: Target, *, sample_rate: int, codec_name: CodecName
 ) -> ChapterReport:
     """Master the samples in `spool` (mono float32 at `sample_rate` Hz) to the file `path`.
 
-    The file has `file_rate`, else the target's rate, else that of the samples, or the next that its
-    codec has. If it misses a level of the target, the chapter is encoded again, lower by 0.5 dB,
-    and kept either way: see the report. Raises `OutputError` if the file cannot be written.
+    The file has the target's rate, else that of the samples, or the next that its codec has. If it
+    misses a level of the target, the chapter is encoded again, lower by 0.5 dB, and kept either
+    way: see the report. Raises `OutputError` if the file cannot be written.
     """
     codec, is_best = CODECS[codec_name], target.mp3_bits_per_s is not None
-    file_rate = codec.rate_for(file_rate or target.sample_rate or sample_rate)
+    file_rate = codec.rate_for(target.made_hz or target.sample_rate or sample_rate)
     part, meter = part_path(path), Meter(sample_rate)
     try:
         notch_hz = steady_line_hz(spool, sample_rate)
+        signal = partial(_notched, spool, notch_hz, sample_rate)
         limiter = Limiter(sample_rate, ceiling_db=200)  # changes nothing
-        signal = _notched(spool, notch_hz, sample_rate)
-        for block in levelled(signal, target, limiter, 0.0, sample_rate):
+        for block in levelled(signal(), target, limiter, 0.0, sample_rate):
             meter.write(block)
         before, tries = meter.result(), 0
         full_db = min(MOST_GAIN_DB, target.missing_db(before) - codec.level_db)
         for lower_db in (0.0, -0.5):
             gain_db, tries = round(full_db + lower_db, 1), tries + 1
             limiter = Limiter(sample_rate, ceiling_db=target.ceiling_db + lower_db)
-            signal = _notched(spool, notch_hz, sample_rate)
-            blocks = levelled(signal, target, limiter, gain_db, sample_rate)
+            blocks = levelled(signal(), target, limiter, gain_db, sample_rate)
             if target.room_tone:
                 blocks = with_room_tone(blocks, sample_rate)
             if file_rate != sample_rate:
@@ -101,22 +91,19 @@ def master_chapter(
         remove(part)
     after, limited_db = file.loudness, round(limiter.deepest_db, 1)
     failures = target.file_failures(file) if codec_name == "mp3" else target.failures(after)
-    return ChapterReport(
-        *(target.name, gain_db, limited_db, tries, before, after, tuple(failures)),
-        head_s=target.head_s,
-        notch_hz=notch_hz,
-    )
+    levels = (gain_db, limited_db, tries, before, after)
+    return ChapterReport(target.name, *levels, tuple(failures), target.head_s, notch_hz)
 
 
 def steady_line_hz(spool: Path, sample_rate: int) -> float | None:
-    """The frequency in `LINE_HZ` of a tone that sounds all the time; None if there is none.
+    """The frequency in Hz of a tone near 4.9 kHz that sounds all the time; None if there is none.
 
-    In the quietest fifth of the time voices pause, and a tone that goes on stands out. Digital
-    silence, as between chunks, does not count. A chapter with less than 4 s of sound has no tone.
+    In the quietest fifth of the time voices pause, and the tone stands out. Digital silence, as
+    between chunks, does not count. A chapter with less than 4 s of sound has no tone.
     """
     size = sample_rate // _FRAMES_PER_S
     window = np.hanning(size) * np.sqrt(8) / size  # a tone has its RMS
-    first, last = (round(hz / _FRAMES_PER_S) for hz in (LINE_HZ[0] - 200, LINE_HZ[1] + 200))
+    first, last, edge = (hz // _FRAMES_PER_S for hz in (*_BAND_HZ, 200))
     quiet = []
     for block in _spooled(spool, size * _GROUP_FRAMES):
         frames = block[: len(block) // size * size].reshape(-1, size)
@@ -127,26 +114,22 @@ def steady_line_hz(spool: Path, sample_rate: int) -> float | None:
     if not quiet:
         return None
     levels_db = 10 * np.log10(np.median(quiet, axis=0) + 1e-16)
-    margin = round(200 / _FRAMES_PER_S)
-    at = margin + int(levels_db[margin:-margin].argmax())
-    near_db = np.delete(levels_db, slice(at - 5, at + 6))[at - margin : at + margin - 11]
-    if levels_db[at] < max(_FAINT_DB, np.median(near_db) + _LINE_DB):
-        return None
+    at = edge + int(levels_db[edge:-edge].argmax())
     before_db, peak_db, after_db = levels_db[at - 1 : at + 2]
+    if peak_db < max(_FAINT_DB, np.median(levels_db) + _LINE_DB):
+        return None
     between = (after_db - before_db) / 2 / (2 * peak_db - before_db - after_db)  # of a parabola
     return round(float((first + at + between) * sample_rate / size), 1)
 
 
 def _notched(spool: Path, notch_hz: float | None, sample_rate: int) -> Iterator[Signal]:
     """The samples of a spool, without a tone if there is one."""
-    if notch_hz is None:
-        yield from _spooled(spool)
-        return
-    filters = iirnotch(notch_hz, notch_hz / _NOTCH_HZ, fs=sample_rate)
-    state = np.zeros(2)
+    wide = (notch_hz or 1) / _NOTCH_HZ
+    filters, state = iirnotch(notch_hz or 1, wide, fs=sample_rate), np.zeros(2)
     for block in _spooled(spool):
-        signal, state = lfilter(*filters, block, zi=state)
-        yield signal.astype(np.float32)
+        if notch_hz:
+            block, state = lfilter(*filters, block, zi=state)
+        yield block.astype(np.float32)
 
 
 def levelled(

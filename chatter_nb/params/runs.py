@@ -22,9 +22,9 @@ from chatter_nb.params.types import (
     CfmSteps,
     Checkpoint,
     Device,
+    EndSeconds,
     FileRate,
     Formats,
-    HeadSeconds,
     Interactive,
     Master,
     Names,
@@ -34,7 +34,6 @@ from chatter_nb.params.types import (
     RoomTone,
     RunName,
     Seed,
-    TailSeconds,
     Text,
     VoicesDir,
     WavBits,
@@ -171,8 +170,8 @@ class SpeakParams(RunParams):
     )
     master: Master = "none"
     room_tone: RoomTone = "auto"
-    head_s: HeadSeconds = None
-    tail_s: TailSeconds = None
+    head_s: EndSeconds = None
+    tail_s: EndSeconds = None
     sample_rate: FileRate = None
     title: Text = seldom("", "output", "in the file; empty: the document's own")
     author: Text = seldom("", "output", "in the file; empty: the document's own")
@@ -244,8 +243,8 @@ class ConvertParams(RunParams):
     )
     master: Master = "none"
     room_tone: RoomTone = "auto"
-    head_s: HeadSeconds = None
-    tail_s: TailSeconds = None
+    head_s: EndSeconds = None
+    tail_s: EndSeconds = None
     sample_rate: FileRate = None
     wav_bits: WavBits = 16
     outputs_dir: OutputsDir = "outputs"
@@ -323,9 +322,6 @@ def _rules_of_mastering(values: Mapping[str, Any]) -> Iterator[str]:
     given = [name for name in _MASTERED if values[name] not in (None, "auto")]
     if given and values["master"] == "none":
         yield f"{' and '.join(given)}: for mastered files. Set master: acx, podcast or r128"
-    rates_hz = OUTPUT_FORMATS["opus"].rates_hz
-    if "opus" in formats and values["sample_rate"] not in (None, *rates_hz):
-        yield f"sample_rate: opus has no {values['sample_rate']} Hz: choose 48000, 24000 or 16000"
 
 
 def _is_blank(value: Any) -> bool:

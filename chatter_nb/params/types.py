@@ -125,17 +125,13 @@ RoomTone = Annotated[
     Literal["auto", "on", "off"],
     seldom(..., "output", "quiet noise under a mastered chapter; auto: acx has it"),
 ]
-HeadSeconds = Annotated[
+EndSeconds = Annotated[
     float | None,
-    seldom(..., "output", "of a mastered chapter; acx: 0.75", "silence before", ge=0, le=10),
-]
-TailSeconds = Annotated[
-    float | None,
-    seldom(..., "output", "of a mastered chapter; acx: 2", "silence after", ge=0, le=10),
+    seldom(..., "output", "silence there in a mastered chapter; acx: 0.75 and 2", ge=0, le=10),
 ]
 FileRate = Annotated[
     Literal[16_000, 22_050, 24_000, 32_000, 44_100, 48_000] | None,
-    seldom(..., "output", "Hz, of mastered files; acx: 44100, others: the engine's", "rate"),
+    seldom(..., "output", "Hz of mastered files, or the format's next; acx: 44100", "rate"),
 ]
 Device = Annotated[str, AfterValidator(_check_device), seldom(..., "machine", "where models run")]
 Precision = Annotated[

@@ -41,19 +41,17 @@ def book_files(
     """The files of an output in those `formats` for which `book_plan.is_of_book` is true."""
     names = [name for name in CODECS if name in formats]
     if names and params.master != "none":
-        return [Mastered(folder, output, names, rate, _target(params), params.sample_rate)]
+        return [Mastered(folder, output, names, rate, _target(params))]
     return [Streamed(folder, output, name, rate) for name in names]
 
 
 def _target(params: AnyParams) -> Target:
     """The target, with what the parameters change."""
-    target = TARGETS[params.master]
-    return replace(
-        target,
-        room_tone=target.room_tone if params.room_tone == "auto" else params.room_tone == "on",
-        head_s=target.head_s if params.head_s is None else params.head_s,
-        tail_s=target.tail_s if params.tail_s is None else params.tail_s,
-    )
+    room_tone = {"on": True, "off": False}.get(params.room_tone)
+    given: dict[str, Any] = {"room_tone": room_tone, "made_hz": params.sample_rate}
+    given |= {"head_s": params.head_s, "tail_s": params.tail_s}
+    given = {name: value for name, value in given.items() if value is not None}
+    return replace(TARGETS[params.master], **given)
 
 
 class _Files:
@@ -122,17 +120,10 @@ class Mastered(_Files):
     """The files of an output whose chapters are mastered; the run's folder keeps those done."""
 
     def __init__(
-        self,
-        folder: Path,
-        output: Any,
-        names: list[CodecName],
-        rate: int,
-        target: Target,
-        file_rate: int | None,
+        self, folder: Path, output: Any, names: list[CodecName], rate: int, target: Target
     ) -> None:
         super().__init__(folder, output, names, 0)  # one is mastered while the next is spooled
         self._kept, self._target, self._rate = folder / CHAPTERS, target, rate
-        self._file_rate = file_rate
         self._made: dict[CodecName, list[tuple[Path, dict[str, Any]]]] = {n: [] for n in names}
         self._begin()
 
@@ -176,16 +167,12 @@ class Mastered(_Files):
     def _master(self, spool: Path, samples_hash: str) -> None:
         """Master the chapter in `spool`, unless a run before did so with the same samples."""
         for name, made in self._made.items():
-            settings = [samples_hash, asdict(self._target), self._rate, self._file_rate, name]
-            settings.append(av.__version__)
+            settings = [samples_hash, asdict(self._target), self._rate, name, av.__version__]
             path = self._kept / f"{digest(settings, size=16)}.{name}"
             about = path.with_suffix(".json")
             if not (path.exists() and read_json(about)):
                 report = master_chapter(
-                    *(spool, path, self._target),
-                    sample_rate=self._rate,
-                    codec_name=name,
-                    file_rate=self._file_rate,
+                    spool, path, self._target, sample_rate=self._rate, codec_name=name
                 )
                 write_json(about, asdict(report))
             made.append((path, read_json(about)))

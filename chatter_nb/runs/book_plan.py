@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -32,62 +32,43 @@ class PlannedChapter(NamedTuple):
 
 @dataclass(frozen=True)
 class PlannedOutput:
-    """One audio signal to make: the chunks of a text, of several merged, or of a chapter.
-
-    `whole` is of a chapter: the output of its text, for the formats that are not divided.
-    """
+    """One audio signal to make: the chunks of a text, of several merged, or of a chapter."""
 
     name: str
     source: str
     chunks: tuple[PlannedChunk, ...]
     chapters: tuple[PlannedChapter, ...] = ()  # none without a document
     tags: Tags = NO_TAGS
-    whole: PlannedOutput | None = None
-
-    @property
-    def ends_whole(self) -> bool:
-        """Whether this is the last chapter of `whole`."""
-        return self.whole is not None and self.chunks[-1] is self.whole.chunks[-1]
+    notes: tuple[str, ...] = ()
+    whole: PlannedOutput | None = None  # of a chapter: its text's, for m4b
 
 
 def plan_outputs(
-    source: TextSource,
-    chunks: Sequence[PlannedChunk],
-    params: SpeakParams,
-    language: str,
-    on_note: Callable[[str], object],
+    source: TextSource, chunks: Sequence[PlannedChunk], params: SpeakParams, language: str
 ) -> list[PlannedOutput]:
-    """The output of a text, or one for each chapter.
-
-    Raises `InputError` for a bad `cover`, and for more chapters than a format holds; a bad cover of
-    the document is left out with a note.
-    """
-    book = source.book
-    cover = _cover(source, params, on_note)
+    """The outputs of a text. Raises `InputError` for a bad cover, or too many chapters."""
+    book, (cover, notes) = source.book, _cover(source, params)
     tags = _tags(book, params, language, cover)
     groups = _by_chapter(chunks)
     titles = {chapter.number: " ".join(chapter.title.split()) for chapter in book.chapters}
     names = [titles.get(number) or book.title or source.name for number, _ in groups]
     firsts = accumulate((len(own) for _, own in groups), initial=0)
     chapters = tuple(map(PlannedChapter, names, firsts)) if book.chapters else ()
-    whole = PlannedOutput(source.name, source.origin, tuple(chunks), chapters, tags)
-    if params.split == "none" or not book.chapters:
+    whole = PlannedOutput(source.name, source.origin, tuple(chunks), chapters, tags, notes)
+    if params.split == "none" or not chapters:
         if "opus" in params.formats and len(chapters) > MOST_IN_OGG:
-            cure = "set split: chapter, or choose m4b or mp3"
-            raise InputError(
-                f"{source.origin}: opus holds {MOST_IN_OGG} chapters, not {len(chapters)}: {cure}"
-            )
+            many = f"opus holds {MOST_IN_OGG} chapters, not {len(chapters):,}"
+            raise InputError(f"{source.origin}: {many}: choose m4b or mp3, or split: chapter")
         return [whole]
-    is_there = any(OUTPUT_FORMATS[name].muxed for name in params.formats)
-    width = max(2, len(str(len(titles))))
+    width, has_m4b = max(2, len(str(len(titles)))), "m4b" in params.formats
     return [
-        PlannedOutput(
-            "-".join(filter(None, [source.name, f"{number:0{width}}", slug(name)])),
-            source.origin,
-            tuple(own),
-            (PlannedChapter(name, 0),),
-            replace(tags, title=name, album=tags.title, track=str(at)),
-            whole if is_there else None,
+        replace(
+            whole,
+            name="-".join(filter(None, [source.name, f"{number:0{width}}", slug(name)])),
+            chunks=tuple(own),
+            chapters=(PlannedChapter(name, 0),),
+            tags=replace(tags, title=name, album=tags.title, track=str(at)),
+            whole=whole if has_m4b else None,
         )
         for at, (name, (number, own)) in enumerate(zip(names, groups, strict=True), 1)
     ]
@@ -126,31 +107,26 @@ def _tags(book: Book, params: SpeakParams, language: str, cover: bytes | None) -
     return Tags(**values, read_by=params.read_by, language=language, cover=cover)
 
 
-def _cover(
-    source: TextSource, params: SpeakParams, on_note: Callable[[str], object]
-) -> bytes | None:
-    """The cover that the parameters name, else the document's, if players can show it."""
+def _cover(source: TextSource, params: SpeakParams) -> tuple[bytes | None, tuple[str, ...]]:
+    """The cover that the parameters name, else the document's, or a note on why it is left out."""
     content, kind = source.book.cover or (b"", "")
-    if not params.cover and (not content or {"m4b", "mp3"}.isdisjoint(params.formats)):
-        return None
     if params.cover:
         content = _read_cover(params.cover)
+    elif not content or {"m4b", "mp3"}.isdisjoint(params.formats):
+        return None, ()
     from chatter_nb.audio.book_file import is_picture  # loads FFmpeg: 0.06 s
 
-    if is_picture(content) and len(content) <= _MOST_COVER_BYTES:
-        return content
+    if is_picture(content):
+        return content, ()
+    wanted = "a whole JPEG or PNG file of at most 32 MB and 36 million pixels"
     if params.cover:
-        wanted = "a whole JPEG or PNG file of at most 32 MB and 36 million pixels"
         raise InputError(f"cover {shown(params.cover)} must be {wanted}")
-    on_note(
-        f"{source.origin}: its cover ({kind}) is left out: players show JPEG and PNG. Set cover"
-    )
-    return None
+    return None, (f"{source.origin}: its cover ({kind}) is left out: set cover to {wanted}",)
 
 
 def _read_cover(name: str) -> bytes:
     try:
         with resolve_path(name).open("rb") as file:
-            return file.read(_MOST_COVER_BYTES + 1)
+            return file.read(_MOST_COVER_BYTES)
     except OSError as error:
         raise InputError(f"cannot read cover {shown(name)}: {error.strerror}") from error

@@ -10,7 +10,6 @@ import numpy as np
 
 from chatter_nb.audio.reading import Signal
 from chatter_nb.audio.writer import AudioWriter
-from chatter_nb.base.formats import OUTPUT_FORMATS
 from chatter_nb.base.timing import Stopwatch
 from chatter_nb.engines.watermark import Watermark
 from chatter_nb.runs.book_plan import is_of_book
@@ -67,10 +66,8 @@ class Sink(Marked):
 
     `unfinished` removes the files again unless they are committed. `on_audio` receives every block
     that goes to the files, unmastered, and the watermark is laid chunk by chunk, so that the first
-    does not come a minute late. The run's stage "write" is its time of waiting for encoders.
-
-    Of a chapter with a `whole`, the files of `whole` go on from the sink `before`, and are those of
-    the sink of its last chapter.
+    does not come a minute late. The run's stage "write" is its time of waiting for encoders. The
+    files of an output's `whole` go from sink to sink; they are those of its last chapter.
     """
 
     def __init__(
@@ -82,27 +79,26 @@ class Sink(Marked):
         on_audio: OnAudio | None,
         before: Sink | None = None,
     ) -> None:
-        self._output = output
+        self._output, self._on_audio = output, on_audio
         params, rate, folder = plan.params, plan.engine.sample_rate, plan.folder.path
-        muxed = {name for name in params.formats if output.whole and OUTPUT_FORMATS[name].muxed}
-        divided = [name for name in params.formats if name not in muxed]
-        plain = [name for name in divided if not is_of_book(params, output, name)]
+        plain = [name for name in params.formats if not is_of_book(params, output, name)]
         self.writer = AudioWriter(
             folder, output.name, plain, sample_rate=rate, wav_bits=params.wav_bits
         )
         unfinished.enter_context(self.writer)
         self._books: list[Streamed | Mastered] = []
         self._shared: list[Streamed | Mastered] = []
-        if len(plain) < len(params.formats):
+        if others := {*params.formats} - {*plain}:
             from chatter_nb.runs.book_files import book_files  # loads FFmpeg: 0.06 s
 
-            self._books = book_files(params, folder, output, rate, {*divided} - {*plain})
-            goes_on = before is not None and before._output.whole is output.whole
-            new = [] if goes_on else book_files(params, folder, output.whole, rate, muxed)
-            self._shared = before._shared if before and goes_on else new
-            for book in [*self._books, *new]:
-                unfinished.callback(book.discard)
-        self._on_audio = on_audio
+            undivided = others & {"m4b"} if output.whole else set[str]()
+            self._books = book_files(params, folder, output, rate, others - undivided)
+            if before and before._output.whole is output.whole:
+                self._shared = before._shared
+            else:
+                self._shared = book_files(params, folder, output.whole, rate, undivided)
+        for book in [*self._books, *self._shared]:
+            unfinished.callback(book.discard)
         self._chunks, self._firsts = 0, {chapter.first for chapter in output.chapters[1:]}
         super().__init__(plan, self._write, watch, at_once=on_audio is not None)
 
@@ -121,12 +117,12 @@ class Sink(Marked):
     def finish(self) -> None:
         """Pass on the last samples, and end the chapter of the files that are shared."""
         super().finish()
-        if self._output.ends_whole:
+        if self._shared and self._output.chunks[-1] is self._output.whole.chunks[-1]:
             self._books += self._shared
-        else:
-            with self._watch.stage("write"):
-                for book in self._shared:
-                    book.end_chapter()
+            return
+        with self._watch.stage("write"):
+            for book in self._shared:
+                book.end_chapter()
 
     def close(self) -> tuple[list[FileRecord], list[LoudnessRecord], list[str]]:
         """Wait for the encoders, and close the files. Returns records and warnings."""

@@ -131,10 +131,7 @@ class ChapterRecord(_Record):
 
 
 class LoudnessRecord(_Record):
-    """A mastered chapter: where it begins in its file, and `audio.mastering.ChapterReport`.
-
-    Its sound begins `head_s` after `start_s`; None in records of earlier versions.
-    """
+    """A mastered chapter: where it begins in its file, and `audio.mastering.ChapterReport`."""
 
     file: str
     chapter: str
@@ -146,7 +143,7 @@ class LoudnessRecord(_Record):
     before: dict[str, float]
     after: dict[str, float]
     failures: tuple[str, ...]
-    head_s: float | None = None
+    head_s: float | None = None  # None: of an earlier version
     notch_hz: float | None = None
 
 

@@ -5,7 +5,6 @@ Every problem of the input is found here, before a sample is made.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
@@ -63,15 +62,13 @@ class SpeechPlan(Plan):
 
     pieces = chunks
 
-    def audio_s(self) -> float:
-        return self._with_pauses_s(self.chunks)
-
-    def longest_chapter_s(self) -> float:
-        return max(
-            self._with_pauses_s(output.chunks[start:end])
+    def chapters_s(self) -> list[float]:
+        chapters = (
+            output.chunks[start:end]
             for output in self.outputs
             for start, end in pairwise([0, *(c.first for c in output.chapters[1:]), None])
         )
+        return [self._seconds(own) + sum(c.chunk.pause_ms for c in own) / 1000 for own in chapters]
 
     def new_s(self) -> float:
         return self._seconds(chunk for chunk in self.chunks if not self.store.has(chunk.key))
@@ -83,9 +80,6 @@ class SpeechPlan(Plan):
     def _choices(self) -> list[str]:
         is_told = self.checks.is_on or bool(self.settled.engine.entry.files)
         return [*super()._choices(), *([f"verify: {self.checks}"] if is_told else [])]
-
-    def _with_pauses_s(self, chunks: Sequence[PlannedChunk]) -> float:
-        return self._seconds(chunks) + sum(planned.chunk.pause_ms for planned in chunks) / 1000
 
     def _seconds(self, chunks: Iterable[PlannedChunk]) -> float:
         rate = chars_per_s(self.params.language or self.engine.languages[0])
@@ -115,37 +109,31 @@ def plan_speech(params: SpeakParams, on_load: OnLoad | None = None) -> SpeechPla
         precision = planner.settled.precision.name
         whole = identities(params, engine, precision, voice, planner.seed)
         planned = [whole.identify(chunks, params.takes) for chunks, _ in texts]
-        language, notes = params.language or engine.languages[0], list[str]()
+        language = params.language or engine.languages[0]
         outputs = [
             output
             for source, chunks in zip(sources, planned, strict=True)
             for output in plan_outputs(
-                source,
-                _chosen(chunks, chapters_of(source, params)),
-                params,
-                language,
-                notes.append,
+                source, _chosen(chunks, chapters_of(source, params)), params, language
             )
         ]
-        _check_names(output.name for output in outputs)
+        _check_names(outputs)
     if params.takes:
         check_takes(params, whole, [chunks for chunks, _ in texts])
     assert checks is not None  # else `load` has raised
-    notes = [*(note for _, own in texts for note in own), *notes]
+    notes = [note for _, notes in texts for note in notes]
+    notes += dict.fromkeys(note for output in outputs for note in output.notes)
     notes += _notes_on_edits(params, edits, [source.name for source in sources])
     return planner.plan(
         SpeechPlan, outputs, [*notes, *checks.notes], identities=whole, checks=checks
     )
 
 
-def _check_names(names: Iterable[str]) -> None:
-    """Raise `InputError` if two outputs have one name, also where a disk ignores case."""
-    counts = Counter(name.casefold() for name in names)
-    if twice := [name for name, times in counts.items() if times > 1]:
-        raise InputError(
-            f"two documents or chapters make files named {twice[0]}: rename a document, or leave "
-            "out split"
-        )
+def _check_names(outputs: Iterable[PlannedOutput]) -> None:
+    """Raise `InputError` if chapters of two documents have one name."""
+    names = sorted(output.name for output in outputs)
+    if twice := [name for name, following in pairwise(names) if name == following]:
+        raise InputError(f"chapters of two documents would be files named {twice[0]}: rename one")
 
 
 @dataclass(frozen=True)
