@@ -24,11 +24,12 @@ def build_epub(
     linear: Mapping[str, str] | None = None,
     members: Mapping[str, str | bytes] | None = None,
     metadata: str = "",
+    more_items: str = "",
 ) -> Path:
     """Write an EPUB: `documents` are bodies by name, `entries` titles with their targets.
 
     A document that begins with "<?" or "<!" or "<html" is written as it is. `members` are added, or
-    replace those of the same name.
+    replace those of the same name; `more_items` are of the manifest.
     """
     items = [
         f'<item id="d{number}" href="{name}" media-type="application/xhtml+xml"/>'
@@ -52,7 +53,7 @@ def build_epub(
         '<metadata xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:title>A book</dc:title>'
         "<dc:creator>Aesop</dc:creator><dc:language>en</dc:language><dc:date>1912</dc:date>"
         f"<dc:description>Old tales</dc:description>{metadata}</metadata>"
-        f"<manifest>{''.join(items)}</manifest><spine{toc}>{''.join(spine)}</spine></package>"
+        f"<manifest>{''.join(items)}{more_items}</manifest><spine{toc}>{''.join(spine)}</spine></package>"
     )
     files: dict[str, str | bytes] = {
         "mimetype": "application/epub+zip",

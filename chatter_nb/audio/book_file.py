@@ -17,12 +17,12 @@ import av
 from av.stream import Disposition
 
 from chatter_nb.audio.encoder import BITEXACT, CODECS, CodecName
-from chatter_nb.audio.tags import Tags
+from chatter_nb.audio.tags import MOST_IN_OGG, Tags
 from chatter_nb.base.disk import part_path, remove, write_error
-from chatter_nb.base.errors import InputError, shown
+from chatter_nb.base.errors import InputError
 
 _MOST_IN_LIST = 255  # chapters in Nero's list, which counts in a byte; Apple's track has no limit
-MOST_IN_OGG = 1000  # their numbers have three digits
+_WHOLE = {"max_pixels": "36000000", "err_detect": "explode"}  # shops ask for 9 million at most
 
 
 def write_book(
@@ -144,20 +144,26 @@ def _mux(container: Any, parts: Sequence[_Part], tags: Tags) -> None:
                 container.mux(copy)
 
 
-def _mux_cover(container: Any, cover: Path | bytes) -> None:
+def is_picture(data: bytes) -> bool:
+    """Whether players can show a cover: a whole JPEG or PNG of at most 36 million pixels."""
+    form = "png_pipe" if data.startswith(b"\x89PNG") else "jpeg_pipe"
     try:
-        data = io.BytesIO(cover) if isinstance(cover, bytes) else cover.open("rb")
-        with data as file, av.open(file) as image:
-            source = image.streams[0]
-            if source.codec_context.name not in ("mjpeg", "png"):
-                raise ValueError(source.codec_context.name)
-            packet = next(_packets(image, source))
-            packet.stream = container.add_stream_from_template(source)
-            packet.stream.disposition = Disposition.attached_pic
-            container.mux(packet)
-    except (OSError, ValueError) as error:
-        name = "" if isinstance(cover, bytes) else f" {shown(str(cover))}"
-        raise InputError(f"cover{name} is no JPEG or PNG file") from error
+        with av.open(io.BytesIO(data), "r", format=form) as image:
+            image.streams[0].codec_context.options = _WHOLE
+            return next(image.decode(video=0), None) is not None
+    except av.FFmpegError:
+        return False
+
+
+def _mux_cover(container: Any, cover: bytes) -> None:
+    if not is_picture(cover):
+        raise InputError("the cover must be a whole JPEG or PNG file")
+    with av.open(io.BytesIO(cover)) as image:
+        source = image.streams[0]
+        packet = next(_packets(image, source))
+        packet.stream = container.add_stream_from_template(source)
+        packet.stream.disposition = Disposition.attached_pic
+        container.mux(packet)
 
 
 def _packets(container: Any, stream: Any) -> Iterator[Any]:

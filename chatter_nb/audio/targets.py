@@ -32,7 +32,8 @@ class Target:
     mono_lu: float = 0.0  # added to the levels for a signal of one channel
     floor_db: float | None = None
     mp3_bits_per_s: int | None = None  # of a constant bit rate
-    sample_rate: int | None = None
+    sample_rate: int | None = None  # of a file
+    made_hz: int | None = None  # files are made with this rate; None: with `sample_rate`
     longest_s: float | None = None
     room_tone: bool = False
     head_s: float = 0.0

@@ -22,6 +22,8 @@ from chatter_nb.params.types import (
     CfmSteps,
     Checkpoint,
     Device,
+    EndSeconds,
+    FileRate,
     Formats,
     Interactive,
     Master,
@@ -29,6 +31,7 @@ from chatter_nb.params.types import (
     OutputsDir,
     Precision,
     PromptSeconds,
+    RoomTone,
     RunName,
     Seed,
     Subtitles,
@@ -46,6 +49,7 @@ VcEngineName = Literal["auto", "world", "chatterbox"]
 EnginePath = Literal["fast", "upstream"]
 VerifyLevel = Literal["auto", "off", "fast", "full"]
 
+_MASTERED = ("room_tone", "head_s", "tail_s", "sample_rate")  # need `master`
 _NAMES, _NAME_CHARS = 100, 80  # the most that `kind_of` looks at
 
 
@@ -166,6 +170,10 @@ class SpeakParams(RunParams):
         "none", "output", "chapter: files of each chapter", "divide"
     )
     master: Master = "none"
+    room_tone: RoomTone = "auto"
+    head_s: EndSeconds = None
+    tail_s: EndSeconds = None
+    sample_rate: FileRate = None
     title: Text = seldom("", "output", "in the file; empty: the document's own")
     author: Text = seldom("", "output", "in the file; empty: the document's own")
     read_by: Text = seldom("", "output", "the narrator, in the file")
@@ -201,8 +209,8 @@ class SpeakParams(RunParams):
             yield f"text and text_file are both set (text_file={shown(text_file)}): keep one"
         if not text_file and _is_blank(text):
             yield "there is nothing to speak: set text or text_file"
-        if values["split"] == "chapter" and "m4b" in str(values["formats"]):
-            yield "split: chapter, and m4b is one file: make it in a run of another name"
+        if values["split"] == "chapter" and re.findall(r"\w+", str(values["formats"])) == ["m4b"]:
+            yield "split: chapter, and m4b is one file with marks: leave out split, or add mp3"
         yield from _rules_of_mastering(values)
         if values["engine_path"] == "upstream":
             if _is_number(values["rows"]) and values["rows"] > 1:
@@ -236,6 +244,10 @@ class ConvertParams(RunParams):
         1.0, "windows", "what neighbouring pieces share", "overlap", ge=0.2, le=5
     )
     master: Master = "none"
+    room_tone: RoomTone = "auto"
+    head_s: EndSeconds = None
+    tail_s: EndSeconds = None
+    sample_rate: FileRate = None
     wav_bits: WavBits = 16
     outputs_dir: OutputsDir = "outputs"
     run_name: RunName = seldom(
@@ -275,7 +287,7 @@ AnyParams = SpeakParams | ConvertParams
 KNOBS = tuple(
     name
     for name, field in SpeakParams.model_fields.items()
-    if field.default is None and name != "language"
+    if field.default is None and name not in ("language", *_MASTERED)
 )
 
 
@@ -309,6 +321,9 @@ def _rules_of_mastering(values: Mapping[str, Any]) -> Iterator[str]:
     plain = [name for name, row in OUTPUT_FORMATS.items() if row.lossless and name in formats]
     if plain and values["master"] != "none":
         yield f"master is for compressed files: take {' and '.join(plain)} out of formats"
+    given = [name for name in _MASTERED if values[name] not in (None, "auto")]
+    if given and values["master"] == "none":
+        yield f"{' and '.join(given)}: for mastered files. Set master: acx, podcast or r128"
 
 
 def _is_blank(value: Any) -> bool:

@@ -127,6 +127,18 @@ Master = Annotated[
     Literal["none", "acx", "podcast", "r128"],
     seldom(..., "output", "bring each chapter to a loudness; for mp3, opus and m4b", "loudness"),
 ]
+RoomTone = Annotated[
+    Literal["auto", "on", "off"],
+    seldom(..., "output", "quiet noise under a mastered chapter; auto: acx has it"),
+]
+EndSeconds = Annotated[
+    float | None,
+    seldom(..., "output", "silence there in a mastered chapter; acx: 0.75 and 2", ge=0, le=10),
+]
+FileRate = Annotated[
+    Literal[16_000, 22_050, 24_000, 32_000, 44_100, 48_000] | None,
+    seldom(..., "output", "Hz of mastered files, or the format's next; acx: 44100", "rate"),
+]
 Device = Annotated[str, AfterValidator(_check_device), seldom(..., "machine", "where models run")]
 Precision = Annotated[
     Literal["auto", "exact", "fast", "int8"],

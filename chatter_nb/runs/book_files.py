@@ -8,8 +8,9 @@ the run, while the next one is spoken.
 from __future__ import annotations
 
 import os
+from collections.abc import Container
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 
 import av
 
-from chatter_nb.audio.book_file import MOST_IN_OGG, write_book
+from chatter_nb.audio.book_file import write_book
 from chatter_nb.audio.curves import duration_s
 from chatter_nb.audio.encoder import CODECS, CodecName
 from chatter_nb.audio.mastering import master_chapter
@@ -28,7 +29,6 @@ from chatter_nb.base.errors import InputError
 from chatter_nb.base.hashing import digest
 from chatter_nb.base.write_behind import WriteBehind
 from chatter_nb.params.runs import AnyParams
-from chatter_nb.runs.book_plan import is_of_book
 from chatter_nb.runs.folder import CHAPTERS
 from chatter_nb.runs.record import LoudnessRecord
 
@@ -37,15 +37,22 @@ Finished = tuple[list[tuple[Path, str]], list[LoudnessRecord]]  # temporary path
 
 
 def book_files(
-    params: AnyParams, folder: Path, output: Any, rate: int
+    params: AnyParams, folder: Path, output: Any, rate: int, formats: Container[str]
 ) -> list[Streamed | Mastered]:
-    """The files of an output that are not written as plain samples; see `is_of_book`."""
-    names = [name for name in CODECS if name in params.formats and is_of_book(params, output, name)]
-    if "opus" in names and len(output.chapters) > MOST_IN_OGG:
-        raise InputError(f"opus holds {MOST_IN_OGG} chapters: choose m4b or mp3")
-    if params.master != "none":
-        return [Mastered(folder, output, names, rate, TARGETS[params.master])]
+    """The files of an output in those `formats` for which `book_plan.is_of_book` is true."""
+    names = [name for name in CODECS if name in formats]
+    if names and params.master != "none":
+        return [Mastered(folder, output, names, rate, _target(params))]
     return [Streamed(folder, output, name, rate) for name in names]
+
+
+def _target(params: AnyParams) -> Target:
+    """The target, with what the parameters change."""
+    room_tone = {"on": True, "off": False}.get(params.room_tone)
+    given: dict[str, Any] = {"room_tone": room_tone, "made_hz": params.sample_rate}
+    given |= {"head_s": params.head_s, "tail_s": params.tail_s}
+    given = {name: value for name, value in given.items() if value is not None}
+    return replace(TARGETS[params.master], **given)
 
 
 class _Files:

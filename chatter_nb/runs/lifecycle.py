@@ -129,7 +129,7 @@ class Run(ABC):
         return record
 
     def _sink(self, output: Any, unfinished: ExitStack) -> Sink:
-        return Sink(self._plan, output, self._watch, unfinished, self._on_audio)
+        return Sink(self._plan, output, self._watch, unfinished, self._on_audio, self._ended)
 
     def _step(self, samples: int, text: str) -> None:
         """Report that a piece is joined, `samples` of this output in all.

@@ -78,8 +78,12 @@ class Plan(ABC):
         """The chunks or windows of all outputs; each has a `key`."""
 
     @abstractmethod
+    def chapters_s(self) -> list[float]:
+        """The length of each chapter in seconds."""
+
     def audio_s(self) -> float:
         """The length of the result in seconds."""
+        return sum(self.chapters_s())
 
     @abstractmethod
     def new_s(self) -> float:
@@ -98,8 +102,8 @@ class Plan(ABC):
         file_bytes_per_s = sum(row.bytes_per_s or wav_bytes_per_s for row in formats)
         disk = audio_s * file_bytes_per_s + new_s * self.kept_bytes_per_s
         if self.params.master != "none":  # kept chapters; a spool that is written, one that is read
-            chapters = sum(max(1, len(output.chapters)) for output in self.outputs)
-            disk += audio_s * (file_bytes_per_s + 8 * rate / chapters)
+            ways = 2 if any(output.whole for output in self.outputs) else 1
+            disk += audio_s * file_bytes_per_s + ways * 8 * rate * max(self.chapters_s())
         encoding_s = audio_s * sum(row.encoding_rtf for row in formats)
         rtf = self.engine.typical_rtf if new_s else 0.0
         work_s = None if rtf is None else max(new_s * rtf, encoding_s)

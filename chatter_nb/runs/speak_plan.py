@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
 
@@ -61,9 +62,13 @@ class SpeechPlan(Plan):
 
     pieces = chunks
 
-    def audio_s(self) -> float:
-        pauses_s = sum(planned.chunk.pause_ms for planned in self.chunks) / 1000
-        return self._seconds(self.chunks) + pauses_s
+    def chapters_s(self) -> list[float]:
+        chapters = (
+            output.chunks[start:end]
+            for output in self.outputs
+            for start, end in pairwise([0, *(c.first for c in output.chapters[1:]), None])
+        )
+        return [self._seconds(own) + sum(c.chunk.pause_ms for c in own) / 1000 for own in chapters]
 
     def new_s(self) -> float:
         return self._seconds(chunk for chunk in self.chunks if not self.store.has(chunk.key))
@@ -112,14 +117,23 @@ def plan_speech(params: SpeakParams, on_load: OnLoad | None = None) -> SpeechPla
                 source, _chosen(chunks, chapters_of(source, params)), params, language
             )
         ]
+        _check_names(outputs)
     if params.takes:
         check_takes(params, whole, [chunks for chunks, _ in texts])
     assert checks is not None  # else `load` has raised
     notes = [note for _, notes in texts for note in notes]
+    notes += dict.fromkeys(note for output in outputs for note in output.notes)
     notes += _notes_on_edits(params, edits, [source.name for source in sources])
     return planner.plan(
         SpeechPlan, outputs, [*notes, *checks.notes], identities=whole, checks=checks
     )
+
+
+def _check_names(outputs: Iterable[PlannedOutput]) -> None:
+    """Raise `InputError` if chapters of two documents have one name."""
+    names = sorted(output.name for output in outputs)
+    if twice := [name for name, following in pairwise(names) if name == following]:
+        raise InputError(f"chapters of two documents would be files named {twice[0]}: rename one")
 
 
 @dataclass(frozen=True)
