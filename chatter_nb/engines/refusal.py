@@ -48,7 +48,7 @@ def unspeakable(
     """The error about letters and words of `text`, with a `replacements:` block."""
     replaced = words_with(letters, text) + words
     error = Unspeakable("\n".join(filter(None, [*problems, replacements_block(replaced)])))
-    error.problems, error.letters, error.words = problems, letters, words.keys()
+    error.problems, error.letters, error.words = problems, frozenset(letters), frozenset(words)
     error.replaced = replaced
     return error
 

@@ -18,7 +18,8 @@ from chatter_nb.runs.edits import PlacedChunk
 from chatter_nb.runs.speak_texts import chosen_part, cleaned
 from chatter_nb.text.files import TextSource
 
-_LISTED, _PLACES, _AROUND_CHARS, _GUESSES = 20, 3, 20, 20
+_LISTED, _PLACES, _GUESSES = 20, 3, 20
+_AROUND, _AROUND_CHARS = 4, 40  # words of a place on each side
 _WORD = re.compile(r"[^\W\d_]+(?:['’](?!s\b)[^\W\d_]+)*")
 _ODD = re.compile(r"[^\x00-\x7f]|\d(?:,?\d){19}")  # other lines are in plain letters
 
@@ -91,13 +92,15 @@ def _places(texts: Sequence[Unspoken]) -> Iterator[tuple[str, str]]:
     for source, chunks, errors in texts:
         chapters = source.book.chapters if len(source.book.chapters) > 1 else ()
         titles = {c.number: f"chapter {c.number}, {c.title}: " for c in chapters}
+        where = f"{source.name}: " if len(texts) > 1 else ""
         for placed in chunks:
-            text, title = placed.chunk.text, titles.get(placed.chapter or 0, "")
+            place = where + titles.get(placed.chapter or 0, "")
             for piece in placed.chunk.unspoken.split():
-                start = text.find(piece)
-                around = text[max(0, start - _AROUND_CHARS) : start + len(piece) + _AROUND_CHARS]
+                before, _, after = placed.chunk.text.partition(piece)
+                before = " ".join(before.split(" ")[-_AROUND:])[-_AROUND_CHARS:].lstrip()
+                after = " ".join(after.split(" ")[:_AROUND])[:_AROUND_CHARS].rstrip()
                 for part in _parts(piece, errors):
-                    yield part, f"{title}“{around.strip()}”"
+                    yield part, f"{place}“{before}{piece}{after}”"
 
 
 def _parts(piece: str, errors: Sequence[Unspeakable]) -> list[str]:
