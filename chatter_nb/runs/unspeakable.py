@@ -67,17 +67,15 @@ def refusal(texts: Sequence[Unspoken]) -> str:
     places = defaultdict(list)
     for part, place in _places(texts):
         places[part].append(place)
-    errors = [error for text in texts for error in text.errors]
-    lines = [
-        f"{text.source.origin}: {p}" for text in texts for e in text.errors for p in e.problems
-    ]
+    errors = [(text.source.origin, error) for text in texts for error in text.errors]
+    lines = [f"{origin}: {problem}" for origin, error in errors for problem in error.problems]
+    lines.append("To go on without it, each such chunk marked: unspeakable: note")
     for part in sorted(places, key=lambda part: -len(places[part]))[:_LISTED]:
         name = f" {unicodedata.name(part, '')}" if len(part) == 1 else ""
         where = "; ".join(list(dict.fromkeys(places[part]))[:_PLACES])
         lines.append(f"  {shorten(part, 60)}{name}, {count(len(places[part]), 'time')}: {where}")
     lines += [f"  and {len(places) - _LISTED:,} more"] if len(places) > _LISTED else []
-    lines.append("To go on without them, each such chunk marked: unspeakable: note")
-    return "\n".join([*lines, replacements_block(sum((e.replaced for e in errors), Counter()))])
+    return "\n".join([*lines, replacements_block(sum((e.replaced for _, e in errors), Counter()))])
 
 
 def warning(texts: Sequence[Unspoken]) -> str:
@@ -91,16 +89,17 @@ def _places(texts: Sequence[Unspoken]) -> Iterator[tuple[str, str]]:
     """Each letter or word that cannot be spoken, with its chapter and the words around it."""
     for source, chunks, errors in texts:
         chapters = source.book.chapters if len(source.book.chapters) > 1 else ()
-        titles = {c.number: f"chapter {c.number}, {c.title}: " for c in chapters}
+        titles = {c.number: shorten(" ".join(c.title.split()), 60) for c in chapters}
         where = f"{source.name}: " if len(texts) > 1 else ""
         for placed in chunks:
-            place = where + titles.get(placed.chapter or 0, "")
+            number = placed.chapter
+            place = where + (f"chapter {number}, {titles[number]}: " if number in titles else "")
             for piece in placed.chunk.unspoken.split():
                 before, _, after = placed.chunk.text.partition(piece)
                 before = " ".join(before.split(" ")[-_AROUND:])[-_AROUND_CHARS:].lstrip()
                 after = " ".join(after.split(" ")[:_AROUND])[:_AROUND_CHARS].rstrip()
                 for part in _parts(piece, errors):
-                    yield part, f"{place}“{before}{piece}{after}”"
+                    yield part, f"{place}“{before}{shorten(piece, _AROUND_CHARS)}{after}”"
 
 
 def _parts(piece: str, errors: Sequence[Unspeakable]) -> list[str]:

@@ -64,14 +64,14 @@ def test_all_letters_are_refused_at_once_with_names_numbers_and_places(book):
     lines = refusal_of(params(book)).splitlines()
     assert "would leave out or spell 你 (3 times), 好 (3 times)" in lines[0]
     assert "would leave out ˈwɔːtə: it knows no sound for it" in lines[1]
-    assert lines[2] == (
+    assert lines[2] == "To go on without it, each such chunk marked: unspeakable: note"
+    assert lines[3] == (
         "  你 CJK UNIFIED IDEOGRAPH-4F60, 3 times: "
         "chapter 1, The Fox: “λόγος, and said 你好 to her.”; chapter 1, The Fox: “你好。”; "
         "chapter 3, The Hare: “She said 你好 again.”"
     )
-    assert [line.split()[0] for line in lines[2:]][:9] == [*"你好λόγος水", "ˈwɔːtə,"]
-    assert "  λ GREEK SMALL LETTER LAMDA, 1 time: chapter 1, The Fox: “He wrote λόγος" in lines[4]
-    assert "To go on without them, each such chunk marked: unspeakable: note" in lines
+    assert [line.split()[0] for line in lines[3:]][:9] == [*"你好λόγος水", "ˈwɔːtə,"]
+    assert "  λ GREEK SMALL LETTER LAMDA, 1 time: chapter 1, The Fox: “He wrote λόγος" in lines[5]
 
 
 def test_the_block_is_a_cure(book, speak):
