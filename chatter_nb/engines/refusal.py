@@ -17,6 +17,7 @@ from chatter_nb.base.errors import InputError, shorten
 _LETTERS_SHOWN = 40
 _WORDS_SHOWN = 20
 _WORD_CHARS = 100  # longer ones are shortened, and not in the block
+_LATIN = re.compile(r"LATIN (?:SMALL|CAPITAL) LETTER (AE|[A-Z])(?: WITH STROKE)?")
 _LONG_NUMBER = re.compile(r"\d(?:,?\d){19,}")
 
 
@@ -106,9 +107,15 @@ def _proposal(word: str) -> str:
 
 def _ordinary(word: str) -> str:
     digits = "".join(str(unicodedata.digit(char, char)) for char in word)
-    plain = unicodedata.normalize("NFKC", digits)
+    plain = "".join(map(_base, unicodedata.normalize("NFKC", digits)))
     latin = all("LATIN" in unicodedata.name(char, "") for char in plain if char.isalpha())
     return plain if plain != word and latin else ""
+
+
+def _base(char: str) -> str:
+    """A Latin letter without its stroke, which is no accent to Unicode: Ł, L."""
+    named = _LATIN.fullmatch(unicodedata.name(char, ""))
+    return (named[1] if char.isupper() else named[1].lower()) if named else char
 
 
 def _parts(word: str) -> set[str]:

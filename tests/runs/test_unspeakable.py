@@ -2,6 +2,7 @@
 
 import pickle
 import re
+from collections import Counter
 
 import pytest
 import yaml
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from chatter_nb.base.errors import InputError
 from chatter_nb.engines.hibari_text import Reader
-from chatter_nb.engines.refusal import Unspeakable
+from chatter_nb.engines.refusal import Unspeakable, replacements_block
 from chatter_nb.pages.review import review_data
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.edits import edit_of
@@ -82,6 +83,13 @@ def test_the_block_is_a_cure(book, speak):
     words = dict(zip(block, ("hello", "logos", "water", "fire", "water"), strict=True))
     plan = plan_speech(params(book, replacements=words))
     assert plan.chunks[1].chunk.spoken == "He wrote logos, and said hello to her."
+
+
+def test_a_proposal_keeps_what_a_latin_letter_is():
+    """Without its stroke, or taken apart; other words are left to a person."""
+    words = {"Søren": "Soren", "Łódź": "Lódź", "dæmon": "daemon", "ﬁne": "fine"}
+    words |= {"水": "", "αβ": "", "β": "beta"}
+    assert yaml.safe_load(replacements_block(Counter(words.keys())))["replacements"] == words
 
 
 def test_files_of_a_folder_have_one_error_and_one_block(tmp_path):
