@@ -20,11 +20,12 @@ def contents(
     document: Annotated[Path, typer.Argument(metavar="FILE", help="A document, or a folder.")],
     param: SetOption = None,
 ) -> None:
-    """Show a document's chapters with words and minutes, and what is left out.
+    """Show a document's chapters with words and minutes, what is left out, and unknown words.
 
     Choose chapters of a run by these numbers: -p chapters=1-3,7.
     """
     from chatter_nb.runs.speak_texts import chosen_part, read_texts
+    from chatter_nb.runs.unspeakable import unknown_in
     from chatter_nb.text.chunking import chars_per_s
 
     overrides = {"text_file": from_here(str(document)), **pairs_of(param)}
@@ -42,5 +43,5 @@ def contents(
         words = count(sum(chapter.words for chapter in book.chapters), "word")
         chapters, length = count(len(book.chapters), "chapter"), minutes(len(book.text) / chars_s)
         typer.echo(f"{chapters}, {words}, {length}")
-        if source.note:
-            typer.echo(source.note)
+        for note in filter(None, (source.note, str(unknown_in(source, params)))):
+            typer.echo(note)

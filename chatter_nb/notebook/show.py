@@ -210,7 +210,7 @@ def _chunk_row(chunk: ChunkRecord, part: str, checked: bool) -> Sequence[str]:
         f"{chunk.pause_ms} ms",
         ", ".join(filter(None, origin)),
         *[verdict_in_words(chunk)] * checked,
-        html.escape(chunk.text),
+        html.escape(chunk.text + (f" (not spoken: {chunk.unspoken})" if chunk.unspoken else "")),
     )
 
 

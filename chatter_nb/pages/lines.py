@@ -61,7 +61,7 @@ class Line:
 def lines_of(speech: Speech) -> tuple[list[Line], list[str]]:
     """Return the lines of a run with their edits, and notes about edits that have no line.
 
-    A chunk that is only a pause is no line, unless an edit took its words away.
+    A chunk that is only a pause is no line, unless an edit or the voice left its words out.
     """
     record = speech.record
     if record.kind != "speak":
@@ -79,7 +79,8 @@ def lines_of(speech: Speech) -> tuple[list[Line], list[str]]:
         lines.append(Line(parts, edit))
     text = f"{count(len(lost), 'edit')} not used, as the text there is gone: see edits.json"
     notes = [text] if lost else []
-    return [line for line in lines if line.seconds > 0 or line.edit.words is not None], notes
+    heard = [ln for ln in lines if ln.seconds > 0 or ln.edit.words is not None or ln.chunk.unspoken]
+    return heard, notes
 
 
 def line_at(speech: Speech, edit: Edit) -> Line:

@@ -29,6 +29,7 @@ _MAX_PROBLEMS, _NAME_CHARS = 20, 80  # of an error
 NOT_DECIDING = {"outputs_dir", "run_name", "interactive", "verify_workers"}
 # Fields that came after runs had names and keys: at its default, a field counts in neither.
 _LATER = {"verify", "tries", "asr_model", "trim_tails", "edits", "chapters", "skip", "clean"}
+_LATER |= {"unspeakable"}
 _LATER |= {"split", "master", "title", "author", "read_by", "cover", "date", "description"}
 _LATER |= {"subtitles", "room_tone", "head_s", "tail_s", "sample_rate"}
 

@@ -7,15 +7,14 @@ or reads the text or the recording.
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from chatter_nb.base.errors import shorten, shown
+from chatter_nb.base.errors import shown
 from chatter_nb.base.formats import OUTPUT_FORMATS
 from chatter_nb.params.base import RunKind, RunParams, read_file
 from chatter_nb.params.types import (
@@ -29,6 +28,7 @@ from chatter_nb.params.types import (
     Master,
     Names,
     OutputsDir,
+    Patterns,
     Precision,
     PromptSeconds,
     RoomTone,
@@ -38,6 +38,7 @@ from chatter_nb.params.types import (
     Text,
     VoicesDir,
     WavBits,
+    Words,
     often,
     seldom,
 )
@@ -52,27 +53,9 @@ VerifyLevel = Literal["auto", "off", "fast", "full"]
 _MASTERED = ("room_tone", "head_s", "tail_s", "sample_rate")  # need `master`
 _NAMES, _NAME_CHARS = 100, 80  # the most that `kind_of` looks at
 
-
-def _check_patterns(value: dict[str, str]) -> dict[str, str]:
-    for pattern in value:
-        try:
-            re.compile(pattern)
-        except (re.error, RecursionError, OverflowError) as error:
-            reason = shorten(str(error), 200)
-            raise ValueError(f"{shown(pattern)} is not a regular expression: {reason}") from error
-    return value
-
-
-def _check_words(value: dict[str, str]) -> dict[str, str]:
-    if any(not word.strip() for word in value):
-        raise ValueError("a word to replace cannot be empty")
-    return value
-
-
 SPEEDS = (0.5, 2.0)  # the slowest and the fastest pace, of any engine that has one
 _Speed = Annotated[float | None, Field(ge=SPEEDS[0], le=SPEEDS[1])]
 _ToTwo = Annotated[float | None, Field(ge=0, le=2)]
-_Words = dict[Text, Text]
 _Pause = Annotated[int, Field(ge=0, le=60_000)]
 _Take = Annotated[int, Field(ge=0, le=1_000_000)]
 
@@ -105,18 +88,21 @@ class SpeakParams(RunParams):
     remove_references: bool = seldom(
         False, "text", "drop [12] and superscript footnote numbers", "leave out note numbers"
     )
-    replacements: Annotated[_Words, AfterValidator(_check_words)] = seldom(
+    replacements: Words = seldom(
         {},
         "text",
         "whole words to say differently; a lower-case word matches any case",
         "words to say differently",
     )
-    regex_replacements: Annotated[_Words, AfterValidator(_check_patterns)] = seldom(
+    regex_replacements: Patterns = seldom(
         {}, "text", "regular expressions to replace, Python's syntax", "patterns to replace"
     )
     chapters: Text = seldom("", "text", 'of a document, such as "1-3,7"; empty: all')
     skip: Names = seldom("auto", "text", "kinds of parts to leave out: auto, none, names, -name")
     clean: Names = seldom("auto", "text", "what to clean in wrapped text and PDF, as in skip")
+    unspeakable: Literal["refuse", "note"] = seldom(
+        "refuse", "text", "if the voice lacks letters; note: go on without them", "unknown letters"
+    )
     voices_dir: VoicesDir = ""
     prompt_s: PromptSeconds = None
     chunk_chars: int = seldom(

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from chatter_nb.base.errors import shown
+from chatter_nb.base.errors import shorten, shown
 from chatter_nb.base.formats import OutputName
 
 # A run name becomes a folder: one path component, no leading dot, nothing a shell trips over.
@@ -93,7 +93,25 @@ def _check_device(value: str) -> str:
     return value
 
 
+def _check_patterns(value: dict[str, str]) -> dict[str, str]:
+    for pattern in value:
+        try:
+            re.compile(pattern)
+        except (re.error, RecursionError, OverflowError) as error:
+            reason = shorten(str(error), 200)
+            raise ValueError(f"{shown(pattern)} is not a regular expression: {reason}") from error
+    return value
+
+
+def _check_words(value: dict[str, str]) -> dict[str, str]:
+    if any(not word.strip() for word in value):
+        raise ValueError("a word to replace cannot be empty")
+    return value
+
+
 Text = Annotated[str, AfterValidator(_check_utf8)]
+Words = Annotated[dict[Text, Text], AfterValidator(_check_words)]
+Patterns = Annotated[dict[Text, Text], AfterValidator(_check_patterns)]
 Names = Annotated[Text, BeforeValidator(_as_text)]
 VoicesDir = Annotated[
     Text, seldom(..., "voice", "where voices are found; empty: voices/ under outputs_dir", "voices")

@@ -48,6 +48,7 @@ from chatter_nb.runs.speak_run import SpeechRun
 from chatter_nb.runs.speak_texts import clean_words
 from chatter_nb.runs.speech import Speech, doubtful_chunks, load_speech, reasons_of
 from chatter_nb.runs.store import ChunkStore
+from chatter_nb.runs.unspeakable import leave_out
 from chatter_nb.verify.findings import Finding, Judgement
 
 REVIEWS = "review*.json"  # as a browser names the reviews that a page offers
@@ -171,7 +172,10 @@ def _plan_line(speech: Speech, edit: Edit) -> SpeechPlan:
     edits = merge_edits(record, edits_of_run(speech.folder, record), [edit]).edits
     edited, _ = edit_chunks(chunks, edits, partial(clean_words, params, language))
     [position] = matched
-    check_texts([edited[position].chunk.spoken], engine, language)
+    check = partial(check_texts, engine=engine, language=language)
+    if params.unspeakable == "note":
+        edited, _, _ = leave_out(edited, check)
+    check([edited[position].chunk.spoken])
     whole = identities(params, engine, planner.settled.precision.name, voice, planner.seed)
     chunk = whole.named(edited[position], occurrences(edited)[position], params.takes)
     output = PlannedOutput(edit.document, edit.document, (chunk,))

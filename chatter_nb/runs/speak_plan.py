@@ -34,6 +34,7 @@ from chatter_nb.runs.speak_texts import (
     read_texts,
     split_text,
 )
+from chatter_nb.runs.unspeakable import Unspoken, leave_out, refusal, warning
 from chatter_nb.text.chunking import chars_per_s
 from chatter_nb.text.files import TextSource
 from chatter_nb.text.markup import TERMINAL_CODE, markup_notes
@@ -105,10 +106,13 @@ def plan_speech(params: SpeakParams, on_load: OnLoad | None = None) -> SpeechPla
     voice = problems.of(planner.prepare_voice)
     with watch.stage("text"):
         texts = [problems.of(partial(_chunks, source, params, engine, edits)) for source in sources]
+        unspoken = [of_text[2] for of_text in texts if of_text and of_text[2]]
+        if unspoken and params.unspeakable == "refuse":
+            problems.messages.append(refusal(unspoken))
         problems.raise_any()
         precision = planner.settled.precision.name
         whole = identities(params, engine, precision, voice, planner.seed)
-        planned = [whole.identify(chunks, params.takes) for chunks, _ in texts]
+        planned = [whole.identify(chunks, params.takes) for chunks, *_ in texts]
         language = params.language or engine.languages[0]
         outputs = [
             output
@@ -119,9 +123,10 @@ def plan_speech(params: SpeakParams, on_load: OnLoad | None = None) -> SpeechPla
         ]
         _check_names(outputs)
     if params.takes:
-        check_takes(params, whole, [chunks for chunks, _ in texts])
+        check_takes(params, whole, [chunks for chunks, *_ in texts])
     assert checks is not None  # else `load` has raised
-    notes = [note for _, notes in texts for note in notes]
+    notes = [note for _, notes, _ in texts for note in notes]
+    notes += [warning(unspoken)] if unspoken else []
     notes += dict.fromkeys(note for output in outputs for note in output.notes)
     notes += _notes_on_edits(params, edits, [source.name for source in sources])
     return planner.plan(
@@ -195,8 +200,11 @@ def _notes_on_edits(
 
 def _chunks(
     source: TextSource, params: SpeakParams, engine: SpeechEngine, edits: Sequence[Edit]
-) -> tuple[list[PlacedChunk], list[str]]:
-    """The chunks of a text, edited, and notes. An `InputError` begins with the text's origin."""
+) -> tuple[list[PlacedChunk], list[str], Unspoken | None]:
+    """The chunks of a text, edited, notes, and what is left out of the chunks.
+
+    An `InputError` begins with the text's origin.
+    """
     language = params.language or engine.languages[0]
     text, chunks = split_text(source, params, language)
     markup = list(markup_notes(text, engine=engine.name, is_marked=source.is_marked))
@@ -208,16 +216,20 @@ def _chunks(
     )
     try:
         chapters = chapters_of(source, params)
-        chosen = [c.chunk for c in placed if chapters is None or c.chapter in chapters]
-        check_speakable(chosen)
+        check = partial(check_texts, engine=engine, language=language)
         with budget(len(text)):
-            notes = check_texts([chunk.spoken for chunk in chosen], engine, language)
+            placed, notes, errors = leave_out(placed, check, chapters)
+        chosen = [c for c in placed if chapters is None or c.chapter in chapters]
+        if params.unspeakable == "note" or not errors:
+            check_speakable(c.chunk for c in chosen)
     except InputError as error:
         raise InputError(f"{source.origin}: {error}") from error
     if TERMINAL_CODE.search(source.text):
         notes.append("the codes that colour a terminal's text are taken out")
     about = [] if params.language else notes_on_language(text, engine.name, language)
-    return placed, [note for note in (source.note, *notes, *about, *markup, *on_edits) if note]
+    unspoken = Unspoken(source, chosen, errors) if errors else None
+    notes = [note for note in (source.note, *notes, *about, *markup, *on_edits) if note]
+    return placed, notes, unspoken
 
 
 def _chosen(chunks: Sequence[PlannedChunk], chapters: Set[int] | None) -> tuple[PlannedChunk, ...]:

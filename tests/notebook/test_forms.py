@@ -120,6 +120,8 @@ def test_errors_are_sentences_and_all_of_them(form):
 def test_an_engines_refusal_is_a_sentence(form):
     made = press_speak(form(text="你好 and hello."))
     assert "would leave out" in problem(made)
+    assert "<li>你 CJK UNIFIED IDEOGRAPH-4F60, 1 time: “你好 and hello.”</li>" in problem(made)
+    assert ">replacements:  # put what is to be said between" in problem(made)  # to be copied
     assert not made._go.disabled
 
 
