@@ -145,11 +145,16 @@ class Mastered(_Files):
         for name, made in self._made.items():
             chapters = [(title, path) for title, (path, _) in zip(self._titles, made, strict=True)]
             starts_s = write_book(chapters, self._parts[name], name, self._tags)
-            more: dict[str, Any] = {"file": self._paths[name].name, "head_s": self._target.head_s}
             ends_s = [*starts_s[1:], duration_s(self._parts[name])]
             rows = zip(self._titles, starts_s, ends_s, made, strict=True)
             records += [
-                LoudnessRecord(chapter=title, start_s=start_s, end_s=end_s, **more, **report)
+                LoudnessRecord(
+                    file=self._paths[name].name,
+                    chapter=title,
+                    start_s=start_s,
+                    end_s=end_s,
+                    **report,
+                )
                 for title, start_s, end_s, (_, report) in rows
             ]
         return self._named, records

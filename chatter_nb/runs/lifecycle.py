@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from abc import ABC, abstractmethod
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -164,9 +165,12 @@ class Run(ABC):
     def _move(self, loudness: Sequence[LoudnessRecord]) -> None:
         """Make the times of the last output those of its mastered file, chapter by chapter."""
         output, rate = self._outputs[-1], self._plan.engine.sample_rate
-        first, name = output.first_chunk, f"{output.name}.{self._plan.params.formats[0]}"
-        if not (mastered := [report for report in loudness if report.file == name]):
-            return
+        first, own = output.first_chunk, defaultdict[str, list[LoudnessRecord]](list)
+        for report in loudness:
+            own[report.file].append(report)
+        names = (f"{output.name}.{name}" for name in self._plan.params.formats)
+        if not (mastered := next((own[name] for name in names if name in own), [])):
+            return  # an m4b beside split chapters is none of theirs
         chapters = [at for at, c in enumerate(self._chapters) if c.first_chunk >= first]
         starts_s = [self._chapters[at].start_s for at in chapters] or [0.0]
         shifts_s = [r.start_s + r.head_s - s for r, s in zip(mastered, starts_s, strict=True)]

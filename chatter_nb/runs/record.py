@@ -147,7 +147,6 @@ class LoudnessRecord(_Record):
     before: dict[str, float]
     after: dict[str, float]
     failures: tuple[str, ...]
-    head_s: float | None = None  # None: of an earlier version
     notch_hz: float | None = None
 
 

@@ -10,7 +10,7 @@ import pytest
 import webvtt
 from conftest import OZ
 from fakes import SpoilingEngine, ToneEngine, speaking_with
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from test_book_files import TITLES, document
 
@@ -260,7 +260,6 @@ TEXT = st.lists(st.tuples(WORD, MARK), min_size=1, max_size=60).map(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(TEXT, st.booleans()), min_size=1, max_size=4), st.floats(4, 40))
 def test_the_rules_hold_for_any_text(texts, pace):
     """Every word once and in order, lengths, times, no overlap; with words' times and without."""
@@ -282,7 +281,6 @@ def test_the_rules_hold_for_any_text(texts, pace):
     assert found[-1][1] <= max(1000 * at_s, found[-1][0] + 1000)
 
 
-@settings(deadline=None)
 @given(st.text("我们今天去公园花，。、「」かなカナー", min_size=1, max_size=300))
 def test_the_rules_hold_without_spaces(text):
     chunk = chunk_of(0, text, 0.0, len(text) / 4)
