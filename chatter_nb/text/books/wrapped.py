@@ -16,7 +16,8 @@ from chatter_nb.text.headings import is_heading
 _START = re.compile(r"(?is)\A.*?\*{3} ?START OF TH(?:E|IS) PROJECT GUTENBERG[^*]*\*{3}[^\n]*")
 _END = r"(?ims)^(?:\*{3} ?END OF TH(?:E|IS)|End of(?: the| this)?) Project Gutenberg.*"
 _PAGE_MARK = r"(?:\[(?:Pg|Page|p\.) ?[\divxlc]+\]|\{\d{1,4}\})"
-_NOTE = r"(?<=\n\n)[ \t]*(\[(?:\d{1,3}|[A-Z*†])\])(?=\s)(?:[^\S\n]*\S[^\n]*(?:\n|\Z))+"
+_MARK = re.compile(r"\[(?:\d{1,3}|[A-Z*†])\]")
+_NOTE = rf"(?<=\n\n)[ \t]*({_MARK.pattern})(?=\s)(?:[^\S\n]*\S[^\n]*(?:\n|\Z))+"
 # What is taken out, in this order; its line breaks stay, so that lines keep their numbers.
 _TAKEN_OUT = (
     ("licence", _START),
@@ -25,7 +26,7 @@ _TAKEN_OUT = (
     ("illustrations", re.compile(r"(?i)\[(?:Illustration|Frontispiece)\b[^\[\]]*\]")),
     ("notes", re.compile(r"(?i)\[(?:Footnote|Note)\b ?[^\s:]{0,5}:[^\[\]]*\]")),
     ("notes", re.compile(_NOTE)),
-    ("note marks", re.compile(r"[ \t]?\[(?:\d{1,3}|[A-Z*†])\]")),
+    ("note marks", re.compile(rf"[ \t]?{_MARK.pattern}")),
     ("italics", re.compile(r"(?s)(?<![^\W_])([_=])(?=[^\s_=])((?:(?!\1|\n\n).)+?)(?<=\S)\1")),
 )
 _ABOUT = re.compile(r"^(Title|Author): *(\S[^\n]*)", re.MULTILINE)
@@ -85,8 +86,9 @@ class _Cleaner:
 
     def _take_out(self, text: str, kind: str, pattern: re.Pattern[str]) -> str:
         parts, line, end = [], 1, 0
+        marks = Counter(_MARK.findall(text) if kind == "notes" else ())
         for match in pattern.finditer(text):
-            if kind == "notes" and match.lastindex and text.count(match[1]) < 2:
+            if kind == "notes" and match.lastindex and marks[match[1]] < 2:
                 continue  # nothing leads to it
             line += text.count("\n", end, match.start())
             self._skip(kind, line, "" if kind == "italics" else match[0])
