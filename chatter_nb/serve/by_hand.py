@@ -158,25 +158,21 @@ def size_of(text: str, document: str | None, chapters: Sequence[str] | None, spe
 
 
 def open_document(path: str | None) -> tuple[Any, ...]:
-    """Updates of text, document and chapters, and a note as HTML: a document hides the text.
-
-    None closes the document, and so does one that cannot be read.
-    """
-    shown = gr.update(visible=True)
-    shut = shown, gr.update(value=None, visible=False), gr.update(value=[], visible=False)
+    """Updates of text, document, chapters and status; None, or what cannot be read, closes it."""
+    gone = gr.update(value=None, visible=False), gr.update(value=[], visible=False)
+    shut = gr.update(visible=True), *gone
     if not path:
         return *shut, ""
     try:
         [source] = read_sources(Path(path))
     except ChatterError as error:
         return *shut, sentence(without_folders(str(error)), is_error=True)
-    book = source.book
-    names = [(f"{c.number} {c.title}".rstrip(), str(c.number)) for c in book.chapters if c.blocks]
-    title = f" of “{book.title}”" if book.title else ""
+    names = [(f"{c.number} {c.title}", str(c.number)) for c in source.book.chapters if c.blocks]
+    title = f" of “{source.book.title}”" if source.book.title else ""
     label = f"{CHAPTERS}{title}: all {len(names)}, unless you choose some"
     chapters = gr.update(choices=names, value=[], label=label, visible=True)
-    document = gr.update(value=path, visible=True)
-    return gr.update(visible=False), document, chapters, sentence(source.note)
+    opened = gr.update(visible=False), gr.update(value=path, visible=True), chapters
+    return *opened, sentence(source.note)
 
 
 def _stopped(steps: list[tuple[float, Progress]]) -> str:

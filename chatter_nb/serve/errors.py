@@ -133,8 +133,7 @@ def problem_of(error: BaseException) -> Problem:
 
 def about_document(error: InputError, path: str) -> InputError:
     """An error about an uploaded document, which its sender knows as `text_file`."""
-    folder = str(Path(path).parent) + "/"
-    return InputError(f"text_file: {str(error).replace(folder, '')}")
+    return InputError(f"text_file: {str(error).replace(f'{Path(path).parent}/', '')}")
 
 
 def without_folders(message: str) -> str:

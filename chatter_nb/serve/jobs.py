@@ -16,7 +16,6 @@ from shutil import rmtree
 from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
-from starlette.datastructures import UploadFile
 
 from chatter_nb.base.disk import write_json
 from chatter_nb.base.errors import Cancelled, ChatterError, OutputError
@@ -28,14 +27,13 @@ from chatter_nb.runs.resume import finished, kept_chunks
 from chatter_nb.runs.speech import Speech
 from chatter_nb.runs.store import ChunkStore
 from chatter_nb.serve.errors import Problem, log, problem_of
+from chatter_nb.serve.offers import NO_UPLOADS
 from chatter_nb.serve.outputs import age_s, expire, forget, is_name, keep, new_name
 from chatter_nb.serve.responses import check_source
 from chatter_nb.serve.service import Service
 from chatter_nb.serve.worker import Task
 
 FOLDER = ".jobs"
-Uploads = Mapping[str, UploadFile]
-NO_UPLOADS: Uploads = {}
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
 # Not a fault of the job: no room in line, a model that does not load, a full disk. The next server
 # tries again.
@@ -93,17 +91,21 @@ class Jobs:
             if not self._path(folder.name).exists():
                 rmtree(folder, ignore_errors=True)
 
-    def add(self, values: Mapping[str, Any], uploads: Uploads = NO_UPLOADS) -> JobAnswer:
+    def add(self, values: dict[str, Any], uploads: Mapping[str, Any] = NO_UPLOADS) -> JobAnswer:
         """Accept a job: on disk before it is in line. Raises `InputError`, or `Problem` 429."""
-        name, limits = new_name("job"), self._service.settings.limits
+        name, limits, catalog = (
+            new_name("job"),
+            self._service.settings.limits,
+            self._service.catalog,
+        )
         try:
             folder = self._folder / name
             paths = {part: keep(part, file, folder, limits) for part, file in uploads.items()}
-            params = self._service.catalog.speech(values, name, paths)
-            self._service.catalog.check_here(params)
+            params = catalog.speech(values, name, paths)
+            catalog.check_here(params)
             chars = check_source(params, limits, is_job=True)
-            job = {"values": dict(values), "uploads": paths, "text_chars": chars}
-            self._write(name, _JobRecord(created=utc_now(), **job))
+            about = {"created": utc_now(), "values": values, "text_chars": chars}
+            self._write(name, _JobRecord(uploads=paths, **about))
             self._begin(name, params)
         except BaseException:
             self._path(name).unlink(missing_ok=True)

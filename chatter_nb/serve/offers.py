@@ -24,7 +24,7 @@ from chatter_nb.setup.colab import sample_folder
 
 Values = Mapping[str, Any]
 Uploads = Mapping[str, Path]  # recordings on the disk, by the parameter that they stand for
-_NO_UPLOADS: Uploads = {}
+NO_UPLOADS: Mapping[str, Any] = {}
 
 
 class Catalog:
@@ -132,7 +132,7 @@ class Catalog:
             return self.speech(values, name or new_name("tts"), uploads)
         return self.conversion(values, name or new_name("vc"), uploads)
 
-    def speech(self, values: Values, run_name: str, uploads: Uploads = _NO_UPLOADS) -> SpeakParams:
+    def speech(self, values: Values, run_name: str, uploads: Uploads = NO_UPLOADS) -> SpeakParams:
         """The parameters of a speech run, from a request's `values`.
 
         Raises `ParamError`, or `Problem` 404 for a voice that does not exist.
@@ -160,7 +160,7 @@ class Catalog:
         return params.model_copy(update={"voice": voice})
 
     def conversion(
-        self, values: Values, run_name: str, uploads: Uploads = _NO_UPLOADS
+        self, values: Values, run_name: str, uploads: Uploads = NO_UPLOADS
     ) -> ConvertParams:
         """The parameters of a conversion, like `speech`; its recordings are named, or uploads."""
         check_names(ConvertParams, values)

@@ -44,9 +44,7 @@ def find_run(folder: Path, name: str) -> RunFolder:
 
 
 def keep(part: str, upload: UploadFile, folder: Path, limits: Limits) -> Path:
-    """Keep an upload of the field `part` in `folder`; see `keep_upload`. A document is checked by
-    reading it (`responses.check_source`).
-    """
+    """Keep an upload of the field `part`; see `keep_upload`. Reading a document checks it."""
     name = PurePath(upload.filename or "")
     suffix = name.suffix.lower() if part == DOCUMENT else ""
     if part == DOCUMENT and suffix not in SUFFIXES:

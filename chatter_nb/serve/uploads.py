@@ -36,9 +36,8 @@ def keep_upload(
     """Copy a recording into `folder` under a new name, and check it. Returns its path.
 
     `part` is the name of its field in the request; the new name ends with the words of `name`. With
-    a `suffix` it is a document, called by these words: a chapter may be, too. Raises `InputError`
-    for a file that is no recording, has no sound or is longer than `longest_s`, and leaves nothing
-    behind.
+    a `suffix` it is a document, called by these words, as a chapter may be. Raises `InputError` for
+    a file that is no recording, has no sound or is longer than `longest_s`; leaves nothing behind.
     """
     words = "-".join(re.findall(r"[A-Za-z0-9]+", name))[:_NAME_CHARS]
     new_name = f"{words or 'document'}{suffix}" if suffix else f"{secrets.token_hex(8)}-{words}"

@@ -24,16 +24,16 @@ _EMPTY = re.compile(
     r"<(?!(?:area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr)\b)"
     r"([A-Za-z][\w:-]*)((?:\s[^<>]*?)?)/>"
 )
-_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _CORE = "docProps/core.xml"
 _PARTS = {"article", "main", "section", "blockquote"}
 
 
 def decode(data: bytes) -> str:
     """Markup as text: by its mark, as UTF-8, in the encoding that it names, or as cp1252."""
+    is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     named = _CHARSET.findall(data[:2000])
     for encoding in (
-        "utf-16" if data.startswith(_UTF16) else "utf-8-sig",
+        "utf-16" if is_utf16 else "utf-8-sig",
         *(name.decode() for name in named),
     ):
         try:
@@ -69,7 +69,7 @@ def parse_html(text: str) -> etree._Element:
 def read_html(path: Path, skip: Collection[str]) -> Book:
     """The article of a web page: <article> or <main>, else its body without what surrounds it."""
     data = path.read_bytes()
-    if data.startswith(b"%PDF-") or (b"\0" in data[:1000] and not data.startswith(_UTF16)):
+    if data.startswith((b"%PDF-", b"PK\3\4", b"\x89PNG", b"\xff\xd8")):
         raise InputError("it is no HTML: its bytes are of another format")
     is_xhtml = path.suffix.lower() == ".xhtml"
     root = parse_xhtml(data)[0] if is_xhtml else parse_html(decode(data))
