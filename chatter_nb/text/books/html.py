@@ -32,10 +32,7 @@ def decode(data: bytes) -> str:
     """Markup as text: by its mark, as UTF-8, in the encoding that it names, or as cp1252."""
     is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     named = _CHARSET.findall(data[:2000])
-    for encoding in (
-        "utf-16" if is_utf16 else "utf-8-sig",
-        *(name.decode() for name in named),
-    ):
+    for encoding in ("utf-16" if is_utf16 else "utf-8-sig", *(name.decode() for name in named)):
         try:
             return data.decode(encoding)
         except (UnicodeDecodeError, LookupError):
