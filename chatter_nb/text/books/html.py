@@ -76,6 +76,8 @@ def parse_html(text: str) -> etree._Element:
 def read_html(path: Path, skip: Collection[str]) -> Book:
     """The article of a web page: <article> or <main>, else its body without what surrounds it."""
     data = path.read_bytes()
+    if data.startswith((b"%PDF-", b"PK\3\4", b"\x89PNG", b"\xff\xd8")):
+        raise InputError("it is no HTML: its bytes are of another format")
     is_xhtml = path.suffix.lower() == ".xhtml"
     root = parse_xhtml(data)[0] if is_xhtml else parse_html(decode(data))
     return _book_of_page(root, path.name, skip)
