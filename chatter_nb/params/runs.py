@@ -15,7 +15,6 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from chatter_nb.base.errors import shown
-from chatter_nb.base.formats import OUTPUT_FORMATS
 from chatter_nb.params.base import RunKind, RunParams, read_file
 from chatter_nb.params.types import (
     CfmSteps,
@@ -36,6 +35,7 @@ from chatter_nb.params.types import (
     WavBits,
     Words,
     often,
+    rules_of_mastering,
     seldom,
 )
 
@@ -187,7 +187,7 @@ class SpeakParams(RunParams):
             yield "there is nothing to speak: set text or text_file"
         if values["split"] == "chapter" and "m4b" in str(values["formats"]):
             yield "split: chapter, and m4b is one file: make it in a run of another name"
-        yield from _rules_of_mastering(values)
+        yield from rules_of_mastering(values)
         if values["engine_path"] == "upstream":
             if _is_number(values["rows"]) and values["rows"] > 1:
                 yield "engine_path: upstream makes one chunk at a time: leave rows at 0"
@@ -239,7 +239,7 @@ class ConvertParams(RunParams):
     def _rules(cls, values: Mapping[str, Any]) -> Iterator[str]:
         if _is_blank(values["source"]):
             yield "there is nothing to convert: set source to a recording or a folder of them"
-        yield from _rules_of_mastering(values)
+        yield from rules_of_mastering(values)
         window_s, overlap_s = values["window_s"], values["overlap_s"]
         in_range = _is_number(window_s) and _is_number(overlap_s) and 4 <= window_s <= 120
         if in_range and window_s / 2 < overlap_s <= 5:
@@ -286,13 +286,6 @@ def kind_of(names: Iterable[str]) -> type[SpeakParams] | type[ConvertParams]:
     for name in islice(names, _NAMES):
         known.update(difflib.get_close_matches(name[:_NAME_CHARS], {*speech, *conversion}, n=1))
     return ConvertParams if len(known - speech) > len(known - conversion) else SpeakParams
-
-
-def _rules_of_mastering(values: Mapping[str, Any]) -> Iterator[str]:
-    formats = str(values["formats"])
-    plain = [name for name, row in OUTPUT_FORMATS.items() if row.lossless and name in formats]
-    if plain and values["master"] != "none":
-        yield f"master is for compressed files: take {' and '.join(plain)} out of formats"
 
 
 def _is_blank(value: Any) -> bool:
