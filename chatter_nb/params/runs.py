@@ -16,9 +16,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from chatter_nb.base.errors import shown
-from chatter_nb.base.formats import OUTPUT_FORMATS
 from chatter_nb.params.base import RunKind, RunParams, read_file
 from chatter_nb.params.types import (
+    MASTERED,
     CfmSteps,
     Checkpoint,
     Device,
@@ -41,6 +41,7 @@ from chatter_nb.params.types import (
     WavBits,
     Words,
     often,
+    rules_of_mastering,
     seldom,
 )
 
@@ -51,7 +52,6 @@ VcEngineName = Literal["auto", "world", "chatterbox"]
 EnginePath = Literal["fast", "upstream"]
 VerifyLevel = Literal["auto", "off", "fast", "full"]
 
-_MASTERED = ("room_tone", "head_s", "tail_s", "sample_rate")  # need `master`
 _NAMES, _NAME_CHARS = 100, 80  # the most that `kind_of` looks at
 
 SPEEDS = (0.5, 2.0)  # the slowest and the fastest pace, of any engine that has one
@@ -198,7 +198,7 @@ class SpeakParams(RunParams):
             yield "there is nothing to speak: set text or text_file"
         if values["split"] == "chapter" and re.findall(r"\w+", str(values["formats"])) == ["m4b"]:
             yield "split: chapter, and m4b is one file with marks: leave out split, or add mp3"
-        yield from _rules_of_mastering(values)
+        yield from rules_of_mastering(values)
         if values["engine_path"] == "upstream":
             if _is_number(values["rows"]) and values["rows"] > 1:
                 yield "engine_path: upstream makes one chunk at a time: leave rows at 0"
@@ -254,7 +254,7 @@ class ConvertParams(RunParams):
     def _rules(cls, values: Mapping[str, Any]) -> Iterator[str]:
         if _is_blank(values["source"]):
             yield "there is nothing to convert: set source to a recording or a folder of them"
-        yield from _rules_of_mastering(values)
+        yield from rules_of_mastering(values)
         window_s, overlap_s = values["window_s"], values["overlap_s"]
         in_range = _is_number(window_s) and _is_number(overlap_s) and 4 <= window_s <= 120
         if in_range and window_s / 2 < overlap_s <= 5:
@@ -274,7 +274,7 @@ AnyParams = SpeakParams | ConvertParams
 KNOBS = tuple(
     name
     for name, field in SpeakParams.model_fields.items()
-    if field.default is None and name not in ("language", *_MASTERED)
+    if field.default is None and name not in ("language", *MASTERED)
 )
 
 
@@ -301,16 +301,6 @@ def kind_of(names: Iterable[str]) -> type[SpeakParams] | type[ConvertParams]:
     for name in islice(names, _NAMES):
         known.update(difflib.get_close_matches(name[:_NAME_CHARS], {*speech, *conversion}, n=1))
     return ConvertParams if len(known - speech) > len(known - conversion) else SpeakParams
-
-
-def _rules_of_mastering(values: Mapping[str, Any]) -> Iterator[str]:
-    formats = str(values["formats"])
-    plain = [name for name, row in OUTPUT_FORMATS.items() if row.lossless and name in formats]
-    if plain and values["master"] != "none":
-        yield f"master is for compressed files: take {' and '.join(plain)} out of formats"
-    given = [name for name in _MASTERED if values[name] not in (None, "auto")]
-    if given and values["master"] == "none":
-        yield f"{' and '.join(given)}: for mastered files. Set master: acx, podcast or r128"
 
 
 def _is_blank(value: Any) -> bool:

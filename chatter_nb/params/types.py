@@ -7,13 +7,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from chatter_nb.base.errors import shorten, shown
-from chatter_nb.base.formats import OutputName
+from chatter_nb.base.formats import OUTPUT_FORMATS, OutputName
 
 # A run name becomes a folder: one path component, no leading dot, nothing a shell trips over.
 MAX_NAME_BYTES = 200
@@ -173,3 +174,17 @@ OutputsDir = Annotated[
 ]
 RunName = Annotated[str, AfterValidator(_check_run_name)]
 Interactive = Annotated[bool, seldom(..., "machine", "a person is watching; batches pass false")]
+
+
+MASTERED = ("room_tone", "head_s", "tail_s", "sample_rate")  # need `master`
+
+
+def rules_of_mastering(values: Mapping[str, Any]) -> Iterator[str]:
+    """The rules of `Master`: a message for formats that lose nothing, and for what needs it."""
+    formats = str(values["formats"])
+    plain = [name for name, row in OUTPUT_FORMATS.items() if row.lossless and name in formats]
+    if plain and values["master"] != "none":
+        yield f"master is for compressed files: take {' and '.join(plain)} out of formats"
+    given = [name for name in MASTERED if values[name] not in (None, "auto")]
+    if given and values["master"] == "none":
+        yield f"{' and '.join(given)}: for mastered files. Set master: acx, podcast or r128"

@@ -124,7 +124,7 @@ class Unknown:
 def unknown_in(source: TextSource, params: SpeakParams) -> Unknown:
     """What the voice of `params` cannot speak, or guesses at, in a document's chosen chapters.
 
-    Loads no model; of an engine that needs its model for it, nothing is known. Linear in the text.
+    Loads no voice; of an engine that needs its model for it, nothing is known. Linear in the text.
     """
     if pick_engine(params.engine, may_fetch=False).name != "hibari":
         return Unknown()
