@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 from chatter_nb.audio.curves import duration_s, envelope
@@ -10,7 +11,7 @@ from chatter_nb.base.errors import InputError
 from chatter_nb.base.formats import play_rank
 from chatter_nb.base.project import resolve_path
 from chatter_nb.pages.players import WAVE_BINS, Mark, Picture, peaks_of
-from chatter_nb.runs.record import OutputRecord
+from chatter_nb.runs.record import OutputRecord, RunRecord
 from chatter_nb.runs.speech import Speech
 
 SOURCES = "source"  # where a server keeps what a person uploaded, in the run's folder
@@ -40,17 +41,27 @@ def lossless_file(speech: Speech, output: OutputRecord) -> Path:
     return max(files_of(speech, output), key=play_rank)
 
 
+def texts_of(record: RunRecord, output: OutputRecord) -> list[str]:
+    """Return the text of an output's chunks; where a document's paragraph ends, so does a line."""
+    chunks = record.chunks[output.first_chunk : output.first_chunk + output.chunks]
+    ends = ["\n" if here.place != after.place else "" for here, after in pairwise(chunks)]
+    return [chunk.text + end for chunk, end in zip(chunks, [*ends, ""], strict=False)]
+
+
 def picture_of(speech: Speech, output: OutputRecord) -> Picture:
     """Return an output's waveform with its chunks (or windows) and seams. Reads the audio."""
     record = speech.record
     _, low, high = envelope(lossless_file(speech, output), bins=WAVE_BINS)
-    inside = slice(output.first_chunk, output.first_chunk + output.chunks)
-    chunks = [Mark(c.start_s, c.end_s, c.index, c.text) for c in record.chunks[inside]]
-    windows = [Mark(w.start_s, w.end_s, w.index) for w in record.windows[inside]]
+    first, end = output.first_chunk, output.first_chunk + output.chunks
+    texts = zip(record.chunks[first:end], texts_of(record, output), strict=True)
+    chunks = [Mark(c.start_s, c.end_s, c.index, text) for c, text in texts]
+    windows = [Mark(w.start_s, w.end_s, w.index) for w in record.windows[first:end]]
+    chapters = [(c.start_s, c.title) for c in record.chapters if first <= c.first_chunk < end]
     return Picture(
         seconds=output.audio_s,
         peaks=peaks_of(low, high),
         marks=chunks or windows,
         seams_s=[samples / record.sample_rate for samples in output.seams_samples],
         noun="window" if windows else "chunk",
+        chapters=chapters if len(chapters) > 1 else (),
     )
