@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from itertools import pairwise
 from pathlib import Path
 
 from chatter_nb.audio.curves import duration_s, envelope
@@ -42,10 +41,11 @@ def lossless_file(speech: Speech, output: OutputRecord) -> Path:
 
 
 def texts_of(record: RunRecord, output: OutputRecord) -> list[str]:
-    """Return the text of an output's chunks; where a document's paragraph ends, so does a line."""
+    """Return the text of an output's chunks; after a paragraph's pause a line ends."""
     chunks = record.chunks[output.first_chunk : output.first_chunk + output.chunks]
-    ends = ["\n" if here.place != after.place else "" for here, after in pairwise(chunks)]
-    return [chunk.text + end for chunk, end in zip(chunks, [*ends, ""], strict=False)]
+    sentence_ms = record.params.get("sentence_pause_ms", 0)
+    least_ms = max(record.params.get("paragraph_pause_ms", 0), sentence_ms + 1)
+    return [chunk.text + "\n" * (chunk.pause_ms >= least_ms) for chunk in chunks]
 
 
 def picture_of(speech: Speech, output: OutputRecord) -> Picture:

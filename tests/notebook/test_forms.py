@@ -516,6 +516,14 @@ def test_a_cell_fills_the_forms_player(form, capsys):
     assert [take.speech for take in made.takes.all] == [speech]
 
 
+def test_a_form_gives_a_books_parameters_back(form):
+    """The cells below it take what stands in it."""
+    book = str(ROOT / "params" / "books" / "fables.epub")
+    given = {"text": "", "text_file": book, "formats": ("m4b",), "master": "acx", "chapters": "3-4"}
+    made = form(**given)
+    assert {name: getattr(made.params, name) for name in given} == given
+
+
 def test_a_silent_or_short_voice_is_refused(form, tmp_path):
     path = tmp_path / "short.wav"
     soundfile.write(path, [0.1, -0.1] * 4000, 16_000)
@@ -616,9 +624,12 @@ def test_headless_it_is_a_line_and_shows_the_player(tmp_path, capsys):
     form = speak_form(params)
     assert repr(form).count("\n") == 0
     assert params.resolved_run_name() in repr(form)
-    speech = form.render(plan_speech(params))
+    plan = plan_speech(params)
+    speech = form.render(plan)
     assert speech.record.status == "ok"
     assert "HTML" in capsys.readouterr().out
+    form.render(plan, player=False)
+    assert "HTML" not in capsys.readouterr().out
 
 
 def test_nothing_of_a_form_is_loaded_in_a_headless_run():

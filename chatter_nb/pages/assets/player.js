@@ -76,7 +76,7 @@
     chapters.forEach(({ button }, place) => {
       const isHeard = place === number;
       button.style.background = isHeard ? "rgba(111,151,196,.4)" : "none";
-      button.ariaCurrent = String(isHeard);
+      button.ariaCurrent = isHeard ? "true" : null;
       button.tabIndex = place === Math.max(0, number) ? 0 : -1; // one stop for Tab, however many they are
     });
     const { offsetTop, offsetHeight } = chapters[Math.max(0, number)].button;
