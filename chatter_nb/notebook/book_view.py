@@ -6,7 +6,7 @@ Notebooks use these functions through `show`.
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,6 @@ from chatter_nb.base.errors import shorten
 from chatter_nb.base.wording import count, minutes
 from chatter_nb.notebook.plots import ACCENT, GREY, INK, house_figure
 from chatter_nb.pages.players import note, page, table
-from chatter_nb.runs.speak_texts import chapters_of, read_texts
 
 if TYPE_CHECKING:
     from IPython.display import HTML
@@ -32,10 +31,7 @@ if TYPE_CHECKING:
 _Panel = tuple[str, str, float, float]
 MAX_TITLE = 30  # characters
 MAX_TITLES = 50  # chapters; of more, only those that miss the target are named
-_NOT_MEASURED = (
-    "Nothing was measured: master is none. With acx, podcast or r128 each chapter is brought to a "
-    "level, and measured; chatter-nb loudness FILE measures any file."
-)
+_NOT_MEASURED = "Not measured: master is none. chatter-nb loudness FILE measures any file."
 
 
 def contents(params: SpeakParams) -> HTML:
@@ -43,7 +39,10 @@ def contents(params: SpeakParams) -> HTML:
 
     Raises `InputError` if it cannot be read.
     """
-    return page(*(_contents(source, params) for source in read_texts(params)))
+    from chatter_nb.runs.speak_texts import chapters_of, read_texts  # loads what reads documents
+
+    sources = read_texts(params)
+    return page(*(_contents(source, chapters_of(source, params), params) for source in sources))
 
 
 def loudness(speech: Speech) -> Figure | HTML:
@@ -72,9 +71,9 @@ def loudness(speech: Speech) -> Figure | HTML:
     return figure
 
 
-def _contents(source: TextSource, params: SpeakParams) -> str:
+def _contents(source: TextSource, chosen: Set[int] | None, params: SpeakParams) -> str:
     book, rows, words, spoken_s = source.book, [], 0, 0.0
-    chosen = chapters_of(source, params) or {chapter.number for chapter in book.chapters}
+    chosen = chosen or {chapter.number for chapter in book.chapters}
     lengths_s = book.lengths_s(params.language, params.speed)
     for chapter, length_s in zip(book.chapters, lengths_s, strict=True):
         left_out = chapter.skipped or ("" if chapter.number in chosen else "not chosen")

@@ -514,6 +514,9 @@ def test_a_cell_fills_the_forms_player(form, capsys):
     assert speech.folder.name == made.params.resolved_run_name()
     assert " autoplay" in str(made._result.outputs)
     assert [take.speech for take in made.takes.all] == [speech]
+    made.render(plan_speech(made.params), player=False)
+    assert "<audio" in str(made._result.outputs)
+    assert " autoplay" not in str(made._result.outputs)
 
 
 def test_a_form_gives_a_books_parameters_back(form):
