@@ -30,6 +30,7 @@ NOT_DECIDING = {"outputs_dir", "run_name", "interactive", "verify_workers"}
 # Fields that came after runs had names and keys: at its default, a field counts in neither.
 _LATER = {"verify", "tries", "asr_model", "trim_tails", "edits", "chapters", "skip", "clean"}
 _LATER |= {"split", "master", "title", "author", "read_by", "cover", "date", "description"}
+_LATER |= {"read_along"}
 
 
 class StrictParams(BaseModel):

@@ -17,7 +17,7 @@ from chatter_nb.runs.plan import Plan
 from chatter_nb.runs.record import FileRecord, LoudnessRecord, file_record
 
 if TYPE_CHECKING:
-    from chatter_nb.runs.book_files import Mastered, Streamed
+    from chatter_nb.runs.book_files import Mastered, Streamed, Tracks
 
 OnAudio = Callable[[Signal], object]
 
@@ -83,11 +83,14 @@ class Sink(Marked):
             folder, output.name, plain, sample_rate=rate, wav_bits=params.wav_bits
         )
         unfinished.enter_context(self.writer)
-        self._books: Sequence[Streamed | Mastered] = ()
-        if len(plain) < len(params.formats):
-            from chatter_nb.runs.book_files import book_files  # loads FFmpeg: 0.06 s
+        self._books: Sequence[Streamed | Mastered | Tracks] = ()
+        self.tracks: Tracks | None = None
+        reads_along = getattr(params, "read_along", False)
+        if reads_along or len(plain) < len(params.formats):
+            from chatter_nb.runs.book_files import Tracks, book_files  # loads FFmpeg: 0.06 s
 
-            self._books = book_files(params, folder, output, rate)
+            self.tracks = Tracks(folder, output, rate) if reads_along else None
+            self._books = [*filter(None, [self.tracks]), *book_files(params, folder, output, rate)]
         for book in self._books:
             unfinished.callback(book.discard)
         self._name, self._on_audio = output.name, on_audio

@@ -88,6 +88,14 @@ class SpeechRun(Run):
         with self._watch.stage("write"):
             if words_file.write(self._words(output, records)):
                 self._word_files.append(words_file)
+            if sink.tracks:
+                from chatter_nb.runs.read_along import write_read_along  # loads FFmpeg: 0.06 s
+
+                book = WordsFile(self._plan.folder.path, output.name, ".epub")
+                unfinished.callback(book.discard)
+                words = self._words(output, records)
+                write_read_along(book, self._plan, output, sink.tracks, records, words)
+                self._word_files.append(book)
         self._chapters += [
             ChapterRecord(
                 title=chapter.title,

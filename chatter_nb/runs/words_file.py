@@ -24,12 +24,12 @@ _DECIMALS = 4  # 0.1 ms, two samples
 
 
 class WordsFile:
-    """The times of an output's words, under a temporary name until `commit`."""
+    """The times of an output's words, or what is made of them; a temporary name until `commit`."""
 
-    def __init__(self, folder: Path, output: str) -> None:
-        self.path = folder / f"{output}{SUFFIX}"
+    def __init__(self, folder: Path, output: str, suffix: str = SUFFIX) -> None:
+        self.path = folder / f"{output}{suffix}"
         check_way(self.path)
-        self._part = part_path(self.path)
+        self.part = part_path(self.path)
         self.record: FileRecord
 
     def write(self, chunks: Iterable[Iterable[dict[str, Any]] | None]) -> bool:
@@ -37,7 +37,7 @@ class WordsFile:
 
         Raises `OutputError` if the disk does not take the file.
         """
-        part = self._part
+        part = self.part
         with writing(self.path), part.open("w", encoding="utf-8", newline="\n") as file:
             before = "[\n"
             for words in chunks:
@@ -47,17 +47,17 @@ class WordsFile:
                     file.write(before + json.dumps(word, ensure_ascii=False))
                     before = ",\n"
             file.write("\n]\n" if before == ",\n" else "[]\n")
-        self.record = file_record(self._part, self.path.name)
+        self.record = file_record(self.part, self.path.name)
         return True
 
     def commit(self) -> None:
         """Give the file its name."""
         with writing(self.path):
-            os.replace(self._part, self.path)
+            os.replace(self.part, self.path)
 
     def discard(self) -> None:
         """Remove the temporary file; after `commit` there is none."""
-        remove(self._part)
+        remove(self.part)
 
 
 def joined_words(

@@ -32,6 +32,7 @@ WITHHELD = frozenset(
     | {"device", "checkpoint", "precision", "rows", "engine_path", "asr_model", "verify_workers"}
     | {"regex_replacements", "interactive", "clean"}
     | {"split", "master", "title", "author", "read_by", "cover", "date", "description"}
+    | {"read_along"}
 )
 # Fields of a form that may hold a recording instead of a name.
 RECORDINGS = {SpeakParams: ("voice",), ConvertParams: ("source", "target")}
