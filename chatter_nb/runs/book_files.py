@@ -130,16 +130,15 @@ class Tracks(_Files):
                 self._open = Encoder(self._part, "mp3", "libmp3lame", options=BITEXACT, **sound)
             self._behind.add(partial(self._open.write, block), block.nbytes)
 
-    def end_chapter(self) -> None:
+    def finish(self) -> Finished:
         if self._part not in self.ends_s:
             with writing(self._path):
                 self._behind.finish()
                 self._open.close()
             self.ends_s[self._part] = self._samples / self._rate
-
-    def finish(self) -> Finished:
-        self.end_chapter()
         return [], []
+
+    end_chapter = finish
 
 
 class Mastered(_Files):

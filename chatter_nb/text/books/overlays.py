@@ -80,16 +80,16 @@ class ReadAlongBook(Package):
                 content, spans = self._spanned(member, words, numbers, language)
                 _put(out, infos[member], content)
                 clips = list(_clips([*spans, ("", numbers[-1] + 1)], words, [*tracks.values()]))
-                length_ms = sum(end_ms - start_ms for *_, start_ms, end_ms in clips)
                 link = quote(posixpath.relpath(member, posixpath.join(base, _FOLDER)))
                 smil = _SMIL.format("".join(_PAR.format(link, *clip) for clip in clips))
-                info = self._add_item(f"{at}.smil", "application/smil+xml")
+                id_, info = self._add_item(f"{at}.smil", "application/smil+xml")
                 _put(out, info, smil)
-                self._nodes[member].set("media-overlay", f"{_FOLDER}-{at}.smil")
-                self._add_meta("duration", f"{length_ms}ms", refines=f"#{_FOLDER}-{at}.smil")
+                self._nodes[member].set("media-overlay", id_)
+                length_ms = sum(end_ms - start_ms for *_, start_ms, end_ms in clips)
+                self._add_meta("duration", f"{length_ms}ms", refines=f"#{id_}")
                 total_ms += length_ms
             for at, path in enumerate(tracks):
-                info = self._add_item(f"{at}.mp3", "audio/mpeg")
+                _, info = self._add_item(f"{at}.mp3", "audio/mpeg")
                 with path.open("rb") as source, out.open(info, "w") as copy:
                     shutil.copyfileobj(source, copy)
             self._add_meta("duration", f"{total_ms}ms")
@@ -97,18 +97,17 @@ class ReadAlongBook(Package):
                 self._add_meta("narrator", by)
             _put(out, infos[self._opf], _xml(self._package))
 
-    def _add_item(self, name: str, media_type: str) -> zipfile.ZipInfo:
-        href = f"{_FOLDER}/{name}"
-        item = {"id": f"{_FOLDER}-{name}", "href": href, "media-type": media_type}
-        self._add("manifest", "item", item)
-        return zipfile.ZipInfo(posixpath.join(posixpath.dirname(self._opf), href))
+    def _add_item(self, name: str, media_type: str) -> tuple[str, zipfile.ZipInfo]:
+        id_, href = f"{_FOLDER}-{name}", f"{_FOLDER}/{name}"
+        self._add("manifest", "item", {"id": id_, "href": href, "media-type": media_type})
+        return id_, zipfile.ZipInfo(posixpath.join(posixpath.dirname(self._opf), href))
 
     def _add_meta(self, name: str, text: str, **refines: str) -> None:
-        self._add("metadata", "meta", {"property": f"media:{name}", **refines}).text = text
+        self._add("metadata", "meta", {"property": f"media:{name}", **refines}, text)
 
-    def _add(self, parent: str, tag: str, attributes: dict[str, str]) -> etree._Element:
+    def _add(self, parent: str, tag: str, attributes: dict[str, str], text: str = "") -> None:
         node = next(self._package.iter(f"{{*}}{parent}"))
-        return etree.SubElement(node, node.tag.replace(parent, tag), attributes)
+        etree.SubElement(node, node.tag.replace(parent, tag), attributes).text = text or None
 
     def _document(self, member: str) -> tuple[etree._Element, list[list[Owner | None]]]:
         """The root of a document, and the owners of its blocks' texts."""
