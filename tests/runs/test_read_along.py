@@ -15,14 +15,16 @@ import numpy as np
 import psutil
 import pytest
 from conftest import OZ
-from epubs import build_epub
+from epubs import build_epub, canonical
 from fakes import ToneEngine, speaking_with
 from lxml import etree
 from test_checking import wait_for
 
 from chatter_nb.audio.reading import read_audio
 from chatter_nb.base.errors import InputError, OutputError, ParamError
+from chatter_nb.engines.hibari import HibariEngine
 from chatter_nb.engines.registry import TTS_ENGINES
+from chatter_nb.engines.watermark import load_perth
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.checking import Checks
 from chatter_nb.runs.edits import edit_of
@@ -32,7 +34,7 @@ from chatter_nb.runs.record import FileRecord
 from chatter_nb.runs.speak_plan import plan_speech
 from chatter_nb.runs.speak_texts import read_texts
 
-XHTML, SMIL = "{http://www.w3.org/1999/xhtml}", "{http://www.w3.org/ns/SMIL}"
+SMIL = "{http://www.w3.org/ns/SMIL}"
 PAGE = """<?xml version="1.0" encoding="utf-8"?>
 <!DOCTYPE html>
 <html xmlns="http://www.w3.org/1999/xhtml" xmlns:epub="http://www.idpf.org/2007/ops" lang="en">
@@ -145,28 +147,6 @@ def said(path):
 
 def letters(texts):
     return re.findall(r"\w", "".join(texts))
-
-
-def canonical(data, known=None):
-    """A document after canonicalisation; without spans of ours, whose ids the original lacks."""
-    root = etree.fromstring(data)
-    for span in list(root.iter(f"{XHTML}span")) if known is not None else ():
-        if re.fullmatch(r"cn-\d+", span.get("id") or "") and span.get("id") not in known:
-            unwrap(span)
-    return etree.tostring(root.getroottree(), method="c14n")
-
-
-def unwrap(span):
-    parent, before, inner = span.getparent(), span.getprevious(), list(span)
-    for child in inner:
-        span.addprevious(child)
-    for node, text in ((before, span.text), (inner[-1] if inner else before, span.tail)):
-        if node is None:
-            parent.text = (parent.text or "") + (text or "")
-        else:
-            node.tail = (node.tail or "") + (text or "")
-    span.tail = None
-    parent.remove(span)
 
 
 def assert_unchanged(original, result):
@@ -467,6 +447,28 @@ def test_a_clip_says_its_sentence(read, tmp_path):
         segments, _ = model.transcribe(resample(clip, rate, 16_000), language="en")
         heard = " ".join(segment.text for segment in segments)
         assert re.findall("[a-z]+", heard.lower()) == re.findall("[a-z]+", text.lower())
+
+
+class MarkedHibari(HibariEngine):
+    """Real speech in the place of Chatterbox': its weights are not here."""
+
+    watermarked = True
+
+
+@pytest.mark.slow
+def test_its_audio_is_watermarked_where_the_files_are(read, book, tmp_path):
+    """The book's mp3s are made of the same marked samples; of what is plain they carry no mark."""
+    pytest.importorskip("perth")
+    scores = []
+    for engine in (MarkedHibari(), HibariEngine()):
+        with speaking_with(engine):
+            _, result = read(book, chapters="1", run_name=f"run{engine.watermarked}")
+        track = tmp_path / "0.mp3"
+        track.write_bytes(members(result)["OEBPS/chatter-nb/0.mp3"][1])
+        sound, rate = read_audio(track)
+        scores.append(float(np.mean(load_perth().get_watermark(sound, rate, round=False))))
+    assert scores[0] > 0.9
+    assert scores[1] < 0.5
 
 
 @pytest.mark.slow
