@@ -70,16 +70,18 @@ class ReadAlongBook(Package):
     ) -> None:
         """Write the book: its words, in order; its tracks, mp3 files with their lengths in ms."""
         infos, base, total_ms = self._archive.NameToInfo, posixpath.dirname(self._opf), 0
-        groups = groupby(range(len(words)), lambda number: self._members[words[number].block])
-        spoken = {member: list(numbers) for member, numbers in groups}
+        spoken: dict[str, dict[int, list[tuple[int, int]]]] = {}
+        for number, word in enumerate(words):
+            blocks = spoken.setdefault(self._members[word.block], {})
+            blocks.setdefault(word.block, []).append((word.place, number))
         with zipfile.ZipFile(target, "w") as out:
             for name in sorted(infos, key=lambda name: name != "mimetype"):
                 if name not in (*spoken, self._opf):
                     _put(out, infos[name], self._archive.member(name))
-            for at, (member, numbers) in enumerate(spoken.items()):
-                content, spans = self._spanned(member, words, numbers, language)
+            for at, (member, blocks) in enumerate(spoken.items()):
+                content, spans = self._spanned(member, blocks, language)
                 _put(out, infos[member], content)
-                clips = list(_clips([*spans, ("", numbers[-1] + 1)], words, [*tracks.values()]))
+                clips = list(_clips(spans, words, [*tracks.values()]))
                 link = quote(posixpath.relpath(member, posixpath.join(base, _FOLDER)))
                 smil = _SMIL.format("".join(_PAR.format(link, *clip) for clip in clips))
                 id_, info = self._add_item(f"{at}.smil", "application/smil+xml")
@@ -115,28 +117,33 @@ class ReadAlongBook(Package):
         walk.run(root, member)
         first = self._members.index(member)
         texts = [block.text for block in self._blocks[first : first + len(walk.blocks)]]
-        is_plain = root.tag.startswith(_XHTML) and next(root.iter(etree.Entity), None) is None
-        if not is_plain or member not in self._nodes or [b.text for b in walk.blocks] != texts:
+        is_plain = root.tag.startswith(_XHTML) and set(_MARKS).isdisjoint(_xml(root))
+        has_entities = next(root.iter(etree.Entity), None) is not None
+        if (
+            not is_plain
+            or has_entities
+            or member not in self._nodes
+            or [b.text for b in walk.blocks] != texts
+        ):
             raise InputError(f"its member {shorten(member, 80)!r} is no XHTML without entities")
         return root, walk.owners or []
 
     def _spanned(
-        self, member: str, words: Sequence[Word], numbers: Iterable[int], language: str
+        self, member: str, blocks: dict[int, list[tuple[int, int]]], language: str
     ) -> tuple[str, list[tuple[str, int]]]:
-        """A document with spans, and each span's id with the number of its first word."""
+        """A document with spans; each one's id and first word, and the first after the document.
+
+        `blocks` have the places and numbers of their words.
+        """
         (root, owners), first = self._document(member), self._members.index(member)
         names = {node.get("id") for node in root.iter("*")}
         ids = (id_ for number in count(1) if (id_ := f"cn-{number}") not in names)
         pieces = [
             (block, *piece)
-            for block, own in groupby(numbers, lambda number: words[number].block)
-            for piece in _mark(
-                owners[block - first],
-                self._blocks[block].text,
-                [(words[number].place, number) for number in own],
-                language,
-            )
+            for block, own in blocks.items()
+            for piece in _mark(owners[block - first], self._blocks[block].text, own, language)
         ]
+        last = blocks[max(blocks)][-1][1]
         texts, spans = re.split(f"[{_MARKS}]", _xml(root)), []  # each second text is a piece's
         tag = f"{root.prefix}:span" if root.prefix else "span"
         gaps = accumulate(bool(_TAG.sub("", text).strip()) for text in texts[:-1:2])  # skipped
@@ -152,7 +159,7 @@ class ReadAlongBook(Package):
                     opening = f'<{tag} id="{spans[-1][0]}">'
                     texts[part[0][0] - 1] = before[:start] + opening + before[start:]
                     texts[part[-1][0] + 1] = f"{after[:end]}</{tag}>{after[end:]}"
-        return "".join(texts), spans
+        return "".join(texts), [*spans, ("", last + 1)]
 
 
 def _mark(
@@ -172,7 +179,8 @@ def _mark(
         source = getattr(*owner) if owner else ","
         chars = [match.start() for match in re.finditer(r"\S", source)]
         end = at + len(chars)
-        if owner and chars and _parent(owner).tag.startswith(_XHTML):
+        parent: Any = owner and (owner[0] if owner[1] == "text" else owner[0].getparent())
+        if owner and chars and parent.tag.startswith(_XHTML):
             cuts = [at, *edges[bisect_right(edges, at) : bisect_left(edges, end)], end]
             marked, done = "", 0
             for first, last in pairwise(cuts):
@@ -210,10 +218,6 @@ def _clips(
         end_ms = lengths_ms[track] if is_last else words[after].start_ms
         if start_ms < end_ms:
             yield id_, track, start_ms, end_ms
-
-
-def _parent(owner: Owner) -> Any:
-    return owner[0] if owner[1] == "text" else owner[0].getparent()
 
 
 def _xml(root: etree._Element) -> str:
