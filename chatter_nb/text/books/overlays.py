@@ -30,7 +30,7 @@ from chatter_nb.text.sentences import sentences
 _XHTML = "{http://www.w3.org/1999/xhtml}"
 _FOLDER = "chatter-nb"  # beside the package
 _SMIL = '<smil xmlns="http://www.w3.org/ns/SMIL" version="3.0"><body>\n{}</body></smil>\n'
-_PAR = '<par><text src="{}#{}"/><audio src="{}.mp3" clipBegin="{}ms" clipEnd="{}ms"/></par>\n'
+_PAR = '<par><text src="{}#{}"/><audio src="{}.mp3" clipBegin="{}s" clipEnd="{}s"/></par>\n'
 _MARKS = "\ufdd0\ufdd1"  # around pieces; Unicode keeps them for a program's own use
 _INLINE = "a abbr b bdi bdo cite code dfn em i kbd mark q s samp small span strong sub sup u var"
 _TAG = re.compile(r"<!--.*?-->|<\?.*?\?>|<(/?)([^<>/\s]+)[^<>]*?(/?)>", re.DOTALL)
@@ -81,20 +81,20 @@ class ReadAlongBook(Package):
             for at, (member, blocks) in enumerate(spoken.items()):
                 content, spans = self._spanned(member, blocks, language)
                 _put(out, infos[member], content)
-                clips = list(_clips(spans, words, [*tracks.values()]))
                 link = quote(posixpath.relpath(member, posixpath.join(base, _FOLDER)))
-                smil = _SMIL.format("".join(_PAR.format(link, *clip) for clip in clips))
+                pars = list(_pars(link, spans, words, [*tracks.values()]))
+                smil = _SMIL.format("".join(par for par, _ in pars))
                 id_, info = self._add_item(f"{at}.smil", "application/smil+xml")
                 _put(out, info, smil)
                 self._nodes[member].set("media-overlay", id_)
-                length_ms = sum(end_ms - start_ms for *_, start_ms, end_ms in clips)
-                self._add_meta("duration", f"{length_ms}ms", refines=f"#{id_}")
+                length_ms = sum(length_ms for _, length_ms in pars)
+                self._add_meta("duration", f"{length_ms / 1000}s", refines=f"#{id_}")
                 total_ms += length_ms
             for at, path in enumerate(tracks):
                 _, info = self._add_item(f"{at}.mp3", "audio/mpeg")
                 with path.open("rb") as source, out.open(info, "w") as copy:
                     shutil.copyfileobj(source, copy)
-            self._add_meta("duration", f"{total_ms}ms")
+            self._add_meta("duration", f"{total_ms / 1000}s")
             if by:
                 self._add_meta("narrator", by)
             _put(out, infos[self._opf], _xml(self._package))
@@ -208,16 +208,17 @@ def _ends(texts: Sequence[str], first: int, last: int) -> tuple[int, int] | None
     return None
 
 
-def _clips(
-    spans: Sequence[tuple[str, int]], words: Sequence[Word], lengths_ms: Sequence[int]
-) -> Iterator[tuple[str, int, int, int]]:
-    """Id, track, start and end in ms: a clip lasts until the next, so that players do not jump."""
+def _pars(
+    link: str, spans: Sequence[tuple[str, int]], words: Sequence[Word], lengths_ms: Sequence[int]
+) -> Iterator[tuple[str, int]]:
+    """Each clip and its length in ms. It lasts until the next, so that players do not jump."""
     for (id_, number), (_, after) in pairwise(spans):
         _, _, track, start_ms = words[number]
         is_last = after == len(words) or words[after].track != track
         end_ms = lengths_ms[track] if is_last else words[after].start_ms
         if start_ms < end_ms:
-            yield id_, track, start_ms, end_ms
+            par = _PAR.format(link, id_, track, start_ms / 1000, end_ms / 1000)
+            yield par, end_ms - start_ms
 
 
 def _xml(root: etree._Element) -> str:

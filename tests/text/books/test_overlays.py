@@ -38,7 +38,7 @@ def read_along(path, target):
     texts = {node.get("id"): "".join(node.itertext()) for node in root.iter("*")}
     for par in smil.iter("{*}par"):
         text, audio = par
-        times = [int(audio.get(name)[:-2]) for name in ("clipBegin", "clipEnd")]
+        times = [round(1000 * float(audio.get(n)[:-1])) for n in ("clipBegin", "clipEnd")]
         yield texts[text.get("src").partition("#")[2]], times
 
 
