@@ -31,7 +31,7 @@ NOT_DECIDING = {"outputs_dir", "run_name", "interactive", "verify_workers"}
 _LATER = {"verify", "tries", "asr_model", "trim_tails", "edits", "chapters", "skip", "clean"}
 _LATER |= {"unspeakable"}
 _LATER |= {"split", "master", "title", "author", "read_by", "cover", "date", "description"}
-_LATER |= {"subtitles", "room_tone", "head_s", "tail_s", "sample_rate"}
+_LATER |= {"subtitles", "read_along", "room_tone", "head_s", "tail_s", "sample_rate"}
 
 
 class StrictParams(BaseModel):

@@ -168,6 +168,7 @@ class SpeakParams(RunParams):
     date: Text = seldom("", "output", "year or date, in the file; empty: the document's own")
     description: Text = seldom("", "output", "in the file; empty: the document's own")
     subtitles: Subtitles = ()
+    read_along: bool = seldom(False, "output", "an EPUB 3 also comes back, read aloud")
     wav_bits: WavBits = 16
     outputs_dir: OutputsDir = "outputs"
     run_name: RunName = seldom(
@@ -198,6 +199,10 @@ class SpeakParams(RunParams):
             yield "there is nothing to speak: set text or text_file"
         if values["split"] == "chapter" and re.findall(r"\w+", str(values["formats"])) == ["m4b"]:
             yield "split: chapter, and m4b is one file with marks: leave out split, or add mp3"
+        if values["read_along"] and not str(text_file).lower().endswith(".epub"):
+            yield "read_along needs an EPUB 3 as text_file: for other texts choose m4b (formats)"
+        if values["read_along"] and values["split"] == "chapter":
+            yield "read_along makes one book: leave split at none, or split in another run"
         yield from rules_of_mastering(values)
         if values["engine_path"] == "upstream":
             if _is_number(values["rows"]) and values["rows"] > 1:

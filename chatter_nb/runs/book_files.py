@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Container
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from functools import partial
 from hashlib import blake2b
@@ -20,7 +20,7 @@ import av
 
 from chatter_nb.audio.book_file import write_book
 from chatter_nb.audio.curves import duration_s
-from chatter_nb.audio.encoder import CODECS, CodecName
+from chatter_nb.audio.encoder import BITEXACT, CODECS, CodecName, Encoder
 from chatter_nb.audio.mastering import master_chapter
 from chatter_nb.audio.reading import Signal
 from chatter_nb.audio.targets import TARGETS, Target
@@ -33,6 +33,7 @@ from chatter_nb.runs.folder import CHAPTERS
 from chatter_nb.runs.record import LoudnessRecord
 
 _BEHIND_BYTES = 1 << 24  # samples that wait for an encoder: 3 minutes at 24 kHz
+READ_ALONG_BITS_PER_S = 64_000
 Finished = tuple[list[tuple[Path, str]], list[LoudnessRecord]]  # temporary paths, later names
 
 
@@ -115,6 +116,37 @@ class Streamed(_Files):
         marks_s = list(zip(self._titles, self._starts_s, strict=True))
         write_book([("", self._raw)], self._parts[self._name], self._name, self._tags, marks_s)
         return self._named, []
+
+
+class Tracks(_Files):
+    """The mp3s of a book that reads along, one a chapter, under temporary names to the end."""
+
+    def __init__(self, folder: Path, output: Any, rate: int) -> None:
+        super().__init__(folder, output, [], _BEHIND_BYTES)
+        self._path, self._rate, self._samples = folder / f"{output.name}.epub", rate, 0
+        check_way(self._path)
+        self._open, self._part = ExitStack(), self._path
+        self.ends_s = {self._path: 0.0}  # in the signal; the first is where it begins
+
+    def write(self, block: Signal) -> None:
+        self._samples += len(block)
+        with writing(self._path):
+            if self._part in self.ends_s:
+                self._part = part_path(self._path)
+                self._temporary.add(self._part)
+                sound: Any = {"sample_rate": self._rate, "bits_per_s": READ_ALONG_BITS_PER_S}
+                self._open = Encoder(self._part, "mp3", "libmp3lame", options=BITEXACT, **sound)
+            self._behind.add(partial(self._open.write, block), block.nbytes)
+
+    def finish(self) -> Finished:
+        if self._part not in self.ends_s:
+            with writing(self._path):
+                self._behind.finish()
+                self._open.close()
+            self.ends_s[self._part] = self._samples / self._rate
+        return [], []
+
+    end_chapter = finish
 
 
 class Mastered(_Files):

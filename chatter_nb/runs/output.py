@@ -17,7 +17,7 @@ from chatter_nb.runs.plan import Plan
 from chatter_nb.runs.record import FileRecord, LoudnessRecord, file_record
 
 if TYPE_CHECKING:
-    from chatter_nb.runs.book_files import Mastered, Streamed
+    from chatter_nb.runs.book_files import Mastered, Streamed, Tracks
 
 OnAudio = Callable[[Signal], object]
 
@@ -86,17 +86,23 @@ class Sink(Marked):
             folder, output.name, plain, sample_rate=rate, wav_bits=params.wav_bits
         )
         unfinished.enter_context(self.writer)
-        self._books: list[Streamed | Mastered] = []
+        self._books: list[Streamed | Mastered | Tracks] = []
         self._shared: list[Streamed | Mastered] = []
+        self.tracks: Tracks | None = None
+        if getattr(params, "read_along", False):
+            from chatter_nb.runs.book_files import Tracks  # loads FFmpeg: 0.06 s
+
+            self.tracks = Tracks(folder, output, rate)
         if others := {*params.formats} - {*plain}:
-            from chatter_nb.runs.book_files import book_files  # loads FFmpeg: 0.06 s
+            from chatter_nb.runs.book_files import book_files
 
             undivided = others & {"m4b"} if output.whole else set[str]()
-            self._books = book_files(params, folder, output, rate, others - undivided)
+            self._books += book_files(params, folder, output, rate, others - undivided)
             if before and before._output.whole is output.whole:
                 self._shared = before._shared
             else:
                 self._shared = book_files(params, folder, output.whole, rate, undivided)
+        self._books += filter(None, [self.tracks])
         for book in [*self._books, *self._shared]:
             unfinished.callback(book.discard)
         self._chunks, self._firsts = 0, {chapter.first for chapter in output.chapters[1:]}

@@ -100,6 +100,8 @@ class Plan(ABC):
         formats = [OUTPUT_FORMATS[name] for name in self.params.formats]
         wav_bytes_per_s = rate * self.params.wav_bits // 8
         file_bytes_per_s = sum(row.bytes_per_s or wav_bytes_per_s for row in formats)
+        if getattr(self.params, "read_along", False):  # an mp3, and again in the book
+            file_bytes_per_s += 16_000
         disk = audio_s * file_bytes_per_s + new_s * self.kept_bytes_per_s
         if self.params.master != "none":  # kept chapters; a spool that is written, one that is read
             ways = 2 if any(output.whole for output in self.outputs) else 1

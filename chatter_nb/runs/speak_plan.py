@@ -35,7 +35,7 @@ from chatter_nb.runs.speak_texts import (
     split_text,
 )
 from chatter_nb.runs.unspeakable import Unspoken, leave_out, refusal, warning
-from chatter_nb.text.chunking import chars_per_s
+from chatter_nb.text.chunking import BLOCK_BREAK, CHAPTER_BREAK, chars_per_s
 from chatter_nb.text.files import TextSource
 from chatter_nb.text.markup import TERMINAL_CODE, markup_notes
 
@@ -102,6 +102,10 @@ def plan_speech(params: SpeakParams, on_load: OnLoad | None = None) -> SpeechPla
             language = params.language or planner.entry.languages[0]
             problems.of(partial(split_text, source, params, language))
     checks = planner.settle_checks(params)
+    if params.read_along and sources and checks:
+        from chatter_nb.runs.read_along import check_read_along  # loads FFmpeg: 0.06 s
+
+        problems.of(partial(check_read_along, params, sources[0], planner.entry, checks))
     engine = planner.load()
     voice = problems.of(planner.prepare_voice)
     with watch.stage("text"):
@@ -208,6 +212,12 @@ def _chunks(
     language = params.language or engine.languages[0]
     text, chunks = split_text(source, params, language)
     markup = list(markup_notes(text, engine=engine.name, is_marked=source.is_marked))
+    breaks = text.count(BLOCK_BREAK) + text.count(CHAPTER_BREAK)
+    if params.read_along and breaks != len(source.book.blocks) - 1:
+        raise InputError(
+            f"{source.origin}: read_along: regex_replacements change where paragraphs end: let "
+            "their patterns match no line's end (\\n, \\s)"
+        )
     own = [edit for edit in edits if edit.document == source.name]
     placed, on_edits = edit_chunks(
         list(place_chunks(source.name, chunks, source.book)),

@@ -90,6 +90,14 @@ class SpeechRun(Run):
         first = len(self._pieces)
         records = self._note_chunks(output, joined)
         self._write = partial(self._write_texts, files, records, self._takes, self._trimmed)
+        if sink.tracks:
+            from chatter_nb.runs.read_along import write_read_along  # loads FFmpeg: 0.06 s
+
+            book = SideFile(path.with_name(f"{path.name}.epub"), unfinished)
+            words = (own for _, own in self._words(records, self._takes, self._trimmed))
+            with self._watch.stage("write"):
+                write_read_along(book, self._plan, output, sink.tracks, records, words)
+            self._side_files.append(book)
         for title, at in output.chapters:
             chunk = records[at][0]
             chapter = ChapterRecord(title=title, first_chunk=chunk.index, start_s=chunk.start_s)
@@ -236,24 +244,32 @@ class SpeechRun(Run):
             self._pieces += groups[-1]
         return groups
 
-    def _write_texts(self, files: Sequence[SideFile], *chunks: Any) -> None:
-        """Write the words and the subtitles of the last output; for `chunks` see `_words`."""
+    def _write_texts(
+        self, files: Sequence[SideFile], groups: Sequence[Sequence[ChunkRecord]], *chunks: Any
+    ) -> None:
+        """Write the words and the subtitles of the last output; for the others see `_words`."""
         language = self._plan.params.language or self._plan.engine.languages[0]
-        known = files[0].write(word_lines(words for _, words in self._words(*chunks)))
+        pieces = iter(self._pieces[self._outputs[-1].first_chunk :])  # as moved, see `_move`
+        moved = [[next(pieces) for _ in group] for group in groups]
+        known = files[0].write(word_lines(words for _, words in self._words(moved, *chunks)))
         for file in files[1:]:
-            file.write(written(file.path.suffix, cues(self._words(*chunks), language), known))
+            file.write(
+                written(file.path.suffix, cues(self._words(moved, *chunks), language), known)
+            )
         self._side_files += files if known else files[1:]
         if files[1:] and not known and ESTIMATED not in self._warnings:
             self._warnings.append(ESTIMATED)
 
     def _words(
-        self, groups: Sequence[Any], takes: Mapping[int, Take], trimmed: Mapping[int, int]
+        self,
+        groups: Sequence[Sequence[ChunkRecord]],
+        takes: Mapping[int, Take],
+        trimmed: Mapping[int, int],
     ) -> Iterator[Timed]:
-        """The records of each chunk of the last output, and its words with places and times."""
+        """The records of each chunk of an output, and its words with places and times."""
         store, engine = self._plan.store, self._plan.engine
-        pieces = iter(self._pieces[self._outputs[-1].first_chunk :])  # as moved, see `_move`
-        for position, group in enumerate(groups):
-            records, take = [next(pieces) for _ in group], takes[position]
+        for position, records in enumerate(groups):
+            take = takes[position]
             if take.planned.chunk.speakable:
                 kept = store.words(take.planned.key)
                 words = take.verdict.words if take.verdict else kept

@@ -29,23 +29,23 @@ class SideFile:
 
     def __init__(self, path: Path, unfinished: ExitStack) -> None:
         check_way(path)
-        self.path, self._part = path, part_path(path)
-        unfinished.callback(remove, self._part)  # after `commit` there is none
+        self.path, self.part = path, part_path(path)
+        unfinished.callback(remove, self.part)  # after `commit` there is none
 
     def write(self, parts: Iterable[str | None]) -> bool:
         """Write its parts; no file, and False, if one is None. Raises `OutputError`."""
-        with writing(self.path), self._part.open("w", encoding="utf-8", newline="\n") as file:
+        with writing(self.path), self.part.open("w", encoding="utf-8", newline="\n") as file:
             for part in parts:
                 if part is None:
                     return False
                 file.write(part)
-        self.record = file_record(self._part, self.path.name)
+        self.record = file_record(self.part, self.path.name)
         return True
 
     def commit(self) -> None:
         """Give the file its name."""
         with writing(self.path):
-            os.replace(self._part, self.path)
+            os.replace(self.part, self.path)
 
 
 def word_lines(chunks: Iterable[Iterable[Any] | None]) -> Iterator[str | None]:

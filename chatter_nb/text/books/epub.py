@@ -10,7 +10,7 @@ from typing import NamedTuple
 from lxml import etree
 
 from chatter_nb.base.errors import InputError, shorten
-from chatter_nb.text.books.archive import Archive, resolve
+from chatter_nb.text.books.archive import STRICT, Archive, resolve
 from chatter_nb.text.books.document import (
     Book,
     Chapter,
@@ -44,10 +44,11 @@ def read_epub(path: Path, skip: Collection[str]) -> Book:
         return _Reader(archive, skip).book()
 
 
-class _Reader:
-    def __init__(self, archive: Archive, skip: Collection[str]) -> None:
-        self._archive, self._skip, self._walk = archive, skip, Walk(skip)
-        self._notes: list[str] = []
+class Package:
+    """The package of an EPUB, and its items by id. Raises `InputError` for an encrypted book."""
+
+    def __init__(self, archive: Archive, parser: etree.XMLParser = STRICT) -> None:
+        self._archive = archive
         is_there = _ENCRYPTION in archive.NameToInfo
         nodes = archive.xml(_ENCRYPTION).iter("{*}EncryptionMethod") if is_there else ()
         if not {node.get("Algorithm") for node in nodes} <= _FONT_SCRAMBLING:
@@ -56,12 +57,18 @@ class _Reader:
                 "edition without copy protection"
             )
         files = [node.get("full-path") for node in archive.xml(_CONTAINER).iter("{*}rootfile")]
-        opf = (files or [None])[0] or ""
-        self._package = archive.xml(opf)
+        self._opf = (files or [None])[0] or ""
+        self._package = archive.xml(self._opf, parser)
         self._items: dict[str | None, tuple[str, str, etree._Element]] = {}
         for node in self._package.iter("{*}item"):
-            member, _ = resolve(opf, node.get("href", ""))
+            member, _ = resolve(self._opf, node.get("href", ""))
             self._items[node.get("id")] = member, node.get("media-type", ""), node
+
+
+class _Reader(Package):
+    def __init__(self, archive: Archive, skip: Collection[str]) -> None:
+        super().__init__(archive)
+        self._skip, self._walk, self._notes = skip, Walk(skip), list[str]()
 
     def book(self) -> Book:
         entries = self._contents()

@@ -37,6 +37,9 @@ _MARK = re.compile(r"[\[(]?(?:\d{1,4}|[a-z]|[ivxlc]{1,6}|[*†‡§¶‖]{1,4})[
 _BARE_MARK = re.compile(r"[*†‡§¶‖]{1,4}|\[(?:\d{1,4}|[*†‡§¶‖]{1,4})\]")
 
 
+Owner = tuple[etree._Element, str]  # whose "text" or "tail" a text is
+
+
 class _Around(NamedTuple):
     """What is known of the block that text belongs to."""
 
@@ -50,7 +53,8 @@ class _Around(NamedTuple):
 class Walk:
     """The result of walks over documents, in their order.
 
-    `ids` has the number of blocks before each element that has an id, by document and id.
+    `ids` has the number of blocks before each element that has an id, by document and id. `owners`,
+    if it is a list, gets those of each block's text; None in it is text of ours.
     """
 
     skip: Collection[str]
@@ -58,8 +62,10 @@ class Walk:
     blocks: list[Block] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     ids: dict[tuple[str, str], int] = field(default_factory=dict)
+    owners: list[list[Owner | None]] | None = None
     _document: str = ""
     _parts: list[str] = field(default_factory=list)  # of the block that is being read
+    _owners: list[Owner | None] = field(default_factory=list)
     _around: _Around | None = None  # of its first part
     _phonemes: list[tuple[int, int, str, str]] = field(default_factory=list)
 
@@ -94,7 +100,7 @@ class Walk:
             self._flush()
 
     def _content(self, node: etree._Element, around: _Around, path: str) -> None:
-        self._add(node.text, around)
+        self._add(node.text, around, (node, "text"))
         number = 0
         for child in node:
             if isinstance(child.tag, str):
@@ -102,9 +108,9 @@ class Walk:
                 self._visit(child, around, f"{path}/{number}")
             elif child.tag is etree.Entity:  # nothing defines it: read as browsers show it
                 self._add(child.text, around)
-            self._add(child.tail, around)
+            self._add(child.tail, around, (child, "tail"))
 
-    def _add(self, text: str | None, around: _Around) -> None:
+    def _add(self, text: str | None, around: _Around, owner: Owner | None = None) -> None:
         if not text:
             return
         text = without_breaks(text)
@@ -117,6 +123,7 @@ class Walk:
             self._around = around
         if text:
             self._parts.append(text)
+            self._owners.append(owner)
 
     def _flush(self) -> None:
         text = "".join(self._parts).rstrip()
@@ -125,7 +132,9 @@ class Walk:
             kind = "verse" if kind == "paragraph" and "\n" in text else kind
             phonemes = tuple(p for p in self._phonemes if p[0] < p[1] <= len(text))
             self.blocks.append(Block(kind, text, place, level, phonemes))
-        self._parts, self._phonemes = [], []
+            if self.owners is not None:
+                self.owners.append(self._owners)
+        self._parts, self._owners, self._phonemes = [], [], []
 
     def _kind_to_skip(self, node: etree._Element, name: str) -> str:
         if node in self.headers:
