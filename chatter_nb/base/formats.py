@@ -125,10 +125,17 @@ READABLE = " ".join(dict.fromkeys(row.name for row in FORMATS))
 _BY_SUFFIX = {suffix: row for row in FORMATS for suffix in row.suffixes}
 
 
+_TEXT_MIMES = {  # of files beside the audio
+    ".srt": "application/x-subrip",
+    ".vtt": "text/vtt",
+    ".epub": "application/epub+zip",
+}
+
+
 def mime_of(path: Path) -> str:
     """The type that a browser is told, by the file's name."""
     row = _BY_SUFFIX.get(path.suffix.lower())
-    return row.mime if row else Format.mime
+    return row.mime if row else _TEXT_MIMES.get(path.suffix, Format.mime)
 
 
 def output_format_of(path: str | Path) -> Format | None:

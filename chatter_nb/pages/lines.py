@@ -15,9 +15,8 @@ from chatter_nb.base.errors import InputError
 from chatter_nb.base.wording import count
 from chatter_nb.pages.doubts import kept_take
 from chatter_nb.runs.edits import Edit, edit_of, edits_of_run, match_edits, placed_chunks
-from chatter_nb.runs.record import ChunkRecord, OutputRecord
+from chatter_nb.runs.record import WORDS, ChunkRecord, OutputRecord
 from chatter_nb.runs.speech import Speech
-from chatter_nb.runs.words_file import SUFFIX
 
 _MISSING = ("missing words", "other words", "not aligned")  # findings by which words are lost
 
@@ -103,7 +102,7 @@ def badness(line: Line) -> tuple[Any, ...]:
 
 def words_of(speech: Speech, output: OutputRecord) -> dict[int, list[dict[str, Any]]]:
     """Return the words of an output by the number of their chunk; none where times are unknown."""
-    name = f"{output.name}{SUFFIX}"
+    name = f"{output.name}{WORDS}"
     known = any(file.name == name for file in speech.record.word_files)
     words: dict[int, list[dict[str, Any]]] = {}
     for word in (read_json(speech.folder / name) or []) if known else []:

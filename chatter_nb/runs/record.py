@@ -14,6 +14,7 @@ from chatter_nb.base.errors import OutputError
 from chatter_nb.base.hashing import streamed_key
 from chatter_nb.verify.findings import Finding, Judgement
 
+WORDS = ".words.json"  # the end of a file's name
 Status = Literal["running", "ok", "failed", "cancelled"]
 
 
@@ -208,6 +209,10 @@ class RunRecord(_Record):
         keys |= {take.key for chunk in self.chunks for take in chunk.takes}
         keys |= {window.key for window in self.windows} | set(self.planned_keys)
         return keys | set(map(streamed_key, keys))
+
+    def handed_over(self) -> list[FileRecord]:
+        """The files that a person takes along: all but the times of words."""
+        return [file for file in self.all_files() if not file.name.endswith(WORDS)]
 
     def all_files(self) -> tuple[FileRecord, ...]:
         """Every file that the run has written, but for its record."""

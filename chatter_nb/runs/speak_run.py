@@ -35,10 +35,10 @@ from chatter_nb.runs.keys import PlannedChunk
 from chatter_nb.runs.lifecycle import Run
 from chatter_nb.runs.listening import Listening
 from chatter_nb.runs.output import OnAudio, Sink
-from chatter_nb.runs.record import ChapterRecord, ChunkRecord
+from chatter_nb.runs.record import WORDS, ChapterRecord, ChunkRecord
 from chatter_nb.runs.speak_plan import SpeechPlan
 from chatter_nb.runs.subtitles import ESTIMATED, Timed, cues, written
-from chatter_nb.runs.words_file import SUFFIX, SideFile, joined_words, word_lines
+from chatter_nb.runs.words_file import SideFile, joined_words, word_lines
 
 
 class SpeechRun(Run):
@@ -66,7 +66,7 @@ class SpeechRun(Run):
         """Speak, join and write one output."""
         sink = self._sink(output, unfinished)
         path = self._plan.folder.path / output.name
-        names = (SUFFIX, *(f".{name}" for name in self._plan.params.subtitles))
+        names = (WORDS, *(f".{name}" for name in self._plan.params.subtitles))
         files = [SideFile(path.with_name(path.name + name), unfinished) for name in names]
         self._takes, self._trimmed = {}, {}
         if self._listener:

@@ -20,7 +20,6 @@ from chatter_nb.base.disk import check_way, part_path, remove, writing
 from chatter_nb.runs.record import ChunkRecord, file_record
 from chatter_nb.text.places import place_words
 
-SUFFIX = ".words.json"
 _DECIMALS = 4  # 0.1 ms, two samples
 
 

@@ -31,7 +31,7 @@ JSON, FORM = "application/json", "multipart/form-data"
 WITHHELD = frozenset(
     {"text_file", "merge", "edits", "cover", "voices_dir", "outputs_dir", "run_name"}
     | {"device", "checkpoint", "precision", "rows", "engine_path", "asr_model", "verify_workers"}
-    | {"regex_replacements", "interactive", "subtitles", "read_along"}
+    | {"regex_replacements", "interactive"}
 )
 DOCUMENT = "text_file"  # only ever an upload
 # Fields of a form that may hold a recording instead of a name, and those that may be a file.

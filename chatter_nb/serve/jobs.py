@@ -162,7 +162,7 @@ class Jobs:
             total=chunks or progress.total,
             audio_s=run.audio_s if run else progress.audio_s,
             error=None if run else record.error,
-            files=[file.name for file in run.files] if run else [],
+            files=[file.name for file in run.handed_over()] if run else [],
             url=f"/api/v1/jobs/{name}",
         )
 

@@ -158,7 +158,7 @@ def _links(record: RunRecord) -> str:
     links = [
         f'<a href="{escape(_url(record, file))}" download="{escape(run + end)}">'
         f"{escape(end[1:])}, {file.bytes / 1e6:.2f} MB</a>"
-        for file in record.files
+        for file in record.handed_over()
         if (end := f"-{file.name}" if several else Path(file.name).suffix)
     ]
     return " ".join(links)

@@ -153,7 +153,7 @@ def run_answer(speech: Speech) -> dict[str, Any]:
             params[name] = "(an upload)"
     files = [
         {**file.model_dump(), "url": f"/api/v1/runs/{record.run_name}/{file.name}"}
-        for file in record.files
+        for file in record.handed_over()
     ]
     for output in run["outputs"]:
         output["source"] = Path(output["source"]).name

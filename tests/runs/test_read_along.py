@@ -255,7 +255,7 @@ def test_clips_follow_each_other_inside_their_audio(read, book, tmp_path):
 def test_the_book_is_proved_apart_from_the_audio(read, book, speak):
     speech, result = read(book)
     assert [path.name for path in speech.files] == ["speech.wav"]
-    words, along = speech.record.word_files
+    along, words = speech.record.word_files
     assert (words.name, along.name) == ("speech.words.json", "speech.epub")
     assert isinstance(along, FileRecord)
     folder = RunFolder(speech.folder)

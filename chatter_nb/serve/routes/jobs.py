@@ -73,7 +73,7 @@ async def audio(
         if state.status != "done":
             raise Problem(409, f"the job is {state.status}: {state.done} of {state.total} chunks")
         speech = load_speech(jobs.folder(job).path)
-        names = [file.name for file in speech.record.files]
+        names = [file.name for file in speech.record.handed_over()]
         matches = [name for name in names if name.endswith(f".{format}")] if format else names
         if not matches:
             raise Problem(404, f"the job has no {format[:20]!r}; it has: {', '.join(names)}")

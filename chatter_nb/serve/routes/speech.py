@@ -129,7 +129,7 @@ async def fetch_file(run: str, file: str, service: Served) -> Response:
 
     def answer() -> Response:
         speech = load_speech(find_run(service.settings.outputs, run).path)
-        names = [record.name for record in speech.record.files]
+        names = [record.name for record in speech.record.handed_over()]
         outputs = speech.record.outputs
         if file == SOURCES and outputs and (source := source_of(speech, outputs[0])):
             return FileResponse(source, media_type=mime_of(source))
