@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import io
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -88,13 +89,12 @@ class _Part(NamedTuple):
     def of(cls, path: Path) -> _Part:
         with av.open(str(path)) as container:
             stream = container.streams.audio[0]
-            times = [(packet.pts, packet.duration) for packet in _packets(container, stream)]
-            base, first = Fraction(stream.time_base or 0), times[0][0]
-            packet = max(duration for _, duration in times)
-            padding_s = (-first or stream.start_time or 0) * base
-            return cls(
-                path, base, stream.rate, first, packet, len(times) * packet * base, padding_s
-            )
+            packets, base = _packets(container, stream), Fraction(stream.time_base or 0)
+            begin = next(packets)
+            durations = Counter(packet.duration for packet in chain([begin], packets))
+            packet, length_s = max(durations), durations.total() * max(durations) * base
+            padding_s = (-begin.pts or stream.start_time or 0) * base
+            return cls(path, base, stream.rate, begin.pts, packet, length_s, padding_s)
 
 
 def _starts_s(parts: Sequence[_Part], *, is_mp3: bool) -> list[Fraction]:

@@ -29,7 +29,7 @@ MOST_GAIN_DB = 30.0  # what needs more is no speech
 _BAND_HZ = (4500, 5300)  # 200 Hz inside of it Chatterbox has a line: a tone in all that it says
 _LINE_DB = 15.0  # above the band's median; made-up speech has 7 at most, with a line 24 at least
 _FAINT_DB = -80.0  # RMS of a line that nobody hears
-_FRAMES_PER_S, _FEWEST_FRAMES, _GROUP_FRAMES = 6, 24, 128  # frequencies are 6 Hz apart; 4 s; 21 s
+_FRAMES_PER_S, _FEWEST_FRAMES, _GROUP_FRAMES = 6, 24, 64  # frequencies are 6 Hz apart; 4 s; 11 s
 _NOTCH_HZ = 60.0  # wide; with its centre right to 1 Hz, it takes off 30 dB
 
 

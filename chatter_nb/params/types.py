@@ -155,8 +155,8 @@ EndSeconds = Annotated[
     seldom(..., "output", "silence there in a mastered chapter; acx: 0.75 and 2", ge=0, le=10),
 ]
 FileRate = Annotated[
-    Literal[16_000, 22_050, 24_000, 32_000, 44_100, 48_000] | None,
-    seldom(..., "output", "Hz of mastered files, or the format's next; acx: 44100", "rate"),
+    int | None,
+    seldom(..., "output", "Hz, of mastered files; acx: 44100", "rate", ge=16_000, le=48_000),
 ]
 Device = Annotated[str, AfterValidator(_check_device), seldom(..., "machine", "where models run")]
 Precision = Annotated[
