@@ -96,7 +96,13 @@ class Reader:
         """The words that are in no dictionary of hibari's, with their numbers: it guesses them."""
         word_of, context = self._g2p.lexicon.get_word, Context()
         known = {word for word in words if word_of(plain(word), "NN", None, context)[0]}
-        return Counter({word: times for word, times in words.items() if word not in known})
+        unknown = {word: times for word, times in words.items() if word not in known}
+        return Counter({w: n for w, n in unknown.items() if w.isalpha() or self._is_guess(w)})
+
+    def _is_guess(self, word: str) -> bool:
+        """Whether a part of a word is guessed: "don't" and "Anna's" are no words of the list."""
+        tokens = self._g2p.phonemize_tokens(self._g2p.tokenize(plain(word)))
+        return any(token.rating == _RATED_AS_GUESS for token in tokens)
 
     def _foreign_letters(self, text: str) -> Counter[str]:
         """Letters and digits of other scripts, which hibari passes over or spells: 你, Ж."""

@@ -35,7 +35,7 @@ _NOT_MEASURED = "Not measured: master is none. chatter-nb loudness FILE measures
 
 
 def contents(params: SpeakParams) -> HTML:
-    """Return a table of the document's chapters, and what is left out of it.
+    """Return a table of the document's chapters, what is left out, and words to look at.
 
     Raises `InputError` if it cannot be read.
     """
@@ -72,6 +72,8 @@ def loudness(speech: Speech) -> Figure | HTML:
 
 
 def _contents(source: TextSource, chosen: Set[int] | None, params: SpeakParams) -> str:
+    from chatter_nb.runs.unspeakable import unknown_in
+
     book, rows, words, spoken_s = source.book, [], 0, 0.0
     chosen = chosen or {chapter.number for chapter in book.chapters}
     lengths_s = book.lengths_s(params.language, params.speed)
@@ -84,7 +86,8 @@ def _contents(source: TextSource, chosen: Set[int] | None, params: SpeakParams) 
         length = "" if chapter.skipped else minutes(length_s)
         rows.append((str(chapter.number), name, f"{chapter.words:,}", length, left_out))
     title = (book.title or source.name) + (f", by {book.author}" if book.author else "")
-    notes = [f"{words:,} words are spoken, {minutes(spoken_s)}", source.note]
+    unknown = str(unknown_in(source, params)).splitlines()
+    notes = [f"{words:,} words are spoken, {minutes(spoken_s)}", source.note, *unknown]
     below = "".join(f"<p>{html.escape(line)}</p>" for line in notes if line)
     head = ("number", "chapter", "words", "length", "left out")
     return f"<p><b>{html.escape(title)}</b></p>{table(head, rows)}{below}"

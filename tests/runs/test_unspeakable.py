@@ -241,3 +241,8 @@ def test_the_error_crosses_processes_whole():
         Reader().check("Hello 你.")
     copy = pickle.loads(pickle.dumps(refusal.value))
     assert (str(copy), vars(copy)) == (str(refusal.value), vars(refusal.value))
+
+
+def test_a_word_with_an_apostrophe_is_no_guess_if_its_parts_are_known():
+    words = Counter(["don’t", "I'm", "house's", "Toto’s"])
+    assert Reader().guessed(words) == {"Toto’s": 1}
