@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chatter_nb.audio.curves import duration_s
-from chatter_nb.base.formats import mime_of, play_rank
+from chatter_nb.base.formats import OUTPUT_FORMATS, mime_of, play_rank
 from chatter_nb.base.project import shown_path
 from chatter_nb.base.wording import count
 from chatter_nb.engines.voices import library_of
@@ -74,11 +74,7 @@ PROGRESS_LINE_S = 10
 MAX_ROWS = 40
 # What a file is for, by the end of its name.
 _PURPOSES = {
-    ".wav": "nothing lost",
-    ".flac": "nothing lost, half the size",
-    ".mp3": "plays everywhere",
-    ".opus": "the smallest",
-    ".m4b": "the book for audiobook players: chapters and cover inside",
+    **{row.suffix: row.purpose for row in OUTPUT_FORMATS.values()},
     ".srt": "subtitles",
     ".vtt": "subtitles, for web pages",
     ".epub": "the book itself, which reads along",
