@@ -13,7 +13,7 @@ QUICK := tests/base tests/params tests/text tests/audio tests/batch/test_grid.py
 # Modules are compiled once, not in each of the hundreds of processes that tests start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo chatterbox verify app quick test test-slow browser java lint format lab clean
+.PHONY: help demo chatterbox verify app quick test test-slow browser java makers lint format lab clean
 
 help:
 	@echo "make demo        install, speak a chapter of a book through a notebook, and open its page"
@@ -49,7 +49,7 @@ quick: $(VENV)/test.done
 test: $(VENV)/test.done browser java
 	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
 
-test-slow: $(VENV)/test.done browser java
+test-slow: $(VENV)/test.done browser java makers
 	$(BIN)/pytest -m "slow and not alone" -n 2 --dist loadfile --no-loadscope-reorder --durations=25
 	$(BIN)/pytest -m "slow and alone"
 
@@ -66,6 +66,13 @@ java:
 	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 	       && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq default-jre-headless >/dev/null; } \
 	  || echo "no Java here: tests with epubcheck will be skipped; as root: apt-get install default-jre-headless"
+
+# Books that they make are read. Without them, and without the right to install them, those tests are skipped.
+makers:
+	@command -v pandoc >/dev/null && command -v dbtoepub >/dev/null && command -v sphinx-build >/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
+	       && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends pandoc dbtoepub python3-sphinx >/dev/null; } \
+	  || echo "no pandoc, dbtoepub or Sphinx here: tests of their books will be skipped; as root: apt-get install pandoc dbtoepub python3-sphinx"
 
 lint: $(VENV)/test.done
 	$(BIN)/ruff check .

@@ -35,7 +35,12 @@ COLABS = (
     *("pydantic==2.11.7", "setuptools==75.2.0", "scipy", "typer", "pyyaml", "tqdm", "packaging"),
 )
 COLABS_TORCH = ("torch==2.11.0", "torchaudio==2.11.0", "transformers==5.15.0")
-SINGLE = (("00_check", "hibari"), ("01_speak", "hibari"), ("02_convert", "world"))
+SINGLE = (
+    ("00_check", "hibari"),
+    ("01_speak", "hibari"),
+    ("02_convert", "world"),
+    ("06_book", "hibari"),
+)
 CALLS = "colab_calls.txt"  # in the environment: what was asked of Colab's front end
 STUB = {
     "__init__.py": "def load_ipython_extension(shell):\n    pass\n",

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from chatter_nb.params.runs import SpeakParams
@@ -16,6 +17,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # Two workers on two cores: threads of torch that wait for each other would spin, and a run of
     # 4 s would take 19. Kernels and servers that a test starts inherit it.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# No limit of time, which a busy machine exceeds, and the same examples each time.
+hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("steady")
 
 ROOT = Path(__file__).resolve().parents[1]
 OZ = ROOT / "params" / "texts" / "oz_the_cyclone.txt"

@@ -1,8 +1,13 @@
 """EPUB files that tests build: of version 2 (NCX) or 3 (nav), from the documents that are given."""
 
+import re
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+
+from lxml import etree
+
+XHTML = "{http://www.w3.org/1999/xhtml}"
 
 CONTAINER = (
     '<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container" version="1.0"><rootfiles>'
@@ -24,11 +29,12 @@ def build_epub(
     linear: Mapping[str, str] | None = None,
     members: Mapping[str, str | bytes] | None = None,
     metadata: str = "",
+    more_items: str = "",
 ) -> Path:
     """Write an EPUB: `documents` are bodies by name, `entries` titles with their targets.
 
     A document that begins with "<?" or "<!" or "<html" is written as it is. `members` are added, or
-    replace those of the same name.
+    replace those of the same name; `more_items` are of the manifest.
     """
     items = [
         f'<item id="d{number}" href="{name}" media-type="application/xhtml+xml"/>'
@@ -52,7 +58,7 @@ def build_epub(
         '<metadata xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:title>A book</dc:title>'
         "<dc:creator>Aesop</dc:creator><dc:language>en</dc:language><dc:date>1912</dc:date>"
         f"<dc:description>Old tales</dc:description>{metadata}</metadata>"
-        f"<manifest>{''.join(items)}</manifest><spine{toc}>{''.join(spine)}</spine></package>"
+        f"<manifest>{''.join(items)}{more_items}</manifest><spine{toc}>{''.join(spine)}</spine></package>"
     )
     files: dict[str, str | bytes] = {
         "mimetype": "application/epub+zip",
@@ -84,3 +90,25 @@ def _ncx(entries: Sequence[tuple[str, str]]) -> str:
         for number, (title, href) in enumerate(entries)
     )
     return f'<ncx xmlns="http://www.daisy.org/z3986/2005/ncx/"><navMap>{points}</navMap></ncx>'
+
+
+def canonical(data: bytes, known: Collection[str | None] | None = None) -> bytes:
+    """A document after canonicalisation; without spans of ours, whose ids the original lacks."""
+    root = etree.fromstring(data)
+    for span in list(root.iter(f"{XHTML}span")) if known is not None else ():
+        if re.fullmatch(r"cn-\d+", span.get("id") or "") and span.get("id") not in known:
+            _unwrap(span)
+    return etree.tostring(root.getroottree(), method="c14n")
+
+
+def _unwrap(span: etree._Element) -> None:
+    parent, before, inner = span.getparent(), span.getprevious(), list(span)
+    for child in inner:
+        span.addprevious(child)
+    for node, text in ((before, span.text), (inner[-1] if inner else before, span.tail)):
+        if node is None:
+            parent.text = (parent.text or "") + (text or "")
+        else:
+            node.tail = (node.tail or "") + (text or "")
+    span.tail = None
+    parent.remove(span)

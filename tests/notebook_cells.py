@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 
 import nbformat
-from parameters_cell import CLASSES, parameters_cell
+from parameters_cell import parameters_cell
 
 ROOT = Path(__file__).resolve().parents[1]
 KINDS = {
@@ -18,8 +18,13 @@ KINDS = {
     "03_batch": "batch",
     "04_timing": "timing",
     "05_compare": "compare",
+    "06_book": "book",
 }
-FOLDED = {"01_speak", "02_convert"}  # open on a form: the cells before it are a line each
+FOLDED = {
+    "01_speak",
+    "02_convert",
+    "06_book",
+}  # open on a form: the cells before it are a line each
 _BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
 _COLAB = "https://colab.research.google.com/github"
 
@@ -75,7 +80,7 @@ def up_to_date(path: Path):
             cell.source = colab_cell()
             cell.metadata |= _folded(path)
         elif "parameters" in tags(cell) and path.stem in KINDS:
-            cell.source = parameters_cell(CLASSES[KINDS[path.stem]])
+            cell.source = parameters_cell(KINDS[path.stem])
             cell.metadata |= _folded(path)
     return notebook
 

@@ -1,6 +1,6 @@
 """Writes a notebook's parameters cell from its class of parameters, so that the two cannot drift.
 
-`python tests/parameters_cell.py [speak|convert|batch|timing|compare]` prints the cell; a test
+`python tests/parameters_cell.py [speak|convert|batch|timing|compare|book]` prints the cell; a test
 compares them. What a person changes most is a field of Colab's form as well (`# @param`).
 """
 
@@ -21,32 +21,38 @@ CLASSES: dict[str, type[StrictParams]] = {
     "batch": BatchParams,
     "timing": TimingParams,
     "compare": CompareParams,
+    "book": SpeakParams,
 }
 TITLE = "# @title Parameters: what is often changed, then what seldom is"
-# What the notebook shows when it is run as it is: a field's default where none is named.
-SAMPLES: dict[type[StrictParams], dict[str, Any]] = {
-    SpeakParams: {
+# What a notebook shows when it is run as it is: a field's default where none is named.
+SAMPLES: dict[str, dict[str, Any]] = {
+    "speak": {
         "text": "The north wind and the sun were disputing which was the stronger, when a traveler "
         "came along, wrapped in a warm cloak. [pause 400ms] They agreed that the one who first "
         "succeeded in making the traveler take his cloak off should be considered stronger than "
         "the other."
     },
-    ConvertParams: {
+    "convert": {
         "source": "params/recordings/reading.flac",
         "target": "params/recordings/target.flac",
     },
-    BatchParams: {"files": ["params/batch/*.yaml"], "outputs_dir": "outputs/batch"},
+    "batch": {"files": ["params/batch/*.yaml"], "outputs_dir": "outputs/batch"},
+    "book": {
+        "text_file": "params/books/fables.epub",
+        "formats": ["m4b"],
+        "master": "acx",
+    },
 }
 
 
-def parameters_cell(cls: type[StrictParams] = SpeakParams, **samples: Any) -> str:
+def parameters_cell(kind: str = "speak") -> str:
     """One line a field: `name: type = default  # what it is`. None goes without a type, since
-    Papermill would take the text "None" for a typed one. `samples` go before `SAMPLES`.
+    Papermill would take the text "None" for a typed one.
 
     What is changed often comes first, and Colab shows it: what it is stands above such a field,
     where Colab shows it too. The others follow by purpose.
     """
-    shown = SAMPLES.get(cls, {}) | samples
+    cls, shown = CLASSES[kind], SAMPLES.get(kind, {})
     fields = fields_of(cls)  # type: ignore[arg-type]
     lines: list[str] = []
     seldom: dict[str, list[str]] = {}  # by purpose
@@ -91,4 +97,4 @@ def _param(field: Field) -> str:
 
 
 if __name__ == "__main__":
-    print(parameters_cell(CLASSES[sys.argv[1] if len(sys.argv) > 1 else "speak"]))
+    print(parameters_cell(*sys.argv[1:]))

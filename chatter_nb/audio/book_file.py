@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import io
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,12 +18,12 @@ import av
 from av.stream import Disposition
 
 from chatter_nb.audio.encoder import BITEXACT, CODECS, CodecName
-from chatter_nb.audio.tags import Tags
+from chatter_nb.audio.tags import MOST_IN_OGG, Tags
 from chatter_nb.base.disk import part_path, remove, write_error
-from chatter_nb.base.errors import InputError, shown
+from chatter_nb.base.errors import InputError
 
 _MOST_IN_LIST = 255  # chapters in Nero's list, which counts in a byte; Apple's track has no limit
-MOST_IN_OGG = 1000  # their numbers have three digits
+_WHOLE = {"max_pixels": "36000000", "err_detect": "explode"}  # shops ask for 9 million at most
 
 
 def write_book(
@@ -88,13 +89,12 @@ class _Part(NamedTuple):
     def of(cls, path: Path) -> _Part:
         with av.open(str(path)) as container:
             stream = container.streams.audio[0]
-            times = [(packet.pts, packet.duration) for packet in _packets(container, stream)]
-            base, first = Fraction(stream.time_base or 0), times[0][0]
-            packet = max(duration for _, duration in times)
-            padding_s = (-first or stream.start_time or 0) * base
-            return cls(
-                path, base, stream.rate, first, packet, len(times) * packet * base, padding_s
-            )
+            packets, base = _packets(container, stream), Fraction(stream.time_base or 0)
+            begin = next(packets)
+            durations = Counter(packet.duration for packet in chain([begin], packets))
+            packet, length_s = max(durations), durations.total() * max(durations) * base
+            padding_s = (-begin.pts or stream.start_time or 0) * base
+            return cls(path, base, stream.rate, begin.pts, packet, length_s, padding_s)
 
 
 def _starts_s(parts: Sequence[_Part], *, is_mp3: bool) -> list[Fraction]:
@@ -144,20 +144,26 @@ def _mux(container: Any, parts: Sequence[_Part], tags: Tags) -> None:
                 container.mux(copy)
 
 
-def _mux_cover(container: Any, cover: Path | bytes) -> None:
+def is_picture(data: bytes) -> bool:
+    """Whether players can show a cover: a whole JPEG or PNG of at most 36 million pixels."""
+    form = "png_pipe" if data.startswith(b"\x89PNG") else "jpeg_pipe"
     try:
-        data = io.BytesIO(cover) if isinstance(cover, bytes) else cover.open("rb")
-        with data as file, av.open(file) as image:
-            source = image.streams[0]
-            if source.codec_context.name not in ("mjpeg", "png"):
-                raise ValueError(source.codec_context.name)
-            packet = next(_packets(image, source))
-            packet.stream = container.add_stream_from_template(source)
-            packet.stream.disposition = Disposition.attached_pic
-            container.mux(packet)
-    except (OSError, ValueError) as error:
-        name = "" if isinstance(cover, bytes) else f" {shown(str(cover))}"
-        raise InputError(f"cover{name} is no JPEG or PNG file") from error
+        with av.open(io.BytesIO(data), "r", format=form) as image:
+            image.streams[0].codec_context.options = _WHOLE
+            return next(image.decode(video=0), None) is not None
+    except av.FFmpegError:
+        return False
+
+
+def _mux_cover(container: Any, cover: bytes) -> None:
+    if not is_picture(cover):
+        raise InputError("the cover must be a whole JPEG or PNG file")
+    with av.open(io.BytesIO(cover)) as image:
+        source = image.streams[0]
+        packet = next(_packets(image, source))
+        packet.stream = container.add_stream_from_template(source)
+        packet.stream.disposition = Disposition.attached_pic
+        container.mux(packet)
 
 
 def _packets(container: Any, stream: Any) -> Iterator[Any]:

@@ -16,7 +16,7 @@ from chatter_nb.base.errors import InputError
 
 # A file that names other files or addresses is none of these.
 _READABLE = "wav,flac,mp3,ogg,mov,aac,aiff,au,caf,w64,matroska"
-BLOCK_SAMPLES = 1 << 16
+BLOCK_SAMPLES = 1 << 14
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 # ISO 639-2, which files use, by ISO 639-1.
 _CODES = """ar ara da dan de deu el ell en eng es spa fi fin fr fra he heb hi hin it ita ja jpn
 ko kor ms msa nl nld no nor pl pol pt por ru rus sv swe sw swa tr tur zh zho"""
 _LANGUAGES = dict(re.findall(r"(\w\w) (\w{3})", _CODES))
+MOST_IN_OGG = 1000  # chapters: their numbers have three digits
 # What muxers call some fields of `Tags`. Players look for the narrator in the composer's place.
 _NAMES = {"title": "title album", "author": "artist album_artist", "read_by": "composer performer"}
 
@@ -18,8 +18,8 @@ _NAMES = {"title": "title album", "author": "artist album_artist", "read_by": "c
 class Tags:
     """What a book's file says about itself; empty is left out.
 
-    `album` and `track` are of a file that is a chapter. `cover` is a JPEG or PNG file, or its
-    bytes; opus files carry none. `date` is a year or a date, `language` a code of two letters.
+    `album` and `track` are of a file that is a chapter. `cover` is a JPEG or PNG; opus files carry
+    none. `date` is a year or a date, `language` a code of two letters.
     """
 
     title: str = ""
@@ -28,7 +28,7 @@ class Tags:
     date: str = ""
     language: str = ""
     description: str = ""
-    cover: Path | bytes | None = None
+    cover: bytes | None = None
     album: str = ""
     track: str = ""
 

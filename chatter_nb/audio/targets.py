@@ -32,7 +32,8 @@ class Target:
     mono_lu: float = 0.0  # added to the levels for a signal of one channel
     floor_db: float | None = None
     mp3_bits_per_s: int | None = None  # of a constant bit rate
-    sample_rate: int | None = None
+    sample_rate: int | None = None  # of a file
+    made_hz: int | None = None  # files are made with this rate; None: with `sample_rate`
     longest_s: float | None = None
     room_tone: bool = False
     head_s: float = 0.0
@@ -40,12 +41,12 @@ class Target:
 
     def missing_db(self, loudness: Loudness) -> float:
         """The gain in dB that brings a signal to the aim; 0 for silence."""
-        level, shift = self._level_and_shift(loudness)
+        level, shift = self.level_and_shift(loudness)
         return self.aim + shift - level if level > SILENCE_DB else 0.0
 
     def failures(self, loudness: Loudness) -> list[str]:
         """The levels that fail, as they are shown: rounded to 0.1 dB."""
-        level, shift = self._level_and_shift(loudness)
+        level, shift = self.level_and_shift(loudness)
         values = (level, loudness.true_peak_db, loudness.floor_db)
         level, peak, floor = (round(value, 1) for value in values)
         low, high, words = self.lowest + shift, self.highest + shift, []
@@ -71,7 +72,8 @@ class Target:
             words.append(f"length {minutes:.1f} min, asked at most {self.longest_s / 60:g}")
         return words
 
-    def _level_and_shift(self, loudness: Loudness) -> tuple[float, float]:
+    def level_and_shift(self, loudness: Loudness) -> tuple[float, float]:
+        """The level that counts, in LUFS or dB, and what to add to `lowest`, `aim`, `highest`."""
         shift = self.mono_lu if loudness.channels == 1 else 0.0
         return (loudness.rms_db if self.is_rms else loudness.lufs), shift
 

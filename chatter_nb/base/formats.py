@@ -20,7 +20,8 @@ class Format:
     `containers` are libsndfile's names; files are written in the first. `subtype` is libsndfile's
     too, of wav for 16 bits; empty where files are read only. (Opus is written by FFmpeg; a format
     that is `muxed` is read by it too, and put together at the end of a run: `audio.book_file`.)
-    `bytes_per_s` is of 24 kHz speech, roughly; None: of as many samples as there are.
+    `bytes_per_s` is of 24 kHz speech, roughly; None: of as many samples as there are. With
+    `master: acx` it is `best_bytes_per_s`.
     `encoding_rtf` is seconds of work a second of audio, as `bench embedded` measures it; it is done
     beside the model.
     """
@@ -31,11 +32,13 @@ class Format:
     mime: str = "application/octet-stream"  # where no browser plays it
     codecs: str = ""  # of a container that may hold others
     subtype: str = ""
+    purpose: str = ""  # what such a file is for
     play_rank: int = 0  # players try the lowest first; the highest is nearest to what was made
     lossless: bool = False
     muxed: bool = False
     rates_hz: tuple[int, ...] = ()  # empty: any
     bytes_per_s: int | None = None
+    best_bytes_per_s: int = 0
     encoding_rtf: float = 0.0
 
     @property
@@ -60,6 +63,7 @@ FORMATS = (
         (".wav",),
         "audio/wav",
         subtype="PCM_16",
+        purpose="nothing lost",
         play_rank=5,
         lossless=True,
     ),
@@ -69,6 +73,7 @@ FORMATS = (
         (".flac",),
         "audio/flac",
         subtype="PCM_16",
+        purpose="nothing lost, half the size",
         play_rank=4,
         lossless=True,
         bytes_per_s=24_000,
@@ -79,8 +84,10 @@ FORMATS = (
         (".mp3",),
         "audio/mpeg",
         subtype="MPEG_LAYER_III",
+        purpose="plays everywhere",
         play_rank=1,  # every browser plays it
         bytes_per_s=6_000,
+        best_bytes_per_s=24_000,
         encoding_rtf=0.009,
     ),
     Format("ogg", ("OGG",), (".ogg", ".oga"), "audio/ogg"),
@@ -91,6 +98,7 @@ FORMATS = (
         "audio/ogg",
         codecs="opus",
         subtype="OPUS",
+        purpose="the smallest",
         play_rank=2,
         rates_hz=(8000, 12_000, 16_000, 24_000, 48_000),
         bytes_per_s=6_000,
@@ -102,9 +110,11 @@ FORMATS = (
         (".m4b",),
         "audio/mp4",
         subtype="AAC",
+        purpose="the book for audiobook players: chapters and cover inside",
         play_rank=3,
         muxed=True,
         bytes_per_s=8_200,
+        best_bytes_per_s=16_200,
         encoding_rtf=0.01,
     ),
     Format("aiff", ("AIFF",), (".aiff", ".aif", ".aifc"), "audio/aiff"),
@@ -125,10 +135,17 @@ READABLE = " ".join(dict.fromkeys(row.name for row in FORMATS))
 _BY_SUFFIX = {suffix: row for row in FORMATS for suffix in row.suffixes}
 
 
+_TEXT_MIMES = {  # of files beside the audio
+    ".srt": "application/x-subrip",
+    ".vtt": "text/vtt",
+    ".epub": "application/epub+zip",
+}
+
+
 def mime_of(path: Path) -> str:
     """The type that a browser is told, by the file's name."""
     row = _BY_SUFFIX.get(path.suffix.lower())
-    return row.mime if row else Format.mime
+    return row.mime if row else _TEXT_MIMES.get(path.suffix, Format.mime)
 
 
 def output_format_of(path: str | Path) -> Format | None:

@@ -20,27 +20,26 @@ def contents(
     document: Annotated[Path, typer.Argument(metavar="FILE", help="A document, or a folder.")],
     param: SetOption = None,
 ) -> None:
-    """Show a document's chapters with words and minutes, and what is left out.
+    """Show a document's chapters with words and minutes, what is left out, and unknown words.
 
     Choose chapters of a run by these numbers: -p chapters=1-3,7.
     """
     from chatter_nb.runs.speak_texts import chosen_part, read_texts
-    from chatter_nb.text.chunking import chars_per_s
+    from chatter_nb.runs.unspeakable import unknown_in
 
     overrides = {"text_file": from_here(str(document)), **pairs_of(param)}
     params = SpeakParams.create(SpeakParams.coerce(overrides), where="contents")
     for source in read_texts(params):
         book = chosen_part(source, params).book
-        chars_s = chars_per_s(params.language or book.language or "en") * (params.speed or 1.0)
+        lengths_s = book.lengths_s(params.language, params.speed)
         typer.echo((book.title or document.name) + (f", by {book.author}" if book.author else ""))
-        for chapter in book.chapters:
-            spoken_s = sum(len(block.text) for block in chapter.blocks) / chars_s
+        for chapter, spoken_s in zip(book.chapters, lengths_s, strict=True):
             length = f"skipped: {chapter.skipped}" if chapter.skipped else minutes(spoken_s)
             name = "  " * (chapter.level - 1) + (chapter.title or "(before the first chapter)")
             name, words = shorten(name, _TITLE_CHARS), count(chapter.words, "word")
             typer.echo(f"{chapter.number:>4}  {name:<{_TITLE_CHARS}} {words:>12}  {length}")
         words = count(sum(chapter.words for chapter in book.chapters), "word")
-        chapters, length = count(len(book.chapters), "chapter"), minutes(len(book.text) / chars_s)
+        chapters, length = count(len(book.chapters), "chapter"), minutes(sum(lengths_s))
         typer.echo(f"{chapters}, {words}, {length}")
-        if source.note:
-            typer.echo(source.note)
+        for note in filter(None, (source.note, str(unknown_in(source, params)))):
+            typer.echo(note)

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 # Commands that play a file, the most able first, each with the formats that it knows.
 _PLAYERS = {
-    "mpv": ("--no-video --really-quiet", "wav flac mp3 opus"),
-    "ffplay": ("-nodisp -autoexit -loglevel error", "wav flac mp3 opus"),
-    "afplay": ("", "wav flac mp3"),  # of macOS
+    "mpv": ("--no-video --really-quiet", "wav flac mp3 opus m4b"),
+    "ffplay": ("-nodisp -autoexit -loglevel error", "wav flac mp3 opus m4b"),
+    "afplay": ("", "wav flac mp3 m4b"),  # of macOS
     "paplay": ("", "wav flac opus"),
     "aplay": ("-q", "wav"),
 }

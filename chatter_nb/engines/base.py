@@ -111,7 +111,7 @@ class SpeechEngine(Engine, Protocol):
     speaks_in_parts: bool
 
     def check_text(self, text: str, language: str) -> list[str]:
-        """Raise `InputError` for letters that the engine would leave out; it names the letters.
+        """Raise `Unspeakable` for what the engine would leave out or fail at.
 
         Returns notes on symbols that the engine passes over, for the person and the record.
         """

@@ -61,7 +61,7 @@ class HibariEngine:
         self._speakers = {DEFAULT: TimedHibari(DEFAULT)}
         # Lexicon and tagger load on first use (about 0.6 s): do it here, as part of loading.
         self._speakers[DEFAULT].phonemize("ready")
-        self._reader = Reader(self._speakers[DEFAULT])
+        self._reader = Reader(self._speakers[DEFAULT].g2p)
 
     def prepare_voice(self, voice: str, library: Library) -> Voice:
         """A voice of hibari; all but the embedded voice are downloaded on first use (8 MB)."""

@@ -15,12 +15,12 @@ from functools import lru_cache
 from typing import Any
 
 from hibari import Hibari
-from hibari.g2p import FALLBACK_PIECE
+from hibari.g2p import FALLBACK_PIECE, G2P, Context
 from hibari.g2p.normalize import normalize
 
 from chatter_nb.base.budget import ask
-from chatter_nb.base.errors import ChatterError, InputError, shorten
-from chatter_nb.engines.refusal import bare, counted, with_block, words_with
+from chatter_nb.base.errors import ChatterError, shorten
+from chatter_nb.engines.refusal import bare, counted, unspeakable
 
 # A symbol that is said in this many places is taken to be said in the rest of a long text.
 CONTEXTS_A_SYMBOL = 400
@@ -57,16 +57,16 @@ class _Losses:
 
 
 class Reader:
-    """Reads texts as `speaker` will, and reports what is lost."""
+    """Reads texts as hibari does with this `g2p`, and reports what is lost; needs no model."""
 
-    def __init__(self, speaker: Hibari) -> None:
-        self._speaker = speaker
+    def __init__(self, g2p: G2P | None = None) -> None:
+        self._g2p = g2p or G2P()
         self._sounds = lru_cache(CONTEXTS_A_SYMBOL)(self._sounds_of)
 
     def check(self, text: str) -> list[str]:
         """Returns notes on text that is not said as it is written.
 
-        Raises `InputError` for text that is not said at all: it names every letter and word, and
+        Raises `Unspeakable` for text that is not said at all: it names every letter and word, and
         has a `replacements:` block. Each line of `text` is read by itself.
         """
         text = plain(text)
@@ -89,9 +89,20 @@ class Reader:
                 "knows no sound for it. Write it in English letters (replacements)"
             )
         if problems:
-            words = words_with(set(letters), text) + losses.unreadable + losses.silent
-            raise InputError(with_block(problems, words))
+            raise unspeakable(problems, text, letters.keys(), losses.unreadable + losses.silent)
         return [*self._notes(text.split(), text), *losses.notes()]
+
+    def guessed(self, words: Counter[str]) -> Counter[str]:
+        """The words that are in no dictionary of hibari's, with their numbers: it guesses them."""
+        word_of, context = self._g2p.lexicon.get_word, Context()
+        known = {word for word in words if word_of(plain(word), "NN", None, context)[0]}
+        unknown = {word: times for word, times in words.items() if word not in known}
+        return Counter({w: n for w, n in unknown.items() if w.isalpha() or self._is_guess(w)})
+
+    def _is_guess(self, word: str) -> bool:
+        """Whether a part of a word is guessed: "don't" and "Anna's" are no words of the list."""
+        tokens = self._g2p.phonemize_tokens(self._g2p.tokenize(plain(word)))
+        return any(token.rating == _RATED_AS_GUESS for token in tokens)
 
     def _foreign_letters(self, text: str) -> Counter[str]:
         """Letters and digits of other scripts, which hibari passes over or spells: 你, Ж."""
@@ -106,11 +117,13 @@ class Reader:
         return latin or (char.isnumeric() and bool(self._sounds(char)))
 
     def _read_sentences(self, text: str, letters: Counter[str]) -> _Losses:
-        """What is lost, apart from `letters`."""
+        """What is lost, apart from `letters`, without which it is read, and without their marks."""
         losses = _Losses()
-        for line, times in Counter(text.split("\n")).items():
+        marks = {c for c in set(text) if unicodedata.category(c)[0] == "M"} if letters else set()
+        said = text.translate(dict.fromkeys(map(ord, {*letters, *marks})))
+        for line, times in Counter(said.split("\n")).items():
             for sentence in Hibari.split_sentences(line):
-                if _PLAIN.fullmatch(sentence) or not letters.keys().isdisjoint(sentence):
+                if _PLAIN.fullmatch(sentence):
                     continue
                 try:
                     tokens = self._tokens(sentence)
@@ -134,7 +147,7 @@ class Reader:
 
     def _tokens(self, sentence: str) -> list[Any]:
         ask("how hibari reads it")
-        g2p = self._speaker.g2p
+        g2p = self._g2p
         tokens: list[Any] = g2p.phonemize_tokens(g2p.tokenize(normalize(sentence)))
         return tokens
 
@@ -153,7 +166,7 @@ class Reader:
         """Whether hibari guesses the sound of a token from only some of its letters."""
         if token.rating != _RATED_AS_GUESS or _is_silent(token):
             return False
-        known, longest = self._speaker.g2p.oov.cin, self._speaker.g2p.oov.maxlen
+        known, longest = self._g2p.oov.cin, self._g2p.oov.maxlen
         pieces = [piece for piece in FALLBACK_PIECE.findall(token.text) if piece[0].isalpha()]
         letters = [[c for c in piece if c.isalpha()] for piece in pieces]
         return any(
@@ -188,7 +201,7 @@ class Reader:
         """Phonemes without marks and stresses; None if hibari fails."""
         ask("how hibari reads it")
         try:
-            parts = list(self._speaker.phonemize(text))
+            parts = list(map(self._g2p, Hibari.split_sentences(text)))
         except Exception:
             return None
         return tuple(char for part in parts for char in part if char.isalpha())

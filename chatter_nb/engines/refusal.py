@@ -1,4 +1,4 @@
-"""The text of an error about letters and words that a voice cannot say, with the cure.
+"""The error about letters and words that a voice cannot say, with the cure.
 
 The cure is a `replacements:` block, ready to be put among the parameters. An error shows a bounded
 number of letters and words, and counts the rest.
@@ -10,14 +10,48 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Set
+from collections.abc import Sequence, Set
 
-from chatter_nb.base.errors import shorten
+from chatter_nb.base.errors import InputError, shorten
 
 _LETTERS_SHOWN = 40
 _WORDS_SHOWN = 20
 _WORD_CHARS = 100  # longer ones are shortened, and not in the block
+_LATIN = re.compile(r"LATIN (?:SMALL|CAPITAL) LETTER (AE|[A-Z])(?: WITH STROKE)?")
 _LONG_NUMBER = re.compile(r"\d(?:,?\d){19,}")
+
+
+class Unspeakable(InputError):
+    """Text that an engine would leave out or fail at; `problems` says it in sentences.
+
+    `letters` are as written, or as the engine reads them: lower case, NFKD. `words` are whole;
+    `replaced` are those that a `replacements:` block must hold.
+    """
+
+    problems: Sequence[str]
+    letters: Set[str]
+    words: Set[str]
+    replaced: Counter[str]
+
+    def pattern(self, text: str) -> re.Pattern[str]:
+        """What finds in `text` the letters, with the marks on them, and the words."""
+        chars = set(text)
+        lost = re.escape("".join(c for c in chars if not self.letters.isdisjoint(_parts(c))))
+        marks = re.escape("".join(c for c in chars if unicodedata.category(c)[0] == "M"))
+        words = "|".join(re.escape(w) for w in sorted(self.words, key=len)[::-1] if w in text)
+        run = rf"(?:[{lost}][{marks}\u0300]*)+" if lost else "(?!)"
+        return re.compile(rf"(?<![^\W_])(?:{words or '(?!)'})(?![^\W_])|{run}")
+
+
+def unspeakable(
+    problems: Sequence[str], text: str, letters: Set[str], words: Counter[str]
+) -> Unspeakable:
+    """The error about letters and words of `text`, with a `replacements:` block."""
+    replaced = words_with(letters, text) + words
+    error = Unspeakable("\n".join(filter(None, [*problems, replacements_block(replaced)])))
+    error.problems, error.letters, error.words = problems, frozenset(letters), frozenset(words)
+    error.replaced = replaced
+    return error
 
 
 def counted(items: Counter[str], shown: int = _LETTERS_SHOWN) -> str:
@@ -61,11 +95,6 @@ def replacements_block(words: Counter[str]) -> str:
     return "\n".join([*lines, *([f"  #{more}"] if more else [])])
 
 
-def with_block(problems: Iterable[str], words: Counter[str]) -> str:
-    """The problems, a line each, then the `replacements:` block for `words`."""
-    return "\n".join(filter(None, [*problems, replacements_block(words)]))
-
-
 def _proposal(word: str) -> str:
     """Separate digits, a letter's name, or ordinary letters for their variants; else empty."""
     if _LONG_NUMBER.search(word):
@@ -78,9 +107,15 @@ def _proposal(word: str) -> str:
 
 def _ordinary(word: str) -> str:
     digits = "".join(str(unicodedata.digit(char, char)) for char in word)
-    plain = unicodedata.normalize("NFKC", digits)
+    plain = "".join(map(_base, unicodedata.normalize("NFKC", digits)))
     latin = all("LATIN" in unicodedata.name(char, "") for char in plain if char.isalpha())
     return plain if plain != word and latin else ""
+
+
+def _base(char: str) -> str:
+    """A Latin letter without its stroke, which is no accent to Unicode: Ł, L."""
+    named = _LATIN.fullmatch(unicodedata.name(char, ""))
+    return (named[1] if char.isupper() else named[1].lower()) if named else char
 
 
 def _parts(word: str) -> set[str]:

@@ -47,6 +47,7 @@ class EngineEntry:
     languages: tuple[str, ...] = ("en",)
     min_voice_s: float | None = None
     needs_voice: bool = False
+    word_times: bool = False  # whether it says when each word sounds
 
     @property
     def key(self) -> str:
@@ -141,6 +142,7 @@ TTS_ENGINES = _by_name(
         cpu_only=True,
         packages=("hibari-tts",),
         knobs={"speed": 1.0},
+        word_times=True,
     ),
     replace(
         _CHATTERBOX,

@@ -228,13 +228,14 @@ def _left_out(number: int, noun: str) -> str:
 
 
 @contextmanager
-def house_figure(rows: int, *, height_in: float) -> Iterator[tuple[Figure, Any]]:
+def house_figure(rows: int, *, height_in: float, columns: int = 1) -> Iterator[tuple[Figure, Any]]:
     """Yield a figure and its axes; it is closed at the end, or a notebook would show it twice."""
     import matplotlib.pyplot as plt
 
     with plt.rc_context(_STYLE):
+        size = (9.5, max(1.3, height_in * rows))
         figure, axes = plt.subplots(
-            rows, 1, figsize=(9.5, max(1.3, height_in * rows)), squeeze=False, layout="constrained"
+            rows, columns, figsize=size, squeeze=False, layout="constrained"
         )
-        yield figure, axes[:, 0]
+        yield figure, axes.ravel()
         plt.close(figure)

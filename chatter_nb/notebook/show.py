@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chatter_nb.audio.curves import duration_s
-from chatter_nb.base.formats import mime_of, play_rank
+from chatter_nb.base.formats import OUTPUT_FORMATS, mime_of, play_rank
 from chatter_nb.base.project import shown_path
 from chatter_nb.base.wording import count
 from chatter_nb.engines.voices import library_of
+from chatter_nb.notebook.book_view import contents, loudness
 from chatter_nb.notebook.plots import (
     clock,
     pitch,
@@ -42,6 +43,7 @@ from chatter_nb.pages.players import (
 )
 from chatter_nb.pages.run_players import files_of, picture_of, source_of
 from chatter_nb.params.runs import ConvertParams
+from chatter_nb.runs.folder import RECORD
 from chatter_nb.runs.record import ChunkRecord, OutputRecord
 from chatter_nb.runs.speech import Speech
 
@@ -55,8 +57,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "chunk_table",
+    "contents",
     "doubtful",
     "files",
+    "loudness",
     "pitch",
     "player",
     "progress_lines",
@@ -68,15 +72,25 @@ __all__ = [
 
 PROGRESS_LINE_S = 10
 MAX_ROWS = 40
+# What a file is for, by the end of its name.
+_PURPOSES = {
+    **{row.suffix: row.purpose for row in OUTPUT_FORMATS.values()},
+    ".srt": "subtitles",
+    ".vtt": "subtitles, for web pages",
+    ".epub": "the book itself, which reads along",
+    ".words.json": "when each word sounds",
+    "review.html": "every line, to hear, mark and mend",
+    RECORD: "how it was made; proves the audio",
+}
 
 
 def progress_lines(unit: str = "chunk") -> Callable[[Progress], None]:
-    """Return a function for `progress=` that prints a line every ten seconds of work."""
-    printed_s = time.monotonic()
+    """Return a function for `progress=` that prints a line after ten seconds, then ever later."""
+    began_s = printed_s = time.monotonic()
 
     def update(progress: Progress) -> None:
         nonlocal printed_s
-        if time.monotonic() - printed_s >= PROGRESS_LINE_S:
+        if time.monotonic() - printed_s >= max(PROGRESS_LINE_S, (printed_s - began_s) / 10):
             printed_s = time.monotonic()
             finished = f"{progress.done} of {count(progress.total, unit)}"
             print(f"{finished}, {progress.audio_s:.0f} s of audio", flush=True)
@@ -147,17 +161,21 @@ def chunk_table(speech: Speech, *, max_rows: int = MAX_ROWS) -> HTML:
 
 
 def files(speech: Speech) -> HTML:
-    """Return the run's folder and a table of its files."""
+    """Return the run's folder and a table of its files, with what each is for."""
+    files = [(file.name, file.bytes, file.sha256[:12]) for file in speech.record.all_files()]
+    pages = [speech.folder / name for name in ("review.html", RECORD)]
+    files += [(path.name, path.stat().st_size, "") for path in pages if path.is_file()]
     rows = [
         (
-            html.escape(file.name),
-            f"{file.bytes / 1e6:.2f} MB",
-            f"<code>{file.sha256[:12]}</code>",
+            html.escape(name),
+            f"{size / 1e6:.2f}\u00a0MB",
+            next((text for end, text in _PURPOSES.items() if name.endswith(end)), ""),
+            checksum and f"<code>{checksum}</code>",
         )
-        for file in speech.record.files
+        for name, size, checksum in files
     ]
     folder = html.escape(shown_path(speech.folder))
-    return page(f"<p><code>{folder}</code></p>", table(("file", "size", "sha256"), rows))
+    return page(f"<p><code>{folder}</code></p>", table(("file", "size", "for", "sha256"), rows))
 
 
 def _voice_path(plan: SpeechPlan | ConversionPlan) -> Path | None:
@@ -210,7 +228,7 @@ def _chunk_row(chunk: ChunkRecord, part: str, checked: bool) -> Sequence[str]:
         f"{chunk.pause_ms} ms",
         ", ".join(filter(None, origin)),
         *[verdict_in_words(chunk)] * checked,
-        html.escape(chunk.text),
+        html.escape(chunk.text + (f" (not spoken: {chunk.unspoken})" if chunk.unspoken else "")),
     )
 
 

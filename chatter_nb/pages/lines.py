@@ -15,9 +15,8 @@ from chatter_nb.base.errors import InputError
 from chatter_nb.base.wording import count
 from chatter_nb.pages.doubts import kept_take
 from chatter_nb.runs.edits import Edit, edit_of, edits_of_run, match_edits, placed_chunks
-from chatter_nb.runs.record import ChunkRecord, OutputRecord
+from chatter_nb.runs.record import WORDS, ChunkRecord, OutputRecord
 from chatter_nb.runs.speech import Speech
-from chatter_nb.runs.words_file import SUFFIX
 
 _MISSING = ("missing words", "other words", "not aligned")  # findings by which words are lost
 
@@ -61,7 +60,7 @@ class Line:
 def lines_of(speech: Speech) -> tuple[list[Line], list[str]]:
     """Return the lines of a run with their edits, and notes about edits that have no line.
 
-    A chunk that is only a pause is no line, unless an edit took its words away.
+    A chunk that is only a pause is no line, unless an edit or the voice left its words out.
     """
     record = speech.record
     if record.kind != "speak":
@@ -79,7 +78,8 @@ def lines_of(speech: Speech) -> tuple[list[Line], list[str]]:
         lines.append(Line(parts, edit))
     text = f"{count(len(lost), 'edit')} not used, as the text there is gone: see edits.json"
     notes = [text] if lost else []
-    return [line for line in lines if line.seconds > 0 or line.edit.words is not None], notes
+    heard = [ln for ln in lines if ln.seconds > 0 or ln.edit.words is not None or ln.chunk.unspoken]
+    return heard, notes
 
 
 def line_at(speech: Speech, edit: Edit) -> Line:
@@ -102,7 +102,7 @@ def badness(line: Line) -> tuple[Any, ...]:
 
 def words_of(speech: Speech, output: OutputRecord) -> dict[int, list[dict[str, Any]]]:
     """Return the words of an output by the number of their chunk; none where times are unknown."""
-    name = f"{output.name}{SUFFIX}"
+    name = f"{output.name}{WORDS}"
     known = any(file.name == name for file in speech.record.word_files)
     words: dict[int, list[dict[str, Any]]] = {}
     for word in (read_json(speech.folder / name) or []) if known else []:

@@ -27,6 +27,7 @@ import soundfile
 
 from chatter_nb.audio.reading import Signal
 from chatter_nb.base.errors import shorten
+from chatter_nb.base.wording import place
 
 if TYPE_CHECKING:
     from IPython.display import HTML
@@ -70,7 +71,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Picture:
-    """The data of a player's waveform. `from_s` is the place in the file where it begins."""
+    """A player's waveform, from `from_s` in its file. `chapters` are starts (s) and titles."""
 
     seconds: float
     peaks: Peaks
@@ -78,6 +79,7 @@ class Picture:
     seams_s: Sequence[float] = ()
     from_s: float = 0.0
     noun: str = "chunk"
+    chapters: Sequence[tuple[float, str]] = ()
 
 
 def page(*parts: str) -> HTML:
@@ -122,7 +124,8 @@ def waveform_player(
     return (
         f'<div data-player="{data}" style="width:100%;max-width:60em;margin:0 0 0.8em 0">'
         f'<div style="position:relative">{_image(picture, label)}</div>'
-        f"{_audio(urls, kind, label)}<div><small>{html.escape(label)}{links}</small></div></div>"
+        f"{_audio(urls, kind, label)}{_chapters(picture)}"
+        f"<div><small>{html.escape(label)}{links}</small></div></div>"
     )
 
 
@@ -222,8 +225,8 @@ def link_from(path: Path, start: Path) -> str:
 def _table_row(cells: Iterable[str], first: str, others: str) -> str:
     """Return a row of a table: the first cell has the tag `first`, the others `others`."""
     parts = []
-    for place, cell in enumerate(cells):
-        tag = others if place else first
+    for column, cell in enumerate(cells):
+        tag = others if column else first
         parts.append(f'<{tag} style="text-align:left">{cell}</{tag}>')
     return f"<tr>{''.join(parts)}</tr>"
 
@@ -246,6 +249,17 @@ def _audio(urls: Sequence[str], kind: str, label: str) -> str:
         f'{_AUDIO} preload="{preload}" style="width:100%;max-width:60em" '
         f'aria-label="{html.escape(label)}">{tags}</audio>'
     )
+
+
+def _chapters(picture: Picture) -> str:
+    """Return the list of chapters, which `player.js` makes buttons of."""
+    items = "".join(
+        f'<li data-start="{start_s:.3f}">{place(start_s)[:-2]} '
+        f'<bdi style="margin-left:.6em">{html.escape(title)}</bdi></li>'
+        for start_s, title in picture.chapters
+    )
+    style = "list-style:none;margin:.4em 0;padding:0"
+    return f'<ol data-chapters aria-label="chapters" style="{style}">{items}</ol>' if items else ""
 
 
 def _image(picture: Picture, label: str) -> str:

@@ -209,6 +209,7 @@ def _line_data(
         "spoken": line.spoken if is_edited else None,
         "start_s": round(chunk.start_s, 3),
         "verdict": chunk.verdict,
+        "unspoken": chunk.unspoken,
         "reason": "; ".join(finding.reason for finding in kept.findings) if kept else "",
         "times": word_times(line, words[chunk.document]),
         "takes": takes,

@@ -29,12 +29,12 @@ from chatter_nb.pages.players import (
     link_from,
     waveform_player,
 )
-from chatter_nb.pages.run_players import files_of, picture_of, source_of
+from chatter_nb.pages.run_players import files_of, picture_of, source_of, texts_of
 from chatter_nb.pages.template import render
 from chatter_nb.params.fields import fields_of
 from chatter_nb.params.runs import ConvertParams, SpeakParams
 from chatter_nb.runs.folder import RECORD
-from chatter_nb.runs.record import OutputRecord, RunRecord
+from chatter_nb.runs.record import RunRecord
 from chatter_nb.runs.speech import Speech, doubtful_chunks, load_speech
 
 PAGE = "page.html"
@@ -142,12 +142,7 @@ def _listening(speech: Speech) -> Iterator[Listening]:
             left_bytes -= len(sound[0])
             player = before_after(player, [data_url(*sound)], sound[1], f"source: {source.name}")
         beside = "" if audio else path.name
-        yield Listening(output.name, player, _text(record, output), beside)
-
-
-def _text(record: RunRecord, output: OutputRecord) -> str:
-    first = output.first_chunk
-    return "".join(chunk.text for chunk in record.chunks[first : first + output.chunks]).strip()
+        yield Listening(output.name, player, "".join(texts_of(record, output)).strip(), beside)
 
 
 def _labelled(record: RunRecord, values: dict[str, str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from chatter_nb.base.errors import InputError
 from chatter_nb.base.formats import play_rank
 from chatter_nb.base.project import resolve_path
 from chatter_nb.pages.players import WAVE_BINS, Mark, Picture, peaks_of
-from chatter_nb.runs.record import OutputRecord
+from chatter_nb.runs.record import OutputRecord, RunRecord
 from chatter_nb.runs.speech import Speech
 
 SOURCES = "source"  # where a server keeps what a person uploaded, in the run's folder
@@ -40,17 +40,28 @@ def lossless_file(speech: Speech, output: OutputRecord) -> Path:
     return max(files_of(speech, output), key=play_rank)
 
 
+def texts_of(record: RunRecord, output: OutputRecord) -> list[str]:
+    """Return the text of an output's chunks; after a paragraph's pause a line ends."""
+    chunks = record.chunks[output.first_chunk : output.first_chunk + output.chunks]
+    sentence_ms = record.params.get("sentence_pause_ms", 0)
+    least_ms = max(record.params.get("paragraph_pause_ms", 0), sentence_ms + 1)
+    return [chunk.text + "\n" * (chunk.pause_ms >= least_ms) for chunk in chunks]
+
+
 def picture_of(speech: Speech, output: OutputRecord) -> Picture:
     """Return an output's waveform with its chunks (or windows) and seams. Reads the audio."""
     record = speech.record
     _, low, high = envelope(lossless_file(speech, output), bins=WAVE_BINS)
-    inside = slice(output.first_chunk, output.first_chunk + output.chunks)
-    chunks = [Mark(c.start_s, c.end_s, c.index, c.text) for c in record.chunks[inside]]
-    windows = [Mark(w.start_s, w.end_s, w.index) for w in record.windows[inside]]
+    first, end = output.first_chunk, output.first_chunk + output.chunks
+    texts = zip(record.chunks[first:end], texts_of(record, output), strict=True)
+    chunks = [Mark(c.start_s, c.end_s, c.index, text) for c, text in texts]
+    windows = [Mark(w.start_s, w.end_s, w.index) for w in record.windows[first:end]]
+    chapters = [(c.start_s, c.title) for c in record.chapters if first <= c.first_chunk < end]
     return Picture(
         seconds=output.audio_s,
         peaks=peaks_of(low, high),
         marks=chunks or windows,
         seams_s=[samples / record.sample_rate for samples in output.seams_samples],
         noun="window" if windows else "chunk",
+        chapters=chapters if len(chapters) > 1 else (),
     )

@@ -29,7 +29,9 @@ _MAX_PROBLEMS, _NAME_CHARS = 20, 80  # of an error
 NOT_DECIDING = {"outputs_dir", "run_name", "interactive", "verify_workers"}
 # Fields that came after runs had names and keys: at its default, a field counts in neither.
 _LATER = {"verify", "tries", "asr_model", "trim_tails", "edits", "chapters", "skip", "clean"}
+_LATER |= {"unspeakable"}
 _LATER |= {"split", "master", "title", "author", "read_by", "cover", "date", "description"}
+_LATER |= {"subtitles", "read_along", "room_tone", "head_s", "tail_s", "sample_rate"}
 
 
 class StrictParams(BaseModel):
@@ -188,7 +190,7 @@ def _is_mapping(field: FieldInfo) -> bool:
 
 def _coerce(cls: type[StrictParams], name: str, value: str) -> Any:
     field = cls.model_fields.get(name)
-    if field is None or field.annotation is str or name == "formats":
+    if field is None or field.annotation is str or name in ("formats", "subtitles"):
         return value  # `create` reports unknown names, with the other problems
     if value.strip().lower() in ("none", "null", "") and field.default is None:
         return None

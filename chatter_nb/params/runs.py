@@ -13,28 +13,35 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from chatter_nb.base.errors import shorten, shown
-from chatter_nb.base.formats import OUTPUT_FORMATS
+from chatter_nb.base.errors import shown
 from chatter_nb.params.base import RunKind, RunParams, read_file
 from chatter_nb.params.types import (
+    MASTERED,
     CfmSteps,
     Checkpoint,
     Device,
+    EndSeconds,
+    FileRate,
     Formats,
     Interactive,
     Master,
     Names,
     OutputsDir,
+    Patterns,
     Precision,
     PromptSeconds,
+    RoomTone,
     RunName,
     Seed,
+    Subtitles,
     Text,
     VoicesDir,
     WavBits,
+    Words,
     often,
+    rules_of_mastering,
     seldom,
 )
 
@@ -47,27 +54,9 @@ VerifyLevel = Literal["auto", "off", "fast", "full"]
 
 _NAMES, _NAME_CHARS = 100, 80  # the most that `kind_of` looks at
 
-
-def _check_patterns(value: dict[str, str]) -> dict[str, str]:
-    for pattern in value:
-        try:
-            re.compile(pattern)
-        except (re.error, RecursionError, OverflowError) as error:
-            reason = shorten(str(error), 200)
-            raise ValueError(f"{shown(pattern)} is not a regular expression: {reason}") from error
-    return value
-
-
-def _check_words(value: dict[str, str]) -> dict[str, str]:
-    if any(not word.strip() for word in value):
-        raise ValueError("a word to replace cannot be empty")
-    return value
-
-
 SPEEDS = (0.5, 2.0)  # the slowest and the fastest pace, of any engine that has one
 _Speed = Annotated[float | None, Field(ge=SPEEDS[0], le=SPEEDS[1])]
 _ToTwo = Annotated[float | None, Field(ge=0, le=2)]
-_Words = dict[Text, Text]
 _Pause = Annotated[int, Field(ge=0, le=60_000)]
 _Take = Annotated[int, Field(ge=0, le=1_000_000)]
 
@@ -100,18 +89,21 @@ class SpeakParams(RunParams):
     remove_references: bool = seldom(
         False, "text", "drop [12] and superscript footnote numbers", "leave out note numbers"
     )
-    replacements: Annotated[_Words, AfterValidator(_check_words)] = seldom(
+    replacements: Words = seldom(
         {},
         "text",
         "whole words to say differently; a lower-case word matches any case",
         "words to say differently",
     )
-    regex_replacements: Annotated[_Words, AfterValidator(_check_patterns)] = seldom(
+    regex_replacements: Patterns = seldom(
         {}, "text", "regular expressions to replace, Python's syntax", "patterns to replace"
     )
     chapters: Text = seldom("", "text", 'of a document, such as "1-3,7"; empty: all')
     skip: Names = seldom("auto", "text", "kinds of parts to leave out: auto, none, names, -name")
     clean: Names = seldom("auto", "text", "what to clean in wrapped text and PDF, as in skip")
+    unspeakable: Literal["refuse", "note"] = seldom(
+        "refuse", "text", "if the voice lacks letters; note: go on without them", "unknown letters"
+    )
     voices_dir: VoicesDir = ""
     prompt_s: PromptSeconds = None
     chunk_chars: int = seldom(
@@ -165,12 +157,18 @@ class SpeakParams(RunParams):
         "none", "output", "chapter: files of each chapter", "divide"
     )
     master: Master = "none"
+    room_tone: RoomTone = "auto"
+    head_s: EndSeconds = None
+    tail_s: EndSeconds = None
+    sample_rate: FileRate = None
     title: Text = seldom("", "output", "in the file; empty: the document's own")
     author: Text = seldom("", "output", "in the file; empty: the document's own")
     read_by: Text = seldom("", "output", "the narrator, in the file")
     cover: Text = seldom("", "output", "a JPEG or PNG file; empty: the document's own")
     date: Text = seldom("", "output", "year or date, in the file; empty: the document's own")
     description: Text = seldom("", "output", "in the file; empty: the document's own")
+    subtitles: Subtitles = ()
+    read_along: bool = seldom(False, "output", "an EPUB 3 also comes back, read aloud")
     wav_bits: WavBits = 16
     outputs_dir: OutputsDir = "outputs"
     run_name: RunName = seldom(
@@ -199,9 +197,13 @@ class SpeakParams(RunParams):
             yield f"text and text_file are both set (text_file={shown(text_file)}): keep one"
         if not text_file and _is_blank(text):
             yield "there is nothing to speak: set text or text_file"
-        if values["split"] == "chapter" and "m4b" in str(values["formats"]):
-            yield "split: chapter, and m4b is one file: make it in a run of another name"
-        yield from _rules_of_mastering(values)
+        if values["split"] == "chapter" and re.findall(r"\w+", str(values["formats"])) == ["m4b"]:
+            yield "split: chapter, and m4b is one file with marks: leave out split, or add mp3"
+        if values["read_along"] and not str(text_file).lower().endswith(".epub"):
+            yield "read_along needs an EPUB 3 as text_file: for other texts choose m4b (formats)"
+        if values["read_along"] and values["split"] == "chapter":
+            yield "read_along makes one book: leave split at none, or split in another run"
+        yield from rules_of_mastering(values)
         if values["engine_path"] == "upstream":
             if _is_number(values["rows"]) and values["rows"] > 1:
                 yield "engine_path: upstream makes one chunk at a time: leave rows at 0"
@@ -234,6 +236,10 @@ class ConvertParams(RunParams):
         1.0, "windows", "what neighbouring pieces share", "overlap", ge=0.2, le=5
     )
     master: Master = "none"
+    room_tone: RoomTone = "auto"
+    head_s: EndSeconds = None
+    tail_s: EndSeconds = None
+    sample_rate: FileRate = None
     wav_bits: WavBits = 16
     outputs_dir: OutputsDir = "outputs"
     run_name: RunName = seldom(
@@ -253,7 +259,7 @@ class ConvertParams(RunParams):
     def _rules(cls, values: Mapping[str, Any]) -> Iterator[str]:
         if _is_blank(values["source"]):
             yield "there is nothing to convert: set source to a recording or a folder of them"
-        yield from _rules_of_mastering(values)
+        yield from rules_of_mastering(values)
         window_s, overlap_s = values["window_s"], values["overlap_s"]
         in_range = _is_number(window_s) and _is_number(overlap_s) and 4 <= window_s <= 120
         if in_range and window_s / 2 < overlap_s <= 5:
@@ -273,7 +279,7 @@ AnyParams = SpeakParams | ConvertParams
 KNOBS = tuple(
     name
     for name, field in SpeakParams.model_fields.items()
-    if field.default is None and name != "language"
+    if field.default is None and name not in ("language", *MASTERED)
 )
 
 
@@ -300,13 +306,6 @@ def kind_of(names: Iterable[str]) -> type[SpeakParams] | type[ConvertParams]:
     for name in islice(names, _NAMES):
         known.update(difflib.get_close_matches(name[:_NAME_CHARS], {*speech, *conversion}, n=1))
     return ConvertParams if len(known - speech) > len(known - conversion) else SpeakParams
-
-
-def _rules_of_mastering(values: Mapping[str, Any]) -> Iterator[str]:
-    formats = str(values["formats"])
-    plain = [name for name, row in OUTPUT_FORMATS.items() if row.lossless and name in formats]
-    if plain and values["master"] != "none":
-        yield f"master is for compressed files: take {' and '.join(plain)} out of formats"
 
 
 def _is_blank(value: Any) -> bool:

@@ -7,13 +7,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from chatter_nb.base.errors import shown
-from chatter_nb.base.formats import OutputName
+from chatter_nb.base.errors import shorten, shown
+from chatter_nb.base.formats import OUTPUT_FORMATS, OutputName
 
 # A run name becomes a folder: one path component, no leading dot, nothing a shell trips over.
 MAX_NAME_BYTES = 200
@@ -93,7 +94,25 @@ def _check_device(value: str) -> str:
     return value
 
 
+def _check_patterns(value: dict[str, str]) -> dict[str, str]:
+    for pattern in value:
+        try:
+            re.compile(pattern)
+        except (re.error, RecursionError, OverflowError) as error:
+            reason = shorten(str(error), 200)
+            raise ValueError(f"{shown(pattern)} is not a regular expression: {reason}") from error
+    return value
+
+
+def _check_words(value: dict[str, str]) -> dict[str, str]:
+    if any(not word.strip() for word in value):
+        raise ValueError("a word to replace cannot be empty")
+    return value
+
+
 Text = Annotated[str, AfterValidator(_check_utf8)]
+Words = Annotated[dict[Text, Text], AfterValidator(_check_words)]
+Patterns = Annotated[dict[Text, Text], AfterValidator(_check_patterns)]
 Names = Annotated[Text, BeforeValidator(_as_text)]
 VoicesDir = Annotated[
     Text, seldom(..., "voice", "where voices are found; empty: voices/ under outputs_dir", "voices")
@@ -114,12 +133,30 @@ Formats = Annotated[
     BeforeValidator(_as_tuple),
     AfterValidator(_no_duplicates),
 ]
+Subtitles = Annotated[
+    tuple[Literal["srt", "vtt"], ...],
+    seldom(..., "output", "files of subtitles, beside the audio"),
+    BeforeValidator(_as_tuple),
+    AfterValidator(_no_duplicates),
+]
 WavBits = Annotated[
     Literal[16, 24, 32], seldom(..., "output", "wav sample width; 32 is float", "wav samples")
 ]
 Master = Annotated[
     Literal["none", "acx", "podcast", "r128"],
     seldom(..., "output", "bring each chapter to a loudness; for mp3, opus and m4b", "loudness"),
+]
+RoomTone = Annotated[
+    Literal["auto", "on", "off"],
+    seldom(..., "output", "quiet noise under a mastered chapter; auto: acx has it"),
+]
+EndSeconds = Annotated[
+    float | None,
+    seldom(..., "output", "silence there in a mastered chapter; acx: 0.75 and 2", ge=0, le=10),
+]
+FileRate = Annotated[
+    int | None,
+    seldom(..., "output", "Hz, of mastered files; acx: 44100", "rate", ge=16_000, le=48_000),
 ]
 Device = Annotated[str, AfterValidator(_check_device), seldom(..., "machine", "where models run")]
 Precision = Annotated[
@@ -137,3 +174,17 @@ OutputsDir = Annotated[
 ]
 RunName = Annotated[str, AfterValidator(_check_run_name)]
 Interactive = Annotated[bool, seldom(..., "machine", "a person is watching; batches pass false")]
+
+
+MASTERED = ("room_tone", "head_s", "tail_s", "sample_rate")  # need `master`
+
+
+def rules_of_mastering(values: Mapping[str, Any]) -> Iterator[str]:
+    """The rules of `Master`: a message for formats that lose nothing, and for what needs it."""
+    formats = str(values["formats"])
+    plain = [name for name, row in OUTPUT_FORMATS.items() if row.lossless and name in formats]
+    if plain and values["master"] != "none":
+        yield f"master is for compressed files: take {' and '.join(plain)} out of formats"
+    given = [name for name in MASTERED if values[name] not in (None, "auto")]
+    if given and values["master"] == "none":
+        yield f"{' and '.join(given)}: for mastered files. Set master: acx, podcast or r128"

@@ -8,8 +8,9 @@ the run, while the next one is spoken.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
-from dataclasses import asdict
+from collections.abc import Container
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, replace
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -17,8 +18,9 @@ from typing import Any
 
 import av
 
-from chatter_nb.audio.book_file import MOST_IN_OGG, write_book
-from chatter_nb.audio.encoder import CODECS, CodecName
+from chatter_nb.audio.book_file import write_book
+from chatter_nb.audio.curves import duration_s
+from chatter_nb.audio.encoder import BITEXACT, CODECS, CodecName, Encoder
 from chatter_nb.audio.mastering import master_chapter
 from chatter_nb.audio.reading import Signal
 from chatter_nb.audio.targets import TARGETS, Target
@@ -27,24 +29,31 @@ from chatter_nb.base.errors import InputError
 from chatter_nb.base.hashing import digest
 from chatter_nb.base.write_behind import WriteBehind
 from chatter_nb.params.runs import AnyParams
-from chatter_nb.runs.book_plan import is_of_book
 from chatter_nb.runs.folder import CHAPTERS
 from chatter_nb.runs.record import LoudnessRecord
 
 _BEHIND_BYTES = 1 << 24  # samples that wait for an encoder: 3 minutes at 24 kHz
+READ_ALONG_BITS_PER_S = 64_000
 Finished = tuple[list[tuple[Path, str]], list[LoudnessRecord]]  # temporary paths, later names
 
 
 def book_files(
-    params: AnyParams, folder: Path, output: Any, rate: int
+    params: AnyParams, folder: Path, output: Any, rate: int, formats: Container[str]
 ) -> list[Streamed | Mastered]:
-    """The files of an output that are not written as plain samples; see `is_of_book`."""
-    names = [name for name in CODECS if name in params.formats and is_of_book(params, output, name)]
-    if "opus" in names and len(output.chapters) > MOST_IN_OGG:
-        raise InputError(f"opus holds {MOST_IN_OGG} chapters: choose m4b or mp3")
-    if params.master != "none":
-        return [Mastered(folder, output, names, rate, TARGETS[params.master])]
+    """The files of an output in those `formats` for which `book_plan.is_of_book` is true."""
+    names = [name for name in CODECS if name in formats]
+    if names and params.master != "none":
+        return [Mastered(folder, output, names, rate, _target(params))]
     return [Streamed(folder, output, name, rate) for name in names]
+
+
+def _target(params: AnyParams) -> Target:
+    """The target, with what the parameters change."""
+    room_tone = {"on": True, "off": False}.get(params.room_tone)
+    given: dict[str, Any] = {"room_tone": room_tone, "made_hz": params.sample_rate}
+    given |= {"head_s": params.head_s, "tail_s": params.tail_s}
+    given = {name: value for name, value in given.items() if value is not None}
+    return replace(TARGETS[params.master], **given)
 
 
 class _Files:
@@ -109,6 +118,37 @@ class Streamed(_Files):
         return self._named, []
 
 
+class Tracks(_Files):
+    """The mp3s of a book that reads along, one a chapter, under temporary names to the end."""
+
+    def __init__(self, folder: Path, output: Any, rate: int) -> None:
+        super().__init__(folder, output, [], _BEHIND_BYTES)
+        self._path, self._rate, self._samples = folder / f"{output.name}.epub", rate, 0
+        check_way(self._path)
+        self._open, self._part = ExitStack(), self._path
+        self.ends_s = {self._path: 0.0}  # in the signal; the first is where it begins
+
+    def write(self, block: Signal) -> None:
+        self._samples += len(block)
+        with writing(self._path):
+            if self._part in self.ends_s:
+                self._part = part_path(self._path)
+                self._temporary.add(self._part)
+                sound: Any = {"sample_rate": self._rate, "bits_per_s": READ_ALONG_BITS_PER_S}
+                self._open = Encoder(self._part, "mp3", "libmp3lame", options=BITEXACT, **sound)
+            self._behind.add(partial(self._open.write, block), block.nbytes)
+
+    def finish(self) -> Finished:
+        if self._part not in self.ends_s:
+            with writing(self._path):
+                self._behind.finish()
+                self._open.close()
+            self.ends_s[self._part] = self._samples / self._rate
+        return [], []
+
+    end_chapter = finish
+
+
 class Mastered(_Files):
     """The files of an output whose chapters are mastered; the run's folder keeps those done."""
 
@@ -137,9 +177,17 @@ class Mastered(_Files):
         for name, made in self._made.items():
             chapters = [(title, path) for title, (path, _) in zip(self._titles, made, strict=True)]
             starts_s = write_book(chapters, self._parts[name], name, self._tags)
+            ends_s = [*starts_s[1:], duration_s(self._parts[name])]
+            rows = zip(self._titles, starts_s, ends_s, made, strict=True)
             records += [
-                LoudnessRecord(file=self._paths[name].name, chapter=title, start_s=at_s, **report)
-                for title, at_s, (_, report) in zip(self._titles, starts_s, made, strict=True)
+                LoudnessRecord(
+                    file=self._paths[name].name,
+                    chapter=title,
+                    start_s=start_s,
+                    end_s=end_s,
+                    **report,
+                )
+                for title, start_s, end_s, (_, report) in rows
             ]
         return self._named, records
 

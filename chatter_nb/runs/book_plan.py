@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-from chatter_nb.audio.tags import Tags
+from chatter_nb.audio.tags import MOST_IN_OGG, Tags
 from chatter_nb.base.errors import InputError, shown
 from chatter_nb.base.formats import OUTPUT_FORMATS, OutputName
 from chatter_nb.base.project import resolve_path
@@ -19,7 +19,6 @@ from chatter_nb.text.books.document import Book
 from chatter_nb.text.files import TextSource
 
 SLUG_CHARS = 40
-_COVER_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 _MOST_COVER_BYTES = 1 << 25
 NO_TAGS = Tags()
 
@@ -40,28 +39,36 @@ class PlannedOutput:
     chunks: tuple[PlannedChunk, ...]
     chapters: tuple[PlannedChapter, ...] = ()  # none without a document
     tags: Tags = NO_TAGS
+    notes: tuple[str, ...] = ()
+    whole: PlannedOutput | None = None  # of a chapter: its text's, for m4b
 
 
 def plan_outputs(
     source: TextSource, chunks: Sequence[PlannedChunk], params: SpeakParams, language: str
 ) -> list[PlannedOutput]:
-    """The output of a text, or one for each chapter. Raises `InputError` for a bad cover."""
-    book, tags = source.book, _tags(source.book, params, language)
+    """The outputs of a text. Raises `InputError` for a bad cover, or too many chapters."""
+    book, (cover, notes) = source.book, _cover(source, params)
+    tags = _tags(book, params, language, cover)
     groups = _by_chapter(chunks)
     titles = {chapter.number: " ".join(chapter.title.split()) for chapter in book.chapters}
     names = [titles.get(number) or book.title or source.name for number, _ in groups]
-    if params.split == "none" or not book.chapters:
-        firsts = accumulate((len(own) for _, own in groups), initial=0)
-        chapters = tuple(map(PlannedChapter, names, firsts)) if book.chapters else ()
-        return [PlannedOutput(source.name, source.origin, tuple(chunks), chapters, tags)]
-    width = max(2, len(str(len(titles))))
+    firsts = accumulate((len(own) for _, own in groups), initial=0)
+    chapters = tuple(map(PlannedChapter, names, firsts)) if book.chapters else ()
+    whole = PlannedOutput(source.name, source.origin, tuple(chunks), chapters, tags, notes)
+    if params.split == "none" or not chapters:
+        if "opus" in params.formats and len(chapters) > MOST_IN_OGG:
+            many = f"opus holds {MOST_IN_OGG} chapters, not {len(chapters):,}"
+            raise InputError(f"{source.origin}: {many}: choose m4b or mp3, or split: chapter")
+        return [whole]
+    width, has_m4b = max(2, len(str(len(titles)))), "m4b" in params.formats
     return [
-        PlannedOutput(
-            "-".join(filter(None, [source.name, f"{number:0{width}}", slug(name)])),
-            source.origin,
-            tuple(own),
-            (PlannedChapter(name, 0),),
-            replace(tags, title=name, album=tags.title, track=str(at)),
+        replace(
+            whole,
+            name="-".join(filter(None, [source.name, f"{number:0{width}}", slug(name)])),
+            chunks=tuple(own),
+            chapters=(PlannedChapter(name, 0),),
+            tags=replace(tags, title=name, album=tags.title, track=str(at)),
+            whole=whole if has_m4b else None,
         )
         for at, (name, (number, own)) in enumerate(zip(names, groups, strict=True), 1)
     ]
@@ -93,21 +100,33 @@ def _by_chapter(chunks: Sequence[PlannedChunk]) -> list[tuple[int, list[PlannedC
     return list(groups.items())
 
 
-def _tags(book: Book, params: SpeakParams, language: str) -> Tags:
-    """What the parameters give, else what the book says; of its cover, if players can show it."""
-    image = _cover(params.cover) if params.cover else (book.cover or (b"", ""))[0]
-    cover = image if image.startswith(_COVER_STARTS) else None
+def _tags(book: Book, params: SpeakParams, language: str, cover: bytes | None) -> Tags:
+    """What the parameters give, else what the book says."""
     names = ("title", "author", "date", "description")
     values = {name: getattr(params, name) or getattr(book, name) for name in names}
     return Tags(**values, read_by=params.read_by, language=language, cover=cover)
 
 
-def _cover(name: str) -> bytes:
+def _cover(source: TextSource, params: SpeakParams) -> tuple[bytes | None, tuple[str, ...]]:
+    """The cover that the parameters name, else the document's, or a note on why it is left out."""
+    content, kind = source.book.cover or (b"", "")
+    if params.cover:
+        content = _read_cover(params.cover)
+    elif not content or {"m4b", "mp3"}.isdisjoint(params.formats):
+        return None, ()
+    from chatter_nb.audio.book_file import is_picture  # loads FFmpeg: 0.06 s
+
+    if is_picture(content):
+        return content, ()
+    wanted = "a whole JPEG or PNG file of at most 32 MB and 36 million pixels"
+    if params.cover:
+        raise InputError(f"cover {shown(params.cover)} must be {wanted}")
+    return None, (f"{source.origin}: its cover ({kind}) is left out: set cover to {wanted}",)
+
+
+def _read_cover(name: str) -> bytes:
     try:
         with resolve_path(name).open("rb") as file:
-            content = file.read(_MOST_COVER_BYTES + 1)
+            return file.read(_MOST_COVER_BYTES)
     except OSError as error:
         raise InputError(f"cannot read cover {shown(name)}: {error.strerror}") from error
-    if not content.startswith(_COVER_STARTS) or len(content) > _MOST_COVER_BYTES:
-        raise InputError(f"cover {shown(name)} must be a JPEG or PNG file of at most 32 MB")
-    return content

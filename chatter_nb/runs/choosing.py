@@ -151,6 +151,7 @@ def chunk_record(
         source_text=planned.placed.source_text,
         chapter=planned.placed.chapter,
         place=planned.placed.place,
+        unspoken=planned.chunk.unspoken,
         start_s=span.start_samples / rate,
         end_s=span.end_samples / rate,
         pause_ms=planned.chunk.pause_ms,
@@ -208,6 +209,7 @@ def split_record(
             "attempts": 0 if number else chunk.attempts,
             "split_from": chunk.index,
             "takes": () if number else chunk.takes,
+            "unspoken": "" if number else chunk.unspoken,
         }
         records.append(chunk.model_copy(update=changes))
     return records

@@ -45,6 +45,7 @@ class PlannedRecording:
 
     chapters: ClassVar[tuple[PlannedChapter, ...]] = ()
     tags: ClassVar = Tags()
+    whole: ClassVar = None
 
     name: str
     path: Path
@@ -78,8 +79,8 @@ class ConversionPlan(Plan):
 
     pieces = windows
 
-    def audio_s(self) -> float:
-        return sum(output.duration_s for output in self.outputs)
+    def chapters_s(self) -> list[float]:
+        return [output.duration_s for output in self.outputs]
 
     def new_s(self) -> float:
         missing = [planned.window for planned in self.windows if not self.store.has(planned.key)]

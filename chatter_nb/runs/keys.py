@@ -79,7 +79,9 @@ def occurrences(chunks: Sequence[PlacedChunk]) -> list[int]:
     before: Counter[str] = Counter()
     numbers = []
     for placed in chunks:
-        text, source_text = placed.chunk.spoken, placed.source.spoken
+        # As if all could be spoken: the number does not depend on what is chosen of a book.
+        whole = placed.chunk if placed.chunk.said is None else replace(placed.chunk, said=None)
+        text, source_text = whole.spoken, placed.source.spoken
         if text == source_text:
             numbers.append(before[text])
         else:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import platform
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
@@ -31,7 +33,7 @@ from chatter_nb.runs.record import (
 )
 from chatter_nb.runs.resume import finished, resumed, with_kept_files
 from chatter_nb.runs.speech import Speech
-from chatter_nb.runs.words_file import WordsFile
+from chatter_nb.runs.words_file import SideFile
 
 _VERSIONED = ("chatter_nb", "numpy", "torch", "chatterbox-tts", "papermill")
 
@@ -81,7 +83,7 @@ class Run(ABC):
         self._files: list[FileRecord] = []
         self._chapters: list[ChapterRecord] = []
         self._loudness: list[LoudnessRecord] = []
-        self._word_files: list[WordsFile] = []
+        self._side_files: list[SideFile] = []
         self._ended: Sink | None = None  # the last output's
 
     @abstractmethod
@@ -109,8 +111,8 @@ class Run(ABC):
                 folder.retire()
                 for sink in sinks:
                     sink.commit()
-                for words in self._word_files:
-                    words.commit()
+                for file in self._side_files:
+                    file.commit()
             except BaseException as error:
                 stopped = isinstance(error, Cancelled | KeyboardInterrupt)
                 try:
@@ -128,7 +130,7 @@ class Run(ABC):
         return record
 
     def _sink(self, output: Any, unfinished: ExitStack) -> Sink:
-        return Sink(self._plan, output, self._watch, unfinished, self._on_audio)
+        return Sink(self._plan, output, self._watch, unfinished, self._on_audio, self._ended)
 
     def _step(self, samples: int, text: str) -> None:
         """Report that a piece is joined, `samples` of this output in all.
@@ -158,6 +160,31 @@ class Run(ABC):
             self._files += files
             self._loudness += loudness
             self._warnings += warnings
+            self._move(loudness)
+
+    def _move(self, loudness: Sequence[LoudnessRecord]) -> None:
+        """Make the times of the last output those of its mastered file, chapter by chapter."""
+        output, rate = self._outputs[-1], self._plan.engine.sample_rate
+        first, own = output.first_chunk, defaultdict[str, list[LoudnessRecord]](list)
+        for report in loudness:
+            own[report.file].append(report)
+        names = (f"{output.name}.{name}" for name in self._plan.params.formats)
+        if not (mastered := next((own[name] for name in names if name in own), [])):
+            return  # an m4b beside split chapters is none of theirs
+        chapters = [at for at, c in enumerate(self._chapters) if c.first_chunk >= first]
+        starts_s = [self._chapters[at].start_s for at in chapters] or [0.0]
+        shifts_s = [r.start_s + r.head_s - s for r, s in zip(mastered, starts_s, strict=True)]
+        for at, report in zip(chapters, mastered, strict=False):
+            self._chapters[at] = self._chapters[at].model_copy(update={"start_s": report.start_s})
+        for at, piece in enumerate(self._pieces[first:], first):
+            by_s = shifts_s[bisect_right(starts_s, piece.start_s) - 1]
+            times_s = {name: getattr(piece, name) + by_s for name in ("start_s", "end_s")}
+            self._pieces[at] = piece.model_copy(update=times_s)
+        at_seams = (bisect_right(starts_s, seam / rate) - 1 for seam in output.seams_samples)
+        moved = zip(output.seams_samples, at_seams, strict=True)
+        seams = tuple(seam + round(rate * shifts_s[at]) for seam, at in moved)
+        ended = {"audio_s": mastered[-1].end_s, "seams_samples": seams}
+        self._outputs[-1] = output.model_copy(update=ended)
 
     def _note_output(self, output: Any, samples: int, first: int, seams: tuple[int, ...]) -> None:
         """Keep the record of a finished output; `first` is the index of its first piece."""
@@ -211,7 +238,7 @@ class Run(ABC):
             peak_rss_mb=peak_rss_mb(),
             peak_gpu_mb=None if status == "running" else peak_gpu_mb(plan.engine.device),
             files=tuple(self._files) if ok else (),
-            word_files=tuple(file.record for file in self._word_files) if ok else (),
+            word_files=tuple(file.record for file in self._side_files) if ok else (),
             warnings=tuple(self._warnings),
             planned_keys=() if ok else self._keys(),
             versions=versions(),

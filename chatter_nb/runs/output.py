@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from chatter_nb.runs.plan import Plan
 from chatter_nb.runs.record import FileRecord, LoudnessRecord, file_record
 
 if TYPE_CHECKING:
-    from chatter_nb.runs.book_files import Mastered, Streamed
+    from chatter_nb.runs.book_files import Mastered, Streamed, Tracks
 
 OnAudio = Callable[[Signal], object]
 
@@ -66,7 +66,8 @@ class Sink(Marked):
 
     `unfinished` removes the files again unless they are committed. `on_audio` receives every block
     that goes to the files, unmastered, and the watermark is laid chunk by chunk, so that the first
-    does not come a minute late. The run's stage "write" is its time of waiting for encoders.
+    does not come a minute late. The run's stage "write" is its time of waiting for encoders. The
+    files of an output's `whole` go from sink to sink; they are those of its last chapter.
     """
 
     def __init__(
@@ -76,21 +77,34 @@ class Sink(Marked):
         watch: Stopwatch,
         unfinished: ExitStack,
         on_audio: OnAudio | None,
+        before: Sink | None = None,
     ) -> None:
+        self._output, self._on_audio = output, on_audio
         params, rate, folder = plan.params, plan.engine.sample_rate, plan.folder.path
         plain = [name for name in params.formats if not is_of_book(params, output, name)]
         self.writer = AudioWriter(
             folder, output.name, plain, sample_rate=rate, wav_bits=params.wav_bits
         )
         unfinished.enter_context(self.writer)
-        self._books: Sequence[Streamed | Mastered] = ()
-        if len(plain) < len(params.formats):
-            from chatter_nb.runs.book_files import book_files  # loads FFmpeg: 0.06 s
+        self._books: list[Streamed | Mastered | Tracks] = []
+        self._shared: list[Streamed | Mastered] = []
+        self.tracks: Tracks | None = None
+        if getattr(params, "read_along", False):
+            from chatter_nb.runs.book_files import Tracks  # loads FFmpeg: 0.06 s
 
-            self._books = book_files(params, folder, output, rate)
-        for book in self._books:
+            self.tracks = Tracks(folder, output, rate)
+        if others := {*params.formats} - {*plain}:
+            from chatter_nb.runs.book_files import book_files
+
+            undivided = others & {"m4b"} if output.whole else set[str]()
+            self._books += book_files(params, folder, output, rate, others - undivided)
+            if before and before._output.whole is output.whole:
+                self._shared = before._shared
+            else:
+                self._shared = book_files(params, folder, output.whole, rate, undivided)
+        self._books += filter(None, [self.tracks])
+        for book in [*self._books, *self._shared]:
             unfinished.callback(book.discard)
-        self._name, self._on_audio = output.name, on_audio
         self._chunks, self._firsts = 0, {chapter.first for chapter in output.chapters[1:]}
         super().__init__(plan, self._write, watch, at_once=on_audio is not None)
 
@@ -106,6 +120,16 @@ class Sink(Marked):
                 for book in self._books:
                     book.end_chapter()
 
+    def finish(self) -> None:
+        """Pass on the last samples, and end the chapter of the files that are shared."""
+        super().finish()
+        if self._shared and self._output.chunks[-1] is self._output.whole.chunks[-1]:
+            self._books += self._shared
+            return
+        with self._watch.stage("write"):
+            for book in self._shared:
+                book.end_chapter()
+
     def close(self) -> tuple[list[FileRecord], list[LoudnessRecord], list[str]]:
         """Wait for the encoders, and close the files. Returns records and warnings."""
         with self._watch.stage("write"):
@@ -118,7 +142,7 @@ class Sink(Marked):
         warnings = [f"{r.file}, {r.chapter}: {r.target}: {'; '.join(r.failures)}" for r in missed]
         if self.writer.peak > 1 and not loudness:
             peak_db = 20 * np.log10(self.writer.peak)
-            warnings.append(f"{self._name}: peaks reach {peak_db:+.1f} dB and were clipped")
+            warnings.append(f"{self._output.name}: peaks reach {peak_db:+.1f} dB and were clipped")
         return files, loudness, warnings
 
     def commit(self) -> None:
@@ -130,7 +154,7 @@ class Sink(Marked):
     def _write(self, block: Signal) -> None:
         with self._watch.stage("write"):
             self.writer.write(block)
-            for book in self._books:
+            for book in [*self._books, *self._shared]:
                 book.write(block)
             if self._on_audio:
                 self._on_audio(block)

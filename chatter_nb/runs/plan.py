@@ -25,6 +25,7 @@ from chatter_nb.runs.resume import engine_and_seed, resumed
 from chatter_nb.runs.store import ChunkStore
 
 _SLOW_RTF = 2.0  # slower than this on a CPU, a person should hear what a GPU or `auto` would do
+_MASTERING_RTF = 0.015  # with encoding and measuring, see audio/README.md
 _PLACES_SHOWN = 6
 
 
@@ -78,8 +79,12 @@ class Plan(ABC):
         """The chunks or windows of all outputs; each has a `key`."""
 
     @abstractmethod
+    def chapters_s(self) -> list[float]:
+        """The length of each chapter in seconds."""
+
     def audio_s(self) -> float:
         """The length of the result in seconds."""
+        return sum(self.chapters_s())
 
     @abstractmethod
     def new_s(self) -> float:
@@ -95,12 +100,20 @@ class Plan(ABC):
         audio_s, new_s, rate = self.audio_s(), self.new_s(), self.engine.sample_rate
         formats = [OUTPUT_FORMATS[name] for name in self.params.formats]
         wav_bytes_per_s = rate * self.params.wav_bits // 8
-        file_bytes_per_s = sum(row.bytes_per_s or wav_bytes_per_s for row in formats)
+        is_best, is_mastered = self.params.master == "acx", self.params.master != "none"
+        file_bytes_per_s = sum(
+            (row.best_bytes_per_s if is_best else 0) or row.bytes_per_s or wav_bytes_per_s
+            for row in formats
+        )
+        if getattr(self.params, "read_along", False):  # an mp3, and again in the book
+            file_bytes_per_s += 16_000
         disk = audio_s * file_bytes_per_s + new_s * self.kept_bytes_per_s
-        if self.params.master != "none":  # kept chapters; a spool that is written, one that is read
-            chapters = sum(max(1, len(output.chapters)) for output in self.outputs)
-            disk += audio_s * (file_bytes_per_s + 8 * rate / chapters)
-        encoding_s = audio_s * sum(row.encoding_rtf for row in formats)
+        if is_mastered:  # kept chapters; a spool that is written, one that is read
+            ways = 2 if any(output.whole for output in self.outputs) else 1
+            disk += audio_s * file_bytes_per_s + ways * 8 * rate * max(self.chapters_s())
+        encoding_s = audio_s * sum(
+            _MASTERING_RTF if is_mastered else row.encoding_rtf for row in formats
+        )
         rtf = self.engine.typical_rtf if new_s else 0.0
         work_s = None if rtf is None else max(new_s * rtf, encoding_s)
         return Estimate(audio_s, work_s, round(disk))

@@ -14,6 +14,7 @@ from chatter_nb.base.errors import OutputError
 from chatter_nb.base.hashing import streamed_key
 from chatter_nb.verify.findings import Finding, Judgement
 
+WORDS = ".words.json"  # the end of a file's name
 Status = Literal["running", "ok", "failed", "cancelled"]
 
 
@@ -64,7 +65,8 @@ class CheckRecord(_Record):
 
 
 class ChunkRecord(_Record):
-    """A chunk as it was made. Times are within its own output (see `OutputRecord`).
+    """A chunk as it was made. Times are within its own output (see `OutputRecord`), which is, if
+    mastered, its file in the first of `formats`.
 
     `streamed`: who listened heard it in parts, another rendering, which is kept under a key of its
     own. `verdict` is None if it was not checked; `takes` are there if the check has something to
@@ -72,7 +74,7 @@ class ChunkRecord(_Record):
     `chapter` is its number in the contents, 0 before the first, None in a text without chapters;
     `place` is the document and the element that it comes from.
     `source_text` is the text there if `text` is not: before an edit, or of the whole chunk of which
-    this is a part.
+    this is a part. `unspoken` is what no voice could speak of `text` (of all parts, in the first).
     """
 
     index: int
@@ -84,6 +86,7 @@ class ChunkRecord(_Record):
     source_text: str | None = None
     chapter: int | None = None
     place: str = ""
+    unspoken: str = ""
     start_s: float
     end_s: float
     pause_ms: int
@@ -123,7 +126,7 @@ class OutputRecord(_Record):
 
 
 class ChapterRecord(_Record):
-    """A chapter: its title, its first chunk, and its start within its output, as of chunks."""
+    """A chapter: its title, its first chunk, and the start of its audio within its output."""
 
     title: str
     first_chunk: int
@@ -131,11 +134,13 @@ class ChapterRecord(_Record):
 
 
 class LoudnessRecord(_Record):
-    """A mastered chapter: where it begins in its file, and `audio.mastering.ChapterReport`."""
+    """A mastered chapter, silent for `head_s`, in its file; and `audio.mastering.ChapterReport`."""
 
     file: str
     chapter: str
     start_s: float
+    end_s: float = 0.0
+    head_s: float = 0.0
     target: str
     gain_db: float
     limited_db: float
@@ -143,6 +148,7 @@ class LoudnessRecord(_Record):
     before: dict[str, float]
     after: dict[str, float]
     failures: tuple[str, ...]
+    notch_hz: float | None = None
 
 
 class FileRecord(_Record):
@@ -187,7 +193,7 @@ class RunRecord(_Record):
     peak_rss_mb: float | None = None
     peak_gpu_mb: float | None = None
     files: tuple[FileRecord, ...] = ()  # the audio: players, links and answers show these
-    word_files: tuple[FileRecord, ...] = ()  # times of words; see `words_file`
+    word_files: tuple[FileRecord, ...] = ()  # times of words, see `words_file`, and subtitles
     warnings: tuple[str, ...] = ()
     checks: CheckRecord | None = None
     planned_keys: tuple[str, ...] = ()  # of a run that is not ok: the chunks its resume will use
@@ -203,6 +209,10 @@ class RunRecord(_Record):
         keys |= {take.key for chunk in self.chunks for take in chunk.takes}
         keys |= {window.key for window in self.windows} | set(self.planned_keys)
         return keys | set(map(streamed_key, keys))
+
+    def handed_over(self) -> list[FileRecord]:
+        """The files that a person takes along: all but the times of words."""
+        return [file for file in self.all_files() if not file.name.endswith(WORDS)]
 
     def all_files(self) -> tuple[FileRecord, ...]:
         """Every file that the run has written, but for its record."""

@@ -133,7 +133,7 @@ def with_kept_files(
 
     They are in formats that this run was not asked for, and stay if all else was the same. A file
     that has changed since is not among them. For each output the formats that were asked for come
-    first, then the others in the order of the table of formats.
+    first, then the others in the order of the table of formats; last a file of several outputs.
     """
     if earlier is None or not _sounds_alike(earlier, record, params):
         return record
@@ -141,18 +141,18 @@ def with_kept_files(
     kept = [f for f in earlier.files if f.name not in names and folder.holds(f)]
     suffixes = [row.suffix for row in OUTPUT_FORMATS.values()]
     kept.sort(key=lambda file: suffixes.index(Path(file.name).suffix))
-    order = [output.name for output in record.outputs]
-    files = sorted([*record.files, *kept], key=lambda file: order.index(Path(file.name).stem))
+    order = {output.name: at for at, output in enumerate(record.outputs)}
+    files = sorted([*record.files, *kept], key=lambda f: order.get(Path(f.name).stem, len(order)))
     return record.model_copy(update={"files": tuple(files)})
 
 
 def _sounds_alike(earlier: RunRecord, record: RunRecord, params: AnyParams) -> bool:
-    """Whether two runs differ at most in their formats."""
+    """Whether two runs differ at most in their formats and subtitles."""
 
     def facts(run: RunRecord) -> Any:
-        deciding = type(params).create(run.params).deciding()
-        keys = [chunk.key for chunk in run.chunks] + [window.key for window in run.windows]
-        return {**deciding, "formats": ()}, keys, run.outputs, run.versions
+        deciding = type(params).create(run.params).deciding() | {"formats": (), "subtitles": ()}
+        keys = [(c.key, c.pause_ms) for c in run.chunks] + [(w.key, 0) for w in run.windows]
+        return deciding, keys, [(o.name, o.source, o.chunks) for o in run.outputs], run.versions
 
     try:
         return bool(facts(earlier) == facts(record))

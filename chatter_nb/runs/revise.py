@@ -48,6 +48,7 @@ from chatter_nb.runs.speak_run import SpeechRun
 from chatter_nb.runs.speak_texts import clean_words
 from chatter_nb.runs.speech import Speech, doubtful_chunks, load_speech, reasons_of
 from chatter_nb.runs.store import ChunkStore
+from chatter_nb.runs.unspeakable import leave_out
 from chatter_nb.verify.findings import Finding, Judgement
 
 REVIEWS = "review*.json"  # as a browser names the reviews that a page offers
@@ -171,7 +172,10 @@ def _plan_line(speech: Speech, edit: Edit) -> SpeechPlan:
     edits = merge_edits(record, edits_of_run(speech.folder, record), [edit]).edits
     edited, _ = edit_chunks(chunks, edits, partial(clean_words, params, language))
     [position] = matched
-    check_texts([edited[position].chunk.spoken], engine, language)
+    check = partial(check_texts, engine=engine, language=language)
+    if params.unspeakable == "note":
+        edited, _, _ = leave_out(edited, check)
+    check([edited[position].chunk.spoken])
     whole = identities(params, engine, planner.settled.precision.name, voice, planner.seed)
     chunk = whole.named(edited[position], occurrences(edited)[position], params.takes)
     output = PlannedOutput(edit.document, edit.document, (chunk,))
@@ -206,8 +210,9 @@ def pickups(speech: Speech) -> list[dict[str, Any]]:
     by_place = {edit.place: edit for edit in edits}
     ends_s = {edit_of(chunk).place: chunk.end_s for chunk in record.chunks}
     doubts = {chunk.index: reasons_of(chunk) for chunk in doubtful_chunks(record)}
+    names = [output.name for output in record.outputs for _ in range(output.chunks)]
     lines = []
-    for chunk in record.chunks:
+    for name, chunk in zip(names, record.chunks, strict=True):
         bare = edit_of(chunk)
         edit = by_place.get(bare.place, bare)
         is_first = chunk.split_from in (None, chunk.index)
@@ -215,7 +220,7 @@ def pickups(speech: Speech) -> list[dict[str, Any]]:
             shown = chunk.text if chunk.source_text is None else chunk.source_text
             times = {"start_s": round(chunk.start_s, 3), "end_s": round(ends_s[bare.place], 3)}
             wishes = {"flag": edit.flag, "note": edit.note, "words": edit.words or ""}
-            place = {"document": chunk.document, "line": chunk.index, **times}
+            place = {"document": name, "line": chunk.index, **times}
             doubt = {"doubt": "; ".join(doubts.get(chunk.index, ()))}
             lines.append({**place, **doubt, **wishes, "text": shown.strip()})
     return lines

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
 
@@ -33,7 +34,8 @@ from chatter_nb.runs.speak_texts import (
     read_texts,
     split_text,
 )
-from chatter_nb.text.chunking import chars_per_s
+from chatter_nb.runs.unspeakable import Unspoken, leave_out, refusal, warning
+from chatter_nb.text.chunking import BLOCK_BREAK, CHAPTER_BREAK, chars_per_s
 from chatter_nb.text.files import TextSource
 from chatter_nb.text.markup import TERMINAL_CODE, markup_notes
 
@@ -61,9 +63,13 @@ class SpeechPlan(Plan):
 
     pieces = chunks
 
-    def audio_s(self) -> float:
-        pauses_s = sum(planned.chunk.pause_ms for planned in self.chunks) / 1000
-        return self._seconds(self.chunks) + pauses_s
+    def chapters_s(self) -> list[float]:
+        chapters = (
+            output.chunks[start:end]
+            for output in self.outputs
+            for start, end in pairwise([0, *(c.first for c in output.chapters[1:]), None])
+        )
+        return [self._seconds(own) + sum(c.chunk.pause_ms for c in own) / 1000 for own in chapters]
 
     def new_s(self) -> float:
         return self._seconds(chunk for chunk in self.chunks if not self.store.has(chunk.key))
@@ -96,14 +102,21 @@ def plan_speech(params: SpeakParams, on_load: OnLoad | None = None) -> SpeechPla
             language = params.language or planner.entry.languages[0]
             problems.of(partial(split_text, source, params, language))
     checks = planner.settle_checks(params)
+    if params.read_along and sources and checks:
+        from chatter_nb.runs.read_along import check_read_along  # loads FFmpeg: 0.06 s
+
+        problems.of(partial(check_read_along, params, sources[0], planner.entry, checks))
     engine = planner.load()
     voice = problems.of(planner.prepare_voice)
     with watch.stage("text"):
         texts = [problems.of(partial(_chunks, source, params, engine, edits)) for source in sources]
+        unspoken = [of_text[2] for of_text in texts if of_text and of_text[2]]
+        if unspoken and params.unspeakable == "refuse":
+            problems.messages.append(refusal(unspoken))
         problems.raise_any()
         precision = planner.settled.precision.name
         whole = identities(params, engine, precision, voice, planner.seed)
-        planned = [whole.identify(chunks, params.takes) for chunks, _ in texts]
+        planned = [whole.identify(chunks, params.takes) for chunks, *_ in texts]
         language = params.language or engine.languages[0]
         outputs = [
             output
@@ -112,14 +125,24 @@ def plan_speech(params: SpeakParams, on_load: OnLoad | None = None) -> SpeechPla
                 source, _chosen(chunks, chapters_of(source, params)), params, language
             )
         ]
+        _check_names(outputs)
     if params.takes:
-        check_takes(params, whole, [chunks for chunks, _ in texts])
+        check_takes(params, whole, [chunks for chunks, *_ in texts])
     assert checks is not None  # else `load` has raised
-    notes = [note for _, notes in texts for note in notes]
+    notes = [note for _, notes, _ in texts for note in notes]
+    notes += [warning(unspoken)] if unspoken else []
+    notes += dict.fromkeys(note for output in outputs for note in output.notes)
     notes += _notes_on_edits(params, edits, [source.name for source in sources])
     return planner.plan(
         SpeechPlan, outputs, [*notes, *checks.notes], identities=whole, checks=checks
     )
+
+
+def _check_names(outputs: Iterable[PlannedOutput]) -> None:
+    """Raise `InputError` if chapters of two documents have one name."""
+    names = sorted(output.name for output in outputs)
+    if twice := [name for name, following in pairwise(names) if name == following]:
+        raise InputError(f"chapters of two documents would be files named {twice[0]}: rename one")
 
 
 @dataclass(frozen=True)
@@ -181,11 +204,20 @@ def _notes_on_edits(
 
 def _chunks(
     source: TextSource, params: SpeakParams, engine: SpeechEngine, edits: Sequence[Edit]
-) -> tuple[list[PlacedChunk], list[str]]:
-    """The chunks of a text, edited, and notes. An `InputError` begins with the text's origin."""
+) -> tuple[list[PlacedChunk], list[str], Unspoken | None]:
+    """The chunks of a text, edited, notes, and what is left out of the chunks.
+
+    An `InputError` begins with the text's origin.
+    """
     language = params.language or engine.languages[0]
     text, chunks = split_text(source, params, language)
-    markup = list(markup_notes(text, engine=engine.name, markdown=source.markdown))
+    markup = list(markup_notes(text, engine=engine.name, is_marked=source.is_marked))
+    breaks = text.count(BLOCK_BREAK) + text.count(CHAPTER_BREAK)
+    if params.read_along and breaks != len(source.book.blocks) - 1:
+        raise InputError(
+            f"{source.origin}: read_along: regex_replacements change where paragraphs end: let "
+            "their patterns match no line's end (\\n, \\s)"
+        )
     own = [edit for edit in edits if edit.document == source.name]
     placed, on_edits = edit_chunks(
         list(place_chunks(source.name, chunks, source.book)),
@@ -194,16 +226,20 @@ def _chunks(
     )
     try:
         chapters = chapters_of(source, params)
-        chosen = [c.chunk for c in placed if chapters is None or c.chapter in chapters]
-        check_speakable(chosen)
+        check = partial(check_texts, engine=engine, language=language)
         with budget(len(text)):
-            notes = check_texts([chunk.spoken for chunk in chosen], engine, language)
+            placed, notes, errors = leave_out(placed, check, chapters)
+        chosen = [c for c in placed if chapters is None or c.chapter in chapters]
+        if params.unspeakable == "note" or not errors:
+            check_speakable(c.chunk for c in chosen)
     except InputError as error:
         raise InputError(f"{source.origin}: {error}") from error
     if TERMINAL_CODE.search(source.text):
         notes.append("the codes that colour a terminal's text are taken out")
     about = [] if params.language else notes_on_language(text, engine.name, language)
-    return placed, [note for note in (source.note, *notes, *about, *markup, *on_edits) if note]
+    unspoken = Unspoken(source, chosen, errors) if errors else None
+    notes = [note for note in (source.note, *notes, *about, *markup, *on_edits) if note]
+    return placed, notes, unspoken
 
 
 def _chosen(chunks: Sequence[PlannedChunk], chapters: Set[int] | None) -> tuple[PlannedChunk, ...]:

@@ -7,9 +7,10 @@ in `lifecycle`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,9 +35,10 @@ from chatter_nb.runs.keys import PlannedChunk
 from chatter_nb.runs.lifecycle import Run
 from chatter_nb.runs.listening import Listening
 from chatter_nb.runs.output import OnAudio, Sink
-from chatter_nb.runs.record import ChapterRecord, ChunkRecord
+from chatter_nb.runs.record import WORDS, ChapterRecord, ChunkRecord
 from chatter_nb.runs.speak_plan import SpeechPlan
-from chatter_nb.runs.words_file import WordsFile, joined_words
+from chatter_nb.runs.subtitles import ESTIMATED, Timed, cues, written
+from chatter_nb.runs.words_file import SideFile, joined_words, word_lines
 
 
 class SpeechRun(Run):
@@ -56,14 +58,16 @@ class SpeechRun(Run):
         self._tried: list[str] = []  # keys of takes after the first
         self._checked = Counter(checked=0, made_again=0, doubtful=0)  # chunks
         self._trimmed: dict[int, int] = {}  # samples cut off the front, by position
+        self._write: Callable[[], None] = lambda: None
         if plan.params.engine_path == "upstream":
             self._rows = 1
 
     def make(self, output: PlannedOutput, unfinished: ExitStack) -> Sink:
         """Speak, join and write one output."""
         sink = self._sink(output, unfinished)
-        words_file = WordsFile(self._plan.folder.path, output.name)
-        unfinished.callback(words_file.discard)
+        path = self._plan.folder.path / output.name
+        names = (WORDS, *(f".{name}" for name in self._plan.params.subtitles))
+        files = [SideFile(path.with_name(path.name + name), unfinished) for name in names]
         self._takes, self._trimmed = {}, {}
         if self._listener:
             self._listening = Listening(self._plan, self._listener, self._watch)
@@ -85,19 +89,26 @@ class SpeechRun(Run):
         self._close(sink)
         first = len(self._pieces)
         records = self._note_chunks(output, joined)
-        with self._watch.stage("write"):
-            if words_file.write(self._words(output, records)):
-                self._word_files.append(words_file)
-        self._chapters += [
-            ChapterRecord(
-                title=chapter.title,
-                first_chunk=records[chapter.first][0].index,
-                start_s=joined.spans[chapter.first].start_samples / self._plan.engine.sample_rate,
-            )
-            for chapter in output.chapters
-        ]
+        self._write = partial(self._write_texts, files, records, self._takes, self._trimmed)
+        if sink.tracks:
+            from chatter_nb.runs.read_along import write_read_along  # loads FFmpeg: 0.06 s
+
+            book = SideFile(path.with_name(f"{path.name}.epub"), unfinished)
+            words = (own for _, own in self._words(records, self._takes, self._trimmed))
+            with self._watch.stage("write"):
+                write_read_along(book, self._plan, output, sink.tracks, records, words)
+            self._side_files.append(book)
+        for title, at in output.chapters:
+            chunk = records[at][0]
+            chapter = ChapterRecord(title=title, first_chunk=chunk.index, start_s=chunk.start_s)
+            self._chapters.append(chapter)
         self._note_output(output, joined.samples, first, joined.seams_samples)
         return sink
+
+    def _close(self, sink: Sink | None) -> None:
+        super()._close(sink)
+        with self._watch.stage("write"):  # beside the audio that is finished: its times are known
+            self._write()
 
     def make_alone(self) -> tuple[Take, Signal]:
         """Make and check the only chunk of the plan, and keep it; nothing is joined or written."""
@@ -233,23 +244,38 @@ class SpeechRun(Run):
             self._pieces += groups[-1]
         return groups
 
+    def _write_texts(
+        self, files: Sequence[SideFile], groups: Sequence[Sequence[ChunkRecord]], *chunks: Any
+    ) -> None:
+        """Write the words and the subtitles of the last output; for the others see `_words`."""
+        language = self._plan.params.language or self._plan.engine.languages[0]
+        pieces = iter(self._pieces[self._outputs[-1].first_chunk :])  # as moved, see `_move`
+        moved = [[next(pieces) for _ in group] for group in groups]
+        known = files[0].write(word_lines(words for _, words in self._words(moved, *chunks)))
+        for file in files[1:]:
+            file.write(
+                written(file.path.suffix, cues(self._words(moved, *chunks), language), known)
+            )
+        self._side_files += files if known else files[1:]
+        if files[1:] and not known and ESTIMATED not in self._warnings:
+            self._warnings.append(ESTIMATED)
+
     def _words(
-        self, output: PlannedOutput, records: Sequence[Sequence[ChunkRecord]]
-    ) -> Iterator[Iterator[dict[str, Any]] | None]:
-        """The words of each chunk with their places and times, None if a chunk's are not known."""
-        rate, store = self._plan.engine.sample_rate, self._plan.store
-        for position, group in enumerate(records):
-            take = self._takes[position]
+        self,
+        groups: Sequence[Sequence[ChunkRecord]],
+        takes: Mapping[int, Take],
+        trimmed: Mapping[int, int],
+    ) -> Iterator[Timed]:
+        """The records of each chunk of an output, and its words with places and times."""
+        store, engine = self._plan.store, self._plan.engine
+        for position, records in enumerate(groups):
+            take = takes[position]
             if take.planned.chunk.speakable:
                 kept = store.words(take.planned.key)
                 words = take.verdict.words if take.verdict else kept
-                source = self._plan.engine.name if kept is not None else "aligner"
-                trimmed_s = self._trimmed[position] / rate
-                text = take.planned.chunk.text
-                if words is None:
-                    yield None
-                else:
-                    yield joined_words(words, text, group, trimmed_s, source)
+                source = engine.name if kept is not None else "aligner"
+                more = (take.planned.chunk.text, records, trimmed[position] / engine.sample_rate)
+                yield records, None if words is None else joined_words(words, *more, source)
 
     @property
     def _is_checked(self) -> bool:

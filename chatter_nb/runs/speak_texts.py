@@ -70,7 +70,7 @@ def split_text(source: TextSource, params: SpeakParams, language: str) -> tuple[
     """The cleaned text, and its chunks. An `InputError` begins with the text's origin."""
     try:
         with budget(len(source.text)):
-            text = _clean(source.text, params, language)
+            text = cleaned(source, params, language)
             chunks = split_chunks(
                 text,
                 chunk_chars=chunk_limit(params.chunk_chars, language),
@@ -85,9 +85,10 @@ def split_text(source: TextSource, params: SpeakParams, language: str) -> tuple[
     return text, chunks
 
 
-def _clean(text: str, params: SpeakParams, language: str) -> str:
+def cleaned(source: TextSource, params: SpeakParams, language: str) -> str:
+    """The text as the parameters clean it. Raises `InputError`."""
     return clean(
-        text,
+        source.text,
         remove_references=params.remove_references,
         replacements=params.replacements,
         regex_replacements=params.regex_replacements,
@@ -98,7 +99,7 @@ def _clean(text: str, params: SpeakParams, language: str) -> str:
 def clean_words(params: SpeakParams, language: str, words: str) -> str:
     """The words of an edit, cleaned as the text is, in one line. Raises `InputError`."""
     with budget(len(words)):
-        text = " ".join(_clean(words, params, language).split())
+        text = " ".join(cleaned(TextSource("", words), params, language).split())
     check_markup(text)
     if mark := PAUSE_MARK.search(text):
         raise InputError(f"{mark[0]!r} is a pause, and an edit has only words: take it out")

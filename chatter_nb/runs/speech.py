@@ -66,13 +66,20 @@ class Speech:
             verb, unit, total = "spoke", "chunks", len(record.chunks)
             new = sum(chunk.attempts > 0 for chunk in record.chunks)
         pace = f", {_pace(record.rtf)}" if record.rtf and new else ""
-        names = ", ".join([*(path.name for path in self.files), RECORD])
+        names = ", ".join([*(file.name for file in record.all_files()), RECORD])
         lines = [
             f"{record.engine.name} {verb} {record.audio_s:.1f} s of audio in "
             f"{record.wall_s:.1f} s{pace}; {new} of {total} {unit} made anew",
             f"{shown_path(self.folder)}: {names}",
         ]
-        return "\n".join([*lines, *checks_lines(record)])
+        return "\n".join([*lines, *loudness_lines(record), *checks_lines(record)])
+
+
+def loudness_lines(record: RunRecord) -> list[str]:
+    """How many mastered chapters have the levels that were asked for, in a line; or none."""
+    reports = record.loudness
+    good = sum(not report.failures for report in reports)
+    return [f"loudness: {good} of {len(reports)} meet {r.target}" for r in reports[:1]]
 
 
 def checks_lines(record: RunRecord) -> list[str]:

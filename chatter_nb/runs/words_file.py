@@ -10,54 +10,53 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from chatter_nb.audio.words import WordTime
 from chatter_nb.base.disk import check_way, part_path, remove, writing
-from chatter_nb.runs.record import ChunkRecord, FileRecord, file_record
+from chatter_nb.runs.record import ChunkRecord, file_record
 from chatter_nb.text.places import place_words
 
-SUFFIX = ".words.json"
 _DECIMALS = 4  # 0.1 ms, two samples
 
 
-class WordsFile:
-    """The times of an output's words, under a temporary name until `commit`."""
+class SideFile:
+    """A text beside the audio of an output, under a temporary name until `commit`."""
 
-    def __init__(self, folder: Path, output: str) -> None:
-        self.path = folder / f"{output}{SUFFIX}"
-        check_way(self.path)
-        self._part = part_path(self.path)
-        self.record: FileRecord
+    def __init__(self, path: Path, unfinished: ExitStack) -> None:
+        check_way(path)
+        self.path, self.part = path, part_path(path)
+        unfinished.callback(remove, self.part)  # after `commit` there is none
 
-    def write(self, chunks: Iterable[Iterable[dict[str, Any]] | None]) -> bool:
-        """Write the words of all chunks, a line each. No file, and False, if some are not known.
-
-        Raises `OutputError` if the disk does not take the file.
-        """
-        part = self._part
-        with writing(self.path), part.open("w", encoding="utf-8", newline="\n") as file:
-            before = "[\n"
-            for words in chunks:
-                if words is None:
+    def write(self, parts: Iterable[str | None]) -> bool:
+        """Write its parts; no file, and False, if one is None. Raises `OutputError`."""
+        with writing(self.path), self.part.open("w", encoding="utf-8", newline="\n") as file:
+            for part in parts:
+                if part is None:
                     return False
-                for word in words:
-                    file.write(before + json.dumps(word, ensure_ascii=False))
-                    before = ",\n"
-            file.write("\n]\n" if before == ",\n" else "[]\n")
-        self.record = file_record(self._part, self.path.name)
+                file.write(part)
+        self.record = file_record(self.part, self.path.name)
         return True
 
     def commit(self) -> None:
         """Give the file its name."""
         with writing(self.path):
-            os.replace(self._part, self.path)
+            os.replace(self.part, self.path)
 
-    def discard(self) -> None:
-        """Remove the temporary file; after `commit` there is none."""
-        remove(self._part)
+
+def word_lines(chunks: Iterable[Iterable[Any] | None]) -> Iterator[str | None]:
+    """The words of all chunks as JSON, a line each; None for a chunk without times of its words."""
+    before = "[\n"
+    for words in chunks:
+        if words is None:
+            yield None
+        for word in words or ():
+            yield before + json.dumps(word, ensure_ascii=False)
+            before = ",\n"
+    yield "\n]\n" if before == ",\n" else "[]\n"
 
 
 def joined_words(

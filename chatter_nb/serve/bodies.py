@@ -19,22 +19,24 @@ from chatter_nb.base.errors import ParamError
 from chatter_nb.params.base import unknown_name
 from chatter_nb.params.runs import ConvertParams, SpeakParams
 from chatter_nb.serve.errors import Problem
+from chatter_nb.text.files import SUFFIXES
 
 Kind = type[SpeakParams] | type[ConvertParams]
 Params = TypeVar("Params", SpeakParams, ConvertParams)
 
 JSON, FORM = "application/json", "multipart/form-data"
 
-# Not for a client: books, files and folders of this machine, how its models run, and regular
+# Not for a client: files and folders of this machine, how its models run, and regular
 # expressions, of which one of thirty characters can keep a processor busy for years.
 WITHHELD = frozenset(
-    {"text_file", "merge", "chapters", "skip", "edits", "voices_dir", "outputs_dir", "run_name"}
+    {"text_file", "merge", "edits", "cover", "voices_dir", "outputs_dir", "run_name"}
     | {"device", "checkpoint", "precision", "rows", "engine_path", "asr_model", "verify_workers"}
-    | {"regex_replacements", "interactive", "clean"}
-    | {"split", "master", "title", "author", "read_by", "cover", "date", "description"}
+    | {"regex_replacements", "interactive"}
 )
-# Fields of a form that may hold a recording instead of a name.
+DOCUMENT = "text_file"  # only ever an upload
+# Fields of a form that may hold a recording instead of a name, and those that may be a file.
 RECORDINGS = {SpeakParams: ("voice",), ConvertParams: ("source", "target")}
+_FILES = {SpeakParams: ("voice", DOCUMENT), ConvertParams: ("source", "target")}
 _NEEDED = {SpeakParams: "text", ConvertParams: "source"}
 # Query parameters that clients put into the body.
 _ELSEWHERE = {
@@ -50,19 +52,19 @@ _SMALL_BYTES = 16_384  # parsed in less time than another thread begins
 
 @dataclass(frozen=True)
 class Body:
-    """A request's body: values by name, and uploaded recordings by the name of their field."""
+    """A request's body: values by name, and uploads by the name of their field."""
 
     values: dict[str, Any]
-    recordings: Mapping[str, UploadFile]
+    uploads: Mapping[str, UploadFile]
 
 
-async def read_body(request: Request, kind: type[Params]) -> Body:
+async def read_body(request: Request, kind: Kind) -> Body:
     """The body of a request, JSON or a form. Raises `Problem` for any other body."""
     media_type = media_type_of(request)
     if media_type == JSON:
         return Body(await json_of(request), {})
     if media_type == FORM:
-        form = await request.form(max_files=len(RECORDINGS[kind]), max_fields=_MAX_FIELDS)
+        form = await request.form(max_files=len(_FILES[kind]), max_fields=_MAX_FIELDS)
         return _form_body(form, kind)
     raise Problem(415, f"Content-Type says {media_type or 'nothing'!r}: send {JSON} or {FORM}")
 
@@ -138,35 +140,37 @@ def json_schema(kind: Kind, *, longest_text: int = 0) -> dict[str, Any]:
 
 
 def form_schema(kind: Kind) -> dict[str, Any]:
-    """The schema of a form: text for every value, and recordings."""
+    """The schema of a form: text for every value, recordings, and a document for the text."""
     properties: dict[str, dict[str, str]] = {}
-    for name in open_names(kind):
+    for name in dict.fromkeys([*open_names(kind), *_FILES[kind]]):
         about = kind.model_fields[name].description or ""
         properties[name] = {"type": "string", "description": about}
         if name in RECORDINGS[kind]:
             properties[name] |= {"format": "binary", "description": f"{about}; or a recording"}
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": [_NEEDED[kind]],
-        "additionalProperties": False,
-    }
+    needed: dict[str, Any] = {"required": [_NEEDED[kind]]}
+    if DOCUMENT in _FILES[kind]:
+        known = " ".join(SUFFIXES)
+        properties[DOCUMENT] |= {"format": "binary", "description": f"a document: {known}"}
+        needed = {"oneOf": [needed, {"required": [DOCUMENT]}]}
+    return {"type": "object", "properties": properties, **needed, "additionalProperties": False}
 
 
-def _form_body(form: FormData, kind: type[Params]) -> Body:
+def _form_body(form: FormData, kind: Kind) -> Body:
     values: dict[str, Any] = {}
-    recordings: dict[str, UploadFile] = {}
+    uploads: dict[str, UploadFile] = {}
     for name, value in form.multi_items():
-        if name in values or name in recordings:
+        if name in values or name in uploads:
             raise Problem(422, f"{name[:80]}: given twice")
         if not isinstance(value, UploadFile):
             values[name] = value
-        elif name in RECORDINGS[kind]:
-            recordings[name] = value
+        elif name in _FILES[kind]:
+            uploads[name] = value
         else:
-            allowed = " and ".join(RECORDINGS[kind])
+            allowed = " and ".join(_FILES[kind])
             raise Problem(422, f"{name[:80]}: this field takes no file; {allowed} may be a file")
-    return Body(kind.coerce(values), recordings)
+    if DOCUMENT in uploads and values.get("text"):
+        raise Problem(422, f"text and {DOCUMENT} are both given: send one")
+    return Body(kind.coerce(values), uploads)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from starlette.datastructures import UploadFile
 
 from chatter_nb.base.errors import Cancelled, ChatterError
 from chatter_nb.base.wording import count, minutes
@@ -20,17 +22,19 @@ from chatter_nb.params.runs import AnyParams, SpeakParams
 from chatter_nb.runs.lifecycle import Progress
 from chatter_nb.runs.speak_plan import outline
 from chatter_nb.runs.speech import Speech
-from chatter_nb.serve.bodies import Kind
+from chatter_nb.serve.bodies import DOCUMENT, Kind
 from chatter_nb.serve.errors import problem_of, without_folders
 from chatter_nb.serve.live import Live, Lives
-from chatter_nb.serve.outputs import keep_recording
+from chatter_nb.serve.outputs import UPLOADS, keep, new_name
 from chatter_nb.serve.page_html import history_html, progress_html, sentence, take_html
-from chatter_nb.serve.responses import check_length
+from chatter_nb.serve.responses import check_source
 from chatter_nb.serve.service import Service
 from chatter_nb.serve.worker import Task
-from chatter_nb.text.chunking import without_breaks
 from chatter_nb.text.files import read_sources
 
+CHAPTERS = "chapters"
+# Uploads that stay in the run's folder: heard beside the result, spoken again with edits.
+_STAY = ("source", DOCUMENT)
 _LOOK_S = 0.1  # between two updates of a page that waits for a run
 _LOAD_S, _SMALL_LOAD_S = 20.0, 2.0  # of a Chatterbox model on a fair disk, and of others
 
@@ -53,10 +57,14 @@ class ByHand:
             yield sentence("A run is in hand: wait for it, or cancel it."), skip, skip, skip
             return
         uploads: dict[str, Path] = {}
+        name = new_name("tts" if self._kind is SpeakParams else "vc")
+        kept = self._service.settings.outputs / name / SOURCES
         steps: list[tuple[float, Progress]] = []
         live: Live | None = None
         try:
-            params = self._service.catalog.run(self._kind, self._values(inputs, uploads), uploads)
+            values = self._values(inputs, uploads, kept)
+            params = self._service.catalog.run(self._kind, values, uploads, name)
+            check_source(params, self._service.settings.limits, is_job=DOCUMENT in uploads)
             live = self._lives.begin(params.run_name, hear)
             task = self._submit(params, live, steps)
             self._running[session] = task
@@ -69,10 +77,9 @@ class ByHand:
                     status = progress_html(steps, waits_for, live.starts_s)
                     yield status, live.take_player() or skip, skip, skip
                 speech = task.result.result()
-                if "source" in uploads:  # to be heard beside the result
-                    (speech.folder / SOURCES).mkdir(exist_ok=True)
-                    uploads["source"].replace(speech.folder / SOURCES / uploads["source"].name)
-                take, name = take_html(speech), speech.record.run_name
+                for part in _STAY:
+                    uploads.pop(part, None)
+                take = take_html(speech)
                 earlier = history_html(self._service.settings.outputs, self._kind.kind, skip=name)
                 # It starts by itself if nothing is heard yet.
                 yield "", skip, take if live.is_shown else playing(take), earlier
@@ -86,6 +93,9 @@ class ByHand:
         finally:
             for path in uploads.values():
                 path.unlink(missing_ok=True)
+            with suppress(OSError):  # they are empty where nothing was made
+                kept.rmdir()
+                kept.parent.rmdir()
 
     def _submit(
         self, params: AnyParams, live: Live, steps: list[tuple[float, Progress]]
@@ -94,7 +104,10 @@ class ByHand:
             live.note_chunk()
             steps.append((time.monotonic(), step))
 
-        task = self._service.submit(params, on_progress=on_progress, listener=live.listener)
+        is_book = bool(getattr(params, DOCUMENT, ""))  # as a job it lets requests pass
+        task = self._service.submit(
+            params, on_progress=on_progress, listener=live.listener, job=is_book
+        )
         self._lives.follow(params.run_name, live, task)
         return task
 
@@ -108,42 +121,58 @@ class ByHand:
         is_in_line = self._service.worker(engine).waiting() > 0
         return "waiting for its turn" if is_in_line else "speaking"
 
-    def _values(self, inputs: tuple[Any, ...], uploads: dict[str, Path]) -> dict[str, Any]:
-        """The controls' values by name; checked paths of uploaded recordings go into `uploads`."""
-        fields, values = fields_of(self._kind), {}
+    def _values(
+        self, inputs: tuple[Any, ...], uploads: dict[str, Path], kept: Path
+    ) -> dict[str, Any]:
+        """The controls' values by name; paths of uploads go into `uploads`, some in `kept`."""
+        fields, settings = fields_of(self._kind), self._service.settings
+        values: dict[str, Any] = {}
         for name, value in zip(self._names, inputs, strict=True):
-            part, _, is_recording = name.partition(" ")
-            if is_recording and value:
-                path = Path(value)
-                with path.open("rb") as file:
-                    settings = self._service.settings
-                    uploads[part] = keep_recording(file, part, settings, name=path.stem)
-            elif not is_recording and (value not in (None, "", []) or name == "text"):
+            part, _, is_upload = name.partition(" ")
+            if is_upload and value:
+                folder = kept if part in _STAY else settings.outputs / UPLOADS
+                with Path(value).open("rb") as file:
+                    upload = UploadFile(file, filename=Path(value).name)
+                    uploads[part] = keep(part, upload, folder, settings.limits)
+            elif name == CHAPTERS:
+                values[name] = ",".join(value or ())
+            elif not is_upload and (value not in (None, "", []) or name == "text"):
                 whole = fields[name].kind == "number" and isinstance(value, int)
                 values[name] = float(value) if whole else value
         if values.get("speed") == 1:  # the voice's own, as for an engine without speeds
             values.pop("speed")
-        if self._kind is SpeakParams:
-            check_length(values, "text", self._service.settings.limits.text_chars)
+        if DOCUMENT in uploads:
+            values.pop("text")
         return self._kind.coerce(values)
 
 
-def size_of(text: str, speed: float) -> str:
-    """How long a text is, in characters and in minutes, as HTML."""
+def size_of(text: str, document: str | None, chapters: Sequence[str] | None, speed: float) -> str:
+    """How long a text, or what is chosen of a document, is: in characters and minutes, as HTML."""
+    chosen = ",".join(chapters or ())
+    source = {DOCUMENT: document, CHAPTERS: chosen} if document else {"text": text}
     try:
-        size = outline(SpeakParams.create({"text": text, "speed": speed}, where="page"))
+        size = outline(SpeakParams.create({**source, "speed": speed}, where="page"))
     except ChatterError:
         return "nothing to speak yet" if not text.strip() else f"{len(text):,} characters"
     return f"{size.chars:,} characters, {minutes(size.audio_s)} of audio"
 
 
-def read_document(path: str) -> tuple[Any, str]:
-    """The text of an uploaded document, and its note as HTML; or no change, and why not."""
+def open_document(path: str | None) -> tuple[Any, ...]:
+    """Updates of text, document, chapters and status; None, or what cannot be read, closes it."""
+    gone = gr.update(value=None, visible=False), gr.update(value=[], visible=False)
+    shut = gr.update(visible=True), *gone
+    if not path:
+        return *shut, ""
     try:
         [source] = read_sources(Path(path))
     except ChatterError as error:
-        return gr.skip(), sentence(without_folders(str(error)), is_error=True)
-    return without_breaks(source.text), sentence(source.note) if source.note else ""
+        return *shut, sentence(without_folders(str(error)), is_error=True)
+    names = [(f"{c.number} {c.title}", str(c.number)) for c in source.book.chapters if c.blocks]
+    title = f" of “{source.book.title}”" if source.book.title else ""
+    label = f"{CHAPTERS}{title}: all {len(names)}, unless you choose some"
+    chapters = gr.update(choices=names, value=[], label=label, visible=True)
+    opened = gr.update(visible=False), gr.update(value=path, visible=True), chapters
+    return *opened, sentence(source.note)
 
 
 def _stopped(steps: list[tuple[float, Progress]]) -> str:

@@ -49,10 +49,10 @@ def encodable() -> tuple[str, ...]:
 def is_streamable(format_name: str, *, pieces: int) -> bool:
     """Whether a signal of so many `pieces` can be sent before its end is known.
 
-    A flac begins with its length, and libsndfile opens none that leaves it out. A streamed wav says
+    A flac or m4b begins with its length; libsndfile opens no flac without it. A streamed wav says
     0xFFFFFFFF, "to the end of the file"; a wav of one piece does not need to.
     """
-    return format_name != "flac" and (format_name != "wav" or pieces > 1)
+    return format_name not in ("flac", "m4b") and (format_name != "wav" or pieces > 1)
 
 
 def encoded(format_name: str, signal: Signal, *, sample_rate: int) -> bytes:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -128,6 +129,11 @@ def problem_of(error: BaseException) -> Problem:
         return Problem(500, without_folders(str(error)))
     log.error("a request failed", exc_info=error)
     return Problem(500, f"{type(error).__name__}: see the server's log")
+
+
+def about_document(error: InputError, path: str) -> InputError:
+    """An error about an uploaded document, which its sender knows as `text_file`."""
+    return InputError(f"text_file: {str(error).replace(f'{Path(path).parent}/', '')}")
 
 
 def without_folders(message: str) -> str:

@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from shutil import rmtree
 from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
 from chatter_nb.base.disk import write_json
 from chatter_nb.base.errors import Cancelled, ChatterError, OutputError
+from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.folder import RunFolder
 from chatter_nb.runs.lifecycle import Progress
 from chatter_nb.runs.record import utc_now
@@ -25,7 +27,9 @@ from chatter_nb.runs.resume import finished, kept_chunks
 from chatter_nb.runs.speech import Speech
 from chatter_nb.runs.store import ChunkStore
 from chatter_nb.serve.errors import Problem, log, problem_of
-from chatter_nb.serve.outputs import age_s, expire, forget, is_name, new_name
+from chatter_nb.serve.offers import NO_UPLOADS
+from chatter_nb.serve.outputs import age_s, expire, forget, is_name, keep, new_name
+from chatter_nb.serve.responses import check_source
 from chatter_nb.serve.service import Service
 from chatter_nb.serve.worker import Task
 
@@ -38,7 +42,7 @@ MAX_TRIES = 2
 
 
 class _JobRecord(BaseModel):
-    """The file of a job. `values` are the parameters of the request.
+    """The file of a job. `values` are the parameters of the request, `uploads` its files by field.
 
     `error` without `ended` says why the job waits. `done`, `total` and `audio_s` are the progress
     of the last try. `tries` counts the servers that began the job and did not end in order, since
@@ -47,6 +51,8 @@ class _JobRecord(BaseModel):
 
     created: str
     values: dict[str, Any]
+    uploads: dict[str, Path] = {}
+    text_chars: int = 0
     ended: Status | None = None
     error: str | None = None
     done: int = 0
@@ -81,17 +87,29 @@ class Jobs:
         self._steps: dict[str, Progress] = {}
         # Requests and the worker change a job's file: the lock keeps each change whole.
         self._changing = threading.Lock()
+        for folder in self._folder.glob("*/"):  # of a server that was killed
+            if not self._path(folder.name).exists():
+                rmtree(folder, ignore_errors=True)
 
-    def add(self, values: Mapping[str, Any]) -> JobAnswer:
-        """Accept a job: on disk before it is in line. Raises `ParamError`, or `Problem` 429."""
-        name = new_name("job")
-        catalog = self._service.catalog
-        catalog.check_here(catalog.speech(values, name))
-        self._write(name, _JobRecord(created=utc_now(), values=dict(values)))
+    def add(self, values: dict[str, Any], uploads: Mapping[str, Any] = NO_UPLOADS) -> JobAnswer:
+        """Accept a job: on disk before it is in line. Raises `InputError`, or `Problem` 429."""
+        name, limits, catalog = (
+            new_name("job"),
+            self._service.settings.limits,
+            self._service.catalog,
+        )
         try:
-            self._begin(name, values)
-        except Problem:
+            folder = self._folder / name
+            paths = {part: keep(part, file, folder, limits) for part, file in uploads.items()}
+            params = catalog.speech(values, name, paths)
+            catalog.check_here(params)
+            chars = check_source(params, limits, is_job=True)
+            about = {"created": utc_now(), "values": values, "text_chars": chars}
+            self._write(name, _JobRecord(uploads=paths, **about))
+            self._begin(name, params)
+        except BaseException:
             self._path(name).unlink(missing_ok=True)
+            rmtree(self._folder / name, ignore_errors=True)
             raise
         return self.find(name)
 
@@ -117,7 +135,8 @@ class Jobs:
             self._note(name, "failed", reason)
             return False
         try:
-            self._begin(name, record.values, accepted=True)
+            params = self._service.catalog.speech(record.values, name, record.uploads)
+            self._begin(name, params, accepted=True)
         except ChatterError as error:  # a voice that is gone, another engine
             self._fail(name, error)
             return False
@@ -138,12 +157,12 @@ class Jobs:
             id=name,
             status="done" if is_done else record.ended or ("running" if step else "queued"),
             created=record.created,
-            text_chars=len(str(record.values.get("text", ""))),
+            text_chars=record.text_chars or len(str(record.values.get("text", ""))),
             done=chunks or progress.done,
             total=chunks or progress.total,
             audio_s=run.audio_s if run else progress.audio_s,
             error=None if run else record.error,
-            files=[file.name for file in run.files] if run else [],
+            files=[file.name for file in run.handed_over()] if run else [],
             url=f"/api/v1/jobs/{name}",
         )
 
@@ -170,6 +189,7 @@ class Jobs:
             return job
         forget(self._service.settings.outputs, name)
         self._path(name).unlink(missing_ok=True)
+        rmtree(self._folder / name, ignore_errors=True)
         return job
 
     def folder(self, name: str) -> RunFolder:
@@ -189,8 +209,7 @@ class Jobs:
             if gone and record and record.ended and old_s is not None and old_s > older_than_s:
                 self._path(name).unlink(missing_ok=True)
 
-    def _begin(self, name: str, values: Mapping[str, Any], *, accepted: bool = False) -> None:
-        params = self._service.catalog.speech(values, name)
+    def _begin(self, name: str, params: SpeakParams, *, accepted: bool = False) -> None:
         task = self._service.submit(
             params,
             on_progress=partial(self._steps.__setitem__, name),
@@ -238,6 +257,8 @@ class Jobs:
             self._change(name, lambda record: record.model_copy(update=changes))
         except ChatterError as full:  # the next server looks at the job again
             log.error("job %s: %s", name, full)
+        if status:
+            rmtree(self._folder / name, ignore_errors=True)
 
     def _counted(self, name: str, record: _JobRecord, *, more: int = 0) -> _JobRecord:
         """The record with the chunks kept by now, and the tries since their number last grew."""
@@ -270,4 +291,4 @@ class Jobs:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise Problem(507, f"jobs cannot be kept: {error.strerror}") from error
-        write_json(self._path(name), record.model_dump(), durable=True)
+        write_json(self._path(name), record.model_dump(mode="json"), durable=True)

@@ -15,7 +15,7 @@ from chatter_nb.engines.registry import EngineEntry, entries, entry
 from chatter_nb.engines.voices import CACHE, Library, hibari_voices, voice_choices
 from chatter_nb.params.base import RunKind
 from chatter_nb.params.runs import AnyParams, ConvertParams, SpeakParams
-from chatter_nb.serve.bodies import RECORDINGS, Kind, Params, check_names
+from chatter_nb.serve.bodies import DOCUMENT, RECORDINGS, Kind, Params, check_names
 from chatter_nb.serve.errors import Problem, log, not_ready, without_folders
 from chatter_nb.serve.outputs import new_name
 from chatter_nb.serve.settings import Settings
@@ -24,7 +24,7 @@ from chatter_nb.setup.colab import sample_folder
 
 Values = Mapping[str, Any]
 Uploads = Mapping[str, Path]  # recordings on the disk, by the parameter that they stand for
-_NO_UPLOADS: Uploads = {}
+NO_UPLOADS: Mapping[str, Any] = {}
 
 
 class Catalog:
@@ -126,17 +126,20 @@ class Catalog:
         samples = {sample: name for name, sample in _samples().items()}
         return samples.get(path) or (path.stem if path.parent == self.library.folder else voice)
 
-    def run(self, kind: Kind, values: Values, uploads: Uploads = _NO_UPLOADS) -> AnyParams:
-        """The parameters of a run with a new name; see `speech` and `conversion`."""
+    def run(self, kind: Kind, values: Values, uploads: Uploads, name: str = "") -> AnyParams:
+        """The parameters of a run, by default with a new name; see `speech` and `conversion`."""
         if kind is SpeakParams:
-            return self.speech(values, new_name("tts"), uploads)
-        return self.conversion(values, new_name("vc"), uploads)
+            return self.speech(values, name or new_name("tts"), uploads)
+        return self.conversion(values, name or new_name("vc"), uploads)
 
-    def speech(self, values: Values, run_name: str, uploads: Uploads = _NO_UPLOADS) -> SpeakParams:
+    def speech(self, values: Values, run_name: str, uploads: Uploads = NO_UPLOADS) -> SpeakParams:
         """The parameters of a speech run, from a request's `values`.
 
         Raises `ParamError`, or `Problem` 404 for a voice that does not exist.
         """
+        check_names(SpeakParams, values)
+        if DOCUMENT not in uploads and not str(values.get("text", "")).strip():
+            raise ParamError("text: there is nothing to speak")
         uploads = _with_samples(SpeakParams, values, uploads)
         params = self._params(SpeakParams, values, run_name, uploads)
         voice = "" if params.voice == DEFAULT_VOICE else params.voice
@@ -157,7 +160,7 @@ class Catalog:
         return params.model_copy(update={"voice": voice})
 
     def conversion(
-        self, values: Values, run_name: str, uploads: Uploads = _NO_UPLOADS
+        self, values: Values, run_name: str, uploads: Uploads = NO_UPLOADS
     ) -> ConvertParams:
         """The parameters of a conversion, like `speech`; its recordings are named, or uploads."""
         check_names(ConvertParams, values)

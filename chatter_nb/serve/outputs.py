@@ -6,19 +6,22 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import BinaryIO
+from pathlib import Path, PurePath
 
-from chatter_nb.base.errors import OutputError
+from starlette.datastructures import UploadFile
+
+from chatter_nb.base.errors import InputError, OutputError, shown
 from chatter_nb.runs.checking import REPORTS
 from chatter_nb.runs.folder import LOCKS, RECORD, RunFolder
 from chatter_nb.runs.store import ChunkStore
+from chatter_nb.serve.bodies import DOCUMENT
 from chatter_nb.serve.errors import Problem, log
-from chatter_nb.serve.settings import Settings
+from chatter_nb.serve.settings import Limits, Settings
 from chatter_nb.serve.uploads import INCOMING, NAME, keep_upload
+from chatter_nb.text.files import SUFFIXES
 from chatter_nb.verify.kept import KeptReports
 
-_UPLOADS = ".uploads"
+UPLOADS = ".uploads"
 PAGE_UPLOADS = "page_uploads"  # Gradio serves nothing out of hidden folders
 
 
@@ -40,12 +43,15 @@ def find_run(folder: Path, name: str) -> RunFolder:
     return RunFolder(folder / name)
 
 
-def keep_recording(source: BinaryIO, part: str, settings: Settings, *, name: str = "") -> Path:
-    """Keep an upload for a run; `part` is the name of its field. See `keep_upload`."""
-    limits = settings.limits
-    longest_s = limits.source_s if part == "source" else limits.voice_s
-    folder = settings.outputs / _UPLOADS
-    return keep_upload(source, folder, part=part, longest_s=longest_s, name=name)
+def keep(part: str, upload: UploadFile, folder: Path, limits: Limits) -> Path:
+    """Keep an upload of the field `part`; see `keep_upload`. Reading a document checks it."""
+    name = PurePath(upload.filename or "")
+    suffix = name.suffix.lower() if part == DOCUMENT else ""
+    if part == DOCUMENT and suffix not in SUFFIXES:
+        known = ", ".join(SUFFIXES)
+        raise InputError(f"{part}: {shown(name.name)} does not end as a document does: {known}")
+    about = {"longest_s": limits.source_s if part == "source" else limits.voice_s}
+    return keep_upload(upload.file, folder, part=part, name=name.stem, suffix=suffix, **about)
 
 
 def expire(settings: Settings, older_than_s: float, keep: Callable[[str], bool]) -> int:
@@ -66,7 +72,7 @@ def expire(settings: Settings, older_than_s: float, keep: Callable[[str], bool])
 def tidy(settings: Settings) -> None:
     """Remove recordings that a killed server, or a page that was closed, left behind."""
     outputs = settings.outputs
-    for folder in (outputs / _UPLOADS, outputs / PAGE_UPLOADS, settings.voices / INCOMING):
+    for folder in (outputs / UPLOADS, outputs / PAGE_UPLOADS, settings.voices / INCOMING):
         for path in folder.rglob("*"):
             old_s = age_s(path) if path.is_file() else None
             if old_s is not None and old_s > settings.limits.request_timeout_s:

@@ -30,7 +30,7 @@ READ = re.compile(
     r"heartbeat/\w+|queue/data|upload_progress|file=(?P<upload>.+))"
 )
 QUEUED, AT_ONCE, UPLOAD = "/gradio_api/queue/join", "/gradio_api/run/predict", "/gradio_api/upload"
-_UPLOADS = (gr.Audio, gr.UploadButton)  # components whose value is a file
+_UPLOADS = (gr.Audio, gr.File, gr.UploadButton)  # components whose value is a file
 _SESSION = re.compile(r"\w{1,64}")
 _CALL_KEYS = ("data", "fn_index", "session_hash", "trigger_id")  # Gradio's other keys are dropped
 

@@ -135,7 +135,8 @@ def _article(record: RunRecord, player: str) -> str:
 def title_of(record: RunRecord) -> str:
     """What a person knows a run by: its text, or its recordings' names."""
     if record.kind == "speak":
-        return shorten(" ".join(str(record.params["text"]).split()), _TITLE_CHARS)
+        text = " ".join(str(record.params["text"]).split())
+        return shorten(text or Path(record.params["text_file"]).stem, _TITLE_CHARS)
     source, target = (_file_name(str(record.params[name])) for name in ("source", "target"))
     return f"{source} in the voice {target}" if target else source
 
@@ -153,12 +154,12 @@ def _sound(record: RunRecord) -> tuple[list[str], str, str]:
 
 def _links(record: RunRecord) -> str:
     """A link to each file, under a name that says what it is."""
-    name = _download_name(record)
+    run, several = _download_name(record), len(record.outputs) > 1
     links = [
-        f'<a href="{escape(_url(record, file))}" download="{escape(name + suffix)}">'
-        f"{suffix[1:]}, {file.bytes / 1e6:.2f} MB</a>"
-        for file in record.files
-        if (suffix := Path(file.name).suffix)
+        f'<a href="{escape(_url(record, file))}" download="{escape(run + end)}">'
+        f"{escape(end[1:])}, {file.bytes / 1e6:.2f} MB</a>"
+        for file in record.handed_over()
+        if (end := f"-{file.name}" if several else Path(file.name).suffix)
     ]
     return " ".join(links)
 

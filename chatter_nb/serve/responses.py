@@ -18,15 +18,20 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from chatter_nb.params.runs import AnyParams
+from chatter_nb.base.errors import InputError
+from chatter_nb.base.formats import mime_of
+from chatter_nb.params.runs import AnyParams, SpeakParams
+from chatter_nb.runs.speak_texts import chosen_part, read_texts
 from chatter_nb.runs.speech import Speech
-from chatter_nb.serve.bodies import WITHHELD
+from chatter_nb.serve.bodies import DOCUMENT, WITHHELD
 from chatter_nb.serve.bridge import Relay, result_of
 from chatter_nb.serve.encoding import STREAMED
-from chatter_nb.serve.errors import Problem
+from chatter_nb.serve.errors import Problem, about_document
 from chatter_nb.serve.middleware import on_start
 from chatter_nb.serve.service import Service
+from chatter_nb.serve.settings import Limits
 from chatter_nb.serve.worker import Task
+from chatter_nb.text.files import TEXT_SUFFIXES
 
 # Turns pieces of audio into events; the future is the run that they belong to.
 Wrap = Callable[[AsyncIterator[bytes], Future[Speech]], AsyncIterator[bytes]]
@@ -94,9 +99,9 @@ async def _first_file(speech: Speech) -> Response:
     file = speech.record.files[0]
     if file.bytes > _AT_ONCE_BYTES:
         return file_of(speech, file.name)
-    data = await run_in_threadpool((speech.folder / file.name).read_bytes)
-    media_type = STREAMED[file.name.rpartition(".")[2]].media_type
-    return Response(data, media_type=media_type, headers=_run_headers(speech))
+    path = speech.folder / file.name
+    data = await run_in_threadpool(path.read_bytes)
+    return Response(data, media_type=mime_of(path), headers=_run_headers(speech))
 
 
 async def _pieces_of(path: Path) -> AsyncIterator[bytes]:
@@ -107,11 +112,11 @@ async def _pieces_of(path: Path) -> AsyncIterator[bytes]:
 
 def file_of(speech: Speech, name: str) -> Response:
     """A file of a run, by its name."""
-    format_name = name.rpartition(".")[2]
+    path = speech.folder / name
     return _File(
-        speech.folder / name,
-        media_type=STREAMED[format_name].media_type,
-        filename=f"{speech.record.run_name}.{format_name}",
+        path,
+        media_type=mime_of(path),
+        filename=f"{speech.record.run_name}{path.suffix}",
         content_disposition_type="inline",
         headers=_run_headers(speech),
     )
@@ -148,10 +153,32 @@ def run_answer(speech: Speech) -> dict[str, Any]:
             params[name] = "(an upload)"
     files = [
         {**file.model_dump(), "url": f"/api/v1/runs/{record.run_name}/{file.name}"}
-        for file in record.files
+        for file in record.handed_over()
     ]
+    for output in run["outputs"]:
+        output["source"] = Path(output["source"]).name
     checks = {k: v for k, v in (run["checks"] or {}).items() if k not in WITHHELD} or None
     return {"success": True, "run": {**run, "params": params, "checks": checks}, "files": files}
+
+
+def check_source(params: AnyParams, limits: Limits, *, is_job: bool = False) -> int:
+    """The length in characters of what a run speaks: its text, or of its document what is chosen.
+
+    Raises `Problem` 422 beyond the limit, and `InputError` for a document that cannot be read.
+    """
+    if not isinstance(params, SpeakParams):
+        return 0
+    name, text, path = "text", params.text, Path(params.text_file)
+    if params.text_file:
+        name = DOCUMENT
+        if path.suffix in TEXT_SUFFIXES and path.stat().st_size > limits.job_json_bytes:
+            raise Problem(422, f"{name}: up to {limits.job_json_bytes:,} bytes of text are read")
+        try:
+            text = chosen_part(read_texts(params)[0], params).text
+        except InputError as error:
+            raise about_document(error, params.text_file) from error
+    check_length({name: text}, name, limits.job_text_chars if is_job else limits.text_chars)
+    return len(text)
 
 
 def check_length(values: Mapping[str, Any], name: str, limit: int) -> None:

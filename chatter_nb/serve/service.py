@@ -12,9 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from anyio import CapacityLimiter
+
 from chatter_nb.audio.reading import Signal
 from chatter_nb.base.budget import stopping
-from chatter_nb.base.errors import ChatterError
+from chatter_nb.base.errors import ChatterError, InputError
 from chatter_nb.base.wording import minutes
 from chatter_nb.engines.registry import EngineEntry, entries, entry
 from chatter_nb.pages.review import write_checked_review
@@ -23,8 +25,9 @@ from chatter_nb.runs.convert import ConversionPlan, plan_conversion, render_conv
 from chatter_nb.runs.lifecycle import OnProgress, Progress
 from chatter_nb.runs.speak import render_speech
 from chatter_nb.runs.speak_plan import SpeechPlan, plan_speech
+from chatter_nb.runs.speak_texts import read_texts
 from chatter_nb.runs.speech import Speech
-from chatter_nb.serve.errors import Problem, log, shutting_down
+from chatter_nb.serve.errors import Problem, about_document, log, shutting_down
 from chatter_nb.serve.metrics import Metrics
 from chatter_nb.serve.offers import Catalog
 from chatter_nb.serve.outputs import new_name
@@ -59,6 +62,7 @@ class Service:
         self.started_s = time.monotonic()
         self.closing, self._end_s = False, math.inf
         self.catalog = Catalog(settings)
+        self.readers = CapacityLimiter(2)  # of documents at once: each may take 2 GB
         engines = (*entries("speak").values(), *entries("convert").values())
         names = dict.fromkeys(map(_worker_name, engines))
         self._workers = {
@@ -188,8 +192,11 @@ def _plan(params: AnyParams, longest_s: float) -> AnyPlan:
     """Raises `Problem` 422 for a run of more than `longest_s` seconds of audio."""
     plan: AnyPlan
     if isinstance(params, SpeakParams):
-        _check_replacements(params, longest_s)
-        plan = plan_speech(params)
+        try:
+            _check_replacements(params, longest_s)
+            plan = plan_speech(params)
+        except InputError as error:
+            raise about_document(error, params.text_file) if params.text_file else error from None
     else:
         plan = plan_conversion(params)
     audio_s = plan.estimate().audio_s
@@ -218,7 +225,10 @@ def _check_replacements(params: SpeakParams, longest_s: float) -> None:
     The check runs before the text is built. It counts a word wherever its letters stand, so the
     count is never too small.
     """
-    words, text = params.replacements, params.text.casefold()
+    words = params.replacements
+    if not words:
+        return
+    text = "\n".join(source.text for source in read_texts(params)).casefold()
     if len(words) * len(text) > _SEARCH:
         raise Problem(
             422,

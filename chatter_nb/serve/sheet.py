@@ -15,8 +15,8 @@ from chatter_nb.engines.registry import entry
 from chatter_nb.params.fields import Field, fields_of
 from chatter_nb.params.runs import KNOBS, SpeakParams
 from chatter_nb.runs.speech import load_speech
-from chatter_nb.serve.bodies import RECORDINGS, Kind, open_names
-from chatter_nb.serve.by_hand import ByHand, read_document, size_of
+from chatter_nb.serve.bodies import DOCUMENT, RECORDINGS, Kind, open_names
+from chatter_nb.serve.by_hand import CHAPTERS, ByHand, open_document, size_of
 from chatter_nb.serve.controls import Choices, control, first, holds, shown
 from chatter_nb.serve.live import Lives
 from chatter_nb.serve.outputs import find_run
@@ -29,9 +29,10 @@ SAMPLE = (
     "along, wrapped in a warm cloak. They agreed that whoever first made him take it off should be "
     "considered the stronger of the two."
 )
-_FIRST = ("text", "voice", "speed", "source", "target")  # in sight; all others are folded
+_FIRST = ("text", CHAPTERS, "voice", "speed", "source", "target")  # in sight; all others are folded
 _HEAR = [("if the engine is faster than real time", "auto"), ("always", "on"), ("never", "off")]
 _FOLLOWERS = ("voice", "voice recording", "language", *KNOBS)  # controls that depend on the engine
+_DOCUMENT = f"{DOCUMENT} upload"  # a control with a blank in its name is an upload
 _WIDE = ("text", "replacements", "takes", "formats")
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
@@ -51,8 +52,8 @@ class Sheet:
         names = open_names(self._kind)
         with gr.Row(elem_classes=["room"]):
             with gr.Column(elem_classes=["main"]):
-                size, document = self._draw_text() if self._kind is SpeakParams else (None, None)
-                self._add([name for name in names if name in _FIRST and name != "text"])
+                size, opener = self._draw_text() if self._kind is SpeakParams else (None, None)
+                self._add([name for name in names if name in _FIRST and name not in self._inputs])
                 with gr.Row(elem_classes=["go"]):
                     go = gr.Button(self._verb, variant="primary", scale=3)
                     stop = gr.Button("Cancel", scale=1)
@@ -64,13 +65,15 @@ class Sheet:
         self._connect_run(go, stop, hear, [status, live, take, history])
         self._connect_settings(page, history, status)
         if size:
-            self._connect_text(size, document, status)
+            self._connect_text(size, opener, status)
 
     def _draw_text(self) -> tuple[Any, Any]:
-        """The text, and under it how long it is, and a button that brings a document."""
+        """The text, or a document and its chapters; under it how long it is, and a button."""
         self._add(["text"])
+        self._inputs[_DOCUMENT] = gr.File(label="document", interactive=True, visible=False)
+        self._inputs[CHAPTERS] = gr.Dropdown([], multiselect=True, label=CHAPTERS, visible=False)
         with gr.Row(elem_classes=["under"]):
-            size = _html("size", size_of(SAMPLE, 1))
+            size = _html("size", size_of(SAMPLE, None, None, 1))
             types = list(SUFFIXES)
             return size, gr.UploadButton("Open a document", file_types=types, size="sm")
 
@@ -127,6 +130,8 @@ class Sheet:
             return name in entry(engine, self._kind.kind).accepts
         if name == "language":
             return len(entry(engine, self._kind.kind).languages) > 1
+        if name in (_DOCUMENT, CHAPTERS):  # once one is opened
+            return False
         return name != "voice recording" or self._service.catalog.clones(engine)
 
     def _choices(self, name: str, engine: str) -> Choices | None:
@@ -153,13 +158,13 @@ class Sheet:
         engine = self._inputs["engine"]
         engine.input(self._follow, engine, followers, queue=False, **_QUIET)
 
-    def _connect_text(self, size: Any, document: Any, status: Any) -> None:
-        text, speed = self._inputs["text"], self._inputs["speed"]
-        changes = [text.change, speed.change]
-        document.upload(read_document, document, [text, status], queue=False, **_QUIET)
-        gr.on(
-            changes, size_of, [text, speed], size, queue=False, trigger_mode="always_last", **_QUIET
-        )
+    def _connect_text(self, size: Any, opener: Any, status: Any) -> None:
+        measured = [self._inputs[name] for name in ("text", _DOCUMENT, CHAPTERS, "speed")]
+        shown = [*measured[:3], status]
+        opener.upload(open_document, opener, shown, queue=False, **_QUIET)
+        measured[1].clear(open_document, measured[1], shown, queue=False, **_QUIET)
+        changes = [block.change for block in measured]
+        gr.on(changes, size_of, measured, size, queue=False, trigger_mode="always_last", **_QUIET)
 
     def _connect_settings(self, page: gr.Blocks, history: Any, status: Any) -> None:
         """Keep the settings in the browser; bring them back, or those of a run that is chosen."""
@@ -205,6 +210,8 @@ class Sheet:
             values[name] = catalog.name_of(values[name])
             if "/" in values[name]:
                 values[name], lost = "", f" Its {name} was an upload: choose the recording again."
+        if record.params.get(DOCUMENT):
+            lost += " Its document was an upload: choose it again."
         updates = self._filled(values, is_whole=True)
         return [*updates, sentence(f"The form has the settings of “{title_of(record)}”.{lost}")]
 

@@ -1,4 +1,4 @@
-"""Uploaded recordings: checked by decoding them, and kept under names that the server chooses.
+"""Uploads: recordings, checked by decoding them, and documents, under names the server chooses.
 
 Of a client's file name only letters and digits are used. A recording is decoded to learn its
 length, but no further than it may be long: a few kilobytes can unfold to days.
@@ -31,16 +31,17 @@ DEFAULT_VOICE = "default"  # the engine's built-in voice
 
 
 def keep_upload(
-    source: BinaryIO, folder: Path, *, part: str, longest_s: float, name: str = ""
+    source: BinaryIO, folder: Path, *, part: str, longest_s: float, name: str = "", suffix: str = ""
 ) -> Path:
     """Copy a recording into `folder` under a new name, and check it. Returns its path.
 
-    `part` is the name of its field in the request; the new name ends with the words of `name`.
-    Raises `InputError` for a file that is no recording, has no sound or is longer than `longest_s`,
-    and leaves nothing behind.
+    `part` is the name of its field in the request; the new name ends with the words of `name`. With
+    a `suffix` it is a document, called by these words, as a chapter may be. Raises `InputError` for
+    a file that is no recording, has no sound or is longer than `longest_s`; leaves nothing behind.
     """
     words = "-".join(re.findall(r"[A-Za-z0-9]+", name))[:_NAME_CHARS]
-    path = folder / f"{secrets.token_hex(8)}-{words}".rstrip("-")
+    new_name = f"{words or 'document'}{suffix}" if suffix else f"{secrets.token_hex(8)}-{words}"
+    path = folder / new_name.rstrip("-")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
@@ -49,6 +50,8 @@ def keep_upload(
         failure = write_error(path, error)
         path.unlink(missing_ok=True)
         raise failure from error
+    if suffix:
+        return path
     try:
         suffix = _checked(path, part, longest_s)
     except BaseException:

@@ -82,7 +82,8 @@ class Chunk:
     """A piece of text that is spoken in one go, and the silence after it.
 
     `text` ends with the space before the next chunk; `spoken` is the text for an engine. `block`
-    is the number of breaks before it, of blocks and of chapters.
+    is the number of breaks before it, of blocks and of chapters. A voice that cannot speak all of
+    it has `unspoken`, and `said` in place of the text.
     """
 
     index: int
@@ -90,6 +91,8 @@ class Chunk:
     pause_ms: int
     language: str = ""
     block: int = 0
+    unspoken: str = ""  # words and runs of letters, in order, with spaces between them
+    said: str | None = None
 
     @cached_property
     def spoken(self) -> str:
@@ -99,13 +102,14 @@ class Chunk:
         spaces, as the time of voices grows with the cube of the parts. English abbreviations whose
         full stop would become a pause are written in full.
         """
-        text = _INVISIBLE.sub("", self.text).replace("](", " (").strip()
+        text = self.text if self.said is None else self.said
+        text = _INVISIBLE.sub("", text).replace("](", " (").strip()
         return parted(in_full(text) if base_of(self.language) == "en" else text)
 
     @cached_property
     def speakable(self) -> bool:
         """Whether the text has a letter or a digit; a lone "* * *" is a pause."""
-        return any(char.isalnum() for char in self.text)
+        return any(map(str.isalnum, self.text if self.said is None else self.said))
 
 
 def clean(

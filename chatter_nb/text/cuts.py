@@ -25,7 +25,7 @@ _SPACE = re.compile(r"\s")
 _JOINT = re.compile(r"(?<=\w)[-/_.?&=#+~]+(?=\w)")
 
 # Scripts that put no space between words: Thai and Lao, Burmese, Khmer, kana, Chinese characters.
-_UNSPACED = re.compile(
+UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u312f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
     "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]"
 )
@@ -101,7 +101,7 @@ def _parted(word: str) -> str:
 def _kind(char: str) -> str:
     """The kind of part that a character belongs to; empty for a mark on the letter before."""
     category = unicodedata.category(char)
-    if category == "Lo" and _UNSPACED.match(char):
+    if category == "Lo" and UNSPACED.match(char):
         return _UNSPACED_LETTER
     if category.startswith("M"):
         return ""
@@ -159,7 +159,7 @@ def _is_unspaced(before: str, after: str) -> bool:
     """Whether a cut between two characters without a space parts no mark from its word, and no
     number from what it counts."""
     return (
-        bool(_UNSPACED.match(before) or _UNSPACED.match(after))
+        bool(UNSPACED.match(before) or UNSPACED.match(after))
         and unicodedata.category(after) not in ("Pe", "Pf", "Po", "Zs")
         and unicodedata.category(before) not in ("Ps", "Pi", "Nd")
     )

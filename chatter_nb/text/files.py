@@ -17,6 +17,7 @@ import charset_normalizer
 
 from chatter_nb.base.errors import InputError, Problems
 from chatter_nb.text.books.document import Book, merge_books
+from chatter_nb.text.books.lines import WordJoiner
 from chatter_nb.text.books.plain import book_of_text
 from chatter_nb.text.books.reading import BOOK_SUFFIXES, read_book
 from chatter_nb.text.books.skips import choose_cleanings, in_words
@@ -33,6 +34,7 @@ OTHER_SUFFIXES = (
     *(".mobi", ".azw", ".azw3", ".fb2", ".doc", ".odt", ".pages"),
 )
 
+MAX_BYTES = 32_000_000  # of a text; a long novel has 1 MB
 # Byte-order marks, longest first: UTF-32's begins with UTF-16's.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -56,15 +58,15 @@ class TextSource:
     """A text, the name of its output, and its origin.
 
     `note` names a guessed encoding, what was left out, or files of the folder that were passed
-    over; `markdown`: it was Markdown, and its marks are removed. `book` has the chapters of `text`,
-    and the places of its blocks.
+    over; `is_marked`: its format has marks of its own, as Markdown and EPUB do, which are removed.
+    `book` has the chapters of `text`, and the places of its blocks.
     """
 
     name: str
     text: str
     origin: str = "text"
     note: str = ""
-    markdown: bool = False
+    is_marked: bool = False
     book: Book = field(default_factory=Book)
 
 
@@ -93,8 +95,8 @@ def merge_sources(sources: list[TextSource], name: str, origin: str) -> TextSour
     """All texts as one, with a chapter break between each two, and their notes."""
     book = merge_books([source.book for source in sources])
     notes = "; ".join(source.note for source in sources if source.note)
-    markdown = all(source.markdown for source in sources)
-    return TextSource(name, book.text, origin, notes, markdown, book)
+    is_marked = all(source.is_marked for source in sources)
+    return TextSource(name, book.text, origin, notes, is_marked, book)
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
@@ -107,8 +109,10 @@ def _text_files(path: Path) -> tuple[list[Path], list[str]]:
     """The files to read, and the names of the other files in a folder."""
     if not path.exists():
         raise InputError(f"text file {path} does not exist")
-    if not path.is_dir():
+    if path.is_file():
         return [path], []
+    if not path.is_dir():
+        raise InputError(f"text file {path} is a pipe or a device: save its text in a file")
     files, others = list_folder(path, SUFFIXES)
     if not files:
         raise InputError(f"folder {path} holds no text file ({' '.join(SUFFIXES)})")
@@ -129,8 +133,10 @@ def list_folder(folder: Path, suffixes: Sequence[str]) -> tuple[list[Path], list
 def _read_file(file: Path, skip: str, clean: str) -> TextSource:
     if file.suffix.lower() in BOOK_SUFFIXES:
         book = read_book(file, skip=skip, clean=clean)
-        return _source(file, book, *book.notes, in_words(book.skipped))
+        return _source(file, book, *book.notes, in_words(book.skipped), is_marked=True)
     try:
+        if file.stat().st_size > MAX_BYTES:
+            raise InputError(f"text file {file} has more than {MAX_BYTES:,} bytes: divide it")
         data = file.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read text file {file}: {error.strerror}") from error
@@ -146,17 +152,21 @@ def _read_file(file: Path, skip: str, clean: str) -> TextSource:
             book = book_of_wrapped(text, file.name, names)
         else:
             book = book_of_text(markdown_to_text(text) if markdown else text, file.name)
+            joiner = WordJoiner(text, make_whole="hyphens" in names and not markdown)
+            joiner.join(text.splitlines())
+            told = "words divided at the end of a line, which clean: hyphens makes whole: "
+            note = "; ".join(filter(None, [note, f"{told}{joiner.count}" * bool(joiner.count)]))
     except InputError as error:
         raise InputError(f"text file {file}: {error}") from error
-    return _source(file, book, note, in_words(book.skipped), markdown=markdown)
+    return _source(file, book, note, in_words(book.skipped), is_marked=markdown)
 
 
-def _source(file: Path, book: Book, *notes: str, markdown: bool = False) -> TextSource:
+def _source(file: Path, book: Book, *notes: str, is_marked: bool = False) -> TextSource:
     """The text of a book. Raises `InputError` if it has no word."""
     note = "; ".join(filter(None, notes))
     if not any(char.isalnum() for char in book.text):
         raise InputError(f"text file {file} holds nothing to speak: no letter, no digit. {note}")
-    return TextSource(file.stem, book.text, str(file), note, markdown, book)
+    return TextSource(file.stem, book.text, str(file), note, is_marked, book)
 
 
 def _check_format(text: str, file: Path) -> None:

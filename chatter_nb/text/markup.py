@@ -101,12 +101,12 @@ def add_pause(before_ms: int, mark: re.Match[str]) -> int:
     return round(sum_ms)
 
 
-def markup_notes(text: str, *, engine: str, markdown: bool) -> Iterator[str]:
+def markup_notes(text: str, *, engine: str, is_marked: bool) -> Iterator[str]:
     """Notes on markup in a cleaned text that the engine will read as words.
 
-    `markdown`: it was a Markdown file, whose marks are removed already.
+    `is_marked`: its format's own marks, such as Markdown's, are removed already.
     """
-    if not markdown and (marks := _distinct(_MARKDOWN, text)):
+    if not is_marked and (marks := _distinct(_MARKDOWN, text)):
         yield (
             f"{marks}: Markdown's marks are read as they stand in plain text; without them in a "
             ".md file (text_file)"

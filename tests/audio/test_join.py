@@ -86,7 +86,7 @@ def test_the_order_of_arrival_changes_nothing(order):
     assert joined == expected
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     chunks=st.lists(
         st.tuples(st.integers(0, 40), st.sampled_from([0, 0, 7])), min_size=1, max_size=8

@@ -7,7 +7,9 @@ import numpy as np
 import pyloudnorm
 import pytest
 import soundfile
+from conftest import ROOT
 from hibari import Hibari
+from scipy.signal import lfilter
 
 from chatter_nb.audio.join import trim_edges
 from chatter_nb.audio.limiter import Limiter
@@ -15,6 +17,7 @@ from chatter_nb.audio.mastering import (
     ROOM_TONE_DB,
     levelled,
     master_chapter,
+    steady_line_hz,
     with_room_tone,
 )
 from chatter_nb.audio.measuring import even_blocks, measure_file
@@ -128,11 +131,11 @@ def test_the_signal_is_the_same_to_the_bit_in_blocks_of_any_size(speech):
     assert len(whole) == -(-(len(speech) + round(2.75 * RATE)) * 44_100 // RATE)
 
 
-@pytest.mark.parametrize("sizes", [[], [0], [1, 0, 3], [65_536], [65_535, 2], [200_000, 1]])
+@pytest.mark.parametrize("sizes", [[], [0], [1, 0, 3], [16_384], [16_383, 2], [50_000, 1]])
 def test_even_blocks_hold_all_samples(sizes):
     blocks = [np.arange(size, dtype="f4") for size in sizes]
     even = [*even_blocks(blocks)]
-    assert [len(block) for block in even[:-1]] == [65_536] * (len(even) - 1)
+    assert [len(block) for block in even[:-1]] == [16_384] * (len(even) - 1)
     assert np.array_equal(np.concatenate([[], *even]), np.concatenate([[], *blocks]))
 
 
@@ -174,3 +177,61 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(spool, speech, small_disk)
     with pytest.raises(OutputError, match="disk full while writing"):
         master(spool(np.tile(speech, 3)), path)
     assert list(small_disk.folder.iterdir()) == []
+
+
+def line(length, hz=4903.3, *, db=-53.0):
+    """A tone of an RMS of `db` dBFS."""
+    tone = np.sin(2 * np.pi * hz * np.arange(length) / RATE)
+    return (10 ** (db / 20) * np.sqrt(2) * tone).astype("f4")
+
+
+def synthetic(seed):
+    """Dull noise that swells and pauses as speech does, over a floor of -75 dB; 30 s."""
+    random = np.random.default_rng(seed)
+    loud_db = random.uniform(-40, -10, 100) - 60 * (random.random(100) < 0.25)
+    loud = np.repeat(10 ** (loud_db / 20), RATE * 3 // 10)
+    noise = lfilter([1], [1, -0.9], random.standard_normal(len(loud)))
+    floor = 10 ** (-75 / 20) * random.standard_normal(len(loud))
+    return (loud * noise / np.std(noise) + floor).astype("f4")
+
+
+@pytest.fixture(scope="module")
+def voices(speech):
+    """hibari's voice at three speeds, and the recordings of the project; all at `RATE`."""
+    slow_fast = [np.concatenate([Hibari()(t, speed=s) for t in TEXTS * 2]) for s in (0.7, 1.4)]
+    paths = sorted((ROOT / "params" / "recordings").glob("*.flac"))
+    return [speech, *slow_fast, *(resample(*read_audio(path), RATE) for path in paths)]
+
+
+@pytest.mark.parametrize("hz", [4720.0, 4903.3, 5080.0])
+def test_a_steady_line_is_measured_to_half_a_hertz(spool, voices, hz):
+    for signal in [*map(synthetic, range(5)), *voices]:
+        assert steady_line_hz(spool(signal + line(len(signal), hz)), RATE) == pytest.approx(
+            hz, abs=0.5
+        )
+
+
+def test_speech_without_a_line_has_none(spool, voices, speech):
+    """Nor one that is elsewhere, is heard a third of the time, or lasts less than 4 s."""
+    size = len(speech)
+    sometimes = np.arange(size) // RATE % 3 == 0
+    others = [speech + line(size, 3000, db=-40), speech + sometimes * line(size, db=-30)]
+    others += [(speech + line(size))[: 3 * RATE], np.zeros(10 * RATE)]
+    for signal in [*map(synthetic, range(5)), *voices, *others]:
+        assert steady_line_hz(spool(signal), RATE) is None
+
+
+def test_a_line_is_taken_out_and_nothing_else(spool, speech, tmp_path):
+    """It would make the floor of every pause fail, as Chatterbox' line does."""
+    plain, clean = (tmp_path / name for name in ("plain.mp3", "clean.mp3"))
+    assert master(spool(speech), plain).notch_hz is None
+    report = master(spool(speech + line(len(speech))), clean)
+    assert (report.notch_hz, report.failures) == (pytest.approx(4903.3, abs=0.5), ())
+    (before, rate), (after, _) = read_audio(plain), read_audio(clean)
+    away = after - before * np.float32(np.std(after) / np.std(before))
+    # At the line's own place speech is missing too: 60 Hz of 11,025.
+    assert 20 * np.log10(np.std(away) / np.std(before)) < -25
+    spectrum = np.abs(np.fft.rfft(after * np.hanning(len(after)))) / len(after) * 4 / np.sqrt(2)
+    at = round(4903.3 * len(after) / rate)
+    left_db = 20 * np.log10(spectrum[at - 3 : at + 4].max())
+    assert left_db < -53 + report.gain_db - 25

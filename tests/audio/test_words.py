@@ -75,7 +75,7 @@ def test_a_word_ends_where_the_next_is_moved_to():
     assert started(audio, (0.2, 1.48), (1.5, 2.0))[0] == pytest.approx((0.2, 1.4), abs=0.006)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     cuts=st.lists(st.integers(1, 290), min_size=2, max_size=24, unique=True).map(sorted),
     edges=st.lists(st.integers(1, 290), min_size=2, max_size=12, unique=True).map(sorted),

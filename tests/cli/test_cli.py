@@ -42,7 +42,7 @@ GOOD = ("-p", "text=Hello there.")
         (["params/recordings/reading.flac"], "reading.flac' is a recording, not a text"),
         (["Hello there.", *GOOD], "-p text='Hello there.' is given without -p as well"),
         (["Hello there.", "--speed", "9"], "speed: should be less than or equal to 2"),
-        (["Hello there.", "--out", "a.m4b"], "--out a.m4b must end in one of .wav .flac .mp3"),
+        (["Hello there.", "--out", "a.m4a"], "--out a.m4a must end in one of .wav .flac .mp3"),
         (["Hello there.", "--out", "none/a.mp3"], "there is no folder none"),
         (["params/texts/fables", "-p", "merge=false", "--out", "a.wav"], "this makes 3 files"),
     ],
@@ -97,7 +97,7 @@ def test_speak_prints_who_speaks_and_why_then_where_the_result_is(cli, tmp_path)
     assert "engine: hibari (the embedded voice" in done.stdout
     assert "device: cpu" in done.stdout
     assert "not chatterbox" in done.stdout
-    assert f"{tmp_path / 'run'}: speech.wav, run.json" in done.stdout
+    assert f"{tmp_path / 'run'}: speech.wav, speech.words.json, run.json" in done.stdout
 
 
 def test_json_is_the_record_and_nothing_else(cli, tmp_path):

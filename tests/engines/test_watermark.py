@@ -13,6 +13,7 @@ from chatter_nb.base.errors import UnavailableError
 from chatter_nb.engines.hibari import HibariEngine
 from chatter_nb.engines.watermark import BLOCK_S, Watermark, load_perth, mark
 from chatter_nb.params.runs import SpeakParams
+from chatter_nb.runs import book_files
 from chatter_nb.runs.speak import generate_tts
 
 RATE = 24_000
@@ -128,6 +129,31 @@ def test_the_final_file_carries_it_in_every_format(perth, tmp_path):
     plain = SpeakParams(text="Hello there.", engine="hibari", outputs_dir=str(tmp_path))
     unmarked, rate = generate_tts(plain).read()
     assert score(perth, unmarked, rate) < 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("master", ["acx", "podcast"])
+def test_every_chapter_of_a_mastered_file_carries_it(perth, tmp_path, monkeypatch, master):
+    """Also after a resume, which marks all samples again: as before, so that none is mastered."""
+    text = OZ.read_text().split("\n\n", 2)[2][:1600]
+    half = len(text) // 2
+    parts = [f"# Part {at + 1}\n\n{text[at * half : (at + 1) * half]}" for at in range(2)]
+    (tmp_path / "book.md").write_text("\n\n".join(parts))
+    values = {"text_file": str(tmp_path / "book.md"), "engine": "hibari", "run_name": "run"}
+    values |= {"formats": ["m4b", "mp3", "opus"], "master": master, "outputs_dir": str(tmp_path)}
+    with speaking_with(MarkedHibari()):
+        with monkeypatch.context() as patch:
+            patch.setattr(book_files, "write_book", lambda *_: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                generate_tts(SpeakParams.create(values))
+        monkeypatch.setattr(book_files, "master_chapter", None)
+        speech = generate_tts(SpeakParams.create(values))
+    assert [report.notch_hz for report in speech.record.loudness] == [None] * 6
+    for path in speech.files:
+        signal, rate = read_audio(path)
+        starts_s = [r.start_s for r in speech.record.loudness if r.file == path.name]
+        for part in np.split(signal, [round(start_s * rate) for start_s in starts_s[1:]]):
+            assert score(perth, part, rate) > 0.8, path.name  # room tone lies in its silence
 
 
 def test_perth_that_could_not_load_comes_with_its_cure(monkeypatch):

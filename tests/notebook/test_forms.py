@@ -120,6 +120,8 @@ def test_errors_are_sentences_and_all_of_them(form):
 def test_an_engines_refusal_is_a_sentence(form):
     made = press_speak(form(text="你好 and hello."))
     assert "would leave out" in problem(made)
+    assert "<li>你 CJK UNIFIED IDEOGRAPH-4F60, 1 time: “你好 and hello.”</li>" in problem(made)
+    assert ">replacements:  # put what is to be said between" in problem(made)  # to be copied
     assert not made._go.disabled
 
 
@@ -514,6 +516,17 @@ def test_a_cell_fills_the_forms_player(form, capsys):
     assert speech.folder.name == made.params.resolved_run_name()
     assert " autoplay" in str(made._result.outputs)
     assert [take.speech for take in made.takes.all] == [speech]
+    made.render(plan_speech(made.params), player=False)
+    assert "<audio" in str(made._result.outputs)
+    assert " autoplay" not in str(made._result.outputs)
+
+
+def test_a_form_gives_a_books_parameters_back(form):
+    """The cells below it take what stands in it."""
+    book = str(ROOT / "params" / "books" / "fables.epub")
+    given = {"text": "", "text_file": book, "formats": ("m4b",), "master": "acx", "chapters": "3-4"}
+    made = form(**given)
+    assert {name: getattr(made.params, name) for name in given} == given
 
 
 def test_a_silent_or_short_voice_is_refused(form, tmp_path):
@@ -616,9 +629,12 @@ def test_headless_it_is_a_line_and_shows_the_player(tmp_path, capsys):
     form = speak_form(params)
     assert repr(form).count("\n") == 0
     assert params.resolved_run_name() in repr(form)
-    speech = form.render(plan_speech(params))
+    plan = plan_speech(params)
+    speech = form.render(plan)
     assert speech.record.status == "ok"
     assert "HTML" in capsys.readouterr().out
+    form.render(plan, player=False)
+    assert "HTML" not in capsys.readouterr().out
 
 
 def test_nothing_of_a_form_is_loaded_in_a_headless_run():

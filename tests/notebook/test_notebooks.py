@@ -6,11 +6,13 @@ import subprocess
 import sys
 from types import ModuleType
 
+import av
 import nbformat
 import pytest
 from conftest import ROOT
 from IPython.core.inputtransformer2 import TransformerManager
-from notebook_cells import up_to_date
+from notebook_cells import KINDS, up_to_date
+from parameters_cell import CLASSES as CLASSES_BY_KIND
 from parameters_cell import parameters_cell
 
 from chatter_nb.batch.params import BatchParams
@@ -23,8 +25,8 @@ from chatter_nb.params.runs import ConvertParams, SpeakParams
 from chatter_nb.runs.folder import RunFolder
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-NAMES = ("00_check", "01_speak", "02_convert", "03_batch", "04_timing", "05_compare")
-CHECK, SPEAK, CONVERT, BATCH, TIMING, COMPARE = (
+NAMES = ("00_check", "01_speak", "02_convert", "03_batch", "04_timing", "05_compare", "06_book")
+CHECK, SPEAK, CONVERT, BATCH, TIMING, COMPARE, BOOK = (
     ROOT / "notebooks" / f"{name}.ipynb" for name in NAMES
 )
 CLASSES = [
@@ -33,7 +35,10 @@ CLASSES = [
     (BATCH, BatchParams),
     (TIMING, TimingParams),
     (COMPARE, CompareParams),
+    (BOOK, SpeakParams),
 ]
+TITLES = ["Title page", "The North Wind and the Sun", "The Crow and the Pitcher"]
+TITLES += ["The Hare and the Tortoise"]  # of the sample book's chapters that are spoken
 RECORDING = "params/recordings/target.flac"
 OTHER_RECORDING = "params/recordings/reading.flac"
 of_all = pytest.mark.parametrize(("path", "cls"), CLASSES, ids=NAMES[1:])
@@ -87,9 +92,10 @@ def test_what_a_notebook_takes_from_the_package_is_there(notebook):
 @of_all
 def test_the_parameters_cell_is_the_parameters(path, cls):
     """Names, defaults and help are those of the class of parameters, in order."""
+    assert CLASSES_BY_KIND[KINDS[path.stem]] is cls
     cells = nbformat.read(path, as_version=4).cells
     (cell,) = [cell for cell in cells if is_parameters(cell)]
-    assert cell.source == parameters_cell(cls)
+    assert cell.source == parameters_cell(KINDS[path.stem])
 
 
 @of_all
@@ -139,7 +145,7 @@ def red_bands(path) -> list[str]:
     return [output.text for output in outputs if output.get("name") == "stderr"]
 
 
-SINGLE = [CHECK, SPEAK, CONVERT]
+SINGLE = [CHECK, SPEAK, CONVERT, BOOK]
 
 
 @pytest.mark.parametrize(
@@ -244,6 +250,26 @@ def test_a_checked_run_of_a_notebook_has_its_review(params):
     assert (speech.folder / "review.html").is_file()
     pages = (speech.folder / "notebook.ipynb").read_text()
     assert '<a href=\\"review.html\\">Hear, mark and edit' in pages
+
+
+def test_our_runner_makes_a_book(tmp_path):
+    """The sample file: contents, plan, loudness, chapters and files, in a small notebook."""
+    values = {"outputs_dir": str(tmp_path), "interactive": False}
+    params = SpeakParams.from_file(ROOT / "params" / "book.yaml", values)
+    speech = run_notebook(Task(BOOK, params))
+    pages = (speech.folder / "notebook.ipynb").read_text()
+    for told in ("Three Fables, by Aesop", ">contents</td>", "min of audio", "MB on disk"):
+        assert told in pages
+    assert pages.count("image/png") == 1
+    assert pages.count("<audio") == 1
+    assert '<source src=\\"speech.m4b\\"' in pages
+    assert [title for title in TITLES if f"{title}</bdi></li>" in pages] == TITLES
+    assert "data:audio" not in pages
+    assert len(pages) < 200_000
+    with av.open(str(speech.folder / "speech.m4b")) as file:
+        assert [chapter["metadata"]["title"] for chapter in file.chapters()] == TITLES
+        assert any(stream.type == "video" for stream in file.streams)  # the cover
+    assert not any(record.failures for record in speech.record.loudness)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """What is shown: true to the run, safe to display, light."""
 
+import itertools
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from chatter_nb.notebook.plots import pitch_finding
 from chatter_nb.params.runs import ConvertParams, SpeakParams
 from chatter_nb.runs.choosing import split_record
 from chatter_nb.runs.convert import plan_conversion, render_conversion
+from chatter_nb.runs.lifecycle import Progress
 from chatter_nb.runs.speak import generate_tts, plan_speech
 
 RATE_HZ = 24_000
@@ -154,6 +156,18 @@ def test_an_mp3_is_drawn_without_a_word_from_its_decoder(hum, capfd):
     """Small reads made libsndfile's decoder print hundreds of errors into the notebook."""
     show.player(hum("A longer text to be drawn. " * 300, formats=["mp3"]))
     assert capfd.readouterr().err == ""
+
+
+def test_the_lines_of_a_long_run_are_further_and_further_apart(capsys, monkeypatch):
+    """A chunk a second for ten hours: a line every ten seconds would be 3,600."""
+    clock_s = iter(itertools.count())
+    monkeypatch.setattr(show.time, "monotonic", lambda: float(next(clock_s)))
+    update, total = show.progress_lines(), 36_000
+    for done in range(1, total + 1):
+        update(Progress(done, total, done * 3.0, ""))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "10 of 36000 chunks, 30 s of audio"
+    assert 30 < len(lines) < 100
 
 
 def test_stages_add_up_to_the_wall(hum):

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 import soundfile
-from browser import browser_page
+from browser import axe_violations, browser_page
 
 from chatter_nb.notebook import show
 from chatter_nb.pages import players
@@ -271,3 +271,92 @@ def test_more_chunks_than_a_page_holds_show_no_texts():
     picture = Picture(9.0, peaks_of(np.zeros(9), np.zeros(9)), [Mark(0, 1, 0, "Chapter.")] * number)
     url = data_url(b"", "audio/wav")
     assert "Chapter." not in waveform_player([url], "audio/wav", "book", picture)
+
+
+@pytest.fixture
+def book(speak, tmp_path):
+    """Three chapters in one file, the second with markup in its title."""
+    parts = (
+        "# One",
+        "The river ran high.",
+        "# Two <i> & more",
+        "Nobody crossed.",
+        "# Three",
+        "End.",
+    )
+    (tmp_path / "book.md").write_text("\n\n".join(parts))
+    return speak(text_file=str(tmp_path / "book.md"))
+
+
+def test_a_click_on_a_chapter_plays_from_there_and_what_is_heard_is_lit(book, opened):
+    chapters = book.record.chapters
+    with opened() as page:
+        put(page, show.player(book).data)
+        buttons = page.locator("[data-chapters] button")
+        names = [" ".join(name.split(maxsplit=1)[1].split()) for name in buttons.all_inner_texts()]
+        assert names == [chapter.title for chapter in chapters]
+        lit = page.locator("[data-chapters] [aria-current]")
+        assert "One" in lit.inner_text()
+        buttons.nth(1).click()
+        page.wait_for_function("!document.querySelector('audio').paused")
+        page.evaluate("document.querySelector('audio').pause()")
+        assert chapters[1].start_s <= moment_s(page) < chapters[2].start_s
+        assert "Two <i> & more" in lit.inner_text()
+        click_at(page, 0.999)
+        assert "Three" in lit.inner_text()
+        assert axe_violations(page, "[data-chapters]") == []
+
+
+def test_the_chapters_are_one_stop_for_tab_and_arrows_move_along_them(book, opened):
+    with opened() as page:
+        put(page, show.player(book).data)
+        buttons = page.locator("[data-chapters] button")
+        assert [b.get_attribute("tabindex") for b in buttons.all()] == ["0", "-1", "-1"]
+        buttons.first.focus()
+        for key in ("ArrowDown", "ArrowDown", "ArrowDown", "ArrowUp"):
+            page.keyboard.press(key)
+        assert "Two" in page.evaluate("document.activeElement.innerText")
+        page.keyboard.press("Enter")
+        page.wait_for_function("!document.querySelector('audio').paused")
+        assert moment_s(page) >= book.record.chapters[1].start_s
+
+
+def test_a_thousand_chapters_are_a_box_that_follows(opened):
+    picture = Picture(
+        1000.0,
+        peaks_of(np.zeros(9), np.zeros(9)),
+        chapters=[(float(second), f"Chapter {second}") for second in range(1000)],
+    )
+    with opened() as page:
+        put(page, waveform_player(["none.wav"], "audio/wav", "book", picture))
+        chapters = page.locator("[data-chapters]")
+        assert chapters.bounding_box()["height"] < 300
+        assert "16:39 Chapter 999" in " ".join(chapters.inner_text().split())
+        page.locator("[role=slider]").press("End")
+        last = chapters.locator("button").last
+        box, row = chapters.bounding_box(), last.bounding_box()
+        assert box["y"] <= row["y"] <= box["y"] + box["height"]
+
+
+def test_without_chapters_there_is_no_list(speech):
+    assert "<ol data-chapters" not in show.player(speech).data
+
+
+def test_a_documents_paragraphs_end_lines_of_the_text(book, opened):
+    with opened() as page:
+        put(page, show.player(book).data)
+        told = page.get_by_role("group").inner_text()
+    assert told.split("\n")[:2] == ["One", "The river ran high."]
+
+
+def test_a_player_before_megabytes_of_audio_waits_for_them(tmp_path, opened):
+    """Its picture is loaded while the page is still being read: the audio is not there yet."""
+    noise = np.random.default_rng(1).integers(-9000, 9000, RATE_HZ * 120).astype(np.int16)
+    url = data_url(players.encoded(noise, RATE_HZ, "WAV"), "audio/wav")
+    picture = Picture(120.0, peaks_of(noise[:9], noise[:9]), chapters=[(0.0, "A"), (60.0, "B")])
+    html = waveform_player([url], "audio/wav", "book", picture)
+    (tmp_path / "page.html").write_text(f"<!doctype html><meta charset=utf-8>{html}")
+    with opened() as page:
+        page.goto((tmp_path / "page.html").as_uri())
+        page.locator("[data-chapters] button").nth(1).click()
+        assert moment_s(page) >= 60

@@ -82,6 +82,18 @@ def test_the_page_holds_the_text_and_what_differs_from_the_defaults(plain):
     assert str(plain.parent) not in str(page)  # a path of this machine helps no reviewer
 
 
+def test_the_page_of_a_book_lists_its_chapters_and_keeps_its_paragraphs(tmp_path):
+    book = str(ROOT / "params" / "books" / "fables.epub")
+    values = {"text": "", "text_file": book, "chapters": "1,4", "formats": ["m4b"]}
+    page = parsed(generate_tts(params_of(tmp_path, **values)).folder)
+    titles = [item.bdi.get_text() for item in page.select("[data-chapters] li")]
+    assert titles == ["Title page", "The Crow and the Pitcher"]
+    lines = page.select_one(".output .text p").get_text().split("\n")
+    assert [line.strip() for line in lines][0:3:2] == ["Three Fables", "The Crow and the Pitcher"]
+    assert len(lines) == 6
+    assert page.audio.source["type"] == "audio/mp4"
+
+
 def test_the_page_plays_alone_in_another_folder(plain, tmp_path):
     """By mail: nothing is beside it, no request goes out, and a wav is an mp3 inside it."""
     copy = Path(shutil.copy(write_page(plain), tmp_path / "mailed.html"))

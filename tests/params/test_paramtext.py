@@ -1,7 +1,7 @@
 """Parameters as YAML that a person copies and loads again."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chatter_nb.base.errors import ParamError
@@ -15,7 +15,6 @@ def utf8(text):
     return text.encode("utf-8", "ignore").decode()
 
 
-@settings(deadline=None)  # a busy machine takes its time
 @given(text=TEXTS.map(utf8).filter(str.strip), speed=st.none() | st.floats(0.5, 2))
 def test_any_text_comes_back_as_it_was(text, speed):
     params = SpeakParams(text=text, speed=speed, takes={"ab12": 3}, formats=("mp3", "wav"))

@@ -76,7 +76,7 @@ SOME = st.sampled_from(["Yes.", "No.", "Perhaps, Mr. Jones."])
 
 
 @given(st.lists(SOME, min_size=1, max_size=8), st.dictionaries(st.integers(0, 7), SOME))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_an_edit_changes_the_key_and_the_seed_of_no_other_chunk(texts, words):
     """Whatever is edited to whatever, also to another chunk's words; and no key comes twice."""
     chunks = lines(tuple(texts))

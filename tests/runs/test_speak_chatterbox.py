@@ -74,6 +74,15 @@ def stuck(monkeypatch):
     return put
 
 
+def test_letters_without_a_token_are_left_out_where_that_is_asked_for(params):
+    """The samples are those of the text without them."""
+    with pytest.raises(ParamError, match="你 CJK UNIFIED IDEOGRAPH-4F60, 1 time: “Hello 你 there"):
+        plan_speech(params(text="Hello 你 there."))
+    without = generate_tts(params(text="Hello 你 there.", unspeakable="note")).record.chunks[0]
+    assert (without.text, without.unspoken) == ("Hello 你 there.", "你")
+    assert without.key == plan_speech(params(text="Hello there.")).chunks[0].key
+
+
 def test_a_run_says_what_it_costs_on_a_cpu_and_accounts_for_its_time(params):
     plan = plan_speech(params(voice=TARGET))
     assert "chatterbox on a CPU takes about" in str(plan)

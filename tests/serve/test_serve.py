@@ -290,6 +290,11 @@ def test_a_text_that_cannot_be_spoken_is_a_422_with_the_cure(client, text, told)
     assert told in answer.json()["detail"]
 
 
+def test_a_client_may_go_on_without_letters(client):
+    answer = client.post("/api/v1/tts", json={"text": "Hello 你 there.", "unspeakable": "note"})
+    assert answer.status_code == 200
+
+
 def test_a_method_that_a_route_does_not_have_comes_with_those_it_has(client):
     answer = client.get("/api/v1/tts")
     assert answer.status_code == 405

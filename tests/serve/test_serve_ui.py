@@ -407,25 +407,77 @@ def test_samples_are_ready(server):
         expect(page.locator(".newest h3").last).to_have_text("reading in the voice target")
 
 
-def test_a_document_is_opened_into_the_text(server, tmp_path):
-    """Markdown without its marks, a book with what was left out; what is no text is told."""
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_a_document_is_spoken_in_chapters_and_its_lines_are_edited(server, tmp_path, width, scheme):
+    """It stands in place of the text, with its name and its chapters; closed, the text is back."""
+    pages = {
+        "a.xhtml": "<h1>The wind</h1><p>One<a epub:type='noteref' href='#n'>1</a> fine day.</p>",
+        "b.xhtml": "<h1>The sun</h1><p>Another day.</p>",
+    }
+    entries = [("The wind", "a.xhtml"), ("The sun", "b.xhtml")]
+    epub = build_epub(tmp_path / "Two days.epub", pages, entries)
+    with browser_page(width=width, color_scheme=scheme) as page:
+        page.goto(f"{server.url}/ui")
+        text_of(page).fill("A text of one's own.")
+        page.locator(".under input[type=file]").set_input_files(epub)
+        page.locator("p.status", has_text="note mark").wait_for()
+        expect(text_of(page)).to_be_hidden()
+        page.get_by_text("Two days").first.wait_for()
+        page.get_by_text("53 characters").wait_for()
+        chapters = page.get_by_label("chapters of “A book”: all 2, unless you choose some").first
+        chapters.click()
+        page.get_by_role("option", name="2 The sun").click()
+        chapters.press("Escape")
+        page.get_by_text("23 characters").wait_for()
+        unfold(page, "Output")
+        page.get_by_role("checkbox", name="mp3").check()
+        page.get_by_role("checkbox", name="wav").uncheck()
+        page.get_by_label("loudness").first.click()
+        page.get_by_role("option", name="podcast").click()
+        press(page, "Speak")
+        card = page.locator(".newest .take")
+        expect(card.locator("h3")).to_have_text("Two-days")
+        expect(card.locator(".dim")).to_contain_text("chapters 2, loudness podcast")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert axe_violations(page) == []
+        card.locator("summary").press("Enter")
+        lines = card.locator("chatter-review .line")
+        expect(lines).to_have_count(2)
+        lines.nth(1).press("Enter")
+        page.keyboard.press("e")
+        page.keyboard.press("Control+a")
+        page.keyboard.type("Other words stand here.")
+        page.keyboard.press("Enter")
+        page.get_by_role("button", name="Apply to the files").press("Enter")
+        page.get_by_text("The files hold all edits.").wait_for()
+        expect(card.locator(".player").first).to_contain_text("Other words stand here.")
+        page.get_by_role("button", name="Clear").first.press("Enter")
+        expect(text_of(page)).to_have_value("A text of one's own.")
+        expect(chapters).to_be_hidden()
+        press(page, "Speak")
+        expect(card.locator("h3")).to_have_text("A text of one's own.")
+        earlier = page.locator(".history .take").filter(has_text="Two-days").first
+        earlier.get_by_role("button", name="Use these settings").press("Enter")
+        page.get_by_text("Its document was an upload: choose it again.").wait_for()
+
+
+def test_a_file_that_is_no_document_is_told_and_not_opened(server, tmp_path):
+    """The one before is closed too: what is spoken is what is seen."""
     book, picture = tmp_path / "book.md", tmp_path / "book.txt"
-    pages = {"c.xhtml": "<p>One<a epub:type='noteref' href='#n'>1</a> fine day.</p>"}
-    epub = build_epub(tmp_path / "book.epub", pages, [("One", "c.xhtml")])
     book.write_text("# Chapter one\n\nA *short* chapter.\n")
     picture.write_bytes(b"\x89PNG\r\n\x1a\n\0\0")
     with browser_page() as page:
         page.goto(f"{server.url}/ui")
         upload = page.locator(".under input[type=file]")
         upload.set_input_files(book)
-        expect(text_of(page)).to_have_value("Chapter one\n\nA short chapter.")
         page.get_by_text("29 characters").wait_for()
-        upload.set_input_files(epub)
-        expect(text_of(page)).to_have_value("One fine day.")
-        page.locator("p.status", has_text="note mark").wait_for()
         upload.set_input_files(picture)
         alert = page.locator("[role=alert].wrong")
         expect(alert).to_have_text("text file book.txt is binary, not text: save it as UTF-8")
+        expect(text_of(page)).to_be_visible()
+        page.get_by_text("218 characters").wait_for()
+        press(page, "Speak")
+        expect(page.locator(".newest h3").first).to_contain_text("The North Wind")
 
 
 def test_a_line_is_edited_made_again_and_applied_by_keys_alone(server):

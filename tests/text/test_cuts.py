@@ -163,7 +163,7 @@ AROUND = st.sampled_from(
 )
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(
     pieces=st.lists(st.one_of(TAGS, AROUND, st.sampled_from([" ", ""])), max_size=40),
     limit=st.integers(20, 90),
@@ -203,7 +203,7 @@ def test_brackets_that_are_no_tag_are_text():
 LETTERS = st.text("春来了ゃーっ、。ที่เแกำ क्षि한글aé\u0301 5🙂\u200d[]", max_size=120)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(text=LETTERS, limit=st.integers(1, 60))
 def test_parts_of_any_mixture_are_within_the_limit_and_lose_nothing(text, limit):
     parts = list(cut(text, limit))

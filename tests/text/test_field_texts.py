@@ -35,12 +35,14 @@ SPOKEN = {
 }  # fmt: skip
 TOLD = {
     "P05_cp1252": "read as cp1252",
+    "S12_line_hyphens": "words divided .* which clean: hyphens makes whole: 2",
     "S15_plain_markdown_as_text": "# Heading: Markdown's marks are read as they stand",
     "S16_tags": r"hibari reads \[laugh\], \[sigh\] as words: chatterbox-turbo acts them",
     "S19_terminal_colours": "the codes that colour a terminal's text are taken out",
 }
 REFUSED = {
-    "S02_huge_number": r"cannot read 1{40}: .*\nreplacements:.*\n  \"1{40}\": \"1 1 1",
+    "S02_huge_number": r"cannot read 1{40}: .*\n.*: note\n  1{40}, 1 time: “The .*\n"
+    r"replacements:.*\n  \"1{40}\": \"1 1 1",
     "S04_ipa": "would leave out ˈwɔːtə",
     "S07_ssml": r"SSML.* Write \[pause 500ms\] for a break",
 }

@@ -60,9 +60,9 @@ def test_a_markdown_file_needs_no_note(plan, tmp_path):
 
 
 def test_a_voice_that_acts_tags_has_no_note_of_them():
-    (note,) = markup_notes("Ha [laugh] ha.", engine="chatterbox", markdown=False)
+    (note,) = markup_notes("Ha [laugh] ha.", engine="chatterbox", is_marked=False)
     assert note == "chatterbox reads [laugh] as words: chatterbox-turbo acts them"
-    assert list(markup_notes("Ha [laugh] ha.", engine="chatterbox-turbo", markdown=False)) == []
+    assert list(markup_notes("Ha [laugh] ha.", engine="chatterbox-turbo", is_marked=False)) == []
 
 
 @pytest.mark.parametrize(
@@ -90,3 +90,7 @@ def test_what_an_engine_raises_over_a_text_names_the_chunks(plan):
     text = "It is 7.\n\nAll is well.\n\nThere are 17."
     with pytest.raises(InputError, match=r"cannot read 'It is 7\.', 'There are 17\.' \(KeyError"):
         plan(speaker=Failing(), text=text)
+
+
+def test_a_document_whose_format_has_marks_gets_no_advice_on_markdown():
+    assert not list(markup_notes("# Not a heading, but code", engine="hibari", is_marked=True))

@@ -71,7 +71,7 @@ def test_a_chunks_spoken_text_is_found_in_its_shown_text():
 TEXTS = st.text(st.sampled_from("ab1. ,-—’'$%&Fig\u00ad éß中"), max_size=60)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(spoken=TEXTS, text=TEXTS)
 def test_places_lie_inside_the_text_in_order(spoken, text):
     places = place_words(spoken.split(), text)

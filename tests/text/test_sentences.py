@@ -173,7 +173,7 @@ WORDS = st.sampled_from(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     parts=st.lists(st.one_of(QUOTES, WORDS, st.text(max_size=5)), max_size=60),
     language=st.sampled_from(sorted(SENTENCES)),

@@ -44,7 +44,7 @@ def source_of(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip()
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(text=TEXTS, chunk_chars=st.integers(20, 300))
 @example(text="x" * 45 + " " + "y" * 20 + " z", chunk_chars=20)
 def test_chunks_concatenate_to_the_source(text, chunk_chars):
@@ -58,7 +58,7 @@ def test_chunks_concatenate_to_the_source(text, chunk_chars):
     assert [chunk.index for chunk in chunks] == list(range(len(chunks)))
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(text=TEXTS, chunk_chars=st.integers(20, 300))
 def test_no_chunk_exceeds_the_limit(text, chunk_chars):
     """A chunk's text, without the space that joins it to the next, has at most `chunk_chars`."""
@@ -69,7 +69,7 @@ def test_no_chunk_exceeds_the_limit(text, chunk_chars):
     assert all(len(chunk.text.strip()) <= chunk_chars for chunk in chunks)
 
 
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=800)
 @given(
     words=st.lists(st.from_regex(r"[A-Za-z]{1,30}[.,;!?]?", fullmatch=True), max_size=80),
     chunk_chars=st.integers(31, 120),

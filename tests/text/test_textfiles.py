@@ -114,14 +114,14 @@ def test_a_file_of_another_kind_is_refused_with_what_can_be_read(tmp_path, name,
 def test_markdown_has_several_suffixes(tmp_path, name):
     (tmp_path / name).write_text("# Title\n\nSome *words*.")
     (source,) = read_sources(tmp_path)
-    assert (source.text, source.markdown) == ("Title\n\nSome words.", True)
+    assert (source.text, source.is_marked) == ("Title\n\nSome words.", True)
 
 
 @pytest.mark.parametrize("name", ["notes", "Chapter 1. The Road", "a.log", "a.text"])
 def test_plain_text_may_have_any_other_name(tmp_path, name):
     (tmp_path / name).write_text("It was <b>so</b> and 1 < 2.")
     (source,) = read_sources(tmp_path / name)
-    assert (source.text, source.markdown) == ("It was <b>so</b> and 1 < 2.", False)
+    assert (source.text, source.is_marked) == ("It was <b>so</b> and 1 < 2.", False)
 
 
 def test_the_sign_between_merged_files_is_no_character_of_theirs(tmp_path):

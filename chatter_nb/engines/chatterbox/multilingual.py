@@ -24,7 +24,7 @@ from torch import Tensor
 from chatter_nb.base.errors import InputError, UnavailableError
 from chatter_nb.base.version import installed_version
 from chatter_nb.engines.chatterbox.loading import readable
-from chatter_nb.engines.refusal import counted, with_block, words_with
+from chatter_nb.engines.refusal import counted, unspeakable
 
 # Upstream goes on without these, with a line in a log.
 _HELPERS = {
@@ -137,7 +137,7 @@ class Alphabet:
         return "".join(self._in_place_of(char) for char in self._pieces(text))
 
     def check(self, text: str, *, who: str, original: str) -> list[str]:
-        """Raise `InputError` for letters and digits that it lacks; return notes on the rest.
+        """Raise `Unspeakable` for letters and digits that it lacks; return notes on the rest.
 
         `text` is what the tokenizer gets for the `original`; the error names words of the original.
         """
@@ -151,7 +151,7 @@ class Alphabet:
                 "(replacements), or choose the engine and language of the text "
                 "(chatterbox-multilingual, language)"
             )
-            raise InputError(with_block([problem], words_with({*lost}, original)))
+            raise unspeakable([problem], original, {*lost}, Counter())
         bare = [c for c in missing if c.isalnum()]
         silent = [c for c in missing if not c.isalnum()]
         notes = []

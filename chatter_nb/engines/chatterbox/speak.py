@@ -27,7 +27,7 @@ from torch import Tensor
 from transformers import AutoTokenizer
 
 from chatter_nb.base.budget import ask
-from chatter_nb.base.errors import EngineError, InputError
+from chatter_nb.base.errors import EngineError
 from chatter_nb.engines.base import ChunkRequest, Voice
 from chatter_nb.engines.chatterbox.conditionals import (
     DECODER_PROMPT_S,
@@ -56,7 +56,7 @@ from chatter_nb.engines.chatterbox.t3 import TokenDecoder
 from chatter_nb.engines.chatterbox.tokens import Prompt, Sampling, SpokenChunk
 from chatter_nb.engines.checkpoints import MEANFLOW_FILE, PACKAGE, check_meanflow, identity, locate
 from chatter_nb.engines.gpu import is_small_gpu, voice_device
-from chatter_nb.engines.refusal import counted, with_block, words_with
+from chatter_nb.engines.refusal import counted, unspeakable
 from chatter_nb.engines.registry import TTS_ENGINES
 from chatter_nb.engines.voices import MIN_S
 from chatter_nb.engines.watermark import load_perth
@@ -275,7 +275,7 @@ class TurboEngine(ChatterboxEngine):
                 f"engine '{self.name}' speaks English, not {counted(Counter(foreign))}: replace "
                 "them (replacements), or choose engine: chatterbox-multilingual"
             )
-            raise InputError(with_block([problem], words_with({*foreign}, text)))
+            raise unspeakable([problem], text, foreign.keys(), Counter())
         return []
 
     def with_end(self, tokens: Tensor) -> Tensor:

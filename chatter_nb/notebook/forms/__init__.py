@@ -45,8 +45,8 @@ class NoForm:
     def __repr__(self) -> str:
         return f"interactive is off: no form; this run is {self.params.resolved_run_name()}"
 
-    def render(self, plan: Any) -> Speech:
-        """Make the run of a plan; print its progress and show its player."""
+    def render(self, plan: Any, *, player: bool = True) -> Speech:
+        """Make the run of a plan; print its progress and show its player, if asked for."""
         from IPython.display import display
 
         from chatter_nb.notebook import show
@@ -55,5 +55,6 @@ class NoForm:
 
         render: Any = render_speech if self.params.kind == "speak" else render_conversion
         speech: Speech = render(plan, progress=show.progress_lines(plan.unit))
-        display(show.player(speech))
+        if player:
+            display(show.player(speech))
         return speech

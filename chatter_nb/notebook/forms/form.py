@@ -121,11 +121,11 @@ class Form(widgets.VBox):
         """Wait for the current run, as tests and notebook cells do; return if it has ended."""
         return self._worker.wait(timeout_s)
 
-    def render(self, plan: Any) -> Speech:
+    def render(self, plan: Any, *, player: bool = True) -> Speech:
         """Make the run of a plan, as a notebook's cell does, and play it in the form's player.
 
         Interrupt the cell to stop it. Where nobody watches, such as in Papermill, the cell shows
-        the player as well.
+        the player as well. If `player` is false, a later cell shows it, and nothing plays here.
         """
         self._running(True)
         self._stop.disabled = True  # a kernel that runs a cell hears no button
@@ -140,9 +140,9 @@ class Form(widgets.VBox):
             raise
         finally:
             self._idle()
-        self._keep(plan.params, speech)
+        self._keep(plan.params, speech, play=player)
         self.live.tell("look")
-        if not _is_watched():
+        if player and not _is_watched():
             display(show.player(speech))
         return speech
 

@@ -107,14 +107,19 @@ class Notices:
 
 
 def _listed(text: str) -> str:
-    """Return a text as HTML: a sentence, a list of lines, or a heading with its indented lines."""
+    """Return a text as HTML: a sentence, a list of lines, or a heading with its indented lines.
+
+    A block of `replacements:` at its end stays as it is, to be copied.
+    """
+    text, name, values = text.partition("\nreplacements:")
+    block = f'<pre style="{_TEXT}">{html.escape(name.strip() + values)}</pre>' if name else ""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if len(lines) <= 1:
-        return html.escape(text)
+        return html.escape(text) + block
     indented = any(line.startswith("  ") for line in text.splitlines()[1:])
     heading = html.escape(lines[0]) if indented else ""
     shown = lines[indented:]
     if len(shown) > MAX_LINES:
         shown = [*shown[:MAX_LINES], f"… and {len(shown) - MAX_LINES} more"]
     items = "".join(f"<li>{html.escape(line)}</li>" for line in shown)
-    return f'{heading}<ul style="margin: 0; padding-left: 1.2em">{items}</ul>'
+    return f'{heading}<ul style="margin: 0; padding-left: 1.2em">{items}</ul>{block}'

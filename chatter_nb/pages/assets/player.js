@@ -1,7 +1,9 @@
 // Runs as the `onload` of a player's picture: the one place where a script reaches a notebook's output,
 // a widget and a saved page alike. Without it the picture and the audio element still serve.
 // The playhead has the text's colour: what is orange is a seam.
-(function (image) {
+(function start(image) {
+  // A picture loads before the audio that follows it in a large page has been read.
+  if (document.readyState === "loading") return document.addEventListener("DOMContentLoaded", () => start(image));
   const root = image.closest("[data-player]");
   if (!root?.isConnected || root.dataset.ready) return; // its place may have been filled anew meanwhile
   root.dataset.ready = "yes";
@@ -32,6 +34,7 @@
     const mark = at(now());
     wave.setAttribute("aria-valuetext", clock(now()) + (mark ? `, ${noun} ${mark[2]}` : ""));
     light(turn(now()));
+    follow(chapters.findLastIndex(({ start }) => now() >= start - 0.001));
   };
   // The text, a piece for each chunk: what is spoken is lit, and a click on it moves the player.
   const pieces = [], book = document.createElement("div");
@@ -64,6 +67,36 @@
     book.addEventListener("keydown", press);
     audio.after(book);
   };
+  // The list of chapters: a click, or Enter, plays from there; up and down move along it.
+  const list = root.querySelector("[data-chapters]"), chapters = [];
+  let heard = -1;
+  const follow = (number) => {
+    if (!list || number === heard) return;
+    heard = number;
+    chapters.forEach(({ button }, place) => {
+      const isHeard = place === number;
+      button.style.background = isHeard ? "rgba(111,151,196,.4)" : "none";
+      button.ariaCurrent = isHeard ? "true" : null;
+      button.tabIndex = place === Math.max(0, number) ? 0 : -1; // one stop for Tab, however many they are
+    });
+    const { offsetTop, offsetHeight } = chapters[Math.max(0, number)].button;
+    if (offsetTop < list.scrollTop || offsetTop + offsetHeight > list.scrollTop + list.clientHeight) list.scrollTop = offsetTop;
+  };
+  const beside = { ArrowUp: "previousElementSibling", ArrowDown: "nextElementSibling" };
+  if (list) Object.assign(list.style, { position: "relative", maxHeight: "15em", overflow: "auto" });
+  for (const item of list?.children ?? []) {
+    const button = Object.assign(document.createElement("button"), { type: "button" }), start = Number(item.dataset.start);
+    button.style.cssText = "font:inherit;color:inherit;width:100%;text-align:start;padding:.15em .5em;border:0;border-radius:4px;cursor:pointer;background:none";
+    button.append(...item.childNodes);
+    button.addEventListener("click", () => (seek(start), audio.play()));
+    button.addEventListener("keydown", (event) => {
+      if (!beside[event.key]) return;
+      item[beside[event.key]]?.firstElementChild.focus();
+      event.preventDefault();
+    });
+    item.append(button);
+    chapters.push({ start, button });
+  }
   const seek = (s) => {
     audio.currentTime = from_s + Math.min(seconds, Math.max(0, s));
     show();

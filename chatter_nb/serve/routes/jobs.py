@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from anyio import to_thread
 from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.speech import load_speech
-from chatter_nb.serve.bodies import JSON, check_names, json_of, json_schema, media_type_of
+from chatter_nb.serve.bodies import DOCUMENT, read_body
 from chatter_nb.serve.errors import Problem
 from chatter_nb.serve.jobs import JobAnswer, Jobs
-from chatter_nb.serve.responses import check_length, file_of
-from chatter_nb.serve.routes.speech import Served, audio_responses
+from chatter_nb.serve.responses import file_of
+from chatter_nb.serve.routes.speech import Served, audio_responses, body_of
 from chatter_nb.serve.settings import Limits
 
 
@@ -29,8 +30,7 @@ AllJobs = Annotated[Jobs, Depends(jobs_of)]
 def routes(limits: Limits) -> APIRouter:
     """The routes under /api/v1/jobs, documented with these limits."""
     router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
-    schema = json_schema(SpeakParams, longest_text=limits.job_text_chars)
-    body = {"requestBody": {"required": True, "content": {JSON: {"schema": schema}}}}
+    body = body_of(SpeakParams, limits.job_text_chars)
     router.post("", status_code=202, openapi_extra=body)(add)
     router.get("")(listed)
     router.get("/{job}")(show)
@@ -40,13 +40,10 @@ def routes(limits: Limits) -> APIRouter:
 
 
 async def add(request: Request, service: Served, jobs: AllJobs) -> JobAnswer:
-    """Take a text as a job. What is accepted is finished, also after a restart."""
-    if (media_type := media_type_of(request)) != JSON:
-        raise Problem(415, f"Content-Type says {media_type!r}: send {JSON}")
-    values = await json_of(request)
-    check_names(SpeakParams, values)
-    check_length(values, "text", service.settings.limits.job_text_chars)
-    return await run_in_threadpool(jobs.add, values)
+    """Take a text as a job, or in a form a document. It is finished, also after a restart."""
+    body = await read_body(request, SpeakParams)
+    limiter = service.readers if DOCUMENT in body.uploads else None
+    return await to_thread.run_sync(jobs.add, body.values, body.uploads, limiter=limiter)
 
 
 async def listed(jobs: AllJobs) -> dict[str, list[JobAnswer]]:
@@ -76,7 +73,7 @@ async def audio(
         if state.status != "done":
             raise Problem(409, f"the job is {state.status}: {state.done} of {state.total} chunks")
         speech = load_speech(jobs.folder(job).path)
-        names = [file.name for file in speech.record.files]
+        names = [file.name for file in speech.record.handed_over()]
         matches = [name for name in names if name.endswith(f".{format}")] if format else names
         if not matches:
             raise Problem(404, f"the job has no {format[:20]!r}; it has: {', '.join(names)}")

@@ -19,7 +19,7 @@ from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.edits import Edit, match_edits, parse_edits, placed_chunks, save_edits
 from chatter_nb.runs.revise import load_revisable, revised_params
 from chatter_nb.runs.speech import Speech
-from chatter_nb.serve.bodies import JSON, media_type_of
+from chatter_nb.serve.bodies import DOCUMENT, JSON, media_type_of
 from chatter_nb.serve.bridge import result_of
 from chatter_nb.serve.errors import Problem
 from chatter_nb.serve.outputs import find_run
@@ -77,7 +77,7 @@ async def apply(run: str, request: Request, service: Served) -> dict[str, Any]:
     await request.body()  # it has none
     speech = await run_in_threadpool(_speech, service, run)
     params = await run_in_threadpool(_params, speech)
-    task = service.submit(params, job=run.startswith("job"))
+    task = service.submit(params, job=run.startswith("job") or bool(params.text_file))
     timeout_s = service.settings.limits.request_timeout_s
     speech = await result_of(task, request, timeout_s=timeout_s)
     return await run_in_threadpool(lambda: {**_data(speech), "player": player_html(speech)})
@@ -112,10 +112,11 @@ def _data(speech: Speech) -> dict[str, Any]:
 
 
 def _params(speech: Speech) -> SpeakParams:
-    """The parameters that speak a run again. Raises `Problem` 409 where its voice is gone."""
-    voice = Path(str(speech.record.params["voice"]))
-    if voice.is_absolute() and not voice.is_file():
-        raise Problem(409, "its voice was an upload, which is not kept: speak the text again")
+    """The parameters that speak a run again. Raises `Problem` 409 where an upload is gone."""
+    for name, noun in (("voice", "voice"), (DOCUMENT, "document")):
+        path = Path(str(speech.record.params.get(name, "")))
+        if path.is_absolute() and not path.is_file():
+            raise Problem(409, f"its {noun} was an upload, which is not kept: speak the text again")
     return revised_params(speech)
 
 

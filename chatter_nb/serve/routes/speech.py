@@ -8,26 +8,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
-from pathlib import Path
+from secrets import token_hex
+from shutil import rmtree
 from typing import Annotated, Any
 
+from anyio import to_thread
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import FileResponse, Response, StreamingResponse
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
-from chatter_nb.base.formats import mime_of
+from chatter_nb.base.formats import OUTPUT_FORMATS, mime_of
 from chatter_nb.pages.run_players import SOURCES, source_of
-from chatter_nb.params.runs import ConvertParams, SpeakParams
+from chatter_nb.params.runs import AnyParams, ConvertParams, SpeakParams
 from chatter_nb.runs.record import FileRecord
 from chatter_nb.runs.speech import load_speech
 from chatter_nb.serve.bodies import (
+    DOCUMENT,
     FORM,
     JSON,
     PARTS_HELP,
-    Body,
     Kind,
-    check_names,
     form_schema,
     json_schema,
     read_body,
@@ -35,8 +36,8 @@ from chatter_nb.serve.bodies import (
 from chatter_nb.serve.encoding import STREAMED
 from chatter_nb.serve.errors import RESPONSES, Problem
 from chatter_nb.serve.live import FORMAT, Lives
-from chatter_nb.serve.outputs import find_run, keep_recording
-from chatter_nb.serve.responses import check_length, file_of, live_answer, whole_answer
+from chatter_nb.serve.outputs import UPLOADS, find_run, keep
+from chatter_nb.serve.responses import check_source, file_of, live_answer, whole_answer
 from chatter_nb.serve.service import Service
 from chatter_nb.serve.settings import Limits
 
@@ -80,7 +81,8 @@ async def known_query(request: Request) -> None:
 def audio_responses(more: Mapping[str, Any] | None = None) -> dict[int | str, dict[str, Any]]:
     """The answers of a route, for the OpenAPI document: audio, `more` media types, and errors."""
     binary = {"schema": {"type": "string", "format": "binary"}}
-    content = {streamed.media_type: binary for streamed in STREAMED.values()}
+    content = {row.media_type: binary for row in STREAMED.values()}
+    content[OUTPUT_FORMATS["m4b"].mime] = binary
     return {**RESPONSES, 200: {"description": "Audio", "content": {**content, **(more or {})}}}
 
 
@@ -90,8 +92,8 @@ def routes(limits: Limits) -> APIRouter:
     answers = audio_responses()
     answers[200]["model"] = RunAnswer  # where JSON is asked for
     spoken: dict[str, Any] = {"responses": answers, "response_class": Response}
-    router.post("/tts", openapi_extra=_body(SpeakParams, limits.text_chars), **spoken)(speak)
-    router.post("/vc", openapi_extra=_body(ConvertParams), **spoken)(convert)
+    router.post("/tts", openapi_extra=body_of(SpeakParams, limits.text_chars), **spoken)(speak)
+    router.post("/vc", openapi_extra=body_of(ConvertParams), **spoken)(convert)
     router.get("/runs/{run}/live", responses=audio_responses(), response_class=Response)(listen)
     router.get("/runs/{run}/{file}", responses=audio_responses(), response_class=Response)(
         fetch_file
@@ -99,22 +101,16 @@ def routes(limits: Limits) -> APIRouter:
     return router
 
 
-async def speak(
-    request: Request, service: Served, stream: Live = False, parts: InParts = None
-) -> Any:
-    """Speak a text: audio, or with `Accept: application/json` the record. `voice` may be a file."""
+async def speak(request: Request, stream: Live = False, parts: InParts = None) -> Any:
+    """Speak a text or a document: audio, or with `Accept: application/json` the record."""
     if parts is not None and not stream:
         raise Problem(422, "parts: of a stream; ask with stream=true, or leave it out")
-    body = await read_body(request, SpeakParams)
-    check_names(SpeakParams, body.values)
-    check_length(body.values, "text", service.settings.limits.text_chars)
-    return await _answer(request, SpeakParams, body, stream=stream, parts=parts)
+    return await _answer(request, SpeakParams, stream=stream, parts=parts)
 
 
 async def convert(request: Request, stream: Live = False) -> Any:
     """Say `source` again in the voice of `target`: names of recordings, or in a form files."""
-    body = await read_body(request, ConvertParams)
-    return await _answer(request, ConvertParams, body, stream=stream)
+    return await _answer(request, ConvertParams, stream=stream)
 
 
 async def listen(run: str, request: Request) -> Response:
@@ -133,7 +129,7 @@ async def fetch_file(run: str, file: str, service: Served) -> Response:
 
     def answer() -> Response:
         speech = load_speech(find_run(service.settings.outputs, run).path)
-        names = [record.name for record in speech.record.files]
+        names = [record.name for record in speech.record.handed_over()]
         outputs = speech.record.outputs
         if file == SOURCES and outputs and (source := source_of(speech, outputs[0])):
             return FileResponse(source, media_type=mime_of(source))
@@ -146,30 +142,40 @@ async def fetch_file(run: str, file: str, service: Served) -> Response:
 
 
 async def _answer(
-    request: Request, kind: Kind, body: Body, *, stream: bool, parts: bool | None = None
+    request: Request, kind: Kind, *, stream: bool, parts: bool | None = None
 ) -> Response:
-    service = await service_of(request)
+    body, service = await read_body(request, kind), await service_of(request)
     as_json = _wants_json(request.headers.get("accept", ""))
     if stream and as_json:
         raise Problem(422, f"stream: audio comes in pieces, {JSON} whole: choose one")
     if stream and body.values.get("wav_bits", 16) != 16:
         raise Problem(422, "wav_bits: a stream has 16; leave it out, or ask without stream")
+    if stream and body.values.get("master", "none") != "none":
+        raise Problem(422, "master: a chapter is mastered at its end; ask without stream")
     with ExitStack() as removal:  # of the uploads, once the run that reads them has ended
 
         def remove_after(run: Future[Any]) -> None:
             remove = removal.pop_all().close
             run.add_done_callback(lambda _: remove())
 
-        paths: dict[str, Path] = {}
-        for part, upload in body.recordings.items():
-            path = await run_in_threadpool(keep_recording, upload.file, part, service.settings)
-            removal.callback(path.unlink, missing_ok=True)
-            paths[part] = path
+        folder = service.settings.outputs / UPLOADS / token_hex(8)
+        removal.callback(rmtree, folder, ignore_errors=True)
+        uploads, limits = body.uploads.items(), service.settings.limits
         values = {**(_LIVE[kind] if stream else {}), **body.values}
-        params = await run_in_threadpool(service.catalog.run, kind, values, paths)
-        if len(params.formats) > 1 and not as_json:
+
+        def settle() -> AnyParams:
+            paths = {part: keep(part, upload, folder, limits) for part, upload in uploads}
+            params = service.catalog.run(kind, values, paths)
+            check_source(params, limits)
+            return params
+
+        limiter = service.readers if DOCUMENT in body.uploads else None
+        params = await to_thread.run_sync(settle, limiter=limiter)
+        several = len(params.formats) > 1 or getattr(params, "split", "none") != "none"
+        if several and not as_json:
             raise Problem(
-                422, f"formats: an answer is one file; for more send Accept: {JSON}, and fetch them"
+                422,
+                f"formats, split: an answer is one file; for more send Accept: {JSON}, fetch them",
             )
         if stream:
             format_name = params.formats[0]
@@ -187,7 +193,8 @@ def _wants_json(accept: str) -> bool:
     return JSON in kinds and "*/*" not in kinds and not any(k.startswith("audio/") for k in kinds)
 
 
-def _body(kind: Kind, longest_text: int = 0) -> dict[str, Any]:
+def body_of(kind: Kind, longest_text: int = 0) -> dict[str, Any]:
+    """The body of a route, for the OpenAPI document: JSON or a form."""
     content = {
         JSON: {"schema": json_schema(kind, longest_text=longest_text)},
         FORM: {"schema": form_schema(kind)},

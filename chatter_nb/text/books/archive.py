@@ -19,6 +19,7 @@ MAX_RATIO = 200  # unpacked to packed, beyond a megabyte; prose reaches 4, table
 # No entities but XML's own, no DTD, no network, nothing repaired in silence.
 SAFE: dict[str, bool] = {"no_network": True, "remove_pis": True, "remove_comments": True}
 STRICT = etree.XMLParser(resolve_entities=False, load_dtd=False, **SAFE)
+EDITING = etree.XMLParser(resolve_entities=False, load_dtd=False, no_network=True)  # keeps all
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError, IndexError)
 
 
@@ -57,10 +58,10 @@ class Archive(zipfile.ZipFile):
             raise InputError(f"it unpacks to more than {MAX_BYTES:,} bytes: divide it")
         return data
 
-    def xml(self, name: str) -> etree._Element:
+    def xml(self, name: str, parser: etree.XMLParser = STRICT) -> etree._Element:
         """A member that must be XML, such as a package document."""
         try:
-            return etree.fromstring(self.member(name), STRICT)
+            return etree.fromstring(self.member(name), parser)
         except (etree.XMLSyntaxError, ValueError) as error:
             raise InputError(f"its member {shorten(name, 80)!r} is no XML: {error}") from None
 

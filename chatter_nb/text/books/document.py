@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from chatter_nb.base.errors import InputError, shown
-from chatter_nb.text.chunking import BLOCK_BREAK, CHAPTER_BREAK
+from chatter_nb.text.chunking import BLOCK_BREAK, CHAPTER_BREAK, chars_per_s
 
 CHAPTER_LEVELS = 2  # of headings: a chapter's pause is before these
 _WORD = re.compile(r"\w+")
@@ -86,6 +86,11 @@ class Book:
     def blocks(self) -> list[tuple[Chapter, Block]]:
         """Every block with its chapter, in the order of the breaks in `text`."""
         return [(chapter, block) for chapter in self.chapters for block in chapter.blocks]
+
+    def lengths_s(self, language: str | None, speed: float | None) -> list[float]:
+        """Roughly how long each chapter is spoken, in seconds, without pauses."""
+        chars_s = chars_per_s(language or self.language or "en") * (speed or 1.0)
+        return [sum(len(block.text) for block in c.blocks) / chars_s for c in self.chapters]
 
 
 def count_words(text: str) -> int:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from lxml import etree
 
 from chatter_nb.base.errors import InputError, shorten
-from chatter_nb.text.books.archive import Archive, resolve
+from chatter_nb.text.books.archive import STRICT, Archive, resolve
 from chatter_nb.text.books.document import (
     Book,
     Chapter,
@@ -44,10 +44,11 @@ def read_epub(path: Path, skip: Collection[str]) -> Book:
         return _Reader(archive, skip).book()
 
 
-class _Reader:
-    def __init__(self, archive: Archive, skip: Collection[str]) -> None:
-        self._archive, self._skip, self._walk = archive, skip, Walk(skip)
-        self._notes: list[str] = []
+class Package:
+    """The package of an EPUB, and its items by id. Raises `InputError` for an encrypted book."""
+
+    def __init__(self, archive: Archive, parser: etree.XMLParser = STRICT) -> None:
+        self._archive = archive
         is_there = _ENCRYPTION in archive.NameToInfo
         nodes = archive.xml(_ENCRYPTION).iter("{*}EncryptionMethod") if is_there else ()
         if not {node.get("Algorithm") for node in nodes} <= _FONT_SCRAMBLING:
@@ -56,25 +57,24 @@ class _Reader:
                 "edition without copy protection"
             )
         files = [node.get("full-path") for node in archive.xml(_CONTAINER).iter("{*}rootfile")]
-        opf = (files or [None])[0] or ""
-        self._package = archive.xml(opf)
-        self._items = {
-            node.get("id"): (
-                resolve(opf, node.get("href", ""))[0],
-                node.get("media-type", ""),
-                node,
-            )
-            for node in self._package.iter("{*}item")
-        }
+        self._opf = (files or [None])[0] or ""
+        self._package = archive.xml(self._opf, parser)
+        self._items: dict[str | None, tuple[str, str, etree._Element]] = {}
+        for node in self._package.iter("{*}item"):
+            member, _ = resolve(self._opf, node.get("href", ""))
+            self._items[node.get("id")] = member, node.get("media-type", ""), node
+
+
+class _Reader(Package):
+    def __init__(self, archive: Archive, skip: Collection[str]) -> None:
+        super().__init__(archive)
+        self._skip, self._walk, self._notes = skip, Walk(skip), list[str]()
 
     def book(self) -> Book:
         entries = self._contents()
         self._read_spine({entry.target for entry in entries})
-        found: dict[str, str] = {}
-        for node in self._package.iter("*"):
-            found.setdefault(tag_of(node), text_of(node))
-        data = {name: found.get(name, "") for name in ("title", "language", "date", "description")}
-        items = self._items.values()
+        names = ("title", "language", "date", "description")
+        data = {name: next(map(text_of, self._package.iter(f"{{*}}{name}")), "") for name in names}
         by_heading = divide_at_headings(self._walk.blocks, data["title"])
         return Book(
             **data,
@@ -83,7 +83,7 @@ class _Reader:
             chapters=self._chapters(entries) or by_heading,
             skipped=tuple(self._walk.skipped),
             notes=tuple(self._notes),
-            lexicons=tuple(member for member, kind, _ in items if kind == _LEXICON),
+            lexicons=tuple(member for member, kind, _ in self._items.values() if kind == _LEXICON),
         )
 
     def _contents(self) -> list[_Entry]:
@@ -155,9 +155,8 @@ class _Reader:
         return tuple(chapters)
 
     def _cover(self) -> tuple[bytes, str] | None:
-        named = [
-            m.get("content") for m in self._package.iter("{*}meta") if m.get("name") == "cover"
-        ]
+        metas = self._package.iter("{*}meta")
+        named = [meta.get("content") for meta in metas if meta.get("name") == "cover"]
         for id_, (member, kind, node) in self._items.items():
             is_cover = "cover-image" in node.get("properties", "").split() or id_ in named
             if is_cover and kind.startswith("image/") and member in self._archive.NameToInfo:

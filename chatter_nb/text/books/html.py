@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import codecs
+import io
 import re
+import zipfile
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from html.entities import html5
@@ -25,24 +27,32 @@ _EMPTY = re.compile(
     r"([A-Za-z][\w:-]*)((?:\s[^<>]*?)?)/>"
 )
 _CORE = "docProps/core.xml"
+# Parts of a Word document that hold text, and elements around text that mammoth does not know.
+_TEXTS = re.compile(r"word/(?:document|footnotes|endnotes)\w*\.xml")
+_WRAPPERS = (
+    *("{*}fldSimple", "{*}dir", "{*}bdo", "{*}ruby", "{*}rubyBase"),
+    "{http://schemas.openxmlformats.org/officeDocument/2006/math}*",
+)
 _PARTS = {"article", "main", "section", "blockquote"}
 
 
 def decode(data: bytes) -> str:
-    """Markup as text: by its mark, as UTF-8, in the encoding that it names, or as cp1252."""
-    is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    """Markup as text: by its first bytes, as UTF-8, in the encoding it names, or as cp1252."""
+    marks = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+    marks |= {b"<\0": "utf-16-le", b"\0<": "utf-16-be"}
     named = _CHARSET.findall(data[:2000])
-    for encoding in ("utf-16" if is_utf16 else "utf-8-sig", *(name.decode() for name in named)):
+    for encoding in (marks.get(data[:2], "utf-8-sig"), *(name.decode() for name in named)):
         try:
             return data.decode(encoding)
-        except (UnicodeDecodeError, LookupError):
+        except (ValueError, LookupError):  # as "undefined" and "idna" raise
             continue
     return data.decode("cp1252", errors="replace")
 
 
 def parse_xhtml(data: bytes) -> tuple[etree._Element, bool]:
     """The root of XHTML, and whether it had to be repaired, as HTML. Raises `InputError`."""
-    text = _ENTITY.sub(_entity, _DECLARATION.sub("", decode(data)))
+    text = _DECLARATION.sub("", decode(data))
+    text = _ENTITY.sub(lambda name: html5.get(f"{name[1]};", name[0]), text)
     try:
         return etree.fromstring(text.encode(), STRICT), False
     except (etree.XMLSyntaxError, ValueError):
@@ -52,7 +62,7 @@ def parse_xhtml(data: bytes) -> tuple[etree._Element, bool]:
 def parse_html(text: str) -> etree._Element:
     """The root of HTML, repaired as browsers do. Raises `InputError` if it cannot be."""
     parser = etree.HTMLParser(encoding="utf-8", **SAFE)
-    text = _DECLARATION.sub("", text).replace("\0", "")
+    text = _DECLARATION.sub("", text).replace("\0", "").strip() or "<html></html>"
     try:
         root = etree.fromstring(text.encode(errors="replace"), parser)
     except (etree.LxmlError, ValueError):
@@ -66,6 +76,8 @@ def parse_html(text: str) -> etree._Element:
 def read_html(path: Path, skip: Collection[str]) -> Book:
     """The article of a web page: <article> or <main>, else its body without what surrounds it."""
     data = path.read_bytes()
+    if data.startswith((b"%PDF-", b"PK\3\4", b"\x89PNG", b"\xff\xd8")):
+        raise InputError("it is no HTML: its bytes are of another format")
     is_xhtml = path.suffix.lower() == ".xhtml"
     root = parse_xhtml(data)[0] if is_xhtml else parse_html(decode(data))
     return _book_of_page(root, path.name, skip)
@@ -75,22 +87,33 @@ def read_docx(path: Path, skip: Collection[str]) -> Book:
     """A Word document. Its notes, which mammoth puts at its end, are skipped as `notes`."""
     import mammoth
 
-    with Archive(path) as archive:  # mammoth unpacks without a bound
-        for member in archive.NameToInfo:
-            archive.member(member)
+    plain = io.BytesIO()
+    with Archive(path) as archive, zipfile.ZipFile(plain, "w") as copy:
+        for member in archive.NameToInfo:  # mammoth unpacks without a bound
+            is_text = _TEXTS.fullmatch(member)
+            data = _unwrapped(archive.xml(member)) if is_text else archive.member(member)
+            copy.writestr(member, data)
         about = archive.xml(_CORE) if _CORE in archive.NameToInfo else ()
     no_image = mammoth.images.img_element(lambda image: {})
-    with path.open("rb") as file:
-        try:
-            result = mammoth.convert_to_html(file, convert_image=no_image)
-        except Exception as error:  # whatever mammoth meets in a damaged file
-            raise InputError(f"it is no Word document, or a damaged one: {error!r}") from None
+    try:
+        result = mammoth.convert_to_html(plain, convert_image=no_image)
+    except Exception as error:  # whatever mammoth meets in a damaged file
+        raise InputError(f"it is no Word document, or a damaged one: {error!r}") from None
     root = parse_html(f"<html><body>{result.value}</body></html>")
     for note in root.xpath("//li[starts-with(@id, 'footnote-') or starts-with(@id, 'endnote-')]"):
         note.set("class", "footnote")
     found = {tag_of(node): text_of(node) for node in about}
     book = _book_of_page(root, path.name, skip)
     return replace(book, title=found.get("title", ""), author=found.get("creator", ""))
+
+
+def _unwrapped(root: etree._Element) -> bytes:
+    """A part of a Word document without the elements whose text mammoth would leave out."""
+    for node in root.iter("{*}t"):  # a formula's too
+        node.tag = root.tag.rpartition("}")[0] + "}t"
+    etree.strip_elements(root, "{*}rt", with_tail=False)  # the reading of a ruby
+    etree.strip_tags(root, *_WRAPPERS)
+    return etree.tostring(root)
 
 
 def _book_of_page(root: etree._Element, document: str, skip: Collection[str]) -> Book:
@@ -115,7 +138,3 @@ def _headers(root: etree._Element) -> Iterator[etree._Element]:
             name = "" if {tag_of(outer) for outer in node.iterancestors()} & _PARTS else "nav"
         if node not in inside or name in ("nav", "aside"):
             yield node
-
-
-def _entity(match: re.Match[str]) -> str:
-    return html5.get(f"{match[1]};", match[0])

@@ -17,6 +17,8 @@ _TAIL = re.compile(r"[^\W\d_]+")
 _ENDINGS = ("", "s", "es", "d", "ed", "ing", "ly")
 _NUMBER = re.compile(r"\A[ivxlc]{1,7}\Z|\d{1,4}")
 _NUMBER_LINE = re.compile(r"\W*(?:page\s+)?(\d{1,4})(?:\s*(?:/|of)\s*\d{1,4})?\W*")
+_DIGITS = re.compile(r"(?<!\d)\d{1,4}(?!\d)")
+_FEWEST_PAGES = 4  # whose heads have the number that they should
 _EDGE_LINES, _NEAR_PAGES = 2, 2  # left and right pages have heads of their own
 
 
@@ -30,7 +32,7 @@ class WordJoiner:
 
     def __init__(self, text: str, *, make_whole: bool) -> None:
         self._make_whole = make_whole
-        self._seen = Counter(word.lower() for word in _WORD.findall(text))
+        self._seen = Counter(map(str.lower, _WORD.findall(text if make_whole else "")))
         self.count = 0
 
     def join(self, lines: Iterable[str], separator: str = " ") -> str:
@@ -65,6 +67,11 @@ def running_heads(pages: Sequence[Sequence[str]]) -> set[tuple[int, int]]:
         for number, outer, key in edges[at]:
             if key in near and (outer in (-1, len(page)) or (at, outer) in found):
                 found.add((at, number))
+    offsets = Counter(int(n) - at for at, line in found for n in _DIGITS.findall(pages[at][line]))
+    counting = {f"page {offset}" for offset, count in offsets.items() if count >= _FEWEST_PAGES}
+    for at, page in enumerate(pages):  # a chapter's first page has its number alone
+        outermost = (line for line in edges[at] if line[1] in (-1, len(page)))
+        found |= {(at, number) for number, _, key in outermost if key in counting}
     return found
 
 

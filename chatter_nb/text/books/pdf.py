@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -83,8 +84,10 @@ def _spoken_lines(
 
 def _lines(page: pypdfium2.PdfPage, number: int) -> Iterator[_Line]:
     textpage = page.get_textpage()
-    units = (raw.FPDFText_GetUnicode(textpage, n) for n in range(textpage.count_chars()))
-    for match in _LINE.finditer("".join(map(chr, units))):
+    text = textpage.get_text_range()
+    if len(text) != (chars := textpage.count_chars()):  # then the places below are not its own
+        text = "".join(chr(raw.FPDFText_GetUnicode(textpage, n)) for n in range(chars))
+    for match in _LINE.finditer(text):
         first = match.end() - len(match[0].lstrip())
         last = match.start() + len(match[0].rstrip()) - 1
         left, bottom, _, top = textpage.get_charbox(first, loose=True)
@@ -137,15 +140,16 @@ def _entries(
     """The outline's entries: first block, title, level. Blocks with their titles are headings."""
     entries = []
     words = [re.findall(r"\w+", block.text.lower()) for block in blocks]
+    pages = [line.page for line in firsts]
     for mark in pdf.get_toc():
         page = (dest := mark.get_dest()) and dest.get_index()
         if page is None:
             continue
         title, level = mark.get_title(), min(6, mark.level + 1)
         wanted = re.findall(r"\w+", title.lower())
-        later = [n for n, line in enumerate(firsts) if line.page >= page]
-        titles = (n for n in later if words[n][-len(wanted) :] == wanted and firsts[n].page == page)
+        first, end = bisect_left(pages, page), bisect_right(pages, page)
+        titles = (n for n in range(first, end) if words[n][-len(wanted) :] == wanted)
         if (start := next(titles, None)) is not None:
             blocks[start] = replace(blocks[start], kind="heading", level=level)
-        entries.append(((later or [len(blocks)])[0] if start is None else start, title, level))
+        entries.append((first if start is None else start, title, level))
     return sorted(entries, key=lambda entry: entry[0])

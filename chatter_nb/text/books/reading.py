@@ -54,7 +54,7 @@ def _read(
         ) from None
     if done.returncode:
         reason = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        reason = reason or f"its reader ended with {done.returncode}"
+        reason = reason or f"its reader ended with {done.returncode}: damaged, or too large"
         raise InputError(f"{path} cannot be read: {shorten(reason, 300)}")
     book: Book = pickle.loads(done.stdout)  # of our own process, which has our rights
     return book

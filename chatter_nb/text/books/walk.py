@@ -24,8 +24,8 @@ _BLOCK_NAMES = (  # as HTML's rendering rules list them
     "menu nav ol optgroup option p pre search section summary table tbody tfoot thead tr ul"
 )
 _INVISIBLE_NAMES = (  # never rendered as text
-    "head title script style template noscript audio video canvas iframe datalist rp desc metadata "
-    "object meta link base select textarea annotation annotation-xml"
+    "head title script style template noscript noframes audio video canvas iframe datalist rp desc "
+    "metadata meta link base select textarea meter progress annotation annotation-xml"
 )
 _BLOCKS, _INVISIBLE = frozenset(_BLOCK_NAMES.split()), frozenset(_INVISIBLE_NAMES.split())
 _KINDS = {"li": "list item", "dt": "list item", "dd": "list item", "tr": "table row", "pre": "code"}
@@ -35,6 +35,9 @@ _SPACES = re.compile(r"[ \t\n\r\f]+")  # HTML's; a no-break space is a character
 # A note's mark: a link inside the book that is only "12", "a" or "†"; without <sup>: "[12]" or "†".
 _MARK = re.compile(r"[\[(]?(?:\d{1,4}|[a-z]|[ivxlc]{1,6}|[*†‡§¶‖]{1,4})[\])]?")
 _BARE_MARK = re.compile(r"[*†‡§¶‖]{1,4}|\[(?:\d{1,4}|[*†‡§¶‖]{1,4})\]")
+
+
+Owner = tuple[etree._Element, str]  # whose "text" or "tail" a text is
 
 
 class _Around(NamedTuple):
@@ -50,7 +53,8 @@ class _Around(NamedTuple):
 class Walk:
     """The result of walks over documents, in their order.
 
-    `ids` has the number of blocks before each element that has an id, by document and id.
+    `ids` has the number of blocks before each element that has an id, by document and id. `owners`,
+    if it is a list, gets those of each block's text; None in it is text of ours.
     """
 
     skip: Collection[str]
@@ -58,9 +62,10 @@ class Walk:
     blocks: list[Block] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     ids: dict[tuple[str, str], int] = field(default_factory=dict)
+    owners: list[list[Owner | None]] | None = None
     _document: str = ""
     _parts: list[str] = field(default_factory=list)  # of the block that is being read
-    _length: int = 0
+    _owners: list[Owner | None] = field(default_factory=list)
     _around: _Around | None = None  # of its first part
     _phonemes: list[tuple[int, int, str, str]] = field(default_factory=list)
 
@@ -71,7 +76,7 @@ class Walk:
 
     def _visit(self, node: etree._Element, around: _Around, path: str) -> None:
         name = tag_of(node)
-        is_invisible = name in _INVISIBLE or _is_hidden(node)
+        is_invisible = name in _INVISIBLE or _is_hidden(node, name)
         if kind := "invisible" if is_invisible else self._kind_to_skip(node, name):
             self._note_ids(node.iter("*"))
             if (words := count_words(text_of(node))) and not is_invisible:
@@ -81,20 +86,21 @@ class Walk:
         if name in _BLOCKS:
             self._flush()
             around = _inside(around, name, f"{self._document}#{path}")
-        elif name == "br":
-            self._break_line()
+        elif name == "br" and self._parts:
+            self._parts.append("\n")
         elif name in ("td", "th") and self._parts:
             self._add(", ", around)  # to hear where a cell ends
-        start, blocks = self._length, len(self.blocks)
+        ph, blocks = attribute(node, _SSML, "ssml", "ph"), len(self.blocks)
+        start = sum(map(len, self._parts)) if ph else 0
         self._content(node, around, path)
-        if (ph := attribute(node, _SSML, "ssml", "ph")) and blocks == len(self.blocks):
+        if ph and blocks == len(self.blocks):
             alphabet = attribute(node, _SSML, "ssml", "alphabet")
-            self._phonemes.append((start, self._length, ph, alphabet))
+            self._phonemes.append((start, sum(map(len, self._parts)), ph, alphabet))
         if name in _BLOCKS:
             self._flush()
 
     def _content(self, node: etree._Element, around: _Around, path: str) -> None:
-        self._add(node.text, around)
+        self._add(node.text, around, (node, "text"))
         number = 0
         for child in node:
             if isinstance(child.tag, str):
@@ -102,9 +108,9 @@ class Walk:
                 self._visit(child, around, f"{path}/{number}")
             elif child.tag is etree.Entity:  # nothing defines it: read as browsers show it
                 self._add(child.text, around)
-            self._add(child.tail, around)
+            self._add(child.tail, around, (child, "tail"))
 
-    def _add(self, text: str | None, around: _Around) -> None:
+    def _add(self, text: str | None, around: _Around, owner: Owner | None = None) -> None:
         if not text:
             return
         text = without_breaks(text)
@@ -117,12 +123,7 @@ class Walk:
             self._around = around
         if text:
             self._parts.append(text)
-            self._length += len(text)
-
-    def _break_line(self) -> None:
-        if self._parts:
-            self._parts.append("\n")
-            self._length += 1
+            self._owners.append(owner)
 
     def _flush(self) -> None:
         text = "".join(self._parts).rstrip()
@@ -131,7 +132,9 @@ class Walk:
             kind = "verse" if kind == "paragraph" and "\n" in text else kind
             phonemes = tuple(p for p in self._phonemes if p[0] < p[1] <= len(text))
             self.blocks.append(Block(kind, text, place, level, phonemes))
-        self._parts, self._length, self._phonemes = [], 0, []
+            if self.owners is not None:
+                self.owners.append(self._owners)
+        self._parts, self._owners, self._phonemes = [], [], []
 
     def _kind_to_skip(self, node: etree._Element, name: str) -> str:
         if node in self.headers:
@@ -173,8 +176,11 @@ def _inside(around: _Around, name: str, place: str) -> _Around:
     return _Around(_KINDS.get(name, around.kind), around.level, place, is_pre)
 
 
-def _is_hidden(node: etree._Element) -> bool:
-    return node.get("hidden") is not None or bool(_HIDDEN_STYLE.search(node.get("style", "")))
+def _is_hidden(node: etree._Element, name: str) -> bool:
+    is_closed = name == "dialog" and node.get("open") is None
+    is_replaced = name == "object" and node.get("data") is not None
+    is_hidden = node.get("hidden") is not None or _HIDDEN_STYLE.search(node.get("style", ""))
+    return bool(is_closed or is_replaced or is_hidden)
 
 
 def _is_note_mark(link: etree._Element) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -16,7 +17,8 @@ from chatter_nb.text.headings import is_heading
 _START = re.compile(r"(?is)\A.*?\*{3} ?START OF TH(?:E|IS) PROJECT GUTENBERG[^*]*\*{3}[^\n]*")
 _END = r"(?ims)^(?:\*{3} ?END OF TH(?:E|IS)|End of(?: the| this)?) Project Gutenberg.*"
 _PAGE_MARK = r"(?:\[(?:Pg|Page|p\.) ?[\divxlc]+\]|\{\d{1,4}\})"
-_NOTE = r"(?<=\n\n)[ \t]*(\[(?:\d{1,3}|[A-Z*†])\])(?=\s)(?:[^\S\n]*\S[^\n]*(?:\n|\Z))+"
+_MARK = r"\[(?:\d{1,3}|[A-Z*†])\]"
+_NOTE = rf"(?<=\n\n)[ \t]*({_MARK})(?=\s)(?:[^\S\n]*\S[^\n]*(?:\n|\Z))+"
 # What is taken out, in this order; its line breaks stay, so that lines keep their numbers.
 _TAKEN_OUT = (
     ("licence", _START),
@@ -25,7 +27,7 @@ _TAKEN_OUT = (
     ("illustrations", re.compile(r"(?i)\[(?:Illustration|Frontispiece)\b[^\[\]]*\]")),
     ("notes", re.compile(r"(?i)\[(?:Footnote|Note)\b ?[^\s:]{0,5}:[^\[\]]*\]")),
     ("notes", re.compile(_NOTE)),
-    ("note marks", re.compile(r"[ \t]?\[(?:\d{1,3}|[A-Z*†])\]")),
+    ("note marks", re.compile(rf"[ \t]?{_MARK}")),
     ("italics", re.compile(r"(?s)(?<![^\W_])([_=])(?=[^\s_=])((?:(?!\1|\n\n).)+?)(?<=\S)\1")),
 )
 _ABOUT = re.compile(r"^(Title|Author): *(\S[^\n]*)", re.MULTILINE)
@@ -84,16 +86,17 @@ class _Cleaner:
         self.skipped.append(Skipped(kind, f"{self.document}#line {line}", count_words(text)))
 
     def _take_out(self, text: str, kind: str, pattern: re.Pattern[str]) -> str:
-        parts, line, end = [], 1, 0
-        for match in pattern.finditer(text):
-            if kind == "notes" and match.lastindex and text.count(match[1]) < 2:
-                continue  # nothing leads to it
-            line += text.count("\n", end, match.start())
-            self._skip(kind, line, "" if kind == "italics" else match[0])
-            gone = match[2] if kind == "italics" else "\n" * match[0].count("\n")
-            parts += [text[end : match.start()], gone]
-            line, end = line + match[0].count("\n"), match.end()
-        return "".join([*parts, text[end:]])
+        breaks = [match.start() for match in re.finditer("\n", text)]
+        marks = Counter(re.findall(_MARK, text))
+
+        def left(match: re.Match[str]) -> str:
+            if kind == "notes" and match.lastindex and marks[match[1]] < 2:
+                return match[0]  # nothing leads to it
+            taken = "" if kind == "italics" else match[0]
+            self._skip(kind, bisect(breaks, match.start()) + 1, taken)
+            return match[2] if kind == "italics" else "\n" * match[0].count("\n")
+
+        return pattern.sub(left, text)
 
     def _paragraphs(self, text: str) -> list[list[_Line]]:
         """The paragraphs, joined over pages; without form feeds, running heads, page numbers."""
@@ -130,7 +133,7 @@ class _Cleaner:
             inside = inside and is_list and not returns
             self.entries.update(map(_words, texts if inside else ()))
             if inside and "contents" in self.clean:
-                self._skip("contents", lines[0][0], " ".join(texts))
+                self._skip("contents", lines[0][0], "\n".join(line for _, line in lines))
             else:
                 yield lines
 

@@ -1,69 +1,17 @@
-"""Books as they come: generated, broken, and Debian's: no crash, every word once and in order."""
+"""Books as they come, generated and broken: no crash, every word once and in order."""
 
 import random
-import re
-import shutil
-import subprocess
 import zipfile
 
 import pytest
-from browser import browser_page
 from epubs import build_epub
+from trees import Tree
 
 from chatter_nb.base.errors import InputError
 from chatter_nb.text.books.document import Book
 from chatter_nb.text.books.epub import read_epub
 from chatter_nb.text.books.html import read_html
 from chatter_nb.text.books.skips import AUTO
-
-INLINE = ("b", "i", "span", "em", "small", "q", "a", "sup")
-BLOCK = ("div", "p", "blockquote", "section", "ul", "table", "h2", "pre", "figure")
-LEFT_OUT = (
-    '<aside epub:type="footnote">{}</aside>',
-    '<span epub:type="pagebreak">{}</span>',
-    '<a epub:type="noteref" href="#x">{}</a>',
-    '<div style="display: none">{}</div>',
-)
-PACKAGES = ("ubuntu-packaging-guide-epub", "live-manual-epub")
-
-
-class Tree:
-    """A random body, whose words are numbers in their order; `words` are those that are read."""
-
-    def __init__(self, seed):
-        self.random, self.number, self.words = random.Random(seed), 0, []
-        self.body = "".join(self.block(3) for _ in range(4))
-
-    def text(self, *, is_read=True):
-        words = [f"w{self.number + n}" for n in range(self.random.randint(1, 3))]
-        self.number += len(words)
-        self.words += words if is_read else []
-        return self.random.choice((" ", "\n  ", "&#160;")).join(words)
-
-    def inline(self, depth):
-        choice = self.random.random()
-        if choice < 0.5 or not depth:
-            return f" {self.text()} "
-        if choice < 0.6:
-            return "<br/>"
-        if choice < 0.7:
-            return f" {self.random.choice(LEFT_OUT[1:3]).format(self.text(is_read=False))} "
-        name = self.random.choice(INLINE)
-        return f"<{name}>{''.join(self.inline(depth - 1) for _ in range(2))}</{name}>"
-
-    def block(self, depth):
-        if self.random.random() < 0.1:
-            kind = self.random.choice((LEFT_OUT[0], LEFT_OUT[3]))
-            return kind.format(self.text(is_read=False))
-        name = self.random.choice(BLOCK)
-        inside = [self.inline(2) for _ in range(2)]
-        if name == "ul":
-            return f"<ul>{''.join(f'<li>{part}</li>' for part in inside)}</ul>"
-        if name == "table":
-            return f"<table><tr>{''.join(f'<td>{part}</td>' for part in inside)}</tr></table>"
-        if depth and name in ("div", "section", "blockquote", "figure"):
-            inside.append(self.block(depth - 1))
-        return f"<{name}>{' '.join(inside)}</{name}>"
 
 
 def words_of(book):
@@ -132,67 +80,3 @@ def test_nothing_is_lost_in_deep_nesting(tmp_path, name, depth):
     path = build_epub(tmp_path / "b.epub", {"a.xhtml": deep}, [("A", "a.xhtml")])
     book, reason = book_or_reason(path)
     assert words_of(book) == ["word"] or "cannot be read whole: Excessive depth" in reason
-
-
-def visible_words(page, document, book):
-    """What Chromium shows of a document of a book, without the elements that were left out."""
-    paths = [part.place.partition("#") for part in book.skipped]
-    page.goto(document.as_uri(), wait_until="domcontentloaded")
-    return page.evaluate(
-        """paths => {
-            const gone = paths.map(path => path.split("/").slice(1).reduce(
-                (node, number) => node.children[number - 1], document.documentElement));
-            gone.forEach(node => node.remove());
-            return document.body.innerText;
-        }""",
-        [path for name, _, path in paths if document.as_posix().endswith(f"/{name}")],
-    )
-
-
-def letters(text):
-    return re.findall(r"\w", text)
-
-
-@pytest.fixture(scope="module")
-def debian_books(tmp_path_factory):
-    """The EPUBs in Debian's packages, by apt; skipped where there is no apt or no network."""
-    folder = tmp_path_factory.mktemp("debian")
-    if not shutil.which("apt-get"):
-        pytest.skip("needs apt-get, to download " + " ".join(PACKAGES))
-    done = subprocess.run(["apt-get", "download", *PACKAGES], cwd=folder, capture_output=True)
-    if done.returncode:
-        pytest.skip(f"apt-get download failed (apt-get update?): {done.stderr.decode()[-200:]}")
-    for package in folder.glob("*.deb"):
-        subprocess.run(["dpkg-deb", "-x", package, folder], check=True)
-    return sorted(folder.rglob("*.epub"))
-
-
-@pytest.mark.slow
-def test_debians_books_are_read_as_chromium_shows_them(debian_books):
-    """Document by document: the same letters in the same order, but for what is left out."""
-    assert len(debian_books) > 5
-    with browser_page() as page:
-        for path in debian_books:
-            book = read_epub(path, AUTO)
-            assert [chapter.number for chapter in book.chapters[:2]] == [1, 2]
-            folder = path.with_suffix("")
-            with zipfile.ZipFile(path) as archive:
-                archive.extractall(folder)
-            for name in dict.fromkeys(block.place.partition("#")[0] for _, block in book.blocks):
-                if any(name in note for note in book.notes):
-                    continue  # not well-formed: Chromium shows an error in its place
-                read = [b.text for _, b in book.blocks if b.place.startswith(f"{name}#")]
-                shown = visible_words(page, folder / name, book)
-                assert letters("".join(read)) == letters(shown), (path.name, name)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(5))
-def test_generated_pages_are_read_as_chromium_shows_them(tmp_path, seed):
-    body = Tree(1_000 + seed).body
-    path = build_epub(tmp_path / "b.epub", {"a.xhtml": body}, [("A", "a.xhtml")])
-    book = read_epub(path, AUTO)
-    with zipfile.ZipFile(path) as archive, browser_page() as page:
-        archive.extractall(tmp_path)
-        shown = visible_words(page, tmp_path / "OEBPS/a.xhtml", book)
-    assert letters("".join(block.text for _, block in book.blocks)) == letters(shown)

@@ -118,6 +118,15 @@ def test_what_may_be_text_stays(tmp_path, body):
     assert of_body(tmp_path, body).skipped == ()
 
 
+def test_what_a_browser_does_not_show_is_not_read(tmp_path):
+    """Or shows in place of what is not there."""
+    body = (
+        "<object>be</object><object data='a.svg'>not</object><dialog>not</dialog>"
+        "<dialog open='open'>fore</dialog><progress>not</progress><p hidden='hidden'>not</p>"
+    )
+    assert texts(of_body(tmp_path, body)) == [["be", "fore"]]
+
+
 def test_documents_outside_the_reading_order_are_left_out(tmp_path):
     path = build_epub(tmp_path / "b.epub", TWO, TOC, linear={"two.xhtml": "no"})
     book = read_epub(path, AUTO)
@@ -180,6 +189,14 @@ def test_broken_xhtml_is_read_as_html_and_told(tmp_path, document):
     words = " ".join(" ".join(texts(book)[0]).split())
     assert words in ("A bold & unclosed text", "A bold & unclosed & text")
     assert book.notes == ("not well-formed, and read as HTML: OEBPS/a.xhtml",)
+
+
+@pytest.mark.parametrize("nothing", [b"", b" \n", b"<?xml version='1.0'?>"])
+def test_an_empty_document_is_no_reason_to_refuse_a_book(tmp_path, nothing):
+    path = build_epub(tmp_path / "b.epub", TWO, TOC, members={"OEBPS/one.xhtml": nothing})
+    book = read_epub(path, AUTO)
+    assert texts(book) == [[], ["Two", "Second."]]
+    assert book.notes == ("not well-formed, and read as HTML: OEBPS/one.xhtml",)
 
 
 def test_entities_are_those_of_html_and_no_others(tmp_path, monkeypatch):

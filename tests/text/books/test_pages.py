@@ -139,6 +139,21 @@ def test_every_word_of_a_word_document_is_read(tmp_path):
     assert " ".join(texts(book)).split() == words
 
 
+def test_text_inside_of_fields_formulas_and_readings_is_read(tmp_path):
+    """mammoth leaves out what stands in elements that it does not know."""
+    run = "<w:r>{}<w:t>{}</w:t></w:r>"
+    ruby = f"<w:ruby><w:rt>{run.format('', 'kan')}</w:rt><w:rubyBase>{run.format('', '漢')}"
+    math = (
+        '<m:oMath xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math">{}</m:oMath>'
+    )
+    body = (
+        f'<w:p><w:fldSimple w:instr="REF a">{run.format("", "Page 3")}</w:fldSimple>'
+        f"<w:r>{ruby}</w:rubyBase></w:ruby></w:r><w:bdo>{run.format('', 'left')}</w:bdo>"
+        f"{math.format('<m:f><m:num><m:r><m:t>x</m:t></m:r></m:num></m:f>')}</w:p>"
+    )
+    assert texts(read_docx(docx(tmp_path / "b.docx", body), AUTO)) == ["Page 3漢leftx"]
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_a_broken_word_document_is_read_or_refused_in_a_sentence(tmp_path, seed):
     rng, path = random.Random(seed), docx(tmp_path / "b.docx", tale())

@@ -1,10 +1,13 @@
 """Hard-wrapped text, as Project Gutenberg has it: what is read, what is taken out and told."""
 
+import random
 from collections import Counter
 
 import pytest
 
 from chatter_nb.base.errors import InputError
+from chatter_nb.text.books.document import count_words
+from chatter_nb.text.books.lines import running_heads
 from chatter_nb.text.books.skips import CLEANINGS
 from chatter_nb.text.books.wrapped import book_of_wrapped, is_wrapped
 from chatter_nb.text.files import read_sources
@@ -145,6 +148,37 @@ def test_every_paragraph_is_read_without_the_marks_of_print(book):
     ]
 
 
+PIECES = (
+    *("word", "_it_", "_a", "b_", "[1]", "[2]", "[A]", "[Pg 3]", "{4}", "[Illustration: a b]", "7"),
+    *("[Illustration", "[Footnote 1: c d]", "CHAPTER I", "Contents", "Chapter Two", "1.", "2)"),
+    *(
+        "- item",
+        "\n\n",
+        "\n\n\n",
+        "\f",
+        "\r\n",
+        "    ",
+        "A TITLE",
+        "page 8",
+        "é",
+        "“Q.”",
+        "Title: T",
+    ),
+    *("*** START OF THE PROJECT GUTENBERG EBOOK X ***", "End of the Project Gutenberg EBook"),
+)
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_every_word_is_read_or_told(seed):
+    """Of texts of any marks, cleaned of any of them."""
+    rng = random.Random(seed)
+    text = "".join(rng.choice(PIECES) + rng.choice(" \n") for _ in range(rng.randint(1, 120)))
+    for names in (CLEANINGS, rng.sample(CLEANINGS, 4), ()):
+        book = book_of_wrapped(text, "a.txt", set(names) - {"hyphens", "italics"})
+        spoken = sum(chapter.words for chapter in book.chapters)
+        assert spoken + sum(part.words for part in book.skipped) == count_words(text)
+
+
 def test_verse_keeps_its_lines(book):
     verse = next(block for _, block in book.blocks if block.kind == "verse")
     assert verse.text.split("\n") == [
@@ -262,6 +296,16 @@ def test_a_page_may_begin_with_a_number_that_is_none_of_a_page():
     book = book_of_wrapped(pages, "a.txt", CLEANINGS)
     assert " ".join(texts(book)).split() == pages.split()
     assert not book.skipped
+
+
+def test_a_number_alone_is_a_pages_if_it_is_the_one_that_other_heads_have():
+    """As on a chapter's first page, where the others have a title beside it."""
+    words = ["alder", "birch", "cedar", "elm", "fir", "hazel", "larch", "maple", "oak"]
+    pages = [[f"{word} is", f"so {word}", f"The Road {n}"] for n, word in enumerate(words, 3)]
+    pages[4][-1], pages[6][-1] = "7", "12"
+    assert (4, 2) in running_heads(pages)
+    assert (6, 2) not in running_heads(pages)
+    assert {line for _, line in running_heads(pages)} == {2}
 
 
 def test_an_unknown_name_is_refused(tmp_path):
