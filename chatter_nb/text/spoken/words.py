@@ -1,44 +1,44 @@
-"""Numbers in words: English up to 10^66, other languages through CLDR's rules; Roman numerals."""
+"""Numbers in words: English up to 10^66, other languages by CLDR's rules; Roman numerals."""
 
 from __future__ import annotations
 
 import re
 from functools import cache
+from pathlib import Path
 
-from unicode_rbnf import RbnfEngine
+from unicode_rbnf import FormatPurpose, RbnfEngine
 
-_ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
-    "sixteen seventeen eighteen nineteen"
-).split()
-_TENS = "zero ten twenty thirty forty fifty sixty seventy eighty ninety".split()
-_SCALES = (
-    " thousand million billion trillion quadrillion quintillion sextillion septillion octillion "
-    "nonillion decillion undecillion duodecillion tredecillion quattuordecillion quindecillion "
-    "sexdecillion septendecillion octodecillion novemdecillion vigintillion"
-).split(" ")
-_MOST_DIGITS = 3 * len(_SCALES)
-_ORDINALS = {
-    "one": "first", "two": "second", "three": "third", "five": "fifth", "eight": "eighth",
-    "nine": "ninth", "twelve": "twelfth",
-}  # fmt: skip
-_ROMAN = re.compile(r"(?=.)(?:X[CL]|L?X{0,3}|C{1,3}(?:X[CL]|L?X{0,3}))(?:I[XV]|V?I{0,3})")
+TABLE = Path(__file__).with_name("english.txt").read_text("utf-8")
+LISTS = {
+    row[1]: [entry.replace("_", " ") for entry in row[2].split()]
+    for row in re.finditer(r"(?m)^(\w+) := (.+)$", TABLE)
+}
+
+
+def pairs(name: str) -> dict[str, str]:
+    """A list of pairs of the table as a dictionary."""
+    return dict(entry.split(":") for entry in LISTS[name])
+
+
+_ONES, _TENS, _SCALES = LISTS["ones"], LISTS["tens"], LISTS["scales"]
+_ORDINALS = pairs("ordinals")
 _ROMAN_DIGITS = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}
-# The word between a number and its decimals. Of these languages the numbers are tested with a
-# program that reads words as numbers.
-POINTS = {
-    "de": "Komma", "fr": "virgule", "es": "coma", "it": "virgola", "pt": "vírgula", "nl": "komma",
-}  # fmt: skip
-_MOST_DIGITS_ELSEWHERE = 12  # the library calculates with floats, some languages end at a billion
+# The word before decimals. The numbers of these languages are tested against a program that reads
+# words; the library's own decimals are wrong in some languages.
+POINTS = pairs("points")
 
 
 def cardinal(digits: str) -> str:
     """A whole number in words; digit by digit if it begins with 0, or has more than 66 digits."""
-    if len(digits) > _MOST_DIGITS or (len(digits) > 1 and digits[0] == "0"):
+    if len(digits) > 3 * len(_SCALES) or (len(digits) > 1 and digits[0] == "0"):
         return one_by_one(digits)
     groups = [int(group[::-1]) for group in re.findall("..?.?", digits[::-1])]
-    said = [f"{_below_1000(n)} {scale}" for n, scale in zip(groups, _SCALES, strict=False) if n]
-    return " ".join(reversed(said)).strip() or "zero"
+    words = [
+        _below_1000(group) + (f" {_SCALES[power]}" if power else "")
+        for power, group in reversed(list(enumerate(groups)))
+        if group
+    ]
+    return " ".join(words) or "zero"
 
 
 def _below_1000(number: int) -> str:
@@ -52,60 +52,53 @@ def _below_1000(number: int) -> str:
 
 
 def one_by_one(digits: str) -> str:
-    """Each digit in words; other characters are passed over: "zero zero seven"."""
+    """Each digit in words, other characters passed over: "zero zero seven"."""
     return " ".join(_ONES[int(digit)] for digit in digits if digit.isdecimal())
 
 
 def number(written: str) -> str:
-    """A number with its marks in words: "1,234.50", "25 000", ".5", "2½"."""
-    whole, point, decimals = re.sub(r"[^\d.]", "", written).partition(".")
+    """A number with its marks in words: "1,234.50", "25 000", ".5"."""
+    whole, point, decimals = re.sub(r"[^0-9.]", "", written).partition(".")
     words = [cardinal(whole)] if whole else []
     return " ".join([*words, "point", one_by_one(decimals)] if point else words)
 
 
 def ordinal(digits: str) -> str:
-    """ "twenty-first" for "21"."""
-    head, last = re.fullmatch(r"(.*?)([a-z]+)", cardinal(digits)).groups()  # type: ignore[union-attr]
-    return head + (_ORDINALS.get(last) or re.sub("y$", "ie", last) + "th")
+    """ "twenty-first" for "21" or "021"."""
+    words = cardinal(re.sub(r"^0+(?=.)|\D", "", digits))
+    last = re.split("[ -]", words)[-1]
+    return words.removesuffix(last) + (_ORDINALS.get(last) or re.sub("y$", "ie", last) + "th")
 
 
 def year(digits: str) -> str:
-    """Four digits as a year: "nineteen oh five"; two as its end: "oh five"."""
-    if len(digits) < 4:
-        return f"oh {_ONES[int(digits)]}" if digits[0] == "0" else cardinal(digits)
-    if digits[1:3] == "00" or digits[0] not in "12" or digits[:2] > "20":
+    """Four digits as a year: "nineteen oh five"; two as its end: "oh five"; others as a number."""
+    if len(digits) == 2 and digits[0] == "0":
+        return f"oh {_ONES[int(digits)]}"
+    if len(digits) != 4 or digits[1:3] == "00" or not "10" <= digits[:2] <= "20":
         return cardinal(digits)
-    century, rest = cardinal(digits[:2]), digits[2:]
-    return f"{century} {'hundred' if rest == '00' else year(rest)}"
+    return f"{cardinal(digits[:2])} {'hundred' if digits[2:] == '00' else year(digits[2:])}"
 
 
 def plural(words: str) -> str:
     """ "nineteen nineties"."""
-    return re.sub("y$", "ie", words) + ("es" if words.endswith("x") else "s")
+    return re.sub("y$", "ie", words) + "s"
 
 
 def from_roman(numeral: str) -> str:
-    """The digits of a Roman numeral below 400, in either case; "" if it is none."""
-    if not _ROMAN.fullmatch(numeral.upper()):
-        return ""
+    """The digits of a Roman numeral, in either case."""
     values = [_ROMAN_DIGITS[letter] for letter in numeral.upper()]
-    pairs = zip(values, [*values[1:], 0], strict=True)
-    return str(sum(-value if value < after else value for value, after in pairs))
-
-
-def number_in(language: str, whole: str, decimals: str) -> str | None:
-    """A number in words of a language of `POINTS`; None if it is too long."""
-    if len(whole) > _MOST_DIGITS_ELSEWHERE:
-        return None
-    parts = [_spelled(language, int(whole))]
-    if decimals:
-        parts += [POINTS[language], *(_spelled(language, int(digit)) for digit in decimals)]
-    return " ".join(parts)
+    after = [*values[1:], 0]
+    return str(sum(-a if a < b else a for a, b in zip(values, after, strict=True)))
 
 
 @cache
-def _spelled(language: str, value: int) -> str:
-    return _engine(language).format_number(value).text.replace("\u00ad", "")
+def number_in(language: str, whole: str, decimals: str = "") -> str:
+    """A number in words of a language of `POINTS`; German and Dutch years as years."""
+    is_year = language in ("de", "nl") and re.fullmatch("1[1-9]..", whole) and not decimals
+    purpose = FormatPurpose.YEAR if is_year else FormatPurpose.CARDINAL
+    said = _engine(language).format_number(int(whole), purpose).text.replace("\u00ad", "")
+    digits = [number_in(language, digit) for digit in decimals]
+    return " ".join([said, POINTS[language], *digits] if digits else [said])
 
 
 @cache

@@ -1,0 +1,133 @@
+"""What is said for a written text, with the place of each change."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from chatter_nb.base.budget import ask
+from chatter_nb.text.abbreviations import ABBREVIATIONS
+from chatter_nb.text.choices import choose
+from chatter_nb.text.sentences import base_of
+from chatter_nb.text.spoken.rules import Rule, rules
+from chatter_nb.text.spoken.words import POINTS, number_in
+
+# What hibari reads right by itself, by its phonemes: the tests measure it.
+_SAID_BY = {"hibari": {"dates", "ordinals", "years", "numbers", "ranges", "symbols", "titles"}}
+_MOST_DIGITS = 12  # of a number in a language other than English
+
+
+@dataclass(frozen=True)
+class Change:
+    """A place of the written text, [start, end) in characters, and what is said for it."""
+
+    start: int
+    end: int
+    said: str
+    rule: str
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """The text that is said, and its changes, in order and apart; the rest is as it was written.
+
+    `left` counts the numbers that no rule could put in words, as their language is not known.
+    """
+
+    text: str
+    changes: tuple[Change, ...] = ()
+    left: int = 0
+
+
+def choose_rules(normalize: str, engine: str = "") -> frozenset[str]:
+    """The rules in `auto`, `off`, a list, or `-name` (auto without it). Raises `InputError`.
+
+    `auto` is what the engine does not read right by itself.
+    """
+    names = dict.fromkeys(rule.name for rule in rules())
+    return choose("normalize", normalize, names, names.keys() - _SAID_BY.get(engine, set()), "off")[
+        0
+    ]
+
+
+def say(text: str, language: str, chosen: Collection[str]) -> Spoken:
+    """The text in the words that are said for it; what a rule has that is not chosen stays.
+
+    English has all rules; the languages of `POINTS` have plain numbers. Linear in the text.
+    """
+    if not chosen:
+        return Spoken(text)
+    language = base_of(language)
+    if language == "en":
+        changes = sorted(_changes(text, chosen), key=lambda change: change.start)
+        return Spoken(_said(text, changes), tuple(changes))
+    changes = list(_numbers(text, language)) if "numbers" in chosen else []
+    said = _said(text, changes)
+    return Spoken(said, tuple(changes), len(re.findall(r"\d+(?:[^\w\s]+\d+)*", said)))
+
+
+def _changes(text: str, chosen: Collection[str]) -> Iterator[Change]:
+    changed, kept = bytearray(len(text)), bytearray(len(text))  # the characters that a rule has
+    for rule in rules():
+        ask("finding the words for it")
+        # "Sept. 11": who leaves the date as it is has the month in full.
+        others = (changed,) if rule.name == "abbreviations" else (changed, kept)
+        for change in _matches(text, rule, others):
+            mine = changed if rule.name in chosen else kept
+            mine[change.start : change.end] = b"\1" * (change.end - change.start)
+            if rule.name in chosen and change.said != text[change.start : change.end]:
+                yield change
+
+
+def _matches(text: str, rule: Rule, others: tuple[bytearray, ...]) -> Iterator[Change]:
+    group = "it" if "it" in rule.pattern.groupindex else 0
+    for match in rule.pattern.finditer(text):
+        start, end = match.span(group)
+        if any(other.find(1, start, end) >= 0 for other in others):
+            continue
+        said = rule.say(match)
+        before = " " if said[0].isalnum() and text[start - 1 : start].isalnum() else ""
+        after = " " if said[-1].isalnum() and text[end : end + 1].isalnum() else ""
+        yield Change(start, end, f"{before}{said}{after}", rule.name)
+
+
+def _said(text: str, changes: Iterable[Change]) -> str:
+    parts, at = [], 0
+    for change in changes:
+        parts += [text[at : change.start], change.said]
+        at = change.end
+    return "".join([*parts, text[at:]])
+
+
+def _numbers(text: str, language: str) -> Iterator[Change]:
+    """Numbers in other languages. "1" stays, it has a gender; so do dates, times, "19."."""
+    for match in _pattern(language).finditer(text) if language in POINTS else ():
+        whole = re.sub(r"\D", "", match["whole"])
+        if len(whole) <= _MOST_DIGITS and match[0] != "1":
+            said = number_in(language, whole, match["decimals"] or "")
+            yield Change(*match.span(), said, "numbers")
+
+
+@cache
+def _pattern(language: str) -> re.Pattern[str]:
+    mark = r"[ \u00a0\u202f\u2009]" if language == "fr" else r"[ \u00a0\u202f\u2009.]"
+    stop = r"|\." if ABBREVIATIONS[language].ordinals else ""
+    return re.compile(
+        rf"(?<![\w.,:/$€£#'’–-])(?<!\d\s)(?P<whole>[1-9]\d{{0,2}}(?P<mark>{mark})\d{{3}}"
+        r"(?:(?P=mark)\d{3}){0,20}(?!\d)|0|[1-9]\d*+)(?:,(?P<decimals>\d+))?"
+        rf"(?!\w|\s\d|[.,:/’'–-]\d|-\w|\s?[€$£]{stop})",
+        re.ASCII,
+    )
+
+
+def in_words(spoken: Iterable[Spoken]) -> str:
+    """What is said otherwise, by rules: "said in words: 12 × numbers, 3 × dates"; or ""."""
+    counts: Counter[str] = Counter()
+    for part in spoken:
+        counts.update(change.rule for change in part.changes)
+        counts["numbers left in digits"] += part.left
+    listed = ", ".join(f"{n} × {name}" for name, n in counts.most_common() if n)
+    return f"said in words: {listed}" if listed else ""
