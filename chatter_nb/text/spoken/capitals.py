@@ -27,12 +27,10 @@ def in_capitals(match: re.Match[str]) -> str:
     if known > 1 and 2 * known >= len(words):
         is_name = len(word) > 3 and word not in word_list() and re.search("[AEIOUY]", word)
         said = "a" if word == "A" else said or (word.capitalize() if is_name else None)
-        said = (
-            None if word == "AIDS" or (word == "US" and text[start - 4 : start] == "THE ") else said
-        )
-    elif word not in LISTS["short"] and (len(word) < 4 or word in word_list()):
-        said = None
-    if not said:
+        stays = word == "AIDS" or (word == "US" and text[start - 4 : start] == "THE ")
+    else:
+        stays = word not in LISTS["short"] and (len(word) < 4 or word in word_list())
+    if stays or not said:
         return word
     starts = _STARTS.search(text[max(0, start - 3) : start])
     return said[0].upper() + said[1:] if starts else said

@@ -15,16 +15,16 @@ UNITS |= {
     for unit, prefixes in pairs("with_prefixes").items()
     for prefix in prefixes
 }
-_MONEY, _SCALES, _PLURALS, _SIGNS = map(pairs, ("money", "money_scales", "plurals", "signs"))
+_MONEY, _SCALES, _PLURALS = map(pairs, ("money", "money_scales", "plurals"))
+_SIGNS = {sign: f"{word} " for sign, word in pairs("signs").items()}
 
 
 def part(whole: str | None, above: str, below: str) -> str:
     """A fraction in words: "three quarters", "two and a half"."""
     name = {"2": "half", "4": "quarter"}.get(below) or ordinal(below)
-    names = name if above == "1" else _plural(name)
-    if not whole:
-        return f"{cardinal(above)} {names}"
-    return f"{cardinal(whole)} and {'a' if above == '1' else cardinal(above)} {names}"
+    count = "a" if whole and above == "1" else cardinal(above)
+    said = f"{count} {name if above == '1' else _plural(name)}"
+    return f"{cardinal(whole)} and {said}" if whole else said
 
 
 def amount(written: str) -> str:
@@ -50,15 +50,12 @@ def measure(match: re.Match[str]) -> str:
     is_one = match["gap"] == "-" or (n == "1" and not match["a"]) or is_adjective(match)
     first, _, per = unit.removesuffix(".").partition("/")
     said = f"{amount(match['a'])} to {amount(n)}" if match["a"] else amount(n)
-    said = f"{_sign(match)}{said} {_name(first, one=is_one)}"
+    said = f"{_SIGNS.get(match['sign'], '')}{said} {_name(first, one=is_one)}"
     if per:
         said += f" per {_name(per, one=True)}"
-    ends = unit[-1] == "." and not re.match(r"\s?[a-z0-9(,;:)]", match.string[match.end() :][:2])
+    after = match.string[match.end() : match.end() + 2]
+    ends = unit[-1] == "." and not re.match(r"\s?[a-z0-9(,;:)]", after)
     return f"{said}." if ends else said
-
-
-def _sign(match: re.Match[str]) -> str:
-    return f"{_SIGNS[match['sign']]} " if match["sign"] else ""
 
 
 def _name(unit: str, *, one: bool) -> str:
@@ -84,7 +81,7 @@ def money(match: re.Match[str]) -> str:
     if is_adjective(match):
         name = _MONEY[sign].split("/")[0]
         said = re.sub(rf"{_plural(name)}$", name, said)
-    return _sign(match) + said + (f" per {match['per']}" if match["per"] else "")
+    return _SIGNS.get(match["sign"], "") + said + (f" per {match['per']}" if match["per"] else "")
 
 
 def _money(written: str, sign: str, scale: str) -> str:

@@ -4,42 +4,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 from chatter_nb.text.in_full import ABBREVIATION, expansion
-from chatter_nb.text.spoken import measures
+from chatter_nb.text.spoken import measures, words
 from chatter_nb.text.spoken.capitals import CAPITALS, in_capitals
-from chatter_nb.text.spoken.words import (
-    LISTS,
-    TABLE,
-    cardinal,
-    from_roman,
-    number,
-    one_by_one,
-    ordinal,
-    pairs,
-    plural,
-    year,
-)
+from chatter_nb.text.spoken.words import cardinal, from_roman, number, one_by_one, ordinal, year
 
 Say = Callable[[re.Match[str]], str]
-_ROW = re.compile(r"(?m)^(?:([A-Z_]+) = (.+)|([a-z]+): (.+) => (.*))$")
+_ROW = re.compile(r"(?m)^(?:([A-Z_]+) = (.+)|near (.+)|([a-z]+): (.+?) => (.+?)(?: << (.+))?)$")
 _PIECE = re.compile(r"\{(?:(\w+):)?([A-Z_]+)\}")
 _OPTIONAL = re.compile(r"\[([^\[\]]*\{(\w+)\|\w+\}[^\[\]]*)\]")
 _FIELD = re.compile(r"\{(\w*)\|(\w+)\}")
 _FUNCTIONS: dict[str, Say] = {
-    function.__name__: function
-    for function in (expansion, measures.measure, measures.money, in_capitals)
-}
+    "expansion": expansion, "in_capitals": in_capitals,
+    "measure": measures.measure, "money": measures.money,
+}  # fmt: skip
 
 
 class Rule(NamedTuple):
-    """`say` returns what is said for a match of the pattern."""
+    """`say` returns what is said for a match of the pattern, which stands after and near others."""
 
     name: str
     pattern: re.Pattern[str]
     say: Say
+    after: re.Pattern[str] | None
+    near: str
 
 
 @cache
@@ -47,23 +38,26 @@ def rules() -> tuple[Rule, ...]:
     """All rules of English, in their order."""
     pieces = {
         name.upper(): _any_of(entry.split(":")[0] or ":" for entry in entries)
-        for name, entries in LISTS.items()
+        for name, entries in words.LISTS.items()
     }
     pieces |= {"ABBREVIATION": ABBREVIATION.pattern, "CAPITALS": CAPITALS}
     pieces["UNITS"] = _any_of(measures.UNITS)
-    found = []
-    for row in _ROW.finditer(TABLE):
-        piece, its_pattern, name, pattern, said = row.groups()
+    found, near = [], ""
+    for row in _ROW.finditer(words.TABLE):
+        piece, its_pattern, other, name, pattern, said, after = row.groups()
         if piece:
             pieces[piece] = _filled(its_pattern, pieces)
+        elif other:
+            near = other
         else:
-            say = _FUNCTIONS[said[1:]] if said[0] == "!" else _sayer(said)
-            found.append(Rule(name, re.compile(_filled(pattern, pieces)), say))
+            say = _FUNCTIONS[said[1:]] if said[0] == "!" else partial(_fill, said)
+            before = re.compile(rf"(?:{_filled(after, pieces)})\Z") if after else None
+            found.append(Rule(name, re.compile(_filled(pattern, pieces)), say, before, near))
     return tuple(found)
 
 
-def _any_of(words: Iterable[str]) -> str:
-    return "|".join(sorted(map(re.escape, words), key=len, reverse=True))
+def _any_of(texts: Iterable[str]) -> str:
+    return "|".join(sorted(map(re.escape, texts), key=len, reverse=True))
 
 
 def _filled(pattern: str, pieces: dict[str, str]) -> str:
@@ -73,41 +67,31 @@ def _filled(pattern: str, pieces: dict[str, str]) -> str:
     )
 
 
-def _sayer(template: str) -> Callable[[re.Match[str]], str]:
-    def say(match: re.Match[str]) -> str:
-        kept = _OPTIONAL.sub(lambda part: part[1] if match[part[2]] else "", template)
-        return _FIELD.sub(lambda field: _HOW[field[2]](match[field[1] or 0]), kept)
-
-    return say
+def _fill(template: str, match: re.Match[str]) -> str:
+    kept = _OPTIONAL.sub(lambda part: part[1] if match[part[2]] else "", template)
+    return _FIELD.sub(lambda field: _HOW[field[2]](match[field[1] or 0]), kept)
 
 
 _SUPER = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻−", "0123456789--", "^+")
-_IN_ADDRESSES = pairs("in_addresses") | {":": "colon"}
-_FULL = pairs("titles") | pairs("after_names")
+_IN_ADDRESSES = words.pairs("in_addresses") | {":": "colon"}
+_TITLES = words.pairs("titles")
+_MONTHS = {
+    key: month
+    for at, month in enumerate(words.LISTS["months"], 1)
+    for key in (f"{at}", f"{at:02}", month[:3])
+}
 
 
 def _count(digits: str) -> str:
     return cardinal(str(int(digits)))
 
 
-def _month(written: str) -> str:
-    if written.isdecimal():
-        return LISTS["months"][int(written) - 1]
-    return next(name for name in LISTS["months"] if name.startswith(written[:3]))
-
-
 def _clock(written: str, whole: str = "") -> str:
     hour, minutes, seconds = [*written.split(":"), "", ""][:3]
-    said = _count(hour)
-    if seconds or minutes not in ("", "00"):
-        said += f" {year(minutes)}" if minutes != "00" else " hundred"
+    said = _count(hour) + (f" {year(minutes)}" if minutes.strip("0") else "")
     if seconds:
         return f"{said} and {_count(seconds)} second{'' if seconds == '01' else 's'}"
     return said + whole if minutes == "00" else said
-
-
-def _code(written: str) -> str:
-    return ", ".join(one_by_one(part) or part for part in re.findall(r"\d+|[Xx]", written))
 
 
 def _power(written: str) -> str:
@@ -116,8 +100,8 @@ def _power(written: str) -> str:
 
 
 def _raised(written: str) -> str:
-    squared = {"²": "squared", "^2": "squared", "³": "cubed", "^3": "cubed"}
-    return squared.get(written) or f"to the power of {_power(written)}"
+    known = {"2": "squared", "3": "cubed"}
+    return known.get(written.translate(_SUPER)) or f"to the power of {_power(written)}"
 
 
 def _short(digits: str) -> str:
@@ -131,27 +115,18 @@ def _address(written: str) -> str:
 
 # How a group of a match is said: `{group|how}`.
 _HOW: dict[str, Callable[[str], str]] = {
-    "number": number,
-    "n": _count,
+    "number": number, "n": _count, "short": _short, "ordinal": ordinal, "year": year,
+    "power": _power, "raised": _raised, "address": _address,
+    "amount": measures.amount, "clock": _clock, "oclock": lambda time: _clock(time, " o'clock"),
+    "half": lambda letter: f"{letter.lower()}.m.", "month": lambda written: _MONTHS[written[:3]],
     "whole": lambda written: cardinal(written.replace(".", "")),
-    "short": _short,
-    "ordinal": ordinal,
+    "points": lambda written: " point ".join(map(cardinal, written.split("."))),
+    "dots": lambda written: " dot ".join(map(cardinal, written.split("."))),
+    "decade": lambda written: re.sub("y$", "ie", year(re.sub(r"\D", "", written))) + "s",
+    "code": lambda written: ", ".join(one_by_one(n) or n for n in re.findall(r"\d+|[Xx]", written)),
     "roman": lambda numeral: cardinal(from_roman(numeral)),
     "Roman": lambda numeral: cardinal(from_roman(numeral)).capitalize(),
     "romanth": lambda numeral: ordinal(from_roman(numeral)),
-    "year": year,
-    "decade": lambda written: plural(year(re.sub(r"\D", "", written))),
-    "month": _month,
-    "clock": _clock,
-    "oclock": lambda written: _clock(written, " o'clock"),
-    "half": lambda letter: f"{letter.lower()}.m.",
-    "points": lambda written: " point ".join(map(cardinal, written.split("."))),
-    "dots": lambda written: " dot ".join(map(cardinal, written.split("."))),
-    "code": _code,
-    "power": _power,
-    "raised": _raised,
-    "amount": measures.amount,
-    "address": _address,
-    "full": lambda written: _FULL.get(written) or _FULL[written.capitalize()],
-    "wind": pairs("winds").__getitem__,
-}
+    "title": lambda written: _TITLES[written.capitalize()],
+    "after": words.pairs("after_names").__getitem__, "wind": words.pairs("winds").__getitem__,
+}  # fmt: skip

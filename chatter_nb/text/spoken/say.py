@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from chatter_nb.base.budget import ask
 from chatter_nb.text.abbreviations import ABBREVIATIONS
@@ -17,7 +16,7 @@ from chatter_nb.text.spoken.words import POINTS, number_in
 
 # What hibari reads right by itself, by its phonemes: the tests measure it.
 _SAID_BY = {"hibari": {"dates", "ordinals", "years", "numbers", "ranges", "symbols", "titles"}}
-_MOST_DIGITS = 12  # of a number in a language other than English
+_NEAR_CHARS = 64
 
 
 @dataclass(frozen=True)
@@ -48,9 +47,8 @@ def choose_rules(normalize: str, engine: str = "") -> frozenset[str]:
     `auto` is what the engine does not read right by itself.
     """
     names = dict.fromkeys(rule.name for rule in rules())
-    return choose("normalize", normalize, names, names.keys() - _SAID_BY.get(engine, set()), "off")[
-        0
-    ]
+    auto = names.keys() - _SAID_BY.get(engine, set())
+    return choose("normalize", normalize, names, auto, none="off")[0]
 
 
 def say(text: str, language: str, chosen: Collection[str]) -> Spoken:
@@ -61,12 +59,15 @@ def say(text: str, language: str, chosen: Collection[str]) -> Spoken:
     if not chosen:
         return Spoken(text)
     language = base_of(language)
-    if language == "en":
-        changes = sorted(_changes(text, chosen), key=lambda change: change.start)
-        return Spoken(_said(text, changes), tuple(changes))
-    changes = list(_numbers(text, language)) if "numbers" in chosen else []
-    said = _said(text, changes)
-    return Spoken(said, tuple(changes), len(re.findall(r"\d+(?:[^\w\s]+\d+)*", said)))
+    found = _changes(text, chosen) if language == "en" else _numbers(text, language, chosen)
+    changes = sorted(found, key=lambda change: change.start)
+    parts, at = [], 0
+    for change in changes:
+        parts += [text[at : change.start], change.said]
+        at = change.end
+    said = "".join([*parts, text[at:]])
+    left = 0 if language == "en" else len(re.findall(r"\d+(?:[^\w\s]+\d+)*", said))
+    return Spoken(said, tuple(changes), left)
 
 
 def _changes(text: str, chosen: Collection[str]) -> Iterator[Change]:
@@ -84,31 +85,38 @@ def _changes(text: str, chosen: Collection[str]) -> Iterator[Change]:
 
 def _matches(text: str, rule: Rule, others: tuple[bytearray, ...]) -> Iterator[Change]:
     group = "it" if "it" in rule.pattern.groupindex else 0
-    for match in rule.pattern.finditer(text):
-        start, end = match.span(group)
-        if any(other.find(1, start, end) >= 0 for other in others):
-            continue
-        said = rule.say(match)
-        before = " " if said[0].isalnum() and text[start - 1 : start].isalnum() else ""
-        after = " " if said[-1].isalnum() and text[end : end + 1].isalnum() else ""
-        yield Change(start, end, f"{before}{said}{after}", rule.name)
+    for first, last in _near(text, rule.near):
+        for match in rule.pattern.finditer(text, first, last):
+            start, end = match.span(group)
+            if any(other.find(1, start, end) >= 0 for other in others):
+                continue
+            if rule.after and not rule.after.search(text[max(0, start - _NEAR_CHARS) : start]):
+                continue
+            said = rule.say(match)
+            before = " " if said[0].isalnum() and text[start - 1 : start].isalnum() else ""
+            after = " " if said[-1].isalnum() and text[end : end + 1].isalnum() else ""
+            yield Change(start, end, f"{before}{said}{after}", rule.name)
 
 
-def _said(text: str, changes: Iterable[Change]) -> str:
-    parts, at = [], 0
-    for change in changes:
-        parts += [text[at : change.start], change.said]
-        at = change.end
-    return "".join([*parts, text[at:]])
+@lru_cache(1)
+def _near(text: str, pattern: str) -> list[tuple[int, int]]:
+    """The stretches of a text around the matches of a pattern."""
+    stretches: list[tuple[int, int]] = []
+    for match in re.finditer(pattern, text):
+        start, end = max(0, match.start() - _NEAR_CHARS), match.end() + _NEAR_CHARS
+        if stretches and start <= stretches[-1][1]:
+            start = stretches.pop()[0]
+        stretches.append((start, min(end, len(text))))
+    return stretches
 
 
-def _numbers(text: str, language: str) -> Iterator[Change]:
+def _numbers(text: str, language: str, chosen: Collection[str]) -> Iterator[Change]:
     """Numbers in other languages. "1" stays, it has a gender; so do dates, times, "19."."""
-    for match in _pattern(language).finditer(text) if language in POINTS else ():
+    is_known = language in POINTS and "numbers" in chosen
+    for match in _pattern(language).finditer(text) if is_known else ():
         whole = re.sub(r"\D", "", match["whole"])
-        if len(whole) <= _MOST_DIGITS and match[0] != "1":
-            said = number_in(language, whole, match["decimals"] or "")
-            yield Change(*match.span(), said, "numbers")
+        said = number_in(language, whole, match["decimals"] or "")
+        yield Change(*match.span(), said, "numbers")
 
 
 @cache
@@ -117,17 +125,7 @@ def _pattern(language: str) -> re.Pattern[str]:
     stop = r"|\." if ABBREVIATIONS[language].ordinals else ""
     return re.compile(
         rf"(?<![\w.,:/$€£#'’–-])(?<!\d\s)(?P<whole>[1-9]\d{{0,2}}(?P<mark>{mark})\d{{3}}"
-        r"(?:(?P=mark)\d{3}){0,20}(?!\d)|0|[1-9]\d*+)(?:,(?P<decimals>\d+))?"
+        r"(?:(?P=mark)\d{3}){0,2}(?!\d)|0|[2-9]|[1-9]\d{1,11}|1(?=,\d))(?:,(?P<decimals>\d+))?"
         rf"(?!\w|\s\d|[.,:/’'–-]\d|-\w|\s?[€$£]{stop})",
         re.ASCII,
     )
-
-
-def in_words(spoken: Iterable[Spoken]) -> str:
-    """What is said otherwise, by rules: "said in words: 12 × numbers, 3 × dates"; or ""."""
-    counts: Counter[str] = Counter()
-    for part in spoken:
-        counts.update(change.rule for change in part.changes)
-        counts["numbers left in digits"] += part.left
-    listed = ", ".join(f"{n} × {name}" for name, n in counts.most_common() if n)
-    return f"said in words: {listed}" if listed else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from unicode_rbnf import FormatPurpose, RbnfEngine
@@ -21,34 +21,32 @@ def pairs(name: str) -> dict[str, str]:
 
 
 _ONES, _TENS, _SCALES = LISTS["ones"], LISTS["tens"], LISTS["scales"]
-_ORDINALS = pairs("ordinals")
 _ROMAN_DIGITS = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}
 # The word before decimals. The numbers of these languages are tested against a program that reads
 # words; the library's own decimals are wrong in some languages.
 POINTS = pairs("points")
+_engine = cache(RbnfEngine.for_language)
 
 
 def cardinal(digits: str) -> str:
     """A whole number in words; digit by digit if it begins with 0, or has more than 66 digits."""
     if len(digits) > 3 * len(_SCALES) or (len(digits) > 1 and digits[0] == "0"):
         return one_by_one(digits)
-    groups = [int(group[::-1]) for group in re.findall("..?.?", digits[::-1])]
-    words = [
-        _below_1000(group) + (f" {_SCALES[power]}" if power else "")
-        for power, group in reversed(list(enumerate(groups)))
-        if group
-    ]
+    words: list[str] = []
+    for power in range(0, len(digits), 3):
+        group = int(digits[-power - 3 : len(digits) - power])
+        scale = [_SCALES[power // 3]] if power else []
+        words[:0] = [*_below_1000(group), *scale] if group else []
     return " ".join(words) or "zero"
 
 
-def _below_1000(number: int) -> str:
+def _below_1000(number: int) -> list[str]:
     hundreds, rest = divmod(number, 100)
-    words = [f"{_ONES[hundreds]} hundred"] if hundreds else []
-    if rest >= 20:
-        words.append(_TENS[rest // 10] + (f"-{_ONES[rest % 10]}" if rest % 10 else ""))
-    elif rest:
-        words.append(_ONES[rest])
-    return " ".join(words)
+    words = [_ONES[hundreds], "hundred"] if hundreds else []
+    if 0 < rest < 20:
+        return [*words, _ONES[rest]]
+    ones = f"-{_ONES[rest % 10]}" if rest % 10 else ""
+    return [*words, _TENS[rest // 10] + ones] if rest else words
 
 
 def one_by_one(digits: str) -> str:
@@ -67,7 +65,9 @@ def ordinal(digits: str) -> str:
     """ "twenty-first" for "21" or "021"."""
     words = cardinal(re.sub(r"^0+(?=.)|\D", "", digits))
     last = re.split("[ -]", words)[-1]
-    return words.removesuffix(last) + (_ORDINALS.get(last) or re.sub("y$", "ie", last) + "th")
+    return words.removesuffix(last) + (
+        pairs("ordinals").get(last) or re.sub("y$", "ie", last) + "th"
+    )
 
 
 def year(digits: str) -> str:
@@ -79,11 +79,6 @@ def year(digits: str) -> str:
     return f"{cardinal(digits[:2])} {'hundred' if digits[2:] == '00' else year(digits[2:])}"
 
 
-def plural(words: str) -> str:
-    """ "nineteen nineties"."""
-    return re.sub("y$", "ie", words) + "s"
-
-
 def from_roman(numeral: str) -> str:
     """The digits of a Roman numeral, in either case."""
     values = [_ROMAN_DIGITS[letter] for letter in numeral.upper()]
@@ -91,16 +86,11 @@ def from_roman(numeral: str) -> str:
     return str(sum(-a if a < b else a for a, b in zip(values, after, strict=True)))
 
 
-@cache
+@lru_cache(4096)
 def number_in(language: str, whole: str, decimals: str = "") -> str:
     """A number in words of a language of `POINTS`; German and Dutch years as years."""
     is_year = language in ("de", "nl") and re.fullmatch("1[1-9]..", whole) and not decimals
     purpose = FormatPurpose.YEAR if is_year else FormatPurpose.CARDINAL
-    said = _engine(language).format_number(int(whole), purpose).text.replace("\u00ad", "")
-    digits = [number_in(language, digit) for digit in decimals]
-    return " ".join([said, POINTS[language], *digits] if digits else [said])
-
-
-@cache
-def _engine(language: str) -> RbnfEngine:
-    return RbnfEngine.for_language(language)
+    said = _engine(language).format_number(int(whole), purpose).text
+    point = [POINTS[language], *(number_in(language, digit) for digit in decimals)]
+    return " ".join([said.replace("\u00ad", ""), *(point if decimals else [])])
