@@ -24,36 +24,38 @@ _FUNCTIONS: dict[str, Say] = {
 
 
 class Rule(NamedTuple):
-    """`say` returns what is said for a match of the pattern, which stands after and near others."""
+    """`say` returns what is said for `group` of a match, before which `after` matches, if any."""
 
     name: str
     pattern: re.Pattern[str]
-    say: Say
+    group: str | int
     after: re.Pattern[str] | None
-    near: str
+    say: Say
 
 
 @cache
-def rules() -> tuple[Rule, ...]:
-    """All rules of English, in their order."""
+def rules() -> list[tuple[re.Pattern[str], list[Rule]]]:
+    """All rules of English in their order, by the patterns that they match near to."""
     pieces = {
         name.upper(): _any_of(entry.split(":")[0] or ":" for entry in entries)
         for name, entries in words.LISTS.items()
     }
     pieces |= {"ABBREVIATION": ABBREVIATION.pattern, "CAPITALS": CAPITALS}
     pieces["UNITS"] = _any_of(measures.UNITS)
-    found, near = [], ""
+    groups: list[tuple[re.Pattern[str], list[Rule]]] = []
     for row in _ROW.finditer(words.TABLE):
-        piece, its_pattern, other, name, pattern, said, after = row.groups()
+        piece, its_pattern, near, name, written, said, after = row.groups()
         if piece:
             pieces[piece] = _filled(its_pattern, pieces)
-        elif other:
-            near = other
+        elif near:
+            groups.append((re.compile(near), []))
         else:
-            say = _FUNCTIONS[said[1:]] if said[0] == "!" else partial(_fill, said)
+            pattern = re.compile(_filled(written, pieces))
             before = re.compile(rf"(?:{_filled(after, pieces)})\Z") if after else None
-            found.append(Rule(name, re.compile(_filled(pattern, pieces)), say, before, near))
-    return tuple(found)
+            say = _FUNCTIONS[said[1:]] if said[0] == "!" else partial(_fill, said)
+            group = "it" if "it" in pattern.groupindex else 0
+            groups[-1][1].append(Rule(name, pattern, group, before, say))
+    return groups
 
 
 def _any_of(texts: Iterable[str]) -> str:

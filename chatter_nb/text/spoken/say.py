@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 
 from chatter_nb.base.budget import ask
 from chatter_nb.text.abbreviations import ABBREVIATIONS
@@ -46,7 +46,7 @@ def choose_rules(normalize: str, engine: str = "") -> frozenset[str]:
 
     `auto` is what the engine does not read right by itself.
     """
-    names = dict.fromkeys(rule.name for rule in rules())
+    names = dict.fromkeys(rule.name for _, group in rules() for rule in group)
     auto = names.keys() - _SAID_BY.get(engine, set())
     return choose("normalize", normalize, names, auto, none="off")[0]
 
@@ -72,22 +72,36 @@ def say(text: str, language: str, chosen: Collection[str]) -> Spoken:
 
 def _changes(text: str, chosen: Collection[str]) -> Iterator[Change]:
     changed, kept = bytearray(len(text)), bytearray(len(text))  # the characters that a rule has
-    for rule in rules():
+    for near, group in rules():
         ask("finding the words for it")
-        # "Sept. 11": who leaves the date as it is has the month in full.
-        others = (changed,) if rule.name == "abbreviations" else (changed, kept)
-        for change in _matches(text, rule, others):
-            mine = changed if rule.name in chosen else kept
-            mine[change.start : change.end] = b"\1" * (change.end - change.start)
-            if rule.name in chosen and change.said != text[change.start : change.end]:
-                yield change
+        stretches = _stretches(text, near)
+        for rule in group if stretches else ():
+            # "Sept. 11": who leaves the date as it is has the month in full.
+            others = (changed,) if rule.name == "abbreviations" else (changed, kept)
+            for change in _matches(text, stretches, rule, others):
+                mine = changed if rule.name in chosen else kept
+                mine[change.start : change.end] = b"\1" * (change.end - change.start)
+                if rule.name in chosen and change.said != text[change.start : change.end]:
+                    yield change
 
 
-def _matches(text: str, rule: Rule, others: tuple[bytearray, ...]) -> Iterator[Change]:
-    group = "it" if "it" in rule.pattern.groupindex else 0
-    for first, last in _near(text, rule.near):
+def _stretches(text: str, near: re.Pattern[str]) -> list[tuple[int, int]]:
+    """The parts of a text around the matches of a pattern, start and end."""
+    stretches: list[tuple[int, int]] = []
+    for match in near.finditer(text):
+        start, end = max(0, match.start() - _NEAR_CHARS), match.end() + _NEAR_CHARS
+        if stretches and start <= stretches[-1][1]:
+            start = stretches.pop()[0]
+        stretches.append((start, min(end, len(text))))
+    return stretches
+
+
+def _matches(
+    text: str, stretches: list[tuple[int, int]], rule: Rule, others: tuple[bytearray, ...]
+) -> Iterator[Change]:
+    for first, last in stretches:
         for match in rule.pattern.finditer(text, first, last):
-            start, end = match.span(group)
+            start, end = match.span(rule.group)
             if any(other.find(1, start, end) >= 0 for other in others):
                 continue
             if rule.after and not rule.after.search(text[max(0, start - _NEAR_CHARS) : start]):
@@ -96,18 +110,6 @@ def _matches(text: str, rule: Rule, others: tuple[bytearray, ...]) -> Iterator[C
             before = " " if said[0].isalnum() and text[start - 1 : start].isalnum() else ""
             after = " " if said[-1].isalnum() and text[end : end + 1].isalnum() else ""
             yield Change(start, end, f"{before}{said}{after}", rule.name)
-
-
-@lru_cache(1)
-def _near(text: str, pattern: str) -> list[tuple[int, int]]:
-    """The stretches of a text around the matches of a pattern."""
-    stretches: list[tuple[int, int]] = []
-    for match in re.finditer(pattern, text):
-        start, end = max(0, match.start() - _NEAR_CHARS), match.end() + _NEAR_CHARS
-        if stretches and start <= stretches[-1][1]:
-            start = stretches.pop()[0]
-        stretches.append((start, min(end, len(text))))
-    return stretches
 
 
 def _numbers(text: str, language: str, chosen: Collection[str]) -> Iterator[Change]:

@@ -88,8 +88,8 @@ def from_roman(numeral: str) -> str:
 
 @lru_cache(4096)
 def number_in(language: str, whole: str, decimals: str = "") -> str:
-    """A number in words of a language of `POINTS`; German and Dutch years as years."""
-    is_year = language in ("de", "nl") and re.fullmatch("1[1-9]..", whole) and not decimals
+    """A number in words of a language of `POINTS`; German years as years."""
+    is_year = language == "de" and re.fullmatch("1[1-9]..", whole) and not decimals
     purpose = FormatPurpose.YEAR if is_year else FormatPurpose.CARDINAL
     said = _engine(language).format_number(int(whole), purpose).text
     point = [POINTS[language], *(number_in(language, digit) for digit in decimals)]
