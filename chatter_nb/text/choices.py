@@ -10,10 +10,7 @@ from chatter_nb.base.errors import InputError, shown
 def choose(
     param: str, chosen: str, known: Collection[str], auto: Collection[str], none: str = "none"
 ) -> tuple[frozenset[str], bool]:
-    """The names that are chosen, and whether a list names any. Raises `InputError`.
-
-    `-name` is all of `auto` but that.
-    """
+    """The names that are chosen, and whether a list names any. Raises `InputError`."""
     parts = {part.strip() for part in chosen.split(",") if part.strip()}
     without = {part[1:].strip() for part in parts if part.startswith("-")}
     listed = {part for part in parts if not part.startswith("-")} - {"auto"}

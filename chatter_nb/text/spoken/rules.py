@@ -18,9 +18,8 @@ _PIECE = re.compile(r"\{(?:(\w+):)?([A-Z_]+)\}")
 _OPTIONAL = re.compile(r"\[([^\[\]]*\{(\w+)\|\w+\}[^\[\]]*)\]")
 _FIELD = re.compile(r"\{(\w*)\|(\w+)\}")
 _FUNCTIONS: dict[str, Say] = {
-    "expansion": expansion, "in_capitals": in_capitals,
-    "measure": measures.measure, "money": measures.money,
-}  # fmt: skip
+    say.__name__: say for say in (expansion, in_capitals, measures.measure, measures.money)
+}
 
 
 class Rule(NamedTuple):
@@ -76,7 +75,6 @@ def _fill(template: str, match: re.Match[str]) -> str:
 
 _SUPER = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻−", "0123456789--", "^+")
 _IN_ADDRESSES = words.pairs("in_addresses") | {":": "colon"}
-_TITLES = words.pairs("titles")
 _MONTHS = {
     key: month
     for at, month in enumerate(words.LISTS["months"], 1)
@@ -85,7 +83,7 @@ _MONTHS = {
 
 
 def _count(digits: str) -> str:
-    return cardinal(str(int(digits)))
+    return cardinal(re.sub(r"\D|^0+(?=.)", "", digits))
 
 
 def _clock(written: str, whole: str = "") -> str:
@@ -121,7 +119,6 @@ _HOW: dict[str, Callable[[str], str]] = {
     "power": _power, "raised": _raised, "address": _address,
     "amount": measures.amount, "clock": _clock, "oclock": lambda time: _clock(time, " o'clock"),
     "half": lambda letter: f"{letter.lower()}.m.", "month": lambda written: _MONTHS[written[:3]],
-    "whole": lambda written: cardinal(written.replace(".", "")),
     "points": lambda written: " point ".join(map(cardinal, written.split("."))),
     "dots": lambda written: " dot ".join(map(cardinal, written.split("."))),
     "decade": lambda written: re.sub("y$", "ie", year(re.sub(r"\D", "", written))) + "s",
@@ -129,6 +126,6 @@ _HOW: dict[str, Callable[[str], str]] = {
     "roman": lambda numeral: cardinal(from_roman(numeral)),
     "Roman": lambda numeral: cardinal(from_roman(numeral)).capitalize(),
     "romanth": lambda numeral: ordinal(from_roman(numeral)),
-    "title": lambda written: _TITLES[written.capitalize()],
+    "title": lambda written: words.pairs("titles")[written.capitalize()],
     "after": words.pairs("after_names").__getitem__, "wind": words.pairs("winds").__getitem__,
 }  # fmt: skip

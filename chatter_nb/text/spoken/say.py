@@ -16,7 +16,7 @@ from chatter_nb.text.spoken.words import POINTS, number_in
 
 # What hibari reads right by itself, by its phonemes: the tests measure it.
 _SAID_BY = {"hibari": {"dates", "ordinals", "years", "numbers", "ranges", "symbols", "titles"}}
-_NEAR_CHARS = 64
+_NEAR_CHARS = 40
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ _ORDINALS = {
 def read(words: str) -> Decimal:
     """A number in words. Raises `ValueError` for what is not exactly one number."""
     if words.startswith("minus "):
-        return -read(words.removeprefix("minus "))
+        return read(words.removeprefix("minus ")).copy_negate()
     whole, point, decimals = words.partition("point ")
     value = 0 if point and not whole else _whole(whole.strip())
     return Decimal(f"{value}.{read_digits(decimals)}") if point else Decimal(value)

@@ -64,7 +64,7 @@ def test_grouped_numbers(value, mark):
 
 @given(LARGE, st.from_regex(r"[0-9]{1,9}", fullmatch=True), st.sampled_from(["", "-", "−"]))
 def test_numbers_with_decimals_and_signs(value, decimals, sign):
-    expected = Decimal(f"{value}.{decimals}") * (-1 if sign else 1)
+    expected = Decimal(f"{'-' if sign else ''}{value}.{decimals}")
     assert read(said(f"{sign}{value}.{decimals}")) == expected
     assert read(said(f"{sign}{value:,}.{decimals}")) == expected
 
