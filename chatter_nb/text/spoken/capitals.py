@@ -24,10 +24,12 @@ def in_capitals(match: re.Match[str]) -> str:
     words += [word] if word != "A" else []
     known = sum(_as_word(other) is not None for other in words)
     said = _as_word(word)
-    if known > 1 and 2 * known >= len(words):
+    if 2 * known >= len(words) > 1 and (known > 1 or len(word) > 4):
         is_name = len(word) > 3 and word not in word_list() and re.search("[AEIOUY]", word)
         said = "a" if word == "A" else said or (word.capitalize() if is_name else None)
-        stays = word == "AIDS" or (word == "US" and text[start - 4 : start] == "THE ")
+        stays = word == "AIDS" or (
+            word == "US" and text[max(0, start - 4) : start].lower() == "the "
+        )
     else:
         stays = word not in LISTS["short"] and (len(word) < 4 or word in word_list())
     if stays or not said:

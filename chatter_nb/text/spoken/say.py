@@ -15,7 +15,7 @@ from chatter_nb.text.spoken.rules import Rule, rules
 from chatter_nb.text.spoken.words import POINTS, number_in
 
 # What hibari reads right by itself, by its phonemes: the tests measure it.
-_SAID_BY = {"hibari": {"dates", "ordinals", "years", "numbers", "ranges", "symbols", "titles"}}
+_SAID_BY = {"hibari": {"dates", "ordinals", "years", "numbers", "symbols", "titles"}}
 _NEAR_CHARS = 40
 
 
@@ -102,6 +102,8 @@ def _matches(
     for first, last in stretches:
         for match in rule.pattern.finditer(text, first, last):
             start, end = match.span(rule.group)
+            if end > last - _NEAR_CHARS // 2 and last < len(text):  # it may see a false end
+                continue
             if any(other.find(1, start, end) >= 0 for other in others):
                 continue
             if rule.after and not rule.after.search(text[max(0, start - _NEAR_CHARS) : start]):

@@ -78,6 +78,21 @@ def test_a_rule_that_is_off_leaves_what_is_its(text, rule):
     assert replaced(text, without) == without.text
 
 
+@given(st.sampled_from(PAIRS), st.integers(0, 90), st.integers(0, 90))
+def test_words_that_stand_apart_change_nothing(pair, before, after):
+    """A pair says the same in the middle of a long text, which is not searched as a whole."""
+    _, written, said = pair
+    before, after = "so it was " * before + "so.\n\n", "\n\nand so it was" + " and so" * after
+    assert say(before + written + after, "en", ALL).text == before + said + after
+
+
+def test_no_word_is_cut_where_the_search_ends():
+    """The text around a numeral is searched up to any place inside of the next words."""
+    for count in range(60):
+        text = f"It was I {'a' * count}\nImportance was V"
+        assert say(text, "en", ALL).text == text
+
+
 def test_off_changes_nothing():
     assert say("CHAPTER IV, $5", "en", choose_rules("off")).text == "CHAPTER IV, $5"
 
