@@ -8,10 +8,11 @@ from chatter_nb.text.spoken.words import LISTS
 from chatter_nb.text.word_list import word_list
 
 _WORD = r"[A-Z]{2,}(?:['’][A-Z]+)?"
-CAPITALS = rf"\b(?:{_WORD}|A)\b"
+CAPITALS = rf"(?<!&)\b(?:{_WORD}|A)\b(?!&)"
 _WORDS = re.compile(rf"\b{_WORD}\b")
 _PHRASE_CHARS = 60  # are looked at on each side of a word
 _BEFORE, _AFTER = re.compile(r"[^a-z\n]*\Z"), re.compile(r"[^a-z\n]*")
+_SAYABLE = re.compile(r"[^AEIOUY]{0,2}(?:[AEIOUY]+[^AEIOUY]{1,4})+[AEIOUY]*")
 _STARTS = re.compile(r"(?:\A|\n|[.!?“\"‘]) *\Z")
 
 
@@ -23,19 +24,19 @@ def in_capitals(match: re.Match[str]) -> str:
     words = [other for side in (before, after) if side for other in _WORDS.findall(side[0])]
     words += [word] if word != "A" else []
     known = sum(_as_word(other) is not None for other in words)
-    said = _as_word(word)
-    if 2 * known >= len(words) > 1 and (known > 1 or len(word) > 4):
-        is_name = len(word) > 3 and word not in word_list() and re.search("[AEIOUY]", word)
-        said = "a" if word == "A" else said or (word.capitalize() if is_name else None)
-        stays = word == "AIDS" or (
-            word == "US" and text[max(0, start - 4) : start].lower() == "the "
-        )
-    else:
-        stays = word not in LISTS["short"] and (len(word) < 4 or word in word_list())
-    if stays or not said:
+    in_phrase = 2 * known >= len(words) > 1 and (known > 1 or len(word) > 4)
+    alone = word in LISTS["short"] or (len(word) > 3 and word not in word_list())
+    said = "a" if word == "A" else _as_word(word) or _as_name(word, 4 if in_phrase else 5)
+    is_name = word == "AIDS" or f"{text[max(0, start - 4) : start]}{word}".lower() == "the us"
+    if is_name or not said or not (in_phrase or alone):
         return word
     starts = _STARTS.search(text[max(0, start - 3) : start])
     return said[0].upper() + said[1:] if starts else said
+
+
+def _as_name(word: str, shortest: int) -> str:
+    is_name = len(word) >= shortest and word not in word_list() and _SAYABLE.fullmatch(word)
+    return word.capitalize() if is_name else ""
 
 
 def _as_word(word: str) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from fractions import Fraction
 
 from chatter_nb.text.spoken.words import cardinal, number, ordinal, pairs
 
@@ -29,12 +28,9 @@ def part(whole: str | None, above: str, below: str) -> str:
 
 def amount(written: str) -> str:
     """A number or fraction in words: "1,234.5", "2 1/2", "2½"."""
-    if slashed := re.fullmatch(r"(?:(\d+)[ -])?(\d+)[/⁄](\d+)", written):
-        return part(*slashed.groups())
-    if written[-1].isdecimal():
-        return number(written)
-    value = Fraction(unicodedata.numeric(written[-1])).limit_denominator(10)
-    return part(written[:-1].strip(), str(value.numerator), str(value.denominator))
+    plain = unicodedata.normalize("NFKC", re.sub(r"(?<=\d)(?=[¼½¾⅐-⅞])", " ", written))
+    slashed = re.fullmatch(r"(?:(\d+)[ -])?(\d+)[/⁄](\d+)", plain)
+    return part(*slashed.groups()) if slashed else number(plain)
 
 
 def is_adjective(match: re.Match[str]) -> bool:
@@ -53,9 +49,8 @@ def measure(match: re.Match[str]) -> str:
     said = f"{_SIGNS.get(match['sign'], '')}{said} {_name(first, one=is_one)}"
     if per:
         said += f" per {_name(per, one=True)}"
-    after = match.string[match.end() : match.end() + 2]
-    ends = unit[-1] == "." and not re.match(r"\s?[a-z0-9(,;:)]", after)
-    return f"{said}." if ends else said
+    goes_on = re.compile(r"\s?[a-z0-9(,;:)]").match(match.string, match.end())
+    return said if unit[-1] != "." or goes_on else f"{said}."
 
 
 def _name(unit: str, *, one: bool) -> str:

@@ -28,10 +28,11 @@ SAID_OTHERWISE = {
     *("1500 people came", "2500 men", "1500 of them"),  # fifteen hundred
     *("the F150", "the crash of '08", "H2O and 10x and 3D"),  # one fifty, zero eight, to
     *("25/12/2026", "12.03.2026", "5th May and May 5", "12–13 March"),  # December twenty-fifth
+    "OCTOBER 2, 1886",  # October two
     *("~5 and <5 and >5", "§5 and §§ 6"),  # tilde, section section
     *("apples, pears, etc.", "Mr. and Mrs. Smith", "MR. DARCY MET MRS. BENNET."),  # a vowel
 }
-MISREAD = {"the 2ND of it", "He lives on Main St. He left."}  # and left
+MISREAD = {"12 pounds 10s.", "the 2ND of it", "He lives on Main St. He left."}  # and left
 
 
 @pytest.fixture(scope="module")
