@@ -5,7 +5,7 @@ import re
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from reader import read, read_digits, read_ordinal, read_year
 from text_to_num import text2num
@@ -55,6 +55,7 @@ def test_whole_numbers_to_twenty_thousand():
         assert read_ordinal(said(f"{value}th")) == value
 
 
+@settings(deadline=None)
 @given(LARGE, SPACES)
 def test_grouped_numbers(value, mark):
     written = f"{value:,}".replace(",", mark)
@@ -62,6 +63,7 @@ def test_grouped_numbers(value, mark):
     assert read(said(f"{written} km").removesuffix("s").removesuffix(" kilometer")) == value
 
 
+@settings(deadline=None)
 @given(LARGE, st.from_regex(r"[0-9]{1,9}", fullmatch=True), st.sampled_from(["", "-", "−"]))
 def test_numbers_with_decimals_and_signs(value, decimals, sign):
     expected = Decimal(f"{'-' if sign else ''}{value}.{decimals}")
@@ -69,6 +71,7 @@ def test_numbers_with_decimals_and_signs(value, decimals, sign):
     assert read(said(f"{sign}{value:,}.{decimals}")) == expected
 
 
+@settings(deadline=None)
 @given(
     st.integers(0, 10**9), st.sampled_from(["{}.", "{}", "({})", "“{}”", "it is {}, or", "a {}; b"])
 )
@@ -77,6 +80,7 @@ def test_numbers_in_any_place(value, frame):
     assert (read_year if 1000 <= value < 2100 else read)(words) == value
 
 
+@settings(deadline=None)
 @given(st.integers(1, 31), st.integers(1, 12), st.integers(1000, 2099))
 def test_dates(day, month, year):
     name = calendar.month_name[month]
@@ -102,6 +106,7 @@ def test_every_minute_of_a_day():
         assert said(f"{hour}:{rest:02} pm") == words.removesuffix(" o'clock") + " p.m."
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**12), st.integers(0, 99), st.sampled_from([",", ""]))
 def test_money(dollars, cents, mark):
     written = f"{dollars:,}".replace(",", mark)
@@ -113,6 +118,7 @@ def test_money(dollars, cents, mark):
     assert read(said(f"£{written}m").removesuffix(" million pounds")) == dollars
 
 
+@settings(deadline=None)
 @given(st.integers(0, 999), st.integers(0, 999), st.sampled_from(["-", "–", " – "]))
 def test_ranges(first, last, dash):
     words = said(f"{first}{dash}{last}")
@@ -124,6 +130,7 @@ def test_ranges(first, last, dash):
     assert [read(word) for word in both.split(" to ")] == [first, last]
 
 
+@settings(deadline=None)
 @given(st.integers(1000, 2099), st.integers(0, 99))
 def test_spans_of_years(first, last):
     start, end = said(f"{first}–{last:02}").split(" to ")
@@ -131,12 +138,14 @@ def test_spans_of_years(first, last):
     assert read(end.removeprefix("oh ")) == last
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 999), min_size=3, max_size=5))
 def test_versions(parts):
     words = said("v" + ".".join(map(str, parts)))
     assert [read(word) for word in words.removeprefix("version ").split(" point ")] == parts
 
 
+@settings(deadline=None)
 @given(st.from_regex(r"[2-9][0-9]{2}-[2-9][0-9]{2}-[0-9]{4}", fullmatch=True))
 def test_telephone_numbers(written):
     for form in (written, f"+1 {written.replace('-', ' ')}", f"({written[:3]}) {written[4:]}"):
@@ -144,6 +153,7 @@ def test_telephone_numbers(written):
         assert "-".join(map(read_digits, groups)) == written
 
 
+@settings(deadline=None)
 @given(st.integers(0, 99), st.integers(0, 99), st.integers(2, 10))
 def test_fractions(whole, above, below):
     names = ["half", "third", "quarter", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"]
@@ -182,6 +192,7 @@ def test_every_roman_numeral_of_a_chapter():
 
 
 @pytest.mark.parametrize("language", POINTS)
+@settings(deadline=None)
 @given(st.integers(0, 10**12 - 1))
 def test_numbers_in_other_languages(language, value):
     """None is read as another by `text2num`; it does not know all forms, as "veintiún mil"."""

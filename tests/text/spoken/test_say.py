@@ -1,12 +1,14 @@
 """What is said for written English: the table of pairs, and the place of each change."""
 
+import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatter_nb.base.errors import InputError
+from chatter_nb.text import spoken as spoken_package
 from chatter_nb.text.chunking import Chunk
 from chatter_nb.text.in_full import in_full
 from chatter_nb.text.spoken.rules import rules
@@ -60,6 +62,7 @@ def test_what_is_right_as_it_is_stays(text):
     assert say(text, "en", ALL).changes == ()
 
 
+@settings(max_examples=400, deadline=None)
 @given(st.text(st.sampled_from(SIGNS), max_size=60))
 def test_changes_are_apart_and_no_digit_is_left(text):
     """Of any text: the spans tile with what is left, and every digit is said."""
@@ -68,6 +71,7 @@ def test_changes_are_apart_and_no_digit_is_left(text):
     assert not any(char in "0123456789" for char in spoken.text)
 
 
+@settings(max_examples=400, deadline=None)
 @given(st.text(st.sampled_from(SIGNS), max_size=60), st.sampled_from(sorted(ALL)))
 def test_a_rule_that_is_off_leaves_what_is_its(text, rule):
     """The others change the same places as before, and say the same."""
@@ -78,6 +82,7 @@ def test_a_rule_that_is_off_leaves_what_is_its(text, rule):
     assert replaced(text, without) == without.text
 
 
+@settings(max_examples=400, deadline=None)
 @given(st.sampled_from(PAIRS), st.integers(0, 90), st.integers(0, 90))
 def test_words_that_stand_apart_change_nothing(pair, before, after):
     """A pair says the same in the middle of a long text, which is not searched as a whole."""
@@ -103,6 +108,13 @@ def test_rules_are_chosen_by_name():
     assert choose_rules("auto", "hibari") < choose_rules("auto", "chatterbox") == ALL
     with pytest.raises(InputError, match=r"normalize: 'number' is not among addresses, .*off"):
         choose_rules("number")
+
+
+def test_the_readme_has_every_rule_and_what_hibari_needs():
+    page = (Path(spoken_package.__file__).parents[1] / "README.md").read_text("utf-8")
+    rows = re.findall(r"(?m)^\| `([a-z]+)` \| (x?) ?\|", page)
+    assert {name for name, _ in rows} == ALL
+    assert {name for name, mark in rows if mark} == choose_rules("auto", "hibari")
 
 
 @pytest.mark.parametrize(
