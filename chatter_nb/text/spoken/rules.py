@@ -87,7 +87,7 @@ def _count(digits: str) -> str:
 
 
 def _clock(written: str, whole: str = "") -> str:
-    hour, minutes, seconds = [*written.split(":"), "", ""][:3]
+    hour, minutes, seconds = [*re.split("[:.]", written), "", ""][:3]
     said = _count(hour) + (f" {year(minutes)}" if minutes.strip("0") else "")
     if seconds:
         return f"{said} and {_count(seconds)} second{'' if seconds == '01' else 's'}"

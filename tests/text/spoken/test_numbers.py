@@ -61,6 +61,8 @@ def test_grouped_numbers(value, mark):
     written = f"{value:,}".replace(",", mark)
     assert read(said(written)) == value
     assert read(said(f"{written} km").removesuffix("s").removesuffix(" kilometer")) == value
+    words = said(f"{written}.25 km").removesuffix(" kilometers")
+    assert words == f"{said(written)} point two five"
 
 
 @settings(deadline=None)
