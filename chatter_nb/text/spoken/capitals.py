@@ -7,9 +7,7 @@ import re
 from chatter_nb.text.spoken.words import LISTS
 from chatter_nb.text.word_list import word_list
 
-_WORD = r"[A-Z]{2,}(?:['’][A-Z]+)?"
-CAPITALS = rf"(?<!&)\b(?:{_WORD}|A)\b(?!&)"
-_WORDS = re.compile(rf"\b{_WORD}\b")
+_WORDS = re.compile(r"\b[A-Z]{2,}(?:['’][A-Z]+)?\b")
 _PHRASE_CHARS = 60  # are looked at on each side of a word
 _BEFORE, _AFTER = re.compile(r"[^a-z\n]*\Z"), re.compile(r"[^a-z\n]*")
 _SAYABLE = re.compile(r"[^AEIOUY]{0,2}(?:[AEIOUY]+[^AEIOUY]{1,4})+[AEIOUY]*")

@@ -44,13 +44,16 @@ def measure(match: re.Match[str]) -> str:
     """What is said for a number with its unit: "five to ten kilometers per hour"."""
     unit, n = match["unit"], match["n"]
     is_one = match["gap"] == "-" or (n == "1" and not match["a"]) or is_adjective(match)
-    first, _, per = unit.removesuffix(".").partition("/")
     said = f"{amount(match['a'])} to {amount(n)}" if match["a"] else amount(n)
-    said = f"{_SIGNS.get(match['sign'], '')}{said} {_name(first, one=is_one)}"
-    if per:
-        said += f" per {_name(per, one=True)}"
+    said = f"{_SIGNS.get(match['sign'], '')}{said} {units(unit, one=is_one)}"
     goes_on = re.compile(r"\s?[a-z0-9(,;:)]").match(match.string, match.end())
     return said if unit[-1] != "." or goes_on else f"{said}."
+
+
+def units(unit: str, *, one: bool = False) -> str:
+    """The words of a unit, many of them or one: "kilometers per hour"."""
+    first, per, second = unit.removesuffix(".").partition("/")
+    return _name(first, one=one) + (f" per {_name(second, one=True)}" if per else "")
 
 
 def _name(unit: str, *, one: bool) -> str:

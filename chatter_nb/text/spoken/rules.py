@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from chatter_nb.text.in_full import ABBREVIATION, expansion
 from chatter_nb.text.spoken import measures, words
-from chatter_nb.text.spoken.capitals import CAPITALS, in_capitals
+from chatter_nb.text.spoken.capitals import in_capitals
 from chatter_nb.text.spoken.words import cardinal, from_roman, number, one_by_one, ordinal, year
 
 Say = Callable[[re.Match[str]], str]
@@ -39,8 +39,7 @@ def rules() -> list[tuple[re.Pattern[str], list[Rule]]]:
         name.upper(): _any_of(entry.split(":")[0] or ":" for entry in entries)
         for name, entries in words.LISTS.items()
     }
-    pieces |= {"ABBREVIATION": ABBREVIATION.pattern, "CAPITALS": CAPITALS}
-    pieces["UNITS"] = _any_of(measures.UNITS)
+    pieces |= {"ABBREVIATION": ABBREVIATION.pattern, "UNITS": _any_of(measures.UNITS)}
     groups: list[tuple[re.Pattern[str], list[Rule]]] = []
     for row in _ROW.finditer(words.TABLE):
         piece, its_pattern, near, name, written, said, after = row.groups()
@@ -117,6 +116,7 @@ def _address(written: str) -> str:
 _HOW: dict[str, Callable[[str], str]] = {
     "number": number, "n": _count, "short": _short, "ordinal": ordinal, "year": year,
     "power": _power, "raised": _raised, "address": _address,
+    "units": measures.units,
     "amount": measures.amount, "clock": _clock, "oclock": lambda time: _clock(time, " o'clock"),
     "half": lambda letter: f"{letter.lower()}.m.",
     "month": lambda written: _MONTHS[written[:3].capitalize()],

@@ -22,8 +22,7 @@ def pairs(name: str) -> dict[str, str]:
 
 _ONES, _TENS, _SCALES = LISTS["ones"], LISTS["tens"], LISTS["scales"]
 _ROMAN_DIGITS = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}
-# The word before decimals. The numbers of these languages are tested against a program that reads
-# words; the library's own decimals are wrong in some languages.
+# The word before decimals. The library's own are wrong in some languages; these are tested.
 POINTS = pairs("points")
 _engine = cache(RbnfEngine.for_language)
 

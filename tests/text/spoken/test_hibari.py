@@ -25,7 +25,7 @@ PAIRS = [
 
 # What hibari says for what is left to it, where that is not what we would say: the same number.
 SAID_OTHERWISE = {
-    *("1500 people came", "2500 men", "1500 of them"),  # fifteen hundred
+    *("1500 people came", "2500 men", "1500 of them", "1850 feet"),  # fifteen hundred
     *("the F150", "the crash of '08", "H2O and 10x and 3D"),  # one fifty, zero eight, to
     *("25/12/2026", "12.03.2026", "5th May and May 5", "12–13 March"),  # December twenty-fifth
     "OCTOBER 2, 1886",  # October two
