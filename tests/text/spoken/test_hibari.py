@@ -30,7 +30,7 @@ SAID_OTHERWISE = {
     *("25/12/2026", "12.03.2026", "5th May and May 5", "12–13 March"),  # December twenty-fifth
     "OCTOBER 2, 1886",  # October two
     *("~5 and <5 and >5", "§5 and §§ 6"),  # tilde, section section
-    *("apples, pears, etc.", "Mr. and Mrs. Smith", "MR. DARCY MET MRS. BENNET."),  # a vowel
+    *("apples, pears, etc.", "Mr. and Mrs. Smith"),  # a vowel
 }
 MISREAD = {"the 2ND of it", "He lives on Main St. He left."}  # and left
 
