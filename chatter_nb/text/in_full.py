@@ -31,7 +31,7 @@ _DAYS = _pairs(
 )
 _FULL = _BEFORE_NUMBERS | _BEFORE_WORDS | _BEFORE_CAPITALS | _MONTHS | _DAYS | {"al": "al"}
 _DATE = rf"\d|(?:{'|'.join(_MONTHS)})\b"
-_ABBREVIATION = re.compile(
+ABBREVIATION = re.compile(
     rf"(?<![\w.'’-])(?P<word>(?i:{'|'.join(_BEFORE_NUMBERS)})"
     r"(?=\.(?:\s?\d|\s(?:[IVXLC]{2,}|[VX])\b))"
     rf"|(?i:{'|'.join(_BEFORE_WORDS)})(?=\.\s[^\W_])"
@@ -44,10 +44,10 @@ _ABBREVIATION = re.compile(
 
 def in_full(text: str) -> str:
     """The text in full: "Figure 3, compare Smith" for "Fig. 3, cf. Smith". Linear in its length."""
-    return _ABBREVIATION.sub(_expansion, text)
+    return ABBREVIATION.sub(expansion, text)
 
 
-def _expansion(abbreviation: re.Match[str]) -> str:
+def expansion(abbreviation: re.Match[str]) -> str:
     word = abbreviation["word"]
     full = _FULL.get(word) or _FULL[word.lower()]
     if word[0].isupper():

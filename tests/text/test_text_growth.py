@@ -18,6 +18,7 @@ from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.speak_plan import outline
 from chatter_nb.text.chunking import Chunk, clean, split_chunks
 from chatter_nb.text.markdown import markdown_to_text
+from chatter_nb.text.spoken.say import choose_rules, say
 
 pytestmark = pytest.mark.slow
 
@@ -82,6 +83,12 @@ TEXTS = {
     "terminal codes": ("\x1b[31m",),
     "SSML": ("<speak ",),
     "abbreviations": ("e.g. ",),
+    "grouped digits": ("1,000",),
+    "digits in groups": ("100 ",),
+    "ranges": ("12-",),
+    "money": ("$1",),
+    "Roman numerals": ("Act IV ",),
+    "titles": ("St. ",),
 }
 # To Markdown these are "square brackets" again, which cost it 80 µs each.
 BRACKETS = ("spaces and brackets", "pause marks", "references", "terminal codes")
@@ -164,8 +171,10 @@ def too_fast(step, text_of, leaving_out=()):
         partial(clean, regex_replacements={r"\bfox\b": "cat", r"(\d)-(\d)": r"\1 to \2"}),
         markdown_to_text,
         outlined,
+        partial(say, language="en", chosen=choose_rules("auto")),
+        partial(say, language="de", chosen=choose_rules("auto")),
     ],
-    ids=["plain", "references", "replacements", "patterns", "markdown", "outline"],
+    ids=["plain", "references", "replacements", "patterns", "markdown", "outline", "en", "de"],
 )
 def test_what_is_done_to_a_text_is_in_proportion_to_it(step):
     leaving_out = BRACKETS if step is markdown_to_text else ()

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
-import importlib.util
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
-from pathlib import Path
+
+from chatter_nb.text.word_list import word_list
 
 _WORD = re.compile(r"[^\W\d_]+(?:[-‐][^\W\d_]+)*")
 _DIVIDED = re.compile(r"(?P<head>[^\W\d_]+)(?P<mark>[-‐\u00ad])\Z")
@@ -90,13 +87,4 @@ def _edge_lines(page: Sequence[str], at: int) -> Iterator[tuple[int, int, str]]:
 
 
 def _is_known(word: str) -> bool:
-    return any(word.removesuffix(end) in _word_list() for end in _ENDINGS)
-
-
-@cache
-def _word_list() -> frozenset[str]:
-    """The embedded voice's checked pronunciations (Apache-2.0): 90,000 English words."""
-    spec = importlib.util.find_spec("hibari")
-    folder = Path(((spec and spec.submodule_search_locations) or [""])[0])
-    data = (folder / "assets" / "lexicon_us_gold.json.gz").read_bytes()
-    return frozenset(json.loads(gzip.decompress(data)))
+    return any(word.removesuffix(end) in word_list() for end in _ENDINGS)

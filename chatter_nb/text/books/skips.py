@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
-from chatter_nb.base.errors import InputError, shown
 from chatter_nb.base.wording import count
 from chatter_nb.text.books.document import Skipped
+from chatter_nb.text.choices import choose
 
 # Kind: its values of epub:type and role (without "doc-"), and class names that mean nothing
 # else: EPUB 2 has no types.
@@ -38,27 +38,12 @@ _BY_CLASS = {word: kind for kind, (_, classes) in KINDS.items() for word in clas
 
 def choose_kinds(skip: str) -> frozenset[str]:
     """The kinds in `auto`, `none`, a list, or `-name` (auto without it). Raises `InputError`."""
-    return _choose("skip", skip, KINDS, AUTO)[0]
+    return choose("skip", skip, KINDS, AUTO)[0]
 
 
 def choose_cleanings(clean: str) -> tuple[frozenset[str], bool]:
     """The names of `CLEANINGS` in such a text, and whether it names any that shall be done."""
-    return _choose("clean", clean, CLEANINGS, CLEANINGS)
-
-
-def _choose(
-    param: str, chosen: str, known: Collection[str], auto: Collection[str]
-) -> tuple[frozenset[str], bool]:
-    parts = {part.strip() for part in chosen.split(",") if part.strip()}
-    without = {part[1:].strip() for part in parts if part.startswith("-")}
-    listed = {part for part in parts if not part.startswith("-")} - {"auto"}
-    if unknown := sorted((without | listed - {"none"}).difference(known)):
-        raise InputError(
-            f"{param}: {shown(unknown[0])} is not among {', '.join(known)}; or write auto, none, "
-            "or -name for all of auto but that"
-        )
-    names = frozenset(listed or auto) - without - {"none"}
-    return names, bool(listed & names)
+    return choose("clean", clean, CLEANINGS, CLEANINGS)
 
 
 def in_words(skipped: Iterable[Skipped]) -> str:

@@ -1,0 +1,1 @@
+"""From written to spoken words: numbers, dates, abbreviations, capitals, with the place of each."""
