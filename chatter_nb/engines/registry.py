@@ -48,6 +48,7 @@ class EngineEntry:
     min_voice_s: float | None = None
     needs_voice: bool = False
     word_times: bool = False  # whether it says when each word sounds
+    takes_phonemes: bool = False  # whether a word may stand with its sounds: `hibari_phonemes`
 
     @property
     def key(self) -> str:
@@ -143,6 +144,7 @@ TTS_ENGINES = _by_name(
         packages=("hibari-tts",),
         knobs={"speed": 1.0},
         word_times=True,
+        takes_phonemes=True,
     ),
     replace(
         _CHATTERBOX,

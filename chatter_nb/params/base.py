@@ -31,6 +31,7 @@ NOT_DECIDING = {"outputs_dir", "run_name", "interactive", "verify_workers"}
 _LATER = {"verify", "tries", "asr_model", "trim_tails", "edits", "chapters", "skip", "clean"}
 _LATER |= {"unspeakable"}
 _LATER |= {"split", "master", "title", "author", "read_by", "cover", "date", "description"}
+_LATER |= {"lexicon", "normalize"}
 _LATER |= {"subtitles", "read_along", "room_tone", "head_s", "tail_s", "sample_rate"}
 
 
@@ -190,7 +191,7 @@ def _is_mapping(field: FieldInfo) -> bool:
 
 def _coerce(cls: type[StrictParams], name: str, value: str) -> Any:
     field = cls.model_fields.get(name)
-    if field is None or field.annotation is str or name in ("formats", "subtitles"):
+    if field is None or field.annotation is str or name in ("formats", "subtitles", "lexicon"):
         return value  # `create` reports unknown names, with the other problems
     if value.strip().lower() in ("none", "null", "") and field.default is None:
         return None

@@ -26,6 +26,7 @@ from chatter_nb.params.types import (
     FileRate,
     Formats,
     Interactive,
+    Lexicon,
     Master,
     Names,
     OutputsDir,
@@ -94,6 +95,13 @@ class SpeakParams(RunParams):
         "text",
         "whole words to say differently; a lower-case word matches any case",
         "words to say differently",
+    )
+    lexicon: Lexicon = ()
+    normalize: Names = seldom(
+        "auto",
+        "text",
+        "what to write in words: auto, off, names of rules, -name",
+        "numbers in words",
     )
     regex_replacements: Patterns = seldom(
         {}, "text", "regular expressions to replace, Python's syntax", "patterns to replace"

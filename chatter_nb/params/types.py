@@ -133,6 +133,12 @@ Formats = Annotated[
     BeforeValidator(_as_tuple),
     AfterValidator(_no_duplicates),
 ]
+Lexicon = Annotated[
+    tuple[str, ...],
+    seldom(..., "text", "files of words and how they are said", "lexicon files"),
+    BeforeValidator(_as_tuple),
+    AfterValidator(_no_duplicates),
+]
 Subtitles = Annotated[
     tuple[Literal["srt", "vtt"], ...],
     seldom(..., "output", "files of subtitles, beside the audio"),

@@ -90,6 +90,7 @@ def _contents(params: AnyParams) -> dict[str, Any]:
     for name in ("edits", "cover"):
         if path := getattr(params, name, ""):
             paths[name] = resolve_path(path)
+    paths |= {f"lexicon {path}": resolve_path(path) for path in getattr(params, "lexicon", ())}
     return {name: _content(path) for name, path in paths.items()}
 
 

@@ -26,7 +26,8 @@ from chatter_nb.params.types import Text
 from chatter_nb.runs.folder import LOCKS, RunFolder
 from chatter_nb.runs.record import ChunkRecord, RunRecord
 from chatter_nb.text.books.document import Book
-from chatter_nb.text.chunking import Chunk
+from chatter_nb.text.chunking import Chunk, plain
+from chatter_nb.text.spoken.say import Spoken
 
 EDITS = "edits.json"
 MAX_WORDS_CHARS = 2000  # as `chunk_chars`: more is not spoken in one go
@@ -192,13 +193,15 @@ def next_take(chunk: ChunkRecord, edit: Edit) -> int:
     return 1 + max([edit.take or 0, *takes])
 
 
-def placed_chunks(record: RunRecord, language: str = "") -> list[PlacedChunk]:
+def placed_chunks(
+    record: RunRecord, language: str = "", say: Callable[[str], Spoken] = Spoken
+) -> list[PlacedChunk]:
     """The chunks of a run at their places, without edits; parts of a chunk are put together."""
     placed: list[PlacedChunk] = []
     for _, group in groupby(record.chunks, key=lambda c: (c.document, c.start, c.end)):
         parts = list(group)
         text = parts[0].text if parts[0].source_text is None else parts[0].source_text
-        chunk = Chunk(len(placed), text, parts[-1].pause_ms, language)
+        chunk = Chunk(len(placed), text, parts[-1].pause_ms, language).as_said(say(plain(text)))
         placed.append(PlacedChunk(parts[0].document, parts[0].start, chunk, chunk))
     return placed
 
@@ -246,11 +249,15 @@ def match_edits(
 
 
 def edit_chunks(
-    chunks: Sequence[PlacedChunk], edits: Iterable[Edit], clean_words: Callable[[str], str]
+    chunks: Sequence[PlacedChunk],
+    edits: Iterable[Edit],
+    clean_words: Callable[[str], str],
+    say: Callable[[str], Spoken] = Spoken,
 ) -> tuple[list[PlacedChunk], list[str]]:
     """The chunks with their edits, and notes. Pauses and borders of chunks stay as they are.
 
-    `clean_words` treats words as the text is treated. Raises `InputError` that names the place.
+    `clean_words` treats words as the text is treated, `say` as what is said for it. Raises
+    `InputError` that names the place.
     """
     matched, lost = match_edits(chunks, edits)
     edited, notes = list(chunks), []
@@ -262,7 +269,7 @@ def edit_chunks(
             raise InputError(f"edits: {edit}: {error}") from error
         if edit.words is not None and placed.source.text.endswith(" "):
             text += " "
-        chunk = replace(placed.source, text=text)
+        chunk = replace(placed.source, text=text).as_said(say(plain(text)))
         edited[position] = replace(placed, chunk=chunk, take=edit.take)
         if placed.source.speakable and not chunk.speakable:
             notes.append(f"edits: {edit}: there are no words left, only the pause after them")

@@ -75,13 +75,11 @@ def occurrences(chunks: Sequence[PlacedChunk]) -> list[int]:
     A chunk without new words counts those before it in the text without edits: an edit changes the
     number of no other chunk. Edited ones come after all of these, in their order.
     """
-    sources = Counter(placed.source.spoken for placed in chunks)
+    sources = Counter(_written(placed.source) for placed in chunks)
     before: Counter[str] = Counter()
     numbers = []
     for placed in chunks:
-        # As if all could be spoken: the number does not depend on what is chosen of a book.
-        whole = placed.chunk if placed.chunk.said is None else replace(placed.chunk, said=None)
-        text, source_text = whole.spoken, placed.source.spoken
+        text, source_text = _written(placed.chunk), _written(placed.source)
         if text == source_text:
             numbers.append(before[text])
         else:
@@ -89,6 +87,14 @@ def occurrences(chunks: Sequence[PlacedChunk]) -> list[int]:
             sources[text] += 1
         before[source_text] += 1
     return numbers
+
+
+def _written(chunk: Chunk) -> str:
+    """What is said for a chunk without lexicon, rules and what its voice cannot speak.
+
+    So its number depends on none of these.
+    """
+    return (chunk if chunk.said is None else replace(chunk, said=None)).spoken
 
 
 def determinants(params: AnyParams, engine: Any, precision: str, voice: Voice) -> dict[str, Any]:

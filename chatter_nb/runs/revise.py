@@ -42,6 +42,7 @@ from chatter_nb.runs.lifecycle import OnProgress
 from chatter_nb.runs.plan import Planner, check_texts
 from chatter_nb.runs.record import RunRecord
 from chatter_nb.runs.resume import carry_mark
+from chatter_nb.runs.saying import saying_of
 from chatter_nb.runs.speak import plan_speech, render_speech
 from chatter_nb.runs.speak_plan import SpeechPlan
 from chatter_nb.runs.speak_run import SpeechRun
@@ -165,12 +166,13 @@ def _plan_line(speech: Speech, edit: Edit) -> SpeechPlan:
     engine = planner.load()
     voice = planner.prepare_voice()
     language = params.language or engine.languages[0]
-    chunks = [c for c in placed_chunks(record, language) if c.document == edit.document]
+    say = saying_of(params, planner.entry)[0].say
+    chunks = [c for c in placed_chunks(record, language, say) if c.document == edit.document]
     matched, lost = match_edits(chunks, [edit])
     if lost:
         raise InputError(f"{edit}: the run has no such line; edit a line of its run.json")
     edits = merge_edits(record, edits_of_run(speech.folder, record), [edit]).edits
-    edited, _ = edit_chunks(chunks, edits, partial(clean_words, params, language))
+    edited, _ = edit_chunks(chunks, edits, partial(clean_words, params, language), say)
     [position] = matched
     check = partial(check_texts, engine=engine, language=language)
     if params.unspeakable == "note":
@@ -194,10 +196,11 @@ def keys_of_edits(folder: Path, record: RunRecord) -> set[str]:
     if not edits:
         return set()
     params = SpeakParams.create(record.params, where=str(folder / RECORD))
-    language = params.language or entry(record.engine.name, record.kind).languages[0]
-    chunks, texts = placed_chunks(record, language), set()
+    engine = entry(record.engine.name, record.kind)
+    language, say = params.language or engine.languages[0], saying_of(params, engine)[0].say
+    chunks, texts = placed_chunks(record, language, say), set()
     for edit in edits:  # alone: of several at one place, each has takes of its own
-        edited, _ = edit_chunks(chunks, [edit], partial(clean_words, params, language))
+        edited, _ = edit_chunks(chunks, [edit], partial(clean_words, params, language), say)
         for position in match_edits(chunks, [edit])[0]:
             texts |= {edited[position].chunk.spoken, chunks[position].chunk.spoken}
     return ChunkStore(folder.parent).keys_of(texts)

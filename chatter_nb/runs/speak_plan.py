@@ -26,6 +26,7 @@ from chatter_nb.runs.checking import Checks
 from chatter_nb.runs.edits import EDITS, Edit, PlacedChunk, edit_chunks, load_edits, place_chunks
 from chatter_nb.runs.keys import Identities, PlannedChunk, check_takes, identities
 from chatter_nb.runs.plan import Estimate, OnLoad, Plan, Planner, check_texts, check_voice
+from chatter_nb.runs.saying import saying_of
 from chatter_nb.runs.speak_texts import (
     chapters_of,
     check_speakable,
@@ -38,8 +39,10 @@ from chatter_nb.runs.unspeakable import Unspoken, leave_out, refusal, warning
 from chatter_nb.text.chunking import BLOCK_BREAK, CHAPTER_BREAK, chars_per_s
 from chatter_nb.text.files import TextSource
 from chatter_nb.text.markup import TERMINAL_CODE, markup_notes
+from chatter_nb.text.spoken.saying import Saying
 
 STORE_BYTES_PER_SAMPLE = 4
+_NO_SAYING = Saying("en"), list[str]()
 OUTLINED_CHARS = 200_000  # takes 60 ms
 
 
@@ -98,9 +101,9 @@ def plan_speech(params: SpeakParams, on_load: OnLoad | None = None) -> SpeechPla
     with watch.stage("text"):
         sources = problems.of(lambda: read_texts(params))
         edits = problems.of(lambda: _edits(params))
+        saying, on_lexicon = problems.of(partial(saying_of, params, planner.entry)) or _NO_SAYING
         for source in (sources or []) if planner.entry.files else []:  # loading takes longer
-            language = params.language or planner.entry.languages[0]
-            problems.of(partial(split_text, source, params, language))
+            problems.of(partial(split_text, source, params, saying))
     checks = planner.settle_checks(params)
     if params.read_along and sources and checks:
         from chatter_nb.runs.read_along import check_read_along  # loads FFmpeg: 0.06 s
@@ -109,7 +112,8 @@ def plan_speech(params: SpeakParams, on_load: OnLoad | None = None) -> SpeechPla
     engine = planner.load()
     voice = problems.of(planner.prepare_voice)
     with watch.stage("text"):
-        texts = [problems.of(partial(_chunks, source, params, engine, edits)) for source in sources]
+        chunks_of = partial(_chunks, params=params, engine=engine, edits=edits, saying=saying)
+        texts = [problems.of(partial(chunks_of, source)) for source in sources]
         unspoken = [of_text[2] for of_text in texts if of_text and of_text[2]]
         if unspoken and params.unspeakable == "refuse":
             problems.messages.append(refusal(unspoken))
@@ -129,7 +133,7 @@ def plan_speech(params: SpeakParams, on_load: OnLoad | None = None) -> SpeechPla
     if params.takes:
         check_takes(params, whole, [chunks for chunks, *_ in texts])
     assert checks is not None  # else `load` has raised
-    notes = [note for _, notes, _ in texts for note in notes]
+    notes = [*on_lexicon, *(note for _, notes, _ in texts for note in notes)]
     notes += [warning(unspoken)] if unspoken else []
     notes += dict.fromkeys(note for output in outputs for note in output.notes)
     notes += _notes_on_edits(params, edits, [source.name for source in sources])
@@ -170,7 +174,8 @@ def outline(params: SpeakParams) -> Outline:
         text = source.text
         if share < 1:
             text = text[: text.rfind(" ", 0, OUTLINED_CHARS)]
-        _, pieces = split_text(TextSource(source.name, text, source.origin), params, language)
+        part = TextSource(source.name, text, source.origin)
+        _, pieces = split_text(part, params, Saying(language))
         spoken_s = sum(len(chunk.text) for chunk in pieces) / chars_per_s(language)
         paused_s = sum(chunk.pause_ms for chunk in pieces) / 1000
         chars += len(source.text)
@@ -182,8 +187,9 @@ def outline(params: SpeakParams) -> Outline:
 
 def check_speech(params: SpeakParams, engine: EngineEntry, problems: Problems) -> None:
     """Add every problem of the text and the voice to `problems`, without loading a model."""
+    saying, _ = problems.of(partial(saying_of, params, engine)) or _NO_SAYING
     for source in problems.of(lambda: read_texts(params)) or []:
-        problems.of(partial(split_text, source, params, params.language or "en"))
+        problems.of(partial(split_text, source, params, saying))
     problems.of(lambda: _edits(params))
     problems.of(lambda: check_voice(params.voice, library_of(params), engine))
 
@@ -203,14 +209,18 @@ def _notes_on_edits(
 
 
 def _chunks(
-    source: TextSource, params: SpeakParams, engine: SpeechEngine, edits: Sequence[Edit]
+    source: TextSource,
+    params: SpeakParams,
+    engine: SpeechEngine,
+    edits: Sequence[Edit],
+    saying: Saying,
 ) -> tuple[list[PlacedChunk], list[str], Unspoken | None]:
     """The chunks of a text, edited, notes, and what is left out of the chunks.
 
     An `InputError` begins with the text's origin.
     """
-    language = params.language or engine.languages[0]
-    text, chunks = split_text(source, params, language)
+    language = saying.language
+    text, chunks = split_text(source, params, saying)
     markup = list(markup_notes(text, engine=engine.name, is_marked=source.is_marked))
     breaks = text.count(BLOCK_BREAK) + text.count(CHAPTER_BREAK)
     if params.read_along and breaks != len(source.book.blocks) - 1:
@@ -223,6 +233,7 @@ def _chunks(
         list(place_chunks(source.name, chunks, source.book)),
         own,
         partial(clean_words, params, language),
+        saying.say,
     )
     try:
         chapters = chapters_of(source, params)
@@ -257,7 +268,7 @@ def spoken_text(params: SpeakParams) -> str:
     chunks = [
         chunk
         for source in read_texts(params)
-        for chunk in split_text(chosen_part(source, params), params, language)[1]
+        for chunk in split_text(chosen_part(source, params), params, Saying(language))[1]
     ]
     return " ".join(chunk.spoken for chunk in chunks if chunk.speakable)
 

@@ -17,6 +17,7 @@ from chatter_nb.text.books.document import choose_chapters
 from chatter_nb.text.chunking import Chunk, chunk_limit, clean, split_chunks, without_breaks
 from chatter_nb.text.files import TextSource, merge_sources, read_sources
 from chatter_nb.text.markup import PAUSE_MARK, check_markup, foreign_format
+from chatter_nb.text.spoken.saying import Saying
 
 MERGED = "speech"  # the name of the one output of a text, or of a folder that is merged
 
@@ -66,8 +67,9 @@ def chosen_part(source: TextSource, params: SpeakParams) -> TextSource:
     return replace(source, text=book.text, book=book)
 
 
-def split_text(source: TextSource, params: SpeakParams, language: str) -> tuple[str, list[Chunk]]:
+def split_text(source: TextSource, params: SpeakParams, saying: Saying) -> tuple[str, list[Chunk]]:
     """The cleaned text, and its chunks. An `InputError` begins with the text's origin."""
+    language = saying.language
     try:
         with budget(len(source.text)):
             text = cleaned(source, params, language)
@@ -78,6 +80,7 @@ def split_text(source: TextSource, params: SpeakParams, language: str) -> tuple[
                 paragraph_pause_ms=params.paragraph_pause_ms,
                 chapter_pause_ms=params.chapter_pause_ms,
                 language=language,
+                say=saying.say,
             )
         check_speakable(chunks)
     except InputError as error:
@@ -90,7 +93,6 @@ def cleaned(source: TextSource, params: SpeakParams, language: str) -> str:
     return clean(
         source.text,
         remove_references=params.remove_references,
-        replacements=params.replacements,
         regex_replacements=params.regex_replacements,
         language=language,
     )

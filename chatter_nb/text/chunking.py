@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
 
@@ -21,8 +21,8 @@ from chatter_nb.text.cuts import cut, parted
 from chatter_nb.text.headings import is_heading, set_headings_apart
 from chatter_nb.text.in_full import in_full
 from chatter_nb.text.markup import PAUSE_MARK, TERMINAL_CODE, add_pause, check_markup
-from chatter_nb.text.replacing import Finder, replaced, rule
 from chatter_nb.text.sentences import base_of, sentences
+from chatter_nb.text.spoken.say import Change, Spoken
 
 # Between merged texts. It is whitespace, and so vanishes when whitespace is collapsed. No text of a
 # user holds it, see `without_breaks`.
@@ -72,6 +72,7 @@ _CHARS_PER_S = {
     "he": 12.0,
 }
 MIN_CHUNK_CHARS = 20
+MOST_SPOKEN = 1.5  # characters that are said, for one that a chunk may have
 
 _GAP = " \t\n"  # not a chapter's break
 _PAGE_EDGE_CHARS = 200  # are looked at to tell whether a sentence ends with a page
@@ -91,20 +92,24 @@ class Chunk:
     pause_ms: int
     language: str = ""
     block: int = 0
+    changes: tuple[Change, ...] = ()  # from its text to what is said
     unspoken: str = ""  # words and runs of letters, in order, with spaces between them
     said: str | None = None
 
     @cached_property
     def spoken(self) -> str:
-        """The text without layout characters, for an engine.
+        """What is said, for an engine.
 
-        "[a](b)" becomes "[a (b)", as voices skip the "b" of a link. A word of many parts gets
-        spaces, as the time of voices grows with the cube of the parts. English abbreviations whose
-        full stop would become a pause are written in full.
+        A word of many parts gets spaces, as the time of voices grows with the cube of the parts.
+        English abbreviations whose full stop would become a pause are written in full.
         """
-        text = self.text if self.said is None else self.said
-        text = _INVISIBLE.sub("", text).replace("](", " (").strip()
+        text = (plain(self.text) if self.said is None else self.said).strip()
         return parted(in_full(text) if base_of(self.language) == "en" else text)
+
+    def as_said(self, spoken: Spoken) -> Chunk:
+        """The chunk with what is said for its `plain` text."""
+        said = spoken.text if spoken.changes else None
+        return replace(self, said=said, changes=spoken.changes)
 
     @cached_property
     def speakable(self) -> bool:
@@ -116,16 +121,13 @@ def clean(
     text: str,
     *,
     remove_references: bool = False,
-    replacements: Mapping[str, str] | None = None,
     regex_replacements: Mapping[str, str] | None = None,
     language: str = "en",
 ) -> str:
-    """The text in NFC with `\\n` as its only newline, after removals and replacements.
+    """The text that is shown: in NFC with `\\n` as its only newline, after removals.
 
     The codes that colour a terminal's text are removed. A form feed, which ends a page, becomes a
-    newline, or the end of a paragraph if a sentence of `language` ends before it. Words are
-    replaced in one pass, the longest first: a replacement is not replaced again. A lower-case word
-    matches any case; a word with a capital matches only as it is written.
+    newline, or the end of a paragraph if a sentence of `language` ends before it.
     """
     text = _composed(text.removeprefix("\ufeff"))
     text = TERMINAL_CODE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
@@ -143,10 +145,7 @@ def clean(
     if remove_references:
         text = _SUPERSCRIPT_REFERENCE.sub("", _BRACKET_REFERENCE.sub("", text))
         ask("remove_references")
-    if not replacements:
-        return text
-    rules = [rule(_composed(word), said) for word, said in replacements.items()]
-    return replaced(text, Finder(rules))
+    return text
 
 
 def split_chunks(
@@ -157,6 +156,7 @@ def split_chunks(
     paragraph_pause_ms: int = 600,
     chapter_pause_ms: int = 1500,
     language: str = "en",
+    say: Callable[[str], Spoken] = Spoken,
 ) -> list[Chunk]:
     """Pack whole sentences into chunks of at most `chunk_chars` characters.
 
@@ -164,8 +164,9 @@ def split_chunks(
     over the limit is cut at clause marks, else at spaces, else (in scripts without spaces) between
     characters; a word or a tag such as `[laugh]` is cut only if it alone is over the limit. Where a
     sentence is cut the pause is 0: its parts are crossfaded. `[pause 800ms]` replaces the silence
-    at its place; before the first word it gives a chunk without text. Raises `InputError` for a
-    mark that is not valid.
+    at its place; before the first word it gives a chunk without text. `say` returns what is said
+    for a text; a chunk for which much more is said than is written is cut. Raises `InputError` for
+    a mark that is not valid.
     """
     check_markup(text)
     line, pauses_ms, blocks = _flatten(text, paragraph_pause_ms, chapter_pause_ms)
@@ -173,12 +174,18 @@ def split_chunks(
     chunks = [Chunk(0, "", pauses_ms[0])] if pauses_ms.get(0) else []
     for start, end in pairwise(edges):
         block = blocks[bisect_right(blocks, (start, len(text))) - 1][1]
-        packed = list(_pack(line[start:end], chunk_chars, language))
-        for part, whole in packed[:-1]:
-            pause_ms = sentence_pause_ms if whole else 0
-            chunks.append(Chunk(len(chunks), part, pause_ms, language, block))
-        chunks.append(Chunk(len(chunks), packed[-1][0], pauses_ms.get(end, 0), language, block))
+        packed = list(_pack_spoken(line[start:end], chunk_chars, language, say))
+        for number, (part, is_whole, spoken) in enumerate(packed, 1):
+            pause_ms = sentence_pause_ms if is_whole else 0
+            pause_ms = pause_ms if number < len(packed) else pauses_ms.get(end, 0)
+            chunk = Chunk(len(chunks), part, pause_ms, language, block)
+            chunks.append(chunk.as_said(spoken))
     return chunks
+
+
+def plain(text: str) -> str:
+    """A chunk's text without layout characters. Voices skip the "b" of "[a](b)": "[a (b)"."""
+    return _INVISIBLE.sub("", text).replace("](", " (")
 
 
 def chars_per_s(language: str) -> float:
@@ -283,6 +290,22 @@ def _pack(text: str, limit: int, language: str) -> Iterator[tuple[str, bool]]:
             yield part, False
         current += rest
     yield current, True
+
+
+def _pack_spoken(
+    text: str, limit: int, language: str, say: Callable[[str], Spoken]
+) -> Iterator[tuple[str, bool, Spoken]]:
+    """The chunks as of `_pack`, with what is said for each; if that is long, it is cut alone."""
+    for part, is_whole in _pack(text, limit, language):
+        spoken = say(plain(part))
+        if len(spoken.text) <= MOST_SPOKEN * limit or len(part) <= MIN_CHUNK_CHARS:
+            yield part, is_whole, spoken
+            continue
+        smaller = max(MIN_CHUNK_CHARS, len(part) * limit // len(spoken.text))
+        *heads, (last, _) = _pack(part, smaller, language)
+        for head, ends_sentence in heads:
+            yield head, ends_sentence, say(plain(head))
+        yield last, is_whole, say(plain(last))
 
 
 def _composed(text: str) -> str:

@@ -8,7 +8,7 @@ in its plural ("the Bennets").
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -26,13 +26,13 @@ _ASK_EVERY = 1_000  # beginnings, and characters of a word
 
 
 class Rule(NamedTuple):
-    """A word, and what it is to be said as. With `forms` its possessive and plural are found too.
+    """A word, and what is said for it: a text, or a function of its ending.
 
-    In `any_case` "us" is also "US" and "Us".
+    With `forms` its possessive and plural are found too. In `any_case` "us" is also "US" and "Us".
     """
 
     word: str
-    said: Any
+    said: str | Callable[[str], str]
     any_case: bool
     forms: bool = True
 
@@ -91,13 +91,10 @@ class Finder:
         return longest
 
 
-def replaced(text: str, finder: Finder) -> str:
-    """The text with all words said as their rules say; no replacement is replaced again."""
-    parts, at = [], 0
-    for found in finder.find(text):
-        parts += [text[at : found.start], found.rule.said, found.ending]
-        at = found.end
-    return "".join([*parts, text[at:]])
+def said_for(found: Found) -> str:
+    """What is said for a word with its ending."""
+    said = found.rule.said
+    return said + found.ending if isinstance(said, str) else str(said(found.ending))
 
 
 def _ending(found: Rule, text: str, end: int) -> str | None:
