@@ -47,12 +47,7 @@ class Upload(anywidget.AnyWidget):
     part_bytes = traitlets.Int(PART_BYTES).tag(sync=True)
 
     def __init__(
-        self,
-        label: str,
-        *,
-        accept: str,
-        folder: Callable[[], Path],
-        on_file: Callable[[Path], str],
+        self, label: str, *, accept: str, folder: Callable[[], Path], on_file: Callable[[Path], str]
     ) -> None:
         super().__init__(label=label, accept=accept)
         self._folder, self._on_file = folder, on_file
