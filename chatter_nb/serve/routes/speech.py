@@ -32,6 +32,7 @@ from chatter_nb.serve.bodies import (
     json_schema,
     read_body,
 )
+from chatter_nb.serve.bridge import result_of
 from chatter_nb.serve.encoding import STREAMED
 from chatter_nb.serve.errors import RESPONSES, Problem
 from chatter_nb.serve.live import FORMAT, Lives
@@ -179,7 +180,8 @@ async def _answer(
             )
         task = service.submit(params)
         remove_after(task.result)
-        return await whole_answer(service, task, request, as_json=as_json)
+        speech = await result_of(task, request, timeout_s=limits.request_timeout_s)
+        return await whole_answer(speech, as_json=as_json)
 
 
 def _wants_json(accept: str) -> bool:
