@@ -31,38 +31,39 @@ def part_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART_SUFFIX}")
 
 
-def write_whole(path: Path, content: bytes, *, durable: bool = False) -> None:
-    """Write a file under a temporary name, then rename it: no reader sees half of it.
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary name for a file that is written inside; at the end it is renamed to `path`.
 
-    A `durable` file survives a power cut too, which costs milliseconds. Raises `OutputError` if
-    the disk does not take the file; the earlier file then stays.
+    Raises `OutputError` if the disk does not take the file; the earlier file then stays.
     """
     part = part_path(path)
     try:
-        with part.open("wb") as file:
-            file.write(content)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        failure = write_error(path, error)  # looks at the free room: before `remove`
+        with writing(path):  # looks at the free room: before `remove`
+            yield part
+            os.replace(part, path)
+    finally:
         remove(part)
-        raise failure from error
+
+
+def write_whole(path: Path, content: bytes, *, durable: bool = False) -> None:
+    """Write a file so that no reader sees half of it, see `whole_file`.
+
+    A `durable` file survives a power cut too, which costs milliseconds.
+    """
+    with whole_file(path) as part, part.open("wb") as file:
+        file.write(content)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
     if durable:
         _sync_folder(path.parent)
 
 
 def copy_whole(source: Path, path: Path) -> None:
-    """Copy a file under a temporary name, then rename it. Raises `OutputError`."""
-    part = part_path(path)
-    try:
+    """Copy a file, see `whole_file`."""
+    with whole_file(path) as part:
         shutil.copyfile(source, part)
-        os.replace(part, path)
-    except OSError as error:
-        failure = write_error(path, error)
-        remove(part)
-        raise failure from error
 
 
 def _sync_folder(folder: Path) -> None:
