@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from chatter_nb.base.errors import OutputError
+from chatter_nb.base.errors import InputError, OutputError
 
 # libsndfile and numpy report a full disk without an errno; so little free space is taken as one.
 _FULL_BELOW_BYTES = 1 << 20
@@ -133,6 +133,15 @@ def writing(path: Path, *errors: type[Exception]) -> Iterator[None]:
         yield
     except known as error:
         raise write_error(path, error) from error
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Inside, an `OSError` becomes the `InputError` which says that `what` cannot be read."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot read {what}: {error.strerror}") from error
 
 
 def remove_old(paths: Iterable[Path], *, older_than_s: float) -> int:
