@@ -10,6 +10,7 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from chatter_nb.audio.tags import MOST_IN_OGG, Tags
+from chatter_nb.base.disk import reading
 from chatter_nb.base.errors import InputError, shown
 from chatter_nb.base.formats import OUTPUT_FORMATS, OutputName
 from chatter_nb.base.project import resolve_path
@@ -125,8 +126,5 @@ def _cover(source: TextSource, params: SpeakParams) -> tuple[bytes | None, tuple
 
 
 def _read_cover(name: str) -> bytes:
-    try:
-        with resolve_path(name).open("rb") as file:
-            return file.read(_MOST_COVER_BYTES)
-    except OSError as error:
-        raise InputError(f"cannot read cover {shown(name)}: {error.strerror}") from error
+    with reading(f"cover {shown(name)}"), resolve_path(name).open("rb") as file:
+        return file.read(_MOST_COVER_BYTES)
