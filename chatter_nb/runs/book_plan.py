@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from chatter_nb.audio.tags import MOST_IN_OGG, Tags
@@ -122,7 +123,9 @@ def _cover(source: TextSource, params: SpeakParams) -> tuple[bytes | None, tuple
     wanted = "a whole JPEG or PNG file of at most 32 MB and 36 million pixels"
     if params.cover:
         raise InputError(f"cover {shown(params.cover)} must be {wanted}")
-    return None, (f"{source.origin}: its cover ({kind}) is left out: set cover to {wanted}",)
+    return None, (
+        f"{Path(source.origin).name}: its cover ({kind}) is left out: set cover to {wanted}",
+    )
 
 
 def _read_cover(name: str) -> bytes:

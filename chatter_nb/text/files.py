@@ -115,7 +115,8 @@ def _text_files(path: Path) -> tuple[list[Path], list[str]]:
     files, others = list_folder(path, SUFFIXES)
     if not files:
         raise InputError(f"folder {path} holds no text file ({' '.join(SUFFIXES)})")
-    return files, [file.name for file in others]
+    folders = (f.name for f in path.iterdir() if f.is_dir() and not f.name.startswith("."))
+    return files, [*(file.name for file in others), *(f"{name}/" for name in sorted(folders))]
 
 
 def list_folder(folder: Path, suffixes: Sequence[str]) -> tuple[list[Path], list[Path]]:
