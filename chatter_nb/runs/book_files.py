@@ -71,7 +71,7 @@ class _Files:
         self._behind = WriteBehind(limit_bytes)
         self._titles = [chapter.title for chapter in output.chapters] or [output.name]
         # Of a document without a title, as many texts are, the file's name.
-        title = output.tags.title or Path(output.source).stem
+        title = output.tags.title or (Path(output.source).stem if output.chapters else "")
         self._tags = replace(output.tags, title=title)
 
     def commit(self) -> None:

@@ -367,6 +367,15 @@ def test_the_estimate_counts_the_spools_of_the_longest_chapter(tmp_path):
     assert more == pytest.approx(4 * spool + (2 * 40_200 - 14_200) * plain.audio_s(), abs=2)
 
 
+def test_a_document_without_a_title_gives_its_files_name(speak, tmp_path):
+    text = tmp_path / "The Storm.txt"
+    text.write_text("It was dark. Nobody spoke.")
+    speech = speak(text="", text_file=str(text), formats=["m4b"])
+    assert look(speech.folder / "speech.m4b")[0]["title"] == "The Storm"
+    bare = speak(text="It was dark.", formats=["m4b"], run_name="bare")
+    assert "title" not in look(bare.folder / "speech.m4b")[0]
+
+
 def test_a_slug_is_short_and_ascii():
     assert slug("Über die Krähe & 3 Füchse") == "uber-die-krahe-3-fuchse"
     assert slug("第一章") == ""
