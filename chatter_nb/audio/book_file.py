@@ -6,7 +6,6 @@ Nothing is encoded again: the packets of the chapters follow each other.
 from __future__ import annotations
 
 import io
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -19,7 +18,7 @@ from av.stream import Disposition
 
 from chatter_nb.audio.encoder import BITEXACT, CODECS, CodecName
 from chatter_nb.audio.tags import MOST_IN_OGG, Tags
-from chatter_nb.base.disk import part_path, remove, write_error
+from chatter_nb.base.disk import whole_file
 from chatter_nb.base.errors import InputError
 
 _MOST_IN_LIST = 255  # chapters in Nero's list, which counts in a byte; Apple's track has no limit
@@ -53,21 +52,18 @@ def write_book(
     if marks_s:
         titles = [title for title, _ in marks_s]
         starts_s = [starts_s[0] + Fraction(mark_s) for _, mark_s in marks_s]
-    muxer, options, part = CODECS[codec_name].container, dict(BITEXACT), part_path(path)
+    muxer, options = CODECS[codec_name].container, dict(BITEXACT)
     if codec_name == "m4b":  # its index comes first, so that players start before the end is there
         list_flag = "+disable_chpl" if len(titles) > _MOST_IN_LIST else ""
         options |= {"brand": "M4B ", "movflags": f"+faststart{list_flag}"}
-    try:
-        with av.open(str(part), "w", format=muxer, container_options=options) as container:
-            container.metadata.update(tags.metadata())
-            if len(titles) > 1:
-                _mark(container, titles, [*starts_s, end_s])
-            _mux(container, parts, tags)
-        os.replace(part, path)
-    except OSError as error:  # FFmpeg's errors of the disk are of this kind
-        raise write_error(path, error) from error
-    finally:
-        remove(part)
+    with (  # FFmpeg's errors of the disk are `OSError`
+        whole_file(path) as part,
+        av.open(str(part), "w", format=muxer, container_options=options) as container,
+    ):
+        container.metadata.update(tags.metadata())
+        if len(titles) > 1:
+            _mark(container, titles, [*starts_s, end_s])
+        _mux(container, parts, tags)
     return [float(start_s) for start_s in starts_s]
 
 

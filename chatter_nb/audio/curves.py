@@ -41,7 +41,7 @@ def envelope(
             file.seek(first)
         block = step * max(1, READ_SAMPLES // step)
         parts = [
-            _extremes(_mono(file, min(block, last - start)), step)
+            extremes(_mono(file, min(block, last - start)), step)
             for start in range(first, last, block)
         ]
     low, high = np.concatenate([np.zeros((2, 0), np.float32), *parts], axis=1)
@@ -91,7 +91,7 @@ def _mono(file: StraightOn | Decoded, samples: int) -> np.ndarray:
     return file.read(samples, dtype="float32", always_2d=True).mean(axis=1)
 
 
-def _extremes(samples: np.ndarray, step: int) -> np.ndarray:
+def extremes(samples: np.ndarray, step: int) -> np.ndarray:
     """Lowest and highest sample of each stretch of `step`, shape (2, stretches)."""
-    starts = np.arange(0, len(samples), step)
+    starts = np.arange(0, len(samples), max(1, step))
     return np.stack([np.minimum.reduceat(samples, starts), np.maximum.reduceat(samples, starts)])

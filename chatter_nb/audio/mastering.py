@@ -6,7 +6,6 @@ compressed: levels keep their distances within a chapter, but for peaks above th
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +20,7 @@ from chatter_nb.audio.measuring import BLOCK_SAMPLES, even_blocks, measure_file
 from chatter_nb.audio.meter import Loudness, Meter
 from chatter_nb.audio.reading import Signal, resample_blocks
 from chatter_nb.audio.targets import Target
-from chatter_nb.base.disk import part_path, remove, write_error
+from chatter_nb.base.disk import whole_file
 
 ROOM_TONE_DB = -66.0  # RMS: below the -60 dB that ACX asks for, above digital silence
 _TONE_HZ = (80.0, 1000.0)  # a quiet room: little hiss, no rumble
@@ -63,8 +62,8 @@ def master_chapter(
     """
     codec, is_best = CODECS[codec_name], target.mp3_bits_per_s is not None
     file_rate = codec.rate_for(target.made_hz or target.sample_rate or sample_rate)
-    part, meter = part_path(path), Meter(sample_rate)
-    try:
+    meter = Meter(sample_rate)
+    with whole_file(path) as part:
         notch_hz = steady_line_hz(spool, sample_rate)
         signal = partial(_notched, spool, notch_hz, sample_rate)
         limiter = Limiter(sample_rate, ceiling_db=200)  # changes nothing
@@ -84,11 +83,6 @@ def master_chapter(
             file = measure_file(part)
             if not target.failures(file.loudness):
                 break
-        os.replace(part, path)
-    except OSError as error:
-        raise write_error(path, error) from error
-    finally:
-        remove(part)
     after, limited_db = file.loudness, round(limiter.deepest_db, 1)
     failures = target.file_failures(file) if codec_name == "mp3" else target.failures(after)
     levels = (gain_db, limited_db, tries, before, after)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy.signal import sosfilt
 
 SILENCE_DB = -120.0  # stands for everything below it, and for nothing to measure
 HOP_S = 0.1
@@ -63,6 +62,8 @@ class Meter:
         whole = len(signal) - len(signal) % self._hop
         self._rest = signal[whole:]
         if whole:
+            from scipy.signal import sosfilt  # loading it takes 0.2 s
+
             weighted, self._state = sosfilt(self._filter, signal[:whole], axis=0, zi=self._state)
             both = np.square([signal[:whole], weighted])
             hops = both.reshape(2, -1, self._hop * self._channels)

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from chatter_nb.base.errors import OutputError
+from chatter_nb.base.errors import InputError, OutputError
 
 # libsndfile and numpy report a full disk without an errno; so little free space is taken as one.
 _FULL_BELOW_BYTES = 1 << 20
@@ -31,38 +31,39 @@ def part_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART_SUFFIX}")
 
 
-def write_whole(path: Path, content: bytes, *, durable: bool = False) -> None:
-    """Write a file under a temporary name, then rename it: no reader sees half of it.
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary name for a file that is written inside; at the end it is renamed to `path`.
 
-    A `durable` file survives a power cut too, which costs milliseconds. Raises `OutputError` if
-    the disk does not take the file; the earlier file then stays.
+    Raises `OutputError` if the disk does not take the file; the earlier file then stays.
     """
     part = part_path(path)
     try:
-        with part.open("wb") as file:
-            file.write(content)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        failure = write_error(path, error)  # looks at the free room: before `remove`
+        with writing(path):  # looks at the free room: before `remove`
+            yield part
+            os.replace(part, path)
+    finally:
         remove(part)
-        raise failure from error
+
+
+def write_whole(path: Path, content: bytes, *, durable: bool = False) -> None:
+    """Write a file so that no reader sees half of it, see `whole_file`.
+
+    A `durable` file survives a power cut too, which costs milliseconds.
+    """
+    with whole_file(path) as part, part.open("wb") as file:
+        file.write(content)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
     if durable:
         _sync_folder(path.parent)
 
 
 def copy_whole(source: Path, path: Path) -> None:
-    """Copy a file under a temporary name, then rename it. Raises `OutputError`."""
-    part = part_path(path)
-    try:
+    """Copy a file, see `whole_file`."""
+    with whole_file(path) as part:
         shutil.copyfile(source, part)
-        os.replace(part, path)
-    except OSError as error:
-        failure = write_error(path, error)
-        remove(part)
-        raise failure from error
 
 
 def _sync_folder(folder: Path) -> None:
@@ -132,6 +133,15 @@ def writing(path: Path, *errors: type[Exception]) -> Iterator[None]:
         yield
     except known as error:
         raise write_error(path, error) from error
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Inside, an `OSError` becomes the `InputError` which says that `what` cannot be read."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot read {what}: {error.strerror}") from error
 
 
 def remove_old(paths: Iterable[Path], *, older_than_s: float) -> int:

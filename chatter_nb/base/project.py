@@ -124,6 +124,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         cure = "a document is given without -f, or as text_file"
         raise InputError(f"{path} is no parameter file: it is not text; {cure}") from error
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder: give a parameter file, such as its .yaml") from None
     except OSError as error:
         raise InputError(f"cannot read parameter file {path}: {error}") from error
     return parse_yaml(text, where=str(path))

@@ -18,7 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
-from chatter_nb.base.disk import is_there, read_json, write_error, write_json
+from chatter_nb.base.disk import is_there, read_json, write_json, writing
 from chatter_nb.base.errors import OutputError
 from chatter_nb.batch.tasks import Outcome
 from chatter_nb.runs.folder import LOCKS
@@ -102,11 +102,8 @@ class BatchRecord:
 
     def _log(self, line: str) -> None:
         path = self.path.parent / LOG
-        try:
-            with path.open("a", encoding="utf-8") as file:
-                file.write(f"{utc_now()} {line}\n")
-        except OSError as error:
-            raise write_error(path, error) from error
+        with writing(path), path.open("a", encoding="utf-8") as file:
+            file.write(f"{utc_now()} {line}\n")
 
     def _write(self) -> None:
         write_json(self.path, self._values)

@@ -13,26 +13,19 @@ import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from chatter_nb.base.timing import peak_rss_mb
+from chatter_nb.base.version import installed_version
 from chatter_nb.bench.params import Progress
 from chatter_nb.bench.rounds import timed
 from chatter_nb.engines.gpu import peak_gpu_mb
 from chatter_nb.engines.models import pick_device
 
 PACKAGES = (
-    "chatter_nb",
-    "numpy",
-    "scipy",
-    "onnxruntime",
-    "hibari-tts",
-    "torch",
-    "transformers",
-    "chatterbox-tts",
-    "resemble-perth",
+    *("chatter_nb", "numpy", "scipy", "onnxruntime", "hibari-tts"),
+    *("torch", "transformers", "chatterbox-tts", "resemble-perth"),
 )
 _COLUMNS = 100
 _NAME_COLUMNS = 44
@@ -159,13 +152,8 @@ def cpu_name() -> str:
 
 def versions() -> dict[str, str | None]:
     """Versions of Python and of `PACKAGES`, which decide speed and samples; None: not installed."""
-    by_name: dict[str, str | None] = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            by_name[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            by_name[package] = None
-    return by_name
+    packages = {package: installed_version(package) for package in PACKAGES}
+    return {"python": platform.python_version()} | packages
 
 
 def table(record: Mapping[str, Any]) -> str:

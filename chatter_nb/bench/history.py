@@ -15,7 +15,7 @@ from typing import IO, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from chatter_nb.base.disk import write_error
+from chatter_nb.base.disk import writing
 from chatter_nb.base.errors import InputError
 from chatter_nb.base.project import resolve_path
 from chatter_nb.bench.params import LEAST_SAMPLES, SUITES, Suite
@@ -160,14 +160,12 @@ def append(path: Path, measurement: Measurement) -> None:
     A line that an earlier process did not finish is ended first. Raises `OutputError`.
     """
     line = measurement.model_dump_json().encode() + b"\n"
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a+b", buffering=0) as file:
             line = b"\n" + line if _is_cut_off(file) else line
             if file.write(line) != len(line):  # a full disk takes a part and raises nothing
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    except OSError as error:
-        raise write_error(path, error) from error
 
 
 def _is_cut_off(file: IO[bytes]) -> bool:

@@ -172,11 +172,7 @@ def _check(suite: Suite, values: Mapping[str, Any]) -> None:
         )
     if not values["prompt_s"] > 0:
         raise InputError(f"--prompt-s must be more than 0, not {values['prompt_s']}")
-    for name, known in (
-        ("engine", suite.engines),
-        ("precision", PRECISIONS),
-        ("level", LEVELS),
-    ):
+    for name, known in (("engine", suite.engines), ("precision", PRECISIONS), ("level", LEVELS)):
         if values[name] not in known:
             raise InputError(f"{_flag(name)} {values[name]!r} is none of {', '.join(known)}")
 

@@ -173,11 +173,7 @@ def _with_small_together(parts: Sequence[Mapping[str, float]]) -> list[dict[str,
 
 
 def _draw_power(
-    ax: Axes,
-    chars: Sequence[int],
-    values: Sequence[Any],
-    k: float,
-    as_text: Callable[[float], str],
+    ax: Axes, chars: Sequence[int], values: Sequence[Any], k: float, as_text: Callable[[float], str]
 ) -> None:
     """Points on logarithmic axes, the fitted power and, dashed, the line in proportion to length.
 

@@ -12,14 +12,7 @@ from typing import TYPE_CHECKING
 
 from chatter_nb.base.errors import ChatterError, shorten
 from chatter_nb.base.wording import count
-from chatter_nb.pages.players import (
-    EMBED_LIMIT_BYTES,
-    audio_player,
-    data_url,
-    encoded,
-    note,
-    page,
-)
+from chatter_nb.pages.players import EMBED_LIMIT_BYTES, audio_player, data_url, encoded, note, page
 from chatter_nb.runs.record import ChunkRecord, RunRecord, TakeRecord
 from chatter_nb.runs.speech import Speech, checks_lines, doubtful_chunks
 

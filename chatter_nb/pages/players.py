@@ -186,9 +186,8 @@ def outline(peaks: Peaks, *, full: float) -> str:
         return ""
     scale = (HEIGHT / 2 - 1) / max(full, QUIETEST)
     top = [round(HEIGHT / 2 - max(0, high) * scale) for high in peaks.high]
-    bottom = [
-        round(HEIGHT / 2 - min(0, low) * scale) + 1 for low in peaks.low
-    ]  # + 1: silence is a thin line
+    # + 1: silence is a thin line.
+    bottom = [round(HEIGHT / 2 - min(0, low) * scale) + 1 for low in peaks.low]
     forth, back = _line(top, 1), _line(bottom[::-1], -1)
     return f"M0 {top[0]}l{forth}v{bottom[-1] - top[-1]}l{back}z"
 

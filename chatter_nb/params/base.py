@@ -231,7 +231,8 @@ def _explain(problem: Any, cls: type[StrictParams]) -> str:
     if problem["type"] == "value_error":
         return f"{name}: {problem['msg'].removeprefix('Value error, ')}"
     message = problem["msg"].replace("Input should be", "should be")
-    if problem["type"] == "string_type":
+    is_word = problem["type"] == "literal_error" and isinstance(value, bool)  # YAML's on, off, no
+    if problem["type"] == "string_type" or is_word:
         message += "; put it in quotes"
     if problem["type"] == "dict_type":
         message += f"; {CURE}"

@@ -70,7 +70,9 @@ class _Files:
         self._temporary = set(self._parts.values())
         self._behind = WriteBehind(limit_bytes)
         self._titles = [chapter.title for chapter in output.chapters] or [output.name]
-        self._tags = output.tags
+        # Of a document without a title, as many texts are, the file's name.
+        title = output.tags.title or (Path(output.source).stem if output.chapters else "")
+        self._tags = replace(output.tags, title=title)
 
     def commit(self) -> None:
         """Give the finished files their names."""

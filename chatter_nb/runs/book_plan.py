@@ -7,9 +7,11 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from chatter_nb.audio.tags import MOST_IN_OGG, Tags
+from chatter_nb.base.disk import reading
 from chatter_nb.base.errors import InputError, shown
 from chatter_nb.base.formats import OUTPUT_FORMATS, OutputName
 from chatter_nb.base.project import resolve_path
@@ -121,12 +123,11 @@ def _cover(source: TextSource, params: SpeakParams) -> tuple[bytes | None, tuple
     wanted = "a whole JPEG or PNG file of at most 32 MB and 36 million pixels"
     if params.cover:
         raise InputError(f"cover {shown(params.cover)} must be {wanted}")
-    return None, (f"{source.origin}: its cover ({kind}) is left out: set cover to {wanted}",)
+    return None, (
+        f"{Path(source.origin).name}: its cover ({kind}) is left out: set cover to {wanted}",
+    )
 
 
 def _read_cover(name: str) -> bytes:
-    try:
-        with resolve_path(name).open("rb") as file:
-            return file.read(_MOST_COVER_BYTES)
-    except OSError as error:
-        raise InputError(f"cannot read cover {shown(name)}: {error.strerror}") from error
+    with reading(f"cover {shown(name)}"), resolve_path(name).open("rb") as file:
+        return file.read(_MOST_COVER_BYTES)

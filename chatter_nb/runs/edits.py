@@ -18,7 +18,7 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from chatter_nb.base.disk import is_there, write_error, write_json
+from chatter_nb.base.disk import is_there, reading, write_error, write_json
 from chatter_nb.base.errors import InputError, OutputError, shorten
 from chatter_nb.base.project import resolve_path
 from chatter_nb.base.wording import count
@@ -112,10 +112,8 @@ def text_hash(text: str) -> str:
 
 def load_edits(path: Path) -> Edits:
     """The edits in a file, an edits.json or a review. Raises `InputError` for any other file."""
-    try:
+    with reading(f"the edits {path}"):
         content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read the edits {path}: {error.strerror}") from error
     return parse_edits(content, where=str(path))
 
 

@@ -79,7 +79,7 @@ def loudness_lines(record: RunRecord) -> list[str]:
     """How many mastered chapters have the levels that were asked for, in a line; or none."""
     reports = record.loudness
     good = sum(not report.failures for report in reports)
-    return [f"loudness: {good} of {len(reports)} meet {r.target}" for r in reports[:1]]
+    return [f"loudness: {good} of {len(reports)} keep {r.target}'s levels" for r in reports[:1]]
 
 
 def checks_lines(record: RunRecord) -> list[str]:

@@ -26,14 +26,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from chatter_nb.audio.reading import Signal
 from chatter_nb.audio.words import WordTime
-from chatter_nb.base.disk import (
-    is_folder,
-    is_there,
-    read_json,
-    remove_old,
-    write_whole,
-    writing,
-)
+from chatter_nb.base.disk import is_folder, is_there, read_json, remove_old, write_whole, writing
 from chatter_nb.base.write_behind import WriteBehind
 
 FOLDER = ".chunks"

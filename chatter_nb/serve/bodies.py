@@ -109,6 +109,8 @@ def check_names(kind: type[Params], values: Mapping[str, Any]) -> None:
     if not withheld and not unknown:
         return
     lines = [f"{', '.join(withheld)}: a request cannot set this"] if withheld else []
+    if DOCUMENT in withheld:  # as curl sends it without the sign
+        lines[0] += f", but upload it: {DOCUMENT}=@FILE in a form"
     if not unknown:
         lines[0] += f"; it may set: {', '.join(known)}"
     lines += [_ELSEWHERE.get(name) or unknown_name(name[:80], known) for name in unknown]

@@ -10,6 +10,7 @@ import gradio as gr
 from chatter_nb.params.fields import Field
 from chatter_nb.params.pairs import pairs_text
 from chatter_nb.params.runs import SPEEDS
+from chatter_nb.params.types import MASTERED
 
 Choices = Sequence[str | tuple[str, Any]]
 _OWN = "the engine's own"
@@ -35,7 +36,8 @@ def control(
         return gr.Textbox(value=value, lines=5, max_lines=12, **plain)
     if field.kind in ("integer", "number"):  # Gradio's own shows None as 0
         whole = 0 if field.kind == "integer" else None
-        own = {"value": "", "placeholder": _OWN} | shown
+        whose = "the target's" if field.name in MASTERED else _OWN
+        own = {"value": "", "placeholder": whose} | shown
         return gr.Textbox(**own) if field.optional else gr.Number(value, precision=whole, **shown)
     if field.kind == "choices":
         return gr.CheckboxGroup(choices=list(field.choices), value=value, **shown)

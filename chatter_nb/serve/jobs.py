@@ -93,11 +93,8 @@ class Jobs:
 
     def add(self, values: dict[str, Any], uploads: Mapping[str, Any] = NO_UPLOADS) -> JobAnswer:
         """Accept a job: on disk before it is in line. Raises `InputError`, or `Problem` 429."""
-        name, limits, catalog = (
-            new_name("job"),
-            self._service.settings.limits,
-            self._service.catalog,
-        )
+        name, catalog = new_name("job"), self._service.catalog
+        limits = self._service.settings.limits
         try:
             folder = self._folder / name
             paths = {part: keep(part, file, folder, limits) for part, file in uploads.items()}

@@ -179,7 +179,6 @@ class Catalog:
         self, kind: type[Params], values: Values, run_name: str, uploads: Uploads
     ) -> Params:
         """A request's values and the server's, with an engine that is served here."""
-        check_names(kind, values)
         paths = {name: str(path) for name, path in uploads.items()}
         fixed = {**self._settings.server_values(kind), "run_name": run_name}
         params = kind.create({**values, **paths, **fixed}, where="request")

@@ -30,19 +30,8 @@ MODELS = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
 # OpenAI's voices. Each is the recording of that name, where it exists and the engine clones voices;
 # else the engine's built-in voice.
 VOICES = (
-    "alloy",
-    "ash",
-    "ballad",
-    "cedar",
-    "coral",
-    "echo",
-    "fable",
-    "marin",
-    "nova",
-    "onyx",
-    "sage",
-    "shimmer",
-    "verse",
+    *("alloy", "ash", "ballad", "cedar", "coral", "echo", "fable"),
+    *("marin", "nova", "onyx", "sage", "shimmer", "verse"),
 )
 _DATED = re.compile(rf"({'|'.join(MODELS)})(-\d{{4}}(-\d\d-\d\d)?)?")  # tts-1-1106
 # Fields beyond OpenAI's: the knobs of engines, and whether the speech is checked.

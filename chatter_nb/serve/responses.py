@@ -24,13 +24,12 @@ from chatter_nb.params.runs import AnyParams, SpeakParams
 from chatter_nb.runs.speak_texts import chosen_part, read_texts
 from chatter_nb.runs.speech import Speech
 from chatter_nb.serve.bodies import DOCUMENT, WITHHELD
-from chatter_nb.serve.bridge import Relay, result_of
+from chatter_nb.serve.bridge import Relay
 from chatter_nb.serve.encoding import STREAMED
 from chatter_nb.serve.errors import Problem, about_document
 from chatter_nb.serve.middleware import on_start
 from chatter_nb.serve.service import Service
 from chatter_nb.serve.settings import Limits
-from chatter_nb.serve.worker import Task
 from chatter_nb.text.files import TEXT_SUFFIXES
 
 # Turns pieces of audio into events; the future is the run that they belong to.
@@ -51,12 +50,8 @@ class _File(FileResponse):
         await super().__call__(scope, receive, on_start(send, _check_range))
 
 
-async def whole_answer(
-    service: Service, task: Task[Speech], request: Request, *, as_json: bool
-) -> Response:
-    """Wait for a run. The answer is its first file; or JSON about the run and all its files."""
-    timeout_s = service.settings.limits.request_timeout_s
-    speech = await result_of(task, request, timeout_s=timeout_s)
+async def whole_answer(speech: Speech, *, as_json: bool) -> Response:
+    """The first file of a finished run; or JSON about the run and all its files."""
     return JSONResponse(run_answer(speech)) if as_json else await _first_file(speech)
 
 

@@ -33,7 +33,7 @@ _FIRST = ("text", CHAPTERS, "voice", "speed", "source", "target")  # in sight; a
 _HEAR = [("if the engine is faster than real time", "auto"), ("always", "on"), ("never", "off")]
 _FOLLOWERS = ("voice", "voice recording", "language", *KNOBS)  # controls that depend on the engine
 _DOCUMENT = f"{DOCUMENT} upload"  # a control with a blank in its name is an upload
-_WIDE = ("text", "replacements", "takes", "formats")
+_WIDE = ("text", "replacements", "takes", "formats", "read_along")
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import charset_normalizer
 
+from chatter_nb.base.disk import reading
 from chatter_nb.base.errors import InputError, Problems
 from chatter_nb.text.books.document import Book, merge_books
 from chatter_nb.text.books.lines import WordJoiner
@@ -76,10 +77,8 @@ def read_sources(path: Path, *, skip: str = "auto", clean: str = "auto") -> list
     `skip` and `clean` say what is left out, see `books.skips`. The first text's `note` names the
     folder's other files. Raises `InputError` with every problem of every file.
     """
-    try:
+    with reading(f"text file {str(path)[:200]}"):
         files, passed_over = _text_files(path)
-    except OSError as error:
-        raise InputError(f"cannot read text file {str(path)[:200]}: {error.strerror}") from error
     problems = Problems()
     read = partial(_read_file, skip=skip, clean=clean)
     sources: list[TextSource] = [problems.of(partial(read, file)) for file in files]
@@ -116,7 +115,8 @@ def _text_files(path: Path) -> tuple[list[Path], list[str]]:
     files, others = list_folder(path, SUFFIXES)
     if not files:
         raise InputError(f"folder {path} holds no text file ({' '.join(SUFFIXES)})")
-    return files, [file.name for file in others]
+    folders = (f.name for f in path.iterdir() if f.is_dir() and not f.name.startswith("."))
+    return files, [*(file.name for file in others), *(f"{name}/" for name in sorted(folders))]
 
 
 def list_folder(folder: Path, suffixes: Sequence[str]) -> tuple[list[Path], list[Path]]:
@@ -134,12 +134,10 @@ def _read_file(file: Path, skip: str, clean: str) -> TextSource:
     if file.suffix.lower() in BOOK_SUFFIXES:
         book = read_book(file, skip=skip, clean=clean)
         return _source(file, book, *book.notes, in_words(book.skipped), is_marked=True)
-    try:
+    with reading(f"text file {file}"):
         if file.stat().st_size > MAX_BYTES:
             raise InputError(f"text file {file} has more than {MAX_BYTES:,} bytes: divide it")
         data = file.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read text file {file}: {error.strerror}") from error
     if not data:
         raise InputError(f"text file {file} is empty (0 bytes)")
     _check_format(data[:1000].decode("latin-1"), file)  # a zip archive or a PDF has no encoding

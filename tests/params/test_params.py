@@ -553,3 +553,11 @@ def test_a_field_that_was_added_changes_no_name_and_no_key(params, name, key, mo
 def test_a_field_that_was_added_counts_where_it_is_not_its_default(values, counts):
     plain, changed = SpeakParams(text="Hello."), SpeakParams(text="Hello.", **values)
     assert (plain.digest() != changed.digest()) == counts
+
+
+def test_a_word_that_yaml_takes_for_a_truth_value_is_told_its_cure(tmp_path):
+    """`room_tone: on` is true in YAML."""
+    path = tmp_path / "book.yaml"
+    path.write_text("text_file: book.epub\nformats: [m4b]\nmaster: acx\nroom_tone: on\n")
+    with pytest.raises(ParamError, match="put it in quotes"):
+        SpeakParams.from_file(path)

@@ -136,7 +136,7 @@ def test_split_makes_files_of_every_chapter(speak, book):
 def test_chapters_are_mastered_and_measured(speak, book):
     """Each chapter of an mp3 meets ACX's numbers, and the record says where it stands."""
     speech = speak(text="", text_file=str(book), formats=["mp3", "m4b"], master="acx", split="none")
-    assert "loudness: 6 of 6 meet acx" in str(speech)
+    assert "loudness: 6 of 6 keep acx's levels" in str(speech)
     loudness = speech.record.loudness
     assert [(r.file, r.chapter, r.failures) for r in loudness] == [
         (f"speech.{name}", title, ()) for name in ("m4b", "mp3") for title in TITLES
@@ -365,6 +365,15 @@ def test_the_estimate_counts_the_spools_of_the_longest_chapter(tmp_path):
     more = plan(text, tmp_path, **both, master="acx").estimate().disk_bytes
     more -= plan(text, tmp_path, **both).estimate().disk_bytes
     assert more == pytest.approx(4 * spool + (2 * 40_200 - 14_200) * plain.audio_s(), abs=2)
+
+
+def test_a_document_without_a_title_gives_its_files_name(speak, tmp_path):
+    text = tmp_path / "The Storm.txt"
+    text.write_text("It was dark. Nobody spoke.")
+    speech = speak(text="", text_file=str(text), formats=["m4b"])
+    assert look(speech.folder / "speech.m4b")[0]["title"] == "The Storm"
+    bare = speak(text="It was dark.", formats=["m4b"], run_name="bare")
+    assert "title" not in look(bare.folder / "speech.m4b")[0]
 
 
 def test_a_slug_is_short_and_ascii():

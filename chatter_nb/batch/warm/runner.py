@@ -211,11 +211,7 @@ class _Runner:
         return fault()
 
     def _run_cell(
-        self,
-        client: WarmClient,
-        cell: Any,
-        index: int,
-        start: Callable[[], WarmKernel],
+        self, client: WarmClient, cell: Any, index: int, start: Callable[[], WarmKernel]
     ) -> None:
         assert self._kernel is not None
         try:

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from chatter_nb.base.disk import write_error, write_json, write_whole
+from chatter_nb.base.disk import write_json, write_whole, writing
 from chatter_nb.base.errors import Cancelled, UnavailableError
 from chatter_nb.base.project import resolve_path
 from chatter_nb.base.wording import count
@@ -173,10 +173,8 @@ def _result(check: Check, subject: Subject, needed_s: float, ends_s: float) -> R
 
 
 def _write(folder: Path, report: dict[str, Any]) -> None:
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise write_error(folder, error) from error
     write_json(folder / RECORD, report)
     write_whole(folder / PAGE, _page(report).encode())
 

@@ -9,6 +9,7 @@ from typing import Any
 from chatter_nb.audio.reading import Signal
 from chatter_nb.bench.harness import Result, alternate, compared
 from chatter_nb.bench.params import EMBEDDED, Options, Progress
+from chatter_nb.bench.rounds import timed
 from chatter_nb.bench.suites.embedded import demo_text, forget, same_samples, stored
 from chatter_nb.bench.suites.workload import place_for
 from chatter_nb.params.runs import SpeakParams
@@ -55,9 +56,7 @@ def _values(options: Options, on_progress: Progress) -> dict[str, Any]:
 
 def _whole(plan: SpeechPlan) -> tuple[float, list[Signal]]:
     """The seconds of a whole run, and the chunk's samples."""
-    begun_s = time.perf_counter()
-    render_speech(plan)
-    return time.perf_counter() - begun_s, stored(plan)
+    return timed(lambda: render_speech(plan))[0], stored(plan)
 
 
 def _first_part(plan: SpeechPlan) -> tuple[float, list[Signal]]:

@@ -109,7 +109,8 @@ def run(options: Options, on_progress: Progress) -> list[Result]:
             first = not results
             if first:
                 _warm_up(sides, prompts, rows)
-            name = f"{len(prompts)} chunks, {rows} rows, voice {_voice_name(voice)}, seed {seed}"
+            of_voice = f"voice {resolve_path(voice).stem if voice else 'built-in'}, seed {seed}"
+            name = f"{len(prompts)} chunks, {rows} rows, {of_voice}"
             repeats = options.repeats if first else 1
             results.append(_compare(name, sides, prompts, rows, repeats, on_progress))
             if first:
@@ -241,7 +242,3 @@ def _compare(
     if not sides.exact:
         result.figures["exact_s"] = statistics.median(turns.seconds["exact"])
     return result
-
-
-def _voice_name(voice: str) -> str:
-    return resolve_path(voice).stem if voice else "built-in"

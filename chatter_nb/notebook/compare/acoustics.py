@@ -89,12 +89,6 @@ def spectrum(signal: Signal, rate_hz: int) -> Spectrum:
     return Spectrum(bands_hz, np.array([_db(float(level)) for level in np.diff(upto)]))
 
 
-def extremes(signal: Signal, step: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the lowest and highest sample of each stretch of `step` samples."""
-    starts = np.arange(0, len(signal), max(1, step))
-    return np.minimum.reduceat(signal, starts), np.maximum.reduceat(signal, starts)
-
-
 def _frames(signal: Signal, rate_hz: int) -> np.ndarray:
     """Cut into whole frames, shape (frames, samples); a signal below 20 ms is a single frame."""
     size = min(max(1, len(signal)), round(FRAME_MS / 1000 * rate_hz))

@@ -31,8 +31,7 @@ class CompareParams(StrictParams):
     """Which runs are compared, chunk by chunk."""
 
     runs: Annotated[tuple[Text, ...], BeforeValidator(one_or_more)] = Field(
-        (),
-        description="run folders, names, a folder of runs, or a choices.json; empty: samples",
+        (), description="run folders, names, a folder of runs, or a choices.json; empty: samples"
     )
     outputs_dir: OutputsDir = "outputs"
     chunks: int = Field(12, ge=1, le=MAX_ROWS, description="how many chunks, from the first")

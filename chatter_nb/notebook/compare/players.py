@@ -9,10 +9,10 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from chatter_nb.audio.curves import extremes
 from chatter_nb.base.formats import mime_of
 from chatter_nb.base.project import resolve_path
 from chatter_nb.base.wording import count
-from chatter_nb.notebook.compare.acoustics import extremes
 from chatter_nb.notebook.compare.compared import COMPARE, CompareParams, Comparison, Piece
 from chatter_nb.notebook.compare.preferences import veiled
 from chatter_nb.pages.players import (
@@ -101,8 +101,7 @@ def _player(label: str, piece: Piece, starts: Sequence[Path], left_bytes: int) -
     signal, rate_hz = piece.read()
     length_s = len(signal) / rate_hz
     title = f"{label}, {piece.name}, {length_s:.1f} s"
-    low, high = extremes(signal, -(-len(signal) // SNIPPET_BINS))
-    peaks = peaks_of(low, high)
+    peaks = peaks_of(*extremes(signal, -(-len(signal) // SNIPPET_BINS)))
     several = len(piece.spans) > 1
     content = encoded(signal, rate_hz, "FLAC") if left_bytes or several else b""
     if several or 0 < len(content) <= left_bytes:

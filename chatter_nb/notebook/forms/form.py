@@ -66,9 +66,8 @@ class Form(widgets.VBox):
         self._result.add_class("chatter-result")
         self._summary = widgets.HTML()
         self.takes = Takes(self.load, self.notices.guard)
-        self._unfinished: tuple[RunParams, RunParams] | None = (
-            None  # without, and with a drawn seed
-        )
+        # Without, and with a drawn seed.
+        self._unfinished: tuple[RunParams, RunParams] | None = None
         self._go = widgets.Button(description=self.verb, button_style="primary", icon=self.icon)
         self._stop = widgets.Button(description="Cancel", icon="stop", disabled=True)
         self._go.on_click(lambda _: self._clicked())
@@ -253,7 +252,7 @@ class Form(widgets.VBox):
     def _buttons(self) -> Sequence[Any]:
         """Return the row of buttons, and what is below it: YAML, progress and notices."""
         self.yaml = YamlPanel(
-            current=self._as_yaml,
+            current=lambda: to_yaml(self.params),
             load=self._load_yaml,
             guard=self.notices.guard,
             folder=self._upload_folder,
@@ -268,9 +267,6 @@ class Form(widgets.VBox):
         return resolve_path(self.sheet.controls["outputs_dir"].value or "outputs") / UPLOADS
 
     # YAML ----------------------------------------------------------------------------------------
-
-    def _as_yaml(self) -> str:
-        return to_yaml(self.params)
 
     def _load_yaml(self, text: str) -> None:
         controls = self.sheet.controls

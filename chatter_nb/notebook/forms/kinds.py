@@ -110,10 +110,7 @@ class SpeakForm(VoiceForm):
         self.review = ReviewWidget(self._work_on_lines)
         self.review.on_applied(self._applied)
         self._mend = widgets.ToggleButton(
-            False,
-            description="Hear and mend line by line",
-            icon="pencil",
-            layout=button_layout(),
+            False, description="Hear and mend line by line", icon="pencil", layout=button_layout()
         )
         set_visible(self._mend, False)
         self._mend.observe(lambda _: self._show_lines(), names="value")

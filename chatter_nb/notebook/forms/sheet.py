@@ -41,7 +41,7 @@ class Sheet:
         options = {"engine": _engine_options(cls), "language": (), cls.voice_field: ()}
         self._shared = Shared()
         self.controls = {
-            name: _control_of(field, self._shared, options.get(name))
+            name: _kind_of(field, options.get(name))(field, self._shared, options.get(name))
             for name, field in fields_of(cls).items()
             if name not in _NO_CONTROL
         }
@@ -147,12 +147,8 @@ def _resolved_cheaply(kind: RunKind) -> str | None:
     return pick_engine("auto", kind).name
 
 
-def _control_of(field: Field, shared: Shared, options: controls.Options) -> controls.Control:
-    """Return the control for a field."""
-    return _kind_of(field, options)(field, shared, options)
-
-
 def _kind_of(field: Field, options: controls.Options) -> type[controls.Control]:
+    """Return the kind of control for a field."""
     if field.kind == "flag":
         return controls.ThreeWays if field.optional else controls.Plain
     if field.kind == "number" and field.optional and _steps(field) <= _SLIDER_STEPS:

@@ -17,7 +17,7 @@ import traitlets
 
 from chatter_nb.audio.containers import way_out
 from chatter_nb.audio.curves import duration_s
-from chatter_nb.base.disk import copy_whole, part_path, write_error
+from chatter_nb.base.disk import copy_whole, part_path, writing
 from chatter_nb.base.errors import ChatterError, InputError
 from chatter_nb.base.formats import RECORDING_SUFFIXES
 from chatter_nb.engines.voices import HEARD_S, MIN_S, Library, library_of, read_checked
@@ -47,12 +47,7 @@ class Upload(anywidget.AnyWidget):
     part_bytes = traitlets.Int(PART_BYTES).tag(sync=True)
 
     def __init__(
-        self,
-        label: str,
-        *,
-        accept: str,
-        folder: Callable[[], Path],
-        on_file: Callable[[Path], str],
+        self, label: str, *, accept: str, folder: Callable[[], Path], on_file: Callable[[Path], str]
     ) -> None:
         super().__init__(label=label, accept=accept)
         self._folder, self._on_file = folder, on_file
@@ -134,20 +129,16 @@ class _Incoming:
             )
         if self._size == 0:
             raise InputError(f"{path.name} is empty")
-        try:
+        with writing(path):
             folder.mkdir(parents=True, exist_ok=True)
             self._file = self._part.open("wb")
-        except OSError as error:
-            raise write_error(path, error) from error
 
     def add(self, offset: int, buffers: list[Any]) -> None:
         data = b"".join(bytes(buffer) for buffer in buffers)
         if offset != self._received_bytes or offset + len(data) > self._size:
             raise InputError(f"{self._path.name} did not come in order: choose it again")
-        try:
+        with writing(self._path):
             self._file.write(data)
-        except OSError as error:
-            raise write_error(self._path, error) from error
         self._received_bytes += len(data)
 
     def finish(self) -> Path:
@@ -156,12 +147,8 @@ class _Incoming:
         if self._received_bytes != self._size:
             self.drop()
             raise InputError(f"{self._path.name} came only in part: choose it again")
-        try:
-            path = free_name(self._path)
-            self._part.rename(path)
-            return path
-        except OSError as error:
-            raise write_error(self._path, error) from error
+        with writing(self._path):
+            return self._part.rename(free_name(self._path))
 
     def drop(self) -> None:
         self._file.close()
@@ -210,11 +197,8 @@ def check_upload(path: Path, *, min_s: float = MIN_S, heard_s: float = HEARD_S) 
 
 def _move(path: Path, library: Library) -> Path:
     """Move a file to the voices; a name that is taken, with any suffix, gets a number."""
-    try:
-        with library.naming():
-            target = free_name(library.folder / path.name, taken=library.names())
-            copy_whole(path, target)  # the voices may be on another disk, such as Drive
-    except OSError as error:
-        raise write_error(library.folder, error) from error
+    with writing(library.folder), library.naming():
+        target = free_name(library.folder / path.name, taken=library.names())
+        copy_whole(path, target)  # the voices may be on another disk, such as Drive
     path.unlink()
     return target

@@ -13,9 +13,8 @@ from chatter_nb.pages.doubts import is_checked
 from chatter_nb.params.runs import ConvertParams, SpeakParams
 from chatter_nb.runs.record import RunRecord
 
-MAX_COLUMNS = (
-    3  # besides the gallery's fixed columns, on a laptop's screen; chunks in doubt take one
-)
+# Besides the gallery's fixed columns, on a laptop's screen; chunks in doubt take one.
+MAX_COLUMNS = 3
 SHORT = 14  # characters that fit into a column
 NOTHING = "–"
 WORTH = 0.1  # least share of runs with an unusual value for which a parameter gets a column

@@ -20,9 +20,7 @@ from chatter_nb.pages.players import FULL_SCALE, Peaks, peaks_of
 CACHE = ".gallery"
 BINS = 160  # a stretch for two pixels of the page's widest waveform
 
-_SHA256 = re.compile(
-    r"[0-9a-f]{64}"
-)  # a hash is read from a file and becomes a file name: check it
+_SHA256 = re.compile(r"[0-9a-f]{64}")  # read from a file, it becomes a file's name: check it
 
 
 class PeakStore:

@@ -125,7 +125,7 @@ class VoiceAnswer(BaseModel):
 
 
 @router.get("/voices", tags=["voices"])
-async def voices(
+def voices(
     service: Served, engine: Annotated[str, Query(description="whose; empty: the default")] = ""
 ) -> VoicesAnswer:
     """The names that `voice`, `source` and `target` may hold."""
@@ -134,15 +134,11 @@ async def voices(
     if name not in catalog.engines():
         known = ", ".join(catalog.engines())
         raise Problem(404, f"no engine {name[:80]!r} speaks here; there is: {known}")
-
-    def answer() -> VoicesAnswer:
-        recordings = [
-            RecordingAnswer(name=recording, duration_s=_duration_s(catalog.library, recording))
-            for recording in catalog.recordings()
-        ]
-        return VoicesAnswer(engine=name, voices=catalog.voices(name), recordings=recordings)
-
-    return await run_in_threadpool(answer)
+    recordings = [
+        RecordingAnswer(name=recording, duration_s=_duration_s(catalog.library, recording))
+        for recording in catalog.recordings()
+    ]
+    return VoicesAnswer(engine=name, voices=catalog.voices(name), recordings=recordings)
 
 
 @router.post("/voices", tags=["voices"], status_code=201)
@@ -161,9 +157,9 @@ async def add(
 
 
 @router.delete("/voices/{name}", tags=["voices"])
-async def remove(name: str, service: Served) -> VoiceAnswer:
+def remove(name: str, service: Served) -> VoiceAnswer:
     """Delete a recording. Runs that used it stay."""
-    await run_in_threadpool(remove_voice, name, service.catalog.library)
+    remove_voice(name, service.catalog.library)
     return VoiceAnswer(name=name)
 
 

@@ -6,7 +6,6 @@ from typing import Annotated
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Query, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.speech import load_speech
@@ -46,37 +45,33 @@ async def add(request: Request, service: Served, jobs: AllJobs) -> JobAnswer:
     return await to_thread.run_sync(jobs.add, body.values, body.uploads, limiter=limiter)
 
 
-async def listed(jobs: AllJobs) -> dict[str, list[JobAnswer]]:
+def listed(jobs: AllJobs) -> dict[str, list[JobAnswer]]:
     """All jobs, the newest first."""
-    return {"jobs": await run_in_threadpool(jobs.all)}
+    return {"jobs": jobs.all()}
 
 
-async def show(job: str, jobs: AllJobs) -> JobAnswer:
+def show(job: str, jobs: AllJobs) -> JobAnswer:
     """How a job stands."""
-    return await run_in_threadpool(jobs.find, job)
+    return jobs.find(job)
 
 
-async def cancel(job: str, jobs: AllJobs) -> JobAnswer:
+def cancel(job: str, jobs: AllJobs) -> JobAnswer:
     """Stop a job after its chunk; a job that has ended is deleted with its files."""
-    return await run_in_threadpool(jobs.cancel, job)
+    return jobs.cancel(job)
 
 
-async def audio(
+def audio(
     job: str,
     jobs: AllJobs,
     format: Annotated[str, Query(description="one of the job's formats; empty: its first")] = "",
 ) -> Response:
     """The audio of a finished job."""
-
-    def answer() -> Response:
-        state = jobs.find(job)
-        if state.status != "done":
-            raise Problem(409, f"the job is {state.status}: {state.done} of {state.total} chunks")
-        speech = load_speech(jobs.folder(job).path)
-        names = [file.name for file in speech.record.handed_over()]
-        matches = [name for name in names if name.endswith(f".{format}")] if format else names
-        if not matches:
-            raise Problem(404, f"the job has no {format[:20]!r}; it has: {', '.join(names)}")
-        return file_of(speech, matches[0])
-
-    return await run_in_threadpool(answer)
+    state = jobs.find(job)
+    if state.status != "done":
+        raise Problem(409, f"the job is {state.status}: {state.done} of {state.total} chunks")
+    speech = load_speech(jobs.folder(job).path)
+    names = [file.name for file in speech.record.handed_over()]
+    matches = [name for name in names if name.endswith(f".{format}")] if format else names
+    if not matches:
+        raise Problem(404, f"the job has no {format[:20]!r}; it has: {', '.join(names)}")
+    return file_of(speech, matches[0])

@@ -41,9 +41,9 @@ _BODY = {"requestBody": {"required": True, "content": {JSON: {"schema": _SCHEMA}
 
 
 @router.get("")
-async def lines(run: str, service: Served) -> dict[str, Any]:
+def lines(run: str, service: Served) -> dict[str, Any]:
     """The lines of a run with their takes and edits, and the addresses of their audio."""
-    return await run_in_threadpool(lambda: _data(_speech(service, run)))
+    return _data(_speech(service, run))
 
 
 @router.post("/edits", openapi_extra=_BODY)
@@ -84,17 +84,13 @@ async def apply(run: str, request: Request, service: Served) -> dict[str, Any]:
 
 
 @router.get("/{file}", responses=audio_responses(), response_class=Response)
-async def take(run: str, file: str, service: Served) -> Response:
+def take(run: str, file: str, service: Served) -> Response:
     """The audio of a take that is not in the run's files."""
-
-    def answer() -> Response:
-        folder = _speech(service, run).folder / TAKES
-        path = next((path for path in folder.glob("*.opus") if path.name == file), None)
-        if path is None:
-            raise Problem(404, f"run {run} has no take {file[:80]!r}")
-        return FileResponse(path, media_type=mime_of(path))
-
-    return await run_in_threadpool(answer)
+    folder = _speech(service, run).folder / TAKES
+    path = next((path for path in folder.glob("*.opus") if path.name == file), None)
+    if path is None:
+        raise Problem(404, f"run {run} has no take {file[:80]!r}")
+    return FileResponse(path, media_type=mime_of(path))
 
 
 def _speech(service: Service, run: str) -> Speech:

@@ -16,7 +16,6 @@ from anyio import to_thread
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import FileResponse, Response, StreamingResponse
 from pydantic import BaseModel
-from starlette.concurrency import run_in_threadpool
 
 from chatter_nb.base.formats import OUTPUT_FORMATS, mime_of
 from chatter_nb.pages.run_players import SOURCES, source_of
@@ -33,6 +32,7 @@ from chatter_nb.serve.bodies import (
     json_schema,
     read_body,
 )
+from chatter_nb.serve.bridge import result_of
 from chatter_nb.serve.encoding import STREAMED
 from chatter_nb.serve.errors import RESPONSES, Problem
 from chatter_nb.serve.live import FORMAT, Lives
@@ -124,21 +124,17 @@ async def listen(run: str, request: Request) -> Response:
     return StreamingResponse(live.all(), media_type=STREAMED[FORMAT].media_type, headers=headers)
 
 
-async def fetch_file(run: str, file: str, service: Served) -> Response:
+def fetch_file(run: str, file: str, service: Served) -> Response:
     """A file of a finished run; `source`: the recording that was converted."""
-
-    def answer() -> Response:
-        speech = load_speech(find_run(service.settings.outputs, run).path)
-        names = [record.name for record in speech.record.handed_over()]
-        outputs = speech.record.outputs
-        if file == SOURCES and outputs and (source := source_of(speech, outputs[0])):
-            return FileResponse(source, media_type=mime_of(source))
-        if file not in names:
-            known = ", ".join(names) or "none"
-            raise Problem(404, f"run {run} has no file {file[:80]!r}; it has: {known}")
-        return file_of(speech, file)
-
-    return await run_in_threadpool(answer)
+    speech = load_speech(find_run(service.settings.outputs, run).path)
+    names = [record.name for record in speech.record.handed_over()]
+    outputs = speech.record.outputs
+    if file == SOURCES and outputs and (source := source_of(speech, outputs[0])):
+        return FileResponse(source, media_type=mime_of(source))
+    if file not in names:
+        known = ", ".join(names) or "none"
+        raise Problem(404, f"run {run} has no file {file[:80]!r}; it has: {known}")
+    return file_of(speech, file)
 
 
 async def _answer(
@@ -184,7 +180,8 @@ async def _answer(
             )
         task = service.submit(params)
         remove_after(task.result)
-        return await whole_answer(service, task, request, as_json=as_json)
+        speech = await result_of(task, request, timeout_s=limits.request_timeout_s)
+        return await whole_answer(speech, as_json=as_json)
 
 
 def _wants_json(accept: str) -> bool:

@@ -15,6 +15,7 @@ from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
 
+from chatter_nb.base.disk import reading
 from chatter_nb.base.errors import InputError, shorten
 from chatter_nb.text.books.document import Book
 from chatter_nb.text.books.skips import choose_cleanings, choose_kinds
@@ -31,10 +32,8 @@ def read_book(path: Path, *, skip: str = "auto", clean: str = "auto") -> Book:
     """
     chosen = (choose_kinds(skip), choose_cleanings(clean)[0])
     names = tuple(",".join(sorted(kinds)) for kinds in chosen)
-    try:
+    with reading(str(path)):
         status = path.stat()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
     return _read(path, path.absolute(), names, status.st_mtime_ns, status.st_size)
 
 

@@ -89,7 +89,7 @@ class Walk:
         elif name == "br" and self._parts:
             self._parts.append("\n")
         elif name in ("td", "th") and self._parts:
-            self._add(", ", around)  # to hear where a cell ends
+            self._end_cell(around)
         ph, blocks = attribute(node, _SSML, "ssml", "ph"), len(self.blocks)
         start = sum(map(len, self._parts)) if ph else 0
         self._content(node, around, path)
@@ -124,6 +124,15 @@ class Walk:
         if text:
             self._parts.append(text)
             self._owners.append(owner)
+
+    def _end_cell(self, around: _Around) -> None:
+        """A comma after a table's cell, to hear where it ends, unless it has a mark of its own."""
+        before = self._parts[-1].rstrip(" ")
+        if before and before[-1] not in ".,:;!?…\n":
+            self._parts[-1] = before
+            self._add(", ", around)
+        elif before:
+            self._parts[-1] = before + " "
 
     def _flush(self) -> None:
         text = "".join(self._parts).rstrip()

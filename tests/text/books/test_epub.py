@@ -58,7 +58,8 @@ def test_inline_elements_add_no_space_and_blocks_end_a_paragraph(tmp_path):
     body = (
         '<p><span class="drop">O</span>nce <b>u</b>pon\n  a <i>time</i>,\u00a0so.</p><div>x<p>y</p>'
         "z</div><ul><li>one</li><li>two <ol><li>deep</li></ol></li></ul>"
-        "<p>A line<br/>and another</p><table><tr><td>a</td><td>b</td></tr></table>"
+        "<p>A line<br/>and another</p><table><tr><td>a</td><td>b</td></tr>"
+        "<tr><td>Ann </td><td>Who is it? </td><td>I.</td></tr></table>"
     )
     blocks = of_body(tmp_path, body).chapters[0].blocks
     assert [(block.kind, block.text) for block in blocks] == [
@@ -71,6 +72,7 @@ def test_inline_elements_add_no_space_and_blocks_end_a_paragraph(tmp_path):
         ("list item", "deep"),
         ("verse", "A line\nand another"),
         ("table row", "a, b"),
+        ("table row", "Ann, Who is it? I."),
     ]
 
 
