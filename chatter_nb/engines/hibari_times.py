@@ -17,6 +17,7 @@ from hibari.voices import DEFAULT, voice_path
 
 from chatter_nb.audio.reading import Signal
 from chatter_nb.audio.words import WordTime, end_at_energy, start_at_energy
+from chatter_nb.engines.hibari_phonemes import without_marks
 from chatter_nb.text.places import Place, place_words
 
 # The model's value "durations, rounded" made one more output of it. Messages of protobuf may be
@@ -137,7 +138,7 @@ class _Reading:
 
     def __call__(self, text: str) -> str:
         phonemes: str = self._g2p(text)
-        self.lines.append(_Line(text, self._tokens))
+        self.lines.append(_Line(without_marks(text), self._tokens))
         return phonemes
 
     def _keep(self, tokens: Sequence[Any]) -> Sequence[Any]:

@@ -92,7 +92,7 @@ class Chooser:
     def _submit(self, take: Take, audio: Signal, first: Signal | None = None) -> Future[Verdict]:
         plan = self._plan
         words = plan.store.words(take.planned.key)
-        expected = Expectation(take.planned.chunk.spoken, plan.checks.language, words)
+        expected = Expectation(take.planned.chunk.heard, plan.checks.language, words)
         with self._watch.stage("verify"):
             return self._checking.submit(audio, plan.engine.sample_rate, expected, first)
 

@@ -11,7 +11,7 @@ from chatter_nb.engines.registry import EngineEntry
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.text.lexicon import Entry, read_lexicon
 from chatter_nb.text.replacing import Finder, Rule, rule
-from chatter_nb.text.spoken.say import choose_rules
+from chatter_nb.text.spoken.say import LEXICON, choose_rules
 from chatter_nb.text.spoken.saying import Saying
 
 _LISTED = 6
@@ -35,7 +35,7 @@ def saying_of(
         else:
             rules.append(entry.rule(said))
     own = (rule(word, said) for word, said in params.replacements.items())
-    finders = [("replacements", Finder(own)), ("lexicon", Finder(rules))]
+    finders = [("replacements", Finder(own)), (LEXICON, Finder(rules))]
     chosen = choose_rules(params.normalize, engine.name)
     return Saying(language, chosen, finders), _notes(engine, unused)
 

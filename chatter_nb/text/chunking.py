@@ -22,7 +22,7 @@ from chatter_nb.text.headings import is_heading, set_headings_apart
 from chatter_nb.text.in_full import in_full
 from chatter_nb.text.markup import PAUSE_MARK, TERMINAL_CODE, add_pause, check_markup
 from chatter_nb.text.sentences import base_of, sentences
-from chatter_nb.text.spoken.say import Change, Spoken
+from chatter_nb.text.spoken.say import LEXICON, Change, Spoken, with_changes
 
 # Between merged texts. It is whitespace, and so vanishes when whitespace is collapsed. No text of a
 # user holds it, see `without_breaks`.
@@ -105,6 +105,14 @@ class Chunk:
         """
         text = (plain(self.text) if self.said is None else self.said).strip()
         return parted(in_full(text) if base_of(self.language) == "en" else text)
+
+    @cached_property
+    def heard(self) -> str:
+        """What a listener writes down: as `spoken`, but the lexicon's words as they are written."""
+        if self.unspoken or not any(change.rule == LEXICON for change in self.changes):
+            return self.spoken
+        changes = [change for change in self.changes if change.rule != LEXICON]
+        return replace(self, said=with_changes(plain(self.text), changes)).spoken
 
     def as_said(self, spoken: Spoken) -> Chunk:
         """The chunk with what is said for its `plain` text."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -17,6 +17,7 @@ from chatter_nb.text.spoken.words import POINTS, number_in
 # What hibari reads right by itself, by its phonemes: the tests measure it.
 _SAID_BY = {"hibari": {"dates", "ordinals", "years", "numbers", "symbols", "titles"}}
 _NEAR_CHARS = 40
+LEXICON = "lexicon"  # the rule of changes by a run's lexicon
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,15 @@ class Spoken:
     left: int = 0
 
 
+def with_changes(text: str, changes: Iterable[Change]) -> str:
+    """The text with changes, which are in order and apart."""
+    parts, at = [], 0
+    for change in changes:
+        parts += [text[at : change.start], change.said]
+        at = change.end
+    return "".join([*parts, text[at:]])
+
+
 def choose_rules(normalize: str, engine: str = "") -> frozenset[str]:
     """The rules in `auto`, `off`, a list, or `-name` (auto without it). Raises `InputError`.
 
@@ -61,11 +71,7 @@ def say(text: str, language: str, chosen: Collection[str]) -> Spoken:
     language = base_of(language)
     found = _changes(text, chosen) if language == "en" else _numbers(text, language, chosen)
     changes = sorted(found, key=lambda change: change.start)
-    parts, at = [], 0
-    for change in changes:
-        parts += [text[at : change.start], change.said]
-        at = change.end
-    said = "".join([*parts, text[at:]])
+    said = with_changes(text, changes)
     left = 0 if language == "en" else len(re.findall(r"\d+(?:[^\w\s]+\d+)*", said))
     return Spoken(said, tuple(changes), left)
 
