@@ -45,3 +45,23 @@ def _filled(spans: Iterable[Span], length: int) -> Iterator[Span]:
         at = span.end
     if at < length:
         yield Span(at, length)
+
+
+def overlaid(below: Iterable[Span], above: Iterable[Span], length: int) -> Iterator[Span]:
+    """The spans `above`, and what `below` says where those say nothing."""
+    return tiled(_overlaid(list(tiled(below, length)), tiled(above, length)), length)
+
+
+def _overlaid(below: list[Span], above: Iterable[Span]) -> Iterator[Span]:
+    number = 0
+    for span in above:
+        if span[2:] != Span(0, 0)[2:]:
+            yield span
+            continue
+        while number < len(below) and below[number].start < span.end:
+            start, end = max(below[number].start, span.start), min(below[number].end, span.end)
+            if start < end:
+                yield below[number]._replace(start=start, end=end)
+            if below[number].end > span.end:
+                break
+            number += 1
