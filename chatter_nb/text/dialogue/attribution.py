@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import cycle, groupby, pairwise
 from typing import Literal, NamedTuple
 
+from chatter_nb.text.chunking import CHAPTER_BREAK
 from chatter_nb.text.dialogue.marks import Cast
 from chatter_nb.text.dialogue.quotes import Paragraph, Quote, paragraphs
 from chatter_nb.text.dialogue.saying import OTHER, Clue, Grammar, tongues
@@ -40,6 +41,7 @@ class _Turn:
     clues: dict[int, Clue] = field(default_factory=dict)  # by the start of a quote
     named: list[str] = field(default_factory=list)  # by the narrator, up to the first clue
     called: set[str] = field(default_factory=set)
+    beside: set[str] = field(default_factory=set)
     speaker: str = ""
     reason: str = _UNKNOWN
     several: bool = False
@@ -97,12 +99,35 @@ def _attributed(
     turns = list(_turns(text, _free(paragraphs(text, grammar.inserted), below)))
     for number, turn in enumerate(turns):
         _read(text, grammar, turn, turns[number - 1] if number else None)
-        _settle(turns, number, cast)
-    for has_quotes, run in groupby(turns, key=lambda turn: bool(turn.quotes)):
-        if has_quotes:
-            _take_turns(list(run), cast)
+    for chapter in _chapters(text, turns):
+        _tell(chapter, cast)
     for turn in turns:
         yield from _spans(turn)
+
+
+def _chapters(text, turns):
+    chapter = []
+    for turn in turns:
+        if chapter and CHAPTER_BREAK in text[chapter[-1].paragraphs[-1].end : turn.paragraphs[0].start]:
+            yield chapter
+            chapter = []
+        chapter.append(turn)
+    yield chapter
+
+
+def _tell(turns, cast):
+    for number, turn in enumerate(turns):
+        _settle(turns, number, cast)
+    carried: set[str] = set()
+    for has_quotes, run in groupby(turns, key=lambda turn: bool(turn.quotes)):
+        group = list(run)
+        if has_quotes:
+            _take_turns(group, cast, carried)
+            spoke = {turn.speaker for turn in group[-2:] if turn.speaker}
+            pair = {*spoke, *group[-1].called}
+            carried = pair if len(pair) == 2 else carried if spoke <= carried else spoke
+        elif len(group) > 2 or not {n for turn in group for n in turn.named} <= carried:
+            carried = set()
 
 
 def _turns(text: str, found: Iterable[Paragraph]) -> Iterator[_Turn]:
@@ -135,6 +160,9 @@ def _read(text: str, grammar: Grammar, turn: _Turn, previous: _Turn | None) -> N
                 turn.named += grammar.names(text, at, quote.start)
             if clue := after or before:
                 turn.clues[quote.start] = clue
+            if after and after.pronoun:
+                end = ends[0] if ends else paragraph.end
+                turn.beside |= set(grammar.names(text, quote.end, grammar.sentence_end(text, quote.end, end)))
             turn.called |= grammar.called(text, quote.start, quote.end)
             at, last = quote.end, after
         turn.narrated_after = grammar.has_sentence(text, at, paragraph.end)
@@ -146,7 +174,7 @@ def _announced(text: str, grammar: Grammar, previous: _Turn) -> Clue | None:
     """Who says what follows a paragraph that ends with a colon."""
     paragraph = previous.paragraphs[-1]
     start = paragraph.quotes[-1].end if paragraph.quotes else paragraph.start
-    is_so = text[max(start, paragraph.end - 5) : paragraph.end].rstrip().endswith(":")
+    is_so = text[max(start, paragraph.end - 5) : paragraph.end].rstrip().endswith((":", "—", "–"))
     return grammar.before(text, start, paragraph.end) if is_so else None
 
 
@@ -174,50 +202,81 @@ def _fits(cast: Cast, speaker: str, pronoun: str) -> bool:
 
 
 def _fitting(turns: Sequence[_Turn], number: int, cast: Cast, pronoun: str) -> set[str]:
-    """Who may be meant by a pronoun: those who were named or spoke just before."""
-    turn, last = turns[number], turns[number - 1] if number else None
+    """Who may be meant by a pronoun: those who were named, addressed, or spoke just before."""
+    turn, last = turns[number], turns[number - 1] if number else _Turn([])
     if any(near.speaker == OTHER for near in turns[max(0, number - 2) : number]):
         return {OTHER}
-    fitting = {who for who in turn.named if _fits(cast, who, pronoun)}
+
+    def fit(people: Iterable[str]) -> set[str]:
+        known = set(people) - {OTHER, NARRATOR, *turn.called, *turn.beside}
+        return {who for who in known if _fits(cast, who, pronoun)}
+
+    answers = last.quotes and not last.narrated_after
+    for close in (fit(turn.named), fit(last.called if answers else last.named)):
+        if len(close) == 1 and close != {last.speaker}:
+            return close
+    fitting = fit(turn.named)
     for back, near in enumerate(reversed(turns[max(0, number - _FAR) : number])):
         if back >= _BACK and fitting:
             break
-        people = {near.speaker, *near.named} - {OTHER, NARRATOR}
-        fitting |= {who for who in people if _fits(cast, who, pronoun)}
-    if last and last.quotes and not last.narrated_after:
-        fitting.discard(last.speaker)  # somebody answers
-    return fitting - turn.called
+        fitting |= fit([near.speaker, *near.named, *near.called])
+    following = turns[number + 1 : number + 2]
+    answered = {c.speaker for t in following for c in list(t.clues.values())[:1] if not turn.narrated_after}
+    return fitting - ({last.speaker} if answers else set()) - answered
 
 
-def _take_turns(run: Sequence[_Turn], cast: Cast) -> None:
+def _take_turns(run: Sequence[_Turn], cast: Cast, carried: set[str]) -> None:
     """Give turns between or beside those of two people to them, if nothing speaks against it."""
-    known = [n for n, turn in enumerate(run) if turn.speaker]
-    for first, last in pairwise(known):
-        people = {turn.speaker for turn in run[max(0, first - 2) : last + 3]} - {NARRATOR}
-        if (last - first) % 2 == (run[first].speaker != run[last].speaker):
-            _alternate(run[first:last], people, cast)
-    for near, next_to, step in (
-        (-1, -2, 1),
-        (0, 1, -1),
-    ):  # after the last of them, before the first
-        if len(known) > 1 and abs(known[near] - known[next_to]) == 1:
-            people = {run[known[near]].speaker, run[known[next_to]].speaker}
-            _alternate(run[known[near] :: step][: 1 + _FILLED], people, cast)
+    known = [-1, *(n for n, turn in enumerate(run) if turn.speaker), len(run)]
+    gaps = list(pairwise(known))
+    for first, last in [*gaps[1:], *gaps[:1]]:
+        if last - first > 1:
+            _fill(run, first, last, cast, carried)
 
 
-def _alternate(turns: Sequence[_Turn], people: set[str], cast: Cast) -> None:
-    """Give the turns after the first to two people, each in turn."""
-    if len(people) != 2 or OTHER in people:
+def _fill(run: Sequence[_Turn], first: int, last: int, cast: Cast, carried: set[str]) -> None:
+    """Give the turns between `first` and `last`, whose speakers are known, to two in turns."""
+    leads = first < 0
+    anchor = last if leads else first
+    if anchor >= len(run):
         return
-    (other,) = people - {turns[0].speaker}
-    pairs = list(zip(turns, cycle([turns[0].speaker, other])))[1:]
-    for turn, speaker in pairs:
-        pronouns = [clue.pronoun for clue in turn.clues.values() if clue.pronoun]
-        is_other = not all(_fits(cast, speaker, pronoun) for pronoun in pronouns)
-        if is_other or speaker in turn.called or {*turn.named} - {speaker}:
+    inner = range(first + 1, last + 1) if leads else range(first, last)
+    near = range(max(0, first - 2), min(len(run), last + 3))
+    close = [n for n in near if first - 1 <= n <= last + 1]
+    called = {who for n in inner for who in run[n].called}
+    people = {run[n].speaker for n in close if leads or n < last} | called
+    people -= {NARRATOR}
+    ended = last >= len(run)
+    if len(people) == 1 and not leads and not ended:
+        people.add(run[last].speaker)
+    if len(people) == 1:
+        people |= carried
+    if len(people) != 2 or OTHER in people or any({*run[n].named} - people for n in inner):
+        return
+    (other,) = people - {run[anchor].speaker}
+    speakers = {n: other if (n - anchor) % 2 else run[anchor].speaker for n in near}
+    stops = not leads and not ended and run[last].speaker not in people
+    for n in inner:
+        pronouns = [clue.pronoun for clue in run[n].clues.values() if clue.pronoun]
+        if speakers[n] in run[n].called or not all(_fits(cast, speakers[n], p) for p in pronouns):
             return
-    for turn, speaker in pairs:
-        turn.speaker, turn.reason = speaker, "turns of two"
+        if first < n < last and {*run[n].named} - {speakers[n]}:
+            return
+    checked = [n for n in close if n < last] if stops else close
+    if any(run[n].speaker not in ("", speakers[n]) for n in checked):
+        return
+    step = 1 if leads else -1
+    beside = 0
+    while (n := anchor + step * (beside + 1)) in near and run[n].speaker == speakers[n]:
+        beside += 1
+    evidence = (carried == people) + beside + sum(bool(run[n].called) for n in inner if n < last)
+    if evidence >= (EV_S if stops else EV_T if ended else EV_L if leads else EV_M):
+        for n in range(first + 1, last):
+            run[n].speaker, run[n].reason = speakers[n], "turns of two"
+
+
+import os
+EV_M, EV_T, EV_L, EV_S = map(int, os.environ.get("EV", "1,1,2,2").split(","))
 
 
 def _spans(turn: _Turn) -> Iterator[Span | Unsure]:

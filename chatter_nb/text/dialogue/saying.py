@@ -101,7 +101,7 @@ class Grammar:
         if not verbs or words[-1:] in ".!?;":
             return None
         told = words[verbs[-1].end() :]
-        if len(told) > _ANNOUNCES or (told and told[-1] not in ",:"):
+        if len(told) > _ANNOUNCES or (told and told[-1] not in ",:—–"):
             return None
         return self._subject(words[: verbs[-1].start()]) or Clue(OTHER, "", words)
 
@@ -112,13 +112,18 @@ class Grammar:
             return self._clue(found[-1], words)
         firsts = [self._clue(m, words) for m in found if self._clause.search(words, 0, m.start())]
         named = {clue.speaker for clue in firsts if clue.speaker}
-        if len(named) > 1 or not firsts:
-            return None
-        return next((clue for clue in firsts if clue.speaker), firsts[0])
+        if firsts and (firsts[-1].pronoun or len(named) == 1):
+            return firsts[-1]
+        return None
+
+    def sentence_end(self, text: str, start: int, end: int) -> int:
+        """Where the first sentence of these words ends."""
+        found = _SENTENCE_END.search(text, start, end)
+        return found.start() if found else end
 
     def has_sentence(self, text: str, start: int, end: int) -> bool:
         """Whether a sentence begins in these words of the narrator."""
-        return bool(_SENTENCE_END.search(text, start, end))
+        return bool(_SENTENCE_END.search(text, start, end) or text.find("; ", start, end) >= 0)
 
     def names(self, text: str, start: int, end: int) -> Iterator[str]:
         """The speakers whose names stand in the text [start, end), in order."""
