@@ -15,8 +15,9 @@ OTHER = "?"  # somebody who is not in the cast
 _REACH = 300  # characters beside a quote that are read
 _ANNOUNCES = 60  # characters between a verb of saying and the quote after it
 _SENTENCE_END = re.compile(r"(?<!\bM[rs])(?<!\bMrs)(?<!\b[DS][rt])[.!?…]+[”’\"»]?\s+")
-_TITLES = (r"Mr\.", r"Mrs\.", r"Dr\.", "Mr", "Mrs", "Miss", "Lady", "Lord", "Sir", "Frau", "Herr")
 _LEAD = r"[\s\u2060]*[,;—–-]*\s*"
+_TITLES = (r"Mr\.", r"Mrs\.", r"Dr\.", "Mr", "Mrs", "Miss", "Lady", "Lord", "Sir", "Frau", "Herr")
+_NOT_TITLED = "".join(rf"(?<!\b{title}\s)" for title in _TITLES)  # "Anna" is not in "Miss Anna"
 _TONGUES = Path(__file__).with_name("tongues.yaml")
 
 
@@ -39,54 +40,58 @@ class Grammar:
 
     def __init__(self, cast: Cast, language: str) -> None:
         words = {k: str(v).split() for k, v in (tongues()["any"] | tongues()[language]).items()}
-        article = re.compile(rf"{_any(words['articles'])}(?:\s+|(?<=['’]))")
+        some = {kind: _any(listed) for kind, listed in words.items()}
+        article = re.compile(rf"{some['articles']}(?:\s+|(?<=['’]))")
         self._speakers = {
             article.sub("", name, count=1): who for name, who in cast.speakers.items()
         }
-        self._he, self._she = words["he"], words["she"]
-        pronouns = [*words["he"], *words["she"], *words["pronouns"]]
-        pronoun = _any(word for word in pronouns if word.lower() not in self._speakers)
+        self._he_she = {word: kind for kind in ("he", "she") for word in words[kind]}
         self._owners = words["articles"] + words["owners"]
-        owner = _any(self._owners)
-        titled = "".join(rf"(?<!\b{title}\s)" for title in _TITLES)
-        name = rf"{titled}(?P<name>(?i:{_any(self._speakers)}))(?!\w|['’-]\w|\s+of\s+[A-Z])"
-        someone = (
+        pronouns = [*self._he_she, *words["pronouns"]]
+        pronoun = _any(word for word in pronouns if word.lower() not in self._speakers)
+        anyone = rf"{_NOT_TITLED}(?P<name>(?i:{_any(self._speakers)}))(?!\w|-\w|\s+of\s+[A-Z])"
+        name = rf"{anyone}(?!['’]\w)"  # nobody's "friend"
+        someone, mentioned = (
             rf"(?<![\w’'-])(?:(?P<pronoun>(?i:{pronoun}))(?![\w’'])"
-            rf"|(?:(?P<owner>(?i:{owner})(?:\s+|(?<=['’])))"
-            rf"(?:(?!{_any(words['others'])}\s)[^\W\d_A-Z][\w’-]*,?\s+){{0,3}})?{name})"
+            rf"|(?:(?P<owner>(?i:{_any(self._owners)})(?:\s+|(?<=['’])))"
+            rf"(?:(?!{some['others']}\s)[^\W\d_A-Z][\w’-]*,?\s+){{0,3}})?{each})"
+            for each in (name, anyone)
         )
-        verb = rf"(?P<verb>{_any(words['verbs'])})(?!\w)"
-        adverbs = rf"(?:(?:{_any(words['adverbs'])}|\w+(?:ly|mente?))\s+){{0,2}}"
+        verb, adverbs = (
+            rf"{some['verbs']}(?!\w)",
+            rf"(?:(?:{some['adverbs']}|\w+(?:ly|mente?))\s+){{0,2}}",
+        )
+        verb_first = rf"{verb}(?:\s+(?:out|up|back))?(?:-t)?[\s-]+{adverbs}"
         aside = r"(?:,[^,.!?“”]{1,60},)?"
-        self._someone = re.compile(someone)
-        self._joined = re.compile(rf"\s+{_any(words['joins'])}\s+(?:{someone}|[A-Z])")
-        self._verb_first = re.compile(
-            rf"{_LEAD}{adverbs}{verb}(?:\s+(?:out|up|back))?(?:-t)?[\s-]+{adverbs}"
-        )
+        self._someone, self._mentioned = re.compile(someone), re.compile(mentioned)
+        self._joined = re.compile(rf"\s+{some['joins']}\s+(?:{someone}|[A-Z])")
+        self._verb_first = re.compile(_LEAD + adverbs + verb_first)
         self._subject_first = re.compile(
-            rf"{_LEAD}{someone}{aside}\s+{adverbs}{verb}(?!\s+{_any(words['nothing'])}(?!\w))"
+            rf"{_LEAD}{someone}{aside}\s+{adverbs}{verb}(?!\s+{some['nothing']}(?!\w))"
         )
-        self._announcing = re.compile(rf"(?<!\w)(?:{verb}|{_any(words['before'])}(?!\w))")
+        self._announcing = re.compile(rf"(?<!\w)(?:{verb}|{some['before']}(?!\w))")
         self._to_verb = re.compile(rf"{aside}\s*{adverbs}\Z")
-        self._clause = re.compile(
-            rf"(?:\A|[,;:—–]|(?<!\w)(?i:{_any(words['clauses'])}))\s*{adverbs}\Z"
+        clause = rf"(?<!\w)(?i:{some['clauses']})"
+        self._clause = re.compile(rf"(?:\A|[,;:—–]|{clause})\s*{adverbs}\Z")
+        self._opening = re.compile(
+            rf"(?:(?<![^\n\x1c\x1d])|[.!?;…][”’\"»]?\s+)(?:{clause}\s+)?{mentioned}"
         )
         self._called = re.compile(
-            rf"(?:[“‘\"«„,;.!?…—–]|(?<!\w)(?i:{_any(words['greetings'])}))\s*{name}"
+            rf"(?:[“‘\"«„,;.!?…—–]|(?<!\w)(?i:{some['greetings']}))\s*{name}"
             r"(?=\s*[,.!?;:”’\"»…—–])"
         )
-        inserted = rf"(?<=[,!?…»])\s+{verb}(?:-t)?[\s-]+{someone}[^,.!?:;…—–»\n]*[,.!?:;…]*"
-        self.inserted = re.compile(inserted) if words.get("dashes") else None
+        inserted = rf"(?<=[,!?…»])\s+{verb_first}{someone}[^,.!?:;…—–»\n]*[,.!?:;…]*"
+        self.inserted = re.compile(inserted) if "dashes" in words else None
 
     def after(self, text: str, start: int, end: int) -> Clue | None:
         """Who says the quote that ends at `start`, by the narrator's words up to `end`."""
         end = min(end, start + _REACH)
         if verb := self._verb_first.match(text, start, end):
             someone = self._someone.match(text, verb.end(), end)
-            return self._clue(someone, text, verb) if someone else Clue(OTHER, "", verb[0].strip())
+            return self._clue(someone, verb[0]) if someone else Clue(OTHER, "", _line(verb[0]))
         is_new_sentence = text[max(0, start - 3) : start].rstrip('”’"»“').endswith(".")
         first = None if is_new_sentence else self._subject_first.match(text, start, end)
-        return self._clue(first, text) if first else None
+        return self._clue(first) if first else None
 
     def before(self, text: str, start: int, end: int, *, goes_on: bool = False) -> Clue | None:
         """Who says the quote that begins at `end`, by the narrator's words from `start`.
@@ -94,69 +99,74 @@ class Grammar:
         `goes_on`: the first sentence of these words says who spoke before them.
         """
         sentences = _SENTENCE_END.split(text[max(start, end - _REACH) : end].rstrip())
-        if goes_on and len(sentences) == 1:
+        verbs = list(self._announcing.finditer(sentences[-1]))
+        if not verbs or (goes_on and len(sentences) == 1):
             return None
-        words = sentences[-1]
-        verbs = list(self._announcing.finditer(words))
-        if not verbs or words[-1:] in ".!?;":
-            return None
-        told = words[verbs[-1].end() :]
+        told = sentences[-1][verbs[-1].end() :]
         if len(told) > _ANNOUNCES or (told and told[-1] not in ",:—–"):
             return None
-        return self._subject(words[: verbs[-1].start()]) or Clue(OTHER, "", words)
+        words = sentences[-1][: verbs[-1].start()]
+        clue = self._subject(words.rpartition("; ")[2]) or self._subject(words)
+        return clue or (None if any(self.names(words)) else Clue(OTHER, "", words))
 
     def _subject(self, words: str) -> Clue | None:
         """Who does what follows these words of a sentence; None if that is not sure."""
-        found = [m for m in self._someone.finditer(words) if self._is_name(m)]
-        if found and self._to_verb.match(words, found[-1].end()):
-            return self._clue(found[-1], words)
-        firsts = [self._clue(m, words) for m in found if self._clause.search(words, 0, m.start())]
-        named = {clue.speaker for clue in firsts if clue.speaker}
-        if firsts and (firsts[-1].pronoun or len(named) == 1):
-            return firsts[-1]
-        return None
-
-    def sentence_end(self, text: str, start: int, end: int) -> int:
-        """Where the first sentence of these words ends."""
-        found = _SENTENCE_END.search(text, start, end)
-        return found.start() if found else end
+        found = [match for match in self._someone.finditer(words) if self._is_name(match)]
+        for match in reversed(found):
+            if self._to_verb.match(words, match.end()):
+                return self._clue(match)
+        firsts = [self._clue(m) for m in found if self._clause.search(words, 0, m.start())]
+        firsts = [clue for clue in firsts if clue.speaker != OTHER]
+        is_sure = firsts and (
+            firsts[-1].pronoun or len({c.speaker for c in firsts if c.speaker}) == 1
+        )
+        return firsts[-1] if is_sure else None
 
     def has_sentence(self, text: str, start: int, end: int) -> bool:
-        """Whether a sentence begins in these words of the narrator."""
-        return bool(_SENTENCE_END.search(text, start, end) or text.find("; ", start, end) >= 0)
+        """Whether the narrator's words go on after their first sentence or clause."""
+        return bool(_SENTENCE_END.search(text, start, end)) or text.find("; ", start, end) >= 0
 
-    def names(self, text: str, start: int, end: int) -> Iterator[str]:
-        """The speakers whose names stand in the text [start, end), in order."""
-        for match in self._someone.finditer(text, start, end):
+    def names(self, text: str, start: int = 0, end: int | None = None) -> Iterator[str]:
+        """The speakers of the cast who are named in a part of a text."""
+        return self._known(self._mentioned, text, start, len(text) if end is None else end)
+
+    def subjects(self, text: str, start: int, end: int) -> Iterator[str]:
+        """Those with whose names sentences begin."""
+        return self._known(self._opening, text, start, end)
+
+    def called(self, text: str, start: int, end: int) -> Iterator[str]:
+        """Those who are addressed by name in what is said."""
+        return (
+            self._speakers[_line(m["name"]).lower()]
+            for m in self._called.finditer(text, start, end)
+        )
+
+    def _known(self, pattern: re.Pattern[str], text: str, start: int, end: int) -> Iterator[str]:
+        for match in pattern.finditer(text, start, end):
             if match["name"] and self._is_name(match):
-                yield self._speakers[_key(match["name"])]
-
-    def called(self, text: str, start: int, end: int) -> set[str]:
-        """The speakers who are addressed by name in what is said."""
-        return {self._speakers[_key(m["name"])] for m in self._called.finditer(text, start, end)}
+                yield self._speakers[_line(match["name"]).lower()]
 
     def _is_name(self, match: re.Match[str]) -> bool:
         """Whether it is a name and no common word: "will" is none, "Will" and "the wolf" are."""
         name, owner = match["name"], match["owner"]
         return not name or bool(owner) or name[0].isupper() or name.split()[0] in self._owners
 
-    def _clue(self, match: re.Match[str], text: str, verb: re.Match[str] | None = None) -> Clue:
-        words = " ".join(f"{verb[0] if verb else ''}{match[0]}".split()).strip(",;—– \u2060")
-        if self._joined.match(text, match.end()) or not self._is_name(match):
+    def _clue(self, match: re.Match[str], verb: str = "") -> Clue:
+        words = _line(verb + match[0]).strip(",;—– \u2060")
+        if self._joined.match(match.string, match.end()) or not self._is_name(match):
             return Clue(OTHER, "", words)
-        if not match["pronoun"]:
-            return Clue(self._speakers[_key(match["name"])], "", words)
-        pronoun = match["pronoun"].lower()
-        he_she = "he" if pronoun in self._he else "she" if pronoun in self._she else ""
-        return Clue("" if he_she else OTHER, he_she, words)
+        if match["name"]:
+            return Clue(self._speakers[_line(match["name"]).lower()], "", words)
+        pronoun = self._he_she.get(match["pronoun"].lower(), "")
+        return Clue("" if pronoun else OTHER, pronoun, words)
 
 
-def _key(name: str) -> str:
-    return " ".join(name.lower().split())
+def _line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _any(words: Iterable[str]) -> str:
     """A pattern of any of these words, the longest first; of nothing without words."""
     longest = sorted(words, key=len, reverse=True)
-    texts = (re.escape(word).replace("_", " ").replace(r"\ ", " ") for word in longest)
-    return f"(?:{'|'.join(texts).replace(' ', chr(92) + 's+') or '(?!)'})"
+    texts = (r"\s+".join(map(re.escape, word.replace("_", " ").split())) for word in longest)
+    return f"(?:{'|'.join(texts) or '(?!)'})"

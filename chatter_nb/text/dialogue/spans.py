@@ -19,6 +19,11 @@ class Span(NamedTuple):
     mood: str = ""
     reason: str = ""
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing decided about it, and so it is the narrator's."""
+        return self[2:] == Span(0, 0)[2:]
+
 
 def tiled(spans: Iterable[Span], length: int) -> Iterator[Span]:
     """The spans in order, the narrator's between them; neighbours of one speaker are joined."""
@@ -34,6 +39,26 @@ def tiled(spans: Iterable[Span], length: int) -> Iterator[Span]:
         yield last
 
 
+def overlaid(below: Iterable[Span], above: Iterable[Span], length: int) -> Iterator[Span]:
+    """What the spans `above` say, and what `below` says where they say nothing."""
+    return tiled(_overlaid(list(tiled(below, length)), tiled(above, length)), length)
+
+
+def _overlaid(below: list[Span], above: Iterable[Span]) -> Iterator[Span]:
+    number = 0
+    for span in above:
+        while number < len(below) and below[number].end <= span.start:
+            number += 1
+        if not span.is_plain:
+            yield span
+            continue
+        while number < len(below) and (under := below[number]).start < span.end:
+            yield under._replace(start=max(under.start, span.start), end=min(under.end, span.end))
+            if under.end > span.end:
+                break
+            number += 1
+
+
 def _filled(spans: Iterable[Span], length: int) -> Iterator[Span]:
     at = 0
     for span in spans:
@@ -45,23 +70,3 @@ def _filled(spans: Iterable[Span], length: int) -> Iterator[Span]:
         at = span.end
     if at < length:
         yield Span(at, length)
-
-
-def overlaid(below: Iterable[Span], above: Iterable[Span], length: int) -> Iterator[Span]:
-    """The spans `above`, and what `below` says where those say nothing."""
-    return tiled(_overlaid(list(tiled(below, length)), tiled(above, length)), length)
-
-
-def _overlaid(below: list[Span], above: Iterable[Span]) -> Iterator[Span]:
-    number = 0
-    for span in above:
-        if span[2:] != Span(0, 0)[2:]:
-            yield span
-            continue
-        while number < len(below) and below[number].start < span.end:
-            start, end = max(below[number].start, span.start), min(below[number].end, span.end)
-            if start < end:
-                yield below[number]._replace(start=start, end=end)
-            if below[number].end > span.end:
-                break
-            number += 1
