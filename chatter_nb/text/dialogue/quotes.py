@@ -14,8 +14,6 @@ from chatter_nb.text.chunking import BLOCK_BREAK, CHAPTER_BREAK
 
 _PARAGRAPH_END = re.compile(rf"\n\s*\n|[{BLOCK_BREAK}{CHAPTER_BREAK}]|\Z")
 _DASH_LINE = re.compile(r"^[^\S\n]*[—–―](?=[^\S\n]*[\w¿¡«…])", re.MULTILINE)
-# A dash right before words is an aside in what is said, to the next dash: "—Sí —dijo Ana—. Ven."
-_ASIDE = re.compile(r"(?<=\s)[—–―](?=\w)[^—–―\n]*[—–―]?")
 _CLOSES = {"“": "”", "„": "[“”]", "«": "»", "»": "«", '"': '"'}
 _CLOSES_AT = {mark: re.compile(closing) for mark, closing in _CLOSES.items()}
 _OPENS = [re.compile(rf"(?<!\w)(?:[“„«{single}]|»(?=\w)|\"(?=[^\s\"]))") for single in ("", "‘")]
@@ -38,38 +36,23 @@ class Quote(NamedTuple):
     is_scare: bool = False
 
 
-class Paragraph(NamedTuple):
-    """Characters [start, end) of a text, and the quotes in them."""
+def paragraphs(
+    text: str, inserted: re.Pattern[str] | None = None
+) -> Iterator[tuple[int, int, list[Quote]]]:
+    """The start and the end of every paragraph, and the quotes in it.
 
-    start: int
-    end: int
-    quotes: list[Quote]
-
-
-def paragraphs(text: str, inserted: re.Pattern[str] | None = None) -> Iterator[Paragraph]:
-    """Every paragraph with its quotes.
-
-    `inserted` finds words such as ", dit Anna," inside what is said. With it, a line that begins
-    with a dash is said aloud. Single quotes count if the text has more of them than of double ones.
+    `inserted` finds words of the narrator inside what is said, as in ", dit Anna,". With it, a line
+    that begins with a dash is said. Single quotes count if the text has more of them than double.
     """
     opens = _OPENS[text.count("‘") > text.count("“") + text.count('"') // 2]
     at = 0
     for gap in _PARAGRAPH_END.finditer(text):
-        turns = _DASH_LINE.finditer(text, at, gap.start()) if inserted else ()
-        starts = {turn.start() for turn in turns}
-        for start, end in pairwise(sorted({at, gap.start(), *starts})):
-            turn = start in starts
-            quotes = _turn(text, start, end) if turn else _quotes(text, start, end, opens)
-            yield Paragraph(start, end, list(_divided(text, quotes, inserted)))
+        lines = _DASH_LINE.finditer(text, at, gap.start()) if inserted else ()
+        dashes = {line.start() for line in lines}
+        for start, end in pairwise(sorted({at, gap.start(), *dashes})):
+            quotes = [Quote(start, end)] if start in dashes else _quotes(text, start, end, opens)
+            yield start, end, list(_divided(text, quotes, inserted))
         at = gap.end()
-
-
-def _turn(text: str, start: int, end: int) -> Iterator[Quote]:
-    """What is said in a line that begins with a dash, without the asides."""
-    for aside in _ASIDE.finditer(text, start + 1, end):
-        yield Quote(start, aside.start())
-        start = aside.end()
-    yield Quote(start, end)
 
 
 def _quotes(text: str, start: int, end: int, opens: re.Pattern[str]) -> Iterator[Quote]:
@@ -77,8 +60,8 @@ def _quotes(text: str, start: int, end: int, opens: re.Pattern[str]) -> Iterator
     while mark := opens.search(text, at, end):
         closed = _closed(text, mark, end)
         at = closed or end
-        quote = Quote(mark.start(), at, closed is None)
-        yield quote._replace(is_scare=_is_scare(text, start, quote, end))
+        scare = _is_scare(text, start, mark.start(), at, end)
+        yield Quote(mark.start(), at, closed is None, scare)
 
 
 def _closed(text: str, mark: re.Match[str], end: int) -> int | None:
@@ -96,11 +79,11 @@ def _closed(text: str, mark: re.Match[str], end: int) -> int | None:
     return first
 
 
-def _is_scare(text: str, start: int, quote: Quote, end: int) -> bool:
+def _is_scare(text: str, start: int, opened: int, closed: int, end: int) -> bool:
     """Whether a quote is at most three words inside a sentence, and no mark ends them."""
-    words = text[quote.start + 1 : quote.end - 1].strip()
-    before = text[max(start, quote.start - _NEAR) : quote.start].rstrip()
-    after = text[quote.end : min(end, quote.end + _NEAR)].lstrip()
+    words = text[opened + 1 : closed - 1].strip()
+    before = text[max(start, opened - _NEAR) : opened].rstrip()
+    after = text[closed : min(end, closed + _NEAR)].lstrip()
     is_apart = not before or before[-1] in ",:" or after.startswith(",")
     is_short = len(words) <= _SCARE_CHARS and len(_WORD.findall(words)) <= _SCARE_WORDS
     return is_short and words[-1:].isalnum() and not is_apart
@@ -109,10 +92,10 @@ def _is_scare(text: str, start: int, quote: Quote, end: int) -> bool:
 def _divided(
     text: str, quotes: Iterable[Quote], inserted: re.Pattern[str] | None
 ) -> Iterator[Quote]:
-    """The quotes without the narrator's words that are inserted in them, and without empty ones."""
+    """The quotes without what is inserted in them, and without empty ones."""
     for quote in quotes:
         start = quote.start
-        for words in inserted.finditer(text, start, quote.end) if inserted else ():
+        for words in inserted.finditer(text, start + 1, quote.end) if inserted else ():
             yield Quote(start, words.start())
             start = words.end()
         if any(map(str.isalnum, text[start : quote.end])):

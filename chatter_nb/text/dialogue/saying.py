@@ -14,7 +14,9 @@ from chatter_nb.text.dialogue.marks import Cast
 OTHER = "?"  # somebody who is not in the cast
 _REACH = 300  # characters beside a quote that are read
 _ANNOUNCES = 60  # characters between a verb of saying and the quote after it
-_SENTENCE_END = re.compile(r"(?<!\bM[rs])(?<!\bMrs)(?<!\b[DS][rt])[.!?…]+[”’\"»]?\s+")
+_SENTENCE_END = re.compile(r"(?<!\bM[rs])(?<!\bMrs)(?<!\b[DS][rt])(?<![.!?…])[.!?…]++[”’\"»]?\s+")
+_PAUSE = re.compile(r"[,.;:!?—–“]")
+_LEADS = ",;—– \u2060"
 _LEAD = r"[\s\u2060]*[,;—–-]*\s*"
 _TITLES = (r"Mr\.", r"Mrs\.", r"Dr\.", "Mr", "Mrs", "Miss", "Lady", "Lord", "Sir", "Frau", "Herr")
 _NOT_TITLED = "".join(rf"(?<!\b{title}\s)" for title in _TITLES)  # "Anna" is not in "Miss Anna"
@@ -52,7 +54,7 @@ class Grammar:
         anyone = rf"{_NOT_TITLED}(?P<name>(?i:{_any(self._speakers)}))(?!\w|-\w|\s+of\s+[A-Z])"
         name = rf"{anyone}(?!['’]\w)"  # nobody's "friend"
         someone, mentioned = (
-            rf"(?<![\w’'-])(?:(?P<pronoun>(?i:{pronoun}))(?![\w’'])"
+            rf"(?:(?P<pronoun>(?i:{pronoun}))(?![\w’'])"
             rf"|(?:(?P<owner>(?i:{_any(self._owners)})(?:\s+|(?<=['’])))"
             rf"(?:(?!{some['others']}\s)[^\W\d_A-Z][\w’-]*,?\s+){{0,3}})?{each})"
             for each in (name, anyone)
@@ -63,7 +65,10 @@ class Grammar:
         )
         verb_first = rf"{verb}(?:\s+(?:out|up|back))?(?:-t)?[\s-]+{adverbs}"
         aside = r"(?:,[^,.!?“”]{1,60},)?"
-        self._someone, self._mentioned = re.compile(someone), re.compile(mentioned)
+        self._subject_at = re.compile(someone)
+        self._someone, self._mentioned = (
+            re.compile(rf"(?<![\w’'-]){each}") for each in (someone, mentioned)
+        )
         self._joined = re.compile(rf"\s+{some['joins']}\s+(?:{someone}|[A-Z])")
         self._verb_first = re.compile(_LEAD + adverbs + verb_first)
         self._subject_first = re.compile(
@@ -80,15 +85,20 @@ class Grammar:
             rf"(?:[“‘\"«„,;.!?…—–]|(?<!\w)(?i:{some['greetings']}))\s*{name}"
             r"(?=\s*[,.!?;:”’\"»…—–])"
         )
-        inserted = rf"(?<=[,!?…»])\s+{verb_first}{someone}[^,.!?:;…—–»\n]*[,.!?:;…]*"
+        # Inside what is said: ", dit Anna," and, from dash to dash, "—dijo Ana—".
+        inserted = (
+            rf"(?<=[,!?…»])\s+{verb_first}{someone}[^,.!?:;…—–»\n]*[,.!?:;…]*"
+            r"|(?<=\s)[—–―](?=\w)[^—–―\n]*[—–―]?"
+        )
         self.inserted = re.compile(inserted) if "dashes" in words else None
 
     def after(self, text: str, start: int, end: int) -> Clue | None:
         """Who says the quote that ends at `start`, by the narrator's words up to `end`."""
         end = min(end, start + _REACH)
         if verb := self._verb_first.match(text, start, end):
-            someone = self._someone.match(text, verb.end(), end)
-            return self._clue(someone, verb[0]) if someone else Clue(OTHER, "", _line(verb[0]))
+            if someone := self._subject_at.match(text, verb.end(), end):
+                return self._clue(someone, verb[0])
+            return Clue(OTHER, "", _line(_PAUSE.split(text[start:end].lstrip(_LEADS))[0]))
         is_new_sentence = text[max(0, start - 3) : start].rstrip('”’"»“').endswith(".")
         first = None if is_new_sentence else self._subject_first.match(text, start, end)
         return self._clue(first) if first else None
@@ -152,7 +162,7 @@ class Grammar:
         return not name or bool(owner) or name[0].isupper() or name.split()[0] in self._owners
 
     def _clue(self, match: re.Match[str], verb: str = "") -> Clue:
-        words = _line(verb + match[0]).strip(",;—– \u2060")
+        words = _line(verb + match[0]).strip(_LEADS)
         if self._joined.match(match.string, match.end()) or not self._is_name(match):
             return Clue(OTHER, "", words)
         if match["name"]:

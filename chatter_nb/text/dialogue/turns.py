@@ -38,6 +38,11 @@ class Turn:
     speaker: str = NARRATOR
     reason: str = "no verb of saying with a name beside it"
 
+    @property
+    def is_open(self) -> bool:
+        """Whether its last quote goes on in the next paragraph."""
+        return bool(self.parts) and self.parts[-1][1].is_open
+
     def fits(self, speaker: str, cast: Cast) -> bool:
         """Whether its pronouns may mean this speaker, whom it does not address."""
         pronouns = {clue.pronoun for clue in self.clues.values() if clue.pronoun}
@@ -45,8 +50,8 @@ class Turn:
         return speaker not in self.called and (own is None or pronouns <= {own})
 
 
-def give_speakers(turns: Sequence[Turn], cast: Cast) -> None:
-    """Set `speaker` and `reason` of the turns of a chapter where rules find who speaks."""
+def give_speakers(turns: list[Turn], cast: Cast) -> list[Turn]:
+    """The turns of a chapter, with `speaker` and `reason` set where rules find who speaks."""
     for number, turn in enumerate(turns):
         around = turns[max(0, number - _FAR) : number + _FAR]
         said = {clue.speaker for near in around for clue in near.clues.values()}
@@ -58,6 +63,7 @@ def give_speakers(turns: Sequence[Turn], cast: Cast) -> None:
         for is_spoken, run in groupby(turns, key=lambda turn: bool(turn.parts)):
             if is_spoken:
                 _give_by_turns(list(run), cast)
+    return turns
 
 
 def _give_by_clues(turns: Sequence[Turn], number: int, cast: Cast) -> None:
@@ -68,6 +74,7 @@ def _give_by_clues(turns: Sequence[Turn], number: int, cast: Cast) -> None:
     speaker = people.pop() if len(people) == 1 else ""
     if speaker and turn.fits(speaker, cast):
         turn.speaker, turn.reason = speaker, clues[0].words
+        turn.reason += ": not in the cast" if speaker == OTHER else ""
     elif named:
         turn.speaker, turn.reason = OTHER, "several speak in this paragraph"
     else:
@@ -102,39 +109,41 @@ def _meant(turns: Sequence[Turn], number: int, cast: Cast) -> set[str]:
 def _give_by_turns(run: Sequence[Turn], cast: Cast) -> None:
     """Fill the gaps of a run of turns; the first gap last, as it has names after it only."""
     known = [-1, *(n for n, turn in enumerate(run) if turn.speaker), len(run)]
-    gaps = [gap for gap in pairwise(known) if gap[1] - gap[0] > 1]
+    gaps = [gap for gap in pairwise(known) if gap[1] - gap[0] > 1 and len(known) > 2]
+    everyone = {turn.speaker for turn in run} - {NARRATOR}
     for first, last in sorted(gaps, key=lambda gap: gap[0] < 0):
-        if len(known) > 2:
-            _alternate(run, first, last, cast)
+        everyone |= _alternate(run, first, last, cast, everyone)
 
 
-def _alternate(run: Sequence[Turn], first: int, last: int, cast: Cast) -> None:
+def _alternate(
+    run: Sequence[Turn], first: int, last: int, cast: Cast, everyone: set[str]
+) -> set[str]:
     """Give the turns between `first` and `last` to two in turns, if there is evidence for these.
 
-    Evidence is: one calls the other, they took turns before, nobody else speaks in the whole run.
+    Evidence is: one calls the other, they took turns before, nobody else speaks in the run.
     """
     leads = first < 0
     anchor, step = (last, 1) if leads else (first, -1)
     inner = range(first + 1, last + 1) if leads else range(first, last)
     near = range(max(0, first - 2), min(len(run), last + 3))
-    everyone = {turn.speaker for turn in run} - {NARRATOR}
     people = {run[n].speaker for n in near if n <= anchor or leads} - {NARRATOR}
     people = people.union(*(run[n].called for n in inner))
     if len(people) == 1 and last < len(run):
         people |= {run[last].speaker}
     if len(people) != 2 or OTHER in people:
-        return
+        return set()
     (other,) = people - {run[anchor].speaker}
     speakers = {n: other if (n - anchor) % 2 else run[anchor].speaker for n in near}
-    for n in range(max(0, first - 1), min(len(run), last + 2)):
-        if run[n].speaker not in (NARRATOR, speakers[n]):
-            return
-    if any(run[n].named - people or not run[n].fits(speakers[n], cast) for n in inner):
-        return
+    checked = range(max(0, first - 1), min(len(run), last + 2))
+    is_other = any(run[n].speaker not in (NARRATOR, speakers[n]) for n in checked)
+    if is_other or any(run[n].named - people or not run[n].fits(speakers[n], cast) for n in inner):
+        return set()
     side, evidence = anchor + step, int(everyone == people and not leads)
     while side in near and run[side].speaker == speakers[side]:
         side, evidence = side + step, evidence + 1
     evidence += sum(bool(run[n].called) for n in inner if n < last)
-    if evidence > leads:
-        for n in range(first + 1, last):
-            run[n].speaker, run[n].reason = speakers[n], "two speak in turns"
+    if evidence <= leads:
+        return set()
+    for n in range(first + 1, last):
+        run[n].speaker, run[n].reason = speakers[n], "two speak in turns"
+    return people
