@@ -1,11 +1,15 @@
 """Marks of speakers: what is one, how far it holds, and that no character is lost."""
 
+import random
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatter_nb.base.errors import InputError
 from chatter_nb.text.chunking import CHAPTER_BREAK
+from chatter_nb.text.dialogue.attribution import read_quotes
 from chatter_nb.text.dialogue.marks import Cast, read_marks
 
 CAST = Cast({"anna": "anna", "the wolf": "wolf", "wolf": "wolf", "ann": "ann"}, ("angry", "soft"))
@@ -91,3 +95,86 @@ def test_spans_tile_the_text(text):
     for span in spans:
         if span.kind == "mark":
             assert text[span.start : span.end].lstrip()[:1] in ("[", "A")
+
+
+def test_every_line_of_a_play():
+    """The play tables of Earnest, as lines with names, go to who speaks them."""
+    path = Path(__file__).with_name("labels") / "earnest.tsv"
+    rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
+    text = "\n\n".join(f"{name}: {line}" if name else line for name, line in rows)
+    cast = Cast({name.lower(): name for name, _ in rows if name})
+    assert sum(bool(name) for name, _ in rows) == 879
+    assert said(text, cast) == joined(rows)
+
+
+def joined(rows):
+    """Who says what; what the narrator says in a row is one span."""
+    speeches = []
+    for name, line in rows:
+        if not name and speeches and not speeches[-1][0]:
+            line = f"{speeches.pop()[1]}\n\n{line}"
+        speeches.append((name, line))
+    return speeches
+
+
+FORMS = ("[{name}] {line}", "[{name}, angry] {line}", "{name}: {line}", "{name} (soft): {line}")
+NAMES = ("Anna", "the Wolf", "Wolf", "Ann")
+LINES = (
+    "Come in.", "I said: go!", "Anna is here.", "No [laugh] no.", "Wait. [pause 1s] Now.",
+    "It is 5:30.", "“Anna: no,” he said.", "See [London, 1884].", "One (soft) word:", "a\nb: c",
+)  # fmt: skip
+
+
+def test_500_made_lines():
+    """Marks of every form, with lines that look like marks, and the narrator between them."""
+    dice = random.Random(22)
+    text, expected = [], []
+    for number in range(500):
+        form, name, line = (dice.choice(kinds) for kinds in (FORMS, NAMES, LINES))
+        spelled = dice.choice((name, name.upper(), name.lower()))
+        line = f"{line} {number}"
+        mood = ("angry",) if "angry" in form else ("soft",) if "soft" in form else ()
+        text += [form.format(name=spelled, line=line), f"Then it was still {number}."]
+        expected += [(CAST.speaker(name), *mood, line), ("", f"Then it was still {number}.")]
+    assert said("\n\n".join(text)) == expected
+
+
+SPOKEN = [
+    "“",
+    "”",
+    '"',
+    "„",
+    "«",
+    "»",
+    "‘",
+    "’",
+    "—",
+    "said ",
+    "Anna ",
+    "he ",
+    "dit-elle",
+    "¿",
+    ": ",
+    ". ",
+]
+
+
+@settings(max_examples=10_000, deadline=None)
+@given(
+    st.lists(st.sampled_from([*PIECES, *SPOKEN, "[voice: x]", "[Anna] "]), max_size=25).map(
+        "".join
+    ),
+    st.sampled_from(["en", "de", "fr", "es", "nl"]),
+    st.sampled_from(["narrator", "one", "attributed"]),
+)
+def test_marks_and_quotes_together_tile_the_text(text, language, quotes):
+    """Marks come first; quotes stand in what marks leave to the narrator."""
+    try:
+        marks, _ = read_marks(text, CAST)
+    except InputError:
+        marks = []
+    spans, unsure = read_quotes(text, CAST, quotes=quotes, language=language, spans=marks)
+    assert "".join(text[span.start : span.end] for span in spans) == text
+    decided = [span for span in marks if not span.is_plain]
+    assert [span for span in spans if span.reason == "mark"] == decided
+    assert all(any(a.start <= b.start and b.end <= a.end for a in spans) for b in unsure)
