@@ -101,7 +101,6 @@ def _read(
         turn.called.update(grammar.called(text, quote.start, quote.end))
     turn.named.update(grammar.names(text, turn.tail, turn.end))
     turn.subjects.update(grammar.subjects(text, turn.tail, turn.end))
-    turn.continues = grammar.has_sentence(text, turn.tail, turn.end)
 
 
 def _said(turns: Iterable[Turn]) -> Iterator[Span]:

@@ -16,6 +16,7 @@ _REACH = 300  # characters beside a quote that are read
 _ANNOUNCES = 60  # characters between a verb of saying and the quote after it
 _SENTENCE_END = re.compile(r"(?<!\bM[rs])(?<!\bMrs)(?<!\b[DS][rt])(?<![.!?…])[.!?…]++[”’\"»]?\s+")
 _PAUSE = re.compile(r"[,.;:!?—–“]")
+_ASIDE = r"(?<=\s)[—–―](?=\w)[^—–―\n]*(?:[—–―][.,;:]?)?"  # inside what is said: "—dijo Ana—"
 _LEADS = ",;—– \u2060"
 _LEAD = r"[\s\u2060]*[,;—–-]*\s*"
 _TITLES = (r"Mr\.", r"Mrs\.", r"Dr\.", "Mr", "Mrs", "Miss", "Lady", "Lord", "Sir", "Frau", "Herr")
@@ -44,9 +45,8 @@ class Grammar:
         words = {k: str(v).split() for k, v in (tongues()["any"] | tongues()[language]).items()}
         some = {kind: _any(listed) for kind, listed in words.items()}
         article = re.compile(rf"{some['articles']}(?:\s+|(?<=['’]))")
-        self._speakers = {
-            article.sub("", name, count=1): who for name, who in cast.speakers.items()
-        }
+        people = cast.speakers.items()
+        self._speakers = {article.sub("", name, count=1): who for name, who in people}
         self._he_she = {word: kind for kind in ("he", "she") for word in words[kind]}
         self._owners = words["articles"] + words["owners"]
         pronouns = [*self._he_she, *words["pronouns"]]
@@ -59,10 +59,8 @@ class Grammar:
             rf"(?:(?!{some['others']}\s)[^\W\d_A-Z][\w’-]*,?\s+){{0,3}})?{each})"
             for each in (name, anyone)
         )
-        verb, adverbs = (
-            rf"{some['verbs']}(?!\w)",
-            rf"(?:(?:{some['adverbs']}|\w+(?:ly|mente?))\s+){{0,2}}",
-        )
+        verb = rf"{some['verbs']}(?!\w)"
+        adverbs = rf"(?:(?:{some['adverbs']}|\w+(?:ly|mente?))\s+){{0,2}}"
         verb_first = rf"{verb}(?:\s+(?:out|up|back))?(?:-t)?[\s-]+{adverbs}"
         aside = r"(?:,[^,.!?“”]{1,60},)?"
         self._subject_at = re.compile(someone)
@@ -85,11 +83,7 @@ class Grammar:
             rf"(?:[“‘\"«„,;.!?…—–]|(?<!\w)(?i:{some['greetings']}))\s*{name}"
             r"(?=\s*[,.!?;:”’\"»…—–])"
         )
-        # Inside what is said: ", dit Anna," and, from dash to dash, "—dijo Ana—".
-        inserted = (
-            rf"(?<=[,!?…»])\s+{verb_first}{someone}[^,.!?:;…—–»\n]*[,.!?:;…]*"
-            r"|(?<=\s)[—–―](?=\w)[^—–―\n]*[—–―]?"
-        )
+        inserted = rf"(?<=[,!?…»])\s+{verb_first}{someone}[^,.!?:;…—–»\n]*[,.!?:;…]*|{_ASIDE}"
         self.inserted = re.compile(inserted) if "dashes" in words else None
 
     def after(self, text: str, start: int, end: int) -> Clue | None:
@@ -100,8 +94,8 @@ class Grammar:
                 return self._clue(someone, verb[0])
             return Clue(OTHER, "", _line(_PAUSE.split(text[start:end].lstrip(_LEADS))[0]))
         is_new_sentence = text[max(0, start - 3) : start].rstrip('”’"»“').endswith(".")
-        first = None if is_new_sentence else self._subject_first.match(text, start, end)
-        return self._clue(first) if first else None
+        first = self._subject_first.match(text, start, end)
+        return self._clue(first) if first and not is_new_sentence else None
 
     def before(self, text: str, start: int, end: int, *, goes_on: bool = False) -> Clue | None:
         """Who says the quote that begins at `end`, by the narrator's words from `start`.
@@ -125,16 +119,10 @@ class Grammar:
         for match in reversed(found):
             if self._to_verb.match(words, match.end()):
                 return self._clue(match)
-        firsts = [self._clue(m) for m in found if self._clause.search(words, 0, m.start())]
-        firsts = [clue for clue in firsts if clue.speaker != OTHER]
-        is_sure = firsts and (
-            firsts[-1].pronoun or len({c.speaker for c in firsts if c.speaker}) == 1
-        )
-        return firsts[-1] if is_sure else None
-
-    def has_sentence(self, text: str, start: int, end: int) -> bool:
-        """Whether the narrator's words go on after their first sentence or clause."""
-        return bool(_SENTENCE_END.search(text, start, end)) or text.find("; ", start, end) >= 0
+        firsts = (self._clue(m) for m in found if self._clause.search(words, 0, m.start()))
+        clues = [clue for clue in firsts if clue.speaker != OTHER]
+        is_sure = clues and (clues[-1].pronoun or len({clue.speaker for clue in clues} - {""}) == 1)
+        return clues[-1] if is_sure else None
 
     def names(self, text: str, start: int = 0, end: int | None = None) -> Iterator[str]:
         """The speakers of the cast who are named in a part of a text."""
@@ -146,15 +134,15 @@ class Grammar:
 
     def called(self, text: str, start: int, end: int) -> Iterator[str]:
         """Those who are addressed by name in what is said."""
-        return (
-            self._speakers[_line(m["name"]).lower()]
-            for m in self._called.finditer(text, start, end)
-        )
+        return map(self._speaker, self._called.finditer(text, start, end))
 
     def _known(self, pattern: re.Pattern[str], text: str, start: int, end: int) -> Iterator[str]:
         for match in pattern.finditer(text, start, end):
             if match["name"] and self._is_name(match):
-                yield self._speakers[_line(match["name"]).lower()]
+                yield self._speaker(match)
+
+    def _speaker(self, match: re.Match[str]) -> str:
+        return self._speakers[_line(match["name"]).lower()]
 
     def _is_name(self, match: re.Match[str]) -> bool:
         """Whether it is a name and no common word: "will" is none, "Will" and "the wolf" are."""
@@ -166,7 +154,7 @@ class Grammar:
         if self._joined.match(match.string, match.end()) or not self._is_name(match):
             return Clue(OTHER, "", words)
         if match["name"]:
-            return Clue(self._speakers[_line(match["name"]).lower()], "", words)
+            return Clue(self._speaker(match), "", words)
         pronoun = self._he_she.get(match["pronoun"].lower(), "")
         return Clue("" if pronoun else OTHER, pronoun, words)
 

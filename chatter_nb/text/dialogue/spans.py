@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from pydantic import BaseModel, ValidationError
+
 from chatter_nb.base.errors import InputError, Problems, shown
 
 SpanKind = Literal["text", "mark"]
 NARRATOR = ""
+_FORM = '{"start": 0, "end": 12, "speaker": "anna"}'
 
 
 class Span(NamedTuple):
@@ -29,6 +31,12 @@ class Span(NamedTuple):
     def is_plain(self) -> bool:
         """Whether nothing decided about it, and so it is the narrator's."""
         return self[2:] == Span(0, 0)[2:]
+
+
+class _Label(BaseModel, extra="forbid", strict=True):
+    start: int
+    end: int
+    speaker: str
 
 
 def tiled(spans: Iterable[Span], length: int) -> Iterator[Span]:
@@ -81,42 +89,33 @@ def _filled(spans: Iterable[Span], length: int) -> Iterator[Span]:
 def read_labels(path: Path, length: int) -> list[Span]:
     """The spans that a file of labels names, in order; `length` is that of the source text.
 
-    A line is `{"start": 0, "end": 12, "speaker": "anna"}`, in characters of the source text; the
-    speaker "" is the narrator. Raises `ParamError` with every problem in the file.
+    A line is as `_FORM`, in characters of that text; "" is the narrator. Raises `ParamError` with
+    every problem in the file.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read labels {path}: {error}; save it as UTF-8 text") from error
     problems = Problems()
-    numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    numbered = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     read = [problems.of(partial(_label, f"{path}, line {n}", line, length)) for n, line in numbered]
     labels = sorted((span, n) for span, (n, _) in zip(read, numbered, strict=True) if span)
     for (one, first), (other, second) in pairwise(labels):
         if other.start < one.end:
-            cure = "a character has one speaker: end the first before the second begins"
-            problems.messages.append(f"{path}: lines {first} and {second} overlap; {cure}")
+            lines = f"lines {first} and {second} overlap: end one before the other begins"
+            problems.messages.append(f"{path}: {lines}")
     problems.raise_any()
     return [span for span, _ in labels]
 
 
 def _label(where: str, line: str, length: int) -> Span:
-    form = '{"start": 0, "end": 12, "speaker": "anna"}'
     try:
-        label = json.loads(line)
-    except (ValueError, RecursionError):
-        raise InputError(f"{where}: {shown(line)} is not JSON; write {form}") from None
-    if not isinstance(label, dict) or set(label) != {"start", "end", "speaker"}:
-        raise InputError(f"{where}: {shown(line)} must have start, end and speaker: {form}")
-    start, end, speaker = label["start"], label["end"], label["speaker"]
-    if type(start) is not int or type(end) is not int or not 0 <= start < end <= length:
-        have = f"{shown(start)} and {shown(end)}"
-        raise InputError(
-            f"{where}: start and end are {have}; give whole numbers, 0 <= start < end <= {length}, "
-            "the characters of the text"
-        )
-    if not isinstance(speaker, str):
-        raise InputError(
-            f'{where}: speaker {shown(speaker)} is no text; give a name, or "" for none'
-        )
-    return Span(start, end, "text", speaker, "", "label")
+        label = _Label.model_validate_json(line)
+    except ValidationError as error:
+        first = error.errors()[0]
+        told = " ".join([*map(str, first["loc"]), first["msg"]])
+        raise InputError(f"{where}: {shown(line)}: {told}; write {_FORM}") from None
+    if not 0 <= label.start < label.end <= length:
+        cure = f"give 0 <= start < end <= {length}, characters of the text"
+        raise InputError(f"{where}: start and end are {label.start} and {label.end}; {cure}")
+    return Span(label.start, label.end, "text", label.speaker, "", "label")

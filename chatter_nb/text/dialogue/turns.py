@@ -24,7 +24,7 @@ class Turn:
 
     `parts`: each quote, with where the narrator's words before it begin and those after it end.
     `tail` and `end`: the narrator's last words. `named`: by the narrator, `subjects` as subjects
-    of sentences. `called`: by name, by the speaker. `continues`: the narrator tells more after it.
+    of sentences. `called`: by name, by the speaker.
     """
 
     parts: list[tuple[int, Quote, int]]
@@ -34,7 +34,6 @@ class Turn:
     named: set[str] = field(default_factory=set)
     subjects: set[str] = field(default_factory=set)
     called: set[str] = field(default_factory=set)
-    continues: bool = False
     speaker: str = NARRATOR
     reason: str = "no verb of saying with a name beside it"
 
@@ -86,7 +85,7 @@ def _meant(turns: Sequence[Turn], number: int, cast: Cast) -> set[str]:
     turn, before = turns[number], turns[max(0, number - _FAR) : number][::-1]
     following = [clue for near in turns[number + 1 : number + 2] for clue in near.clues.values()]
     last = before[0] if before else turn
-    answers = bool(last.parts) and not last.continues
+    answers = bool(last.parts)
     others = {OTHER, NARRATOR, *(clue.speaker for clue in following[:1])}
 
     def fitting(people: Iterable[str]) -> set[str]:
@@ -129,7 +128,7 @@ def _alternate(
     people = {run[n].speaker for n in near if n <= anchor or leads} - {NARRATOR}
     people = people.union(*(run[n].called for n in inner))
     if len(people) == 1 and last < len(run):
-        people |= {run[last].speaker}
+        people.add(run[last].speaker)
     if len(people) != 2 or OTHER in people:
         return set()
     (other,) = people - {run[anchor].speaker}
