@@ -108,8 +108,9 @@ def _said(turns: Iterable[Turn]) -> Iterator[Span]:
     for turn in turns:
         for number, (_, quote, _) in enumerate(turn.parts, 1):
             clue = turn.clues.get(quote.start, Clue(NARRATOR))
-            speaker = clue.speaker if turn.speaker == OTHER else turn.speaker
-            reason = turn.reason
+            speaker, reason = turn.speaker, turn.reason
+            if speaker == OTHER and clue.speaker:
+                speaker, reason = clue.speaker, clue.words if clue.speaker != OTHER else reason
             if quote.is_open and number == len(turn.parts):
                 speaker, reason = NARRATOR, "no mark closes it"
             if clue.words or not quote.is_scare:

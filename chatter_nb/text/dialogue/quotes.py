@@ -92,11 +92,12 @@ def _is_scare(text: str, start: int, opened: int, closed: int, end: int) -> bool
 def _divided(
     text: str, quotes: Iterable[Quote], inserted: re.Pattern[str] | None
 ) -> Iterator[Quote]:
-    """The quotes without what is inserted in them, and without empty ones."""
+    """The quotes without what is inserted in them, without spaces around, and no empty ones."""
     for quote in quotes:
-        start = quote.start
-        for words in inserted.finditer(text, start + 1, quote.end) if inserted else ():
-            yield Quote(start, words.start())
-            start = words.end()
-        if any(map(str.isalnum, text[start : quote.end])):
-            yield quote._replace(start=start)
+        found = inserted.finditer(text, quote.start + 1, quote.end) if inserted else ()
+        edges = [quote.start, *(edge for words in found for edge in words.span()), quote.end]
+        for start, end in zip(edges[::2], edges[1::2], strict=True):
+            said, is_open = text[start:end], quote.is_open and end == quote.end
+            if any(map(str.isalnum, said)):
+                spoken = (end - len(said.lstrip()), start + len(said.rstrip()))
+                yield Quote(*spoken, is_open, quote.is_scare)

@@ -81,7 +81,7 @@ class Grammar:
         )
         self._called = re.compile(
             rf"(?:[“‘\"«„,;.!?…—–]|(?<!\w)(?i:{some['greetings']}))\s*{name}"
-            r"(?=\s*[,.!?;:”’\"»…—–])"
+            r"(?=\s*(?:[,.!?;:”’\"»…—–]|\Z))"
         )
         inserted = rf"(?<=[,!?…»])\s+{verb_first}{someone}[^,.!?:;…—–»\n]*[,.!?:;…]*|{_ASIDE}"
         self.inserted = re.compile(inserted) if "dashes" in words else None

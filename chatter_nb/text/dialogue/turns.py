@@ -15,7 +15,7 @@ from chatter_nb.text.dialogue.saying import OTHER, Clue
 from chatter_nb.text.dialogue.spans import NARRATOR
 
 _NEAR = 4  # turns before a pronoun whose people it may mean,
-_FAR = 12  # and if none of them fits; an address counts if the person is named as near as this
+_FAR = 12  # and if none of them fits; an address of who is told of, but not as near, means another
 
 
 @dataclass
@@ -24,7 +24,8 @@ class Turn:
 
     `parts`: each quote, with where the narrator's words before it begin and those after it end.
     `tail` and `end`: the narrator's last words. `named`: by the narrator, `subjects` as subjects
-    of sentences. `called`: by name, by the speaker.
+    of sentences. `called`: by name, by the speaker; of these `present`
+    are who are told of near.
     """
 
     parts: list[tuple[int, Quote, int]]
@@ -34,6 +35,7 @@ class Turn:
     named: set[str] = field(default_factory=set)
     subjects: set[str] = field(default_factory=set)
     called: set[str] = field(default_factory=set)
+    present: set[str] = field(default_factory=set)
     speaker: str = NARRATOR
     reason: str = "no verb of saying with a name beside it"
 
@@ -51,10 +53,12 @@ class Turn:
 
 def give_speakers(turns: list[Turn], cast: Cast) -> list[Turn]:
     """The turns of a chapter, with `speaker` and `reason` set where rules find who speaks."""
+    told = [{*turn.named, *(clue.speaker for clue in turn.clues.values())} for turn in turns]
+    absent = set().union(*told)
     for number, turn in enumerate(turns):
-        around = turns[max(0, number - _FAR) : number + _FAR]
-        said = {clue.speaker for near in around for clue in near.clues.values()}
-        turn.called &= said.union(*(near.named for near in around))
+        near = set().union(*told[max(0, number - _FAR) : number + _FAR])
+        turn.present = turn.called & near
+        turn.called -= absent - near
     for _ in range(2):  # what turns tell helps pronouns
         for number, turn in enumerate(turns):
             if turn.clues and not turn.speaker:
@@ -126,7 +130,7 @@ def _alternate(
     inner = range(first + 1, last + 1) if leads else range(first, last)
     near = range(max(0, first - 2), min(len(run), last + 3))
     people = {run[n].speaker for n in near if n <= anchor or leads} - {NARRATOR}
-    people = people.union(*(run[n].called for n in inner))
+    people = people.union(*(run[n].present for n in inner))
     if len(people) == 1 and last < len(run):
         people.add(run[last].speaker)
     if len(people) != 2 or OTHER in people:
@@ -140,7 +144,7 @@ def _alternate(
     side, evidence = anchor + step, int(everyone == people and not leads)
     while side in near and run[side].speaker == speakers[side]:
         side, evidence = side + step, evidence + 1
-    evidence += sum(bool(run[n].called) for n in inner if n < last)
+    evidence += sum(bool(run[n].present) for n in inner if n < last)
     if evidence <= leads:
         return set()
     for n in range(first + 1, last):

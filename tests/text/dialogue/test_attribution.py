@@ -101,8 +101,8 @@ def said(text, language="en", cast=CAST):
         ("Anna said it was “fine” there.", []),
         ("“1,” said Anna.\n\n“2,” said Ben.\n\n“3.”", [(A, "“1,”"), (B, "“2,”"), (A, "“3.”")]),
         ("“1,” said Anna.\n\n“2,” said Ben.\n\n“3, Anna?”", [(A, "“1,”"), (B, "“2,”")]),
-        ("Ben sat.\n\n“Ben, go,” said Anna.\n\n“No,” he said.", [(A, "“Ben, go,”"), (B, "“No,”")]),
-        ("“1.\n\n“2.\n\n“3,” said Anna.", [(A, "“1."), (A, "“2."), (A, "“3,”")]),
+        ("“Ben, go,” said Anna.\n\n“No,” he said.", [(A, "“Ben, go,”"), (B, "“No,”")]),
+        ("“1. \n\n“2.\n\n“3,” said Anna.", [(A, "“1."), (A, "“2."), (A, "“3,”")]),
         ("Anna thought for long and said:\n\n“Go!”", [(A, "“Go!”")]),
         ("“Go,” said Anna. “No,” said Ben.", [(A, "“Go,”"), (B, "“No,”")]),
         (f"“1,” said Anna.\n\n“2,” said Ben.\n\n{CHAPTER_BREAK}“3.”", [(A, "“1,”"), (B, "“2,”")]),
@@ -129,6 +129,7 @@ ES = Cast({"ana": "anna", "el lobo": "wolf"}, pronouns={"anna": "she", "wolf": "
         ("fr", FR, "— 1, dit Anna.\n— 2, répondit le loup.", [("anna", "— 1,"), ("wolf", "— 2,")]),
         ("fr", FR, "Anna s’arrêta.\n\n— Où ? demanda-t-elle.", [("anna", "— Où ?")]),
         ("es", ES, "—Ven —dijo Ana—. Rápido.", [("anna", "—Ven"), ("anna", "Rápido.")]),
+        ("es", ES, "—Ana —dijo el lobo.\n—No —contestó ella.", [("wolf", "—Ana"), ("anna", "—No")]),
         ("es", ES, "—¿Quién es? —preguntó el lobo.", [("wolf", "—¿Quién es?")]),
         ("es", ES, "Ana miró al lobo y dijo: «Ven».", [("anna", "«Ven»")]),
     ],
@@ -156,6 +157,8 @@ def test_what_is_unsure_is_listed_with_its_place_and_reason():
 def test_the_reason_stands_in_the_span():
     spans, _ = read_quotes("“Hello,” said Anna.", CAST, quotes="attributed")
     assert spans[0] == Span(0, 8, "text", "anna", "", "said Anna")
+    spans, _ = read_quotes("“1,” said Anna. “2,” Ben cried.", CAST, quotes="attributed")
+    assert [span.reason for span in spans] == ["said Anna", "", "Ben cried", ""]
 
 
 def test_all_quotes_may_have_one_speaker():
