@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import NamedTuple
 
 from chatter_nb.base.errors import InputError, Problems, shorten, shown
@@ -28,10 +29,14 @@ _LISTED = 6
 
 
 class Cast(NamedTuple):
-    """The names that a text may use, with their speakers, in lower case; and the moods."""
+    """The names that a text may use, with their speakers, in lower case; and the moods.
+
+    `pronouns`: "he" or "she" of a speaker; both fit a speaker who is not in it.
+    """
 
     speakers: Mapping[str, str]
     moods: Collection[str] = ()
+    pronouns: Mapping[str, str] = MappingProxyType({})
 
     def speaker(self, name: str) -> str | None:
         """Whose name it is; None if nobody's."""

@@ -1,11 +1,15 @@
 """Marks of speakers: what is one, how far it holds, and that no character is lost."""
 
+import random
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatter_nb.base.errors import InputError
 from chatter_nb.text.chunking import CHAPTER_BREAK
+from chatter_nb.text.dialogue.attribution import read_quotes
 from chatter_nb.text.dialogue.marks import Cast, read_marks
 
 CAST = Cast({"anna": "anna", "the wolf": "wolf", "wolf": "wolf", "ann": "ann"}, ("angry", "soft"))
@@ -91,3 +95,90 @@ def test_spans_tile_the_text(text):
     for span in spans:
         if span.kind == "mark":
             assert text[span.start : span.end].lstrip()[:1] in ("[", "A")
+
+
+def test_every_line_of_a_play():
+    """The play tables of Earnest, as lines with names, go to who speaks them."""
+    path = Path(__file__).with_name("labels") / "earnest.tsv"
+    rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
+    text = "\n\n".join(f"{name}: {line}" if name else line for name, line in rows)
+    cast = Cast({name.lower(): name for name, _ in rows if name})
+    assert sum(bool(name) for name, _ in rows) == 879
+    assert said(text, cast) == joined(rows)
+
+
+def joined(rows):
+    """Who says what; what the narrator says in a row is one span."""
+    speeches = []
+    for name, line in rows:
+        if not name and speeches and not speeches[-1][0]:
+            line = f"{speeches.pop()[1]}\n\n{line}"
+        speeches.append((name, line))
+    return speeches
+
+
+FORMS = ("[{name}] {line}", "[{name}, angry] {line}", "{name}: {line}", "{name} (soft): {line}")
+NAMES = ("Anna", "the Wolf", "Wolf", "Ann")
+LINES = (
+    "Come in.", "I said: go!", "Anna is here.", "No [laugh] no.", "Wait. [pause 1s] Now.",
+    "It is 5:30.", "“Anna: no,” he said.", "See [London, 1884].", "One (soft) word:", "a\nb: c",
+)  # fmt: skip
+
+
+def test_500_made_lines():
+    """Marks of every form, with lines that look like marks, and the narrator between them."""
+    dice = random.Random(22)
+    text, expected = [], []
+    for number in range(500):
+        form, name, line = (dice.choice(kinds) for kinds in (FORMS, NAMES, LINES))
+        spelled = dice.choice((name, name.upper(), name.lower()))
+        line = f"{line} {number}"
+        mood = ("angry",) if "angry" in form else ("soft",) if "soft" in form else ()
+        text += [form.format(name=spelled, line=line), f"Then it was still {number}."]
+        expected += [(CAST.speaker(name), *mood, line), ("", f"Then it was still {number}.")]
+    assert said("\n\n".join(text)) == expected
+
+
+SPOKEN = [
+    "“",
+    "”",
+    '"',
+    "„",
+    "«",
+    "»",
+    "‘",
+    "’",
+    "—",
+    "said ",
+    "Anna ",
+    "he ",
+    "dit-elle",
+    "¿",
+    ": ",
+    ". ",
+]
+
+
+def test_10_000_texts_of_marks_and_quotes_are_tiled():
+    """Marks come first; quotes stand in what marks leave to the narrator."""
+    dice = random.Random(10)
+    given = 0
+    pieces = [*PIECES, *SPOKEN, "[voice: x]", "[Anna] "]
+    for _ in range(10_000):
+        text = "".join(dice.choices(pieces, k=dice.randrange(26)))
+        language = dice.choice(("en", "de", "fr", "es", "nl"))
+        try:
+            marks, _ = read_marks(text, CAST)
+        except InputError:
+            marks = []
+        quotes = dice.choice(("narrator", "one", "attributed"))
+        spans, unsure = read_quotes(text, CAST, quotes=quotes, language=language, spans=marks)
+        assert "".join(text[span.start : span.end] for span in spans) == text
+        decided = [span for span in marks if not span.is_plain]
+        assert [span for span in spans if span.reason == "mark"] == decided, text
+        for quote in unsure:
+            around = [span for span in spans if span.start <= quote.start < span.end]
+            assert around[0].end >= quote.end, text
+            assert around[0].is_plain, text
+        given += sum(span.reason not in ("", "mark") for span in spans)
+    assert given > 1_000
