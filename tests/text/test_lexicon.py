@@ -5,7 +5,8 @@ import pytest
 
 from chatter_nb.base.errors import InputError
 from chatter_nb.text.lexicon import Entry, read_lexicon, write_pls
-from chatter_nb.text.replacing import Finder, replaced
+from chatter_nb.text.replacing import Finder
+from chatter_nb.text.spoken.saying import Saying
 
 PLS = """<?xml version="1.0" encoding="UTF-8"?>
 <lexicon version="1.0" xmlns="http://www.w3.org/2005/01/pronunciation-lexicon"
@@ -103,7 +104,8 @@ def test_an_entry_may_be_for_one_language_or_engine(entry, engine, language, hol
     ],
 )
 def test_case_and_forms_of_an_entry(entry, text, said):
-    assert replaced(text, Finder([entry.rule(entry.say)])) == said
+    finder = Finder([entry.rule(entry.say)])
+    assert Saying("en", finders=[("lexicon", finder)]).say(text).text == said
 
 
 def test_time_grows_with_the_text_and_not_with_the_entries():

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from chatter_nb.base.budget import budget
 from chatter_nb.base.errors import InputError
-from chatter_nb.text.replacing import Finder, Rule, replaced, rule
+from chatter_nb.text.replacing import Finder, Rule, rule
+from chatter_nb.text.spoken.saying import Saying
 
 
 def by_alternation(rules, text):
@@ -26,6 +27,10 @@ def by_alternation(rules, text):
 
 def is_name(word):
     return word != word.lower() and sum(map(str.isalpha, word)) >= 4
+
+
+def replaced(text, finder):
+    return Saying("en", finders=[("replacements", finder)]).say(text).text
 
 
 def replace(rules, text):
