@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from filelock import FileLock
 
-from chatter_nb.audio.containers import way_out
 from chatter_nb.audio.reading import MonoRecording, Signal, mix_notes, peak, read_recording
 from chatter_nb.base.errors import InputError, ParamError
 from chatter_nb.base.formats import RECORDING_SUFFIXES
@@ -84,9 +83,6 @@ class Library:
         path = resolve_path(voice)
         if path.is_file():
             return path
-        unread = [path for path in self._all_files() if voice in (path.stem, path.name)]
-        if unread and (cure := way_out(unread[0])):
-            raise ParamError(f"voice '{voice}' is {unread[0]}: {cure}")
         near = difflib.get_close_matches(voice, self.names(), n=1)
         hint = f"did you mean '{near[0]}'? " if near else ""
         known = ", ".join(self.names()) or "none yet"
@@ -111,18 +107,11 @@ class Library:
 
     def files(self) -> list[Path]:
         """The recordings that can be read, sorted by name."""
-        return [path for path in self._all_files() if path.suffix.lower() in RECORDING_SUFFIXES]
-
-    def unread(self) -> list[Path]:
-        """The recordings in formats that cannot be read here."""
-        others = set(self._all_files()) - set(self.files())
-        return sorted(path for path in others if way_out(path))
-
-    def _all_files(self) -> list[Path]:
         if not self.folder.is_dir():
             return []
         seen = (path for path in self.folder.iterdir() if not path.name.startswith("."))
-        return sorted(path for path in seen if path.is_file())
+        readable = (path for path in seen if path.suffix.lower() in RECORDING_SUFFIXES)
+        return sorted(path for path in readable if path.is_file())
 
 
 def voice_choices(engine: EngineEntry | None, library: Library) -> list[tuple[str, str]]:
@@ -190,7 +179,7 @@ def survey(folder: Path) -> list[Surveyed]:
             f"{folder} is not a folder: make it, and put recordings of 6 to 15 s there"
         )
     library = Library(folder, folder)
-    files = sorted([*library.files(), *library.unread()])
+    files = library.files()
     stems = Counter(path.stem for path in files)
     return [_surveyed(path, path.stem if stems[path.stem] == 1 else path.name) for path in files]
 

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import soundfile
 
-from chatter_nb.audio.containers import StraightOn, way_out
+from chatter_nb.audio.containers import open_recording
 from chatter_nb.audio.reading import inspect_audio
 from chatter_nb.base.disk import write_error
 from chatter_nb.base.errors import InputError
@@ -63,15 +63,14 @@ def keep_upload(
 def _checked(path: Path, part: str, longest_s: float) -> str:
     """The suffix for the format of a file. Errors name the part, not the server's path."""
     try:
-        with StraightOn(path) as file:
+        with open_recording(path) as file:
             kind, channels = file.format, file.channels
     except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
-        cure = way_out(path, name="RECORDING")
-        reason = cure or f"this is no recording that can be read ({READABLE})"
-        raise InputError(f"{part}: {reason}") from error
+        known = f"this is no recording that can be read ({READABLE})"
+        raise InputError(f"{part}: {known}") from error
     suffix = suffix_of(kind)
     if suffix is None:
-        raise InputError(f"{part}: recordings in {kind} are not taken: send wav, flac, mp3 or ogg")
+        raise InputError(f"{part}: recordings in {kind} are not taken: send wav, flac, mp3 or m4a")
     if channels > MAX_CHANNELS:
         raise InputError(f"{part}: {channels} channels; up to {MAX_CHANNELS} are taken")
     try:

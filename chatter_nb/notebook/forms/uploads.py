@@ -15,7 +15,6 @@ from typing import Any
 import anywidget
 import traitlets
 
-from chatter_nb.audio.containers import way_out
 from chatter_nb.audio.curves import duration_s
 from chatter_nb.base.disk import copy_whole, part_path, write_error
 from chatter_nb.base.errors import ChatterError, InputError
@@ -202,8 +201,8 @@ def check_upload(path: Path, *, min_s: float = MIN_S, heard_s: float = HEARD_S) 
     """Return notes about a recording. Raises `InputError` for a file that cannot be used."""
     if path.suffix.lower() not in RECORDING_SUFFIXES:
         known = ", ".join(RECORDING_SUFFIXES)
-        cure = way_out(path) or f"its name ends in none of {known}"
-        raise InputError(f"{path.name} is no recording that can be read: {cure}")
+        reason = f"its name ends in none of {known}"
+        raise InputError(f"{path.name} is no recording that can be read: {reason}")
     _, notes = read_checked(path, where=path.name, min_s=min_s, heard_s=heard_s)
     return notes
 
