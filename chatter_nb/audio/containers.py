@@ -10,11 +10,14 @@ import re
 import struct
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias
 
 import soundfile
 
-from chatter_nb.audio.decoded import COUNTED_SAMPLES, SAMPLES_A_BYTE, Decoded
+if TYPE_CHECKING:
+    from chatter_nb.audio.decoded import Decoded
+
+Opened: TypeAlias = "StraightOn | Decoded"
 
 # The length in a header that was written into a pipe: 0; of ffmpeg all ones; of others the largest
 # signed number, of sox a little less, in aiff 0x7F000000; sometimes less a few bytes for headers.
@@ -22,6 +25,9 @@ _OPEN_BYTES = (0x7F000000, 0x7FFFFFFF, 0xFFFFFFFF, 2**64 - 1)
 _OPEN_WITHIN_BYTES = 4096
 _MAX_CHUNKS = 1000  # before the samples
 _RF64_LENGTH_AT = 28  # in `ds64`, always its first chunk
+# Mono samples that a byte of a file may hold, by its header alone: mp3 at 24 kbit/s has 8.
+_SAMPLES_A_BYTE = 8
+_COUNTED_SAMPLES = 1 << 18  # of all channels, at a time
 # libsndfile's log, where a header and its file disagree.
 _DISAGREE = re.compile(r"(?:data|riff|Riff size|Data Size|SSND) *: (\d+) \(should be (\d+)\)")
 
@@ -55,10 +61,10 @@ class StraightOn(soundfile.SoundFile):
         A streamed flac does not know its length (libsndfile says 2⁶³ - 1), and headers lie.
         """
         promised = int(super().frames)
-        if promised <= SAMPLES_A_BYTE * self._path.stat().st_size:
+        if promised <= _SAMPLES_A_BYTE * self._path.stat().st_size:
             return promised
         with StraightOn(self._path) as file:
-            block_frames = COUNTED_SAMPLES // file.channels
+            block_frames = _COUNTED_SAMPLES // file.channels
             return sum(iter(lambda: len(file.read(block_frames, dtype="float32")), 0))
 
     @property
@@ -72,8 +78,10 @@ class StraightOn(soundfile.SoundFile):
         return self.format == "FLAC" and read < self.frames
 
 
-def open_recording(path: str | Path) -> StraightOn | Decoded:
+def open_recording(path: str | Path) -> Opened:
     """A recording's file. Raises `OSError`, or libsndfile's error with FFmpeg's as its cause."""
+    from chatter_nb.audio.decoded import Decoded
+
     try:
         return StraightOn(path)
     except soundfile.LibsndfileError as error:

@@ -16,9 +16,10 @@ import numpy as np
 
 from chatter_nb.base.formats import DEMUXERS
 
-# Mono samples that a byte of a file may hold, by its header alone: mp3 at 24 kbit/s has 8.
-SAMPLES_A_BYTE = 8
-COUNTED_SAMPLES = 1 << 18  # of all channels, at a time
+_SAMPLES_A_BYTE = 8  # of an mp4, by its header alone: AAC at 44.1 kHz and 64 kbit/s has 5.5
+_PASSED_SAMPLES = 1 << 18  # at a time
+# No address is opened, and no playlist.
+_ONLY = {"format_whitelist": ",".join(DEMUXERS), "protocol_whitelist": "file"}
 _PADDING_S = 0.25  # an mp4's length counts the codec's own padding, at both ends
 
 
@@ -27,39 +28,24 @@ class Decoded:
 
     `format` is the demuxer's name. `frames` of an mp4 is its header's, which counts padding at its
     end too; all other headers guess, so that the samples are counted. Raises `OSError` for what
-    FFmpeg cannot read. The file is opened here: FFmpeg itself opens none, and no address.
+    FFmpeg cannot read.
     """
 
     is_cut_off = False
 
     def __init__(self, path: str | Path) -> None:
-        self._path = Path(path)
-        self._open()
-
-    def _open(self) -> None:
         import av  # loads FFmpeg: 0.06 s
 
-        self._errors = (av.FFmpegError, ValueError)
-        self._file = self._path.open("rb")
-        # A BW64 is a wav. (Other wav files are libsndfile's, which sees where one is cut off.)
-        demuxers = "wav" if self._file.peek(4)[:4] == b"BW64" else ",".join(DEMUXERS)
-        options = {"format_whitelist": demuxers, "protocol_whitelist": "none"}
-        try:
-            with self._explained():
-                self._container: Any = av.open(self._file, container_options=options)
-                self._resampler = av.AudioResampler(format="flt")
-                self._begin()
-        except BaseException:
-            self._file.close()
-            raise
-
-    def _begin(self) -> None:
-        self._stream = stream = next(iter(self._container.streams.audio), None)
-        if stream is None or stream.codec_context is None:
-            raise OSError("there is no sound in it that can be decoded")
-        first = next(self._container.decode(stream), None)
+        self._path, self._errors = Path(path), (av.FFmpegError, ValueError)
+        with self._explained():
+            self._container: Any = av.open(f"file:{path}", container_options=_ONLY)
+            self._stream = stream = next(iter(self._container.streams.audio), None)
+            if stream is None or not stream.codec_context:
+                raise OSError("there is no sound in it that can be decoded")
+            first = next(self._container.decode(stream), None)
         if first is None:
             raise OSError("there is no sound in it")
+        self._resampler = av.AudioResampler(format="flt")
         self.format = self._container.format.name.partition(",")[0]
         # A header may say half the rate of what is decoded.
         self.samplerate, self.channels = first.sample_rate, first.layout.nb_channels
@@ -71,7 +57,7 @@ class Decoded:
     @cached_property
     def frames(self) -> int:
         """Samples of each channel: an mp4's header's, or counted; see `StraightOn.frames`."""
-        if 0 < self._promised <= SAMPLES_A_BYTE * self._path.stat().st_size:
+        if 0 < self._promised <= _SAMPLES_A_BYTE * self._path.stat().st_size:
             return self._promised
         with Decoded(self._path) as file:
             return sum(map(len, file._blocks))
@@ -102,8 +88,8 @@ class Decoded:
             self._blocks, self._rest = self._decode(frames), self._rest[:0]
             return
         self.close()
-        self._open()
-        while frames and len(passed := self.read(min(frames, COUNTED_SAMPLES), dtype="float32")):
+        Decoded.__init__(self, self._path)
+        while frames and len(passed := self.read(min(frames, _PASSED_SAMPLES), dtype="float32")):
             frames -= len(passed)
 
     def _decode(self, first: int, *begun: Any) -> Iterator[np.ndarray]:
@@ -136,4 +122,3 @@ class Decoded:
 
     def close(self) -> None:
         self._container.close()
-        self._file.close()

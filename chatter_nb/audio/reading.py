@@ -17,7 +17,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from chatter_nb.audio.containers import Decoded, StraightOn, open_recording
+from chatter_nb.audio.containers import Opened, open_recording
 from chatter_nb.base.errors import ChatterError, InputError
 from chatter_nb.base.formats import READABLE
 
@@ -180,7 +180,7 @@ def _of_length(signal: Signal, samples: int) -> Signal:
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[StraightOn | Decoded]:
+def _opened(path: str | Path) -> Iterator[Opened]:
     if not Path(path).is_file():
         raise InputError(f"recording {path} does not exist")
     try:
@@ -207,7 +207,7 @@ def _cut_off(path: str | Path, there_s: float) -> InputError:
     )
 
 
-def _mono_blocks(file: StraightOn | Decoded, path: str | Path, mix: _Mix) -> Iterator[Signal]:
+def _mono_blocks(file: Opened, path: str | Path, mix: _Mix) -> Iterator[Signal]:
     read = 0
     frames = max(1, _COPY_FRAMES // file.channels)  # a file may say that it has 1024
     while len(channels := file.read(frames, dtype="float32", always_2d=True)):

@@ -93,8 +93,7 @@ def test_a_phones_recording_is_a_voice_and_a_source(client, tmp_path):
     damaged = add(client, "dad", phone[:500])
     assert damaged.status_code == 422
     assert "file: this is no recording that can be read (wav flac" in damaged.text
-    hour = np.zeros(3700 * 8000, np.float32)
-    media.write(tmp_path / "c.webm", hour, 8000, "libopus")
+    media.write(tmp_path / "c.webm", np.zeros(130 * 8000, np.float32), 8000, "libopus")
     refused = add(client, "long", (tmp_path / "c.webm").read_bytes())
     assert refused.status_code == 422
     assert "the recording is longer than" in refused.text

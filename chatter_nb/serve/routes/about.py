@@ -17,18 +17,25 @@ from starlette.concurrency import run_in_threadpool
 from chatter_nb.audio.curves import duration_s
 from chatter_nb.base.formats import OUTPUT_FORMATS
 from chatter_nb.base.version import __version__
+from chatter_nb.engines.offered import own_voices, survey
+from chatter_nb.engines.registry import entry
 from chatter_nb.engines.voices import Library
 from chatter_nb.params.base import RunKind
 from chatter_nb.params.fields import fields_of
 from chatter_nb.params.runs import ConvertParams, SpeakParams
+from chatter_nb.runs.speak import SENTENCE, sample_of
 from chatter_nb.serve.bodies import Kind, open_names
 from chatter_nb.serve.encoding import STREAMED
-from chatter_nb.serve.errors import Problem
-from chatter_nb.serve.routes.speech import Served
+from chatter_nb.serve.errors import Problem, without_folders
+from chatter_nb.serve.outputs import new_name
+from chatter_nb.serve.responses import file_of, whole_answer
+from chatter_nb.serve.routes.speech import Served, audio_responses
 from chatter_nb.serve.service import Service
 from chatter_nb.serve.uploads import add_voice, remove_voice
 
 router = APIRouter(prefix="/api/v1")
+_VOICES = "/api/v1/voices"
+_Engine = Annotated[str, Query(description="whose; empty: the default")]
 
 
 class HealthAnswer(BaseModel):
@@ -108,12 +115,23 @@ class RecordingAnswer(BaseModel):
     duration_s: float | None
 
 
+class OfferedAnswer(BaseModel):
+    """A voice of an engine. `sample` is the address of a sentence in it; null with a problem."""
+
+    name: str
+    about: str
+    problem: str
+    doubts: list[str]
+    sample: str | None
+
+
 class VoicesAnswer(BaseModel):
     """The voices of an engine, and the recordings in the voices folder."""
 
     engine: str
     voices: list[str]
     recordings: list[RecordingAnswer]
+    offered: list[OfferedAnswer]
 
 
 class VoiceAnswer(BaseModel):
@@ -125,24 +143,66 @@ class VoiceAnswer(BaseModel):
 
 
 @router.get("/voices", tags=["voices"])
-async def voices(
-    service: Served, engine: Annotated[str, Query(description="whose; empty: the default")] = ""
-) -> VoicesAnswer:
+async def voices(service: Served, engine: _Engine = "") -> VoicesAnswer:
     """The names that `voice`, `source` and `target` may hold."""
-    catalog = service.catalog
-    name = engine or catalog.choice().name
-    if name not in catalog.engines():
-        known = ", ".join(catalog.engines())
-        raise Problem(404, f"no engine {name[:80]!r} speaks here; there is: {known}")
+    catalog, name = service.catalog, _speaking(service, engine)
 
     def answer() -> VoicesAnswer:
         recordings = [
             RecordingAnswer(name=recording, duration_s=_duration_s(catalog.library, recording))
             for recording in catalog.recordings()
         ]
-        return VoicesAnswer(engine=name, voices=catalog.voices(name), recordings=recordings)
+        return VoicesAnswer(
+            engine=name,
+            voices=catalog.voices(name),
+            recordings=recordings,
+            offered=_offered(service, name),
+        )
 
     return await run_in_threadpool(answer)
+
+
+@router.get(
+    "/voices/{name}/sample",
+    tags=["voices"],
+    response_class=Response,
+    responses=audio_responses(),
+)
+async def sample(name: str, request: Request, service: Served, engine: _Engine = "") -> Response:
+    """A sentence in a voice, the same for all. It is made once and kept."""
+    values = {"text": SENTENCE, "voice": name, "engine": _speaking(service, engine)}
+
+    params, kept = await run_in_threadpool(
+        lambda: sample_of(service.catalog.speech(values, new_name("tts")))
+    )
+    if kept:
+        return file_of(kept, kept.record.files[0].name)
+    return await whole_answer(service, service.submit(params), request, as_json=False)
+
+
+def _speaking(service: Service, engine: str) -> str:
+    """The name of an engine that speaks here. Raises `Problem` 404."""
+    name = engine or service.catalog.choice().name
+    if name not in (known := service.catalog.engines()):
+        raise Problem(404, f"no engine {name[:80]!r} speaks here; there is: {', '.join(known)}")
+    return name
+
+
+def _offered(service: Service, engine: str) -> list[OfferedAnswer]:
+    catalog, voices = service.catalog, own_voices(entry(engine))
+    if catalog.clones(engine) and catalog.library.folder.is_dir():
+        named = set(catalog.recordings())
+        voices += [voice for voice in survey(catalog.library.folder) if voice.name in named]
+    return [
+        OfferedAnswer(
+            name=voice.name,
+            about=voice.about.strip(),
+            problem=without_folders(voice.problem),
+            doubts=list(voice.notes),
+            sample=None if voice.problem else f"{_VOICES}/{voice.name}/sample?engine={engine}",
+        )
+        for voice in voices
+    ]
 
 
 @router.post("/voices", tags=["voices"], status_code=201)
