@@ -45,12 +45,14 @@ class ListedVoice:
         return "; ".join([f"{self.name:20} {self.about}{problem}", *self.notes])
 
 
-def own_voices(engine: EngineEntry) -> list[ListedVoice]:
+def own_voices(engine: EngineEntry, *, checkpoint: str = "") -> list[ListedVoice]:
     """The voices of an engine itself, also those that have to be fetched first."""
     where = f"engine {engine.name}"
     lacks = engine.lacks()
     if engine.name != "hibari" or lacks:
-        about, problem = f"{where}'s own, where voice is empty", lacks or _lacks_files(engine)
+        about, problem = f"{where}'s own, where voice is empty", lacks
+        if not (lacks or checkpoint):
+            problem = _lacks_files(engine)
         return [ListedVoice(DEFAULT_VOICE, about, problem, engine=engine.name)]
     from hibari.voices import VOICES
 

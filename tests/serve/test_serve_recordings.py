@@ -142,3 +142,30 @@ def test_a_name_in_other_case_is_the_same(client):
     refused = add(client, "anna", encoded("FLAC"))
     assert refused.status_code == 409
     assert "there is a voice 'anna' already" in refused.text
+
+
+def test_every_voice_is_offered_and_heard_once_it_is_made(client, tmp_path, monkeypatch):
+    """The sample is the same file until the voice changes; one that cannot speak has none."""
+    monkeypatch.setenv("HIBARI_HOME", str(tmp_path / "none"))
+    offered = {voice["name"]: voice for voice in client.get("/api/v1/voices").json()["offered"]}
+    assert list(offered) == ["heart", "emma", "fenrir", "fable", "kore"]
+    assert offered["emma"]["sample"] is None
+    assert "a download of 8 MB" in offered["emma"]["problem"]
+    address = offered["heart"]["sample"]
+    first = client.get(address)
+    assert (first.status_code, first.headers["content-type"]) == (200, "audio/mpeg"), first.text
+    (kept,) = (tmp_path / "out" / ".voices" / "samples").glob("hibari-*/speech.mp3")
+    made = kept.stat().st_mtime_ns
+    assert client.get(address).content == first.content == kept.read_bytes()
+    assert kept.stat().st_mtime_ns == made
+    for name, told in (("emma", "is not on this machine yet"), ("nobody", "no voice 'nobody'")):
+        refused = client.get(f"/api/v1/voices/{name}/sample?engine=hibari")
+        assert refused.status_code == 404
+        assert told in refused.text
+    assert client.get("/api/v1/voices/heart/sample?engine=none").status_code == 404
+
+
+def test_samples_need_the_key_as_all_else(tmp_path):
+    settings = settings_in(tmp_path, api_key="0123456789abcdef0123456789abcdef")
+    with TestClient(make_app(settings), base_url="http://localhost") as client:
+        assert client.get("/api/v1/voices/heart/sample").status_code == 401

@@ -189,7 +189,11 @@ def _speaking(service: Service, engine: str) -> str:
 
 
 def _offered(service: Service, engine: str) -> list[OfferedAnswer]:
-    catalog, voices = service.catalog, own_voices(entry(engine))
+    catalog, checkpoint = service.catalog, service.settings.machine.get("checkpoint", "")
+    voices, is_here = (
+        own_voices(entry(engine), checkpoint=checkpoint),
+        catalog.has_files(entry(engine)),
+    )
     if catalog.clones(engine) and catalog.library.folder.is_dir():
         named = set(catalog.recordings())
         voices += [voice for voice in survey(catalog.library.folder) if voice.name in named]
@@ -199,7 +203,9 @@ def _offered(service: Service, engine: str) -> list[OfferedAnswer]:
             about=voice.about.strip(),
             problem=without_folders(voice.problem),
             doubts=list(voice.notes),
-            sample=None if voice.problem else f"{_VOICES}/{voice.name}/sample?engine={engine}",
+            sample=f"{_VOICES}/{voice.name}/sample?engine={engine}"
+            if is_here and not voice.problem
+            else None,
         )
         for voice in voices
     ]
