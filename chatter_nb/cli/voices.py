@@ -1,4 +1,4 @@
-"""`chatter-nb voices`: every voice that can be had, one heard, a recording added or removed."""
+"""`chatter-nb voices`: every voice that can be had, one heard, a recording added."""
 
 from __future__ import annotations
 

@@ -12,16 +12,24 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from chatter_nb.audio.curves import FRAME_MS, pitch_of
+from chatter_nb.audio.curves import pitch_of
 from chatter_nb.audio.reading import Signal, inspect_audio, read_audio, resample
 from chatter_nb.base.disk import part_path, writing
 from chatter_nb.base.errors import InputError, ParamError
-from chatter_nb.engines.recordings import FRAME_S, check_recording, is_speech, levels_db
+from chatter_nb.engines.offered import DEFAULT_VOICE
+from chatter_nb.engines.recordings import (
+    FRAME_S,
+    check_recording,
+    frame_samples,
+    is_speech,
+    levels_db,
+)
 from chatter_nb.engines.voices import NAME, Library
 
 EXCERPT_S = 10.0
 LONGEST_S = 1800.0  # held in memory whole
-_EDGE_S = 0.1  # without speech before it, if it begins in a pause
+_LEAST_S = 8.5  # it ends in the last pause after so much
+_EDGE_S = 0.1  # without speech at its beginning, if there is such a pause
 _PITCH_HZ = 8_000  # the rate at which the pitch is looked for: quick, and enough
 _PAUSES = 0.25  # of speech are pauses between words: no fault
 
@@ -31,31 +39,28 @@ def best_excerpt(signal: Signal, sample_rate: int) -> tuple[float, float]:
 
     Little silence, a steady level and pitch, no clipping; all of it if it is no longer.
     """
-    speech = is_speech(signal, sample_rate)
-    spoken = np.flatnonzero(speech)
-    if not len(spoken):
-        return 0.0, min(EXCERPT_S, len(signal) / sample_rate)
-    length, step = round(EXCERPT_S / FRAME_S), round(_EDGE_S / FRAME_S)
-    first, last = max(0, int(spoken[0]) - step), min(len(speech), int(spoken[-1]) + step)
+    speech, frame_s = is_speech(signal, sample_rate), frame_samples(sample_rate) / sample_rate
+    length, edge = round(EXCERPT_S / frame_s), round(_EDGE_S / frame_s)
+    spoken = np.flatnonzero(speech) if speech.any() else np.arange(len(speech))
+    first, last = max(0, int(spoken[0]) - edge), min(len(speech), int(spoken[-1]) + edge)
     if last - first <= length:
-        return first * FRAME_S, last * FRAME_S
+        return first * frame_s, last * frame_s
     badness = _badness(signal, sample_rate, speech, length)[first : last - length]
-    begins = np.convolve(speech, np.ones(step), "full")[step - 1 :][first : last - length] == 0
-    start = first + int(
-        np.argmin(np.where(begins, badness, badness + (1e3 if begins.any() else 0)))
-    )
-    pauses = np.flatnonzero(~speech[start + length * 17 // 20 : start + length])
-    end = start + (length * 17 // 20 + int(pauses[-1]) + 1 if len(pauses) else length)
-    return start * FRAME_S, end * FRAME_S
+    in_pause = np.convolve(speech, np.ones(edge))[edge - 1 :][first : last - length] == 0
+    start = first + int(np.argmin(badness + np.where(in_pause, 0, 1e3)))
+    least = start + round(_LEAST_S / frame_s)
+    pauses = np.flatnonzero(~speech[least : start + length])
+    end = least + int(pauses[-1]) + 1 if len(pauses) else start + length
+    return start * frame_s, end * frame_s
 
 
 def _badness(signal: Signal, sample_rate: int, speech: np.ndarray, length: int) -> np.ndarray:
     """How bad each stretch of `length` frames is for a voice, by the frame at which it starts."""
-    count, frame = len(speech), round(FRAME_S * sample_rate)
+    count, frame = len(speech), frame_samples(sample_rate)
     clipped = np.abs(signal[: count * frame]).reshape(-1, frame).max(axis=1) >= 0.999
-    track = pitch_of(resample(signal, sample_rate, _PITCH_HZ), _PITCH_HZ).f0_hz
-    pitch = 12 * np.log2(track[:: round(FRAME_S * 1000 / FRAME_MS)])
-    pitch = np.pad(pitch, (0, count), constant_values=np.nan)[:count]
+    track = pitch_of(resample(signal, sample_rate, _PITCH_HZ), _PITCH_HZ)
+    places = np.searchsorted(track.times_s, np.arange(count) * frame / sample_rate)
+    pitch = 12 * np.log2(track.f0_hz[np.minimum(places, len(track.f0_hz) - 1)])
 
     def total(values: np.ndarray) -> np.ndarray:
         sums = np.cumsum(np.pad(values.astype(np.float64), (1, 0)))
@@ -63,15 +68,13 @@ def _badness(signal: Signal, sample_rate: int, speech: np.ndarray, length: int) 
 
     def spread(values: np.ndarray, used: np.ndarray) -> np.ndarray:
         """The standard deviation of the `used` values; of fewer than an eighth it is infinite."""
-        known, many = np.where(used, values, 0), total(used)
-        few = many < length / 8
-        mean = total(known) / np.maximum(many, 1)
-        variance = total(known**2) / np.maximum(many, 1) - mean**2
-        return np.where(few, np.inf, np.sqrt(np.maximum(variance, 0)))
+        known, many = np.where(used, values, 0), np.maximum(total(used), 1)
+        variance = total(known**2) / many - (total(known) / many) ** 2
+        return np.where(many < length / 8, np.inf, np.sqrt(np.maximum(variance, 0)))
 
     silence = np.maximum(0, 1 - total(speech) / length - _PAUSES)
-    steady = spread(levels_db(signal, sample_rate), speech) / 6 + spread(pitch, pitch == pitch) / 4
-    return np.asarray(4 * silence + steady + 50 * total(clipped) / length)
+    level = spread(levels_db(signal, sample_rate), speech)
+    return 4 * silence + level / 6 + spread(pitch, np.isfinite(pitch)) / 4 + total(clipped) / 10
 
 
 def keep_excerpt(
@@ -83,8 +86,9 @@ def keep_excerpt(
     or to there. Raises `ParamError` for a name that cannot serve or is taken, `InputError` for a
     recording or a span that cannot serve.
     """
-    if not NAME.fullmatch(name):
-        raise ParamError(f"name {name[:80]!r}: use 1 to 64 of A-Z a-z 0-9 _ and -")
+    if not NAME.fullmatch(name) or name.casefold() == DEFAULT_VOICE:
+        known = f"use 1 to 64 of A-Z a-z 0-9 _ and -, but not '{DEFAULT_VOICE}'"
+        raise ParamError(f"name {name[:80]!r}: {known}, the engine's own voice")
     duration_s = inspect_audio(path, longest_s=LONGEST_S).duration_s
     signal, rate = read_audio(path)
     if start_s is None and end_s is None:

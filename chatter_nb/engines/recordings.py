@@ -80,11 +80,11 @@ def prepare(signal: Signal, sample_rate: int, *, min_s: float = MIN_S) -> Prepar
 
 def _spoken(signal: Signal, sample_rate: int) -> tuple[int, int]:
     """The span of the speech with `EDGE_S` around it; an end with less than `ROOM_S` stays."""
-    spoken = np.flatnonzero(is_speech(signal, sample_rate)) * FRAME_S
-    room_s, whole_s = ROOM_S, len(signal) / sample_rate
-    start_s = spoken[0] - EDGE_S if len(spoken) and spoken[0] > room_s else 0
-    end_s = spoken[-1] + EDGE_S if len(spoken) and whole_s - spoken[-1] > room_s else whole_s
-    return round(start_s * sample_rate), round(end_s * sample_rate)
+    spoken = np.flatnonzero(is_speech(signal, sample_rate)) * frame_samples(sample_rate)
+    room, edge, whole = ROOM_S * sample_rate, round(EDGE_S * sample_rate), len(signal)
+    start = int(spoken[0]) - edge if len(spoken) and spoken[0] > room else 0
+    end = int(spoken[-1]) + edge if len(spoken) and whole - spoken[-1] > room else whole
+    return start, end
 
 
 def is_speech(signal: Signal, sample_rate: int) -> np.ndarray:
@@ -102,6 +102,11 @@ def is_speech(signal: Signal, sample_rate: int) -> np.ndarray:
     return np.asarray(active & (near >= _SPOKEN_FRAMES))
 
 
+def frame_samples(sample_rate: int) -> int:
+    """The samples of a frame of about `FRAME_S`."""
+    return max(1, round(FRAME_S * sample_rate))
+
+
 def levels_db(signal: Signal, sample_rate: int) -> np.ndarray:
     """The level of each frame of `FRAME_S`, in dB of full scale."""
     return np.asarray(10 * np.log10(_powers(signal, sample_rate) + 1e-12))
@@ -116,13 +121,8 @@ def read_checked(
     """
     read = read_recording(path)
     mended = prepare(read.signal, read.sample_rate, min_s=min_s)
-    doubts = check_recording(
-        read.signal[slice(*mended.span)],
-        read.sample_rate,
-        where=where,
-        min_s=min_s,
-        heard_s=heard_s,
-    )
+    part, rate = read.signal[slice(*mended.span)], read.sample_rate
+    doubts = check_recording(part, rate, where=where, min_s=min_s, heard_s=heard_s)
     changes = [f"{where}: {note}" for note in mended.notes]
     return read, mended, [*mix_notes(read.channel, where=where), *changes, *doubts]
 
@@ -203,7 +203,7 @@ def _doubts(figures: Figures, part: str, is_longer: bool) -> Iterator[str]:
 
 def _powers(signal: Signal, sample_rate: int) -> np.ndarray:
     """The power of each whole frame of `FRAME_S`; one zero if there is none."""
-    frame = max(1, round(FRAME_S * sample_rate))
+    frame = frame_samples(sample_rate)
     whole = signal[: len(signal) // frame * frame].reshape(-1, frame)
     return np.mean(whole.astype(np.float64) ** 2, axis=1) if len(whole) else np.zeros(1)
 

@@ -113,7 +113,8 @@ def library_of(params: AnyParams) -> Library:
     """The library of a run's voices: `voices_dir`, else voices/ in its `outputs_dir`."""
     outputs = resolve_path(params.outputs_dir)
     folder = resolve_path(params.voices_dir) if params.voices_dir else outputs / FOLDER
-    return Library(folder, outputs / CACHE)
+    # Samples of voices lie in a folder of the cache, and are runs themselves.
+    return Library(folder, outputs.parent if outputs.parent.name == CACHE else outputs / CACHE)
 
 
 def content_hash(path: Path, *, channel: int | None = None) -> str:

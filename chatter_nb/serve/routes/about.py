@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from chatter_nb.audio.curves import duration_s
 from chatter_nb.base.formats import OUTPUT_FORMATS
 from chatter_nb.base.version import __version__
-from chatter_nb.engines.offered import own_voices, survey
+from chatter_nb.engines.offered import ListedVoice, own_voices, survey
 from chatter_nb.engines.registry import entry
 from chatter_nb.engines.voices import Library
 from chatter_nb.params.base import RunKind
@@ -34,7 +34,6 @@ from chatter_nb.serve.service import Service
 from chatter_nb.serve.uploads import add_voice, remove_voice
 
 router = APIRouter(prefix="/api/v1")
-_VOICES = "/api/v1/voices"
 _Engine = Annotated[str, Query(description="whose; empty: the default")]
 
 
@@ -152,29 +151,21 @@ async def voices(service: Served, engine: _Engine = "") -> VoicesAnswer:
             RecordingAnswer(name=recording, duration_s=_duration_s(catalog.library, recording))
             for recording in catalog.recordings()
         ]
-        return VoicesAnswer(
-            engine=name,
-            voices=catalog.voices(name),
-            recordings=recordings,
-            offered=_offered(service, name),
-        )
+        voices, offered = catalog.voices(name), _offered(service, name)
+        return VoicesAnswer(engine=name, voices=voices, recordings=recordings, offered=offered)
 
     return await run_in_threadpool(answer)
 
 
-@router.get(
-    "/voices/{name}/sample",
-    tags=["voices"],
-    response_class=Response,
-    responses=audio_responses(),
-)
+_HEARD: dict[str, Any] = {"response_class": Response, "responses": audio_responses()}
+
+
+@router.get("/voices/{name}/sample", tags=["voices"], **_HEARD)
 async def sample(name: str, request: Request, service: Served, engine: _Engine = "") -> Response:
     """A sentence in a voice, the same for all. It is made once and kept."""
     values = {"text": SENTENCE, "voice": name, "engine": _speaking(service, engine)}
-
-    params, kept = await run_in_threadpool(
-        lambda: sample_of(service.catalog.speech(values, new_name("tts")))
-    )
+    asked = await run_in_threadpool(service.catalog.speech, values, new_name("tts"))
+    params, kept = await run_in_threadpool(sample_of, asked)
     if kept:
         return file_of(kept, kept.record.files[0].name)
     return await whole_answer(service, service.submit(params), request, as_json=False)
@@ -189,26 +180,23 @@ def _speaking(service: Service, engine: str) -> str:
 
 
 def _offered(service: Service, engine: str) -> list[OfferedAnswer]:
-    catalog, checkpoint = service.catalog, service.settings.machine.get("checkpoint", "")
-    voices, is_here = (
-        own_voices(entry(engine), checkpoint=checkpoint),
-        catalog.has_files(entry(engine)),
-    )
+    catalog, is_here = service.catalog, service.catalog.has_files(entry(engine))
+    voices = own_voices(entry(engine), checkpoint=service.settings.machine.get("checkpoint", ""))
     if catalog.clones(engine) and catalog.library.folder.is_dir():
         named = set(catalog.recordings())
         voices += [voice for voice in survey(catalog.library.folder) if voice.name in named]
-    return [
-        OfferedAnswer(
+
+    def answer(voice: ListedVoice) -> OfferedAnswer:
+        address = f"/api/v1/voices/{voice.name}/sample?engine={engine}"
+        return OfferedAnswer(
             name=voice.name,
             about=voice.about.strip(),
             problem=without_folders(voice.problem),
             doubts=list(voice.notes),
-            sample=f"{_VOICES}/{voice.name}/sample?engine={engine}"
-            if is_here and not voice.problem
-            else None,
+            sample=address if is_here and not voice.problem else None,
         )
-        for voice in voices
-    ]
+
+    return [answer(voice) for voice in voices]
 
 
 @router.post("/voices", tags=["voices"], status_code=201)
