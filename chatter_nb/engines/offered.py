@@ -37,6 +37,10 @@ class ListedVoice:
     path: Path | None = None
     figures: Figures | None = None
 
+    @property
+    def duration_s(self) -> float | None:
+        return self.figures.duration_s if self.figures else None
+
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "path": self.path and str(self.path)}
 

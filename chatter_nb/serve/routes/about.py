@@ -14,12 +14,10 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
-from chatter_nb.audio.curves import duration_s
 from chatter_nb.base.formats import OUTPUT_FORMATS
 from chatter_nb.base.version import __version__
 from chatter_nb.engines.offered import ListedVoice, own_voices, survey
 from chatter_nb.engines.registry import entry
-from chatter_nb.engines.voices import Library
 from chatter_nb.params.base import RunKind
 from chatter_nb.params.fields import fields_of
 from chatter_nb.params.runs import ConvertParams, SpeakParams
@@ -147,12 +145,19 @@ async def voices(service: Served, engine: _Engine = "") -> VoicesAnswer:
     catalog, name = service.catalog, _speaking(service, engine)
 
     def answer() -> VoicesAnswer:
-        recordings = [
-            RecordingAnswer(name=recording, duration_s=_duration_s(catalog.library, recording))
-            for recording in catalog.recordings()
-        ]
-        voices, offered = catalog.voices(name), _offered(service, name)
-        return VoicesAnswer(engine=name, voices=voices, recordings=recordings, offered=offered)
+        folder = catalog.library.folder
+        found = {voice.name: voice for voice in survey(folder)} if folder.is_dir() else {}
+        # Two files of one name are in the survey by their whole names.
+        recordings = [found.get(known, ListedVoice(known)) for known in catalog.recordings()]
+        offered = recordings if catalog.clones(name) else []
+        return VoicesAnswer(
+            engine=name,
+            voices=catalog.voices(name),
+            recordings=[
+                RecordingAnswer(name=each.name, duration_s=each.duration_s) for each in recordings
+            ],
+            offered=_offered(service, name, [each for each in offered if each.about]),
+        )
 
     return await run_in_threadpool(answer)
 
@@ -179,12 +184,9 @@ def _speaking(service: Service, engine: str) -> str:
     return name
 
 
-def _offered(service: Service, engine: str) -> list[OfferedAnswer]:
-    catalog, is_here = service.catalog, service.catalog.has_files(entry(engine))
-    voices = own_voices(entry(engine), checkpoint=service.settings.machine.get("checkpoint", ""))
-    if catalog.clones(engine) and catalog.library.folder.is_dir():
-        named = set(catalog.recordings())
-        voices += [voice for voice in survey(catalog.library.folder) if voice.name in named]
+def _offered(service: Service, engine: str, recordings: list[ListedVoice]) -> list[OfferedAnswer]:
+    is_here = service.catalog.has_files(entry(engine))
+    own = own_voices(entry(engine), checkpoint=service.settings.machine.get("checkpoint", ""))
 
     def answer(voice: ListedVoice) -> OfferedAnswer:
         address = f"/api/v1/voices/{voice.name}/sample?engine={engine}"
@@ -196,7 +198,7 @@ def _offered(service: Service, engine: str) -> list[OfferedAnswer]:
             sample=address if is_here and not voice.problem else None,
         )
 
-    return [answer(voice) for voice in voices]
+    return [answer(voice) for voice in (*own, *recordings)]
 
 
 @router.post("/voices", tags=["voices"], status_code=201)
@@ -219,11 +221,3 @@ async def remove(name: str, service: Served) -> VoiceAnswer:
     """Delete a recording. Runs that used it stay."""
     await run_in_threadpool(remove_voice, name, service.catalog.library)
     return VoiceAnswer(name=name)
-
-
-def _duration_s(library: Library, name: str) -> float | None:
-    """Seconds of a recording; None where it cannot be read, or two files have its name."""
-    try:
-        return duration_s(library.find(name))
-    except Exception:  # an odd file must not hide the others
-        return None
