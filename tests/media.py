@@ -15,10 +15,12 @@ def write(
     video: bool = False,
     second: np.ndarray | None = None,
     fast_start: bool = False,
+    title: str = "",
 ) -> None:
     """Encode `signal` of shape (samples,) or (samples, channels), and a `second` sound track."""
     options = {"movflags": "+faststart"} if fast_start else {}
     with av.open(str(path), "w", container_options=options) as output:
+        output.metadata["title"] = title
         if video:
             picture = output.add_stream("libvpx" if path.suffix == ".webm" else "mpeg4", 5)
             picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"

@@ -38,7 +38,9 @@ class Decoded:
 
         self._path, self._errors = Path(path), (av.FFmpegError, ValueError)
         with self._explained():
-            self._container: Any = av.open(f"file:{path}", container_options=_ONLY)
+            self._container: Any = av.open(
+                f"file:{path}", container_options=_ONLY, metadata_errors="replace"
+            )
             self._stream = stream = next(iter(self._container.streams.audio), None)
             if stream is None or not stream.codec_context:
                 raise OSError("there is no sound in it that can be decoded")

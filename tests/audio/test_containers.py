@@ -300,6 +300,15 @@ def test_a_video_without_sound_and_a_playlist_are_refused(tmp_path):
             read_audio(tmp_path / name)
 
 
+def test_a_title_in_old_letters_is_no_fault(tmp_path):
+    """An avi or wma of old has Latin-1 in it."""
+    media.write(tmp_path / "a.mkv", voice(48_000), 48_000, "flac", title="Zo\u00e9 sings")
+    data = (tmp_path / "a.mkv").read_bytes()
+    assert b"Zo\xc3\xa9 sings" in data
+    (tmp_path / "a.mkv").write_bytes(data.replace(b"Zo\xc3\xa9 sings", b"Zo\xe9\xe9 sings"))
+    assert inspect_audio(tmp_path / "a.mkv").duration_s == pytest.approx(3, abs=0.01)
+
+
 @pytest.mark.parametrize("fast_start", [True, False])
 def test_a_cut_mp4_is_refused(fast_start, tmp_path):
     media.write(tmp_path / "a.m4a", voice(RATE), RATE, "aac", fast_start=fast_start)
