@@ -1,4 +1,4 @@
-"""Opens a recording's file even if its header gives a wrong length, or says how to convert it.
+"""Opens a recording's file, even if its header gives a wrong length: by libsndfile, or FFmpeg.
 
 A header is believed only as far as the file confirms it. Not here: what is done with the samples.
 """
@@ -8,32 +8,16 @@ from __future__ import annotations
 import io
 import re
 import struct
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias
 
-import numpy as np
 import soundfile
 
-# Formats that are not read here, by the first bytes of a file.
-_FOREIGN = {
-    rb"....ftyp": "MPEG-4 (m4a, mp4, 3gp, mov)",
-    rb"\xff[\xf0\xf1\xf8\xf9]|ADIF": "AAC",
-    rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11": "Windows Media (wma)",
-    rb"#!AMR": "AMR",
-    rb"\x1a\x45\xdf\xa3": "WebM or Matroska",
-    rb"OggS.{24}(Speex|\x80theora|\x7fFLAC)": "Ogg with another codec than Vorbis or Opus",
-    rb"wvpk": "WavPack",
-    rb"MAC ": "Monkey's Audio (ape)",
-    rb"TTA[12]": "TrueAudio (tta)",
-    rb"DSD |FRM8": "DSD",
-    rb"\x0b\x77": "AC-3",
-    rb"FLV": "Flash video",
-    rb"RIFF....AVI ": "AVI",
-    rb"BW64": "Broadcast Wave 64",
-    rb"\.RMF|\.ra\xfd": "RealAudio",
-}
+if TYPE_CHECKING:
+    from chatter_nb.audio.decoded import Decoded
+
+Opened: TypeAlias = "StraightOn | Decoded"
 
 # The length in a header that was written into a pipe: 0; of ffmpeg all ones; of others the largest
 # signed number, of sox a little less, in aiff 0x7F000000; sometimes less a few bytes for headers.
@@ -89,76 +73,22 @@ class StraightOn(soundfile.SoundFile):
         lengths = [(int(a), int(b)) for a, b in _DISAGREE.findall(self.extra_info)]
         return any(promised > actual and not _is_open(promised) for promised, actual in lengths)
 
-
-class Decoded:
-    """An m4b, read as `StraightOn` reads other files. `frames` counts padding at its end too."""
-
-    format, is_cut_off = "MP4", False
-
-    def __init__(self, path: str | Path) -> None:
-        import av  # loads FFmpeg: 0.06 s
-
-        self._container = av.open(str(path))
-        self._stream = stream = self._container.streams.audio[0]
-        self.samplerate, self.channels = stream.rate, stream.channels
-        self._unit = float(stream.time_base or 0) * stream.rate  # in samples
-        self.frames = round((stream.duration or 0) * self._unit)
-        self._resampler = av.AudioResampler(format="flt")
-        self._blocks = self._decode(0)
-        self._rest = np.zeros((0, self.channels), np.float32)
-
-    def read(self, frames: int, *, dtype: str, always_2d: bool = True) -> np.ndarray:
-        """The next samples, float32, shape (samples, channels); fewer at the end."""
-        blocks = [self._rest]
-        while sum(map(len, blocks)) < frames and (block := next(self._blocks, None)) is not None:
-            blocks.append(block)
-        joined = np.concatenate(blocks)
-        self._rest = joined[frames:]
-        return joined[:frames]
-
-    def seek(self, frames: int) -> None:
-        """Go on with this sample. Half a second before it is decoded too, as AAC needs."""
-        early = max(0, frames - self.samplerate // 2)
-        self._container.seek(int(early / self._unit), stream=self._stream)
-        self._blocks, self._rest = self._decode(frames), self._rest[:0]
-
-    def _decode(self, first: int) -> Iterator[np.ndarray]:
-        for frame in self._container.decode(self._stream):
-            start = round((frame.pts or 0) * self._unit)
-            for part in self._resampler.resample(frame):
-                yield part.to_ndarray().reshape(-1, self.channels)[max(0, first - start) :]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._container.close()
+    def falls_short(self, read: int) -> bool:
+        """Whether a flac has fewer samples than it promises: libsndfile tells only a cut frame."""
+        return self.format == "FLAC" and read < self.frames
 
 
-def open_recording(path: str | Path) -> StraightOn | Decoded:
-    """A recording's file. Raises `OSError`, or libsndfile's error, if it cannot be read."""
-    with Path(path).open("rb") as file:
-        return Decoded(path) if file.read(12)[4:] == b"ftypM4B " else StraightOn(path)
+def open_recording(path: str | Path) -> Opened:
+    """A recording's file. Raises `OSError`, or libsndfile's error with FFmpeg's as its cause."""
+    from chatter_nb.audio.decoded import Decoded
 
-
-def way_out(path: str | Path, *, name: str = "") -> str:
-    """How to convert a recording of a format that is not read here; empty for other files.
-
-    `name` is the name that the person knows, if it differs from the path's.
-    """
-    path = Path(path)
     try:
-        with path.open("rb") as file:
-            beginning = file.read(64)
-    except OSError:
-        return ""
-    for pattern, known in _FOREIGN.items():
-        if re.match(pattern, beginning, re.DOTALL):
-            return (
-                f"{known} is not read here: turn it into a wav first, for instance with "
-                f'ffmpeg -i "{name or path.name}" "{Path(name or path).stem}.wav"'
-            )
-    return ""
+        return StraightOn(path)
+    except soundfile.LibsndfileError as error:
+        try:
+            return Decoded(path)
+        except OSError as reason:
+            raise error from reason
 
 
 def _is_open(length: int) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from chatter_nb.audio.containers import Decoded, StraightOn, open_recording
+from chatter_nb.audio.containers import Opened, open_recording
 from chatter_nb.audio.reading import Signal
 
 READ_SAMPLES = 1 << 18
@@ -73,12 +73,17 @@ class PitchTrack:
 
 
 def pitch_track(path: Path, *, longest_s: float = PITCH_S) -> PitchTrack:
-    """The pitch of a file's first `longest_s` seconds, by WORLD's DIO and StoneMask."""
-    import pyworld
-
+    """The pitch of a file's first `longest_s` seconds."""
     with open_recording(path) as file:
         rate = file.samplerate
-        signal = _mono(file, min(file.frames, round(longest_s * rate))).astype(np.float64)
+        return pitch_of(_mono(file, min(file.frames, round(longest_s * rate))), rate)
+
+
+def pitch_of(signal: Signal, rate: int) -> PitchTrack:
+    """The pitch of a signal at `rate` Hz, by WORLD's DIO and StoneMask."""
+    import pyworld
+
+    signal = signal.astype(np.float64)
     low_hz, high_hz = PITCH_HZ
     rough, times_s = pyworld.dio(
         signal, rate, f0_floor=low_hz, f0_ceil=high_hz, frame_period=FRAME_MS
@@ -87,7 +92,7 @@ def pitch_track(path: Path, *, longest_s: float = PITCH_S) -> PitchTrack:
     return PitchTrack(times_s, np.where(f0_hz > 0, f0_hz, np.nan))
 
 
-def _mono(file: StraightOn | Decoded, samples: int) -> np.ndarray:
+def _mono(file: Opened, samples: int) -> np.ndarray:
     return file.read(samples, dtype="float32", always_2d=True).mean(axis=1)
 
 

@@ -13,9 +13,9 @@ import numpy as np
 from chatter_nb.audio.meter import Loudness, Meter
 from chatter_nb.audio.reading import RATES_HZ, check_signal
 from chatter_nb.base.errors import InputError
+from chatter_nb.base.formats import DEMUXERS, READABLE
 
-# A file that names other files or addresses is none of these.
-_READABLE = "wav,flac,mp3,ogg,mov,aac,aiff,au,caf,w64,matroska"
+_READABLE = ",".join(["wav,flac,mp3,aiff,au,caf,w64", *DEMUXERS])
 BLOCK_SAMPLES = 1 << 14
 
 
@@ -51,8 +51,9 @@ def measure_file(path: Path) -> Measured:
             return _measured(container, path)
     except (OSError, ValueError) as error:  # FFmpeg's errors are of these kinds
         reason = getattr(error, "strerror", None) or error
-        known = _READABLE.replace(",", " ").replace("mov", "opus m4a m4b")
-        raise InputError(f"cannot read recording {path}: {reason} (readable: {known})") from error
+        raise InputError(
+            f"cannot read recording {path}: {reason} (readable: {READABLE})"
+        ) from error
 
 
 def _measured(container: Any, path: Path) -> Measured:

@@ -17,7 +17,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from chatter_nb.audio.containers import Decoded, StraightOn, open_recording, way_out
+from chatter_nb.audio.containers import Opened, open_recording
 from chatter_nb.base.errors import ChatterError, InputError
 from chatter_nb.base.formats import READABLE
 
@@ -100,7 +100,7 @@ def read_recording(path: str | Path, *, sample_rate: int | None = None) -> MonoR
     If channels cancel each other (one is another upside down), only the loudest is used. Needs
     memory for the resulting signal only, except that up to `WHOLE_S` seconds are resampled as a
     whole. Raises `InputError` for a file that is missing, empty, cut off, holds NaN or infinities,
-    or is no audio that libsndfile can read.
+    or is no audio that libsndfile or FFmpeg can read.
     """
 
     def read(mix: _Mix) -> MonoRecording:
@@ -180,7 +180,7 @@ def _of_length(signal: Signal, samples: int) -> Signal:
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[StraightOn | Decoded]:
+def _opened(path: str | Path) -> Iterator[Opened]:
     if not Path(path).is_file():
         raise InputError(f"recording {path} does not exist")
     try:
@@ -194,8 +194,8 @@ def _opened(path: str | Path) -> Iterator[StraightOn | Decoded]:
                 )
             yield file
     except soundfile.LibsndfileError as error:
-        cure = way_out(path) or f"{error.error_string} (readable: {READABLE})"
-        raise InputError(f"cannot read recording {path}: {cure}") from error
+        reasons = f"{error.error_string} {error.__cause__} (readable: {READABLE})"
+        raise InputError(f"cannot read recording {path}: {reasons}") from error
     except OSError as error:
         raise InputError(f"cannot read recording {path}: {error.strerror or error}") from error
 
@@ -207,7 +207,7 @@ def _cut_off(path: str | Path, there_s: float) -> InputError:
     )
 
 
-def _mono_blocks(file: StraightOn | Decoded, path: str | Path, mix: _Mix) -> Iterator[Signal]:
+def _mono_blocks(file: Opened, path: str | Path, mix: _Mix) -> Iterator[Signal]:
     read = 0
     frames = max(1, _COPY_FRAMES // file.channels)  # a file may say that it has 1024
     while len(channels := file.read(frames, dtype="float32", always_2d=True)):
@@ -215,7 +215,7 @@ def _mono_blocks(file: StraightOn | Decoded, path: str | Path, mix: _Mix) -> Ite
         yield check_signal(mix.of(channels), where=str(path))
     if not read:
         raise InputError(f"recording {path} holds no sound (0 samples)")
-    if file.format == "FLAC" and read < file.frames:  # libsndfile tells only a frame that is cut
+    if file.falls_short(read):
         raise _cut_off(path, read / file.samplerate)
 
 

@@ -19,7 +19,8 @@ class Format:
 
     `containers` are libsndfile's names; files are written in the first. `subtype` is libsndfile's
     too, of wav for 16 bits; empty where files are read only. (Opus is written by FFmpeg; a format
-    that is `muxed` is read by it too, and put together at the end of a run: `audio.book_file`.)
+    that is `muxed` is put together at the end of a run: `audio.book_file`.) Where FFmpeg reads,
+    `containers` are its demuxers, in small letters.
     `bytes_per_s` is of 24 kHz speech, roughly; None: of as many samples as there are. With
     `master: acx` it is `best_bytes_per_s`.
     `encoding_rtf` is seconds of work a second of audio, as `bench embedded` measures it; it is done
@@ -122,6 +123,21 @@ FORMATS = (
     Format("caf", ("CAF",), (".caf",)),
     Format("w64", ("W64",), (".w64",)),
     Format("wav", ("RF64",), (".rf64",)),  # beyond 4 GiB
+    # Phones and videos. An uploaded recording in "mov" is kept under the first of its suffixes.
+    Format("m4a", ("mov",), (".m4a", ".mp4", ".m4v", ".mov", ".3gp", ".3g2"), "audio/mp4"),
+    Format("webm", ("matroska",), (".webm", ".mkv", ".mka"), "audio/webm"),
+    Format("ogg", ("ogg",), (".ogv", ".spx"), "audio/ogg"),
+    Format("aac", ("aac",), (".aac",), "audio/aac"),
+    Format("wma", ("asf",), (".wma", ".wmv", ".asf")),
+    Format("amr", ("amr",), (".amr",)),
+    Format("wavpack", ("wv",), (".wv",)),
+    Format("ape", ("ape",), (".ape",)),
+    Format("tta", ("tta",), (".tta",)),
+    Format("dsd", ("dsf", "iff"), (".dsf", ".dff")),
+    Format("ac3", ("ac3", "eac3"), (".ac3", ".eac3")),
+    Format("avi", ("avi",), (".avi",)),
+    Format("flv", ("flv",), (".flv",)),
+    Format("ra", ("rm",), (".ra", ".rm")),
 )
 
 # The formats that a run can write, by name.
@@ -131,6 +147,8 @@ OUTPUT_FORMATS: dict[OutputName, Format] = {
 # … and those of them that can be written as the samples come.
 PLAIN_FORMATS = {name: row for name, row in OUTPUT_FORMATS.items() if not row.muxed}
 RECORDING_SUFFIXES = tuple(suffix for row in FORMATS for suffix in row.suffixes)
+# What FFmpeg may take a recording for: none of these names another file or an address.
+DEMUXERS = tuple(name for row in FORMATS for name in row.containers if name.islower())
 READABLE = " ".join(dict.fromkeys(row.name for row in FORMATS))
 _BY_SUFFIX = {suffix: row for row in FORMATS for suffix in row.suffixes}
 

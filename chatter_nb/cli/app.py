@@ -24,8 +24,9 @@ from chatter_nb.cli.pages import gallery, page, review, revise
 from chatter_nb.cli.run import convert, speak
 from chatter_nb.cli.serve import app as open_app
 from chatter_nb.cli.serve import serve
-from chatter_nb.cli.tidy import check, clean, doctor, fetch, selftest, voices
+from chatter_nb.cli.tidy import check, clean, doctor, fetch, selftest
 from chatter_nb.cli.verify import verify
+from chatter_nb.cli.voices import app as voices_app
 
 INTERRUPTED = 130
 
@@ -36,10 +37,11 @@ app = typer.Typer(
     help="Text to speech and voice conversion as parameterised notebooks, and without them.",
 )
 _RUNS = (speak, convert, contents, batch, verify, review, revise, page, gallery, check)
-for command in (*_RUNS, loudness, doctor, selftest, voices, fetch, clean, bench):
+for command in (*_RUNS, loudness, doctor, selftest, fetch, clean, bench):
     app.command()(command)
 app.command()(serve)
 app.command("app")(open_app)
+app.add_typer(voices_app, name="voices")
 
 
 @app.callback(invoke_without_command=True)

@@ -1,4 +1,4 @@
-"""Small commands around the runs: `check`, `doctor`, `selftest`, `clean`, `voices`, `fetch`."""
+"""Small commands around the runs: `check`, `doctor`, `selftest`, `clean`, `fetch`."""
 
 from __future__ import annotations
 
@@ -118,25 +118,6 @@ def clean(
         result = {"removed": count, "bytes": size}
         message = f"removed {count} chunks, {size / 1e6:.1f} MB, from {store.root}"
     typer.echo(json.dumps(result) if as_json else message)
-
-
-def voices(
-    folder: Annotated[str, typer.Option("--dir", help="A folder of recordings.")] = "",
-    outputs_dir: Annotated[str, typer.Option(help="Whose voices/ to list.")] = "outputs",
-    as_json: JsonOption = False,
-) -> None:
-    """List the voices that `voice` and `target` can name, with what is doubtful about each."""
-    from chatter_nb.engines.voices import FOLDER, survey
-
-    place = resolve_path(folder) if folder else resolve_path(outputs_dir) / FOLDER
-    voices_here = survey(place) if folder or place.is_dir() else []
-    if as_json:
-        rows = [voice.as_dict() for voice in voices_here]
-        return typer.echo(json.dumps(rows, ensure_ascii=False))
-    for voice in voices_here:
-        typer.echo(str(voice))
-    if not voices_here:
-        typer.echo(f"no voices in {place}: put recordings of 6 to 15 s there, named as you like")
 
 
 def fetch(

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from chatter_nb.audio.containers import way_out
 from chatter_nb.audio.reading import Inspected, inspect_audio, mix_notes, resampled_length
 from chatter_nb.audio.tags import Tags
 from chatter_nb.audio.windows import Window, plan_windows
@@ -121,7 +120,9 @@ def read_sources(params: ConvertParams, problems: Problems) -> tuple[list[Source
         return [], []
     if path.is_dir():
         files, others = list_folder(path, RECORDING_SUFFIXES)
-        names, notes = {file: file.stem for file in files}, _passed_over(path, others)
+        names = {file: file.stem for file in files}
+        if passed := ", ".join(file.name for file in others):
+            notes = [f"{path}: passed over {passed}: no recordings"]
         if not files:
             messages.append(f"folder {path} holds no recording ({' '.join(RECORDING_SUFFIXES)})")
         twice = [name for name, times in Counter(names.values()).items() if times > 1]
@@ -132,14 +133,6 @@ def read_sources(params: ConvertParams, problems: Problems) -> tuple[list[Source
     for source in sources:
         notes += mix_notes(source.audio.channel, where=source.path.name)
     return sources, notes
-
-
-def _passed_over(folder: Path, files: list[Path]) -> list[str]:
-    cures = {file: way_out(file) for file in files}
-    notes = [f"{folder}: passed over {file.name}: {cure}" for file, cure in cures.items() if cure]
-    if others := [file.name for file, cure in cures.items() if not cure]:
-        notes.append(f"{folder}: passed over {', '.join(others)}: no recordings")
-    return notes
 
 
 def _inspected(path: Path, name: str) -> Source:

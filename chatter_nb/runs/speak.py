@@ -6,16 +6,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 from chatter_nb.audio.reading import Signal
-from chatter_nb.base.errors import ParamError
+from chatter_nb.base.errors import InputError, ParamError
 from chatter_nb.engines.checks import check_supported
 from chatter_nb.engines.models import load, pick_engine, settle
+from chatter_nb.engines.recordings import PREPARATION
 from chatter_nb.engines.voices import library_of
 from chatter_nb.engines.watermark import marked
 from chatter_nb.params.runs import KNOBS, SpeakParams
 from chatter_nb.runs.choosing import check_sound
+from chatter_nb.runs.content import run_key
 from chatter_nb.runs.lifecycle import OnProgress, render
 from chatter_nb.runs.listening import keeps_up
 from chatter_nb.runs.output import OnAudio
@@ -33,7 +37,10 @@ __all__ = [
     "plan_speech",
     "process_one_chunk",
     "render_speech",
+    "sample_of",
 ]
+
+SENTENCE = "The harbour woke before the sun, and an old man walked down to the quay, in no hurry."
 
 
 def generate_tts(
@@ -111,3 +118,22 @@ def process_one_chunk(
     audio = renderings[0][1]
     check_sound(audio, text)
     return marked(audio, model), model.sample_rate
+
+
+def sample_of(params: SpeakParams) -> tuple[SpeakParams, Speech | None]:
+    """The run that says the sentence with the engine (not auto), voice and places of `params`.
+
+    Also its result, if it is there already.
+    """
+    library = library_of(params)
+    # Among the voices' encodings. Its name holds all that decides how it sounds.
+    places = {"outputs_dir": str(library.cache / "samples"), "voices_dir": str(library.folder)}
+    fixed = {"text": SENTENCE, "seed": 1, "formats": ("mp3",), "verify": "off"}
+    run = params.model_copy(update=places | fixed)
+    key = run_key(f"sample {PREPARATION}", run, run.engine, fetch=False)[:16]
+    run = run.model_copy(update={"run_name": f"{run.engine}-{key}"})
+    with suppress(InputError):
+        speech = load_speech(Path(run.outputs_dir) / run.run_name)
+        if speech.record.status == "ok" and speech.files[0].is_file():
+            return run, speech
+    return run, None

@@ -11,15 +11,15 @@ from chatter_nb.base.errors import ChatterError, ParamError
 from chatter_nb.engines.checkpoints import cached
 from chatter_nb.engines.checks import check_files
 from chatter_nb.engines.models import EngineChoice, load, pick_engine, settle
+from chatter_nb.engines.offered import DEFAULT_VOICE, hibari_voices, voice_choices
 from chatter_nb.engines.registry import EngineEntry, entries, entry
-from chatter_nb.engines.voices import CACHE, Library, hibari_voices, voice_choices
+from chatter_nb.engines.voices import CACHE, NAME, Library
 from chatter_nb.params.base import RunKind
 from chatter_nb.params.runs import AnyParams, ConvertParams, SpeakParams
 from chatter_nb.serve.bodies import DOCUMENT, RECORDINGS, Kind, Params, check_names
 from chatter_nb.serve.errors import Problem, log, not_ready, without_folders
 from chatter_nb.serve.outputs import new_name
 from chatter_nb.serve.settings import Settings
-from chatter_nb.serve.uploads import DEFAULT_VOICE, NAME
 from chatter_nb.setup.colab import sample_folder
 
 Values = Mapping[str, Any]

@@ -16,6 +16,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from chatter_nb.base.errors import ChatterError
+from chatter_nb.engines.offered import DEFAULT_VOICE
 from chatter_nb.engines.registry import entry
 from chatter_nb.params.runs import KNOBS, SPEEDS, SpeakParams, knobs_of
 from chatter_nb.serve.bodies import PARTS_HELP
@@ -23,7 +24,6 @@ from chatter_nb.serve.encoding import StreamName, encodable
 from chatter_nb.serve.errors import Problem, problem_of
 from chatter_nb.serve.offers import Catalog
 from chatter_nb.serve.outputs import new_name
-from chatter_nb.serve.uploads import DEFAULT_VOICE
 
 # OpenAI's names for its models, here for the default engine. Each engine has its name as well.
 MODELS = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")

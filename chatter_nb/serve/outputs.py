@@ -11,13 +11,14 @@ from pathlib import Path, PurePath
 from starlette.datastructures import UploadFile
 
 from chatter_nb.base.errors import InputError, OutputError, shown
+from chatter_nb.engines.voices import NAME
 from chatter_nb.runs.checking import REPORTS
 from chatter_nb.runs.folder import LOCKS, RECORD, RunFolder
 from chatter_nb.runs.store import ChunkStore
 from chatter_nb.serve.bodies import DOCUMENT
 from chatter_nb.serve.errors import Problem, log
 from chatter_nb.serve.settings import Limits, Settings
-from chatter_nb.serve.uploads import INCOMING, NAME, keep_upload
+from chatter_nb.serve.uploads import INCOMING, keep_upload
 from chatter_nb.text.files import SUFFIXES
 from chatter_nb.verify.kept import KeptReports
 

@@ -15,19 +15,19 @@ from typing import BinaryIO
 
 import soundfile
 
-from chatter_nb.audio.containers import StraightOn, way_out
+from chatter_nb.audio.containers import open_recording
 from chatter_nb.audio.reading import inspect_audio
 from chatter_nb.base.disk import write_error
 from chatter_nb.base.errors import InputError
 from chatter_nb.base.formats import READABLE, suffix_of
-from chatter_nb.engines.voices import Library, read_checked
+from chatter_nb.engines.offered import DEFAULT_VOICE
+from chatter_nb.engines.recordings import read_checked
+from chatter_nb.engines.voices import NAME, Library
 from chatter_nb.serve.errors import Problem
 
-NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 INCOMING = ".incoming"  # in the voices folder
 MAX_CHANNELS = 8
 _NAME_CHARS = 64  # of a client's file name
-DEFAULT_VOICE = "default"  # the engine's built-in voice
 
 
 def keep_upload(
@@ -63,15 +63,14 @@ def keep_upload(
 def _checked(path: Path, part: str, longest_s: float) -> str:
     """The suffix for the format of a file. Errors name the part, not the server's path."""
     try:
-        with StraightOn(path) as file:
+        with open_recording(path) as file:
             kind, channels = file.format, file.channels
     except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
-        cure = way_out(path, name="RECORDING")
-        reason = cure or f"this is no recording that can be read ({READABLE})"
-        raise InputError(f"{part}: {reason}") from error
+        known = f"this is no recording that can be read ({READABLE})"
+        raise InputError(f"{part}: {known}") from error
     suffix = suffix_of(kind)
     if suffix is None:
-        raise InputError(f"{part}: recordings in {kind} are not taken: send wav, flac, mp3 or ogg")
+        raise InputError(f"{part}: recordings in {kind} are not taken: send wav, flac, mp3 or m4a")
     if channels > MAX_CHANNELS:
         raise InputError(f"{part}: {channels} channels; up to {MAX_CHANNELS} are taken")
     try:
@@ -95,7 +94,7 @@ def add_voice(name: str, source: BinaryIO, library: Library, *, longest_s: float
     # On the disk of the voices folder, where a rename is atomic; hidden, so that no list shows it.
     arrived = keep_upload(source, library.folder / INCOMING, part="file", longest_s=longest_s)
     try:
-        _, notes = read_checked(arrived, where="file")
+        *_, notes = read_checked(arrived, where="file")
         with library.naming():
             _refuse_taken(name, library)  # somebody was faster, perhaps with another format
             os.replace(arrived, library.folder / f"{name}{arrived.suffix}")
@@ -105,7 +104,7 @@ def add_voice(name: str, source: BinaryIO, library: Library, *, longest_s: float
 
 
 def _refuse_taken(name: str, library: Library) -> None:
-    if name.casefold() in (taken.casefold() for taken in library.names()):
+    if library.has(name):
         raise Problem(409, f"there is a voice '{name}' already: delete it first, or choose another")
 
 

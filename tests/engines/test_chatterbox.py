@@ -2,6 +2,7 @@
 
 import random
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from chatter_nb.engines.chatterbox.random_checkpoints import make_checkpoint  # 
 from chatter_nb.engines.chatterbox.s3gen import Synthesizer  # noqa: E402
 from chatter_nb.engines.checks import check_supported  # noqa: E402
 from chatter_nb.engines.models import get_or_load_tts_model, get_or_load_vc_model, unload  # noqa: E402
-from chatter_nb.engines.voices import Library  # noqa: E402
+from chatter_nb.engines.voices import Library, content_hash  # noqa: E402
 from chatter_nb.params.runs import SpeakParams  # noqa: E402
 
 MODELS = ("chatterbox", "chatterbox-multilingual", "chatterbox-turbo")
@@ -250,6 +251,26 @@ def test_a_voice_is_encoded_once_and_kept_on_disk(load, library, monkeypatch, ow
     assert len(calls) == 1
     assert torch.equal(first.data.t3["speaker_emb"], again.data.t3["speaker_emb"])
     assert again.content_hash == first.content_hash
+
+
+def test_a_recording_with_room_before_it_is_encoded_without_it(load, library, tmp_path):
+    """Its key says what was mended; a recording without a fault keeps its file's."""
+    import soundfile
+
+    signal, rate = soundfile.read(TARGET, dtype="float32")
+    soundfile.write(tmp_path / "room.wav", np.concatenate([np.zeros(5 * rate), signal]), rate)
+    mended = load().prepare_voice(str(tmp_path / "room.wav"), library)
+    (note,) = mended.notes
+    assert "s without speech at its beginning are left out" in note
+    assert mended.content_hash.startswith(f"{content_hash(tmp_path / 'room.wav')}-prepared1-")
+    by_hand = library.recording(str(tmp_path / "room.wav")).signal
+    assert len(by_hand) < len(signal) + rate
+    soundfile.write(tmp_path / "hand.wav", by_hand, rate, subtype="FLOAT")
+    other = load().prepare_voice(str(tmp_path / "hand.wav"), library)
+    assert (other.content_hash, other.notes) == (content_hash(tmp_path / "hand.wav"), ())
+    assert torch.equal(mended.data.t3["speaker_emb"], other.data.t3["speaker_emb"])
+    clean = load().prepare_voice(TARGET, library)
+    assert (clean.content_hash, clean.notes) == (content_hash(Path(TARGET)), ())
 
 
 def test_a_damaged_kept_voice_is_made_again(load, library, own_models):

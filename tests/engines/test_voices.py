@@ -1,14 +1,20 @@
 """Voices: found by name, checked with figures, listed."""
 
 import json
+import re
 
+import media
 import numpy as np
 import pytest
 import soundfile
 from conftest import ROOT
 
+from chatter_nb.audio.reading import resample
 from chatter_nb.base.errors import InputError, ParamError
-from chatter_nb.engines.voices import Library, check_recording, content_hash, library_of, measure
+from chatter_nb.engines.excerpt import keep_excerpt
+from chatter_nb.engines.recordings import check_recording, measure, prepare
+from chatter_nb.engines.registry import TTS_ENGINES
+from chatter_nb.engines.voices import Library, content_hash, library_of
 from chatter_nb.params.runs import SpeakParams
 
 RATE = 24_000
@@ -106,8 +112,6 @@ def test_what_cannot_serve_is_refused_with_the_figure(signal, told):
     ],
 )
 def test_what_will_sound_worse_is_noted_with_the_figure(signal, told):
-    import re
-
     (note,) = check_recording(signal, RATE, where="voice x")
     assert re.search(told, note), note
 
@@ -139,14 +143,197 @@ def test_opposite_channels_are_a_voice_and_it_is_told(library):
     assert anna.content_hash == content_hash(anna.path)
 
 
-def test_a_phones_recording_by_name_says_what_to_do(library, cli):
-    (library.folder / "mum.m4a").write_bytes(b"\0\0\0\x20ftypM4A \0\0\2\0")
-    assert "mum" not in library.names()
-    with pytest.raises(ParamError, match=r"'mum' is .*mum\.m4a: MPEG-4 .*ffmpeg -i \"mum\.m4a\""):
-        library.find("mum")
-    done = cli("voices", "--dir", library.folder, check=0)
-    assert "cannot be used: cannot read recording" in done.stdout
-    assert 'ffmpeg -i "mum.m4a" "mum.wav"' in done.stdout
+def test_a_phones_recording_is_a_voice(library):
+    media.write(library.folder / "mum.m4a", speech(), RATE, "aac")
+    mum = library.recording("mum")
+    assert (mum.notes, mum.content_hash) == ((), content_hash(mum.path))
+    assert len(mum.signal) / mum.sample_rate == pytest.approx(6, abs=0.05)
+
+
+# -- mended where a fault is measured
+
+
+def room(seconds: float, level: float = 0.002) -> np.ndarray:
+    return noise(seconds, level)
+
+
+def kept(library, name: str, signal: np.ndarray, rate: int = RATE):
+    soundfile.write(library.folder / f"{name}.wav", signal, rate, subtype="FLOAT")
+    return library.recording(name)
+
+
+@pytest.mark.parametrize("name", ["reading.flac", "target.flac"])
+def test_a_clean_recording_is_left_alone_and_keeps_its_key(name, library):
+    """Whole, and cut anywhere: what was encoded and made with it is found again."""
+    path = TARGET.with_name(name)
+    found = library.recording(str(path))
+    signal, rate = soundfile.read(path, dtype="float32")
+    assert (found.notes, found.content_hash) == ((), content_hash(path))
+    assert np.array_equal(found.signal, signal)
+    for start_s in range(6):
+        for length_s in (3, 4.5, 6):
+            cut = signal[start_s * rate : round((start_s + length_s) * rate)]
+            assert prepare(cut, rate).notes == (), (start_s, length_s)
+
+
+@pytest.mark.parametrize(
+    ("before_s", "after_s", "told"),
+    [
+        (4, 0, ["at its beginning"]),
+        (0, 5, ["at its end"]),
+        (2, 3, ["at its beginning", "at its end"]),
+        (0.6, 0.6, []),
+    ],
+)
+@pytest.mark.parametrize("level", [0.0, 0.002, 0.01])
+def test_a_room_before_and_after_is_cut_off(before_s, after_s, told, level, library):
+    """Silence, a quiet room, and one 20 dB below the speech; a click in it is no speech."""
+    quiet = np.concatenate([silence(before_s), speech(5.2), silence(after_s)])
+    signal = quiet + room(len(quiet) / RATE, level)
+    signal[100:200] = 0.3
+    voice = kept(library, "x", signal)
+    assert [note.split("without speech ")[1] for note in voice.notes] == [
+        f"{place} are left out" for place in told
+    ]
+    start_s = len(signal) / RATE - len(voice.signal) / RATE
+    assert start_s == pytest.approx((before_s + after_s) if told else 0, abs=0.5)
+    assert np.array_equal(soundfile.read(voice.path, dtype="float32")[0], signal)
+    if told:
+        first = round(start_s * RATE) if before_s and not after_s else 0
+        key = voice.content_hash.removeprefix(content_hash(voice.path))
+        assert key.startswith("-prepared1-")
+        if first:
+            assert np.array_equal(voice.signal, signal[first:])
+
+
+@pytest.mark.parametrize(
+    ("gain_db", "told"), [(-45, r"levelled for the model by \+4"), (16, r"by -1\d"), (-12, None)]
+)
+def test_what_is_quiet_or_loud_is_levelled_and_told(gain_db, told, library):
+    loud = np.clip(speech() * 10 ** (gain_db / 20), -1, 1)
+    voice = kept(library, "x", loud)
+    if told is None:
+        assert (voice.notes, voice.content_hash) == ((), content_hash(voice.path))
+        return
+    assert any(re.search(told, note) for note in voice.notes), voice.notes
+    figures = measure(voice.signal, RATE)
+    assert figures.rms_db == pytest.approx(-20, abs=4)
+    assert figures.peak_db <= -0.9
+    assert voice.content_hash != content_hash(voice.path)
+    assert any("quiet (" in note or "clipped (" in note for note in voice.notes)
+
+
+def test_a_recording_that_would_become_too_short_stays(library):
+    signal = np.concatenate([silence(3), speech(2.5)])
+    (note,) = kept(library, "x", signal).notes
+    assert "is silence" in note
+    with pytest.raises(InputError, match="silent"):
+        kept(library, "y", speech() * 1e-4)
+
+
+def test_a_telephones_recording_is_told(library):
+    (note,) = kept(library, "x", speech()[::3], 8_000).notes
+    assert "8000 Hz, as a telephone's" in note
+
+
+def test_a_conversion_hears_the_mended_target(library):
+    """As if the room had been cut off by hand; the run is told."""
+    from chatter_nb.engines.world import WorldConverter
+
+    world = WorldConverter()
+    with_room = kept(library, "x", np.concatenate([silence(5), speech(), silence(5)]))
+    voice = world.prepare_voice("x", library)
+    by_hand = kept(library, "y", with_room.signal)
+    assert by_hand.notes == ()
+    assert voice.content_hash == with_room.content_hash
+    assert voice.notes == with_room.notes
+    profile, expected = vars(voice.data), vars(world.prepare_voice("y", library).data)
+    assert all(np.array_equal(profile[name], expected[name]) for name in expected)
+
+
+# -- ten seconds of a recording
+
+
+def interview() -> tuple[np.ndarray, float]:
+    """A room, two voices in turn, one alone, clipped, and with long pauses; where the one is."""
+    signal, _ = soundfile.read(TARGET.with_name("reading.flac"), dtype="float32")
+    one, low = signal[: 14 * RATE], resample(signal, 15_000, RATE)
+    turns = [(one, low)[n % 2][2 * n * RATE : 2 * (n + 1) * RATE] for n in range(6)]
+    sparse = [np.concatenate([one[n * RATE : (n + 1) * RATE], silence(2)]) for n in range(5)]
+    parts = [silence(5), *turns, one, np.clip(one * 20, -1, 1), *sparse]
+    whole = np.concatenate(parts)
+    return whole + room(len(whole) / RATE, 0.001), 5.0 + 12.0
+
+
+def test_the_best_ten_seconds_are_of_one_voice(cli, tmp_path):
+    signal, alone_s = interview()
+    soundfile.write(tmp_path / "talk.wav", signal, RATE)
+    done = cli("voices", "add", "ann", tmp_path / "talk.wav", "--outputs-dir", tmp_path, check=0)
+    start_s, end_s = map(float, re.findall(r"(\d+\.\d) to (\d+\.\d) s of talk", done.stdout)[0])
+    assert alone_s - 0.3 <= start_s
+    assert end_s <= alone_s + 14.5
+    assert 8 <= end_s - start_s <= 10.1
+    assert "--from 12s --to 22s" in done.stdout
+    saved, rate = soundfile.read(tmp_path / "voices" / "ann.flac", dtype="float32")
+    assert rate == RATE
+    near = signal[round((start_s - 0.1) * RATE) :]
+    first = min(range(RATE // 5), key=lambda n: np.abs(near[n : n + 500] - saved[:500]).max())
+    assert np.abs(saved - near[first : first + len(saved)]).max() < 2**-15
+    assert "ann " in cli("voices", "--outputs-dir", tmp_path, check=0).stdout
+
+
+def test_a_part_of_a_video_is_kept_as_it_is_asked(library, tmp_path):
+    media.write(tmp_path / "a.webm", speech(9), RATE, "libopus", video=True)
+    path, *span, notes = keep_excerpt("zoe", tmp_path / "a.webm", library, 2.0, 7.0)
+    assert (path.name, span, notes) == ("zoe.flac", [2.0, 7.0], [])
+    assert library.recording("zoe").signal.shape == (5 * 48_000,)  # opus has 48 kHz
+    assert library.names() == ["anna", "ben", "zoe"]
+
+
+@pytest.mark.parametrize(
+    ("name", "span", "told"),
+    [
+        ("ANNA", (0, 5), "there is a voice 'ANNA' already"),
+        ("../x", (0, 5), "use 1 to 64 of A-Z"),
+        ("eve", (0, 2), r"2\.00 s long; at least 3 s"),
+        ("eve", (5, 20), "has 9.0 s: 5 s to 20 s is no part of it"),
+        ("eve", (6, 3), "is no part of it"),
+    ],
+)
+def test_what_cannot_be_added_is_refused_and_leaves_nothing(name, span, told, library, tmp_path):
+    soundfile.write(tmp_path / "a.wav", speech(9), RATE)
+    with pytest.raises(InputError, match=told):
+        keep_excerpt(name, tmp_path / "a.wav", library, *span)
+    assert library.names() == ["anna", "ben"]
+    assert {file.suffix for file in library.folder.iterdir()} <= {".wav", ".flac", ".lock"}
+
+
+# -- every voice, and one heard
+
+
+def test_every_voice_that_can_be_had_is_listed(cli, tmp_path, monkeypatch):
+    """The engines' own, with what each lacks here; hibari's five, one of them embedded."""
+    monkeypatch.setenv("HIBARI_HOME", str(tmp_path / "none"))
+    rows = json.loads(cli("voices", "--outputs-dir", tmp_path, "--json", check=0).stdout)
+    hibari = {row["name"]: row["problem"] for row in rows if row["engine"] == "hibari"}
+    assert hibari.pop("heart") == ""
+    assert set(hibari) == {"emma", "fenrir", "fable", "kore"}
+    assert all(re.match(r"a download of \d+ MB from the", lacks) for lacks in hibari.values())
+    assert {row["engine"] for row in rows} == set(TTS_ENGINES)
+
+
+def test_a_voice_is_heard_in_a_sentence_that_is_made_once(cli, tmp_path):
+    args = ("voices", "--play", "heart", "--engine", "hibari", "--outputs-dir", tmp_path)
+    first = cli(*args, check=0, env={"PATH": ""})
+    (sample,) = (tmp_path / ".voices" / "samples").glob("hibari-*/speech.mp3")
+    assert sample.as_uri() in first.stdout
+    made = sample.stat().st_mtime_ns
+    assert soundfile.info(str(sample)).duration > 2
+    assert cli(*args, check=0, env={"PATH": ""}).stdout == first.stdout
+    assert sample.stat().st_mtime_ns == made
+    unknown = cli("voices", "--play", "nobody", "--engine", "hibari", "--outputs-dir", tmp_path)
+    assert unknown.returncode == 2
+    assert "has no voice 'nobody'" in unknown.stderr
 
 
 def test_a_good_recording_has_no_notes_and_true_figures():

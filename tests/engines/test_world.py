@@ -14,6 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from chatter_nb.audio.reading import resample
 from chatter_nb.audio.windows import plan_windows
 from chatter_nb.base.errors import InputError, ParamError
+from chatter_nb.engines.recordings import read_checked
 from chatter_nb.engines.voices import Library
 from chatter_nb.engines.world import (
     MARGIN_SAMPLES,
@@ -244,10 +245,20 @@ def test_a_target_without_a_voice_is_refused(engine, tmp_path):
 
 
 def test_a_target_is_judged_by_its_first_half_minute(engine, tmp_path):
-    """All of it is measured: a late beginning costs nothing, as it would a cloning model."""
-    late = np.concatenate([np.zeros(4 * RATE_HZ, np.float32), speech(0, 0, 10.0)])
+    """A long pause costs nothing, as it would a cloning model, which hears six seconds."""
+    said = speech(0, 0, 10.0)
+    late = np.concatenate([said[:RATE_HZ], np.zeros(7 * RATE_HZ, np.float32), said])
     soundfile.write(tmp_path / "late.wav", late, RATE_HZ)
     assert engine.prepare_voice("late", Library(tmp_path, tmp_path)).notes == ()
+    *_, notes = read_checked(tmp_path / "late.wav", where="late")
+    assert [note for note in notes if "is silence" in note] != []
+
+
+def test_silence_before_a_target_is_left_out_and_told(engine, tmp_path):
+    late = np.concatenate([np.zeros(4 * RATE_HZ, np.float32), speech(0, 0, 10.0)])
+    soundfile.write(tmp_path / "late.wav", late, RATE_HZ)
+    (note,) = engine.prepare_voice("late", Library(tmp_path, tmp_path)).notes
+    assert "s without speech at its beginning are left out" in note
 
 
 def test_the_version_is_that_of_the_package(engine):

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import media
 import numpy as np
 import pytest
 import soundfile
@@ -258,13 +259,16 @@ def test_a_source_of_open_length_is_converted(params, source, tmp_path):
     assert convert_voice(params(source=path, target=path)).audio_s == 2
 
 
-def test_a_folder_tells_what_to_do_with_what_it_passes_over(params, tmp_path):
-    soundfile.write(tmp_path / "a.wav", reading(0.5), RATE)
-    (tmp_path / "b.m4a").write_bytes(b"\0\0\0\x20ftypM4A \0\0\2\0")
-    (tmp_path / "c.txt").write_text("notes")
-    first, second = plan_conversion(params(source=str(tmp_path))).warnings
-    assert "passed over b.m4a: MPEG-4" in first
-    assert second.endswith("passed over c.txt: no recordings")
+def test_a_folder_tells_what_it_passes_over_and_takes_a_video(params, tmp_path):
+    (tmp_path / "in").mkdir()
+    soundfile.write(tmp_path / "in" / "a.wav", reading(0.5), RATE)
+    media.write(tmp_path / "in" / "b.webm", reading(1), RATE, "libopus", video=True)
+    for name in ("c.txt", "d.jpg"):
+        (tmp_path / "in" / name).write_text("notes")
+    plan = plan_conversion(params(source=str(tmp_path / "in")))
+    (note,) = plan.warnings
+    assert note.endswith("passed over c.txt, d.jpg: no recordings")
+    assert render_conversion(plan).audio_s == pytest.approx(1.5, abs=0.02)
 
 
 @pytest.mark.parametrize("engine", ["world", "chatterbox"])

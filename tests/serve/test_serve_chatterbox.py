@@ -1,7 +1,10 @@
 """The service on a random Chatterbox checkpoint: two voices, a job that lets requests pass."""
 
+import io
+
 import numpy as np
 import pytest
+import soundfile
 from conftest import ROOT
 
 pytest.importorskip("torch")
@@ -105,6 +108,34 @@ def test_each_request_is_spoken_in_its_own_voice(settings, second_voice, direct)
         by_upload |= {name: (None, str(value)) for name, value in QUICK.items()}
         answer = client.post("/api/v1/tts", files=by_upload)
         assert answer.content == answers["anna", 0]
+
+
+def test_a_recording_is_offered_with_its_doubts_and_its_sample_follows_it(settings, second_voice):
+    """A new recording of the name is another voice, whose sample is made anew."""
+    with TestClient(make_app(settings), base_url="http://localhost") as client:
+
+        def added(recording: bytes) -> dict:
+            files = {"file": ("x", recording)}
+            answer = client.post("/api/v1/voices", data={"name": "anna"}, files=files)
+            assert answer.status_code == 201, answer.text
+            default, anna = client.get("/api/v1/voices").json()["offered"]
+            assert (default["name"], anna["name"]) == ("default", "anna")
+            notes = [note.split(": ")[1] for note in answer.json()["notes"]]
+            assert [doubt.split(": ")[1] for doubt in anna["doubts"]] == notes
+            return anna
+
+        anna = added(TARGET.read_bytes())
+        assert (anna["about"], anna["doubts"]) == ("11.2 s, -21 dB", [])
+        samples = [client.get(anna["sample"]), client.get("/api/v1/voices/default/sample")]
+        client.delete("/api/v1/voices/anna")
+        signal, rate = soundfile.read(second_voice)
+        data = io.BytesIO()
+        soundfile.write(data, np.concatenate([np.zeros(4 * rate), signal]), rate, format="WAV")
+        (doubt,) = added(data.getvalue())["doubts"]
+        assert "s without speech at its beginning are left out" in doubt
+        samples.append(client.get(anna["sample"]))
+        assert [answer.status_code for answer in samples] == [200] * 3, samples[0].text
+        assert len({answer.content for answer in samples}) == 3
 
 
 def test_a_model_that_is_not_here_is_not_fetched(tmp_path, monkeypatch):

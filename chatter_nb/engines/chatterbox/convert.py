@@ -41,8 +41,8 @@ from chatter_nb.engines.chatterbox.s3gen import SpeechTokens, token_count
 from chatter_nb.engines.chatterbox.vocoder import SAMPLES_PER_MEL, Vocoder
 from chatter_nb.engines.checkpoints import PACKAGE, identity, locate
 from chatter_nb.engines.gpu import is_small_gpu, voice_device
+from chatter_nb.engines.recordings import MIN_S
 from chatter_nb.engines.registry import VC_ENGINES
-from chatter_nb.engines.voices import MIN_S
 from chatter_nb.engines.watermark import load_perth
 
 if TYPE_CHECKING:

@@ -56,9 +56,9 @@ from chatter_nb.engines.chatterbox.t3 import TokenDecoder
 from chatter_nb.engines.chatterbox.tokens import Prompt, Sampling, SpokenChunk
 from chatter_nb.engines.checkpoints import MEANFLOW_FILE, PACKAGE, check_meanflow, identity, locate
 from chatter_nb.engines.gpu import is_small_gpu, voice_device
+from chatter_nb.engines.recordings import MIN_S
 from chatter_nb.engines.refusal import counted, unspeakable
 from chatter_nb.engines.registry import TTS_ENGINES
-from chatter_nb.engines.voices import MIN_S
 from chatter_nb.engines.watermark import load_perth
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from IPython.display import HTML, display
 from chatter_nb.base.errors import Cancelled, ChatterError
 from chatter_nb.base.project import resolve_path
 from chatter_nb.engines.models import relinquish
-from chatter_nb.engines.voices import library_of, voice_choices
+from chatter_nb.engines.offered import voice_choices
+from chatter_nb.engines.voices import library_of
 from chatter_nb.notebook import show
 from chatter_nb.notebook.forms.layout import row
 from chatter_nb.notebook.forms.live import LivePlayer

@@ -15,12 +15,12 @@ from typing import Any
 import anywidget
 import traitlets
 
-from chatter_nb.audio.containers import way_out
 from chatter_nb.audio.curves import duration_s
 from chatter_nb.base.disk import copy_whole, part_path, writing
 from chatter_nb.base.errors import ChatterError, InputError
 from chatter_nb.base.formats import RECORDING_SUFFIXES
-from chatter_nb.engines.voices import HEARD_S, MIN_S, Library, library_of, read_checked
+from chatter_nb.engines.recordings import HEARD_S, MIN_S, read_checked
+from chatter_nb.engines.voices import Library, library_of
 from chatter_nb.pages.players import asset
 from chatter_nb.params.runs import AnyParams
 
@@ -189,10 +189,9 @@ def check_upload(path: Path, *, min_s: float = MIN_S, heard_s: float = HEARD_S) 
     """Return notes about a recording. Raises `InputError` for a file that cannot be used."""
     if path.suffix.lower() not in RECORDING_SUFFIXES:
         known = ", ".join(RECORDING_SUFFIXES)
-        cure = way_out(path) or f"its name ends in none of {known}"
-        raise InputError(f"{path.name} is no recording that can be read: {cure}")
-    _, notes = read_checked(path, where=path.name, min_s=min_s, heard_s=heard_s)
-    return notes
+        reason = f"its name ends in none of {known}"
+        raise InputError(f"{path.name} is no recording that can be read: {reason}")
+    return read_checked(path, where=path.name, min_s=min_s, heard_s=heard_s)[-1]
 
 
 def _move(path: Path, library: Library) -> Path:

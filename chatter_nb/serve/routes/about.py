@@ -14,21 +14,26 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
-from chatter_nb.audio.curves import duration_s
 from chatter_nb.base.formats import OUTPUT_FORMATS
 from chatter_nb.base.version import __version__
-from chatter_nb.engines.voices import Library
+from chatter_nb.engines.offered import ListedVoice, own_voices, survey
+from chatter_nb.engines.registry import entry
 from chatter_nb.params.base import RunKind
 from chatter_nb.params.fields import fields_of
 from chatter_nb.params.runs import ConvertParams, SpeakParams
+from chatter_nb.runs.speak import SENTENCE, sample_of
 from chatter_nb.serve.bodies import Kind, open_names
+from chatter_nb.serve.bridge import result_of
 from chatter_nb.serve.encoding import STREAMED
-from chatter_nb.serve.errors import Problem
-from chatter_nb.serve.routes.speech import Served
+from chatter_nb.serve.errors import Problem, without_folders
+from chatter_nb.serve.outputs import new_name
+from chatter_nb.serve.responses import file_of, whole_answer
+from chatter_nb.serve.routes.speech import Served, audio_responses
 from chatter_nb.serve.service import Service
 from chatter_nb.serve.uploads import add_voice, remove_voice
 
 router = APIRouter(prefix="/api/v1")
+_Engine = Annotated[str, Query(description="whose; empty: the default")]
 
 
 class HealthAnswer(BaseModel):
@@ -108,12 +113,23 @@ class RecordingAnswer(BaseModel):
     duration_s: float | None
 
 
+class OfferedAnswer(BaseModel):
+    """A voice of an engine. `sample` is the address of a sentence in it; null with a problem."""
+
+    name: str
+    about: str
+    problem: str
+    doubts: list[str]
+    sample: str | None
+
+
 class VoicesAnswer(BaseModel):
     """The voices of an engine, and the recordings in the voices folder."""
 
     engine: str
     voices: list[str]
     recordings: list[RecordingAnswer]
+    offered: list[OfferedAnswer]
 
 
 class VoiceAnswer(BaseModel):
@@ -125,20 +141,67 @@ class VoiceAnswer(BaseModel):
 
 
 @router.get("/voices", tags=["voices"])
-def voices(
-    service: Served, engine: Annotated[str, Query(description="whose; empty: the default")] = ""
-) -> VoicesAnswer:
+async def voices(service: Served, engine: _Engine = "") -> VoicesAnswer:
     """The names that `voice`, `source` and `target` may hold."""
-    catalog = service.catalog
-    name = engine or catalog.choice().name
-    if name not in catalog.engines():
-        known = ", ".join(catalog.engines())
-        raise Problem(404, f"no engine {name[:80]!r} speaks here; there is: {known}")
-    recordings = [
-        RecordingAnswer(name=recording, duration_s=_duration_s(catalog.library, recording))
-        for recording in catalog.recordings()
-    ]
-    return VoicesAnswer(engine=name, voices=catalog.voices(name), recordings=recordings)
+    catalog, name = service.catalog, _speaking(service, engine)
+
+    def answer() -> VoicesAnswer:
+        folder = catalog.library.folder
+        found = {voice.name: voice for voice in survey(folder)} if folder.is_dir() else {}
+        # Two files of one name are in the survey by their whole names.
+        recordings = [found.get(known, ListedVoice(known)) for known in catalog.recordings()]
+        offered = recordings if catalog.clones(name) else []
+        return VoicesAnswer(
+            engine=name,
+            voices=catalog.voices(name),
+            recordings=[
+                RecordingAnswer(name=each.name, duration_s=each.duration_s) for each in recordings
+            ],
+            offered=_offered(service, name, [each for each in offered if each.about]),
+        )
+
+    return await run_in_threadpool(answer)
+
+
+_HEARD: dict[str, Any] = {"response_class": Response, "responses": audio_responses()}
+
+
+@router.get("/voices/{name}/sample", tags=["voices"], **_HEARD)
+async def sample(name: str, request: Request, service: Served, engine: _Engine = "") -> Response:
+    """A sentence in a voice, the same for all. It is made once and kept."""
+    values = {"text": SENTENCE, "voice": name, "engine": _speaking(service, engine)}
+    asked = await run_in_threadpool(service.catalog.speech, values, new_name("tts"))
+    params, kept = await run_in_threadpool(sample_of, asked)
+    if kept:
+        return file_of(kept, kept.record.files[0].name)
+    timeout_s = service.settings.limits.request_timeout_s
+    speech = await result_of(service.submit(params), request, timeout_s=timeout_s)
+    return await whole_answer(speech, as_json=False)
+
+
+def _speaking(service: Service, engine: str) -> str:
+    """The name of an engine that speaks here. Raises `Problem` 404."""
+    name = engine or service.catalog.choice().name
+    if name not in (known := service.catalog.engines()):
+        raise Problem(404, f"no engine {name[:80]!r} speaks here; there is: {', '.join(known)}")
+    return name
+
+
+def _offered(service: Service, engine: str, recordings: list[ListedVoice]) -> list[OfferedAnswer]:
+    is_here = service.catalog.has_files(entry(engine))
+    own = own_voices(entry(engine), checkpoint=service.settings.machine.get("checkpoint", ""))
+
+    def answer(voice: ListedVoice) -> OfferedAnswer:
+        address = f"/api/v1/voices/{voice.name}/sample?engine={engine}"
+        return OfferedAnswer(
+            name=voice.name,
+            about=voice.about.strip(),
+            problem=without_folders(voice.problem),
+            doubts=list(voice.notes),
+            sample=address if is_here and not voice.problem else None,
+        )
+
+    return [answer(voice) for voice in (*own, *recordings)]
 
 
 @router.post("/voices", tags=["voices"], status_code=201)
@@ -161,11 +224,3 @@ def remove(name: str, service: Served) -> VoiceAnswer:
     """Delete a recording. Runs that used it stay."""
     remove_voice(name, service.catalog.library)
     return VoiceAnswer(name=name)
-
-
-def _duration_s(library: Library, name: str) -> float | None:
-    """Seconds of a recording; None where it cannot be read, or two files have its name."""
-    try:
-        return duration_s(library.find(name))
-    except Exception:  # an odd file must not hide the others
-        return None
