@@ -28,8 +28,8 @@ _MAX_PROBLEMS, _NAME_CHARS = 20, 80  # of an error
 # Where a result goes and how it is made, not what it is.
 NOT_DECIDING = {"outputs_dir", "run_name", "interactive", "verify_workers"}
 # Fields that came after runs had names and keys: at its default, a field counts in neither.
-_LATER = {"verify", "tries", "asr_model", "trim_tails", "edits", "chapters", "skip", "clean"}
-_LATER |= {"unspeakable"}
+_LATER = {"verify", "tries", "asr_model", "trim_tails", "edits"}
+_LATER |= {"chapters", "skip", "clean", "unspeakable"}
 _LATER |= {"split", "master", "title", "author", "read_by", "cover", "date", "description"}
 _LATER |= {"lexicon", "normalize"}
 _LATER |= {"subtitles", "read_along", "room_tone", "head_s", "tail_s", "sample_rate"}

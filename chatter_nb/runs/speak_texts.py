@@ -14,9 +14,10 @@ from chatter_nb.base.project import resolve_path, shown_path
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.folder import RECORD
 from chatter_nb.text.books.document import choose_chapters
-from chatter_nb.text.chunking import Chunk, chunk_limit, clean, split_chunks, without_breaks
+from chatter_nb.text.chunking import Chunk, clean, split_chunks, without_breaks
 from chatter_nb.text.files import TextSource, merge_sources, read_sources
 from chatter_nb.text.markup import PAUSE_MARK, check_markup, foreign_format
+from chatter_nb.text.pace import chunk_limit
 from chatter_nb.text.spoken.saying import Saying
 
 MERGED = "speech"  # the name of the one output of a text, or of a folder that is merged

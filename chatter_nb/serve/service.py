@@ -33,7 +33,7 @@ from chatter_nb.serve.offers import Catalog
 from chatter_nb.serve.outputs import new_name
 from chatter_nb.serve.settings import Settings
 from chatter_nb.serve.worker import T, Task, Work, Worker
-from chatter_nb.text.chunking import chars_per_s
+from chatter_nb.text.pace import chars_per_s
 
 CHUNK_GRACE_S = 7.0  # for the chunk in hand when the server is asked to end; all in all under 10 s
 _TORCH = "chatterbox"  # its speech and its conversion share modules: one thread for both

@@ -60,6 +60,16 @@ def press(page, name: str) -> None:
     page.get_by_role("button", name=name, exact=True).locator("visible=true").click()
 
 
+def edit_by_keys(page, words: str) -> None:
+    """Say other words in the line that is chosen, and apply that to the run's files."""
+    page.keyboard.press("e")
+    page.keyboard.press("Control+a")
+    page.keyboard.type(words)
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Apply to the files").press("Enter")
+    page.get_by_text("The files hold all edits.").wait_for()
+
+
 def unfold(page, title: str) -> None:
     page.get_by_role("button", name=re.compile(f"^{title}")).locator("visible=true").click()
 
@@ -444,12 +454,7 @@ def test_a_document_is_spoken_in_chapters_and_its_lines_are_edited(server, tmp_p
         lines = card.locator("chatter-review .line")
         expect(lines).to_have_count(2)
         lines.nth(1).press("Enter")
-        page.keyboard.press("e")
-        page.keyboard.press("Control+a")
-        page.keyboard.type("Other words stand here.")
-        page.keyboard.press("Enter")
-        page.get_by_role("button", name="Apply to the files").press("Enter")
-        page.get_by_text("The files hold all edits.").wait_for()
+        edit_by_keys(page, "Other words stand here.")
         expect(card.locator(".player").first).to_contain_text("Other words stand here.")
         page.get_by_role("button", name="Clear").first.press("Enter")
         expect(text_of(page)).to_have_value("A text of one's own.")
@@ -491,12 +496,7 @@ def test_a_line_is_edited_made_again_and_applied_by_keys_alone(server):
         lines.nth(1).press("Enter")
         page.keyboard.press("m")
         page.get_by_text("take 1 is made").wait_for()
-        page.keyboard.press("e")
-        page.keyboard.press("Control+a")
-        page.keyboard.type("Other words stand here.")
-        page.keyboard.press("Enter")
-        page.get_by_role("button", name="Apply to the files").press("Enter")
-        page.get_by_text("The files hold all edits.").wait_for()
+        edit_by_keys(page, "Other words stand here.")
         expect(page.locator(".newest .player").first).to_contain_text("Other words stand here.")
         assert axe_violations(page, ".newest") == []
 

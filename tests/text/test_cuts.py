@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chatter_nb.text.chunking import chars_per_s, chunk_limit, clean, split_chunks
+from chatter_nb.text.chunking import clean, split_chunks
 from chatter_nb.text.cuts import TAG, cut, parted
+from chatter_nb.text.pace import chars_per_s, chunk_limit
 
 # A paragraph of each, sentence by sentence, written for these tests.
 SENTENCES = {

@@ -10,7 +10,8 @@ from conftest import ROOT
 
 from chatter_nb import SpeakParams, plan_speech
 from chatter_nb.base.errors import InputError
-from chatter_nb.text.chunking import chunk_limit, clean, split_chunks
+from chatter_nb.text.chunking import clean, split_chunks
+from chatter_nb.text.pace import chunk_limit
 
 FOLDER = ROOT / "tests" / "data" / "field_texts"
 SPOKEN = {

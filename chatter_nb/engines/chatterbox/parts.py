@@ -22,7 +22,7 @@ from chatter_nb.engines.chatterbox.convert import MelJoiner, cropped_mel, noise_
 from chatter_nb.engines.chatterbox.device import memory_explained, one_at_a_time
 from chatter_nb.engines.chatterbox.flow import MELS, MELS_PER_TOKEN, VoicePrompt
 from chatter_nb.engines.chatterbox.tokens import SMALLER, Adapter, flow_steps
-from chatter_nb.text.chunking import chars_per_s
+from chatter_nb.text.pace import chars_per_s
 
 # In tokens, 25 a second. These sizes keep S3Gen's work for the parts of a chunk of 60 to 600
 # tokens under twice the work for the whole chunk, whatever the length of the voice prompt.
