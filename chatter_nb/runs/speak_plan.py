@@ -36,8 +36,8 @@ from chatter_nb.runs.speak_texts import (
     split_text,
 )
 from chatter_nb.runs.unspeakable import Unspoken, leave_out, refusal, warning
-from chatter_nb.text.chunking import BLOCK_BREAK, CHAPTER_BREAK
 from chatter_nb.text.files import TextSource
+from chatter_nb.text.line import BLOCK_BREAK, CHAPTER_BREAK
 from chatter_nb.text.markup import TERMINAL_CODE, markup_notes
 from chatter_nb.text.pace import chars_per_s
 from chatter_nb.text.spoken.saying import Saying

@@ -14,8 +14,9 @@ from chatter_nb.base.project import resolve_path, shown_path
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.folder import RECORD
 from chatter_nb.text.books.document import choose_chapters
-from chatter_nb.text.chunking import Chunk, clean, split_chunks, without_breaks
+from chatter_nb.text.chunking import Chunk, clean, split_chunks
 from chatter_nb.text.files import TextSource, merge_sources, read_sources
+from chatter_nb.text.line import without_breaks
 from chatter_nb.text.markup import PAUSE_MARK, check_markup, foreign_format
 from chatter_nb.text.pace import chunk_limit
 from chatter_nb.text.spoken.saying import Saying

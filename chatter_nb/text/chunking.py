@@ -10,27 +10,26 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
+from operator import itemgetter
+from types import MappingProxyType
 
 from chatter_nb.base.budget import ask
 from chatter_nb.base.errors import InputError
 from chatter_nb.text.cuts import cut, parted
 from chatter_nb.text.headings import is_heading, set_headings_apart
 from chatter_nb.text.in_full import in_full
-from chatter_nb.text.markup import PAUSE_MARK, TERMINAL_CODE, add_pause, check_markup
-from chatter_nb.text.pace import MIN_CHUNK_CHARS
+from chatter_nb.text.line import as_line
+from chatter_nb.text.markup import TERMINAL_CODE, check_markup
+from chatter_nb.text.pace import MIN_CHUNK_CHARS, chunk_limit
 from chatter_nb.text.sentences import base_of, sentences
+from chatter_nb.text.spans import NARRATOR, Span
 from chatter_nb.text.spoken.say import LEXICON, Change, Spoken, with_changes
+from chatter_nb.text.spoken.saying import Saying
 
-# Between merged texts. It is whitespace, and so vanishes when whitespace is collapsed. No text of a
-# user holds it, see `without_breaks`.
-CHAPTER_BREAK = "\x1c"
-BLOCK_BREAK = "\x1d"  # between blocks of a document; one more paragraph's end
-_TO_SPACES = str.maketrans({CHAPTER_BREAK: " ", BLOCK_BREAK: " "})
-_TOKEN = re.compile(rf"(?P<mark>{PAUSE_MARK.pattern})|(?P<space>\s+)|[^\s\[]+|\[", re.IGNORECASE)
 # An ornament such as "* * *" is a paragraph of its own without blank lines around it.
 _ORNAMENT_LINE = re.compile(r"^[^\S\n]*(?:[*_~=#•·—–-][^\S\n]*){3,}$", re.MULTILINE)
 
@@ -64,7 +63,8 @@ class Chunk:
     """A piece of text that is spoken in one go, and the silence after it.
 
     `text` ends with the space before the next chunk; `spoken` is the text for an engine. `block`
-    is the number of breaks before it, of blocks and of chapters. A voice that cannot speak all of
+    is the number of breaks before it, of blocks and of chapters. `speaker` is "" for the narrator,
+    and says it in a `mood`, or in none. A voice that cannot speak all of
     it has `unspoken`, and `said` in place of the text.
     """
 
@@ -73,6 +73,8 @@ class Chunk:
     pause_ms: int
     language: str = ""
     block: int = 0
+    speaker: str = NARRATOR
+    mood: str = ""
     changes: tuple[Change, ...] = ()  # from its text to what is said
     unspoken: str = ""  # words and runs of letters, in order, with spaces between them
     said: str | None = None
@@ -146,6 +148,8 @@ def split_chunks(
     chapter_pause_ms: int = 1500,
     language: str = "en",
     say: Callable[[str], Spoken] = Spoken,
+    spans: Sequence[Span] = (),
+    sayings: Mapping[str, Saying] = MappingProxyType({}),
 ) -> list[Chunk]:
     """Pack whole sentences into chunks of at most `chunk_chars` characters.
 
@@ -154,32 +158,38 @@ def split_chunks(
     characters; a word or a tag such as `[laugh]` is cut only if it alone is over the limit. Where a
     sentence is cut the pause is 0: its parts are crossfaded. `[pause 800ms]` replaces the silence
     at its place; before the first word it gives a chunk without text. `say` returns what is said
-    for a text; a chunk for which much more is said than is written is cut. Raises `InputError` for
-    a mark that is not valid.
+    for a text; a chunk for which much more is said than is written is cut. `spans` tile the text,
+    and no chunk has two speakers; `sayings` are of speakers who have their own. Raises `InputError`
+    for a mark that is not valid.
     """
     check_markup(text)
-    line, pauses_ms, blocks = _flatten(text, paragraph_pause_ms, chapter_pause_ms)
-    edges = sorted({0, *pauses_ms, len(line)})
+    line = as_line(
+        text,
+        spans,
+        sentence_pause_ms=sentence_pause_ms,
+        paragraph_pause_ms=paragraph_pause_ms,
+        chapter_pause_ms=chapter_pause_ms,
+    )
+    pauses_ms, default = line.pauses_ms, (language, say, chunk_chars)
     chunks = [Chunk(0, "", pauses_ms[0])] if pauses_ms.get(0) else []
-    for start, end in pairwise(edges):
-        block = blocks[bisect_right(blocks, (start, len(text))) - 1][1]
-        packed = list(_pack_spoken(line[start:end], chunk_chars, language, say))
+    for start, end in pairwise(sorted({0, *pauses_ms, len(line.text)})):
+        block = line.blocks[bisect_right(line.blocks, (start, len(text))) - 1][1]
+        _, speaker, mood = line.turns[bisect_right(line.turns, start, key=itemgetter(0)) - 1]
+        own, said, limit = default
+        if saying := sayings.get(speaker):
+            own, said, limit = saying.language, saying.say, chunk_limit(limit, saying.language)
+        packed = list(_pack_spoken(line.text[start:end], limit, own, said))
         for number, (part, is_whole, spoken) in enumerate(packed, 1):
             pause_ms = sentence_pause_ms if is_whole else 0
             pause_ms = pause_ms if number < len(packed) else pauses_ms.get(end, 0)
-            chunk = Chunk(len(chunks), part, pause_ms, language, block)
-            chunks.append(chunk.as_said(spoken))
+            place = (block, speaker, mood)
+            chunks.append(Chunk(len(chunks), part, pause_ms, own, *place).as_said(spoken))
     return chunks
 
 
 def plain(text: str) -> str:
     """A chunk's text without layout characters. Voices skip the "b" of "[a](b)": "[a (b)"."""
     return _INVISIBLE.sub("", text).replace("](", " (")
-
-
-def without_breaks(text: str) -> str:
-    """A user's text, with a space in the place of every `CHAPTER_BREAK` and `BLOCK_BREAK`."""
-    return text.translate(_TO_SPACES)
 
 
 def _join_pages(text: str, language: str) -> str:
@@ -200,56 +210,6 @@ def ends_sentence(before: str, after: str, language: str = "en") -> bool:
         return True
     ends = accumulate(map(len, sentences(f"{before} {after}", language)))
     return not after[:1].islower() and len(before) + 1 in ends
-
-
-def _flatten(
-    text: str, paragraph_ms: int, chapter_ms: int
-) -> tuple[str, dict[int, int], list[tuple[int, int]]]:
-    """The text as one line, and the silence in ms by the position in the line that it precedes.
-
-    The list has the positions where blocks begin, each with its number; position 0 is in it.
-    """
-    words: list[str] = []
-    breaks: dict[int, int] = {}  # position of a paragraph's first character: silence before it
-    marks: dict[int, int] = {}
-    blocks = [(0, 0)]
-    block = 0
-    length, space, gap_ms, mark_ms = 0, "", -1, -1
-    for token in _TOKEN.finditer(text):
-        if token["mark"]:
-            mark_ms = add_pause(mark_ms, token)
-        elif run := token["space"]:
-            space = " " if words else ""
-            gap_ms = max(gap_ms, _break_ms(run, paragraph_ms, chapter_ms))
-            block += run.count(CHAPTER_BREAK) + run.count(BLOCK_BREAK)
-        else:
-            words.append(space + token[0])
-            length += len(space)
-            if block > blocks[-1][1]:
-                blocks.append((length, block))
-            if gap_ms >= 0 and length:
-                breaks[length] = gap_ms
-            if mark_ms >= 0:
-                marks[length] = mark_ms
-            length += len(token[0])
-            space, gap_ms, mark_ms = "", -1, -1
-    line = "".join(words)
-    _lengthen_at_headings(line, breaks, chapter_ms)
-    pauses_ms = breaks | marks | ({length: mark_ms} if mark_ms >= 0 else {})
-    return line, pauses_ms, blocks
-
-
-def _break_ms(whitespace: str, paragraph_ms: int, chapter_ms: int) -> int:
-    if CHAPTER_BREAK in whitespace:
-        return chapter_ms
-    return paragraph_ms if whitespace.count("\n") > 1 or "\u2029" in whitespace else -1
-
-
-def _lengthen_at_headings(line: str, breaks: dict[int, int], chapter_ms: int) -> None:
-    edges = [*breaks, len(line)]
-    for start, end in pairwise(edges):
-        if is_heading(line[start:end].strip()):
-            breaks[start] = chapter_ms
 
 
 def _pack(text: str, limit: int, language: str) -> Iterator[tuple[str, bool]]:

@@ -23,7 +23,7 @@ from chatter_nb.text.books.plain import book_of_text
 from chatter_nb.text.books.reading import BOOK_SUFFIXES, read_book
 from chatter_nb.text.books.skips import choose_cleanings, in_words
 from chatter_nb.text.books.wrapped import book_of_wrapped, is_wrapped
-from chatter_nb.text.chunking import without_breaks
+from chatter_nb.text.line import without_breaks
 from chatter_nb.text.markdown import markdown_to_text
 from chatter_nb.text.markup import foreign_format
 

@@ -9,7 +9,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from chatter_nb.base.errors import InputError
-from chatter_nb.text.chunking import CHAPTER_BREAK
+from chatter_nb.text.line import CHAPTER_BREAK
 
 _MAX_NESTING = 100  # levels; a list takes two, a quotation one
 _NESTED = ("list_item_open", "blockquote_open")

@@ -8,7 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chatter_nb.base.errors import InputError
-from chatter_nb.text.chunking import PAUSE_MARK, Chunk, clean, split_chunks
+from chatter_nb.text.chunking import Chunk, clean, split_chunks
+from chatter_nb.text.markup import PAUSE_MARK
 
 # Words, marks and whitespace of many kinds, mixed with any characters at all.
 PIECES = st.one_of(

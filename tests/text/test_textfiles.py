@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from chatter_nb.base.errors import InputError
-from chatter_nb.text.chunking import CHAPTER_BREAK, clean, split_chunks
+from chatter_nb.text.chunking import clean, split_chunks
 from chatter_nb.text.files import merge_sources, natural_key, read_sources
+from chatter_nb.text.line import CHAPTER_BREAK
 from chatter_nb.text.markdown import markdown_to_text
 
 FRENCH = "Le café était fermé, dit-il; une façade naïve. " * 3

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from chatter_nb.base.errors import InputError, shown
-from chatter_nb.text.chunking import BLOCK_BREAK, CHAPTER_BREAK
+from chatter_nb.text.line import BLOCK_BREAK, CHAPTER_BREAK
 from chatter_nb.text.pace import chars_per_s
 
 CHAPTER_LEVELS = 2  # of headings: a chapter's pause is before these

@@ -18,7 +18,8 @@ from chatter_nb.base.errors import InputError
 from chatter_nb.text.books import document
 from chatter_nb.text.books.document import Block, Book, Skipped, count_words
 from chatter_nb.text.books.lines import WordJoiner, running_heads
-from chatter_nb.text.chunking import ends_sentence, without_breaks
+from chatter_nb.text.chunking import ends_sentence
+from chatter_nb.text.line import without_breaks
 
 # PDFium writes U+0002 or U+FFFE for a hyphen that ends a line, and no line break.
 _LINE = re.compile(r"[^\r\n\x02\ufffe]*[^\s\x02\ufffe][^\r\n\x02\ufffe]*[\x02\ufffe]?")

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 from chatter_nb.text.books.document import Block, Book, divide
-from chatter_nb.text.chunking import CHAPTER_BREAK
 from chatter_nb.text.headings import is_heading, set_headings_apart
+from chatter_nb.text.line import CHAPTER_BREAK
 
 _SEPARATOR = f"\n\n{CHAPTER_BREAK}\n\n"
 _MAY_HEAD = re.compile(

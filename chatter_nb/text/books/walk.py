@@ -15,7 +15,7 @@ from lxml import etree
 
 from chatter_nb.text.books.document import Block, Skipped, count_words
 from chatter_nb.text.books.skips import kind_of
-from chatter_nb.text.chunking import without_breaks
+from chatter_nb.text.line import without_breaks
 
 _OPS, _SSML = "{http://www.idpf.org/2007/ops}", "{http://www.w3.org/2001/10/synthesis}"
 _BLOCK_NAMES = (  # as HTML's rendering rules list them

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
-from chatter_nb.text.chunking import BLOCK_BREAK, CHAPTER_BREAK
+from chatter_nb.text.line import BLOCK_BREAK, CHAPTER_BREAK
 
 _PARAGRAPH_END = re.compile(rf"\n\s*\n|[{BLOCK_BREAK}{CHAPTER_BREAK}]|\Z")
 _DASH_LINE = re.compile(r"^[^\S\n]*[—–―](?=[^\S\n]*[\w¿¡«…])", re.MULTILINE)

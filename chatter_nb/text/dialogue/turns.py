@@ -12,7 +12,7 @@ from itertools import groupby, pairwise
 from chatter_nb.text.dialogue.marks import Cast
 from chatter_nb.text.dialogue.quotes import Quote
 from chatter_nb.text.dialogue.saying import OTHER, Clue
-from chatter_nb.text.dialogue.spans import NARRATOR
+from chatter_nb.text.spans import NARRATOR
 
 _NEAR = 4  # turns before a pronoun whose people it may mean,
 _FAR = 12  # and if none of them fits; an address of who is told of, but not as near, means another

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from chatter_nb.base.errors import ParamError
-from chatter_nb.text.chunking import CHAPTER_BREAK
 from chatter_nb.text.dialogue.attribution import read_quotes
+from chatter_nb.text.dialogue.labels import read_labels
 from chatter_nb.text.dialogue.marks import Cast, read_marks
-from chatter_nb.text.dialogue.spans import Span, overlaid, read_labels
+from chatter_nb.text.line import CHAPTER_BREAK
+from chatter_nb.text.spans import Span, overlaid
 
 LABELS = Path(__file__).with_name("labels")
 CAST = Cast(

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatter_nb.base.errors import InputError
-from chatter_nb.text.chunking import CHAPTER_BREAK
 from chatter_nb.text.dialogue.attribution import read_quotes
 from chatter_nb.text.dialogue.marks import Cast, read_marks
+from chatter_nb.text.line import CHAPTER_BREAK
 
 CAST = Cast({"anna": "anna", "the wolf": "wolf", "wolf": "wolf", "ann": "ann"}, ("angry", "soft"))
 
