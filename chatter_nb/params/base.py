@@ -31,7 +31,7 @@ NOT_DECIDING = {"outputs_dir", "run_name", "interactive", "verify_workers"}
 _LATER = {"verify", "tries", "asr_model", "trim_tails", "edits"}
 _LATER |= {"chapters", "skip", "clean", "unspeakable"}
 _LATER |= {"split", "master", "title", "author", "read_by", "cover", "date", "description"}
-_LATER |= {"lexicon", "normalize"}
+_LATER |= {"lexicon", "normalize", "cast", "narrator", "quotes", "moods", "labels"}
 _LATER |= {"subtitles", "read_along", "room_tone", "head_s", "tail_s", "sample_rate"}
 
 

@@ -16,7 +16,16 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from chatter_nb.base.errors import shown
+from chatter_nb.base.speakers import QuoteMode
 from chatter_nb.params.base import RunKind, RunParams, read_file
+from chatter_nb.params.cast import (
+    Cast,
+    Moods,
+    Speed,
+    Temperature,
+    ToTwo,
+    rules_of_cast,
+)
 from chatter_nb.params.types import (
     MASTERED,
     CfmSteps,
@@ -55,9 +64,6 @@ VerifyLevel = Literal["auto", "off", "fast", "full"]
 
 _NAMES, _NAME_CHARS = 100, 80  # the most that `kind_of` looks at
 
-SPEEDS = (0.5, 2.0)  # the slowest and the fastest pace, of any engine that has one
-_Speed = Annotated[float | None, Field(ge=SPEEDS[0], le=SPEEDS[1])]
-_ToTwo = Annotated[float | None, Field(ge=0, le=2)]
 _Pause = Annotated[int, Field(ge=0, le=60_000)]
 _Take = Annotated[int, Field(ge=0, le=1_000_000)]
 
@@ -72,16 +78,16 @@ class SpeakParams(RunParams):
     text: Text = often("", "text", "the text to speak")
     text_file: Text = often("", "text", "a document, or a folder of them, to speak")
     voice: Text = often("", "voice", "a voice by name, or a recording; empty: the engine's own")
-    speed: _Speed = often(None, "voice", "pace; 1 is the voice's own")
+    speed: Speed = often(None, "voice", "pace; 1 is the voice's own")
     engine: TtsEngineName = often("auto", "voice", "what speaks; auto takes the best present")
     language: str | None = often(None, "voice", "language code such as en", max_length=16)
     seed: Seed = 0
-    exaggeration: _ToTwo = often(None, "expression", "emotional intensity")
-    cfg_weight: _ToTwo = often(
+    exaggeration: ToTwo = often(None, "expression", "emotional intensity")
+    cfg_weight: ToTwo = often(
         None, "expression", "how closely to follow the text", "closeness to the text"
     )
-    temperature: float | None = often(
-        None, "expression", "variation between takes", "liveliness (temperature)", gt=0, le=5
+    temperature: Temperature = often(
+        None, "expression", "variation between takes", "liveliness (temperature)"
     )
     formats: Formats = ("wav",)
     merge: bool = seldom(
@@ -112,6 +118,15 @@ class SpeakParams(RunParams):
     unspeakable: Literal["refuse", "note"] = seldom(
         "refuse", "text", "if the voice lacks letters; note: go on without them", "unknown letters"
     )
+    cast: Cast = seldom(
+        {}, "speakers", "each name with its voice, or voice, speed, gain_db, aliases"
+    )
+    narrator: Text = seldom("", "speakers", "voice of all else, or a name of the cast")
+    quotes: QuoteMode = seldom(
+        "narrator", "speakers", "who speaks in quotes; attributed: as rules find", "quotes"
+    )
+    moods: Moods = seldom({}, "speakers", "each mood with speed, exaggeration, gain_db …")
+    labels: Text = seldom("", "speakers", "a file of who speaks where, by span", "file of labels")
     voices_dir: VoicesDir = ""
     prompt_s: PromptSeconds = None
     chunk_chars: int = seldom(
@@ -212,6 +227,7 @@ class SpeakParams(RunParams):
         if values["read_along"] and values["split"] == "chapter":
             yield "read_along makes one book: leave split at none, or split in another run"
         yield from rules_of_mastering(values)
+        yield from rules_of_cast(values)
         if values["engine_path"] == "upstream":
             if _is_number(values["rows"]) and values["rows"] > 1:
                 yield "engine_path: upstream makes one chunk at a time: leave rows at 0"

@@ -7,9 +7,9 @@ from typing import Any
 
 import gradio as gr
 
+from chatter_nb.params.cast import SPEEDS
 from chatter_nb.params.fields import Field
 from chatter_nb.params.pairs import pairs_text
-from chatter_nb.params.runs import SPEEDS
 from chatter_nb.params.types import MASTERED
 
 Choices = Sequence[str | tuple[str, Any]]

@@ -18,7 +18,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from chatter_nb.base.errors import ChatterError
 from chatter_nb.engines.offered import DEFAULT_VOICE
 from chatter_nb.engines.registry import entry
-from chatter_nb.params.runs import KNOBS, SPEEDS, SpeakParams, knobs_of
+from chatter_nb.params.cast import SPEEDS
+from chatter_nb.params.runs import KNOBS, SpeakParams, knobs_of
 from chatter_nb.serve.bodies import PARTS_HELP
 from chatter_nb.serve.encoding import StreamName, encodable
 from chatter_nb.serve.errors import Problem, problem_of

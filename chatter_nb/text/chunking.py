@@ -19,6 +19,7 @@ from types import MappingProxyType
 
 from chatter_nb.base.budget import ask
 from chatter_nb.base.errors import InputError
+from chatter_nb.base.speakers import NARRATOR
 from chatter_nb.text.cuts import cut, parted
 from chatter_nb.text.headings import is_heading, set_headings_apart
 from chatter_nb.text.in_full import in_full
@@ -26,7 +27,7 @@ from chatter_nb.text.line import as_line
 from chatter_nb.text.markup import TERMINAL_CODE, check_markup
 from chatter_nb.text.pace import MIN_CHUNK_CHARS, chunk_limit
 from chatter_nb.text.sentences import base_of, sentences
-from chatter_nb.text.spans import NARRATOR, Span
+from chatter_nb.text.spans import Span
 from chatter_nb.text.spoken.say import LEXICON, Change, Spoken, with_changes
 from chatter_nb.text.spoken.saying import Saying
 

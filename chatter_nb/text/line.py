@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from chatter_nb.base.speakers import NARRATOR
 from chatter_nb.text.headings import is_heading
 from chatter_nb.text.markup import PAUSE_MARK, add_pause
-from chatter_nb.text.spans import NARRATOR, Span
+from chatter_nb.text.spans import Span
 
 # Between merged texts. It is whitespace, and so vanishes when whitespace is collapsed. No text of a
 # user holds it, see `without_breaks`.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
+from chatter_nb.base.speakers import NARRATOR
+
 SpanKind = Literal["text", "mark"]
-NARRATOR = ""
 
 
 class Span(NamedTuple):

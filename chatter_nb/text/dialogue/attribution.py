@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal
 
+from chatter_nb.base.speakers import NARRATOR, QUOTES, QuoteMode
 from chatter_nb.text.dialogue.marks import Cast
 from chatter_nb.text.dialogue.quotes import Quote, paragraphs
 from chatter_nb.text.dialogue.saying import OTHER, Clue, Grammar, tongues
 from chatter_nb.text.dialogue.turns import Turn, give_speakers
 from chatter_nb.text.line import CHAPTER_BREAK
 from chatter_nb.text.sentences import base_of
-from chatter_nb.text.spans import NARRATOR, Span, overlaid, tiled
+from chatter_nb.text.spans import Span, overlaid, tiled
 
-QuoteMode = Literal["narrator", "one", "attributed"]
-QUOTES = "quotes"  # the speaker of all quotes in mode `one`
 _Paragraph = tuple[int, int, list[Quote]]
 
 

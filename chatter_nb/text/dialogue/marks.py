@@ -13,9 +13,10 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from chatter_nb.base.errors import InputError, Problems, shorten, shown
+from chatter_nb.base.speakers import NARRATOR
 from chatter_nb.text.line import BLOCK_BREAK, CHAPTER_BREAK
 from chatter_nb.text.markup import PAUSE_MARK, is_acted
-from chatter_nb.text.spans import NARRATOR, Span, tiled
+from chatter_nb.text.spans import Span, tiled
 
 _VOICE = r"\[[^\S\n]*voice[^\S\n]*:[^\S\n]*(?P<voice>[^\[\]\n]{1,200}?)[^\S\n]*\]"
 _BRACKETS = r"^[^\S\n]*\[(?P<inner>[^\[\]\n]{1,80})\]"

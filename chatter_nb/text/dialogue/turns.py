@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 
+from chatter_nb.base.speakers import NARRATOR
 from chatter_nb.text.dialogue.marks import Cast
 from chatter_nb.text.dialogue.quotes import Quote
 from chatter_nb.text.dialogue.saying import OTHER, Clue
-from chatter_nb.text.spans import NARRATOR
 
 _NEAR = 4  # turns before a pronoun whose people it may mean,
 _FAR = 12  # and if none of them fits; an address of who is told of, but not as near, means another
