@@ -26,13 +26,16 @@ from chatter_nb.params.types import Text
 from chatter_nb.runs.folder import LOCKS, RunFolder
 from chatter_nb.runs.record import ChunkRecord, RunRecord
 from chatter_nb.text.books.document import Book
-from chatter_nb.text.chunking import Chunk, plain
-from chatter_nb.text.spoken.say import Spoken
+from chatter_nb.text.chunking import Chunk
 
 EDITS = "edits.json"
 MAX_WORDS_CHARS = 2000  # as `chunk_chars`: more is not spoken in one go
 _WAIT_S = 30.0
 _LISTED = 20  # edits of one warning
+
+
+def _as_it_is(chunk: Chunk) -> Chunk:
+    return chunk
 
 
 class _Strict(BaseModel):
@@ -192,14 +195,16 @@ def next_take(chunk: ChunkRecord, edit: Edit) -> int:
 
 
 def placed_chunks(
-    record: RunRecord, language: str = "", say: Callable[[str], Spoken] = Spoken
+    record: RunRecord, language: str = "", said: Callable[[Chunk], Chunk] = _as_it_is
 ) -> list[PlacedChunk]:
     """The chunks of a run at their places, without edits; parts of a chunk are put together."""
     placed: list[PlacedChunk] = []
     for _, group in groupby(record.chunks, key=lambda c: (c.document, c.start, c.end)):
         parts = list(group)
         text = parts[0].text if parts[0].source_text is None else parts[0].source_text
-        chunk = Chunk(len(placed), text, parts[-1].pause_ms, language).as_said(say(plain(text)))
+        chunk = Chunk(len(placed), text, parts[-1].pause_ms, language)
+        who = {name: getattr(parts[0], name) for name in ("speaker", "mood", "reason")}
+        chunk = said(replace(chunk, **who))
         placed.append(PlacedChunk(parts[0].document, parts[0].start, chunk, chunk))
     return placed
 
@@ -250,12 +255,12 @@ def edit_chunks(
     chunks: Sequence[PlacedChunk],
     edits: Iterable[Edit],
     clean_words: Callable[[str], str],
-    say: Callable[[str], Spoken] = Spoken,
+    said: Callable[[Chunk], Chunk] = _as_it_is,
 ) -> tuple[list[PlacedChunk], list[str]]:
     """The chunks with their edits, and notes. Pauses and borders of chunks stay as they are.
 
-    `clean_words` treats words as the text is treated, `say` as what is said for it. Raises
-    `InputError` that names the place.
+    `clean_words` treats words as the text is treated; `said` gives a chunk what is said for its
+    text. Raises `InputError` that names the place.
     """
     matched, lost = match_edits(chunks, edits)
     edited, notes = list(chunks), []
@@ -267,7 +272,7 @@ def edit_chunks(
             raise InputError(f"edits: {edit}: {error}") from error
         if edit.words is not None and placed.source.text.endswith(" "):
             text += " "
-        chunk = replace(placed.source, text=text).as_said(say(plain(text)))
+        chunk = said(replace(placed.source, text=text))
         edited[position] = replace(placed, chunk=chunk, take=edit.take)
         if placed.source.speakable and not chunk.speakable:
             notes.append(f"edits: {edit}: there are no words left, only the pause after them")

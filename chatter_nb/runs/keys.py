@@ -10,8 +10,9 @@ from typing import Any
 from chatter_nb.base.errors import ParamError
 from chatter_nb.base.hashing import chunk_key, chunk_seed
 from chatter_nb.engines.base import SpeechEngine, Voice
-from chatter_nb.params.runs import AnyParams, SpeakParams, knobs_of
+from chatter_nb.params.runs import AnyParams, knobs_of
 from chatter_nb.runs.edits import PlacedChunk
+from chatter_nb.runs.roles import Role, RoleKey
 from chatter_nb.text.chunking import Chunk
 
 
@@ -38,10 +39,12 @@ class PlannedChunk:
 
 @dataclass(frozen=True)
 class Identities:
-    """Gives chunks their seeds and keys. `determines` are the values that decide all samples."""
+    """Gives chunks their seeds and keys. `determines` are the values that decide all samples of a
+    speaker in a mood.
+    """
 
     run_seed: int
-    determines: dict[str, Any]
+    determines: Mapping[RoleKey, dict[str, Any]]
 
     def identify(
         self, chunks: Sequence[PlacedChunk], takes: Mapping[str, int] | None = None
@@ -63,9 +66,9 @@ class Identities:
         return replace(self._planned(first.placed, first.occurrence, take), take_of=first.key)
 
     def _planned(self, placed: PlacedChunk, occurrence: int, take: int) -> PlannedChunk:
-        text = placed.chunk.spoken
+        text, who = placed.chunk.spoken, (placed.chunk.speaker, placed.chunk.mood)
         seed = chunk_seed(seed=self.run_seed, text=text, occurrence=occurrence, take=take)
-        key = chunk_key(**self.determines, text=text, seed=seed, take=take)
+        key = chunk_key(**self.determines[who], text=text, seed=seed, take=take)
         return PlannedChunk(placed, seed, take, key, occurrence=occurrence)
 
 
@@ -110,28 +113,33 @@ def determinants(params: AnyParams, engine: Any, precision: str, voice: Voice) -
 
 
 def identities(
-    params: SpeakParams, engine: SpeechEngine, precision: str, voice: Voice, seed: int
+    roles: Mapping[RoleKey, Role], engine: SpeechEngine, precision: str, seed: int
 ) -> Identities:
     """The identities of the chunks of a speech run."""
-    determines = determinants(params, engine, precision, voice) | {
+    return Identities(seed, {key: _of_role(role, engine, precision) for key, role in roles.items()})
+
+
+def _of_role(role: Role, engine: SpeechEngine, precision: str) -> dict[str, Any]:
+    params = role.params
+    determines = determinants(params, engine, precision, role.voice) | {
         "language": params.language or engine.languages[0],
         # The parameter, not the number in use: for `rows: 0` that depends on the free memory.
         "rows": params.rows if precision == "fast" else None,
     }
     if params.engine_path != "fast":  # its samples differ by rounding
         determines["engine_path"] = params.engine_path
-    return Identities(seed, determines)
+    return determines
 
 
 def check_takes(
-    params: SpeakParams, identities: Identities, texts: Iterable[Sequence[PlacedChunk]]
+    takes: Mapping[str, int], identities: Identities, texts: Iterable[Sequence[PlacedChunk]]
 ) -> None:
     """Refuse a take of a chunk that no text has, with its edits or without them."""
     known: set[str] = set()
     for chunks in texts:
         for placed in (chunks, [replace(chunk, chunk=chunk.source) for chunk in chunks]):
             known |= {planned.take_of or planned.key for planned in identities.identify(placed)}
-    unknown = sorted(set(params.takes) - known)
+    unknown = sorted(set(takes) - known)
     if unknown:
         raise ParamError(
             f"takes names {', '.join(unknown)}, which is no chunk of this text with these "

@@ -162,7 +162,8 @@ class Planner:
     """Chooses and loads what every run needs: engine, device, precision, seed, voice.
 
     It collects problems of the input in `problems`; `load` raises them, before it calls `on_load`
-    and loads. `reading` is the name of the stage in which the source is read.
+    and loads. `reading` is the name of the stage in which the source is read, `voice` that of the
+    run, or of its narrator.
     """
 
     def __init__(self, params: AnyParams, reading: str, on_load: OnLoad | None = None) -> None:
@@ -172,7 +173,7 @@ class Planner:
         self._on_load = on_load or (lambda _: None)
         self._folder = RunFolder(params.run_dir())
         self._library = library_of(params)
-        self._voice = getattr(params, params.voice_field)
+        self.voice: str = getattr(params, params.voice_field)
         with self.watch.stage("load"):  # looking at a GPU imports torch
             choice, self.seed = engine_and_seed(params, self._folder)
             self.entry = choice.entry
@@ -195,7 +196,7 @@ class Planner:
     def load(self) -> Any:
         """Load the engine and return it. Raises `InputError` with all collected problems."""
         with self.watch.stage("voice"):
-            self.problems.of(lambda: check_voice(self._voice, self._library, self.entry))
+            self.problems.of(lambda: check_voice(self.voice, self._library, self.entry))
         self.problems.raise_any()
         if self.entry.files and self.entry.key not in loaded():
             self._on_load(self.entry)
@@ -207,7 +208,7 @@ class Planner:
     def prepare_voice(self) -> Voice:
         """Prepare the voice that the parameters name, and return it."""
         with self.watch.stage("voice"):
-            self._prepared: Voice = self._engine.prepare_voice(self._voice, self._library)
+            self._prepared: Voice = self._engine.prepare_voice(self.voice, self._library)
         return self._prepared
 
     def plan(self, kind: type[P], outputs: Sequence[Any], notes: Sequence[str], **more: Any) -> P:

@@ -72,7 +72,8 @@ class ChunkRecord(_Record):
     own. `verdict` is None if it was not checked; `takes` are there if the check has something to
     say. `start` and `end` are its place, in characters, in the text that output `document` shows;
     `chapter` is its number in the contents, 0 before the first, None in a text without chapters;
-    `place` is the document and the element that it comes from.
+    `place` is the document and the element that it comes from. `speaker` is "" for the narrator;
+    `reason` tells who decided so: a mark, a label, or words of the text.
     `source_text` is the text there if `text` is not: before an edit, or of the whole chunk of which
     this is a part. `unspoken` is what no voice could speak of `text` (of all parts, in the first).
     """
@@ -86,6 +87,9 @@ class ChunkRecord(_Record):
     source_text: str | None = None
     chapter: int | None = None
     place: str = ""
+    speaker: str = ""
+    mood: str = ""
+    reason: str = ""
     unspoken: str = ""
     start_s: float
     end_s: float
@@ -99,6 +103,26 @@ class ChunkRecord(_Record):
     streamed: bool = False
     verdict: Judgement | None = None
     takes: tuple[TakeRecord, ...] = ()
+
+
+class SpeakerRecord(_Record):
+    """A speaker in a mood: voice, number of chunks, and how much louder these are made."""
+
+    name: str
+    mood: str = ""
+    voice: str
+    chunks: int
+    gain_db: float = 0.0
+
+
+class UnsureRecord(_Record):
+    """A quote that is the narrator's, since no rule knows its speaker; its place as of a chunk."""
+
+    document: str
+    start: int
+    end: int
+    text: str
+    reason: str
 
 
 class WindowRecord(_Record):
@@ -181,6 +205,8 @@ class RunRecord(_Record):
     sample_rate: int
     chunks: tuple[ChunkRecord, ...] = ()
     windows: tuple[WindowRecord, ...] = ()
+    speakers: tuple[SpeakerRecord, ...] = ()  # of a run with several
+    unsure: tuple[UnsureRecord, ...] = ()
     outputs: tuple[OutputRecord, ...] = ()
     chapters: tuple[ChapterRecord, ...] = ()
     loudness: tuple[LoudnessRecord, ...] = ()

@@ -20,6 +20,7 @@ from chatter_nb.base.disk import is_there
 from chatter_nb.base.errors import InputError, shorten
 from chatter_nb.base.formats import OUTPUT_FORMATS
 from chatter_nb.base.project import find_path, resolve_path
+from chatter_nb.base.speakers import NARRATOR
 from chatter_nb.engines.registry import entry
 from chatter_nb.engines.watermark import marked
 from chatter_nb.params.runs import SpeakParams
@@ -42,7 +43,8 @@ from chatter_nb.runs.lifecycle import OnProgress
 from chatter_nb.runs.plan import Planner, check_texts
 from chatter_nb.runs.record import RunRecord
 from chatter_nb.runs.resume import carry_mark
-from chatter_nb.runs.saying import saying_of
+from chatter_nb.runs.roles import params_of, roles_of
+from chatter_nb.runs.saying import sayings_of
 from chatter_nb.runs.speak import plan_speech, render_speech
 from chatter_nb.runs.speak_plan import SpeechPlan
 from chatter_nb.runs.speak_run import SpeechRun
@@ -162,26 +164,29 @@ def _plan_line(speech: Speech, edit: Edit) -> SpeechPlan:
     """The plan of one chunk. Its number among its like comes from the record, without the text."""
     params, record = revised_params(speech), speech.record
     planner = Planner(params, "text")
+    planner.voice = params_of(params, NARRATOR)[0].voice
     checks = planner.settle_checks(params)
     engine = planner.load()
-    voice = planner.prepare_voice()
+    planner.prepare_voice()
     language = params.language or engine.languages[0]
-    say = saying_of(params, planner.entry)[0].say
-    chunks = [c for c in placed_chunks(record, language, say) if c.document == edit.document]
+    said = sayings_of(params, planner.entry).said
+    chunks = [c for c in placed_chunks(record, language, said) if c.document == edit.document]
     matched, lost = match_edits(chunks, [edit])
     if lost:
         raise InputError(f"{edit}: the run has no such line; edit a line of its run.json")
     edits = merge_edits(record, edits_of_run(speech.folder, record), [edit]).edits
-    edited, _ = edit_chunks(chunks, edits, partial(clean_words, params, language), say)
+    edited, _ = edit_chunks(chunks, edits, partial(clean_words, params, language), said)
     [position] = matched
     check = partial(check_texts, engine=engine, language=language)
     if params.unspeakable == "note":
         edited, _, _ = leave_out(edited, check)
     check([edited[position].chunk.spoken])
-    whole = identities(params, engine, planner.settled.precision.name, voice, planner.seed)
+    roles = roles_of(params, engine, [edited[position].chunk], planner.problems)
+    planner.problems.raise_any()
+    whole = identities(roles, engine, planner.settled.precision.name, planner.seed)
     chunk = whole.named(edited[position], occurrences(edited)[position], params.takes)
     output = PlannedOutput(edit.document, edit.document, (chunk,))
-    return planner.plan(SpeechPlan, [output], [], identities=whole, checks=checks)
+    return planner.plan(SpeechPlan, [output], [], identities=whole, checks=checks, roles=roles)
 
 
 def keys_of_edits(folder: Path, record: RunRecord) -> set[str]:
@@ -197,10 +202,10 @@ def keys_of_edits(folder: Path, record: RunRecord) -> set[str]:
         return set()
     params = SpeakParams.create(record.params, where=str(folder / RECORD))
     engine = entry(record.engine.name, record.kind)
-    language, say = params.language or engine.languages[0], saying_of(params, engine)[0].say
-    chunks, texts = placed_chunks(record, language, say), set()
+    language, said = params.language or engine.languages[0], sayings_of(params, engine).said
+    chunks, texts = placed_chunks(record, language, said), set()
     for edit in edits:  # alone: of several at one place, each has takes of its own
-        edited, _ = edit_chunks(chunks, [edit], partial(clean_words, params, language), say)
+        edited, _ = edit_chunks(chunks, [edit], partial(clean_words, params, language), said)
         for position in match_edits(chunks, [edit])[0]:
             texts |= {edited[position].chunk.spoken, chunks[position].chunk.spoken}
     return ChunkStore(folder.parent).keys_of(texts)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 from chatter_nb.base.errors import InputError, shorten
 from chatter_nb.base.project import resolve_path
 from chatter_nb.engines.registry import EngineEntry
 from chatter_nb.params.runs import SpeakParams
+from chatter_nb.text.chunking import Chunk, plain
 from chatter_nb.text.lexicon import Entry, read_lexicon
 from chatter_nb.text.replacing import Finder, Rule, rule
 from chatter_nb.text.spoken.say import LEXICON, choose_rules
@@ -17,14 +19,42 @@ from chatter_nb.text.spoken.saying import Saying
 _LISTED = 6
 
 
-def saying_of(
-    params: SpeakParams, engine: EngineEntry, language: str = ""
-) -> tuple[Saying, list[str]]:
-    """How the engine says the texts of a run, and notes on entries that it cannot use.
+@dataclass(frozen=True)
+class Sayings:
+    """How the texts of a run are said: by those speakers who have a language of their own, and by
+    all others. `notes` are on entries that the engine cannot use.
+    """
+
+    main: Saying
+    own: Mapping[str, Saying] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+    @property
+    def language(self) -> str:
+        """The language of the text."""
+        return self.main.language
+
+    def said(self, chunk: Chunk) -> Chunk:
+        """The chunk with what its speaker says for its text."""
+        return chunk.as_said(self.own.get(chunk.speaker, self.main).say(plain(chunk.text)))
+
+
+def sayings_of(params: SpeakParams, engine: EngineEntry) -> Sayings:
+    """How the engine says the texts of a run.
 
     Raises `InputError` for lexicons that cannot be read, and for unknown rules.
     """
-    language = language or params.language or engine.languages[0]
+    own, notes = dict[str, Saying](), list[str]()
+    language = params.language or engine.languages[0]
+    main, on_main = _saying(params, engine, language)
+    for speaker, member in params.cast.items():
+        if member.language not in (None, language):
+            own[speaker], on_own = _saying(params, engine, member.language or "")
+            notes += on_own
+    return Sayings(main, own, tuple(dict.fromkeys([*on_main, *notes])))
+
+
+def _saying(params: SpeakParams, engine: EngineEntry, language: str) -> tuple[Saying, list[str]]:
     rules, unused = list[Rule](), list[str]()
     for entry in (entry for file in params.lexicon for entry in read_lexicon(resolve_path(file))):
         if not entry.holds(engine.name, language):

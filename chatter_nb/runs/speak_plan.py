@@ -5,17 +5,19 @@ Every problem of the input is found here, before a sample is made.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from chatter_nb.base.budget import budget
 from chatter_nb.base.disk import is_there
-from chatter_nb.base.errors import InputError, Problems
+from chatter_nb.base.errors import InputError, Problems, shorten
 from chatter_nb.base.project import resolve_path
+from chatter_nb.base.speakers import NARRATOR
+from chatter_nb.base.wording import count
 from chatter_nb.engines.base import SpeechEngine
 from chatter_nb.engines.checks import notes_on_language
 from chatter_nb.engines.registry import EngineEntry
@@ -26,7 +28,9 @@ from chatter_nb.runs.checking import Checks
 from chatter_nb.runs.edits import EDITS, Edit, PlacedChunk, edit_chunks, load_edits, place_chunks
 from chatter_nb.runs.keys import Identities, PlannedChunk, check_takes, identities
 from chatter_nb.runs.plan import Estimate, OnLoad, Plan, Planner, check_texts, check_voice
-from chatter_nb.runs.saying import saying_of
+from chatter_nb.runs.record import UnsureRecord
+from chatter_nb.runs.roles import Role, RoleKey, check_cast, described, params_of, roles_of
+from chatter_nb.runs.saying import Sayings, sayings_of
 from chatter_nb.runs.speak_texts import (
     chapters_of,
     check_speakable,
@@ -37,13 +41,15 @@ from chatter_nb.runs.speak_texts import (
 )
 from chatter_nb.runs.unspeakable import Unspoken, leave_out, refusal, warning
 from chatter_nb.text.files import TextSource
-from chatter_nb.text.line import BLOCK_BREAK, CHAPTER_BREAK
+from chatter_nb.text.line import BLOCK_BREAK, CHAPTER_BREAK, as_line
 from chatter_nb.text.markup import TERMINAL_CODE, markup_notes
 from chatter_nb.text.pace import chars_per_s
+from chatter_nb.text.spans import Span
 from chatter_nb.text.spoken.saying import Saying
 
 STORE_BYTES_PER_SAMPLE = 4
-_NO_SAYING = Saying("en"), list[str]()
+_NO_SAYING = Sayings(Saying("en"))
+_LISTED = 6  # quotes of a note
 OUTLINED_CHARS = 200_000  # takes 60 ms
 
 
@@ -60,6 +66,12 @@ class SpeechPlan(Plan):
     outputs: tuple[PlannedOutput, ...]
     identities: Identities
     checks: Checks
+    roles: Mapping[RoleKey, Role]
+    unsure: tuple[UnsureRecord, ...] = ()
+
+    def role_of(self, planned: PlannedChunk) -> Role:
+        """How the speaker of a chunk speaks."""
+        return self.roles[planned.chunk.speaker, planned.chunk.mood]
 
     @property
     def chunks(self) -> list[PlannedChunk]:
@@ -84,7 +96,9 @@ class SpeechPlan(Plan):
 
     def _choices(self) -> list[str]:
         is_told = self.checks.is_on or bool(self.settled.engine.entry.files)
-        return [*super()._choices(), *([f"verify: {self.checks}"] if is_told else [])]
+        cast = described(self.roles, (planned.chunk for planned in self.chunks))
+        several = [f"speakers: {cast}"] if len(self.roles) > 1 else []
+        return [*super()._choices(), *several, *([f"verify: {self.checks}"] if is_told else [])]
 
     def _seconds(self, chunks: Iterable[PlannedChunk]) -> float:
         rate = chars_per_s(self.params.language or self.engine.languages[0])
@@ -99,29 +113,37 @@ def plan_speech(params: SpeakParams, on_load: OnLoad | None = None) -> SpeechPla
     """
     planner = Planner(params, "text", on_load)
     problems, watch = planner.problems, planner.watch
+    planner.voice = params_of(params, NARRATOR)[0].voice
     with watch.stage("text"):
         sources = problems.of(lambda: read_texts(params))
         edits = problems.of(lambda: _edits(params))
-        saying, on_lexicon = problems.of(partial(saying_of, params, planner.entry)) or _NO_SAYING
+        sayings = problems.of(partial(sayings_of, params, planner.entry)) or _NO_SAYING
+        if params.labels and len(sources or []) > 1:
+            problems.messages.append("labels are of one text: set merge, or speak them one by one")
         for source in (sources or []) if planner.entry.files else []:  # loading takes longer
-            problems.of(partial(split_text, source, params, saying))
+            problems.of(partial(split_text, source, params, sayings))
+        check_cast(params, planner.entry, problems)
     checks = planner.settle_checks(params)
     if params.read_along and sources and checks:
         from chatter_nb.runs.read_along import check_read_along  # loads FFmpeg: 0.06 s
 
         problems.of(partial(check_read_along, params, sources[0], planner.entry, checks))
     engine = planner.load()
-    voice = problems.of(planner.prepare_voice)
+    problems.of(planner.prepare_voice)
     with watch.stage("text"):
-        chunks_of = partial(_chunks, params=params, engine=engine, edits=edits, saying=saying)
-        texts = [problems.of(partial(chunks_of, source)) for source in sources]
-        unspoken = [of_text[2] for of_text in texts if of_text and of_text[2]]
+        chunks_of = partial(_chunks, params=params, engine=engine, edits=edits, sayings=sayings)
+        texts: list[_Text] = [problems.of(partial(chunks_of, source)) for source in sources]
+        unspoken = [text.unspoken for text in texts if text and text.unspoken]
         if unspoken and params.unspeakable == "refuse":
             problems.messages.append(refusal(unspoken))
         problems.raise_any()
-        precision = planner.settled.precision.name
-        whole = identities(params, engine, precision, voice, planner.seed)
-        planned = [whole.identify(chunks, params.takes) for chunks, *_ in texts]
+    with watch.stage("voice"):
+        spoken = (placed.chunk for text in texts for placed in text.chunks)
+        roles = roles_of(params, engine, spoken, problems)
+        problems.raise_any()
+    with watch.stage("text"):
+        whole = identities(roles, engine, planner.settled.precision.name, planner.seed)
+        planned = [whole.identify(text.chunks, params.takes) for text in texts]
         language = params.language or engine.languages[0]
         outputs = [
             output
@@ -132,14 +154,20 @@ def plan_speech(params: SpeakParams, on_load: OnLoad | None = None) -> SpeechPla
         ]
         _check_names(outputs)
     if params.takes:
-        check_takes(params, whole, [chunks for chunks, *_ in texts])
+        check_takes(params.takes, whole, [text.chunks for text in texts])
     assert checks is not None  # else `load` has raised
-    notes = [*on_lexicon, *(note for _, notes, _ in texts for note in notes)]
+    notes = [*sayings.notes, *(note for text in texts for note in text.notes)]
     notes += [warning(unspoken)] if unspoken else []
     notes += dict.fromkeys(note for output in outputs for note in output.notes)
     notes += _notes_on_edits(params, edits, [source.name for source in sources])
     return planner.plan(
-        SpeechPlan, outputs, [*notes, *checks.notes], identities=whole, checks=checks
+        SpeechPlan,
+        outputs,
+        [*notes, *checks.notes],
+        identities=whole,
+        checks=checks,
+        roles=roles,
+        unsure=tuple(quote for text in texts for quote in text.unsure),
     )
 
 
@@ -176,7 +204,7 @@ def outline(params: SpeakParams) -> Outline:
         if share < 1:
             text = text[: text.rfind(" ", 0, OUTLINED_CHARS)]
         part = TextSource(source.name, text, source.origin)
-        _, pieces = split_text(part, params, Saying(language))
+        pieces = split_text(part, params, Sayings(Saying(language))).chunks
         spoken_s = sum(len(chunk.text) for chunk in pieces) / chars_per_s(language)
         paused_s = sum(chunk.pause_ms for chunk in pieces) / 1000
         chars += len(source.text)
@@ -188,11 +216,12 @@ def outline(params: SpeakParams) -> Outline:
 
 def check_speech(params: SpeakParams, engine: EngineEntry, problems: Problems) -> None:
     """Add every problem of the text and the voice to `problems`, without loading a model."""
-    saying, _ = problems.of(partial(saying_of, params, engine)) or _NO_SAYING
+    sayings = problems.of(partial(sayings_of, params, engine)) or _NO_SAYING
     for source in problems.of(lambda: read_texts(params)) or []:
-        problems.of(partial(split_text, source, params, saying))
+        problems.of(partial(split_text, source, params, sayings))
     problems.of(lambda: _edits(params))
     problems.of(lambda: check_voice(params.voice, library_of(params), engine))
+    check_cast(params, engine, problems)
 
 
 def _edits(params: SpeakParams) -> tuple[Edit, ...]:
@@ -209,19 +238,25 @@ def _notes_on_edits(
     return edit_chunks([], [edit for edit in edits if edit.document not in documents], str)[1]
 
 
+class _Text(NamedTuple):
+    """The chunks of a text, edited, notes, what is left out of the chunks, and unsure quotes."""
+
+    chunks: list[PlacedChunk]
+    notes: list[str]
+    unspoken: Unspoken | None
+    unsure: list[UnsureRecord]
+
+
 def _chunks(
     source: TextSource,
     params: SpeakParams,
     engine: SpeechEngine,
     edits: Sequence[Edit],
-    saying: Saying,
-) -> tuple[list[PlacedChunk], list[str], Unspoken | None]:
-    """The chunks of a text, edited, notes, and what is left out of the chunks.
-
-    An `InputError` begins with the text's origin.
-    """
-    language = saying.language
-    text, chunks = split_text(source, params, saying)
+    sayings: Sayings,
+) -> _Text:
+    """The chunks of a text. An `InputError` begins with the text's origin."""
+    language = sayings.language
+    text, chunks, speakers = split_text(source, params, sayings)
     markup = list(markup_notes(text, engine=engine.name, is_marked=source.is_marked))
     breaks = text.count(BLOCK_BREAK) + text.count(CHAPTER_BREAK)
     if params.read_along and breaks != len(source.book.blocks) - 1:
@@ -234,7 +269,7 @@ def _chunks(
         list(place_chunks(source.name, chunks, source.book)),
         own,
         partial(clean_words, params, language),
-        saying.say,
+        sayings.said,
     )
     try:
         chapters = chapters_of(source, params)
@@ -250,8 +285,31 @@ def _chunks(
         notes.append("the codes that colour a terminal's text are taken out")
     about = [] if params.language else notes_on_language(text, engine.name, language)
     unspoken = Unspoken(source, chosen, errors) if errors else None
-    notes = [note for note in (source.note, *notes, *about, *markup, *on_edits) if note]
-    return placed, notes, unspoken
+    unsure = list(_unsure(source.name, text, speakers.spans))
+    on_speakers = [*speakers.notes, *_note_on(unsure)]
+    told = (source.note, *notes, *about, *markup, *on_speakers, *on_edits)
+    return _Text(placed, [note for note in told if note], unspoken, unsure)
+
+
+def _unsure(document: str, text: str, spans: Sequence[Span]) -> Iterator[UnsureRecord]:
+    """The quotes that nobody is known to say, at their places in the text that is shown."""
+    if any(_is_unsure(span) for span in spans):
+        line = as_line(text, spans, sentence_pause_ms=0, paragraph_pause_ms=0, chapter_pause_ms=0)
+        for start, end, *_, reason in filter(_is_unsure, line.spans):
+            said = line.text[start:end]
+            yield UnsureRecord(document=document, start=start, end=end, text=said, reason=reason)
+
+
+def _is_unsure(span: Span) -> bool:
+    return not span.speaker and span.reason not in ("", "label", "mark")
+
+
+def _note_on(unsure: Sequence[UnsureRecord]) -> list[str]:
+    if not unsure:
+        return []
+    listed = "; ".join(f"{shorten(q.text, 40)} ({shorten(q.reason, 60)})" for q in unsure[:_LISTED])
+    more = f"; and {len(unsure) - _LISTED:,} more, see run.json" if len(unsure) > _LISTED else ""
+    return [f"{count(len(unsure), 'quote')} left to the narrator: {listed}{more}"]
 
 
 def _chosen(chunks: Sequence[PlannedChunk], chapters: Set[int] | None) -> tuple[PlannedChunk, ...]:
@@ -269,7 +327,9 @@ def spoken_text(params: SpeakParams) -> str:
     chunks = [
         chunk
         for source in read_texts(params)
-        for chunk in split_text(chosen_part(source, params), params, Saying(language))[1]
+        for chunk in split_text(
+            chosen_part(source, params), params, Sayings(Saying(language))
+        ).chunks
     ]
     return " ".join(chunk.spoken for chunk in chunks if chunk.speakable)
 

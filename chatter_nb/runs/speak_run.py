@@ -150,10 +150,7 @@ class SpeechRun(Run):
     ) -> Iterator[tuple[int, Signal, ChunkInfo]]:
         """Speak chunks, and keep each as it comes."""
         plan = self._plan
-        speaker = plan.voice, plan.engine, plan.params
-        requests = [
-            request_for(at, chunks[at].chunk.spoken, chunks[at].seed, *speaker) for at in positions
-        ]
+        requests = [self._request(at, chunks[at]) for at in positions]
         options = options_of(plan.engine, plan.params, self._rows)
         if self._listening and plan.engine.speaks_in_parts:
             options["on_part"] = self._listening.part
@@ -164,6 +161,11 @@ class SpeechRun(Run):
                 self._listening.keep(chunks[position], audio, info)
             self._keep(chunks[position], audio, info)
             yield position, audio, info
+
+    def _request(self, position: int, planned: PlannedChunk) -> ChunkRequest:
+        role, engine = self._plan.role_of(planned), self._plan.engine
+        text, seed = planned.chunk.spoken, planned.seed
+        return request_for(position, text, seed, role.voice, engine, role.params)
 
     def _look_up(self, output: PlannedOutput) -> tuple[set[int], list[int]]:
         """Positions of the chunks that need no model, and of those that do."""

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from chatter_nb.base.budget import budget
 from chatter_nb.base.disk import is_there
@@ -13,13 +14,14 @@ from chatter_nb.base.errors import InputError, shown
 from chatter_nb.base.project import resolve_path, shown_path
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.folder import RECORD
+from chatter_nb.runs.saying import Sayings
+from chatter_nb.runs.speakers import Speakers, speakers_in
 from chatter_nb.text.books.document import choose_chapters
 from chatter_nb.text.chunking import Chunk, clean, split_chunks
 from chatter_nb.text.files import TextSource, merge_sources, read_sources
 from chatter_nb.text.line import without_breaks
 from chatter_nb.text.markup import PAUSE_MARK, check_markup, foreign_format
 from chatter_nb.text.pace import chunk_limit
-from chatter_nb.text.spoken.saying import Saying
 
 MERGED = "speech"  # the name of the one output of a text, or of a folder that is merged
 
@@ -69,12 +71,21 @@ def chosen_part(source: TextSource, params: SpeakParams) -> TextSource:
     return replace(source, text=book.text, book=book)
 
 
-def split_text(source: TextSource, params: SpeakParams, saying: Saying) -> tuple[str, list[Chunk]]:
-    """The cleaned text, and its chunks. An `InputError` begins with the text's origin."""
-    language = saying.language
+class Split(NamedTuple):
+    """A cleaned text, its chunks, and who speaks where."""
+
+    text: str
+    chunks: list[Chunk]
+    speakers: Speakers
+
+
+def split_text(source: TextSource, params: SpeakParams, sayings: Sayings) -> Split:
+    """The text in chunks. An `InputError` begins with the text's origin."""
+    language = sayings.language
     try:
         with budget(len(source.text)):
             text = cleaned(source, params, language)
+            speakers = speakers_in(text, params, language)
             chunks = split_chunks(
                 text,
                 chunk_chars=chunk_limit(params.chunk_chars, language),
@@ -82,12 +93,14 @@ def split_text(source: TextSource, params: SpeakParams, saying: Saying) -> tuple
                 paragraph_pause_ms=params.paragraph_pause_ms,
                 chapter_pause_ms=params.chapter_pause_ms,
                 language=language,
-                say=saying.say,
+                say=sayings.main.say,
+                spans=speakers.spans,
+                sayings=sayings.own,
             )
         check_speakable(chunks)
     except InputError as error:
         raise InputError(f"{source.origin}: {error}") from error
-    return text, chunks
+    return Split(text, chunks, speakers)
 
 
 def cleaned(source: TextSource, params: SpeakParams, language: str) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
-from operator import itemgetter
+from operator import attrgetter
 from types import MappingProxyType
 
 from chatter_nb.base.budget import ask
@@ -65,7 +65,7 @@ class Chunk:
 
     `text` ends with the space before the next chunk; `spoken` is the text for an engine. `block`
     is the number of breaks before it, of blocks and of chapters. `speaker` is "" for the narrator,
-    and says it in a `mood`, or in none. A voice that cannot speak all of
+    and says it in a `mood`, or in none, for a `reason`. A voice that cannot speak all of
     it has `unspoken`, and `said` in place of the text.
     """
 
@@ -76,6 +76,7 @@ class Chunk:
     block: int = 0
     speaker: str = NARRATOR
     mood: str = ""
+    reason: str = ""
     changes: tuple[Change, ...] = ()  # from its text to what is said
     unspoken: str = ""  # words and runs of letters, in order, with spaces between them
     said: str | None = None
@@ -175,16 +176,16 @@ def split_chunks(
     chunks = [Chunk(0, "", pauses_ms[0])] if pauses_ms.get(0) else []
     for start, end in pairwise(sorted({0, *pauses_ms, len(line.text)})):
         block = line.blocks[bisect_right(line.blocks, (start, len(text))) - 1][1]
-        _, speaker, mood = line.turns[bisect_right(line.turns, start, key=itemgetter(0)) - 1]
+        turn = line.turns[bisect_right(line.turns, start, key=attrgetter("start")) - 1]
         own, said, limit = default
-        if saying := sayings.get(speaker):
+        if saying := sayings.get(turn.speaker):
             own, said, limit = saying.language, saying.say, chunk_limit(limit, saying.language)
         packed = list(_pack_spoken(line.text[start:end], limit, own, said))
         for number, (part, is_whole, spoken) in enumerate(packed, 1):
             pause_ms = sentence_pause_ms if is_whole else 0
             pause_ms = pause_ms if number < len(packed) else pauses_ms.get(end, 0)
-            place = (block, speaker, mood)
-            chunks.append(Chunk(len(chunks), part, pause_ms, own, *place).as_said(spoken))
+            chunk = Chunk(len(chunks), part, pause_ms, own, block, *turn[1:])
+            chunks.append(chunk.as_said(spoken))
     return chunks
 
 

@@ -10,6 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from chatter_nb.base.speakers import NARRATOR
 from chatter_nb.text.headings import is_heading
@@ -23,7 +24,13 @@ BLOCK_BREAK = "\x1d"  # between blocks of a document; one more paragraph's end
 _TO_SPACES = str.maketrans({CHAPTER_BREAK: " ", BLOCK_BREAK: " "})
 _TOKEN = re.compile(rf"(?P<mark>{PAUSE_MARK.pattern})|(?P<space>\s+)|[^\s\[]+|\[", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?…:;。！？][\"'”’»«“‘)\]]*\s*$")
-_Turn = tuple[int, str, str]  # where it begins; speaker, mood
+
+
+class _Turn(NamedTuple):
+    start: int
+    speaker: str = NARRATOR
+    mood: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,7 @@ def as_line(
     words: list[str] = []
     breaks: dict[int, int] = {}  # position of a paragraph's first character: silence before it
     marks: dict[int, int] = {}
-    blocks, turns, shown = [(0, 0)], [(0, NARRATOR, "")], list[Span]()
+    blocks, turns, shown = [(0, 0)], [_Turn(0)], list[Span]()
     block = 0
     length, space, gap_ms, mark_ms = 0, "", -1, -1
     for span in spans or [Span(0, len(text))]:
@@ -116,16 +123,16 @@ def without_breaks(text: str) -> str:
 
 def _turn(last: _Turn, text: str, span: Span, first: int) -> list[_Turn]:
     """The turn that begins with a span, if another speaks, or otherwise. A lone dash is no turn."""
-    if last[1:] == (span.speaker, span.mood):
+    if (last.speaker, last.mood) == (span.speaker, span.mood):
         return []
     if not any(map(str.isalnum, text[span.start : span.end])):
         return []
-    return [(first, span.speaker, span.mood)]
+    return [_Turn(first, *span[3:])]
 
 
 def _turn_pauses(line: str, turns: Sequence[_Turn], sentence_ms: int) -> Iterator[tuple[int, int]]:
     """The silence where another speaks: longer between two people than between one and narrator."""
-    for (_, before, _), (at, after, _) in pairwise(turns):
+    for (_, before, *_), (at, after, *_) in pairwise(turns):
         if before and after and before != after:
             yield at, 2 * sentence_ms
         else:

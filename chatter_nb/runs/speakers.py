@@ -1,0 +1,65 @@
+"""Who speaks where in a run's texts: marks, labels from a file, and rules for quotes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from chatter_nb.base.errors import InputError, shown
+from chatter_nb.base.project import resolve_path
+from chatter_nb.base.speakers import NARRATOR
+from chatter_nb.params.runs import SpeakParams
+from chatter_nb.text.dialogue.attribution import read_quotes
+from chatter_nb.text.dialogue.labels import read_labels
+from chatter_nb.text.dialogue.marks import Cast, read_marks
+from chatter_nb.text.line import as_line, in_text
+from chatter_nb.text.spans import Span, overlaid
+
+_VOICE_MARK = "[voice"
+
+
+class Speakers(NamedTuple):
+    """Who speaks where: spans that tile a text, none for the narrator alone; notes on its marks.
+
+    A quote that nobody is known to say has a span of the narrator's with a reason.
+    """
+
+    spans: Sequence[Span] = ()
+    notes: Sequence[str] = ()
+
+
+def cast_of(params: SpeakParams) -> Cast:
+    """The names that texts may use."""
+    names = dict[str, str]()
+    for name, member in params.cast.items():
+        names |= {" ".join(each.lower().split()): name for each in (name, *member.aliases)}
+    pronouns = {name: member.pronoun for name, member in params.cast.items() if member.pronoun}
+    return Cast(names, tuple(params.moods), pronouns)
+
+
+def speakers_in(text: str, params: SpeakParams, language: str) -> Speakers:
+    """Who speaks where in a cleaned text. Raises `InputError` for slips and for bad labels."""
+    is_plain = not params.cast and not params.labels and params.quotes == "narrator"
+    if is_plain and _VOICE_MARK not in text.lower().replace(" ", ""):
+        return Speakers()
+    cast = cast_of(params)
+    spans, notes = read_marks(text, cast)
+    marks = [span for span in spans if span.kind == "mark"]
+    if params.labels:
+        labels = in_text(list(_labels(text, params, cast, spans)), text, spans)
+        spans = list(overlaid(overlaid(spans, labels, len(text)), marks, len(text)))
+    spans, unsure = read_quotes(text, cast, quotes=params.quotes, language=language, spans=spans)
+    spans = list(overlaid(unsure, spans, len(text)))
+    return Speakers(spans, notes if params.cast else ())
+
+
+def _labels(text: str, params: SpeakParams, cast: Cast, spans: Iterable[Span]) -> Iterator[Span]:
+    silent = {"sentence_pause_ms": 0, "paragraph_pause_ms": 0, "chapter_pause_ms": 0}
+    length = len(as_line(text, spans, **silent).text)
+    path = resolve_path(params.labels)
+    for label in read_labels(path, length):
+        speaker = cast.speaker(label.speaker) if label.speaker else NARRATOR
+        if speaker is None:
+            known = ", ".join(params.cast)
+            raise InputError(f"{path}: {shown(label.speaker)} is not in the cast ({known})")
+        yield label._replace(speaker=speaker)
