@@ -73,6 +73,11 @@ def find_edges(signal: Signal, *, sample_rate: int, loudest: float = 0.0) -> tup
     return start, min(len(signal), (int(loud[-1]) + 1) * frame + guard)
 
 
+def louder(signal: Signal, gain_db: float) -> Signal:
+    """The signal with a gain; itself if that is none."""
+    return signal * np.float32(10 ** (gain_db / 20)) if gain_db else signal
+
+
 def fade_edges(
     signal: Signal, *, sample_rate: int, first: bool = True, last: bool = True
 ) -> Signal:

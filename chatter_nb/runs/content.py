@@ -87,7 +87,10 @@ def _contents(params: AnyParams) -> dict[str, Any]:
     asr_model = getattr(params, "asr_model", "")
     if asr_model and resolve_path(asr_model).is_dir():  # else a name
         paths["asr_model"] = resolve_path(asr_model)
-    for name in ("edits", "cover"):
+    for name, member in getattr(params, "cast", {}).items():
+        with suppress(InputError):  # as the voice above
+            paths[f"cast {name}"] = library_of(params).find(member.voice)
+    for name in ("edits", "cover", "labels"):
         if path := getattr(params, name, ""):
             paths[name] = resolve_path(path)
     paths |= {f"lexicon {path}": resolve_path(path) for path in getattr(params, "lexicon", ())}

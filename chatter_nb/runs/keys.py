@@ -12,7 +12,7 @@ from chatter_nb.base.hashing import chunk_key, chunk_seed
 from chatter_nb.engines.base import SpeechEngine, Voice
 from chatter_nb.params.runs import AnyParams, knobs_of
 from chatter_nb.runs.edits import PlacedChunk
-from chatter_nb.runs.roles import Role, RoleKey
+from chatter_nb.runs.roles import Role, RoleKey, role_key
 from chatter_nb.text.chunking import Chunk
 
 
@@ -66,9 +66,9 @@ class Identities:
         return replace(self._planned(first.placed, first.occurrence, take), take_of=first.key)
 
     def _planned(self, placed: PlacedChunk, occurrence: int, take: int) -> PlannedChunk:
-        text, who = placed.chunk.spoken, (placed.chunk.speaker, placed.chunk.mood)
+        text = placed.chunk.spoken
         seed = chunk_seed(seed=self.run_seed, text=text, occurrence=occurrence, take=take)
-        key = chunk_key(**self.determines[who], text=text, seed=seed, take=take)
+        key = chunk_key(**self.determines[role_key(placed.chunk)], text=text, seed=seed, take=take)
         return PlannedChunk(placed, seed, take, key, occurrence=occurrence)
 
 

@@ -240,7 +240,7 @@ def check_voice(voice: str, library: Library, engine: EngineEntry) -> None:
         library.recording(voice, min_s=engine.min_voice_s)
 
 
-def check_texts(texts: list[str], engine: SpeechEngine, language: str) -> list[str]:
+def check_texts(engine: SpeechEngine, texts: list[str], language: str) -> list[str]:
     """The engine's notes on the texts of chunks. Raises `InputError` that names every bad text."""
     try:
         return engine.check_text("\n".join(texts), language)

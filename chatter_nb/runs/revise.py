@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from chatter_nb.audio.join import trim_edges
+from chatter_nb.audio.join import louder, trim_edges
 from chatter_nb.audio.reading import Signal
 from chatter_nb.base.disk import is_there
 from chatter_nb.base.errors import InputError, shorten
@@ -43,7 +43,7 @@ from chatter_nb.runs.lifecycle import OnProgress
 from chatter_nb.runs.plan import Planner, check_texts
 from chatter_nb.runs.record import RunRecord
 from chatter_nb.runs.resume import carry_mark
-from chatter_nb.runs.roles import params_of, roles_of
+from chatter_nb.runs.roles import params_of, role_key, roles_of
 from chatter_nb.runs.saying import sayings_of
 from chatter_nb.runs.speak import plan_speech, render_speech
 from chatter_nb.runs.speak_plan import SpeechPlan
@@ -52,6 +52,7 @@ from chatter_nb.runs.speak_texts import clean_words
 from chatter_nb.runs.speech import Speech, doubtful_chunks, load_speech, reasons_of
 from chatter_nb.runs.store import ChunkStore
 from chatter_nb.runs.unspeakable import leave_out
+from chatter_nb.text.chunking import Chunk
 from chatter_nb.verify.findings import Finding, Judgement
 
 REVIEWS = "review*.json"  # as a browser names the reviews that a page offers
@@ -84,6 +85,7 @@ def make_line(speech: Speech, edit: Edit, *, cancelled: Callable[[], bool] | Non
     take, audio = run.make_alone()
     rate = plan.engine.sample_rate
     audio = trim_edges(audio, sample_rate=rate)
+    audio = louder(audio, _gain_db(speech.record, take.planned.chunk))
     verdict = take.verdict
     return Line(
         audio=marked(audio, plan.engine),
@@ -160,6 +162,11 @@ def revised_params(speech: Speech) -> SpeakParams:
     return SpeakParams.create(values, where=str(folder / RECORD))
 
 
+def _gain_db(record: RunRecord, chunk: Chunk) -> float:
+    """How much louder the run has made a speaker."""
+    return next((s.gain_db for s in record.speakers if (s.name, s.mood) == role_key(chunk)), 0.0)
+
+
 def _plan_line(speech: Speech, edit: Edit) -> SpeechPlan:
     """The plan of one chunk. Its number among its like comes from the record, without the text."""
     params, record = revised_params(speech), speech.record
@@ -177,10 +184,10 @@ def _plan_line(speech: Speech, edit: Edit) -> SpeechPlan:
     edits = merge_edits(record, edits_of_run(speech.folder, record), [edit]).edits
     edited, _ = edit_chunks(chunks, edits, partial(clean_words, params, language), said)
     [position] = matched
-    check = partial(check_texts, engine=engine, language=language)
+    check = partial(check_texts, engine)
     if params.unspeakable == "note":
         edited, _, _ = leave_out(edited, check)
-    check([edited[position].chunk.spoken])
+    check([edited[position].chunk.spoken], edited[position].chunk.language)
     roles = roles_of(params, engine, [edited[position].chunk], planner.problems)
     planner.problems.raise_any()
     whole = identities(roles, engine, planner.settled.precision.name, planner.seed)

@@ -34,6 +34,11 @@ class Role(NamedTuple):
         return self.voice.name
 
 
+def role_key(chunk: Chunk) -> RoleKey:
+    """Who speaks a chunk, and in which mood."""
+    return chunk.speaker, chunk.mood
+
+
 def params_of(params: SpeakParams, speaker: str, mood: str = "") -> tuple[SpeakParams, float]:
     """The parameters with what is a speaker's own, and the speaker's gain in dB."""
     name = params.narrator if speaker == NARRATOR else speaker

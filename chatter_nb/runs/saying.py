@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from chatter_nb.base.errors import InputError, shorten
@@ -35,8 +35,9 @@ class Sayings:
         return self.main.language
 
     def said(self, chunk: Chunk) -> Chunk:
-        """The chunk with what its speaker says for its text."""
-        return chunk.as_said(self.own.get(chunk.speaker, self.main).say(plain(chunk.text)))
+        """The chunk with what its speaker says for its text, in the speaker's language."""
+        saying = self.own.get(chunk.speaker, self.main)
+        return replace(chunk, language=saying.language).as_said(saying.say(plain(chunk.text)))
 
 
 def sayings_of(params: SpeakParams, engine: EngineEntry) -> Sayings:

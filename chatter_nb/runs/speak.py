@@ -110,7 +110,7 @@ def process_one_chunk(
     check_supported(params, choice.entry, choice.reason)
     precision = "any" if engine_path == "upstream" else precision
     model = load(settle(choice, device, checkpoint, precision))
-    check_texts([text], model, language or model.languages[0])
+    check_texts(model, [text], language or model.languages[0])
     seed = draw_seed() if params.seed < 0 else params.seed
     prepared = model.prepare_voice(voice, library_of(params))
     request = request_for(0, text, seed, prepared, model, params)

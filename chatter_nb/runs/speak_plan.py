@@ -29,7 +29,15 @@ from chatter_nb.runs.edits import EDITS, Edit, PlacedChunk, edit_chunks, load_ed
 from chatter_nb.runs.keys import Identities, PlannedChunk, check_takes, identities
 from chatter_nb.runs.plan import Estimate, OnLoad, Plan, Planner, check_texts, check_voice
 from chatter_nb.runs.record import UnsureRecord
-from chatter_nb.runs.roles import Role, RoleKey, check_cast, described, params_of, roles_of
+from chatter_nb.runs.roles import (
+    Role,
+    RoleKey,
+    check_cast,
+    described,
+    params_of,
+    role_key,
+    roles_of,
+)
 from chatter_nb.runs.saying import Sayings, sayings_of
 from chatter_nb.runs.speak_texts import (
     chapters_of,
@@ -71,7 +79,7 @@ class SpeechPlan(Plan):
 
     def role_of(self, planned: PlannedChunk) -> Role:
         """How the speaker of a chunk speaks."""
-        return self.roles[planned.chunk.speaker, planned.chunk.mood]
+        return self.roles[role_key(planned.chunk)]
 
     @property
     def chunks(self) -> list[PlannedChunk]:
@@ -273,7 +281,7 @@ def _chunks(
     )
     try:
         chapters = chapters_of(source, params)
-        check = partial(check_texts, engine=engine, language=language)
+        check = partial(check_texts, engine)
         with budget(len(text)):
             placed, notes, errors = leave_out(placed, check, chapters)
         chosen = [c for c in placed if chapters is None or c.chapter in chapters]

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from chatter_nb.audio.join import Joined, Joiner, fade_edges, find_edges
+from chatter_nb.audio.join import Joined, Joiner, fade_edges, find_edges, louder
 from chatter_nb.audio.reading import Signal
 from chatter_nb.base.errors import ChatterError
 from chatter_nb.engines.base import ChunkInfo, ChunkPart, ChunkRequest, SpeechEngine, Voice
@@ -32,10 +32,19 @@ from chatter_nb.runs.choosing import (
     split_record,
 )
 from chatter_nb.runs.keys import PlannedChunk
+from chatter_nb.runs.levels import (
+    Level,
+    gains_db,
+    heard_first,
+    in_windows,
+    level_of,
+    speaker_records,
+)
 from chatter_nb.runs.lifecycle import Run
 from chatter_nb.runs.listening import Listening
 from chatter_nb.runs.output import OnAudio, Sink
 from chatter_nb.runs.record import WORDS, ChapterRecord, ChunkRecord
+from chatter_nb.runs.roles import RoleKey, role_key
 from chatter_nb.runs.speak_plan import SpeechPlan
 from chatter_nb.runs.subtitles import ESTIMATED, Timed, cues, written
 from chatter_nb.runs.words_file import SideFile, joined_words, word_lines
@@ -50,7 +59,8 @@ class SpeechRun(Run):
     def __init__(self, plan: SpeechPlan, *args: Any, parts: bool = False) -> None:
         super().__init__(plan, *args)
         self._listener: OnAudio | None = None  # of parts; the files have no listener then
-        if parts and self._on_audio and not self._is_checked:
+        is_alone = len(plan.roles) == 1  # else the level of its voice is not known at once
+        if parts and self._on_audio and not self._is_checked and is_alone:
             self._listener, self._on_audio = self._on_audio, None
         self._listening: Listening | None = None
         self._takes: dict[int, Take] = {}  # by position in the current output
@@ -59,11 +69,15 @@ class SpeechRun(Run):
         self._checked = Counter(checked=0, made_again=0, doubtful=0)  # chunks
         self._trimmed: dict[int, int] = {}  # samples cut off the front, by position
         self._write: Callable[[], None] = lambda: None
+        self._early: dict[str, ChunkInfo] = {}  # of chunks that were made to be measured, by key
+        self._gains_db: dict[RoleKey, float] | None = None
         if plan.params.engine_path == "upstream":
             self._rows = 1
 
     def make(self, output: PlannedOutput, unfinished: ExitStack) -> Sink:
         """Speak, join and write one output."""
+        if self._gains_db is None:
+            self._gains_db = self._levelled()
         sink = self._sink(output, unfinished)
         path = self._plan.folder.path / output.name
         names = (WORDS, *(f".{name}" for name in self._plan.params.subtitles))
@@ -131,10 +145,23 @@ class SpeechRun(Run):
                 turn += 1
 
         yield from stored_in_turn()
-        for position, audio, info in self._synthesize(output.chunks, missing):
-            given.add(position)
-            yield position, Take(output.chunks[position], info), audio
-            yield from stored_in_turn()
+        voices = {role.voice.content_hash for role in self._plan.roles.values()}
+        for window in in_windows(missing, len(voices)):
+            for position, audio, info in self._synthesize(output.chunks, window):
+                given.add(position)
+                yield position, Take(output.chunks[position], info), audio
+                yield from stored_in_turn()
+
+    def _levelled(self) -> dict[RoleKey, float]:
+        """The gain of each role; the first chunks of each voice are made for it, and kept."""
+        plan, levels = self._plan, dict[str, Level | None]()
+        for voice, chunks in heard_first(plan).items():
+            missing = [at for at, chunk in enumerate(chunks) if plan.store.get(chunk.key) is None]
+            for position, _, info in self._synthesize(chunks, missing):
+                self._early[chunks[position].key] = info
+            kept = filter(None, (plan.store.get(chunk.key) for chunk in chunks))
+            levels[voice] = level_of((audio for audio, _ in kept), plan.engine.sample_rate)
+        return gains_db(plan.roles, levels)
 
     def _again(self, position: int, planned: PlannedChunk) -> tuple[Take, Signal]:
         """Another take of a chunk, from the store if it is there."""
@@ -193,6 +220,8 @@ class SpeechRun(Run):
             raise ChatterError(f"kept chunk {planned.key} vanished during the run: run again")
         audio, about = entry
         parts = tuple(ChunkPart(**part) for part in about.get("parts", ()))
+        if early := self._early.pop(planned.key, None):
+            return Take(planned, early), audio
         self._warnings += about.get("notes", ())
         return Take(planned, ChunkInfo(attempts=0, parts=parts)), audio
 
@@ -226,6 +255,7 @@ class SpeechRun(Run):
             start, end = find_edges(audio, sample_rate=rate)
             self._trimmed[position] = start
             trimmed = fade_edges(audio[start:end], sample_rate=rate)
+            trimmed = louder(trimmed, (self._gains_db or {}).get(role_key(planned.chunk), 0.0))
             joiner.add(position, trimmed, pause_ms=planned.chunk.pause_ms)
         if self._listening:
             self._listening.add(position, planned, trimmed)
@@ -290,7 +320,11 @@ class SpeechRun(Run):
             self._checked["doubtful"] += chosen.is_doubtful
 
     def _more(self) -> dict[str, Any]:
-        return {"checks": self._plan.checks.record().model_copy(update=self._checked)}
+        more = {"checks": self._plan.checks.record().model_copy(update=self._checked)}
+        if len(self._plan.roles) == 1:
+            return more
+        speakers = speaker_records(self._plan, self._gains_db or {})
+        return {**more, "speakers": speakers, "unsure": self._plan.unsure}
 
     def _keys(self) -> tuple[str, ...]:
         return (*super()._keys(), *self._tried)

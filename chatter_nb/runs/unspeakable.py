@@ -34,16 +34,19 @@ class Unspoken(NamedTuple):
 
 def leave_out(
     chunks: list[PlacedChunk],
-    check: Callable[[list[str]], list[str]],
+    check: Callable[[list[str], str], list[str]],
     chapters: Set[int] | None = None,
 ) -> tuple[list[PlacedChunk], list[str], list[Unspeakable]]:
     """The chunks without what `check` refuses in `chapters`, its notes, and what it refuses.
 
-    Raises `Unspeakable` for what does not stand in the chunks as it is read.
+    `check` takes the texts of a language, and the language. Raises `Unspeakable` for what does not stand in the chunks as it is read.
     """
-    chosen = [c.chunk for c in chunks if chapters is None or c.chapter in chapters]
+    texts = defaultdict[str, list[str]](list)
+    for chunk in (c.chunk for c in chunks if chapters is None or c.chapter in chapters):
+        texts[chunk.language].append(chunk.spoken)
     try:
-        return chunks, check([chunk.spoken for chunk in chosen]), []
+        notes = [note for language in texts for note in check(texts[language], language)]
+        return chunks, list(dict.fromkeys(notes)), []
     except Unspeakable as error:
         less = [_without(placed, error) for placed in chunks]
         if less == chunks:

@@ -173,7 +173,7 @@ def split_chunks(
         chapter_pause_ms=chapter_pause_ms,
     )
     pauses_ms, default = line.pauses_ms, (language, say, chunk_chars)
-    chunks = [Chunk(0, "", pauses_ms[0])] if pauses_ms.get(0) else []
+    chunks = [Chunk(0, "", pauses_ms[0], language)] if pauses_ms.get(0) else []
     for start, end in pairwise(sorted({0, *pauses_ms, len(line.text)})):
         block = line.blocks[bisect_right(line.blocks, (start, len(text))) - 1][1]
         turn = line.turns[bisect_right(line.turns, start, key=attrgetter("start")) - 1]

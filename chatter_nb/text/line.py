@@ -58,7 +58,7 @@ def as_line(
     words: list[str] = []
     breaks: dict[int, int] = {}  # position of a paragraph's first character: silence before it
     marks: dict[int, int] = {}
-    blocks, turns, shown = [(0, 0)], [_Turn(0)], list[Span]()
+    blocks, turns, shown = [(0, 0)], list[_Turn](), list[Span]()
     block = 0
     length, space, gap_ms, mark_ms = 0, "", -1, -1
     for span in spans or [Span(0, len(text))]:
@@ -84,7 +84,8 @@ def as_line(
                 space, gap_ms, mark_ms = "", -1, -1
         if first >= 0:
             shown += [Span(first, length, *span[2:])]
-            turns += _turn(turns[-1], text, span, first)
+            turns += _turn(turns[-1] if turns else _Turn(0), text, span, first)
+    turns = turns if turns and not turns[0].start else [_Turn(0), *turns]
     line = "".join(words)
     _lengthen_at_headings(line, breaks, chapter_pause_ms)
     turned = dict(_turn_pauses(line, turns, sentence_pause_ms))
