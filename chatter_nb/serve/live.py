@@ -62,7 +62,7 @@ class Live:
         if self.is_shown or self._hear == "off" or not (self._keeps_up or self._hear == "on"):
             return ""
         self.is_shown = True
-        return self._player('oncanplay="this.play().catch(() => {})"')
+        return self._player('oncanplay="this.isConnected && this.play().catch(() => {})"')
 
     def stopped_player(self) -> str:
         """HTML of a player of what a cancelled run has made; "" if that is nothing."""

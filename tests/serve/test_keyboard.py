@@ -150,3 +150,31 @@ def test_every_job_of_the_page_is_done_by_keys(tmp_path):
         keys.press("Space")
         expect(card.locator("audio").last).to_be_visible()
         expect(source).to_be_focused()
+
+
+@pytest.mark.slow
+def test_a_list_has_its_focus_back_before_the_next_key(tmp_path):
+    """However late the timers of a busy page come, what a person focuses next is not left."""
+    options = ("--engine", "hibari", "--preload")
+    with serving(tmp_path, *options, page=True) as server, browser_page() as page:
+        page.goto(f"{server.url}/ui")
+        page.get_by_text("218 characters").wait_for()
+        voice = page.get_by_role("combobox", name="voice").first
+        voice.focus()
+        held = page.evaluate(
+            """async (list) => {
+                 const press = () => list.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true }));
+                 const blurred = () => new Promise((done) => list.addEventListener("blur", done, { once: true }));
+                 press();
+                 await blurred(); // by the list itself
+                 const isBack = document.activeElement === list;
+                 press();
+                 const text = document.querySelector("textarea");
+                 text.focus();
+                 for (let turn = 0; turn < 5; turn++) await new Promise((done) => setTimeout(done, 20));
+                 return [isBack, document.activeElement === text];
+               }""",  # noqa: E501
+            voice.element_handle(),
+        )
+        assert held == [True, True]
+        expect(voice).to_have_attribute("aria-expanded", "false")

@@ -27,12 +27,14 @@
     window.showForm = () => tabOf(target).querySelector(".main").querySelector("textarea, input").focus();
   });
 
-  // Gradio's lists drop the focus with the choice, and stay open where it leaves by Tab.
+  // Gradio's lists drop the focus with the choice, a little later, and stay open where it leaves by
+  // Tab. It is back before the next key, unless it has gone elsewhere.
   document.addEventListener("keydown", ({ key, target }) => {
     if (!target.matches('[role="combobox"]')) return;
     const close = () => target.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
+    const back = ({ relatedTarget }) => relatedTarget || queueMicrotask(() => (target.focus(), close()));
     if (key === "Tab") setTimeout(close);
-    if (key === "Enter") target.addEventListener("blur", () => setTimeout(() => (target.focus(), setTimeout(close))), { once: true });
+    if (key === "Enter") target.addEventListener("blur", back, { once: true });
   }, true);
 
   // One sound at a time.
