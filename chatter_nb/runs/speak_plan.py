@@ -5,7 +5,7 @@ Every problem of the input is found here, before a sample is made.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -14,10 +14,9 @@ from typing import ClassVar, NamedTuple
 
 from chatter_nb.base.budget import budget
 from chatter_nb.base.disk import is_there
-from chatter_nb.base.errors import InputError, Problems, shorten
+from chatter_nb.base.errors import InputError, Problems
 from chatter_nb.base.project import resolve_path
 from chatter_nb.base.speakers import NARRATOR
-from chatter_nb.base.wording import count
 from chatter_nb.engines.base import SpeechEngine
 from chatter_nb.engines.checks import notes_on_language
 from chatter_nb.engines.registry import EngineEntry
@@ -47,17 +46,16 @@ from chatter_nb.runs.speak_texts import (
     read_texts,
     split_text,
 )
+from chatter_nb.runs.speakers import note_on, unsure_quotes
 from chatter_nb.runs.unspeakable import Unspoken, leave_out, refusal, warning
 from chatter_nb.text.files import TextSource
-from chatter_nb.text.line import BLOCK_BREAK, CHAPTER_BREAK, as_line
+from chatter_nb.text.line import BLOCK_BREAK, CHAPTER_BREAK
 from chatter_nb.text.markup import TERMINAL_CODE, markup_notes
 from chatter_nb.text.pace import chars_per_s
-from chatter_nb.text.spans import Span
 from chatter_nb.text.spoken.saying import Saying
 
 STORE_BYTES_PER_SAMPLE = 4
 _NO_SAYING = Sayings(Saying("en"))
-_LISTED = 6  # quotes of a note
 OUTLINED_CHARS = 200_000  # takes 60 ms
 
 
@@ -293,31 +291,10 @@ def _chunks(
         notes.append("the codes that colour a terminal's text are taken out")
     about = [] if params.language else notes_on_language(text, engine.name, language)
     unspoken = Unspoken(source, chosen, errors) if errors else None
-    unsure = list(_unsure(source.name, text, speakers.spans))
-    on_speakers = [*speakers.notes, *_note_on(unsure)]
+    unsure = list(unsure_quotes(source.name, text, speakers.spans))
+    on_speakers = [*speakers.notes, *note_on(unsure)]
     told = (source.note, *notes, *about, *markup, *on_speakers, *on_edits)
     return _Text(placed, [note for note in told if note], unspoken, unsure)
-
-
-def _unsure(document: str, text: str, spans: Sequence[Span]) -> Iterator[UnsureRecord]:
-    """The quotes that nobody is known to say, at their places in the text that is shown."""
-    if any(_is_unsure(span) for span in spans):
-        line = as_line(text, spans, sentence_pause_ms=0, paragraph_pause_ms=0, chapter_pause_ms=0)
-        for start, end, *_, reason in filter(_is_unsure, line.spans):
-            said = line.text[start:end]
-            yield UnsureRecord(document=document, start=start, end=end, text=said, reason=reason)
-
-
-def _is_unsure(span: Span) -> bool:
-    return not span.speaker and span.reason not in ("", "label", "mark")
-
-
-def _note_on(unsure: Sequence[UnsureRecord]) -> list[str]:
-    if not unsure:
-        return []
-    listed = "; ".join(f"{shorten(q.text, 40)} ({shorten(q.reason, 60)})" for q in unsure[:_LISTED])
-    more = f"; and {len(unsure) - _LISTED:,} more, see run.json" if len(unsure) > _LISTED else ""
-    return [f"{count(len(unsure), 'quote')} left to the narrator: {listed}{more}"]
 
 
 def _chosen(chunks: Sequence[PlannedChunk], chapters: Set[int] | None) -> tuple[PlannedChunk, ...]:

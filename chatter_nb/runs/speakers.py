@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from chatter_nb.base.errors import InputError, shown
+from chatter_nb.base.errors import InputError, shorten, shown
 from chatter_nb.base.project import resolve_path
 from chatter_nb.base.speakers import NARRATOR
+from chatter_nb.base.wording import count
 from chatter_nb.params.runs import SpeakParams
+from chatter_nb.runs.record import UnsureRecord
 from chatter_nb.text.dialogue.attribution import read_quotes
 from chatter_nb.text.dialogue.labels import read_labels
 from chatter_nb.text.dialogue.marks import Cast, read_marks
@@ -16,6 +18,7 @@ from chatter_nb.text.line import as_line, in_text
 from chatter_nb.text.spans import Span, overlaid
 
 _VOICE_MARK = "[voice"
+_LISTED = 6  # quotes of a note
 
 
 class Speakers(NamedTuple):
@@ -63,3 +66,25 @@ def _labels(text: str, params: SpeakParams, cast: Cast, spans: Iterable[Span]) -
             known = ", ".join(params.cast)
             raise InputError(f"{path}: {shown(label.speaker)} is not in the cast ({known})")
         yield label._replace(speaker=speaker)
+
+
+def unsure_quotes(document: str, text: str, spans: Sequence[Span]) -> Iterator[UnsureRecord]:
+    """The quotes that nobody is known to say, at their places in the text that is shown."""
+    if any(_is_unsure(span) for span in spans):
+        line = as_line(text, spans, sentence_pause_ms=0, paragraph_pause_ms=0, chapter_pause_ms=0)
+        for start, end, *_, reason in filter(_is_unsure, line.spans):
+            said = line.text[start:end]
+            yield UnsureRecord(document=document, start=start, end=end, text=said, reason=reason)
+
+
+def _is_unsure(span: Span) -> bool:
+    return not span.speaker and span.reason not in ("", "label", "mark")
+
+
+def note_on(unsure: Sequence[UnsureRecord]) -> list[str]:
+    """A note on quotes that are left to the narrator; none without any."""
+    if not unsure:
+        return []
+    listed = "; ".join(f"{shorten(q.text, 40)} ({shorten(q.reason, 60)})" for q in unsure[:_LISTED])
+    more = f"; and {len(unsure) - _LISTED:,} more, see run.json" if len(unsure) > _LISTED else ""
+    return [f"{count(len(unsure), 'quote')} left to the narrator: {listed}{more}"]

@@ -39,7 +39,8 @@ def leave_out(
 ) -> tuple[list[PlacedChunk], list[str], list[Unspeakable]]:
     """The chunks without what `check` refuses in `chapters`, its notes, and what it refuses.
 
-    `check` takes the texts of a language, and the language. Raises `Unspeakable` for what does not stand in the chunks as it is read.
+    `check` takes the texts of a language, and the language. Raises `Unspeakable` for what does not
+    stand in the chunks as it is read.
     """
     texts = defaultdict[str, list[str]](list)
     for chunk in (c.chunk for c in chunks if chapters is None or c.chapter in chapters):
