@@ -12,7 +12,7 @@ from chatter_nb.base.errors import InputError, shorten
 from chatter_nb.base.wording import count, minutes, place
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.checking import make_checker
-from chatter_nb.runs.speak_plan import spoken_text
+from chatter_nb.runs.outline import spoken_text
 from chatter_nb.verify.findings import Judgement
 from chatter_nb.verify.recogniser import WINDOW_S
 from chatter_nb.verify.recording import Piece, check_recording

@@ -41,7 +41,6 @@ from chatter_nb.runs.saying import Sayings, sayings_of
 from chatter_nb.runs.speak_texts import (
     chapters_of,
     check_speakable,
-    chosen_part,
     clean_words,
     read_texts,
     split_text,
@@ -56,7 +55,6 @@ from chatter_nb.text.spoken.saying import Saying
 
 STORE_BYTES_PER_SAMPLE = 4
 _NO_SAYING = Sayings(Saying("en"))
-OUTLINED_CHARS = 200_000  # takes 60 ms
 
 
 @dataclass(frozen=True)
@@ -184,42 +182,6 @@ def _check_names(outputs: Iterable[PlannedOutput]) -> None:
         raise InputError(f"chapters of two documents would be files named {twice[0]}: rename one")
 
 
-@dataclass(frozen=True)
-class Outline:
-    """The size of a text: characters, chunks, seconds; an estimate unless `exact`."""
-
-    chars: int
-    chunks: int
-    audio_s: float
-    exact: bool = True
-
-
-def outline(params: SpeakParams) -> Outline:
-    """The size of what a run would speak, at its language's usual pace, without model and store.
-
-    A form calls it after every key: of a longer text only the first `OUTLINED_CHARS` are cut into
-    chunks, and the rest is estimated. Raises `InputError` for a text that cannot be spoken.
-    """
-    language = params.language or "en"
-    chars = chunks = 0
-    audio_s, exact = 0.0, True
-    for whole in read_texts(params):
-        source = chosen_part(whole, params)
-        share = min(1.0, OUTLINED_CHARS / max(1, len(source.text)))
-        text = source.text
-        if share < 1:
-            text = text[: text.rfind(" ", 0, OUTLINED_CHARS)]
-        part = TextSource(source.name, text, source.origin)
-        pieces = split_text(part, params, Sayings(Saying(language))).chunks
-        spoken_s = sum(len(chunk.text) for chunk in pieces) / chars_per_s(language)
-        paused_s = sum(chunk.pause_ms for chunk in pieces) / 1000
-        chars += len(source.text)
-        chunks += round(len(pieces) / share)
-        audio_s += (spoken_s / (params.speed or 1.0) + paused_s) / share
-        exact = exact and share == 1.0
-    return Outline(chars, chunks, audio_s, exact)
-
-
 def check_speech(params: SpeakParams, engine: EngineEntry, problems: Problems) -> None:
     """Add every problem of the text and the voice to `problems`, without loading a model."""
     sayings = problems.of(partial(sayings_of, params, engine)) or _NO_SAYING
@@ -304,19 +266,6 @@ def _chosen(chunks: Sequence[PlannedChunk], chapters: Set[int] | None) -> tuple[
     *before, last = [planned for planned in chunks if planned.placed.chapter in chapters]
     silent = replace(last.placed, chunk=replace(last.chunk, pause_ms=0))
     return (*before, last if last is chunks[-1] else replace(last, placed=silent))
-
-
-def spoken_text(params: SpeakParams) -> str:
-    """All that a run would speak, in one line. Raises `InputError` if it is nothing."""
-    language = params.language or "en"
-    chunks = [
-        chunk
-        for source in read_texts(params)
-        for chunk in split_text(
-            chosen_part(source, params), params, Sayings(Saying(language))
-        ).chunks
-    ]
-    return " ".join(chunk.spoken for chunk in chunks if chunk.speakable)
 
 
 def estimate(params: SpeakParams) -> Estimate:

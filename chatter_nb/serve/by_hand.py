@@ -20,7 +20,7 @@ from chatter_nb.pages.run_players import SOURCES
 from chatter_nb.params.fields import fields_of
 from chatter_nb.params.runs import AnyParams, SpeakParams
 from chatter_nb.runs.lifecycle import Progress
-from chatter_nb.runs.speak_plan import outline
+from chatter_nb.runs.outline import outline
 from chatter_nb.runs.speech import Speech
 from chatter_nb.serve.bodies import DOCUMENT, Kind
 from chatter_nb.serve.errors import problem_of, without_folders

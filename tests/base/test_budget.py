@@ -5,7 +5,7 @@ import pytest
 from chatter_nb.base import budget
 from chatter_nb.base.errors import Cancelled, InputError
 from chatter_nb.params.runs import SpeakParams
-from chatter_nb.runs.speak_plan import outline
+from chatter_nb.runs.outline import outline
 
 
 def test_a_text_that_takes_too_long_is_refused_with_the_step(monkeypatch):

@@ -15,7 +15,7 @@ from chatter_nb.base.errors import InputError
 from chatter_nb.engines.chatterbox import random_tokenizers
 from chatter_nb.engines.hibari import HibariEngine
 from chatter_nb.params.runs import SpeakParams
-from chatter_nb.runs.speak_plan import outline
+from chatter_nb.runs.outline import outline
 from chatter_nb.text.chunking import Chunk, clean, split_chunks
 from chatter_nb.text.markdown import markdown_to_text
 from chatter_nb.text.spoken.say import choose_rules, say

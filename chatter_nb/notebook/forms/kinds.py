@@ -29,8 +29,9 @@ from chatter_nb.runs.convert import plan_conversion, render_conversion
 from chatter_nb.runs.convert_plan import MIN_SOURCE_S
 from chatter_nb.runs.lifecycle import Progress
 from chatter_nb.runs.listening import kept_part
+from chatter_nb.runs.outline import Outline, outline
 from chatter_nb.runs.speak import render_speech
-from chatter_nb.runs.speak_plan import Outline, outline, plan_speech
+from chatter_nb.runs.speak_plan import plan_speech
 from chatter_nb.runs.speech import Speech
 from chatter_nb.text.books.reading import BOOK_SUFFIXES
 from chatter_nb.text.files import SUFFIXES, read_sources
