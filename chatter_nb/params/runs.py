@@ -37,6 +37,7 @@ from chatter_nb.params.types import (
     RunName,
     Seed,
     Subtitles,
+    Takes,
     Text,
     VoicesDir,
     WavBits,
@@ -59,7 +60,6 @@ SPEEDS = (0.5, 2.0)  # the slowest and the fastest pace, of any engine that has 
 _Speed = Annotated[float | None, Field(ge=SPEEDS[0], le=SPEEDS[1])]
 _ToTwo = Annotated[float | None, Field(ge=0, le=2)]
 _Pause = Annotated[int, Field(ge=0, le=60_000)]
-_Take = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 class SpeakParams(RunParams):
@@ -144,7 +144,7 @@ class SpeakParams(RunParams):
     meanflow: bool | None = seldom(
         None, "expression", "Turbo's two-step decoder for the others", "two-step decoder"
     )
-    takes: dict[str, _Take] = seldom(
+    takes: Takes = seldom(
         {}, "expression", "chunk key: take, to make a chunk again", "takes of chunks"
     )
     edits: Text = seldom("", "checking", "a file of edits, such as a run's edits.json")
@@ -281,6 +281,9 @@ class ConvertParams(RunParams):
 
 
 AnyParams = SpeakParams | ConvertParams
+
+# Fields of pairs, see `params.pairs`.
+MAPPINGS = {n for n, field in SpeakParams.model_fields.items() if isinstance(field.default, dict)}
 
 # To add a knob, add a field, None by default (the engine's own value), and its name to the `knobs`
 # of the engines that accept it (`engines.registry`).
