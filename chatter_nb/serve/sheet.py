@@ -88,9 +88,9 @@ class Sheet:
             with gr.Accordion(purpose.capitalize(), open=False):
                 self._add(members)
                 if LEXICON in fields and purpose == fields[LEXICON].purpose:
-                    label = f"a lexicon: {fields[LEXICON].help}"
                     types = list(UPLOADED[LEXICON][1])
-                    self._inputs[_LEXICON] = gr.File(label=label, file_types=types, height=120)
+                    label = f"lexicon ({' '.join(types)})"
+                    self._inputs[_LEXICON] = gr.File(label=label, file_types=types, height=140)
         is_speech = self._kind is SpeakParams
         with gr.Accordion("While it is made", open=False, visible=is_speech):
             value = "auto" if is_speech else "off"
