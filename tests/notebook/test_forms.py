@@ -418,7 +418,7 @@ def test_a_lexicon_comes_by_upload(form, tmp_path):
     """It stays with the form's uploads; what is none is told, and removed."""
     made = form(text="Siobhan came.")
     made.sheet._fold.value = True
-    upload = uploads_of(made)["or upload one"]
+    upload = uploads_of(made)["A lexicon from a file"]
     told = send(upload, b"Siobhan: Shivawn\nNiamh: Neev\n", "names.yaml")
     assert told == "names.yaml is ready: 2 words"
     path = tmp_path / "uploads" / "names.yaml"

@@ -1,8 +1,9 @@
-"""The same mistake is told in the same words on every surface: file, `-p`, cell, form, page, HTTP."""
+"""The same mistake is told in the same words by file, `-p`, cell, form, page and HTTP."""
 
 import html
 import re
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -165,8 +166,9 @@ def of_page(values, folder, surfaces) -> str:
 def of_http(values, folder, surfaces) -> str:
     del values["outputs_dir"]
     if "lexicon" in values:
-        with open(values.pop("lexicon"), "rb") as file:
-            answer = surfaces["client"].post("/api/v1/tts", data=values, files={"lexicon": file})
+        path = Path(values.pop("lexicon"))
+        files = {"lexicon": (path.name, path.read_bytes())}
+        answer = surfaces["client"].post("/api/v1/tts", data=values, files=files)
     else:
         answer = surfaces["client"].post("/api/v1/tts", json=values)
     assert answer.status_code in (404, 422), answer.text

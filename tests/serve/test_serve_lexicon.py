@@ -1,5 +1,6 @@
-"""Lexicons as uploads: said, kept with their run for its edits, refused by the name of their part."""
+"""Lexicons as uploads: said, kept with their run for its edits, refused with a reason."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,18 @@ def test_a_job_has_its_lexicon_beside_its_document(client, engine, tmp_path):
     until(lambda: kept(tmp_path) == [f"{job['id']}/source/names.yaml"])
     client.delete(job["url"])
     assert kept(tmp_path) == []
+
+
+@pytest.mark.parametrize("words", [{"Siobhan": "Shivawn"}, "Siobhan: Shivawn", "Siobhan = Shivawn"])
+def test_pairs_are_an_object_or_a_text(client, engine, words):
+    """As JSON; and in a form, where an object is its JSON."""
+    answer = client.post("/api/v1/tts", json={"text": TEXT, "replacements": words})
+    assert answer.status_code == 200, answer.text
+    assert engine.spoken == SAID
+    text = words if isinstance(words, str) else json.dumps(words)
+    form = {"text": (None, TEXT), "replacements": (None, text)}
+    again = client.post("/api/v1/tts", files=form, headers=AS_JSON).json()
+    assert again["run"]["params"]["replacements"] == {"Siobhan": "Shivawn"}
 
 
 REFUSED = {

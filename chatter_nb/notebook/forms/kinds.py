@@ -98,7 +98,7 @@ class SpeakForm(VoiceForm):
             "A text from a file", ",".join(SUFFIXES), self._on_text, "A voice from a recording"
         )
         lexicon = Upload(
-            "or upload one",
+            "A lexicon from a file",
             accept=",".join(LEXICON_SUFFIXES),
             folder=self._upload_folder,
             on_file=self._on_lexicon,
