@@ -10,20 +10,23 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from pydantic import BaseModel
+
 from chatter_nb.base.errors import ParamError, shown
 from chatter_nb.base.project import parse_yaml
 
 CURE = "write a pair a line, such as Siobhan = Shivawn or Siobhan: Shivawn"
 
-# A word or what is said for it, whole in quotes: it begins and ends where such a part can. No
-# quote that may begin a part lies inside another, so that the search is linear.
+# A word or what is said for it, whole in quotes or braces: it begins and ends where such a part
+# can. No quote that may begin a part lies inside another, so that the search is linear.
 _QUOTED = re.compile(
     r"""(?m)((?:^|[,:=])[ \t]*)"""
-    r"""("(?:[^"\\\n]|\\.)*"|'(?:(?!')(?:[^'\n]|'')+)?')(?=[ \t]*(?:$|[,:=]))"""
+    r"""("(?:[^"\\\n]|\\.)*"|'(?:(?!')(?:[^'\n]|'')+)?'|\{[^{}\n]*\})(?=[ \t]*(?:$|[,:=]))"""
 )
 _SIGN = re.compile(r"(?:^|(?<=\s))=(?=\s|$)|:(?=\s|$)")
 _BARE = re.compile(r"=")  # divides where there is no other sign
 _COMMA = re.compile(r",(?=[^,]*(?:=|:(?:\s|$)))")  # another pair may begin after it
+_BRACES = re.compile(r"(\{[^{}\n]*\})[ \t]*,?")
 _PLAIN = re.compile(r"""(?!\s|["'{])[^,:=\r\n]+(?<!\s)""")  # needs no quotes
 
 
@@ -44,7 +47,8 @@ def read_pairs(text: str) -> dict[str, Any]:
     """The pairs in a text, one a line; or all in braces, as JSON and YAML have them.
 
     On a line, a comma ends a pair if another sign follows. Of a pair the first `: ` or ` = ` is the
-    sign; quotes protect. Raises `ValueError` for a pair without a sign, and a word given twice.
+    sign; quotes protect, and what is said may be a mapping in braces. Raises `ValueError` for a
+    pair without a sign, and for a word that is given twice.
     """
     if text.lstrip().startswith("{"):
         return _in_braces(text)
@@ -69,12 +73,15 @@ def _entries(text: str) -> Iterator[tuple[str, str]]:
             yield text[start:end], masked[start:end]
 
 
-def _pair(entry: tuple[str, str]) -> tuple[str, str]:
+def _pair(entry: tuple[str, str]) -> tuple[str, Any]:
     text, masked = entry
     sign = _sign(masked)
     if sign is None:
         raise ValueError(f"{shown(text.strip())} has no : or = between two words; {CURE}")
-    return _unquoted(text[: sign.start()]), _unquoted(text[sign.end() :])
+    said = text[sign.end() :].strip()
+    braces = _BRACES.fullmatch(said)
+    word = _unquoted(text[: sign.start()].strip())
+    return word, _in_braces(braces[1]) if braces else _unquoted(said)
 
 
 def _sign(masked: str) -> re.Match[str] | None:
@@ -102,10 +109,9 @@ def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _unquoted(text: str) -> str:
-    """A part of a pair without its quotes; a comma at the end of a line belongs to no part."""
-    text = text.strip()
+    """A part of a pair without its quotes; a comma after them belongs to no part."""
     bare = text.removesuffix(",").rstrip()
-    if not _QUOTED.fullmatch(bare):
+    if not bare or bare[0] == "{" or not _QUOTED.fullmatch(bare):
         return text
     if bare[0] == "'":
         return bare[1:-1].replace("''", "'")
@@ -116,5 +122,8 @@ def _unquoted(text: str) -> str:
 
 
 def _written(part: Any) -> str:
+    values = part.model_dump(mode="json") if isinstance(part, BaseModel) else part
+    if isinstance(values, Mapping):
+        return json.dumps({k: v for k, v in values.items() if v not in (None, "", [])})
     text = str(part)
     return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)

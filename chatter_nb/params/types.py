@@ -113,16 +113,9 @@ def _check_words(value: dict[str, str]) -> dict[str, str]:
 
 
 Text = Annotated[str, AfterValidator(_check_utf8)]
-Words = Annotated[
-    dict[Text, Text],
-    BeforeValidator(as_pairs, json_schema_input_type=dict[str, str] | str),
-    AfterValidator(_check_words),
-]
-Patterns = Annotated[
-    dict[Text, Text],
-    BeforeValidator(as_pairs, json_schema_input_type=dict[str, str] | str),
-    AfterValidator(_check_patterns),
-]
+_read = BeforeValidator(as_pairs, json_schema_input_type=dict[str, str] | str)
+Words = Annotated[dict[Text, Text], _read, AfterValidator(_check_words)]
+Patterns = Annotated[dict[Text, Text], _read, AfterValidator(_check_patterns)]
 _Take = Annotated[int, Field(ge=0, le=1_000_000)]
 Takes = Annotated[
     dict[str, _Take], BeforeValidator(as_numbers, json_schema_input_type=dict[str, _Take] | str)

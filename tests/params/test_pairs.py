@@ -51,6 +51,10 @@ DIVIDED = {
     '"a, b: c" = "d = e", f: g': {"a, b: c": "d = e", "f": "g"},
     "'it''s': \"say \\\"it\\\"\"": {"it's": 'say "it"'},
     '"Dr": "Doctor",\n"St": "Saint",': {"Dr": "Doctor", "St": "Saint"},
+    "Emma: {voice: heart, speed: 0.9}, Tom = fenrir": {
+        "Emma": {"voice": "heart", "speed": 0.9},
+        "Tom": "fenrir",
+    },
     "hush: '', hm:": {"hush": "", "hm": ""},
 }
 
@@ -68,6 +72,13 @@ def test_pairs_are_written_as_lines_that_read_the_same():
     odd = ("a = b", "a\nb", " a", "{a", "'a'", '"', "a, b: c", "\\", "a,", "a\u2028b", ": ", "a\tb")
     for written in ({}, plain, {"a": ""}, *({part: part} for part in odd), dict.fromkeys(odd, "x")):
         assert read_pairs(pairs_text(written)) == written
+
+
+def test_a_mapping_in_a_pair_is_in_braces_without_what_is_not_set():
+    cast = {"Emma": {"voice": "heart", "speed": 0.9, "language": None}, "Tom": "fenrir"}
+    assert pairs_text(cast) == 'Emma = {"voice": "heart", "speed": 0.9}\nTom = fenrir'
+    cast["Emma"].pop("language")
+    assert read_pairs(pairs_text(cast)) == cast
 
 
 def test_pairs_come_back_from_yaml():
@@ -108,7 +119,9 @@ def test_what_is_no_pair_is_refused_with_the_cure():
             SpeakParams(text="Hi.", replacements=value)
 
 
-@pytest.mark.parametrize("part", [",'a'',''a''", ",'", ',"\\",\\"', "a,", "a:", "='", "a: b, "])
+@pytest.mark.parametrize(
+    "part", [",'a'',''a''", ",'", ',"\\",\\"', "a,", "a:", "='", "={", "a: b, "]
+)
 def test_the_reader_is_linear(part):
     """A million characters of quotes and signs are read in a second, which else took hours."""
     entries = [f"{part * (1_000_000 // len(part))}= last, {n}: end" for n in range(2)]

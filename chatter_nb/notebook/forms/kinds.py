@@ -25,7 +25,7 @@ from chatter_nb.notebook.forms.uploads import Upload, check_upload, receive_voic
 from chatter_nb.pages.players import signal_player
 from chatter_nb.params.base import RunParams
 from chatter_nb.params.runs import ConvertParams, SpeakParams
-from chatter_nb.params.types import LEXICON_SUFFIXES
+from chatter_nb.params.types import LEXICON_SUFFIXES as LEXICONS
 from chatter_nb.runs.convert import plan_conversion, render_conversion
 from chatter_nb.runs.convert_plan import MIN_SOURCE_S
 from chatter_nb.runs.lifecycle import Progress
@@ -97,12 +97,8 @@ class SpeakForm(VoiceForm):
         uploads = self._uploads(
             "A text from a file", ",".join(SUFFIXES), self._on_text, "A voice from a recording"
         )
-        lexicon = Upload(
-            "A lexicon from a file",
-            accept=",".join(LEXICON_SUFFIXES),
-            folder=self._upload_folder,
-            on_file=self._on_lexicon,
-        )
+        label, accept, folder = "A lexicon from a file", ",".join(LEXICONS), self._upload_folder
+        lexicon = Upload(label, accept=accept, folder=folder, on_file=self._on_lexicon)
         self.sheet.controls["lexicon"].box.children += (lexicon,)
         self.hearing = Hearing(self.live)
         self.sheet.folded.append(self.hearing.choice)
