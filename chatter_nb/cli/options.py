@@ -13,7 +13,7 @@ import typer
 
 from chatter_nb.base.errors import InputError, shorten, shown
 from chatter_nb.params.base import read_file
-from chatter_nb.params.runs import ConvertParams, SpeakParams, kind_of
+from chatter_nb.params.runs import MAPPINGS, ConvertParams, SpeakParams, kind_of
 
 if TYPE_CHECKING:
     from chatter_nb.runs.lifecycle import Progress
@@ -107,15 +107,19 @@ def bar_of(total: int, *, as_json: bool, unit: str = "chunk") -> Callable[[Any],
 
 
 def pairs_of(texts: list[str] | None) -> dict[str, str]:
-    """The values of `-p name=value` options, by name. Raises `InputError`."""
+    """The values of `-p name=value` options, by name; those of a mapping as lines of one text.
+
+    Raises `InputError`.
+    """
     pairs: dict[str, str] = {}
     for text in texts or []:
         name, equals, value = text.partition("=")
+        name = name.strip()
         if not equals:
             raise InputError(f"-p {shown(text)} must be name=value")
-        if name.strip() in pairs:
-            raise InputError(f"-p {shorten(name.strip(), 80)} is given twice")
-        pairs[name.strip()] = value
+        if name in pairs and name not in MAPPINGS:
+            raise InputError(f"-p {shorten(name, 80)} is given twice")
+        pairs[name] = f"{pairs[name]}\n{value}" if name in pairs else value
     return pairs
 
 

@@ -17,10 +17,11 @@ from hibari.voices import DEFAULT, VOICES
 
 from chatter_nb.audio.join import trim_edges
 from chatter_nb.audio.reading import Signal, check_signal
-from chatter_nb.base.errors import EngineError, ParamError, shorten, shown
+from chatter_nb.base.errors import EngineError, ParamError, shorten
 from chatter_nb.engines.base import ChunkInfo, ChunkRequest, OnPart, Voice
 from chatter_nb.engines.hibari_text import Reader, plain
 from chatter_nb.engines.hibari_times import TimedHibari
+from chatter_nb.engines.offered import no_voice
 from chatter_nb.engines.registry import TTS_ENGINES
 from chatter_nb.text.cuts import clauses
 from chatter_nb.text.sentences import sentences
@@ -67,10 +68,7 @@ class HibariEngine:
         """A voice of hibari; all but the embedded voice are downloaded on first use (8 MB)."""
         name = voice or DEFAULT
         if name not in VOICES:
-            raise ParamError(
-                f"engine 'hibari' has no voice {shown(name)}; it has: {', '.join(VOICES)}. "
-                "It cannot clone a recording: for that choose engine: chatterbox"
-            )
+            raise ParamError(no_voice(self.name, name, VOICES))
         if name not in self._speakers:
             try:
                 self._speakers[name] = TimedHibari(name)

@@ -6,13 +6,14 @@ Not here: how a voice is made ready to speak (the engines).
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chatter_nb.base.errors import InputError
+from chatter_nb.base.errors import InputError, shown
 from chatter_nb.engines.recordings import Figures, measure, read_checked
 from chatter_nb.engines.voices import Library
 
@@ -74,6 +75,13 @@ def _lacks_files(engine: EngineEntry) -> str:
 
     here = not engine.files or cached(engine.files)
     return "" if here else f"its files, 1 to 3 GB, come with: chatter-nb fetch {engine.files}"
+
+
+def no_voice(engine: str, voice: str, known: Iterable[str]) -> str:
+    """The sentence on a voice that an engine does not have, with those that it has."""
+    cure = ". It cannot clone a recording: for that choose engine: chatterbox"
+    told = f"engine '{engine}' has no voice {shown(voice)}; it has: {', '.join(known)}"
+    return told + (cure if engine == "hibari" else "")
 
 
 def hibari_voices() -> list[str]:

@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
-from pydantic.fields import FieldInfo
 
 from chatter_nb.base.disk import read_json
 from chatter_nb.base.errors import ParamError, shorten, shown
 from chatter_nb.base.hashing import digest
 from chatter_nb.base.project import find_path, read_yaml, resolve_path
 from chatter_nb.params.cells import cell_names
-from chatter_nb.params.pairs import CURE, read_pairs
+from chatter_nb.params.pairs import CURE
 
 RunKind = Literal["speak", "convert"]
 
@@ -91,13 +90,6 @@ class StrictParams(BaseModel):
         }
 
     @classmethod
-    def with_pairs(cls, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The values with those pairs of words read that a person has written as a text."""
-        fields = cls.model_fields
-        pairs = {n: v for n, v in values.items() if n in fields and _is_mapping(fields[n])}
-        return {**values, **cls.coerce(pairs)}
-
-    @classmethod
     def from_notebook(cls, namespace: Mapping[str, Any]) -> Self:
         """The parameters that a notebook's parameters cell sets; `namespace` is its `globals()`.
 
@@ -109,7 +101,7 @@ class StrictParams(BaseModel):
         for name, sample in cls._replaces:
             if name in injected and sample not in injected:
                 values.pop(sample, None)
-        return cls.create(cls.with_pairs(values), where="the notebook's parameters")
+        return cls.create(values, where="the notebook's parameters")
 
 
 class RunParams(StrictParams):
@@ -136,7 +128,7 @@ class RunParams(StrictParams):
 
         `overrides` replace values of the file; strings among them are of `-p`.
         """
-        values = cls.with_pairs(read_file(path)) | cls.coerce(overrides or {})
+        values = read_file(path) | cls.coerce(overrides or {})
         named = bool(values.get("run_name"))
         values["run_name"] = values.get("run_name") or Path(path).stem
         try:
@@ -185,10 +177,6 @@ def read_file(path: str | Path) -> dict[str, Any]:
         return read_yaml(found)
 
 
-def _is_mapping(field: FieldInfo) -> bool:
-    return isinstance(field.default, dict)
-
-
 def _coerce(cls: type[StrictParams], name: str, value: str) -> Any:
     field = cls.model_fields.get(name)
     if field is None or field.annotation is str or name in ("formats", "subtitles", "lexicon"):
@@ -197,12 +185,10 @@ def _coerce(cls: type[StrictParams], name: str, value: str) -> Any:
         return None
     try:
         kind: Any = field.annotation
-        if _is_mapping(field):
-            pairs = read_pairs(value)
-            return value if pairs is None else TypeAdapter(kind).validate_python(pairs)
         number = int(value) if re.fullmatch(r"[+-]?\d+", value.strip()) else value
-        return TypeAdapter(kind).validate_python(number, strict=False)
-    except (ValueError, RecursionError):  # no JSON, thousands of digits, nested too deeply
+        typed = TypeAdapter(kind).validate_python(number, strict=False)
+        return number if isinstance(number, int) and isinstance(typed, float) else typed
+    except ValueError:  # thousands of digits, or a mapping, which its type reads
         return value  # `create` names the field, the value and what it should be
 
 

@@ -34,7 +34,7 @@ class Field:
 
     `often`: people change it often, so that it stands in sight; `purpose` is the title of its
     group. `optional`: None leaves the choice to the engine. `choices` are the valid values of a
-    "choice", and of each item of "choices".
+    "choice", and of each item of "choices". A "text" may be a list, with commas between its items.
     """
 
     name: str
@@ -87,16 +87,23 @@ def _field(name: str, info: FieldInfo, schema: dict[str, Any]) -> Field:
         label=info.title or label,
         unit=unit,
         help=info.description or "",
-        kind="choice" if "enum" in values else _KINDS[values["type"]],
+        kind=_kind(values, bounds),
         default=list(info.default) if isinstance(info.default, tuple) else info.default,
         least=bounds.get("exclusiveMinimum", bounds.get("minimum")),
         most=most,
         above="exclusiveMinimum" in bounds,
         choices=tuple(bounds.get("enum", ())),
-        optional=len(options) > 1,
+        optional={"type": "null"} in options,
         often=schema.get("often", False),
         purpose=schema.get("purpose", ""),
     )
+
+
+def _kind(values: dict[str, Any], item: dict[str, Any]) -> Kind:
+    if "enum" in values:
+        return "choice"
+    is_free = values["type"] == "array" and "enum" not in item
+    return "text" if is_free else _KINDS[values["type"]]
 
 
 def _label(name: str) -> tuple[str, str]:

@@ -46,6 +46,7 @@ from chatter_nb.params.types import (
     RunName,
     Seed,
     Subtitles,
+    Takes,
     Text,
     VoicesDir,
     WavBits,
@@ -65,7 +66,6 @@ VerifyLevel = Literal["auto", "off", "fast", "full"]
 _NAMES, _NAME_CHARS = 100, 80  # the most that `kind_of` looks at
 
 _Pause = Annotated[int, Field(ge=0, le=60_000)]
-_Take = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 class SpeakParams(RunParams):
@@ -159,7 +159,7 @@ class SpeakParams(RunParams):
     meanflow: bool | None = seldom(
         None, "expression", "Turbo's two-step decoder for the others", "two-step decoder"
     )
-    takes: dict[str, _Take] = seldom(
+    takes: Takes = seldom(
         {}, "expression", "chunk key: take, to make a chunk again", "takes of chunks"
     )
     edits: Text = seldom("", "checking", "a file of edits, such as a run's edits.json")
@@ -297,6 +297,9 @@ class ConvertParams(RunParams):
 
 
 AnyParams = SpeakParams | ConvertParams
+
+# Fields of pairs, see `params.pairs`.
+MAPPINGS = {n for n, field in SpeakParams.model_fields.items() if isinstance(field.default, dict)}
 
 # To add a knob, add a field, None by default (the engine's own value), and its name to the `knobs`
 # of the engines that accept it (`engines.registry`).

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from chatter_nb.base.errors import shorten, shown
 from chatter_nb.base.formats import OUTPUT_FORMATS, OutputName
+from chatter_nb.params.pairs import as_numbers, as_pairs
 
 # A run name becomes a folder: one path component, no leading dot, nothing a shell trips over.
 MAX_NAME_BYTES = 200
@@ -105,14 +106,20 @@ def _check_patterns(value: dict[str, str]) -> dict[str, str]:
 
 
 def _check_words(value: dict[str, str]) -> dict[str, str]:
-    if any(not word.strip() for word in value):
-        raise ValueError("a word to replace cannot be empty")
+    for word, said in value.items():
+        if not word.strip():
+            raise ValueError(f"the word to say as {shown(said)} cannot be empty: write it")
     return value
 
 
 Text = Annotated[str, AfterValidator(_check_utf8)]
-Words = Annotated[dict[Text, Text], AfterValidator(_check_words)]
-Patterns = Annotated[dict[Text, Text], AfterValidator(_check_patterns)]
+_read = BeforeValidator(as_pairs, json_schema_input_type=dict[str, str] | str)
+Words = Annotated[dict[Text, Text], _read, AfterValidator(_check_words)]
+Patterns = Annotated[dict[Text, Text], _read, AfterValidator(_check_patterns)]
+_Take = Annotated[int, Field(ge=0, le=1_000_000)]
+Takes = Annotated[
+    dict[str, _Take], BeforeValidator(as_numbers, json_schema_input_type=dict[str, _Take] | str)
+]
 Names = Annotated[Text, BeforeValidator(_as_text)]
 VoicesDir = Annotated[
     Text, seldom(..., "voice", "where voices are found; empty: voices/ under outputs_dir", "voices")
@@ -133,6 +140,7 @@ Formats = Annotated[
     BeforeValidator(_as_tuple),
     AfterValidator(_no_duplicates),
 ]
+LEXICON_SUFFIXES = (".yaml", ".yml", ".pls", ".xml")  # of an upload
 Lexicon = Annotated[
     tuple[str, ...],
     seldom(..., "text", "files of words and how they are said", "lexicon files"),

@@ -50,5 +50,5 @@ def from_yaml(cls: type[Params], text: str, **rest: Any) -> Params:
 
     Raises `ParamError` that names the line, or every value that is not valid.
     """
-    values = cls.with_pairs(parse_yaml(text, where="the YAML"))
+    values = parse_yaml(text, where="the YAML")
     return cls.create({**rest, **values}, where="the YAML")

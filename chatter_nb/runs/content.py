@@ -93,7 +93,8 @@ def _contents(params: AnyParams) -> dict[str, Any]:
     for name in ("edits", "cover", "labels"):
         if path := getattr(params, name, ""):
             paths[name] = resolve_path(path)
-    paths |= {f"lexicon {path}": resolve_path(path) for path in getattr(params, "lexicon", ())}
+    lexicons = {f"lexicon {path}": resolve_path(path) for path in getattr(params, "lexicon", ())}
+    paths |= {name: path for name, path in lexicons.items() if path.is_file()}  # as with voices
     return {name: _content(path) for name, path in paths.items()}
 
 

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from chatter_nb.base.errors import ParamError
 from chatter_nb.params.base import unknown_name
 from chatter_nb.params.runs import ConvertParams, SpeakParams
+from chatter_nb.params.types import LEXICON_SUFFIXES
 from chatter_nb.serve.errors import Problem
 from chatter_nb.text.files import SUFFIXES
 
@@ -29,14 +30,15 @@ JSON, FORM = "application/json", "multipart/form-data"
 # Not for a client: files and folders of this machine, how its models run, and regular
 # expressions, of which one of thirty characters can keep a processor busy for years.
 WITHHELD = frozenset(
-    {"text_file", "merge", "edits", "cover", "voices_dir", "outputs_dir", "run_name"}
+    {"text_file", "lexicon", "merge", "edits", "cover", "voices_dir", "outputs_dir", "run_name"}
     | {"device", "checkpoint", "precision", "rows", "engine_path", "asr_model", "verify_workers"}
     | {"regex_replacements", "interactive"}
 )
-DOCUMENT = "text_file"  # only ever an upload
+DOCUMENT, LEXICON = "text_file", "lexicon"  # only ever uploads
+UPLOADED = {DOCUMENT: ("a document", SUFFIXES), LEXICON: ("a lexicon", LEXICON_SUFFIXES)}
 # Fields of a form that may hold a recording instead of a name, and those that may be a file.
 RECORDINGS = {SpeakParams: ("voice",), ConvertParams: ("source", "target")}
-_FILES = {SpeakParams: ("voice", DOCUMENT), ConvertParams: ("source", "target")}
+_FILES = {SpeakParams: ("voice", *UPLOADED), ConvertParams: ("source", "target")}
 _NEEDED = {SpeakParams: "text", ConvertParams: "source"}
 # Query parameters that clients put into the body.
 _ELSEWHERE = {
@@ -109,8 +111,8 @@ def check_names(kind: type[Params], values: Mapping[str, Any]) -> None:
     if not withheld and not unknown:
         return
     lines = [f"{', '.join(withheld)}: a request cannot set this"] if withheld else []
-    if DOCUMENT in withheld:  # as curl sends it without the sign
-        lines[0] += f", but upload it: {DOCUMENT}=@FILE in a form"
+    for name in filter(UPLOADED.__contains__, withheld):  # as curl sends it without the sign
+        lines[0] += f", but upload it: {name}=@FILE in a form"
     if not unknown:
         lines[0] += f"; it may set: {', '.join(known)}"
     lines += [_ELSEWHERE.get(name) or unknown_name(name[:80], known) for name in unknown]
@@ -150,10 +152,9 @@ def form_schema(kind: Kind) -> dict[str, Any]:
         if name in RECORDINGS[kind]:
             properties[name] |= {"format": "binary", "description": f"{about}; or a recording"}
     needed: dict[str, Any] = {"required": [_NEEDED[kind]]}
-    if DOCUMENT in _FILES[kind]:
-        known = " ".join(SUFFIXES)
-        properties[DOCUMENT] |= {"format": "binary", "description": f"a document: {known}"}
-        needed = {"oneOf": [needed, {"required": [DOCUMENT]}]}
+    for name, (noun, suffixes) in UPLOADED.items() if DOCUMENT in _FILES[kind] else ():
+        properties[name] |= {"format": "binary", "description": f"{noun}: {' '.join(suffixes)}"}
+        needed = {"oneOf": [{"required": [_NEEDED[kind]]}, {"required": [DOCUMENT]}]}
     return {"type": "object", "properties": properties, **needed, "additionalProperties": False}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,10 @@ from chatter_nb.params.runs import AnyParams, SpeakParams
 from chatter_nb.runs.lifecycle import Progress
 from chatter_nb.runs.outline import outline
 from chatter_nb.runs.speech import Speech
-from chatter_nb.serve.bodies import DOCUMENT, Kind
+from chatter_nb.serve.bodies import DOCUMENT, UPLOADED, Kind
 from chatter_nb.serve.errors import problem_of, without_folders
 from chatter_nb.serve.live import Live, Lives
-from chatter_nb.serve.outputs import UPLOADS, keep, new_name
+from chatter_nb.serve.outputs import UPLOADS, drop_sources, keep, new_name
 from chatter_nb.serve.page_html import history_html, progress_html, sentence, take_html
 from chatter_nb.serve.responses import check_source
 from chatter_nb.serve.service import Service
@@ -34,7 +33,7 @@ from chatter_nb.text.files import read_sources
 
 CHAPTERS = "chapters"
 # Uploads that stay in the run's folder: heard beside the result, spoken again with edits.
-_STAY = ("source", DOCUMENT)
+_STAY = ("source", *UPLOADED)
 _LOOK_S = 0.1  # between two updates of a page that waits for a run
 _LOAD_S, _SMALL_LOAD_S = 20.0, 2.0  # of a Chatterbox model on a fair disk, and of others
 
@@ -77,8 +76,6 @@ class ByHand:
                     status = progress_html(steps, waits_for, live.starts_s)
                     yield status, live.take_player() or skip, skip, skip
                 speech = task.result.result()
-                for part in _STAY:
-                    uploads.pop(part, None)
                 take = take_html(speech)
                 earlier = history_html(self._service.settings.outputs, self._kind.kind, skip=name)
                 # It starts by itself if nothing is heard yet.
@@ -91,11 +88,10 @@ class ByHand:
         except Exception as error:
             yield sentence(str(problem_of(error)), is_error=True), "", "", skip
         finally:
+            drop_sources(kept.parent)
             for path in uploads.values():
-                path.unlink(missing_ok=True)
-            with suppress(OSError):  # they are empty where nothing was made
-                kept.rmdir()
-                kept.parent.rmdir()
+                if path.parent != kept:
+                    path.unlink(missing_ok=True)
 
     def _submit(
         self, params: AnyParams, live: Live, steps: list[tuple[float, Progress]]

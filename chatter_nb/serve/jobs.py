@@ -28,7 +28,15 @@ from chatter_nb.runs.speech import Speech
 from chatter_nb.runs.store import ChunkStore
 from chatter_nb.serve.errors import Problem, log, problem_of
 from chatter_nb.serve.offers import NO_UPLOADS
-from chatter_nb.serve.outputs import age_s, expire, forget, is_name, keep, new_name
+from chatter_nb.serve.outputs import (
+    age_s,
+    drop_sources,
+    expire,
+    forget,
+    is_name,
+    keep_all,
+    new_name,
+)
 from chatter_nb.serve.responses import check_source
 from chatter_nb.serve.service import Service
 from chatter_nb.serve.worker import Task
@@ -97,7 +105,7 @@ class Jobs:
         limits = self._service.settings.limits
         try:
             folder = self._folder / name
-            paths = {part: keep(part, file, folder, limits) for part, file in uploads.items()}
+            paths = keep_all(uploads, folder, self.folder(name).path, limits)
             params = catalog.speech(values, name, paths)
             catalog.check_here(params)
             chars = check_source(params, limits, is_job=True)
@@ -107,6 +115,7 @@ class Jobs:
         except BaseException:
             self._path(name).unlink(missing_ok=True)
             rmtree(self._folder / name, ignore_errors=True)
+            drop_sources(self.folder(name).path)
             raise
         return self.find(name)
 

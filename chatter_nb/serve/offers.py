@@ -11,14 +11,13 @@ from chatter_nb.base.errors import ChatterError, ParamError
 from chatter_nb.engines.checkpoints import cached
 from chatter_nb.engines.checks import check_files
 from chatter_nb.engines.models import EngineChoice, load, pick_engine, settle
-from chatter_nb.engines.offered import DEFAULT_VOICE, hibari_voices, voice_choices
+from chatter_nb.engines.offered import DEFAULT_VOICE, hibari_voices, no_voice, voice_choices
 from chatter_nb.engines.registry import EngineEntry, entries, entry
 from chatter_nb.engines.voices import CACHE, NAME, Library
 from chatter_nb.params.base import RunKind
 from chatter_nb.params.runs import AnyParams, ConvertParams, SpeakParams
-from chatter_nb.serve.bodies import DOCUMENT, RECORDINGS, Kind, Params, check_names
+from chatter_nb.serve.bodies import DOCUMENT, LEXICON, RECORDINGS, Kind, Params, check_names
 from chatter_nb.serve.errors import Problem, log, not_ready, without_folders
-from chatter_nb.serve.outputs import new_name
 from chatter_nb.serve.settings import Settings
 from chatter_nb.setup.colab import sample_folder
 
@@ -126,11 +125,10 @@ class Catalog:
         samples = {sample: name for name, sample in _samples().items()}
         return samples.get(path) or (path.stem if path.parent == self.library.folder else voice)
 
-    def run(self, kind: Kind, values: Values, uploads: Uploads, name: str = "") -> AnyParams:
-        """The parameters of a run, by default with a new name; see `speech` and `conversion`."""
-        if kind is SpeakParams:
-            return self.speech(values, name or new_name("tts"), uploads)
-        return self.conversion(values, name or new_name("vc"), uploads)
+    def run(self, kind: Kind, values: Values, uploads: Uploads, name: str) -> AnyParams:
+        """The parameters of a run of this name; see `speech` and `conversion`."""
+        make = self.speech if kind is SpeakParams else self.conversion
+        return make(values, name, uploads)
 
     def speech(self, values: Values, run_name: str, uploads: Uploads = NO_UPLOADS) -> SpeakParams:
         """The parameters of a speech run, from a request's `values`.
@@ -156,7 +154,9 @@ class Catalog:
                     f"voice '{voice}' is not on this machine yet; its owner can bring it with: "
                     f"chatter-nb speak Hello --voice {voice}",
                 )
-            raise _no_voice(voice, f"engine '{params.engine}' has", known)
+            if params.engine == "hibari":
+                known = [name for _, name in self.voice_choices(params.engine)]
+            raise Problem(404, no_voice(params.engine, voice, known))
         return params.model_copy(update={"voice": voice})
 
     def conversion(
@@ -171,7 +171,8 @@ class Catalog:
         target = "" if params.target == DEFAULT_VOICE else params.target
         for name, voice in {"source": params.source, "target": target}.items():
             if voice and name not in uploads and voice not in (known := self.recordings()):
-                raise _no_voice(voice, "the voices folder has", known)
+                there = ", ".join(known) or "none"
+                raise Problem(404, f"no voice {voice[:80]!r}; the voices folder has: {there}")
         source = params.source if "source" in uploads else str(self.library.find(params.source))
         return params.model_copy(update={"source": source, "target": target})
 
@@ -179,7 +180,9 @@ class Catalog:
         self, kind: type[Params], values: Values, run_name: str, uploads: Uploads
     ) -> Params:
         """A request's values and the server's, with an engine that is served here."""
-        paths = {name: str(path) for name, path in uploads.items()}
+        paths: dict[str, Any] = {name: str(path) for name, path in uploads.items()}
+        if LEXICON in paths:
+            paths[LEXICON] = [paths[LEXICON]]  # a text would be divided at its commas
         fixed = {**self._settings.server_values(kind), "run_name": run_name}
         params = kind.create({**values, **paths, **fixed}, where="request")
         engine = self.choice(params.kind).entry
@@ -190,10 +193,6 @@ class Catalog:
                 raise Problem(422, f"engine: {wrong}; there is: {known}")
             engine = offered[params.engine]
         return params.model_copy(update={"engine": engine.name, **_not_taken(engine)})
-
-
-def _no_voice(name: str, owner_has: str, known: list[str]) -> Problem:
-    return Problem(404, f"no voice {name[:80]!r}; {owner_has}: {', '.join(known) or 'none'}")
 
 
 def _not_taken(engine: EngineEntry) -> dict[str, Any]:

@@ -5,21 +5,22 @@ from __future__ import annotations
 import secrets
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path, PurePath
 
 from starlette.datastructures import UploadFile
 
 from chatter_nb.base.errors import InputError, OutputError, shown
 from chatter_nb.engines.voices import NAME
+from chatter_nb.pages.run_players import SOURCES
 from chatter_nb.runs.checking import REPORTS
 from chatter_nb.runs.folder import LOCKS, RECORD, RunFolder
 from chatter_nb.runs.store import ChunkStore
-from chatter_nb.serve.bodies import DOCUMENT
+from chatter_nb.serve.bodies import LEXICON, UPLOADED
 from chatter_nb.serve.errors import Problem, log
 from chatter_nb.serve.settings import Limits, Settings
 from chatter_nb.serve.uploads import INCOMING, keep_upload
-from chatter_nb.text.files import SUFFIXES
 from chatter_nb.verify.kept import KeptReports
 
 UPLOADS = ".uploads"
@@ -47,12 +48,29 @@ def find_run(folder: Path, name: str) -> RunFolder:
 def keep(part: str, upload: UploadFile, folder: Path, limits: Limits) -> Path:
     """Keep an upload of the field `part`; see `keep_upload`. Reading a document checks it."""
     name = PurePath(upload.filename or "")
-    suffix = name.suffix.lower() if part == DOCUMENT else ""
-    if part == DOCUMENT and suffix not in SUFFIXES:
-        known = ", ".join(SUFFIXES)
-        raise InputError(f"{part}: {shown(name.name)} does not end as a document does: {known}")
+    suffix = name.suffix.lower() if part in UPLOADED else ""
+    noun, suffixes = UPLOADED.get(part, ("", ("",)))
+    if suffix not in suffixes:
+        known = ", ".join(suffixes)
+        raise InputError(f"{part}: {shown(name.name)} does not end as {noun} does: {known}")
     about = {"longest_s": limits.source_s if part == "source" else limits.voice_s}
     return keep_upload(upload.file, folder, part=part, name=name.stem, suffix=suffix, **about)
+
+
+def keep_all(
+    uploads: Mapping[str, UploadFile], folder: Path, run: Path, limits: Limits
+) -> dict[str, Path]:
+    """Keep the uploads of a request: in `folder`, but a lexicon with its `run`, for its edits."""
+    places = {part: run / SOURCES if part == LEXICON else folder for part in uploads}
+    return {part: keep(part, file, places[part], limits) for part, file in uploads.items()}
+
+
+def drop_sources(run: Path) -> None:
+    """Remove the uploads that lie with a run, unless the run was made."""
+    if not (run / RECORD).is_file():
+        shutil.rmtree(run / SOURCES, ignore_errors=True)
+        with suppress(OSError):  # it is empty where nothing was made
+            run.rmdir()
 
 
 def expire(settings: Settings, older_than_s: float, keep: Callable[[str], bool]) -> int:

@@ -30,6 +30,7 @@ from chatter_nb.serve.errors import Problem, about_document
 from chatter_nb.serve.middleware import on_start
 from chatter_nb.serve.service import Service
 from chatter_nb.serve.settings import Limits
+from chatter_nb.serve.uploads import check_lexicon
 from chatter_nb.text.files import TEXT_SUFFIXES
 
 # Turns pieces of audio into events; the future is the run that they belong to.
@@ -159,10 +160,13 @@ def run_answer(speech: Speech) -> dict[str, Any]:
 def check_source(params: AnyParams, limits: Limits, *, is_job: bool = False) -> int:
     """The length in characters of what a run speaks: its text, or of its document what is chosen.
 
-    Raises `Problem` 422 beyond the limit, and `InputError` for a document that cannot be read.
+    Raises `Problem` 422 beyond the limit, and `InputError` for what cannot be read: a document, or
+    a lexicon.
     """
     if not isinstance(params, SpeakParams):
         return 0
+    for lexicon in params.lexicon:
+        check_lexicon(Path(lexicon))
     name, text, path = "text", params.text, Path(params.text_file)
     if params.text_file:
         name = DOCUMENT

@@ -15,7 +15,7 @@ from chatter_nb.engines.registry import entry
 from chatter_nb.params.fields import Field, fields_of
 from chatter_nb.params.runs import KNOBS, SpeakParams
 from chatter_nb.runs.speech import load_speech
-from chatter_nb.serve.bodies import DOCUMENT, RECORDINGS, Kind, open_names
+from chatter_nb.serve.bodies import DOCUMENT, LEXICON, RECORDINGS, UPLOADED, Kind, open_names
 from chatter_nb.serve.by_hand import CHAPTERS, ByHand, open_document, size_of
 from chatter_nb.serve.controls import Choices, control, first, holds, shown
 from chatter_nb.serve.live import Lives
@@ -32,7 +32,8 @@ SAMPLE = (
 _FIRST = ("text", CHAPTERS, "voice", "speed", "source", "target")  # in sight; all others are folded
 _HEAR = [("if the engine is faster than real time", "auto"), ("always", "on"), ("never", "off")]
 _FOLLOWERS = ("voice", "voice recording", "language", *KNOBS)  # controls that depend on the engine
-_DOCUMENT = f"{DOCUMENT} upload"  # a control with a blank in its name is an upload
+# A control with a blank in its name is an upload.
+_DOCUMENT, _LEXICON = f"{DOCUMENT} upload", f"{LEXICON} upload"
 _WIDE = ("text", "replacements", "takes", "formats", "read_along")
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
@@ -86,6 +87,10 @@ class Sheet:
         for purpose, members in groups.items():
             with gr.Accordion(purpose.capitalize(), open=False):
                 self._add(members)
+                if LEXICON in fields and purpose == fields[LEXICON].purpose:
+                    types = list(UPLOADED[LEXICON][1])
+                    label = f"lexicon ({' '.join(types)})"
+                    self._inputs[_LEXICON] = gr.File(label=label, file_types=types, height=140)
         is_speech = self._kind is SpeakParams
         with gr.Accordion("While it is made", open=False, visible=is_speech):
             value = "auto" if is_speech else "off"
@@ -210,8 +215,9 @@ class Sheet:
             values[name] = catalog.name_of(values[name])
             if "/" in values[name]:
                 values[name], lost = "", f" Its {name} was an upload: choose the recording again."
-        if record.params.get(DOCUMENT):
-            lost += " Its document was an upload: choose it again."
+        for name, noun in ((DOCUMENT, "document"), (LEXICON, "lexicon")):
+            if record.params.get(name):
+                lost += f" Its {noun} was an upload: choose it again."
         updates = self._filled(values, is_whole=True)
         return [*updates, sentence(f"The form has the settings of “{title_of(record)}”.{lost}")]
 

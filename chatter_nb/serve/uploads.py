@@ -1,4 +1,4 @@
-"""Uploads: recordings, checked by decoding them, and documents, under names the server chooses.
+"""Uploads: recordings, checked by decoding them, documents, lexicons, with names of the server.
 
 Of a client's file name only letters and digits are used. A recording is decoded to learn its
 length, but no further than it may be long: a few kilobytes can unfold to days.
@@ -18,16 +18,19 @@ import soundfile
 from chatter_nb.audio.containers import open_recording
 from chatter_nb.audio.reading import inspect_audio
 from chatter_nb.base.disk import write_error
-from chatter_nb.base.errors import InputError
+from chatter_nb.base.errors import InputError, shown
 from chatter_nb.base.formats import READABLE, suffix_of
 from chatter_nb.engines.offered import DEFAULT_VOICE
 from chatter_nb.engines.recordings import read_checked
 from chatter_nb.engines.voices import NAME, Library
 from chatter_nb.serve.errors import Problem
+from chatter_nb.text.lexicon import read_lexicon
 
 INCOMING = ".incoming"  # in the voices folder
 MAX_CHANNELS = 8
 _NAME_CHARS = 64  # of a client's file name
+LEXICON_BYTES = 250_000  # of YAML they are read in 2 s
+_SAID_CHARS = 200  # for a word, which may stand in a text ten thousand times
 
 
 def keep_upload(
@@ -79,6 +82,20 @@ def _checked(path: Path, part: str, longest_s: float) -> str:
         reason = str(error).replace(str(path), "it").replace("recording it", "the recording")
         raise InputError(f"{part}: {reason}") from error
     return suffix
+
+
+def check_lexicon(path: Path) -> None:
+    """Raises `InputError` for an upload that is no lexicon, `Problem` 422 for one of great cost."""
+    if path.stat().st_size > LEXICON_BYTES:
+        raise Problem(422, f"lexicon: up to {LEXICON_BYTES:,} bytes are read: send its used words")
+    try:
+        entries = read_lexicon(path)
+    except InputError as error:
+        raise InputError(str(error).replace(f"{path.parent}/", "")) from error
+    for entry in entries:
+        if len(max(entry.say, entry.ipa, entry.arpabet, key=len)) > _SAID_CHARS:
+            word = f"lexicon: {shown(entry.word)}"
+            raise Problem(422, f"{word}: up to {_SAID_CHARS} characters are said for a word")
 
 
 def add_voice(name: str, source: BinaryIO, library: Library, *, longest_s: float) -> list[str]:

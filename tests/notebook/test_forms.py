@@ -414,6 +414,28 @@ def test_a_text_comes_by_upload(form, tmp_path):
     assert list((tmp_path / "uploads").iterdir()) == []
 
 
+def test_a_lexicon_comes_by_upload(form, tmp_path):
+    """It stays with the form's uploads; what is none is told, and removed."""
+    made = form(text="Siobhan came.")
+    made.sheet._fold.value = True
+    upload = uploads_of(made)["A lexicon from a file"]
+    told = send(upload, b"Siobhan: Shivawn\nNiamh: Neev\n", "names.yaml")
+    assert told == "names.yaml is ready: 2 words"
+    path = tmp_path / "uploads" / "names.yaml"
+    assert made.params.lexicon == (str(path),)
+    send(upload, b"St: Saint", "names.yaml")
+    assert [Path(name).name for name in made.params.lexicon] == ["names.yaml", "names-2.yaml"]
+    press_speak(made)
+    (take,) = made.takes.all
+    assert take.speech.record.params["lexicon"] == list(made.params.lexicon)
+    again = form()
+    again.yaml.text.value = made.yaml._current()
+    again.yaml.load()
+    assert again.params.lexicon == made.params.lexicon
+    assert "must hold 'name: value' lines" in send(upload, b"- a", "list.yaml")
+    assert {file.name for file in path.parent.iterdir()} == {"names.yaml", "names-2.yaml"}
+
+
 def test_a_long_text_stays_a_file(form):
     made = form()
     told = send(

@@ -537,6 +537,30 @@ def test_an_earlier_runs_settings_fill_the_form(server):
         expect(pause).to_have_value(usual)
 
 
+def test_a_lexicon_is_uploaded_and_pairs_are_lines(server, tmp_path):
+    """Both are said; the run's settings come back, the pairs in lines, but the upload does not."""
+    path = tmp_path / "names.yaml"
+    path.write_text("Niamh: Neev\n")
+    with browser_page() as page:
+        page.goto(f"{server.url}/ui")
+        unfold(page, "Text")
+        page.locator(".more input[type=file]").set_input_files(path)
+        page.locator(".more").get_by_text("names", exact=True).wait_for()
+        words = page.get_by_role("textbox", name="words to say differently")
+        words.fill("Siobhan: Shivawn, St. John = Sinjin")
+        text_of(page).fill("Siobhan saw Niamh and St. John.")
+        press(page, "Speak")
+        duration(page)
+        run = page.locator(".newest .take").get_attribute("data-run")
+        params = json.loads((server.folder / "out" / run / "run.json").read_text())["params"]
+        assert params["lexicon"] == [str(server.folder / "out" / run / "source" / "names.yaml")]
+        assert params["replacements"] == {"Siobhan": "Shivawn", "St. John": "Sinjin"}
+        page.locator(".newest").get_by_role("button", name="Use these settings").press("Enter")
+        page.get_by_text("Its lexicon was an upload: choose it again.").wait_for()
+        expect(words).to_have_value("Siobhan = Shivawn\nSt. John = Sinjin")
+        assert axe_violations(page, ".more") == []
+
+
 def test_settings_of_a_run_that_had_uploads_are_brought_without_them(page, speak, tmp_path):
     """The sentence says which recording is to be chosen again; a name that is no run says so."""
     name = "tts-20261130-120000-0123456789abcdef"

@@ -153,7 +153,7 @@ class Slider(Control):
 
 
 class Text(Control):
-    """A text field: a name, an optional number, or a mapping, with a line for each pair."""
+    """A text field: names, an optional number, or a mapping, with a line for each pair."""
 
     def _inputs(self, options: Options) -> list[Any]:
         named = {"description": _label(self.field)}
@@ -169,7 +169,7 @@ class Text(Control):
         text = self.inputs[-1].value
         if self.field.optional and not text.strip():
             return None
-        return (text or "{}") if self.field.kind == "mapping" else text
+        return text
 
     def _show(self, value: Any) -> None:
         self.inputs[-1].value = self._as_text(value)
@@ -182,6 +182,8 @@ class Text(Control):
     def _as_text(self, value: Any) -> str:
         if self.field.kind == "mapping":
             return pairs_text(value)
+        if isinstance(value, list | tuple):
+            return ", ".join(value)
         return "" if value is None else str(value)
 
 

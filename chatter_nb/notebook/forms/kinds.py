@@ -25,6 +25,7 @@ from chatter_nb.notebook.forms.uploads import Upload, check_upload, receive_voic
 from chatter_nb.pages.players import signal_player
 from chatter_nb.params.base import RunParams
 from chatter_nb.params.runs import ConvertParams, SpeakParams
+from chatter_nb.params.types import LEXICON_SUFFIXES as LEXICONS
 from chatter_nb.runs.convert import plan_conversion, render_conversion
 from chatter_nb.runs.convert_plan import MIN_SOURCE_S
 from chatter_nb.runs.lifecycle import Progress
@@ -35,6 +36,7 @@ from chatter_nb.runs.speak_plan import plan_speech
 from chatter_nb.runs.speech import Speech
 from chatter_nb.text.books.reading import BOOK_SUFFIXES
 from chatter_nb.text.files import SUFFIXES, read_sources
+from chatter_nb.text.lexicon import read_lexicon
 
 MAX_TYPED_CHARS = 100_000  # a longer text stays a file: each key press would send all of it
 
@@ -96,6 +98,9 @@ class SpeakForm(VoiceForm):
         uploads = self._uploads(
             "A text from a file", ",".join(SUFFIXES), self._on_text, "A voice from a recording"
         )
+        label, accept, folder = "A lexicon from a file", ",".join(LEXICONS), self._upload_folder
+        lexicon = Upload(label, accept=accept, folder=folder, on_file=self._on_lexicon)
+        self.sheet.controls["lexicon"].box.children += (lexicon,)
         self.hearing = Hearing(self.live)
         self.sheet.folded.append(self.hearing.choice)
         return [self.text, self._count, uploads]
@@ -202,6 +207,12 @@ class SpeakForm(VoiceForm):
         self.text.value = source.text
         path.unlink(missing_ok=True)
         return f"{path.name} is in the field above{note}"
+
+    def _on_lexicon(self, path: Path) -> str:
+        """Add a lexicon to the run's; it stays, as the run's edits need it again."""
+        entries, control = read_lexicon(path), self.sheet.controls["lexicon"]
+        control.value = ", ".join(filter(None, [control.value, str(path)]))
+        return f"{path.name} is ready: {count(len(entries), 'word')}"
 
 
 class ConvertForm(VoiceForm):

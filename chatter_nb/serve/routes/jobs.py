@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.speech import load_speech
-from chatter_nb.serve.bodies import DOCUMENT, read_body
+from chatter_nb.serve.bodies import UPLOADED, read_body
 from chatter_nb.serve.errors import Problem
 from chatter_nb.serve.jobs import JobAnswer, Jobs
 from chatter_nb.serve.responses import file_of
@@ -41,7 +41,7 @@ def routes(limits: Limits) -> APIRouter:
 async def add(request: Request, service: Served, jobs: AllJobs) -> JobAnswer:
     """Take a text as a job, or in a form a document. It is finished, also after a restart."""
     body = await read_body(request, SpeakParams)
-    limiter = service.readers if DOCUMENT in body.uploads else None
+    limiter = service.readers if UPLOADED.keys() & body.uploads.keys() else None
     return await to_thread.run_sync(jobs.add, body.values, body.uploads, limiter=limiter)
 
 

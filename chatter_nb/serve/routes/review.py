@@ -19,7 +19,7 @@ from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.edits import Edit, match_edits, parse_edits, placed_chunks, save_edits
 from chatter_nb.runs.revise import load_revisable, revised_params
 from chatter_nb.runs.speech import Speech
-from chatter_nb.serve.bodies import DOCUMENT, JSON, media_type_of
+from chatter_nb.serve.bodies import DOCUMENT, JSON, LEXICON, media_type_of
 from chatter_nb.serve.bridge import result_of
 from chatter_nb.serve.errors import Problem
 from chatter_nb.serve.outputs import find_run
@@ -109,8 +109,9 @@ def _data(speech: Speech) -> dict[str, Any]:
 
 def _params(speech: Speech) -> SpeakParams:
     """The parameters that speak a run again. Raises `Problem` 409 where an upload is gone."""
-    for name, noun in (("voice", "voice"), (DOCUMENT, "document")):
-        path = Path(str(speech.record.params.get(name, "")))
+    for name, noun in (("voice", "voice"), (DOCUMENT, "document"), (LEXICON, "lexicon")):
+        value = speech.record.params.get(name) or ""
+        path = Path(value if isinstance(value, str) else value[0])
         if path.is_absolute() and not path.is_file():
             raise Problem(409, f"its {noun} was an upload, which is not kept: speak the text again")
     return revised_params(speech)

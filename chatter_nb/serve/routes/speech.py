@@ -23,10 +23,10 @@ from chatter_nb.params.runs import AnyParams, ConvertParams, SpeakParams
 from chatter_nb.runs.record import FileRecord
 from chatter_nb.runs.speech import load_speech
 from chatter_nb.serve.bodies import (
-    DOCUMENT,
     FORM,
     JSON,
     PARTS_HELP,
+    UPLOADED,
     Kind,
     form_schema,
     json_schema,
@@ -36,7 +36,7 @@ from chatter_nb.serve.bridge import result_of
 from chatter_nb.serve.encoding import STREAMED
 from chatter_nb.serve.errors import RESPONSES, Problem
 from chatter_nb.serve.live import FORMAT, Lives
-from chatter_nb.serve.outputs import UPLOADS, find_run, keep
+from chatter_nb.serve.outputs import UPLOADS, drop_sources, find_run, keep_all, new_name
 from chatter_nb.serve.responses import check_source, file_of, live_answer, whole_answer
 from chatter_nb.serve.service import Service
 from chatter_nb.serve.settings import Limits
@@ -155,17 +155,19 @@ async def _answer(
             run.add_done_callback(lambda _: remove())
 
         folder = service.settings.outputs / UPLOADS / token_hex(8)
+        name, limits = new_name("tts" if kind is SpeakParams else "vc"), service.settings.limits
+        run = service.settings.outputs / name
         removal.callback(rmtree, folder, ignore_errors=True)
-        uploads, limits = body.uploads.items(), service.settings.limits
+        removal.callback(drop_sources, run)
         values = {**(_LIVE[kind] if stream else {}), **body.values}
 
         def settle() -> AnyParams:
-            paths = {part: keep(part, upload, folder, limits) for part, upload in uploads}
-            params = service.catalog.run(kind, values, paths)
+            paths = keep_all(body.uploads, folder, run, limits)
+            params = service.catalog.run(kind, values, paths, name)
             check_source(params, limits)
             return params
 
-        limiter = service.readers if DOCUMENT in body.uploads else None
+        limiter = service.readers if UPLOADED.keys() & body.uploads.keys() else None
         params = await to_thread.run_sync(settle, limiter=limiter)
         several = len(params.formats) > 1 or getattr(params, "split", "none") != "none"
         if several and not as_json:
