@@ -182,6 +182,8 @@ class Text(Control):
     def _as_text(self, value: Any) -> str:
         if self.field.kind == "mapping":
             return pairs_text(value)
+        if isinstance(value, list | tuple):
+            return ", ".join(value)
         return "" if value is None else str(value)
 
 
