@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -33,8 +32,6 @@ def names(
     said = pairs_of(say, "--say", "word=respelling")
     params = params_of(SpeakParams, file, param, text_source(words or []))
     path = find_path(lexicon) if lexicon else lexicon_of(params)
-    if lexicon and not path.exists():
-        path = Path.cwd() / lexicon
     for line in enter(params.model_copy(update={"lexicon": (str(path),)}), said)[1] if said else ():
         typer.echo(f"{shown_path(path)}: {line}")
     if lexicon or not params.lexicon:  # a new one is made with its first word

@@ -106,17 +106,15 @@ def bar_of(total: int, *, as_json: bool, unit: str = "chunk") -> Callable[[Any],
     return update
 
 
-def pairs_of(
-    texts: list[str] | None, option: str = "-p", form: str = "name=value"
-) -> dict[str, str]:
+def pairs_of(texts: list[str] | None, by: str = "-p", form: str = "name=value") -> dict[str, str]:
     """The values of `-p name=value` options, by name. Raises `InputError`."""
     pairs: dict[str, str] = {}
     for text in texts or []:
         name, equals, value = text.partition("=")
         if not equals:
-            raise InputError(f"{option} {shown(text)} must be {form}")
+            raise InputError(f"{by} {shown(text)} must be {form}")
         if name.strip() in pairs:
-            raise InputError(f"{option} {shorten(name.strip(), 80)} is given twice")
+            raise InputError(f"{by} {shorten(name.strip(), 80)} is given twice")
         pairs[name.strip()] = value
     return pairs
 

@@ -79,8 +79,7 @@ def _field(name: str, info: FieldInfo, schema: dict[str, Any]) -> Field:
     item = values.get("items", values.get("additionalProperties"))  # of a list or a mapping
     bounds = item if isinstance(item, dict) else values
     label, unit = _label(name)
-    is_names = values["type"] == "array" and "enum" not in bounds  # with commas between them
-    kind = "choice" if "enum" in values else "text" if is_names else _KINDS[values["type"]]
+    kind = "choice" if "enum" in values else _KINDS[values["type"]]
     most = bounds.get("maximum")
     if "exclusiveMaximum" in bounds:
         most = bounds["exclusiveMaximum"] - 1
@@ -89,7 +88,7 @@ def _field(name: str, info: FieldInfo, schema: dict[str, Any]) -> Field:
         label=info.title or label,
         unit=unit,
         help=info.description or "",
-        kind=kind,
+        kind="text" if kind == "choices" and "enum" not in bounds else kind,
         default=list(info.default) if isinstance(info.default, tuple) else info.default,
         least=bounds.get("exclusiveMinimum", bounds.get("minimum")),
         most=most,

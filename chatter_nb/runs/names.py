@@ -35,11 +35,11 @@ class Name(NamedTuple):
 
 
 def names_in(params: SpeakParams, most: int = 20) -> tuple[list[Name], str]:
-    """The words that the voice guesses at, the most frequent first, and what is told of them.
+    """The words that the voice guesses at, the most frequent first, and a sentence on them.
 
-    Words of `replacements` and `lexicon` are not among them. For hibari these are words in none of
-    its dictionaries; other engines have none: of the same words those with a capital or a foreign
-    letter. Loads no model; linear in the text. Raises `InputError` for files that cannot be read.
+    For hibari these are words in no dictionary, for other engines those of them that have a capital
+    or a foreign letter; without those that `replacements` and `lexicon` say. Loads no model; linear
+    in the text. Raises `InputError` for files that cannot be read.
     """
     from chatter_nb.engines.hibari_text import Reader
 
@@ -71,22 +71,15 @@ def names_in(params: SpeakParams, most: int = 20) -> tuple[list[Name], str]:
 
 
 def heard(params: SpeakParams, said: str, cancelled: Callable[[], bool] | None = None) -> Path:
-    """The audio file of a word, or of its respelling, in the voice of `params`: about two seconds.
-
-    It is made at the first call, and kept among the samples of voices. See `generate_tts`.
-    """
+    """The audio file of a word in the voice of `params`, two seconds: made once, and kept."""
     values = {name: getattr(params, name) for name in (*_VOICE, "checkpoint", *KNOBS)}
     values |= {"engine": pick_engine(params.engine).name, "text": said}
-    voice = SpeakParams.create(values, where="the word to hear")
-    sample, kept = sample_of(voice, _FRAME.format(said))
+    sample, kept = sample_of(SpeakParams(**values), _FRAME.format(said))
     return (kept or generate_tts(sample, cancelled=cancelled)).files[0]
 
 
 def lexicon_of(params: SpeakParams) -> Path:
-    """The file for new words: the first lexicon, which counts most, or one beside the document.
-
-    Of a typed text it is in the project's folder.
-    """
+    """The file for new words: the first lexicon, else one beside the document or in the project."""
     if params.lexicon:
         return resolve_path(params.lexicon[0])
     beside = resolve_path(params.text_file).parent if params.text_file else project_root()
@@ -96,9 +89,8 @@ def lexicon_of(params: SpeakParams) -> Path:
 def enter(params: SpeakParams, said: Mapping[str, str]) -> tuple[SpeakParams, list[str]]:
     """The parameters with respellings by word in their lexicon; see `add_entries`."""
     path = lexicon_of(params)
-    told = add_entries(path, said)
     lexicon = params.lexicon or (shown_path(path),)
-    return params.model_copy(update={"lexicon": lexicon}), told
+    return params.model_copy(update={"lexicon": lexicon}), add_entries(path, said)
 
 
 def _sentence(text: str, at: int) -> str:

@@ -111,8 +111,9 @@ def add_entries(path: Path, said: Mapping[str, str]) -> list[str]:
     with suppress(ParamError):
         values = parse_yaml(text, where="lexicon")
     if values != new:  # braces, an alias, the end of a document
-        cure = "write it as `word: respelling` lines, or add the words by hand"
-        raise InputError(f"lexicon {path} is YAML of another form: {cure}")
+        raise InputError(
+            f"lexicon {path}: write it as `word: respelling` lines, which can be added"
+        )
     write_whole(path, text.encode(), durable=True)
     return told
 

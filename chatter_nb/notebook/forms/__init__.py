@@ -46,7 +46,7 @@ class NoForm:
         return f"interactive is off: no form; this run is {self.params.resolved_run_name()}"
 
     def names(self) -> Any:
-        """The words of a text that its voice guesses at, as a table; see `show.names`."""
+        """The words that the voice guesses at, as a table; see `show.names`."""
         from chatter_nb.notebook import show
 
         return show.names(self.params)  # type: ignore[arg-type]

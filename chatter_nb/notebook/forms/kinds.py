@@ -102,7 +102,7 @@ class SpeakForm(VoiceForm):
         self._guesses = widgets.ToggleButton(
             False, description="Words it guesses at", icon="question", layout=button_layout()
         )
-        self._guessed = widgets.VBox(layout=widgets.Layout(display="none"))
+        self._guessed = widgets.VBox()
         self._guesses.observe(lambda _: self.notices.guard(self._show_names), names="value")
         return [self.text, self._count, uploads, self._guesses, self._guessed]
 
@@ -117,7 +117,6 @@ class SpeakForm(VoiceForm):
 
     def _show_names(self) -> None:
         self._guessed.children = [self.names()] if self._guesses.value else []
-        set_visible(self._guessed, self._guesses.value)
 
     def _values(self) -> dict[str, Any]:
         return {"text": self.text.value}

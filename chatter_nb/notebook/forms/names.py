@@ -27,19 +27,17 @@ _QUIET = "color: var(--jp-ui-font-color2, GrayText); line-height: 1.4"
 class NamesForm(widgets.VBox):
     """A row for each word, and a button that puts their respellings into the lexicon.
 
-    `start(work)` runs `work(cancelled)` in a thread, one at a time, as for `ReviewWidget`;
-    `on_entered(params)` gets the parameters that use the lexicon. Raises `InputError` for a text
-    that cannot be read.
+    `start` is as for `ReviewWidget`; `on_entered` gets the parameters that use the lexicon.
     """
 
     def __init__(self, params: SpeakParams, start: Start, on_entered: OnEntered) -> None:
         self.params, self._start, self._on_entered = params, start, on_entered
         names, told = names_in(params)
         self.notices, self.rows = Notices(), [WordRow(name, self._hear) for name in names]
-        name = f"Add to {shown_path(lexicon_of(params))}"
-        self.add = widgets.Button(description=name, icon="plus", layout=button_layout())
+        label = f"Add to {shown_path(lexicon_of(params))}"
+        looks = {"icon": "plus", "layout": button_layout(), "disabled": not names}
+        self.add = widgets.Button(description=label, **looks)
         self.add.on_click(lambda _: self.notices.guard(self._enter))
-        self.add.disabled = not names
         super().__init__([_quiet(told), *(r.box for r in self.rows), self.add, self.notices.box])
         self.add_class("chatter-form")
 
@@ -69,12 +67,9 @@ class WordRow:
 
     def __init__(self, name: Name, on_listen: Callable[[WordRow], object]) -> None:
         self.word = name.word
-        self.said = widgets.Text(
-            description=name.word,
-            placeholder="how to say it",
-            style={"description_width": LABEL_WIDTH},
-            layout={"flex": "0 1 24em", "min_width": "0", "width": "auto"},
-        )
+        layout = {"flex": "0 1 24em", "min_width": "0", "width": "auto"}
+        self.said = widgets.Text(placeholder="how to say it", description=name.word, layout=layout)
+        self.said.style.description_width = LABEL_WIDTH
         self.listen = widgets.Button(icon="play", layout={"width": "3em", "flex": "0 0 auto"})
         with_tooltip(self.listen, f"hear {name.word}, or what is written for it")
         self.listen.on_click(lambda _: on_listen(self))
@@ -85,9 +80,8 @@ class WordRow:
 
     def play(self, params: SpeakParams, said: str, cancelled: Callable[[], bool]) -> None:
         """Play what is said for the word."""
-        path = heard(params, said, cancelled)
+        path, self.player.value = heard(params, said, cancelled), ""  # a second click plays again
         url, kind = data_url(path.read_bytes(), mime_of(path)), mime_of(path)
-        self.player.value = ""  # a second click plays again
         self.player.value = playing(audio_player([url], kind, said, labelled=False))
         set_visible(self.player, True)
 
