@@ -100,7 +100,7 @@ class SpeakForm(VoiceForm):
         self.hearing = Hearing(self.live)
         self.sheet.folded.append(self.hearing.choice)
         self._guesses = widgets.ToggleButton(
-            False, description="Words it guesses at", icon="question", layout=button_layout()
+            False, description="Words the voice guesses at", icon="question", layout=button_layout()
         )
         self._guessed = widgets.VBox()
         self._guesses.observe(lambda _: self.notices.guard(self._show_names), names="value")

@@ -75,7 +75,8 @@ class WordRow:
         self.listen.on_click(lambda _: on_listen(self))
         about = " · ".join(filter(None, [f"{name.times:,} ×", name.sounds, name.sentence]))
         self.player = widgets.HTML(layout={"display": "none", "flex": "1 1 100%"})
-        self.box = row(self.said, self.listen, _quiet(about), self.player)
+        text = _quiet(about, flex="1 1 16em", min_width="0")
+        self.box = row(self.said, self.listen, text, self.player)
         self.box.add_class("chatter-line")
 
     def play(self, params: SpeakParams, said: str, cancelled: Callable[[], bool]) -> None:
@@ -86,6 +87,5 @@ class WordRow:
         set_visible(self.player, True)
 
 
-def _quiet(text: str) -> Any:
-    layout = {"flex": "1 1 16em", "min_width": "0"}
+def _quiet(text: str, **layout: str) -> Any:
     return widgets.HTML(f'<div style="{_QUIET}">{html.escape(text)}</div>', layout=layout)
