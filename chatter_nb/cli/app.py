@@ -20,6 +20,7 @@ from chatter_nb.cli.batch import batch
 from chatter_nb.cli.bench import bench
 from chatter_nb.cli.contents import contents
 from chatter_nb.cli.loudness import loudness
+from chatter_nb.cli.names import names
 from chatter_nb.cli.pages import gallery, page, review, revise
 from chatter_nb.cli.run import convert, speak
 from chatter_nb.cli.serve import app as open_app
@@ -36,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Text to speech and voice conversion as parameterised notebooks, and without them.",
 )
-_RUNS = (speak, convert, contents, batch, verify, review, revise, page, gallery, check)
+_RUNS = (speak, convert, contents, names, batch, verify, review, revise, page, gallery, check)
 for command in (*_RUNS, loudness, doctor, selftest, fetch, clean, bench):
     app.command()(command)
 app.command()(serve)

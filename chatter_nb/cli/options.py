@@ -106,7 +106,7 @@ def bar_of(total: int, *, as_json: bool, unit: str = "chunk") -> Callable[[Any],
     return update
 
 
-def pairs_of(texts: list[str] | None) -> dict[str, str]:
+def pairs_of(texts: list[str] | None, by: str = "-p", form: str = "name=value") -> dict[str, str]:
     """The values of `-p name=value` options, by name; those of a mapping as lines of one text.
 
     Raises `InputError`.
@@ -116,9 +116,9 @@ def pairs_of(texts: list[str] | None) -> dict[str, str]:
         name, equals, value = text.partition("=")
         name = name.strip()
         if not equals:
-            raise InputError(f"-p {shown(text)} must be name=value")
+            raise InputError(f"{by} {shown(text)} must be {form}")
         if name in pairs and name not in MAPPINGS:
-            raise InputError(f"-p {shorten(name, 80)} is given twice")
+            raise InputError(f"{by} {shorten(name, 80)} is given twice")
         pairs[name] = f"{pairs[name]}\n{value}" if name in pairs else value
     return pairs
 

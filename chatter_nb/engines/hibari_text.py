@@ -99,6 +99,11 @@ class Reader:
         unknown = {word: times for word, times in words.items() if word not in known}
         return Counter({w: n for w, n in unknown.items() if w.isalpha() or self._is_guess(w)})
 
+    def phonemes(self, word: str) -> str:
+        """How hibari would say a word, in its phonemes (misaki's, near to IPA)."""
+        ask("how hibari reads it")
+        return str(self._g2p(plain(word)))
+
     def _is_guess(self, word: str) -> bool:
         """Whether a part of a word is guessed: "don't" and "Anna's" are no words of the list."""
         tokens = self._g2p.phonemize_tokens(self._g2p.tokenize(plain(word)))

@@ -45,6 +45,16 @@ def contents(params: SpeakParams) -> HTML:
     return page(*(_contents(source, chapters_of(source, params), params) for source in sources))
 
 
+def names(params: SpeakParams) -> HTML:
+    """Return a table of the words that the voice guesses at, with numbers and first sentences."""
+    from chatter_nb.runs.names import names_in
+
+    found, told = names_in(params)
+    rows = [[html.escape(f"{cell}") for cell in name] for name in found]
+    head = ("word", "times", "first in", "sounds")
+    return page(f"<p>{html.escape(told)}</p>", table(head, rows) if rows else "")
+
+
 def loudness(speech: Speech) -> Figure | HTML:
     """Draw each chapter's level, true peak and noise floor over what its target asks for.
 

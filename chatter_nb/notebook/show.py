@@ -18,7 +18,7 @@ from chatter_nb.base.formats import OUTPUT_FORMATS, mime_of, play_rank
 from chatter_nb.base.project import shown_path
 from chatter_nb.base.wording import count
 from chatter_nb.engines.voices import library_of
-from chatter_nb.notebook.book_view import contents, loudness
+from chatter_nb.notebook.book_view import contents, loudness, names
 from chatter_nb.notebook.plots import clock, pitch, recordings, stages, target_path, windows
 from chatter_nb.pages.doubts import doubtful as doubts_page
 from chatter_nb.pages.doubts import is_checked, verdict_in_words
@@ -54,6 +54,7 @@ __all__ = [
     "doubtful",
     "files",
     "loudness",
+    "names",
     "pitch",
     "player",
     "progress_lines",

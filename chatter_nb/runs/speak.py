@@ -120,15 +120,15 @@ def process_one_chunk(
     return marked(audio, model), model.sample_rate
 
 
-def sample_of(params: SpeakParams) -> tuple[SpeakParams, Speech | None]:
-    """The run that says the sentence with the engine (not auto), voice and places of `params`.
+def sample_of(params: SpeakParams, text: str = SENTENCE) -> tuple[SpeakParams, Speech | None]:
+    """The run that says a text with the engine (not auto), voice and places of `params`.
 
     Also its result, if it is there already.
     """
     library = library_of(params)
     # Among the voices' encodings. Its name holds all that decides how it sounds.
     places = {"outputs_dir": str(library.cache / "samples"), "voices_dir": str(library.folder)}
-    fixed = {"text": SENTENCE, "seed": 1, "formats": ("mp3",), "verify": "off"}
+    fixed = {"text": text, "seed": 1, "formats": ("mp3",), "verify": "off"}
     run = params.model_copy(update=places | fixed)
     key = run_key(f"sample {PREPARATION}", run, run.engine, fetch=False)[:16]
     run = run.model_copy(update={"run_name": f"{run.engine}-{key}"})

@@ -20,7 +20,7 @@ from chatter_nb.text.files import TextSource
 
 _LISTED, _PLACES, _GUESSES = 20, 3, 20
 _AROUND, _AROUND_CHARS = 4, 40  # words of a place on each side
-_WORD = re.compile(r"[^\W\d_]+(?:['’](?!s\b)[^\W\d_]+)*")
+WORD = re.compile(r"[^\W\d_]+(?:['’](?!s\b)[^\W\d_]+)*")
 _ODD = re.compile(r"[^\x00-\x7f]|\d(?:,?\d){19}")  # other lines are in plain letters
 
 
@@ -132,10 +132,14 @@ def unknown_in(source: TextSource, params: SpeakParams) -> Unknown:
     """
     if pick_engine(params.engine, may_fetch=False).name != "hibari":
         return Unknown()
+    return unknown_of(cleaned(chosen_part(source, params), params, "en"))
+
+
+def unknown_of(text: str) -> Unknown:
+    """What hibari cannot speak, or guesses at, in a text."""
     from chatter_nb.engines.hibari_text import Reader
 
     reader, unspeakable = Reader(), Counter[str]()
-    text = cleaned(chosen_part(source, params), params, "en")
     try:
         reader.check("\n".join(filter(_ODD.search, text.split("\n"))))
     except Unspeakable as error:
@@ -143,4 +147,4 @@ def unknown_in(source: TextSource, params: SpeakParams) -> Unknown:
         for piece in pattern.findall(text):
             unspeakable.update(_parts(piece, [error]))
         text = pattern.sub("", text)
-    return Unknown(unspeakable, reader.guessed(Counter(_WORD.findall(text))))
+    return Unknown(unspeakable, reader.guessed(Counter(WORD.findall(text))))

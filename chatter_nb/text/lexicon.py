@@ -9,11 +9,13 @@ from __future__ import annotations
 import difflib
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import yaml
 from lxml import etree
 
 from chatter_nb.base.disk import write_whole
@@ -85,6 +87,49 @@ def read_lexicon(path: Path) -> list[Entry]:
     if problems.messages:
         raise InputError(f"lexicon {path}: " + "\n  ".join(problems.messages))
     return entries
+
+
+def add_entries(path: Path, said: Mapping[str, str]) -> list[str]:
+    """Put respellings by word into a YAML lexicon; returns a line for each.
+
+    Comments and order stay; a word that is there already is said anew, at its place. A missing file
+    is made; a kill leaves it as it was. Raises `InputError`.
+    """
+    new, text, told = dict[str, Any](), "", list[str]()
+    if path.exists():
+        read_lexicon(path)  # raises for what is wrong in it
+        text = path.read_bytes().decode("utf-8-sig")
+        if text.lstrip()[:1] == "<":
+            raise InputError(f"lexicon {path} is PLS, which other programs write: name a YAML file")
+        new = parse_yaml(text, where=f"lexicon {path}")
+    written = {unicodedata.normalize("NFC", word): word for word in new}
+    for entry in [_checked(Entry(word, say=say)) for word, say in said.items()]:
+        word = written.get(entry.word, entry.word)
+        told.append(f"{word}: {entry.say}" + (f", was {shown(new[word])}" if word in new else ""))
+        text, new[word] = _with_line(text, word, entry.say), entry.say
+    values: Any = None
+    with suppress(ParamError):
+        values = parse_yaml(text, where="lexicon")
+    if values != new:  # braces, an alias, the end of a document
+        raise InputError(
+            f"lexicon {path}: write it as `word: respelling` lines, which can be added"
+        )
+    write_whole(path, text.encode(), durable=True)
+    return told
+
+
+def _with_line(text: str, word: str, say: str) -> str:
+    """The YAML with the line of a word, in the place of the word's entry, or at the end."""
+    line = yaml.safe_dump({word: say}, allow_unicode=True, width=MAX_BYTES).rstrip("\n")
+    newline = "\r\n" if "\r\n" in text else "\n"
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    for key, value in root.value if root else ():
+        if key.value == word:
+            while isinstance(value, yaml.MappingNode) and not value.flow_style:
+                value = value.value[-1][1]
+            return text[: key.start_mark.index] + line + text[value.end_mark.index :]
+    apart = newline if text and not text.endswith("\n") else ""
+    return f"{text}{apart}{line}{newline}"
 
 
 def write_pls(entries: Iterable[Entry], path: Path, language: str) -> None:

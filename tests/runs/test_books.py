@@ -5,7 +5,8 @@ from epubs import build_epub
 
 from chatter_nb.base.errors import InputError
 from chatter_nb.params.runs import SpeakParams
-from chatter_nb.runs.speak_plan import outline, plan_speech, spoken_text
+from chatter_nb.runs.outline import outline, spoken_text
+from chatter_nb.runs.speak_plan import plan_speech
 from chatter_nb.text.files import natural_key
 
 TITLES = ["The North Wind and the Sun", "The Crow and the Pitcher"]

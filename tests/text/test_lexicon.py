@@ -1,10 +1,17 @@
 """Lexicon files, YAML and PLS, and the time that their entries take."""
 
+import signal
+import subprocess
+import sys
+import unicodedata
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chatter_nb.base.errors import InputError
-from chatter_nb.text.lexicon import Entry, read_lexicon, write_pls
+from chatter_nb.text.lexicon import Entry, add_entries, read_lexicon, write_pls
 from chatter_nb.text.replacing import Finder
 from chatter_nb.text.spoken.saying import Saying
 
@@ -123,3 +130,94 @@ def test_time_grows_with_the_text_and_not_with_the_entries():
         looked_at.clear()
         list(Finder(Entry(word, say="x").rule("x") for word in entries).find(text))
         assert len(looked_at) < 3 * len(text)
+
+
+KEPT = (
+    "# people\nAnna: Ah-na # the aunt\n"
+    "Siobhan:\n  ipa: ʃəvˈɔn\n  note: x\n\n# places\nNice: Neece\n"
+)
+
+
+def test_entries_are_added_below_and_what_is_there_stays_as_it_is(tmp_path):
+    path = lexicon(tmp_path, KEPT)
+    told = add_entries(path, {"Nguyen": " win ", "No": "yes: it is"})
+    assert told == ["Nguyen: win", "No: yes: it is"]
+    assert path.read_text(encoding="utf-8") == f"{KEPT}Nguyen: win\n'No': 'yes: it is'\n"
+    assert read_lexicon(path)[-1] == Entry("No", say="yes: it is")
+
+
+def test_an_entry_that_is_there_is_replaced_at_its_place_and_told(tmp_path):
+    path = lexicon(tmp_path, KEPT)
+    told = add_entries(path, {"Siobhan": "Shivawn", "Anna": "Anne-a"})
+    assert told[1] == "Anna: Anne-a, was 'Ah-na'"
+    assert "ʃəvˈɔn" in told[0]
+    wanted = "# people\nAnna: Anne-a # the aunt\nSiobhan: Shivawn\n\n# places\nNice: Neece\n"
+    assert path.read_text(encoding="utf-8") == wanted
+
+
+def test_a_missing_file_is_made_and_line_ends_stay(tmp_path):
+    add_entries(tmp_path / "new.yaml", {"Siobhan": "Shivawn"})
+    assert (tmp_path / "new.yaml").read_bytes() == b"Siobhan: Shivawn\n"
+    (tmp_path / "windows.yaml").write_bytes(b"\xef\xbb\xbf# a\r\nNice: Neece")
+    add_entries(tmp_path / "windows.yaml", {"Nice": "Niece", "Anna": "Ah-na"})
+    assert (tmp_path / "windows.yaml").read_bytes() == b"# a\r\nNice: Niece\r\nAnna: Ah-na\r\n"
+    decomposed = lexicon(tmp_path, "Zoe\u0308: Zoey\n")
+    add_entries(decomposed, {"Zo\u00eb": "Zo-ee"})
+    assert [entry.say for entry in read_lexicon(decomposed)] == ["Zo-ee"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "told"),
+    [
+        ("{Nice: Neece}\n", {"Anna": "Ah-na"}, "write it as `word: respelling` lines"),
+        ("Nice: Neece\n...\n", {"Anna": "Ah-na"}, "write it as `word: respelling` lines"),
+        ("Nice: Neece\n", {"Anna": " "}, "'Anna': give say, ipa or arpabet"),
+        ("Nice: Neece\n", {"...": "dots"}, "'...' has no letter"),
+        ("Nice: 3\n", {"Anna": "Ah-na"}, "'Nice': 3 is no respelling"),
+        (PLS, {"Anna": "Ah-na"}, "is PLS, which other programs write: name a YAML file"),
+    ],
+)
+def test_what_cannot_be_added_is_told_and_the_file_stays(tmp_path, text, said, told):
+    path = lexicon(tmp_path, text)
+    with pytest.raises(InputError) as refusal:
+        add_entries(path, said)
+    assert told in str(refusal.value)
+    assert path.read_text(encoding="utf-8") == text
+
+
+@given(
+    entries=st.dictionaries(st.text(min_size=1, max_size=8), st.text(min_size=1, max_size=12)),
+    comment=st.booleans(),
+)
+def test_any_words_are_read_back_as_they_were_entered(tmp_path_factory, entries, comment):
+    path = tmp_path_factory.mktemp("any") / "a.yaml"
+    path.write_text("# mine\nNice: Neece # the city\n" * comment)
+    for word, say in entries.items():
+        try:
+            add_entries(path, {word: say})
+        except InputError:
+            continue
+        held = {entry.word: entry.say for entry in read_lexicon(path)}
+        assert held[_tidy(word)] == _tidy(say)
+        assert path.read_text(encoding="utf-8").startswith("# mine\n" * comment)
+
+
+def _tidy(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def test_a_kill_between_writing_and_renaming_loses_nothing(tmp_path):
+    path = lexicon(tmp_path, KEPT)
+    program = (
+        "import os, pathlib, signal, sys\n"
+        "from chatter_nb.text.lexicon import add_entries\n"
+        "os.replace = lambda *paths: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "add_entries(pathlib.Path(sys.argv[1]), {'Anna': 'Anne-a', 'Nguyen': 'win'})\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", program, str(path)])
+    assert killed.returncode == -signal.SIGKILL
+    (part,) = tmp_path.glob(".*.part")  # it was written whole
+    assert "Nguyen: win" in part.read_text(encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == KEPT
+    add_entries(path, {"Anna": "Anne-a", "Nguyen": "win"})
+    assert len(read_lexicon(path)) == 4

@@ -45,6 +45,12 @@ class NoForm:
     def __repr__(self) -> str:
         return f"interactive is off: no form; this run is {self.params.resolved_run_name()}"
 
+    def names(self) -> Any:
+        """The words that the voice guesses at, as a table; see `show.names`."""
+        from chatter_nb.notebook import show
+
+        return show.names(self.params)  # type: ignore[arg-type]
+
     def render(self, plan: Any, *, player: bool = True) -> Speech:
         """Make the run of a plan; print its progress and show its player, if asked for."""
         from IPython.display import display

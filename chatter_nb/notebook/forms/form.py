@@ -142,7 +142,7 @@ class Form(widgets.VBox):
             self._idle()
         self._keep(plan.params, speech, play=player)
         self.live.tell("look")
-        if player and not _is_watched():
+        if player and not is_watched():
             display(show.player(speech))
         return speech
 
@@ -275,7 +275,7 @@ class Form(widgets.VBox):
         self.load(from_yaml(self.cls, text, **rest))
 
 
-def _is_watched() -> bool:
+def is_watched() -> bool:
     """Return if a person runs the cell: a browser would ask questions, Papermill would not."""
     kernel = getattr(get_ipython(), "kernel", None)
     return bool(getattr(kernel, "_allow_stdin", True))

@@ -17,9 +17,11 @@ from chatter_nb.audio.curves import duration_s
 from chatter_nb.base.errors import InputError
 from chatter_nb.base.formats import RECORDING_SUFFIXES
 from chatter_nb.base.wording import count, minutes
-from chatter_nb.notebook.forms.form import Form
+from chatter_nb.notebook import show
+from chatter_nb.notebook.forms.form import Form, is_watched
 from chatter_nb.notebook.forms.layout import button_layout, set_visible
 from chatter_nb.notebook.forms.live import Hearing
+from chatter_nb.notebook.forms.names import NamesForm
 from chatter_nb.notebook.forms.review import ReviewWidget
 from chatter_nb.notebook.forms.uploads import Upload, check_upload, receive_voice
 from chatter_nb.pages.players import signal_player
@@ -103,7 +105,24 @@ class SpeakForm(VoiceForm):
         self.sheet.controls["lexicon"].box.children += (lexicon,)
         self.hearing = Hearing(self.live)
         self.sheet.folded.append(self.hearing.choice)
-        return [self.text, self._count, uploads]
+        self._guesses = widgets.ToggleButton(
+            False, description="Words the voice guesses at", icon="question", layout=button_layout()
+        )
+        self._guessed = widgets.VBox()
+        self._guesses.observe(lambda _: self.notices.guard(self._show_names), names="value")
+        return [self.text, self._count, uploads, self._guesses, self._guessed]
+
+    def names(self) -> Any:
+        """Return the words that the voice guesses at, to put right; a table if nobody watches."""
+        if not is_watched():
+            return show.names(self.params)
+        return NamesForm(self.params, self._work_alone, self._entered)
+
+    def _entered(self, params: SpeakParams) -> None:
+        self.sheet.controls["lexicon"].value = params.lexicon
+
+    def _show_names(self) -> None:
+        self._guessed.children = [self.names()] if self._guesses.value else []
 
     def _values(self) -> dict[str, Any]:
         return {"text": self.text.value}
@@ -113,7 +132,7 @@ class SpeakForm(VoiceForm):
         self.text.value = params.text  # type: ignore[attr-defined]
 
     def _below(self) -> Sequence[Any]:
-        self.review = ReviewWidget(self._work_on_lines)
+        self.review = ReviewWidget(self._work_alone)
         self.review.on_applied(self._applied)
         self._mend = widgets.ToggleButton(
             False, description="Hear and mend line by line", icon="pencil", layout=button_layout()
@@ -122,8 +141,8 @@ class SpeakForm(VoiceForm):
         self._mend.observe(lambda _: self._show_lines(), names="value")
         return [*super()._below(), self._mend, self.review]
 
-    def _work_on_lines(self, work: Callable[[Callable[[], bool]], object]) -> bool:
-        """Start what the review asks for, in the form's own thread: one model, one work."""
+    def _work_alone(self, work: Callable[[Callable[[], bool]], object]) -> bool:
+        """Start work of the review or of a word in the form's own thread: one model, one work."""
 
         def run(cancelled: Callable[[], bool]) -> None:
             self._running(True)
