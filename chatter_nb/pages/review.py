@@ -207,6 +207,7 @@ def _line_data(
         "index": chunk.index,
         "text": line.text,
         "spoken": line.spoken if is_edited else None,
+        "said": line.said,
         "start_s": round(chunk.start_s, 3),
         "verdict": chunk.verdict,
         "unspoken": chunk.unspoken,

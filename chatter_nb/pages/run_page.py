@@ -42,12 +42,16 @@ PAGE = "page.html"
 
 @dataclass(frozen=True)
 class Listening:
-    """An output on the page: its player's HTML, its text, and its file if that is beside it."""
+    """An output on the page: its player's HTML, its text, and its file if that is beside it.
+
+    `said` pairs the text of a line with what the voice was given, where that is another.
+    """
 
     name: str
     player: str
     text: str
     beside: str = ""
+    said: tuple[tuple[str, str], ...] = ()
 
 
 def write_page(folder: Path) -> Path:
@@ -142,7 +146,10 @@ def _listening(speech: Speech) -> Iterator[Listening]:
             left_bytes -= len(sound[0])
             player = before_after(player, [data_url(*sound)], sound[1], f"source: {source.name}")
         beside = "" if audio else path.name
-        yield Listening(output.name, player, "".join(texts_of(record, output)).strip(), beside)
+        text = "".join(texts_of(record, output)).strip()
+        chunks = record.chunks[output.first_chunk : output.first_chunk + output.chunks]
+        said = tuple((chunk.text, chunk.spoken) for chunk in chunks if chunk.spoken is not None)
+        yield Listening(output.name, player, text, beside, said)
 
 
 def _labelled(record: RunRecord, values: dict[str, str]) -> dict[str, str]:

@@ -151,6 +151,7 @@ def chunk_record(
         source_text=planned.placed.source_text,
         chapter=planned.placed.chapter,
         place=planned.placed.place,
+        spoken=_if_other(planned.chunk.spoken, planned.chunk.text),
         unspoken=planned.chunk.unspoken,
         start_s=span.start_samples / rate,
         end_s=span.end_samples / rate,
@@ -163,6 +164,11 @@ def chunk_record(
         verdict=take.verdict.verdict if take.verdict else None,
         takes=_take_records(trials),
     )
+
+
+def _if_other(spoken: str, text: str) -> str | None:
+    """What is spoken, unless it is the text itself."""
+    return None if spoken.strip() == text.strip() else spoken.strip()
 
 
 def _take_records(takes: Sequence[Take]) -> tuple[TakeRecord, ...]:
@@ -202,6 +208,7 @@ def split_record(
         changes: dict[str, Any] = {
             "index": chunk.index + number,
             "text": text,
+            "spoken": _if_other(part.text, text),
             "source_text": chunk.text if chunk.source_text is None else chunk.source_text,
             "start_s": min(start_s, chunk.end_s),
             "end_s": chunk.end_s if last else min(end_s, chunk.end_s),

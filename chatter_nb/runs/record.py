@@ -74,7 +74,8 @@ class ChunkRecord(_Record):
     `chapter` is its number in the contents, 0 before the first, None in a text without chapters;
     `place` is the document and the element that it comes from.
     `source_text` is the text there if `text` is not: before an edit, or of the whole chunk of which
-    this is a part. `unspoken` is what no voice could speak of `text` (of all parts, in the first).
+    this is a part. `spoken` is what the voice was given, if it is not `text`. `unspoken` is what no
+    voice could speak of `text` (of all parts, in the first).
     """
 
     index: int
@@ -86,6 +87,7 @@ class ChunkRecord(_Record):
     source_text: str | None = None
     chapter: int | None = None
     place: str = ""
+    spoken: str | None = None
     unspoken: str = ""
     start_s: float
     end_s: float

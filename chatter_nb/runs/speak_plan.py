@@ -24,6 +24,7 @@ from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.book_plan import PlannedOutput, plan_outputs
 from chatter_nb.runs.checking import Checks
 from chatter_nb.runs.edits import EDITS, Edit, PlacedChunk, edit_chunks, load_edits, place_chunks
+from chatter_nb.runs.in_words import in_words
 from chatter_nb.runs.keys import Identities, PlannedChunk, check_takes, identities
 from chatter_nb.runs.plan import Estimate, OnLoad, Plan, Planner, check_texts, check_voice
 from chatter_nb.runs.saying import saying_of
@@ -86,8 +87,16 @@ class SpeechPlan(Plan):
         is_told = self.checks.is_on or bool(self.settled.engine.entry.files)
         return [*super()._choices(), *([f"verify: {self.checks}"] if is_told else [])]
 
+    def _notes(self) -> list[str]:
+        note = in_words((planned.chunk for planned in self.chunks), self.language).note()
+        return [*super()._notes(), *([note] if note else [])]
+
+    @property
+    def language(self) -> str:
+        return self.params.language or self.engine.languages[0]
+
     def _seconds(self, chunks: Iterable[PlannedChunk]) -> float:
-        rate = chars_per_s(self.params.language or self.engine.languages[0])
+        rate = chars_per_s(self.language)
         chars = sum(len(planned.chunk.text) for planned in chunks)
         return chars / rate / (self.params.speed or 1.0)
 
@@ -137,6 +146,7 @@ def plan_speech(params: SpeakParams, on_load: OnLoad | None = None) -> SpeechPla
     notes = [*on_lexicon, *(note for _, notes, _ in texts for note in notes)]
     notes += [warning(unspoken)] if unspoken else []
     notes += dict.fromkeys(note for output in outputs for note in output.notes)
+    notes += in_words((c.chunk for output in outputs for c in output.chunks), language).about_left()
     notes += _notes_on_edits(params, edits, [source.name for source in sources])
     return planner.plan(
         SpeechPlan, outputs, [*notes, *checks.notes], identities=whole, checks=checks
