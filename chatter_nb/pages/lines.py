@@ -45,14 +45,6 @@ class Line:
         return self.spoken if source is None else source
 
     @property
-    def said(self) -> str | None:
-        """What the voice was given, in a line; None if it is what `spoken` has."""
-        if all(part.spoken is None for part in self.parts):
-            return None
-        said = (part.text if part.spoken is None else part.spoken for part in self.parts)
-        return " ".join(" ".join(said).split())
-
-    @property
     def seconds(self) -> float:
         return self.parts[-1].end_s - self.chunk.start_s
 
@@ -119,17 +111,14 @@ def words_of(speech: Speech, output: OutputRecord) -> dict[int, list[dict[str, A
 
 
 def word_times(line: Line, words: Mapping[int, Sequence[Mapping[str, Any]]]) -> list[list[float]]:
-    """Return place in the spoken text, start and end in seconds of the line, of each word.
-
-    What several words say, such as "$12", is one word of the text.
-    """
+    """Return place in the spoken text, start and end in seconds of the line, of each word."""
     times: list[list[float]] = []
     offset, start_s = 0, line.chunk.start_s
     for part in line.parts:
         for word in words.get(part.index, ()):
             place = [offset + word["text_start"], offset + word["text_end"]]
             begins_s, ends_s = (round(word[k] - start_s, 2) for k in ("start_s", "end_s"))
-            if times and place[0] < times[-1][1]:
+            if times and place[0] < times[-1][1]:  # several words say one of the text, as "$12"
                 times[-1][3] = ends_s
             else:
                 times.append([*place, begins_s, ends_s])

@@ -34,7 +34,7 @@ from chatter_nb.pages.template import render
 from chatter_nb.params.fields import fields_of
 from chatter_nb.params.runs import ConvertParams, SpeakParams
 from chatter_nb.runs.folder import RECORD
-from chatter_nb.runs.record import RunRecord
+from chatter_nb.runs.record import ChunkRecord, RunRecord
 from chatter_nb.runs.speech import Speech, doubtful_chunks, load_speech
 
 PAGE = "page.html"
@@ -42,16 +42,13 @@ PAGE = "page.html"
 
 @dataclass(frozen=True)
 class Listening:
-    """An output on the page: its player's HTML, its text, and its file if that is beside it.
-
-    `said` pairs the text of a line with what the voice was given, where that is another.
-    """
+    """An output on the page: its player's HTML, its text, and its file if that is beside it."""
 
     name: str
     player: str
     text: str
-    beside: str = ""
-    said: tuple[tuple[str, str], ...] = ()
+    beside: str
+    said: tuple[ChunkRecord, ...]  # chunks for which the voice was given another text
 
 
 def write_page(folder: Path) -> Path:
@@ -148,7 +145,7 @@ def _listening(speech: Speech) -> Iterator[Listening]:
         beside = "" if audio else path.name
         text = "".join(texts_of(record, output)).strip()
         chunks = record.chunks[output.first_chunk : output.first_chunk + output.chunks]
-        said = tuple((chunk.text, chunk.spoken) for chunk in chunks if chunk.spoken is not None)
+        said = tuple(chunk for chunk in chunks if chunk.spoken)
         yield Listening(output.name, player, text, beside, said)
 
 

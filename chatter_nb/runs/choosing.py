@@ -139,7 +139,7 @@ def chunk_record(
     index: int, take: Take, trials: Sequence[Take], span: Span, rate: int
 ) -> ChunkRecord:
     """The record of a whole chunk: the take that was kept, of these `trials` if it was checked."""
-    planned = take.planned
+    planned, spoken = take.planned, take.planned.chunk.spoken
     attempts = sum(trial.info.attempts for trial in trials or (take,))
     return ChunkRecord(
         index=index,
@@ -151,7 +151,7 @@ def chunk_record(
         source_text=planned.placed.source_text,
         chapter=planned.placed.chapter,
         place=planned.placed.place,
-        spoken=_if_other(planned.chunk.spoken, planned.chunk.text),
+        spoken=None if spoken == planned.chunk.text.strip() else spoken,
         unspoken=planned.chunk.unspoken,
         start_s=span.start_samples / rate,
         end_s=span.end_samples / rate,
@@ -164,11 +164,6 @@ def chunk_record(
         verdict=take.verdict.verdict if take.verdict else None,
         takes=_take_records(trials),
     )
-
-
-def _if_other(spoken: str, text: str) -> str | None:
-    """What is spoken, unless it is the text itself."""
-    return None if spoken.strip() == text.strip() else spoken.strip()
 
 
 def _take_records(takes: Sequence[Take]) -> tuple[TakeRecord, ...]:
@@ -208,7 +203,7 @@ def split_record(
         changes: dict[str, Any] = {
             "index": chunk.index + number,
             "text": text,
-            "spoken": _if_other(part.text, text),
+            "spoken": None if part.text.strip() == text.strip() else part.text.strip(),
             "source_text": chunk.text if chunk.source_text is None else chunk.source_text,
             "start_s": min(start_s, chunk.end_s),
             "end_s": chunk.end_s if last else min(end_s, chunk.end_s),

@@ -24,7 +24,7 @@ from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.book_plan import PlannedOutput, plan_outputs
 from chatter_nb.runs.checking import Checks
 from chatter_nb.runs.edits import EDITS, Edit, PlacedChunk, edit_chunks, load_edits, place_chunks
-from chatter_nb.runs.in_words import in_words
+from chatter_nb.runs.in_words import in_words, left_as_written
 from chatter_nb.runs.keys import Identities, PlannedChunk, check_takes, identities
 from chatter_nb.runs.plan import Estimate, OnLoad, Plan, Planner, check_texts, check_voice
 from chatter_nb.runs.saying import saying_of
@@ -87,16 +87,12 @@ class SpeechPlan(Plan):
         is_told = self.checks.is_on or bool(self.settled.engine.entry.files)
         return [*super()._choices(), *([f"verify: {self.checks}"] if is_told else [])]
 
-    def _notes(self) -> list[str]:
-        note = in_words((planned.chunk for planned in self.chunks), self.language).note()
-        return [*super()._notes(), *([note] if note else [])]
-
-    @property
-    def language(self) -> str:
-        return self.params.language or self.engine.languages[0]
+    def _own_notes(self) -> list[str]:
+        told = "; ".join(in_words((c.chunk for c in self.chunks), lines=4, examples=1))
+        return [*super()._own_notes(), *([f"put in words: {told}"] if told else [])]
 
     def _seconds(self, chunks: Iterable[PlannedChunk]) -> float:
-        rate = chars_per_s(self.language)
+        rate = chars_per_s(self.params.language or self.engine.languages[0])
         chars = sum(len(planned.chunk.text) for planned in chunks)
         return chars / rate / (self.params.speed or 1.0)
 
@@ -146,7 +142,7 @@ def plan_speech(params: SpeakParams, on_load: OnLoad | None = None) -> SpeechPla
     notes = [*on_lexicon, *(note for _, notes, _ in texts for note in notes)]
     notes += [warning(unspoken)] if unspoken else []
     notes += dict.fromkeys(note for output in outputs for note in output.notes)
-    notes += in_words((c.chunk for output in outputs for c in output.chunks), language).about_left()
+    notes += left_as_written((c.chunk for o in outputs for c in o.chunks), language)
     notes += _notes_on_edits(params, edits, [source.name for source in sources])
     return planner.plan(
         SpeechPlan, outputs, [*notes, *checks.notes], identities=whole, checks=checks
@@ -168,9 +164,10 @@ class Outline:
     chunks: int
     audio_s: float
     exact: bool = True
+    notes: tuple[str, ...] = ()  # on its language, if the engine is known
 
 
-def outline(params: SpeakParams) -> Outline:
+def outline(params: SpeakParams, engine: EngineEntry | None = None) -> Outline:
     """The size of what a run would speak, at its language's usual pace, without model and store.
 
     A form calls it after every key: of a longer text only the first `OUTLINED_CHARS` are cut into
@@ -178,7 +175,7 @@ def outline(params: SpeakParams) -> Outline:
     """
     language = params.language or "en"
     chars = chunks = 0
-    audio_s, exact = 0.0, True
+    audio_s, exact, notes = 0.0, True, dict[str, None]()
     for whole in read_texts(params):
         source = chosen_part(whole, params)
         share = min(1.0, OUTLINED_CHARS / max(1, len(source.text)))
@@ -193,7 +190,13 @@ def outline(params: SpeakParams) -> Outline:
         chunks += round(len(pieces) / share)
         audio_s += (spoken_s / (params.speed or 1.0) + paused_s) / share
         exact = exact and share == 1.0
-    return Outline(chars, chunks, audio_s, exact)
+        notes |= dict.fromkeys(language_notes(text, params, engine) if engine else ())
+    return Outline(chars, chunks, audio_s, exact, tuple(notes))
+
+
+def language_notes(text: str, params: SpeakParams, engine: EngineEntry | SpeechEngine) -> list[str]:
+    """A note with its cure if nobody set the language, and a text seems to be in another."""
+    return [] if params.language else notes_on_language(text, engine.name, engine.languages[0])
 
 
 def check_speech(params: SpeakParams, engine: EngineEntry, problems: Problems) -> None:
@@ -258,7 +261,7 @@ def _chunks(
         raise InputError(f"{source.origin}: {error}") from error
     if TERMINAL_CODE.search(source.text):
         notes.append("the codes that colour a terminal's text are taken out")
-    about = [] if params.language else notes_on_language(text, engine.name, language)
+    about = language_notes(text, params, engine)
     unspoken = Unspoken(source, chosen, errors) if errors else None
     notes = [note for note in (source.note, *notes, *about, *markup, *on_edits) if note]
     return placed, notes, unspoken

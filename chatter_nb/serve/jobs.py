@@ -19,11 +19,13 @@ from pydantic import BaseModel, ValidationError
 
 from chatter_nb.base.disk import write_json
 from chatter_nb.base.errors import Cancelled, ChatterError, OutputError
+from chatter_nb.engines.registry import entry
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.folder import RunFolder
 from chatter_nb.runs.lifecycle import Progress
 from chatter_nb.runs.record import utc_now
 from chatter_nb.runs.resume import finished, kept_chunks
+from chatter_nb.runs.speak_plan import language_notes
 from chatter_nb.runs.speech import Speech
 from chatter_nb.runs.store import ChunkStore
 from chatter_nb.serve.errors import Problem, log, problem_of
@@ -53,6 +55,7 @@ class _JobRecord(BaseModel):
     values: dict[str, Any]
     uploads: dict[str, Path] = {}
     text_chars: int = 0
+    notes: list[str] = []
     ended: Status | None = None
     error: str | None = None
     done: int = 0
@@ -73,6 +76,7 @@ class JobAnswer(BaseModel):
     total: int  # 0 before it was begun
     audio_s: float
     error: str | None
+    notes: list[str]  # on the text's language; once it is done, all notes of the run
     files: list[str]
     url: str
 
@@ -100,8 +104,9 @@ class Jobs:
             paths = {part: keep(part, file, folder, limits) for part, file in uploads.items()}
             params = catalog.speech(values, name, paths)
             catalog.check_here(params)
-            chars = check_source(params, limits, is_job=True)
-            about = {"created": utc_now(), "values": values, "text_chars": chars}
+            text = check_source(params, limits, is_job=True)
+            about = {"created": utc_now(), "values": values, "text_chars": len(text)}
+            about["notes"] = language_notes(text, params, entry(params.engine))
             self._write(name, _JobRecord(uploads=paths, **about))
             self._begin(name, params)
         except BaseException:
@@ -159,6 +164,7 @@ class Jobs:
             total=chunks or progress.total,
             audio_s=run.audio_s if run else progress.audio_s,
             error=None if run else record.error,
+            notes=list(run.warnings) if run else record.notes,
             files=[file.name for file in run.handed_over()] if run else [],
             url=f"/api/v1/jobs/{name}",
         )

@@ -21,6 +21,7 @@ from chatter_nb.notebook.forms.form import Form
 from chatter_nb.notebook.forms.layout import button_layout, set_visible
 from chatter_nb.notebook.forms.live import Hearing
 from chatter_nb.notebook.forms.review import ReviewWidget
+from chatter_nb.notebook.forms.sample import VoiceSample
 from chatter_nb.notebook.forms.uploads import Upload, check_upload, receive_voice
 from chatter_nb.pages.players import signal_player
 from chatter_nb.params.base import RunParams
@@ -96,6 +97,7 @@ class SpeakForm(VoiceForm):
             "A text from a file", ",".join(SUFFIXES), self._on_text, "A voice from a recording"
         )
         self.hearing = Hearing(self.live)
+        self.sample = VoiceSample(self, self._progress)
         self.sheet.folded.append(self.hearing.choice)
         return [self.text, self._count, uploads]
 
@@ -107,7 +109,7 @@ class SpeakForm(VoiceForm):
         self.text.value = params.text  # type: ignore[attr-defined]
 
     def _below(self) -> Sequence[Any]:
-        self.review = ReviewWidget(self._work_on_lines)
+        self.review = ReviewWidget(self.work_beside)
         self.review.on_applied(self._applied)
         self._mend = widgets.ToggleButton(
             False, description="Hear and mend line by line", icon="pencil", layout=button_layout()
@@ -116,8 +118,8 @@ class SpeakForm(VoiceForm):
         self._mend.observe(lambda _: self._show_lines(), names="value")
         return [*super()._below(), self._mend, self.review]
 
-    def _work_on_lines(self, work: Callable[[Callable[[], bool]], object]) -> bool:
-        """Start what the review asks for, in the form's own thread: one model, one work."""
+    def work_beside(self, work: Callable[[Callable[[], bool]], object]) -> bool:
+        """Start what is no run of the form, in the form's own thread: one model, one work."""
 
         def run(cancelled: Callable[[], bool]) -> None:
             self._running(True)
@@ -181,7 +183,7 @@ class SpeakForm(VoiceForm):
         """Show how much text there is to speak, or the first problem; called after every key."""
         self.text.continuous_update = len(self.text.value) <= MAX_TYPED_CHARS
         try:
-            line = _in_words(outline(self.params))
+            line = _in_words(outline(self.params, self.sheet.engine))
         except InputError as error:
             line = _first_problem(error)
         self._count.value = (
@@ -234,7 +236,5 @@ def _first_problem(error: InputError) -> str:
 
 def _in_words(text: Outline) -> str:
     about = "" if text.exact else "about "
-    return (
-        f"{text.chars:,} characters, {about}{count(text.chunks, 'chunk')}, "
-        f"{minutes(text.audio_s)} of audio"
-    )
+    size = f"{text.chars:,} characters, {about}{count(text.chunks, 'chunk')}"
+    return "; ".join([f"{size}, {minutes(text.audio_s)} of audio", *text.notes])
