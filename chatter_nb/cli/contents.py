@@ -20,8 +20,7 @@ def contents(
     document: Annotated[Path, typer.Argument(metavar="FILE", help="A document, or a folder.")],
     param: SetOption = None,
 ) -> None:
-    """Show a document's chapters with words and minutes, what is left out, what is put in words,
-    and unknown words.
+    """Show a document's chapters, what is left out or put in words, and unknown words.
 
     Choose chapters of a run by these numbers: -p chapters=1-3,7.
     """

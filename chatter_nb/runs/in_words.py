@@ -44,10 +44,7 @@ def left_as_written(chunks: Iterable[Chunk], language: str) -> list[str]:
 
 
 def in_words_of(source: TextSource, params: SpeakParams) -> list[str]:
-    """What a run would put in words of a document's chosen chapters, in lines; loads no voice.
-
-    What keeps the run from it, such as a lexicon that cannot be read, is told in their place.
-    """
+    """What a run would put in words of a document's chosen chapters, or what keeps it from that."""
     try:
         saying, notes = saying_of(params, pick_engine(params.engine, may_fetch=False).entry)
         chunks = split_text(chosen_part(source, params), params, saying)[1]

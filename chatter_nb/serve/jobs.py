@@ -105,9 +105,9 @@ class Jobs:
             params = catalog.speech(values, name, paths)
             catalog.check_here(params)
             text = check_source(params, limits, is_job=True)
+            notes = language_notes(text, params, entry(params.engine))
             about = {"created": utc_now(), "values": values, "text_chars": len(text)}
-            about["notes"] = language_notes(text, params, entry(params.engine))
-            self._write(name, _JobRecord(uploads=paths, **about))
+            self._write(name, _JobRecord(uploads=paths, notes=notes, **about))
             self._begin(name, params)
         except BaseException:
             self._path(name).unlink(missing_ok=True)
