@@ -20,10 +20,11 @@ def contents(
     document: Annotated[Path, typer.Argument(metavar="FILE", help="A document, or a folder.")],
     param: SetOption = None,
 ) -> None:
-    """Show a document's chapters with words and minutes, what is left out, and unknown words.
+    """Show a document's chapters, what is left out or put in words, and unknown words.
 
     Choose chapters of a run by these numbers: -p chapters=1-3,7.
     """
+    from chatter_nb.runs.in_words import in_words_of
     from chatter_nb.runs.speak_texts import chosen_part, read_texts
     from chatter_nb.runs.unspeakable import unknown_in
 
@@ -41,5 +42,6 @@ def contents(
         words = count(sum(chapter.words for chapter in book.chapters), "word")
         chapters, length = count(len(book.chapters), "chapter"), minutes(sum(lengths_s))
         typer.echo(f"{chapters}, {words}, {length}")
-        for note in filter(None, (source.note, str(unknown_in(source, params)))):
+        notes = (source.note, *in_words_of(source, params), str(unknown_in(source, params)))
+        for note in filter(None, notes):
             typer.echo(note)

@@ -82,6 +82,7 @@ def loudness(speech: Speech) -> Figure | HTML:
 
 
 def _contents(source: TextSource, chosen: Set[int] | None, params: SpeakParams) -> str:
+    from chatter_nb.runs.in_words import in_words_of
     from chatter_nb.runs.unspeakable import unknown_in
 
     book, rows, words, spoken_s = source.book, [], 0, 0.0
@@ -97,7 +98,8 @@ def _contents(source: TextSource, chosen: Set[int] | None, params: SpeakParams) 
         rows.append((str(chapter.number), name, f"{chapter.words:,}", length, left_out))
     title = (book.title or source.name) + (f", by {book.author}" if book.author else "")
     unknown = str(unknown_in(source, params)).splitlines()
-    notes = [f"{words:,} words are spoken, {minutes(spoken_s)}", source.note, *unknown]
+    notes = [f"{words:,} words are spoken, {minutes(spoken_s)}", source.note]
+    notes += [*in_words_of(source, params), *unknown]
     below = "".join(f"<p>{html.escape(line)}</p>" for line in notes if line)
     head = ("number", "chapter", "words", "length", "left out")
     return f"<p><b>{html.escape(title)}</b></p>{table(head, rows)}{below}"

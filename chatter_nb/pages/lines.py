@@ -112,10 +112,15 @@ def words_of(speech: Speech, output: OutputRecord) -> dict[int, list[dict[str, A
 
 def word_times(line: Line, words: Mapping[int, Sequence[Mapping[str, Any]]]) -> list[list[float]]:
     """Return place in the spoken text, start and end in seconds of the line, of each word."""
-    times, offset, start_s = [], 0, line.chunk.start_s
+    times: list[list[float]] = []
+    offset, start_s = 0, line.chunk.start_s
     for part in line.parts:
         for word in words.get(part.index, ()):
             place = [offset + word["text_start"], offset + word["text_end"]]
-            times.append([*place, *(round(word[k] - start_s, 2) for k in ("start_s", "end_s"))])
+            begins_s, ends_s = (round(word[k] - start_s, 2) for k in ("start_s", "end_s"))
+            if times and place[0] < times[-1][1]:  # several words say one of the text, as "$12"
+                times[-1][3] = ends_s
+            else:
+                times.append([*place, begins_s, ends_s])
         offset += len(part.text)
     return times

@@ -193,6 +193,7 @@ def _line_data(
 ) -> dict[str, Any]:
     chunk, kept = line.chunk, kept_take(line.chunk)
     is_edited = line.spoken != line.text
+    said = " ".join(part.spoken or part.text for part in line.parts)
     in_file = _take_data(chunk.take, chunk.key, line.seconds, kept.findings if kept else ())
     others = [take for take in chunk.takes if take.key != chunk.key]
     takes = [in_file | {"in_file": True}, *(_other_take(speech, t, address) for t in others)]
@@ -207,6 +208,7 @@ def _line_data(
         "index": chunk.index,
         "text": line.text,
         "spoken": line.spoken if is_edited else None,
+        "said": " ".join(said.split()) if any(part.spoken for part in line.parts) else None,
         "start_s": round(chunk.start_s, 3),
         "verdict": chunk.verdict,
         "unspoken": chunk.unspoken,

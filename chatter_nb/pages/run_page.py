@@ -34,7 +34,7 @@ from chatter_nb.pages.template import render
 from chatter_nb.params.fields import fields_of
 from chatter_nb.params.runs import ConvertParams, SpeakParams
 from chatter_nb.runs.folder import RECORD
-from chatter_nb.runs.record import RunRecord
+from chatter_nb.runs.record import ChunkRecord, RunRecord
 from chatter_nb.runs.speech import Speech, doubtful_chunks, load_speech
 
 PAGE = "page.html"
@@ -47,7 +47,8 @@ class Listening:
     name: str
     player: str
     text: str
-    beside: str = ""
+    beside: str
+    said: tuple[ChunkRecord, ...]  # chunks for which the voice was given another text
 
 
 def write_page(folder: Path) -> Path:
@@ -142,7 +143,10 @@ def _listening(speech: Speech) -> Iterator[Listening]:
             left_bytes -= len(sound[0])
             player = before_after(player, [data_url(*sound)], sound[1], f"source: {source.name}")
         beside = "" if audio else path.name
-        yield Listening(output.name, player, "".join(texts_of(record, output)).strip(), beside)
+        text = "".join(texts_of(record, output)).strip()
+        chunks = record.chunks[output.first_chunk : output.first_chunk + output.chunks]
+        said = tuple(chunk for chunk in chunks if chunk.spoken)
+        yield Listening(output.name, player, text, beside, said)
 
 
 def _labelled(record: RunRecord, values: dict[str, str]) -> dict[str, str]:

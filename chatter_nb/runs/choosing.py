@@ -139,7 +139,7 @@ def chunk_record(
     index: int, take: Take, trials: Sequence[Take], span: Span, rate: int
 ) -> ChunkRecord:
     """The record of a whole chunk: the take that was kept, of these `trials` if it was checked."""
-    planned = take.planned
+    planned, spoken = take.planned, take.planned.chunk.spoken
     attempts = sum(trial.info.attempts for trial in trials or (take,))
     return ChunkRecord(
         index=index,
@@ -154,6 +154,7 @@ def chunk_record(
         speaker=planned.chunk.speaker,
         mood=planned.chunk.mood,
         reason=planned.chunk.reason,
+        spoken=None if spoken == planned.chunk.text.strip() else spoken,
         unspoken=planned.chunk.unspoken,
         start_s=span.start_samples / rate,
         end_s=span.end_samples / rate,
@@ -205,6 +206,7 @@ def split_record(
         changes: dict[str, Any] = {
             "index": chunk.index + number,
             "text": text,
+            "spoken": None if part.text.strip() == text.strip() else part.text.strip(),
             "source_text": chunk.text if chunk.source_text is None else chunk.source_text,
             "start_s": min(start_s, chunk.end_s),
             "end_s": chunk.end_s if last else min(end_s, chunk.end_s),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from chatter_nb.engines.base import SpeechEngine
+from chatter_nb.engines.checks import notes_on_language
+from chatter_nb.engines.registry import EngineEntry
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.saying import Sayings
 from chatter_nb.runs.speak_texts import chosen_part, read_texts, split_text
@@ -22,9 +25,10 @@ class Outline:
     chunks: int
     audio_s: float
     exact: bool = True
+    notes: tuple[str, ...] = ()  # on its language, if the engine is known
 
 
-def outline(params: SpeakParams) -> Outline:
+def outline(params: SpeakParams, engine: EngineEntry | None = None) -> Outline:
     """The size of what a run would speak, at its language's usual pace, without model and store.
 
     A form calls it after every key: of a longer text only the first `OUTLINED_CHARS` are cut into
@@ -32,7 +36,7 @@ def outline(params: SpeakParams) -> Outline:
     """
     language = params.language or "en"
     chars = chunks = 0
-    audio_s, exact = 0.0, True
+    audio_s, exact, notes = 0.0, True, dict[str, None]()
     for whole in read_texts(params):
         source = chosen_part(whole, params)
         share = min(1.0, OUTLINED_CHARS / max(1, len(source.text)))
@@ -47,7 +51,13 @@ def outline(params: SpeakParams) -> Outline:
         chunks += round(len(pieces) / share)
         audio_s += (spoken_s / (params.speed or 1.0) + paused_s) / share
         exact = exact and share == 1.0
-    return Outline(chars, chunks, audio_s, exact)
+        notes |= dict.fromkeys(language_notes(text, params, engine) if engine else ())
+    return Outline(chars, chunks, audio_s, exact, tuple(notes))
+
+
+def language_notes(text: str, params: SpeakParams, engine: EngineEntry | SpeechEngine) -> list[str]:
+    """A note with its cure if nobody set the language, and a text seems to be in another."""
+    return [] if params.language else notes_on_language(text, engine.name, engine.languages[0])
 
 
 def spoken_text(params: SpeakParams) -> str:

@@ -127,7 +127,7 @@ class Plan(ABC):
             f"{self.source_noun}: {several}{pieces}; {estimate}",
             f"result: {shown_path(self.folder.path)}",
         ]
-        notes = [*self._slow_notes(), *self.warnings, *estimate.notes(self.folder)]
+        notes = [*self._own_notes(), *self.warnings, *estimate.notes(self.folder)]
         return "\n".join([*lines, *(f"note: {note}" for note in notes)])
 
     def _choices(self) -> list[str]:
@@ -140,7 +140,7 @@ class Plan(ABC):
             lines.append(f"precision: {self.settled.precision}")
         return lines
 
-    def _slow_notes(self) -> list[str]:
+    def _own_notes(self) -> list[str]:
         """A note on the time that a slow engine takes on a CPU, or on an unknown pace."""
         engine, new_s = self.engine, self.new_s()
         if new_s > 0 and engine.typical_rtf is None:

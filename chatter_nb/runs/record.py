@@ -75,7 +75,8 @@ class ChunkRecord(_Record):
     `place` is the document and the element that it comes from. `speaker` is "" for the narrator;
     `reason` tells who decided so: a mark, a label, or words of the text.
     `source_text` is the text there if `text` is not: before an edit, or of the whole chunk of which
-    this is a part. `unspoken` is what no voice could speak of `text` (of all parts, in the first).
+    this is a part. `spoken` is what the voice was given, if it is not `text`. `unspoken` is what no
+    voice could speak of `text` (of all parts, in the first).
     """
 
     index: int
@@ -90,6 +91,7 @@ class ChunkRecord(_Record):
     speaker: str = ""
     mood: str = ""
     reason: str = ""
+    spoken: str | None = None
     unspoken: str = ""
     start_s: float
     end_s: float

@@ -18,14 +18,15 @@ from chatter_nb.base.errors import InputError, Problems
 from chatter_nb.base.project import resolve_path
 from chatter_nb.base.speakers import NARRATOR
 from chatter_nb.engines.base import SpeechEngine
-from chatter_nb.engines.checks import notes_on_language
 from chatter_nb.engines.registry import EngineEntry
 from chatter_nb.engines.voices import library_of
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.book_plan import PlannedOutput, plan_outputs
 from chatter_nb.runs.checking import Checks
 from chatter_nb.runs.edits import EDITS, Edit, PlacedChunk, edit_chunks, load_edits, place_chunks
+from chatter_nb.runs.in_words import in_words, left_as_written
 from chatter_nb.runs.keys import Identities, PlannedChunk, check_takes, identities
+from chatter_nb.runs.outline import language_notes
 from chatter_nb.runs.plan import Estimate, OnLoad, Plan, Planner, check_texts, check_voice
 from chatter_nb.runs.record import UnsureRecord
 from chatter_nb.runs.roles import (
@@ -104,6 +105,10 @@ class SpeechPlan(Plan):
         several = [f"speakers: {cast}"] if len(self.roles) > 1 else []
         return [*super()._choices(), *several, *([f"verify: {self.checks}"] if is_told else [])]
 
+    def _own_notes(self) -> list[str]:
+        told = "; ".join(in_words((c.chunk for c in self.chunks), lines=4, examples=1))
+        return [*super()._own_notes(), *([f"put in words: {told}"] if told else [])]
+
     def _seconds(self, chunks: Iterable[PlannedChunk]) -> float:
         rate = chars_per_s(self.params.language or self.engine.languages[0])
         chars = sum(len(planned.chunk.text) for planned in chunks)
@@ -163,6 +168,7 @@ def plan_speech(params: SpeakParams, on_load: OnLoad | None = None) -> SpeechPla
     notes = [*sayings.notes, *(note for text in texts for note in text.notes)]
     notes += [warning(unspoken)] if unspoken else []
     notes += dict.fromkeys(note for output in outputs for note in output.notes)
+    notes += left_as_written((c.chunk for o in outputs for c in o.chunks), language)
     notes += _notes_on_edits(params, edits, [source.name for source in sources])
     return planner.plan(
         SpeechPlan,
@@ -251,7 +257,7 @@ def _chunks(
         raise InputError(f"{source.origin}: {error}") from error
     if TERMINAL_CODE.search(source.text):
         notes.append("the codes that colour a terminal's text are taken out")
-    about = [] if params.language else notes_on_language(text, engine.name, language)
+    about = language_notes(text, params, engine)
     unspoken = Unspoken(source, chosen, errors) if errors else None
     unsure = list(unsure_quotes(source.name, text, speakers.spans))
     on_speakers = [*speakers.notes, *note_on(unsure)]

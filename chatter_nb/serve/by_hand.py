@@ -142,15 +142,21 @@ class ByHand:
         return self._kind.coerce(values)
 
 
-def size_of(text: str, document: str | None, chapters: Sequence[str] | None, speed: float) -> str:
-    """How long a text, or what is chosen of a document, is: in characters and minutes, as HTML."""
-    chosen = ",".join(chapters or ())
+def size_of(default: str, text: str, *more: Any) -> str:
+    """How long a text, or what is chosen of a document, is: in characters and minutes, as HTML.
+
+    `more`: document, chapters, speed, language, engine. A text in another language has a note.
+    """
+    document, chapters, speed, language, engine = more or (None, None, 1, "", "auto")
+    chosen, spoken = ",".join(chapters or ()), {"speed": speed, "language": language or None}
     source = {DOCUMENT: document, CHAPTERS: chosen} if document else {"text": text}
     try:
-        size = outline(SpeakParams.create({**source, "speed": speed}, where="page"))
+        params = SpeakParams.create({**source, **spoken}, where="page")
+        size = outline(params, entry(default if engine == "auto" else engine))
     except ChatterError:
         return "nothing to speak yet" if not text.strip() else f"{len(text):,} characters"
-    return f"{size.chars:,} characters, {minutes(size.audio_s)} of audio"
+    length = f"{size.chars:,} characters, {minutes(size.audio_s)} of audio"
+    return "".join([length, *map(sentence, size.notes)])
 
 
 def open_document(path: str | None) -> tuple[Any, ...]:

@@ -19,11 +19,13 @@ from pydantic import BaseModel, ValidationError
 
 from chatter_nb.base.disk import write_json
 from chatter_nb.base.errors import Cancelled, ChatterError, OutputError
+from chatter_nb.engines.registry import entry
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.folder import RunFolder
 from chatter_nb.runs.lifecycle import Progress
 from chatter_nb.runs.record import utc_now
 from chatter_nb.runs.resume import finished, kept_chunks
+from chatter_nb.runs.speak_plan import language_notes
 from chatter_nb.runs.speech import Speech
 from chatter_nb.runs.store import ChunkStore
 from chatter_nb.serve.errors import Problem, log, problem_of
@@ -61,6 +63,7 @@ class _JobRecord(BaseModel):
     values: dict[str, Any]
     uploads: dict[str, Path] = {}
     text_chars: int = 0
+    notes: list[str] = []
     ended: Status | None = None
     error: str | None = None
     done: int = 0
@@ -81,6 +84,7 @@ class JobAnswer(BaseModel):
     total: int  # 0 before it was begun
     audio_s: float
     error: str | None
+    notes: list[str]  # on the text's language; once it is done, all notes of the run
     files: list[str]
     url: str
 
@@ -108,9 +112,10 @@ class Jobs:
             paths = keep_all(uploads, folder, self.folder(name).path, limits)
             params = catalog.speech(values, name, paths)
             catalog.check_here(params)
-            chars = check_source(params, limits, is_job=True)
-            about = {"created": utc_now(), "values": values, "text_chars": chars}
-            self._write(name, _JobRecord(uploads=paths, **about))
+            text = check_source(params, limits, is_job=True)
+            notes = language_notes(text, params, entry(params.engine))
+            about = {"created": utc_now(), "values": values, "text_chars": len(text)}
+            self._write(name, _JobRecord(uploads=paths, notes=notes, **about))
             self._begin(name, params)
         except BaseException:
             self._path(name).unlink(missing_ok=True)
@@ -168,6 +173,7 @@ class Jobs:
             total=chunks or progress.total,
             audio_s=run.audio_s if run else progress.audio_s,
             error=None if run else record.error,
+            notes=list(run.warnings) if run else record.notes,
             files=[file.name for file in run.handed_over()] if run else [],
             url=f"/api/v1/jobs/{name}",
         )

@@ -157,14 +157,14 @@ def run_answer(speech: Speech) -> dict[str, Any]:
     return {"success": True, "run": {**run, "params": params, "checks": checks}, "files": files}
 
 
-def check_source(params: AnyParams, limits: Limits, *, is_job: bool = False) -> int:
-    """The length in characters of what a run speaks: its text, or of its document what is chosen.
+def check_source(params: AnyParams, limits: Limits, *, is_job: bool = False) -> str:
+    """What a run speaks: its text, or of its document what is chosen; of a conversion nothing.
 
     Raises `Problem` 422 beyond the limit, and `InputError` for what cannot be read: a document, or
     a lexicon.
     """
     if not isinstance(params, SpeakParams):
-        return 0
+        return ""
     for lexicon in params.lexicon:
         check_lexicon(Path(lexicon))
     name, text, path = "text", params.text, Path(params.text_file)
@@ -177,7 +177,7 @@ def check_source(params: AnyParams, limits: Limits, *, is_job: bool = False) -> 
         except InputError as error:
             raise about_document(error, params.text_file) from error
     check_length({name: text}, name, limits.job_text_chars if is_job else limits.text_chars)
-    return len(text)
+    return text
 
 
 def check_length(values: Mapping[str, Any], name: str, limit: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import nullcontext
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -74,7 +75,7 @@ class Sheet:
         self._inputs[_DOCUMENT] = gr.File(label="document", interactive=True, visible=False)
         self._inputs[CHAPTERS] = gr.Dropdown([], multiselect=True, label=CHAPTERS, visible=False)
         with gr.Row(elem_classes=["under"]):
-            size = _html("size", size_of(SAMPLE, None, None, 1))
+            size = _html("size", size_of(self._default_engine, SAMPLE))
             types = list(SUFFIXES)
             return size, gr.UploadButton("Open a document", file_types=types, size="sm")
 
@@ -113,6 +114,10 @@ class Sheet:
         self._inputs[field.name] = control(
             field, choices, value.get(field.name), visible=is_visible
         )
+        if field.name == "voice":
+            self._heard = gr.Button(
+                "▶ Hear the voice", size="sm", scale=0, elem_classes="hear-voice"
+            )
 
     def _draw_uploads(self, names: list[str]) -> None:
         """Draw places for recordings of a person's own, folded where samples are ready."""
@@ -164,12 +169,16 @@ class Sheet:
         engine.input(self._follow, engine, followers, queue=False, **_QUIET)
 
     def _connect_text(self, size: Any, opener: Any, status: Any) -> None:
-        measured = [self._inputs[name] for name in ("text", _DOCUMENT, CHAPTERS, "speed")]
+        names = ("text", _DOCUMENT, CHAPTERS, "speed", "language", "engine")
+        measured = [self._inputs[name] for name in names]
         shown = [*measured[:3], status]
         opener.upload(open_document, opener, shown, queue=False, **_QUIET)
         measured[1].clear(open_document, measured[1], shown, queue=False, **_QUIET)
         changes = [block.change for block in measured]
-        gr.on(changes, size_of, measured, size, queue=False, trigger_mode="always_last", **_QUIET)
+        ask = partial(size_of, self._default_engine)
+        gr.on(changes, ask, measured, size, queue=False, trigger_mode="always_last", **_QUIET)
+        chosen = [self._inputs[name] for name in ("engine", "voice")]
+        self._heard.click(None, chosen, status, js="(...v) => hearVoice(...v)", **_QUIET)
 
     def _connect_settings(self, page: gr.Blocks, history: Any, status: Any) -> None:
         """Keep the settings in the browser; bring them back, or those of a run that is chosen."""

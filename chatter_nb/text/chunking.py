@@ -65,8 +65,8 @@ class Chunk:
 
     `text` ends with the space before the next chunk; `spoken` is the text for an engine. `block`
     is the number of breaks before it, of blocks and of chapters. `speaker` is "" for the narrator,
-    and says it in a `mood`, or in none, for a `reason`. A voice that cannot speak all of
-    it has `unspoken`, and `said` in place of the text.
+    and says it in a `mood`, or in none, for a `reason`. A voice that cannot speak all of it has
+    `unspoken`, and `said` in place of the text. `left`: see `Spoken`.
     """
 
     index: int
@@ -80,6 +80,7 @@ class Chunk:
     changes: tuple[Change, ...] = ()  # from its text to what is said
     unspoken: str = ""  # words and runs of letters, in order, with spaces between them
     said: str | None = None
+    left: int = 0
 
     @cached_property
     def spoken(self) -> str:
@@ -102,7 +103,7 @@ class Chunk:
     def as_said(self, spoken: Spoken) -> Chunk:
         """The chunk with what is said for its `plain` text."""
         said = spoken.text if spoken.changes else None
-        return replace(self, said=said, changes=spoken.changes)
+        return replace(self, said=said, changes=spoken.changes, left=spoken.left)
 
     @cached_property
     def speakable(self) -> bool:

@@ -512,6 +512,46 @@ def test_a_voice_is_chosen_from_what_the_engine_has(form):
     assert dict(voice.inputs[-1].options)["a, a recording"] == "a"
 
 
+def test_a_voice_is_heard_and_made_once(form, tmp_path, monkeypatch):
+    """While it is made the button says so; what a voice needs is told, and an error is too."""
+    made = form()
+    told, begin = [], made._progress.begin
+    monkeypatch.setattr(
+        made._progress, "begin", lambda text: (told.append((text, hear.description)), begin(text))
+    )
+    hear = made.sample.button
+    hear.click()
+    assert made.wait(600)
+    assert problem(made) == ""
+    assert told == [("a sentence in the voice default is made once …", "Making it …")]
+    assert hear.description == "▶ Hear the voice"
+    assert " autoplay" in made.sample.player.value
+    (sample,) = (tmp_path / ".voices" / "samples").glob("hibari-*/speech.mp3")
+    first = sample.stat().st_mtime_ns
+    hear.click()
+    assert made.wait(600)
+    assert (sample.stat().st_mtime_ns, len(told)) == (first, 1)
+    assert made.takes.all == ()  # it is no take of the form
+    made.sheet.controls["engine"].value = "chatterbox"
+    made.sheet.controls["voice"].value = "nobody"
+    made.sheet.controls["voices_dir"].value = str(tmp_path / "none")
+    hear.click()
+    assert made.wait(600)
+    assert "nobody" in problem(made)
+    assert hear.description == "▶ Hear the voice"
+    assert not made._go.disabled
+
+
+def test_a_text_in_another_language_is_told_as_it_is_typed(form):
+    made = form(text="Der Wind und die Sonne stritten sich, wer von ihnen nicht der Stärkere ist.")
+    cure = "set language: de and engine: chatterbox-multilingual"
+    assert cure in made._count.value
+    made.sheet.controls["engine"].value = "chatterbox-multilingual"
+    assert "set language: de</" in made._count.value
+    made.sheet.controls["language"].value = "de"
+    assert "seems to be" not in made._count.value
+
+
 def test_a_language_is_chosen_where_there_are_several(form):
     made = form()
     language = made.sheet.controls["language"]

@@ -225,6 +225,9 @@ def test_everything_is_reached_by_the_keyboard(shown, lab):
     page.keyboard.press("Enter")
     audio_s(page)
     assert records(lab)[-1]["params"]["text"] == "Hello there. And again."
+    tab_until("▶ Hear the voice")
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelector('.chatter-line audio')?.currentTime > 0.1")
 
 
 @pytest.mark.slow

@@ -275,6 +275,19 @@ def test_the_words_of_a_line_stand_at_their_times(speech):
         assert page.locator(".lit").all_text_contents() == at_half_s
 
 
+def test_a_line_tells_what_was_said_for_it(tmp_path):
+    """A number of many words is one word of it; a line said as it is written tells nothing."""
+    values = {"text": "It cost $1,250 then.\n\nIt rained.", "outputs_dir": str(tmp_path)}
+    made = generate_tts(SpeakParams.create(values | {"engine": "hibari", "run_name": "run"}))
+    with browser_page() as page:
+        page.goto(write_review(made).as_uri())
+        notes = page.locator(".lines .note").all_text_contents()
+        assert notes == ["said: It cost one thousand two hundred fifty dollars then."]
+        words = page.locator(".open .word").all_text_contents()
+        assert words == ["It", "cost", "$1,250", "then"]
+        assert page.locator(".open .words").text_content() == "It cost $1,250 then. "
+
+
 def test_hostile_texts_are_only_text(speech):
     """In a text, in a reason, in what was heard, in a note: no tag, no script, no broken page."""
     record = json.loads((speech.folder / "run.json").read_text())

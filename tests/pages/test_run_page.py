@@ -82,6 +82,15 @@ def test_the_page_holds_the_text_and_what_differs_from_the_defaults(plain):
     assert str(plain.parent) not in str(page)  # a path of this machine helps no reviewer
 
 
+def test_what_was_said_otherwise_stands_under_the_text(tmp_path):
+    text = f"It cost $12. {SCRIPT}\n\nIt rained."
+    page = parsed(generate_tts(params_of(tmp_path, text=text)).folder)
+    (line,) = page.select(".output .said li")
+    assert line.small.get_text().startswith("said: It cost twelve dollars.")
+    assert line.span.get_text().startswith("It cost $12.")
+    assert SCRIPT in line.span.get_text()
+
+
 def test_the_page_of_a_book_lists_its_chapters_and_keeps_its_paragraphs(tmp_path):
     book = str(ROOT / "params" / "books" / "fables.epub")
     values = {"text": "", "text_file": book, "chapters": "1,4", "formats": ["m4b"]}

@@ -632,6 +632,18 @@ def test_a_job_is_made_and_its_audio_fetched(client):
     assert client.get(at).status_code == 404
 
 
+def test_a_job_in_another_language_is_told_when_it_is_taken(client):
+    """Before the work, with the cure; once it is done, among the notes of its run."""
+    text = "Der Wind und die Sonne stritten sich, wer von ihnen nicht der Schwache ist. " * 40
+    job = client.post("/api/v1/jobs", json={"text": text}).json()
+    (note,) = job["notes"]
+    assert note.startswith("the text seems to be in 'de', and")
+    assert "set language: de" in note
+    assert note in client.get(job["url"]).json()["notes"]
+    client.delete(job["url"])
+    assert client.post("/api/v1/jobs", json={"text": "It rained. " * 40}).json()["notes"] == []
+
+
 def test_a_job_goes_on_with_the_next_server(settings, tmp_path):
     """Closed after its first chunks; what is kept is not made again, and the bytes are the same."""
     values = {"text": "\n\n".join(f"This is paragraph {n}." for n in range(12)), "seed": 4}

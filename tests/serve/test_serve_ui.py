@@ -47,8 +47,9 @@ def own_settings(folder, **values):
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """One for all tests of the page: it takes seconds to begin."""
-    options = ("--engine", "hibari", "--preload")
-    with serving(tmp_path_factory.mktemp("ui"), *options, page=True) as server:
+    options, folder = ("--engine", "hibari", "--preload"), tmp_path_factory.mktemp("ui")
+    home = {"HIBARI_HOME": str(folder / "hibari")}  # only the voice that is in the package
+    with serving(folder, *options, page=True, env=home) as server:
         yield server
 
 
@@ -114,6 +115,49 @@ def test_a_text_is_spoken_and_the_history_keeps_it(server, width, scheme):
         # On a phone, Speak stands over the page: its end can still be reached.
         page.locator(".history summary").locator("visible=true").last.click()
     assert [url for url in foreign if not url.startswith(("blob:", "data:"))] == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_a_voice_is_heard_made_once_and_stopped(server, width, scheme):
+    """One that is not on the machine is an error in the status line, with the cure."""
+    with browser_page(width=width, color_scheme=scheme) as page:
+        answers = []
+        page.on("response", lambda r: "/sample" in r.url and answers.append(r.status))
+        page.goto(f"{server.url}/ui")
+        page.get_by_text("218 characters").wait_for()
+        hear = page.locator(".hear-voice")
+        expect(hear).to_have_text("▶ Hear the voice")
+        hear.click()
+        page.wait_for_function("document.querySelector('body > audio')?.currentTime > 0.1")
+        expect(hear).to_have_text("■ Stop")
+        assert axe_violations(page) == []
+        hear.click()
+        expect(hear).to_have_text("▶ Hear the voice")
+        assert page.evaluate("document.querySelector('body > audio').paused")
+        voice = page.get_by_role("combobox", name="voice").first
+        voice.fill("emma")
+        voice.press("Enter")
+        expect(voice).to_have_value("emma, British female, a download of 8 MB")
+        hear.click()
+        alert = page.locator("[role=alert].wrong")
+        expect(alert).to_contain_text("chatter-nb speak Hello --voice emma")
+        expect(hear).to_have_text("▶ Hear the voice")
+        assert answers == [200, 404]
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    samples = server.folder / "out" / ".voices" / "samples"
+    assert len(list(samples.glob("*/run.json"))) == 1
+
+
+def test_a_text_in_another_language_is_told_as_it_is_typed(server):
+    german = "Der Wind und die Sonne stritten sich, wer von ihnen nicht der Schwächere ist."
+    with browser_page() as page:
+        page.goto(f"{server.url}/ui")
+        text_of(page).fill(german)
+        note = page.locator(".size .status")
+        expect(note).to_contain_text("seems to be in 'de', and hibari reads it in 'en'")
+        expect(note).to_contain_text("set language: de and engine: chatterbox-multilingual")
+        text_of(page).fill("The wind and the sun, and all of it.")
+        expect(note).to_have_count(0)
 
 
 def test_the_key_is_the_pages_password(tmp_path):

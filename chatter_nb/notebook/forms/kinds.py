@@ -23,6 +23,7 @@ from chatter_nb.notebook.forms.layout import button_layout, set_visible
 from chatter_nb.notebook.forms.live import Hearing
 from chatter_nb.notebook.forms.names import NamesForm
 from chatter_nb.notebook.forms.review import ReviewWidget
+from chatter_nb.notebook.forms.sample import VoiceSample
 from chatter_nb.notebook.forms.uploads import Upload, check_upload, receive_voice
 from chatter_nb.pages.players import signal_player
 from chatter_nb.params.base import RunParams
@@ -104,6 +105,7 @@ class SpeakForm(VoiceForm):
         lexicon = Upload(label, accept=accept, folder=folder, on_file=self._on_lexicon)
         self.sheet.controls["lexicon"].box.children += (lexicon,)
         self.hearing = Hearing(self.live)
+        self.sample = VoiceSample(self, self._progress)
         self.sheet.folded.append(self.hearing.choice)
         self._guesses = widgets.ToggleButton(
             False, description="Words the voice guesses at", icon="question", layout=button_layout()
@@ -116,7 +118,7 @@ class SpeakForm(VoiceForm):
         """Return the words that the voice guesses at, to put right; a table if nobody watches."""
         if not is_watched():
             return show.names(self.params)
-        return NamesForm(self.params, self._work_alone, self._entered)
+        return NamesForm(self.params, self.work_beside, self._entered)
 
     def _entered(self, params: SpeakParams) -> None:
         self.sheet.controls["lexicon"].value = params.lexicon
@@ -132,7 +134,7 @@ class SpeakForm(VoiceForm):
         self.text.value = params.text  # type: ignore[attr-defined]
 
     def _below(self) -> Sequence[Any]:
-        self.review = ReviewWidget(self._work_alone)
+        self.review = ReviewWidget(self.work_beside)
         self.review.on_applied(self._applied)
         self._mend = widgets.ToggleButton(
             False, description="Hear and mend line by line", icon="pencil", layout=button_layout()
@@ -141,8 +143,8 @@ class SpeakForm(VoiceForm):
         self._mend.observe(lambda _: self._show_lines(), names="value")
         return [*super()._below(), self._mend, self.review]
 
-    def _work_alone(self, work: Callable[[Callable[[], bool]], object]) -> bool:
-        """Start work of the review or of a word in the form's own thread: one model, one work."""
+    def work_beside(self, work: Callable[[Callable[[], bool]], object]) -> bool:
+        """Start what is no run of the form, in the form's own thread: one model, one work."""
 
         def run(cancelled: Callable[[], bool]) -> None:
             self._running(True)
@@ -206,7 +208,7 @@ class SpeakForm(VoiceForm):
         """Show how much text there is to speak, or the first problem; called after every key."""
         self.text.continuous_update = len(self.text.value) <= MAX_TYPED_CHARS
         try:
-            line = _in_words(outline(self.params))
+            line = _in_words(outline(self.params, self.sheet.engine))
         except InputError as error:
             line = _first_problem(error)
         self._count.value = (
@@ -265,7 +267,5 @@ def _first_problem(error: InputError) -> str:
 
 def _in_words(text: Outline) -> str:
     about = "" if text.exact else "about "
-    return (
-        f"{text.chars:,} characters, {about}{count(text.chunks, 'chunk')}, "
-        f"{minutes(text.audio_s)} of audio"
-    )
+    size = f"{text.chars:,} characters, {about}{count(text.chunks, 'chunk')}"
+    return "; ".join([f"{size}, {minutes(text.audio_s)} of audio", *text.notes])

@@ -27,6 +27,35 @@
     window.showForm = () => tabOf(target).querySelector(".main").querySelector("textarea, input").focus();
   });
 
+  // ▶ beside a voice: its sample, which the service makes once. Returns what is wrong, as HTML.
+  const sample = new Audio();
+  window.hearVoice = async (engine, voice) => {
+    const button = document.querySelector(".hear-voice"), text = (button.dataset.text ??= button.textContent.trim());
+    const say = (words = text) => (button.textContent = words);
+    if (button.ariaBusy === "true") return "";
+    if (!sample.paused) return sample.pause(), "";
+    document.body.append(sample);
+    sample.onplay = () => say("■ Stop");
+    sample.onpause = () => say();
+    button.ariaBusy = "true";
+    say("Making it …");
+    try {
+      const query = engine === "auto" ? "" : `?engine=${encodeURIComponent(engine)}`;
+      const answer = await fetch(`/api/v1/voices/${encodeURIComponent(voice)}/sample${query}`);
+      if (!answer.ok) throw new Error((await answer.json()).detail);
+      URL.revokeObjectURL(sample.src);
+      sample.src = URL.createObjectURL(await answer.blob());
+      await sample.play();
+      return "";
+    } catch (error) {
+      say();
+      const wrong = Object.assign(document.createElement("p"), { className: "status wrong", role: "alert", textContent: error.message });
+      return wrong.outerHTML;
+    } finally {
+      button.ariaBusy = null;
+    }
+  };
+
   // Gradio's lists drop the focus with the choice, a little later, and stay open where it leaves by
   // Tab. It is back before the next key, unless it has gone elsewhere.
   document.addEventListener("keydown", ({ key, target }) => {

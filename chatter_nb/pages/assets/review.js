@@ -110,6 +110,7 @@ function mountReview(root, data, actions = {}, last = {}) {
     const marks = [
       some.verdict === "doubtful" && ["doubt", `in doubt${reason}`],
       some.unspoken && ["note", `not spoken: ${some.unspoken}`],
+      some.said && ["note", `said: ${some.said}`],
       edit.flag && ["mark", "⚑ flagged"],
       edit.words !== null && ["mark", edit.words === some.takes[0].words ? "words edited" : "words edited, not yet in the files"],
       edit.take !== null && ["mark", `take ${edit.take} kept`],
