@@ -9,6 +9,7 @@ from chatter_nb.base.errors import InputError, shorten
 from chatter_nb.base.project import resolve_path
 from chatter_nb.engines.registry import EngineEntry
 from chatter_nb.params.runs import SpeakParams
+from chatter_nb.text.chunking import composed
 from chatter_nb.text.lexicon import Entry, read_lexicon
 from chatter_nb.text.replacing import Finder, Rule, rule
 from chatter_nb.text.spoken.say import LEXICON, choose_rules
@@ -34,7 +35,7 @@ def saying_of(
             unused.append(entry.word)
         else:
             rules.append(entry.rule(said))
-    own = (rule(word, said) for word, said in params.replacements.items())
+    own = [rule(composed(word), composed(said)) for word, said in params.replacements.items()]
     finders = [("replacements", Finder(own)), (LEXICON, Finder(rules))]
     chosen = choose_rules(params.normalize, engine.name)
     return Saying(language, chosen, finders), _notes(engine, unused)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
@@ -18,12 +18,12 @@ from itertools import accumulate, pairwise
 from chatter_nb.base.budget import ask
 from chatter_nb.base.errors import InputError
 from chatter_nb.text.cuts import cut, parted
-from chatter_nb.text.headings import is_heading, set_headings_apart
+from chatter_nb.text.headings import is_heading, is_numeral, set_headings_apart
 from chatter_nb.text.in_full import in_full
 from chatter_nb.text.markup import PAUSE_MARK, TERMINAL_CODE, add_pause, check_markup
 from chatter_nb.text.pace import MIN_CHUNK_CHARS
 from chatter_nb.text.sentences import base_of, sentences
-from chatter_nb.text.spoken.say import LEXICON, Change, Spoken, with_changes
+from chatter_nb.text.spoken.say import LEXICON, Change, Spoken, divided, with_changes
 
 # Between merged texts. It is whitespace, and so vanishes when whitespace is collapsed. No text of a
 # user holds it, see `without_breaks`.
@@ -118,7 +118,7 @@ def clean(
     The codes that colour a terminal's text are removed. A form feed, which ends a page, becomes a
     newline, or the end of a paragraph if a sentence of `language` ends before it.
     """
-    text = _composed(text.removeprefix("\ufeff"))
+    text = composed(text.removeprefix("\ufeff"))
     text = TERMINAL_CODE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
     text = _join_pages(text, language)
     text = _ORNAMENT_LINE.sub(r"\n\g<0>\n", text)
@@ -248,7 +248,8 @@ def _break_ms(whitespace: str, paragraph_ms: int, chapter_ms: int) -> int:
 def _lengthen_at_headings(line: str, breaks: dict[int, int], chapter_ms: int) -> None:
     edges = [*breaks, len(line)]
     for start, end in pairwise(edges):
-        if is_heading(line[start:end].strip()):
+        paragraph = line[start:end].strip()
+        if is_heading(paragraph) or is_numeral(paragraph):
             breaks[start] = chapter_ms
 
 
@@ -270,20 +271,43 @@ def _pack(text: str, limit: int, language: str) -> Iterator[tuple[str, bool]]:
 def _pack_spoken(
     text: str, limit: int, language: str, say: Callable[[str], Spoken]
 ) -> Iterator[tuple[str, bool, Spoken]]:
-    """The chunks as of `_pack`, with what is said for each; if that is long, it is cut alone."""
-    for part, is_whole in _pack(text, limit, language):
-        spoken = say(plain(part))
-        if len(spoken.text) <= MOST_SPOKEN * limit or len(part) <= MIN_CHUNK_CHARS:
-            yield part, is_whole, spoken
-            continue
-        smaller = max(MIN_CHUNK_CHARS, len(part) * limit // len(spoken.text))
-        *heads, (last, _) = _pack(part, smaller, language)
-        for head, ends_sentence in heads:
-            yield head, ends_sentence, say(plain(head))
-        yield last, is_whole, say(plain(last))
+    """The chunks as of `_pack`, with what is said for each; if that is long, it is cut alone.
+
+    The parts of a sentence are said together: an address or a number that a cut parts keeps its
+    words, and the parts have them in turn.
+    """
+    parts: list[tuple[str, bool]] = []
+    for packed in _pack(text, limit, language):
+        parts.append(packed)
+        if packed[1]:
+            said = _said(parts, say)
+            smaller = [
+                piece
+                for part, spoken in zip(parts, said, strict=True)
+                for piece in _pack_smaller(*part, limit, language, len(spoken.text))
+            ]
+            said = _said(smaller, say) if len(smaller) > len(parts) else said
+            for (part, is_whole), spoken in zip(smaller, said, strict=True):
+                yield part, is_whole, spoken
+            parts = []
 
 
-def _composed(text: str) -> str:
+def _pack_smaller(
+    part: str, is_whole: bool, limit: int, language: str, said_chars: int
+) -> list[tuple[str, bool]]:
+    if said_chars <= MOST_SPOKEN * limit or len(part) <= MIN_CHUNK_CHARS:
+        return [(part, is_whole)]
+    smaller = max(MIN_CHUNK_CHARS, len(part) * limit // said_chars)
+    *heads, (last, _) = _pack(part, smaller, language)
+    return [*heads, (last, is_whole)]
+
+
+def _said(parts: Sequence[tuple[str, bool]], say: Callable[[str], Spoken]) -> list[Spoken]:
+    texts = [plain(part) for part, _ in parts]
+    return divided(say("".join(texts)), texts)
+
+
+def composed(text: str) -> str:
     """The text in NFC. Raises `InputError` where a letter has more than `MAX_ACCENTS`."""
     for signs in _SIGNS.finditer(text):
         if signs.end() - signs.start() > MAX_ACCENTS:

@@ -7,7 +7,6 @@ forms note`. What a voice makes of an entry is not known here.
 from __future__ import annotations
 
 import difflib
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
@@ -20,6 +19,7 @@ from chatter_nb.base.disk import write_whole
 from chatter_nb.base.errors import InputError, ParamError, Problems, shown
 from chatter_nb.base.project import parse_yaml
 from chatter_nb.text.books.archive import STRICT
+from chatter_nb.text.chunking import composed
 from chatter_nb.text.replacing import Rule
 
 _PLS = "http://www.w3.org/2005/01/pronunciation-lexicon"
@@ -123,7 +123,7 @@ def _entry(word: str, value: Any) -> Entry:
 
 def _checked(entry: Entry) -> Entry:
     """The entry in NFC. Raises `InputError` if it names no word, or no way to say it."""
-    texts = {k: unicodedata.normalize("NFC", v) for k, v in asdict(entry).items() if k != "case"}
+    texts = {k: composed(v) for k, v in asdict(entry).items() if k != "case"}
     entry = Entry(**{name: " ".join(text.split()) for name, text in texts.items()}, case=entry.case)
     if not any(char.isalnum() for char in entry.word):
         raise InputError(f"{shown(entry.word)} has no letter: give a word")

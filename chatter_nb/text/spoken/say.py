@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate
 
 from chatter_nb.base.budget import ask
 from chatter_nb.text.abbreviations import ABBREVIATIONS
@@ -17,6 +18,7 @@ from chatter_nb.text.spoken.words import POINTS, number_in
 # What hibari reads right by itself, by its phonemes: the tests measure it.
 _SAID_BY = {"hibari": {"dates", "ordinals", "years", "numbers", "symbols", "titles"}}
 _NEAR_CHARS = 40
+_WORDS = re.compile(r"\s*(?:\[[^\]]*\]\([^)]*\)|\S+)\s*")  # a mark of phonemes is one
 LEXICON = "lexicon"  # the rule of changes by a run's lexicon
 
 
@@ -49,6 +51,30 @@ def with_changes(text: str, changes: Iterable[Change]) -> str:
         parts += [text[at : change.start], change.said]
         at = change.end
     return "".join([*parts, text[at:]])
+
+
+def divided(spoken: Spoken, texts: Sequence[str]) -> list[Spoken]:
+    """What is said for each of `texts`, which together are the written text.
+
+    A change over an end gives its words to both sides, by their share of its characters.
+    """
+    if len(texts) == 1:
+        return [spoken]
+    ends, at = list(accumulate(map(len, texts))), 0
+    own: list[list[Change]] = [[] for _ in texts]
+    for change in spoken.changes:
+        while ends[at] <= change.start:
+            at += 1
+        words = _WORDS.findall(change.said) if change.end > ends[at] else [change.said]
+        start, first = change.start, 0
+        while start < change.end:
+            end, begins = min(change.end, ends[at]), ends[at] - len(texts[at])
+            share = len(words) * (end - change.start)
+            last = -(-share // (change.end - change.start))
+            said = "".join(words[first:last])
+            own[at].append(Change(start - begins, end - begins, said, change.rule))
+            start, first, at = end, last, at + (end < change.end)
+    return [Spoken(with_changes(t, c), tuple(c)) for t, c in zip(texts, own, strict=True)]
 
 
 def choose_rules(normalize: str, engine: str = "") -> frozenset[str]:
