@@ -27,7 +27,7 @@ from chatter_nb.runs.folder import LOCKS, RunFolder
 from chatter_nb.runs.record import ChunkRecord, RunRecord
 from chatter_nb.text.books.document import Book
 from chatter_nb.text.chunking import Chunk, plain
-from chatter_nb.text.spoken.say import Spoken
+from chatter_nb.text.spoken.say import Spoken, divided
 
 EDITS = "edits.json"
 MAX_WORDS_CHARS = 2000  # as `chunk_chars`: more is not spoken in one go
@@ -194,14 +194,29 @@ def next_take(chunk: ChunkRecord, edit: Edit) -> int:
 def placed_chunks(
     record: RunRecord, language: str = "", say: Callable[[str], Spoken] = Spoken
 ) -> list[PlacedChunk]:
-    """The chunks of a run at their places, without edits; parts of a chunk are put together."""
+    """The chunks of a run at their places, without edits; parts of a chunk are put together.
+
+    Chunks without a pause between them are parts of a sentence, and are said together.
+    """
     placed: list[PlacedChunk] = []
+    sentences: list[list[PlacedChunk]] = []
     for _, group in groupby(record.chunks, key=lambda c: (c.document, c.start, c.end)):
         parts = list(group)
         text = parts[0].text if parts[0].source_text is None else parts[0].source_text
-        chunk = Chunk(len(placed), text, parts[-1].pause_ms, language).as_said(say(plain(text)))
+        chunk = Chunk(len(placed), text, parts[-1].pause_ms, language)
+        goes_on = placed and not placed[-1].chunk.pause_ms
+        if not goes_on or placed[-1].document != parts[0].document:
+            sentences.append([])
         placed.append(PlacedChunk(parts[0].document, parts[0].start, chunk, chunk))
-    return placed
+        sentences[-1].append(placed[-1])
+    return [chunk for sentence in sentences for chunk in _said(sentence, say)]
+
+
+def _said(placed: list[PlacedChunk], say: Callable[[str], Spoken]) -> Iterator[PlacedChunk]:
+    texts = [plain(chunk.chunk.text) for chunk in placed]
+    for each, spoken in zip(placed, divided(say("".join(texts)), texts), strict=True):
+        chunk = each.chunk.as_said(spoken)
+        yield replace(each, chunk=chunk, source=chunk)
 
 
 def place_chunks(
@@ -267,7 +282,9 @@ def edit_chunks(
             raise InputError(f"edits: {edit}: {error}") from error
         if edit.words is not None and placed.source.text.endswith(" "):
             text += " "
-        chunk = replace(placed.source, text=text).as_said(say(plain(text)))
+        chunk = placed.source
+        if text != chunk.text:
+            chunk = replace(chunk, text=text).as_said(say(plain(text)))
         edited[position] = replace(placed, chunk=chunk, take=edit.take)
         if placed.source.speakable and not chunk.speakable:
             notes.append(f"edits: {edit}: there are no words left, only the pause after them")

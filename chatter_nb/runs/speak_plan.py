@@ -16,6 +16,7 @@ from chatter_nb.base.budget import budget
 from chatter_nb.base.disk import is_there
 from chatter_nb.base.errors import InputError, Problems
 from chatter_nb.base.project import resolve_path
+from chatter_nb.base.wording import count
 from chatter_nb.engines.base import SpeechEngine
 from chatter_nb.engines.checks import notes_on_language
 from chatter_nb.engines.registry import EngineEntry
@@ -40,7 +41,7 @@ from chatter_nb.text.chunking import BLOCK_BREAK, CHAPTER_BREAK
 from chatter_nb.text.files import TextSource
 from chatter_nb.text.markup import TERMINAL_CODE, markup_notes
 from chatter_nb.text.pace import chars_per_s
-from chatter_nb.text.spoken.saying import Saying
+from chatter_nb.text.spoken.saying import Saying, with_sounds
 
 STORE_BYTES_PER_SAMPLE = 4
 _NO_SAYING = Saying("en"), list[str]()
@@ -102,7 +103,9 @@ def plan_speech(params: SpeakParams, on_load: OnLoad | None = None) -> SpeechPla
     with watch.stage("text"):
         sources = problems.of(lambda: read_texts(params))
         edits = problems.of(lambda: _edits(params))
-        saying, on_lexicon = problems.of(partial(saying_of, params, planner.entry)) or _NO_SAYING
+        books = [source.book for source in sources or ()]
+        how = partial(saying_of, params, planner.entry, books=books)
+        saying, on_lexicon = problems.of(how) or _NO_SAYING
         for source in (sources or []) if planner.entry.files else []:  # loading takes longer
             problems.of(partial(split_text, source, params, saying))
     checks = planner.settle_checks(params)
@@ -222,6 +225,7 @@ def _chunks(
     """
     language = saying.language
     text, chunks = split_text(source, params, saying)
+    chunks, lost = with_sounds(chunks, [block for _, block in source.book.blocks], saying)
     markup = list(markup_notes(text, engine=engine.name, is_marked=source.is_marked))
     breaks = text.count(BLOCK_BREAK) + text.count(CHAPTER_BREAK)
     if params.read_along and breaks != len(source.book.blocks) - 1:
@@ -246,6 +250,10 @@ def _chunks(
             check_speakable(c.chunk for c in chosen)
     except InputError as error:
         raise InputError(f"{source.origin}: {error}") from error
+    if lost:
+        notes.append(
+            f"{count(lost, 'word')} whose sounds the book gives are not found: cut, changed"
+        )
     if TERMINAL_CODE.search(source.text):
         notes.append("the codes that colour a terminal's text are taken out")
     about = [] if params.language else notes_on_language(text, engine.name, language)

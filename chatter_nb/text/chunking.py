@@ -23,7 +23,7 @@ from chatter_nb.text.in_full import in_full
 from chatter_nb.text.markup import PAUSE_MARK, TERMINAL_CODE, add_pause, check_markup
 from chatter_nb.text.pace import MIN_CHUNK_CHARS
 from chatter_nb.text.sentences import base_of, sentences
-from chatter_nb.text.spoken.say import LEXICON, Change, Spoken, divided, with_changes
+from chatter_nb.text.spoken.say import BOOK, LEXICON, Change, Spoken, divided, with_changes
 
 # Between merged texts. It is whitespace, and so vanishes when whitespace is collapsed. No text of a
 # user holds it, see `without_breaks`.
@@ -90,9 +90,9 @@ class Chunk:
     @cached_property
     def heard(self) -> str:
         """What a listener writes down: as `spoken`, but the lexicon's words as they are written."""
-        if self.unspoken or not any(change.rule == LEXICON for change in self.changes):
+        changes = [change for change in self.changes if change.rule not in (LEXICON, BOOK)]
+        if self.unspoken or len(changes) == len(self.changes):
             return self.spoken
-        changes = [change for change in self.changes if change.rule != LEXICON]
         return replace(self, said=with_changes(plain(self.text), changes)).spoken
 
     def as_said(self, spoken: Spoken) -> Chunk:

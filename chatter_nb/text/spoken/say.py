@@ -20,6 +20,7 @@ _SAID_BY = {"hibari": {"dates", "ordinals", "years", "numbers", "symbols", "titl
 _NEAR_CHARS = 40
 _WORDS = re.compile(r"\s*(?:\[[^\]]*\]\([^)]*\)|\S+)\s*")  # a mark of phonemes is one
 LEXICON = "lexicon"  # the rule of changes by a run's lexicon
+BOOK = "book"  # of those by a book's own: `ssml:ph`, and the lexicons that it links
 
 
 @dataclass(frozen=True)
