@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
 
@@ -13,10 +12,10 @@ from chatter_nb.engines.registry import EngineEntry
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.text.books.document import Book
 from chatter_nb.text.chunking import composed
-from chatter_nb.text.lexicon import Entry, read_lexicon, sounds
+from chatter_nb.text.lexicon import Entry, read_lexicon, sounds_in
 from chatter_nb.text.replacing import Finder, rule
-from chatter_nb.text.spoken.say import BOOK, LEXICON, choose_rules
-from chatter_nb.text.spoken.saying import REPLACEMENTS, Saying
+from chatter_nb.text.spoken.say import BOOK, LEXICON, REPLACEMENTS, choose_rules
+from chatter_nb.text.spoken.saying import Saying
 
 _LISTED = 6
 
@@ -30,41 +29,42 @@ def saying_of(
     that cannot be read, and for unknown rules.
     """
     language = language or params.language or engine.languages[0]
-    files = (entry for file in params.lexicon for entry in read_lexicon(resolve_path(file)))
-    own = {e: _said_by(engine, e) for e in files if e.holds(engine.name, language)}
-    books = list(books)
-    of_books = {e: _tried(engine, e) for b in books for e in b.lexicon if e.holds("", language)}
-    given = Counter(how[2:] for b in books for _, block in b.blocks for how in block.phonemes)
-    marks = {how: _sounds(engine, *how) for how in given}
     replacements = (rule(*map(composed, pair)) for pair in params.replacements.items())
-    finders = [
-        (REPLACEMENTS, Finder(replacements)),
-        (LEXICON, Finder(entry.rule(said) for entry, said in own.items() if said)),
-        (BOOK, Finder(entry.rule(said) for entry, said in of_books.items() if said)),
-    ]
-    chosen = choose_rules(params.normalize, engine.name)
-    known = {how: said for how, said in marks.items() if said}
-    notes = _notes(engine, [entry.word for entry, said in own.items() if not said])
-    left = sum(n for how, n in given.items() if how not in known)
-    left += sum(not said for said in of_books.values())
+    finders, notes = [(REPLACEMENTS, Finder(replacements))], list[str]()
+    files = (entry for file in params.lexicon for entry in read_lexicon(resolve_path(file)))
+    books = list(books)
+    of_books = (entry for book in books for entry in book.lexicon)
+    unused = dict[str, list[str]]()
+    for name, entries in ((LEXICON, files), (BOOK, of_books)):
+        held = [entry for entry in entries if entry.holds(engine.name, language)]
+        said = [_said_by(engine, entry, is_own=name == LEXICON) for entry in held]
+        rules = [entry.rule(how) for entry, how in zip(held, said, strict=True) if how]
+        finders.append((name, Finder(rules)))
+        unused[name] = [entry.word for entry, how in zip(held, said, strict=True) if not how]
+    given = [place[2:] for book in books for _, block in book.blocks for place in block.phonemes]
+    marks = {how: _sounds(engine, *how) for how in set(given)}
+    sounds = {how: mark for how, mark in marks.items() if mark}
+    left = sum(how not in sounds for how in given) + len(unused[BOOK])
     if left:
-        why = "are of no alphabet and language that it knows"
-        why = why if engine.takes_phonemes else "it takes none"
+        why = "it knows them in IPA or X-SAMPA, of English" * engine.takes_phonemes
         told = f"{count(left, 'word')} whose sounds the book gives"
-        notes.append(f"{told} are said by {engine.name} as written: {why}")
-    return Saying(language, chosen, finders, known), notes
+        notes = [f"{told} are said by {engine.name} as written: {why or 'it takes none'}"]
+    chosen = choose_rules(params.normalize, engine.name)
+    return Saying(language, chosen, finders, sounds), _notes(engine, unused[LEXICON]) + notes
 
 
-def _said_by(engine: EngineEntry, entry: Entry) -> str | Callable[[str], str] | None:
+def _said_by(
+    engine: EngineEntry, entry: Entry, *, is_own: bool
+) -> str | Callable[[str], str] | None:
     """What the engine is given for an entry's word; None if it cannot use the entry."""
-    if not engine.takes_phonemes:
+    if not engine.takes_phonemes or not (entry.ipa or entry.arpabet):
         return entry.say or None
-    if not (entry.ipa or entry.arpabet):
-        return entry.say
     try:
         return partial(_mark(entry.ipa, entry.arpabet), entry.word)
     except InputError as error:
-        raise InputError(f"lexicon: {entry.word}: {error}") from None
+        if is_own:
+            raise InputError(f"lexicon: {entry.word}: {error}") from None
+        return entry.say or None
 
 
 def _mark(ipa: str = "", arpabet: str = "") -> Callable[..., str]:
@@ -75,17 +75,9 @@ def _mark(ipa: str = "", arpabet: str = "") -> Callable[..., str]:
     return lambda word, ending="": mark(word, phonemes, ending)
 
 
-def _tried(engine: EngineEntry, entry: Entry) -> str | Callable[[str], str] | None:
-    """As `_said_by`, of an entry that its user has not written: unknown sounds are left."""
-    try:
-        return _said_by(engine, entry)
-    except InputError:
-        return entry.say or None
-
-
 def _sounds(engine: EngineEntry, said: str, alphabet: str) -> Callable[[str], str] | None:
     """What makes of a word the mark of its sounds; None if the engine cannot use them."""
-    ways = sounds(said, alphabet)
+    ways = sounds_in(said, alphabet)
     try:
         return _mark(**ways) if ways and engine.takes_phonemes else None
     except InputError:

@@ -41,7 +41,8 @@ from chatter_nb.text.chunking import BLOCK_BREAK, CHAPTER_BREAK
 from chatter_nb.text.files import TextSource
 from chatter_nb.text.markup import TERMINAL_CODE, markup_notes
 from chatter_nb.text.pace import chars_per_s
-from chatter_nb.text.spoken.saying import Saying, with_sounds
+from chatter_nb.text.sounds import with_sounds
+from chatter_nb.text.spoken.saying import Saying
 
 STORE_BYTES_PER_SAMPLE = 4
 _NO_SAYING = Saying("en"), list[str]()

@@ -15,6 +15,7 @@ from chatter_nb.engines.models import pick_engine
 from chatter_nb.engines.refusal import Unspeakable, counted, replacements_block
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.edits import PlacedChunk
+from chatter_nb.runs.saying import saying_of
 from chatter_nb.runs.speak_texts import chosen_part, cleaned
 from chatter_nb.text.files import TextSource
 
@@ -126,12 +127,15 @@ def unknown_in(source: TextSource, params: SpeakParams) -> Unknown:
 
     Loads no voice; of an engine that needs its model for it, nothing is known. Linear in the text.
     """
-    if pick_engine(params.engine, may_fetch=False).name != "hibari":
+    engine = pick_engine(params.engine, may_fetch=False)
+    if engine.name != "hibari":
         return Unknown()
+    from chatter_nb.engines.hibari_phonemes import MARK
     from chatter_nb.engines.hibari_text import Reader
 
     reader, unspeakable = Reader(), Counter[str]()
-    text = cleaned(chosen_part(source, params), params, "en")
+    saying, _ = saying_of(params, engine.entry, "en", [source.book])
+    text = MARK.sub("", saying.say(cleaned(chosen_part(source, params), params, "en")).text)
     try:
         reader.check("\n".join(filter(_ODD.search, text.split("\n"))))
     except Unspeakable as error:

@@ -38,13 +38,9 @@ def is_numeral(paragraph: str) -> bool:
 def set_headings_apart(text: str) -> str:
     """The text with a blank line after each heading that is a paragraph's first line.
 
-    Numbered lines that count on are paragraphs too.
+    Lines with numbers that count on ("1. …", "2. …") are paragraphs too.
     """
-    return _items_apart(_LINE.sub(_apart_if_heading, text))
-
-
-def _items_apart(text: str) -> str:
-    """The text with blank lines around the items of numbered lists: "1. …", "2. …"."""
+    text = _LINE.sub(_apart_if_heading, text)
     places, lines = set[int](), list(_NUMBERED.finditer(text))
     for item, after in pairwise(lines):
         if int(after[1]) == int(item[1]) + 1 and "\n\n" not in text[item.end() : after.start()]:

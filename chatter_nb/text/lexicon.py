@@ -19,8 +19,8 @@ from lxml import etree
 from chatter_nb.base.disk import write_whole
 from chatter_nb.base.errors import InputError, ParamError, Problems, shown
 from chatter_nb.base.project import parse_yaml
-from chatter_nb.text.books.archive import STRICT
 from chatter_nb.text.chunking import composed
+from chatter_nb.text.parsers import STRICT
 from chatter_nb.text.replacing import Rule
 
 _PLS = "http://www.w3.org/2005/01/pronunciation-lexicon"
@@ -142,7 +142,7 @@ def _checked(entry: Entry) -> Entry:
     return entry
 
 
-def sounds(said: str, alphabet: str) -> dict[str, str]:
+def sounds_in(said: str, alphabet: str) -> dict[str, str]:
     """Phonemes of an alphabet (ipa, x-sampa, x-arpabet), as `Entry` has them; {} for others."""
     match alphabet.lower():
         case "" | "ipa":
@@ -171,7 +171,7 @@ def read_pls(data: bytes, where: str, language: str = "") -> Iterator[Entry]:
         for node in lexeme.iter("{*}phoneme", "{*}alias"):
             text = " ".join("".join(node.itertext()).split())
             is_alias = etree.QName(node).localname == "alias"
-            ways = {"say": text} if is_alias else sounds(text, node.get("alphabet", usual))
+            ways = {"say": text} if is_alias else sounds_in(text, node.get("alphabet", usual))
             said = {**ways, **said} if text else said
         for grapheme in lexeme.iter("{*}grapheme"):
             word = " ".join("".join(grapheme.itertext()).split())

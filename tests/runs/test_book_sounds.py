@@ -7,7 +7,7 @@ from chatter_nb.engines.registry import entry
 from chatter_nb.runs.saying import saying_of
 from chatter_nb.text.chunking import split_chunks
 from chatter_nb.text.files import read_sources
-from chatter_nb.text.spoken.saying import with_sounds
+from chatter_nb.text.sounds import with_sounds
 
 PLS = """<lexicon version="1.0" xmlns="http://www.w3.org/2005/01/pronunciation-lexicon"
   alphabet="{alphabet}" xml:lang="en-US">

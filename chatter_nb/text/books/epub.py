@@ -11,7 +11,7 @@ from typing import NamedTuple
 from lxml import etree
 
 from chatter_nb.base.errors import InputError, shorten
-from chatter_nb.text.books.archive import STRICT, Archive, resolve
+from chatter_nb.text.books.archive import Archive, resolve
 from chatter_nb.text.books.document import (
     Book,
     Chapter,
@@ -23,6 +23,7 @@ from chatter_nb.text.books.document import (
 from chatter_nb.text.books.html import parse_xhtml
 from chatter_nb.text.books.walk import Walk, attribute, tag_of, text_of
 from chatter_nb.text.lexicon import Entry, read_pls
+from chatter_nb.text.parsers import STRICT
 
 _OPS = "{http://www.idpf.org/2007/ops}"
 _CONTAINER, _ENCRYPTION = "META-INF/container.xml", "META-INF/encryption.xml"

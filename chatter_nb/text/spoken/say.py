@@ -19,7 +19,7 @@ from chatter_nb.text.spoken.words import POINTS, number_in
 _SAID_BY = {"hibari": {"dates", "ordinals", "years", "numbers", "symbols", "titles"}}
 _NEAR_CHARS = 40
 _WORDS = re.compile(r"\s*(?:\[[^\]]*\]\([^)]*\)|\S+)\s*")  # a mark of phonemes is one
-LEXICON = "lexicon"  # the rule of changes by a run's lexicon
+REPLACEMENTS, LEXICON = "replacements", "lexicon"  # the rules of changes by a run's own
 BOOK = "book"  # of those by a book's own: `ssml:ph`, and the lexicons that it links
 
 
