@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -198,24 +199,26 @@ def placed_chunks(
 
     Chunks without a pause between them are parts of a sentence, and are said together.
     """
-    placed: list[PlacedChunk] = []
     sentences: list[list[PlacedChunk]] = []
-    for _, group in groupby(record.chunks, key=lambda c: (c.document, c.start, c.end)):
+    for index, (_, group) in enumerate(
+        groupby(record.chunks, key=attrgetter("document", "start", "end"))
+    ):
         parts = list(group)
         text = parts[0].text if parts[0].source_text is None else parts[0].source_text
-        chunk = Chunk(len(placed), text, parts[-1].pause_ms, language)
-        goes_on = placed and not placed[-1].chunk.pause_ms
-        if not goes_on or placed[-1].document != parts[0].document:
-            sentences.append([])
-        placed.append(PlacedChunk(parts[0].document, parts[0].start, chunk, chunk))
-        sentences[-1].append(placed[-1])
+        chunk = Chunk(index, text, parts[-1].pause_ms, language)
+        placed = PlacedChunk(parts[0].document, parts[0].start, chunk, chunk)
+        last = sentences[-1][-1] if sentences else None
+        if last and not last.chunk.pause_ms and last.document == placed.document:
+            sentences[-1].append(placed)
+        else:
+            sentences.append([placed])
     return [chunk for sentence in sentences for chunk in _said(sentence, say)]
 
 
 def _said(placed: list[PlacedChunk], say: Callable[[str], Spoken]) -> Iterator[PlacedChunk]:
-    texts = [plain(chunk.chunk.text) for chunk in placed]
+    texts = [plain(chunk.source.text) for chunk in placed]
     for each, spoken in zip(placed, divided(say("".join(texts)), texts), strict=True):
-        chunk = each.chunk.as_said(spoken)
+        chunk = each.source.as_said(spoken)
         yield replace(each, chunk=chunk, source=chunk)
 
 

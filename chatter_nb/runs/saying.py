@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import partial
 
-from chatter_nb.base.errors import InputError, shorten
+from chatter_nb.base.errors import InputError, listed
 from chatter_nb.base.project import resolve_path
 from chatter_nb.base.wording import count
 from chatter_nb.engines.registry import EngineEntry
@@ -17,11 +17,9 @@ from chatter_nb.text.replacing import Finder, rule
 from chatter_nb.text.spoken.say import BOOK, LEXICON, REPLACEMENTS, choose_rules
 from chatter_nb.text.spoken.saying import Saying
 
-_LISTED = 6
-
 
 def saying_of(
-    params: SpeakParams, engine: EngineEntry, language: str = "", books: Iterable[Book] = ()
+    params: SpeakParams, engine: EngineEntry, language: str = "", books: Sequence[Book] = ()
 ) -> tuple[Saying, list[str]]:
     """How the engine says the texts of a run, and notes on what it cannot use.
 
@@ -32,25 +30,27 @@ def saying_of(
     replacements = (rule(*map(composed, pair)) for pair in params.replacements.items())
     finders, notes = [(REPLACEMENTS, Finder(replacements))], list[str]()
     files = (entry for file in params.lexicon for entry in read_lexicon(resolve_path(file)))
-    books = list(books)
     of_books = (entry for book in books for entry in book.lexicon)
     unused = dict[str, list[str]]()
     for name, entries in ((LEXICON, files), (BOOK, of_books)):
         held = [entry for entry in entries if entry.holds(engine.name, language)]
-        said = [_said_by(engine, entry, is_own=name == LEXICON) for entry in held]
-        rules = [entry.rule(how) for entry, how in zip(held, said, strict=True) if how]
-        finders.append((name, Finder(rules)))
-        unused[name] = [entry.word for entry, how in zip(held, said, strict=True) if not how]
+        said = [(entry, _said_by(engine, entry, is_own=name == LEXICON)) for entry in held]
+        finders.append((name, Finder(entry.rule(how) for entry, how in said if how)))
+        unused[name] = [entry.word for entry, how in said if not how]
     given = [place[2:] for book in books for _, block in book.blocks for place in block.phonemes]
     marks = {how: _sounds(engine, *how) for how in set(given)}
     sounds = {how: mark for how, mark in marks.items() if mark}
-    left = sum(how not in sounds for how in given) + len(unused[BOOK])
-    if left:
+    if words := unused[LEXICON]:
+        notes.append(
+            f"lexicon: {engine.name} takes no phonemes, so that it reads {listed(words)} as "
+            "written: give these words a `say` too"
+        )
+    if left := sum(how not in sounds for how in given) + len(unused[BOOK]):
         why = "it knows them in IPA or X-SAMPA, of English" * engine.takes_phonemes
         told = f"{count(left, 'word')} whose sounds the book gives"
-        notes = [f"{told} are said by {engine.name} as written: {why or 'it takes none'}"]
+        notes.append(f"{told} are said by {engine.name} as written: {why or 'it takes none'}")
     chosen = choose_rules(params.normalize, engine.name)
-    return Saying(language, chosen, finders, sounds), _notes(engine, unused[LEXICON]) + notes
+    return Saying(language, chosen, finders, sounds), notes
 
 
 def _said_by(
@@ -82,14 +82,3 @@ def _sounds(engine: EngineEntry, said: str, alphabet: str) -> Callable[[str], st
         return _mark(**ways) if ways and engine.takes_phonemes else None
     except InputError:
         return None
-
-
-def _notes(engine: EngineEntry, unused: list[str]) -> list[str]:
-    if not unused:
-        return []
-    more = f" and {len(unused) - _LISTED} more" if len(unused) > _LISTED else ""
-    listed = ", ".join(shorten(word, 30) for word in unused[:_LISTED])
-    return [
-        f"lexicon: {engine.name} takes no phonemes, so that it reads {listed}{more} as written: "
-        "give these words a `say` too"
-    ]

@@ -279,26 +279,24 @@ def _pack_spoken(
     parts: list[tuple[str, bool]] = []
     for packed in _pack(text, limit, language):
         parts.append(packed)
-        if packed[1]:
+        if packed[1]:  # it ends a sentence
             said = _said(parts, say)
-            smaller = [
-                piece
-                for part, spoken in zip(parts, said, strict=True)
-                for piece in _pack_smaller(*part, limit, language, len(spoken.text))
-            ]
-            said = _said(smaller, say) if len(smaller) > len(parts) else said
-            for (part, is_whole), spoken in zip(smaller, said, strict=True):
-                yield part, is_whole, spoken
+            sizes = [len(spoken.text) for spoken in said]
+            parts = [p for of in zip(parts, sizes, strict=True) for p in _cut(*of, limit, language)]
+            said = said if len(said) == len(parts) else _said(parts, say)
+            yield from ((*part, spoken) for part, spoken in zip(parts, said, strict=True))
             parts = []
 
 
-def _pack_smaller(
-    part: str, is_whole: bool, limit: int, language: str, said_chars: int
+def _cut(
+    part: tuple[str, bool], said_chars: int, limit: int, language: str
 ) -> list[tuple[str, bool]]:
-    if said_chars <= MOST_SPOKEN * limit or len(part) <= MIN_CHUNK_CHARS:
-        return [(part, is_whole)]
-    smaller = max(MIN_CHUNK_CHARS, len(part) * limit // said_chars)
-    *heads, (last, _) = _pack(part, smaller, language)
+    """A part in smaller ones, if much more is said for it than is written."""
+    text, is_whole = part
+    if said_chars <= MOST_SPOKEN * limit or len(text) <= MIN_CHUNK_CHARS:
+        return [part]
+    smaller = max(MIN_CHUNK_CHARS, len(text) * limit // said_chars)
+    *heads, (last, _) = _pack(text, smaller, language)
     return [*heads, (last, is_whole)]
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from lxml import etree
 
-from chatter_nb.base.errors import InputError, shorten
+from chatter_nb.base.errors import InputError, listed
 from chatter_nb.text.books.archive import Archive, resolve
 from chatter_nb.text.books.document import (
     Book,
@@ -30,7 +30,6 @@ _CONTAINER, _ENCRYPTION = "META-INF/container.xml", "META-INF/encryption.xml"
 _FONT_SCRAMBLING = {"http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC"}
 _NCX = "application/x-dtbncx+xml"
 _FEWEST_ENTRIES = 3  # of a page that is a table of contents
-_LISTED = 5  # names in a note
 _WORD = re.compile(r"\w+")
 
 
@@ -181,10 +180,8 @@ class _Reader(Package):
         return None
 
     def _note(self, what: str, names: Sequence[str]) -> None:
-        more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
         if names:
-            listed = ", ".join(shorten(name, 60) for name in names[:_LISTED])
-            self._notes.append(f"{what}: {listed}{more}")
+            self._notes.append(f"{what}: {listed(names, 5)}")
 
 
 def _entries(root: etree._Element, member: str) -> Iterator[_Entry]:

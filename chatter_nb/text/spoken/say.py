@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from chatter_nb.base.budget import ask
 from chatter_nb.text.abbreviations import ABBREVIATIONS
@@ -61,21 +62,19 @@ def divided(spoken: Spoken, texts: Sequence[str]) -> list[Spoken]:
     """
     if len(texts) == 1:
         return [spoken]
-    ends, at = list(accumulate(map(len, texts))), 0
+    ends = list(accumulate(map(len, texts)))
     own: list[list[Change]] = [[] for _ in texts]
     for change in spoken.changes:
-        while ends[at] <= change.start:
-            at += 1
-        words = _WORDS.findall(change.said) if change.end > ends[at] else [change.said]
-        start, first = change.start, 0
-        while start < change.end:
-            end, begins = min(change.end, ends[at]), ends[at] - len(texts[at])
-            share = len(words) * (end - change.start)
-            last = -(-share // (change.end - change.start))
-            said = "".join(words[first:last])
-            own[at].append(Change(start - begins, end - begins, said, change.rule))
-            start, first, at = end, last, at + (end < change.end)
-    return [Spoken(with_changes(t, c), tuple(c)) for t, c in zip(texts, own, strict=True)]
+        cuts = ends[bisect_right(ends, change.start) : bisect_left(ends, change.end)]
+        words, told = _WORDS.findall(change.said) if cuts else [change.said], 0
+        for start, end in pairwise([change.start, *dict.fromkeys(cuts), change.end]):
+            last = -(-len(words) * (end - change.start) // (change.end - change.start))
+            at = bisect_right(ends, start)
+            first = ends[at] - len(texts[at])
+            said, told = "".join(words[told:last]), last
+            own[at].append(Change(start - first, end - first, said, change.rule))
+    parts = [Spoken(with_changes(t, c), tuple(c)) for t, c in zip(texts, own, strict=True)]
+    return [replace(parts[0], left=spoken.left), *parts[1:]]
 
 
 def choose_rules(normalize: str, engine: str = "") -> frozenset[str]:
