@@ -5,7 +5,7 @@ mend it without opening the code. `exit_code` is what the command line returns.
 """
 
 import reprlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -106,6 +106,12 @@ def shown(value: object) -> str:
 def shorten(text: str, limit: int) -> str:
     """The beginning of a text, at most `limit` characters of it."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def listed(texts: Sequence[str], most: int = 6) -> str:
+    """The first of some texts, each shortened: "a, b and 3 more"; "" for none."""
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return ", ".join(shorten(text, 60) for text in texts[:most]) + more
 
 
 class Problems:

@@ -29,7 +29,7 @@ _UNSTRESSED = {"AH": "ə", "ER": "əɹ"}
 _STRESSES = {"0": "", "1": "ˈ", "2": "ˌ"}
 _SILENT = re.compile(r"[\[\]/.\s‿()ːˑʰ\u035c\u0361\u0303\u031a\u032a\u032f]")
 _SOUND = re.compile("|".join(sorted(map(re.escape, (*_IPA, *_OWN)), key=len, reverse=True)))
-_MARK = re.compile(r"\[([^\[\]]*)\]\(/[^()/]*/\)")
+MARK = re.compile(r"\[([^\[\]]*)\]\(/[^()/]*/\)")
 _HISSES, _VOICELESS = "szʃʒʧʤ", "ptkfθ"
 
 
@@ -42,7 +42,7 @@ def mark(word: str, phonemes: str, ending: str = "") -> str:
 
 def without_marks(text: str) -> str:
     """A text with the words of its marks, and not their phonemes."""
-    return _MARK.sub(r"\1", text)
+    return MARK.sub(r"\1", text)
 
 
 def of_ipa(ipa: str) -> str:

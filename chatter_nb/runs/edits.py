@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,8 +35,7 @@ _WAIT_S = 30.0
 _LISTED = 20  # edits of one warning
 
 
-def _as_it_is(chunk: Chunk) -> Chunk:
-    return chunk
+Said = Callable[[Sequence[Chunk]], list[Chunk]]  # parts of a sentence, with what is said for them
 
 
 class _Strict(BaseModel):
@@ -194,19 +194,35 @@ def next_take(chunk: ChunkRecord, edit: Edit) -> int:
     return 1 + max([edit.take or 0, *takes])
 
 
-def placed_chunks(
-    record: RunRecord, language: str = "", said: Callable[[Chunk], Chunk] = _as_it_is
-) -> list[PlacedChunk]:
-    """The chunks of a run at their places, without edits; parts of a chunk are put together."""
-    placed: list[PlacedChunk] = []
-    for _, group in groupby(record.chunks, key=lambda c: (c.document, c.start, c.end)):
+def placed_chunks(record: RunRecord, language: str = "", said: Said = list) -> list[PlacedChunk]:
+    """The chunks of a run at their places, without edits; parts of a chunk are put together.
+
+    Chunks without a pause between them are parts of a sentence, and are said together.
+    """
+    sentences: list[list[PlacedChunk]] = []
+    for index, (_, group) in enumerate(
+        groupby(record.chunks, key=attrgetter("document", "start", "end"))
+    ):
         parts = list(group)
         text = parts[0].text if parts[0].source_text is None else parts[0].source_text
-        chunk = Chunk(len(placed), text, parts[-1].pause_ms, language)
+        chunk = Chunk(index, text, parts[-1].pause_ms, language)
         who = {name: getattr(parts[0], name) for name in ("speaker", "mood", "reason")}
-        chunk = said(replace(chunk, **who))
-        placed.append(PlacedChunk(parts[0].document, parts[0].start, chunk, chunk))
-    return placed
+        chunk = replace(chunk, **who)
+        placed = PlacedChunk(parts[0].document, parts[0].start, chunk, chunk)
+        last = sentences[-1][-1] if sentences else None
+        if last and not last.chunk.pause_ms and _is_of(last) == _is_of(placed):
+            sentences[-1].append(placed)
+        else:
+            sentences.append([placed])
+    return [
+        replace(each, chunk=chunk, source=chunk)
+        for sentence in sentences
+        for each, chunk in zip(sentence, said([c.source for c in sentence]), strict=True)
+    ]
+
+
+def _is_of(placed: PlacedChunk) -> tuple[str, str]:
+    return placed.document, placed.chunk.speaker
 
 
 def place_chunks(
@@ -255,12 +271,12 @@ def edit_chunks(
     chunks: Sequence[PlacedChunk],
     edits: Iterable[Edit],
     clean_words: Callable[[str], str],
-    said: Callable[[Chunk], Chunk] = _as_it_is,
+    said: Said = list,
 ) -> tuple[list[PlacedChunk], list[str]]:
     """The chunks with their edits, and notes. Pauses and borders of chunks stay as they are.
 
-    `clean_words` treats words as the text is treated; `said` gives a chunk what is said for its
-    text. Raises `InputError` that names the place.
+    `clean_words` treats words as the text is treated; `said` gives chunks what is said for
+    their texts. Raises `InputError` that names the place.
     """
     matched, lost = match_edits(chunks, edits)
     edited, notes = list(chunks), []
@@ -272,7 +288,9 @@ def edit_chunks(
             raise InputError(f"edits: {edit}: {error}") from error
         if edit.words is not None and placed.source.text.endswith(" "):
             text += " "
-        chunk = said(replace(placed.source, text=text))
+        chunk = placed.source
+        if text != chunk.text:
+            [chunk] = said([replace(chunk, text=text)])
         edited[position] = replace(placed, chunk=chunk, take=edit.take)
         if placed.source.speakable and not chunk.speakable:
             notes.append(f"edits: {edit}: there are no words left, only the pause after them")

@@ -17,6 +17,7 @@ from chatter_nb.base.disk import is_there
 from chatter_nb.base.errors import InputError, Problems
 from chatter_nb.base.project import resolve_path
 from chatter_nb.base.speakers import NARRATOR
+from chatter_nb.base.wording import count
 from chatter_nb.engines.base import SpeechEngine
 from chatter_nb.engines.registry import EngineEntry
 from chatter_nb.engines.voices import library_of
@@ -52,6 +53,7 @@ from chatter_nb.text.files import TextSource
 from chatter_nb.text.line import BLOCK_BREAK, CHAPTER_BREAK
 from chatter_nb.text.markup import TERMINAL_CODE, markup_notes
 from chatter_nb.text.pace import chars_per_s
+from chatter_nb.text.sounds import with_sounds
 from chatter_nb.text.spoken.saying import Saying
 
 STORE_BYTES_PER_SAMPLE = 4
@@ -126,7 +128,9 @@ def plan_speech(params: SpeakParams, on_load: OnLoad | None = None) -> SpeechPla
     with watch.stage("text"):
         sources = problems.of(lambda: read_texts(params))
         edits = problems.of(lambda: _edits(params))
-        sayings = problems.of(partial(sayings_of, params, planner.entry)) or _NO_SAYING
+        books = [source.book for source in sources or ()]
+        how = partial(sayings_of, params, planner.entry, books)
+        sayings = problems.of(how) or _NO_SAYING
         if params.labels and len(sources or []) > 1:
             problems.messages.append("labels are of one text: set merge, or speak them one by one")
         for source in (sources or []) if planner.entry.files else []:  # loading takes longer
@@ -231,6 +235,8 @@ def _chunks(
     """The chunks of a text. An `InputError` begins with the text's origin."""
     language = sayings.language
     text, chunks, speakers = split_text(source, params, sayings)
+    blocks = [block for _, block in source.book.blocks]
+    chunks, lost = with_sounds(chunks, blocks, sayings.main)
     markup = list(markup_notes(text, engine=engine.name, is_marked=source.is_marked))
     breaks = text.count(BLOCK_BREAK) + text.count(CHAPTER_BREAK)
     if params.read_along and breaks != len(source.book.blocks) - 1:
@@ -255,6 +261,10 @@ def _chunks(
             check_speakable(c.chunk for c in chosen)
     except InputError as error:
         raise InputError(f"{source.origin}: {error}") from error
+    if lost:
+        notes.append(
+            f"{count(lost, 'word')} whose sounds the book gives are not found: cut, changed"
+        )
     if TERMINAL_CODE.search(source.text):
         notes.append("the codes that colour a terminal's text are taken out")
     about = language_notes(text, params, engine)

@@ -15,6 +15,7 @@ from chatter_nb.engines.models import pick_engine
 from chatter_nb.engines.refusal import Unspeakable, counted, replacements_block
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.edits import PlacedChunk
+from chatter_nb.runs.saying import sayings_of
 from chatter_nb.runs.speak_texts import chosen_part, cleaned
 from chatter_nb.text.files import TextSource
 
@@ -130,9 +131,14 @@ def unknown_in(source: TextSource, params: SpeakParams) -> Unknown:
 
     Loads no voice; of an engine that needs its model for it, nothing is known. Linear in the text.
     """
-    if pick_engine(params.engine, may_fetch=False).name != "hibari":
+    engine = pick_engine(params.engine, may_fetch=False)
+    if engine.name != "hibari":
         return Unknown()
-    return unknown_of(cleaned(chosen_part(source, params), params, "en"))
+    from chatter_nb.engines.hibari_phonemes import MARK
+
+    said = sayings_of(params, engine.entry, [source.book]).main
+    text = said.say(cleaned(chosen_part(source, params), params, "en")).text
+    return unknown_of(MARK.sub("", text))
 
 
 def unknown_of(text: str) -> Unknown:

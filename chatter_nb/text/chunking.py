@@ -28,7 +28,7 @@ from chatter_nb.text.markup import TERMINAL_CODE, check_markup
 from chatter_nb.text.pace import MIN_CHUNK_CHARS, chunk_limit
 from chatter_nb.text.sentences import base_of, sentences
 from chatter_nb.text.spans import Span
-from chatter_nb.text.spoken.say import LEXICON, Change, Spoken, with_changes
+from chatter_nb.text.spoken.say import BOOK, LEXICON, Change, Spoken, divided, with_changes
 from chatter_nb.text.spoken.saying import Saying
 
 # An ornament such as "* * *" is a paragraph of its own without blank lines around it.
@@ -95,9 +95,9 @@ class Chunk:
     @cached_property
     def heard(self) -> str:
         """What a listener writes down: as `spoken`, but the lexicon's words as they are written."""
-        if self.unspoken or not any(change.rule == LEXICON for change in self.changes):
+        changes = [change for change in self.changes if change.rule not in (LEXICON, BOOK)]
+        if self.unspoken or len(changes) == len(self.changes):
             return self.spoken
-        changes = [change for change in self.changes if change.rule != LEXICON]
         return replace(self, said=with_changes(plain(self.text), changes)).spoken
 
     def as_said(self, spoken: Spoken) -> Chunk:
@@ -123,7 +123,7 @@ def clean(
     The codes that colour a terminal's text are removed. A form feed, which ends a page, becomes a
     newline, or the end of a paragraph if a sentence of `language` ends before it.
     """
-    text = _composed(text.removeprefix("\ufeff"))
+    text = composed(text.removeprefix("\ufeff"))
     text = TERMINAL_CODE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
     text = _join_pages(text, language)
     text = _ORNAMENT_LINE.sub(r"\n\g<0>\n", text)
@@ -233,20 +233,41 @@ def _pack(text: str, limit: int, language: str) -> Iterator[tuple[str, bool]]:
 def _pack_spoken(
     text: str, limit: int, language: str, say: Callable[[str], Spoken]
 ) -> Iterator[tuple[str, bool, Spoken]]:
-    """The chunks as of `_pack`, with what is said for each; if that is long, it is cut alone."""
-    for part, is_whole in _pack(text, limit, language):
-        spoken = say(plain(part))
-        if len(spoken.text) <= MOST_SPOKEN * limit or len(part) <= MIN_CHUNK_CHARS:
-            yield part, is_whole, spoken
-            continue
-        smaller = max(MIN_CHUNK_CHARS, len(part) * limit // len(spoken.text))
-        *heads, (last, _) = _pack(part, smaller, language)
-        for head, ends_sentence in heads:
-            yield head, ends_sentence, say(plain(head))
-        yield last, is_whole, say(plain(last))
+    """The chunks as of `_pack`, with what is said for each; if that is long, it is cut alone.
+
+    The parts of a sentence are said together: an address or a number that a cut parts keeps its
+    words, and the parts have them in turn.
+    """
+    parts: list[tuple[str, bool]] = []
+    for packed in _pack(text, limit, language):
+        parts.append(packed)
+        if packed[1]:  # it ends a sentence
+            said = _said(parts, say)
+            sizes = [len(spoken.text) for spoken in said]
+            parts = [p for of in zip(parts, sizes, strict=True) for p in _cut(*of, limit, language)]
+            said = said if len(said) == len(parts) else _said(parts, say)
+            yield from ((*part, spoken) for part, spoken in zip(parts, said, strict=True))
+            parts = []
 
 
-def _composed(text: str) -> str:
+def _cut(
+    part: tuple[str, bool], said_chars: int, limit: int, language: str
+) -> list[tuple[str, bool]]:
+    """A part in smaller ones, if much more is said for it than is written."""
+    text, is_whole = part
+    if said_chars <= MOST_SPOKEN * limit or len(text) <= MIN_CHUNK_CHARS:
+        return [part]
+    smaller = max(MIN_CHUNK_CHARS, len(text) * limit // said_chars)
+    *heads, (last, _) = _pack(text, smaller, language)
+    return [*heads, (last, is_whole)]
+
+
+def _said(parts: Sequence[tuple[str, bool]], say: Callable[[str], Spoken]) -> list[Spoken]:
+    texts = [plain(part) for part, _ in parts]
+    return divided(say("".join(texts)), texts)
+
+
+def composed(text: str) -> str:
     """The text in NFC. Raises `InputError` where a letter has more than `MAX_ACCENTS`."""
     for signs in _SIGNS.finditer(text):
         if signs.end() - signs.start() > MAX_ACCENTS:

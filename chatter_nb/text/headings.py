@@ -1,18 +1,22 @@
 """Finds headings of chapters in plain text: "Chapter Two", "CHAPTER IV. The Return", "Epilogue".
 
-A heading has a chapter's pause before it and is a paragraph of its own. Prose that only begins like
+A heading has a chapter's pause before it and is a paragraph of its own, as is a line that counts on
+from the numbered line before it. Prose that only begins like
 a heading ("Chapter 7 of The Hobbit") is no heading.
 """
 
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 _HEADING = re.compile(
     r"(?:(?i:chapter)\s+[\w-]+|(?i:prologue|epilogue))\b"
     r"(?:\.|(?P<mark>[.:—–-]*)\s(?P<title>.{1,60})(?<![.!?,;”\"]))?"
 )
 _SMALL_WORDS = ("a", "an", "and", "at", "by", "for", "from", "in", "of", "on", "or", "the", "to")
+_ROMAN = re.compile(r"(?=[IVX])(?:X[CL]|L?X{0,3})(?:I[XV]|V?I{0,3})\.?")
+_NUMBERED = re.compile(r"(?m)^[^\S\n]*(\d{1,3})[.)][^\S\n]+[^\s\d].*$")
 _LINE = re.compile(r"(?:\A|(?<=\n\n))(?:Chapter|CHAPTER) [^\n]+(?=\n(?!\n))")
 
 
@@ -26,9 +30,25 @@ def is_heading(paragraph: str) -> bool:
     return not goes_on and all(not w[0].islower() or w in _SMALL_WORDS for w in title)
 
 
+def is_numeral(paragraph: str) -> bool:
+    """Whether a paragraph is only a Roman numeral, as a chapter's number is."""
+    return bool(_ROMAN.fullmatch(paragraph))
+
+
 def set_headings_apart(text: str) -> str:
-    """The text with a blank line after each heading that is a paragraph's first line."""
-    return _LINE.sub(_apart_if_heading, text)
+    """The text with a blank line after each heading that is a paragraph's first line.
+
+    Lines with numbers that count on ("1. …", "2. …") are paragraphs too.
+    """
+    text = _LINE.sub(_apart_if_heading, text)
+    places, lines = set[int](), list(_NUMBERED.finditer(text))
+    for item, after in pairwise(lines):
+        if int(after[1]) == int(item[1]) + 1 and "\n\n" not in text[item.end() : after.start()]:
+            places |= {item.start(), after.start()}
+            if text[after.end() + 1 : after.end() + 2].isupper():
+                places.add(after.end() + 1)
+    edges = [0, *sorted(places - {0}), len(text)]
+    return "\n".join(text[start:end] for start, end in pairwise(edges))
 
 
 def _apart_if_heading(line: re.Match[str]) -> str:

@@ -7,6 +7,7 @@ forms note`. What a voice makes of an entry is not known here.
 from __future__ import annotations
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -21,12 +22,20 @@ from lxml import etree
 from chatter_nb.base.disk import write_whole
 from chatter_nb.base.errors import InputError, ParamError, Problems, shown
 from chatter_nb.base.project import parse_yaml
-from chatter_nb.text.books.archive import STRICT
+from chatter_nb.text.chunking import composed
+from chatter_nb.text.parsers import STRICT
 from chatter_nb.text.replacing import Rule
 
 _PLS = "http://www.w3.org/2005/01/pronunciation-lexicon"
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
-_ALPHABETS = {"ipa": "ipa", "x-arpabet": "arpabet", "arpabet": "arpabet"}
+_X_SAMPA_TEXT = (  # a sign and its IPA; other letters are the same in both
+    r"@ ə { æ 3 ɜ A ɑ Q ɒ O ɔ V ʌ I ɪ U ʊ E ɛ 6 ɐ 1 ɨ } ʉ 2 ø 9 œ Y ʏ M ɯ 7 ɤ 8 ɵ T θ D ð S ʃ Z ʒ "
+    r'N ŋ r\ ɹ R ʁ 4 ɾ 5 ɫ ? ʔ J ɲ C ç X χ G ɣ B β L ʎ p\ ɸ v\ ʋ W ʍ h\ ɦ @` ɚ 3` ɝ " ˈ % ˌ : ː '
+    "= \u0329 ~ \u0303 _~ \u0303 _h ʰ"
+)
+_X_SAMPA = _X_SAMPA_TEXT.split()
+_IPA = dict(zip(_X_SAMPA[::2], _X_SAMPA[1::2], strict=True)) | {"-": ""}
+_X_SAMPA_SIGN = re.compile("|".join(sorted(map(re.escape, _IPA), key=len, reverse=True)))
 MAX_BYTES = 16_000_000  # CMU's dictionary of 134,000 words has 4 MB
 _FORMS = ("all", "exact")
 
@@ -35,8 +44,9 @@ _FORMS = ("all", "exact")
 class Entry:
     """A word, and how it is said: in other letters (`say`), or in phonemes (`ipa`, `arpabet`).
 
-    `language` and `engine` limit it to these ("en" is also "en-GB"). `case`: whether it holds only
-    as it is written; None: only if it has a capital. `forms: exact` leaves possessive and plural.
+    `language` and `engine` limit it to these ("en" is also "en-GB", and "en-GB" "en"). `case`:
+    whether it holds only as it is written; None: only if it has a capital. `forms: exact` leaves
+    possessive and plural.
     """
 
     word: str
@@ -52,10 +62,9 @@ class Entry:
     def holds(self, engine: str, language: str) -> bool:
         """Whether it is for this engine and language."""
         mine = self.language.lower()
-        is_language = (
-            not mine or language.lower() == mine or language.lower().startswith(mine + "-")
-        )
-        return is_language and self.engine in ("", engine)
+        asked = language.lower()
+        is_language = f"{asked}-".startswith(f"{mine}-") or f"{mine}-".startswith(f"{asked}-")
+        return (is_language or not mine) and self.engine in ("", engine)
 
     def rule(self, said: Any) -> Rule:
         """The rule that finds the word, and says it so."""
@@ -75,7 +84,7 @@ def read_lexicon(path: Path) -> list[Entry]:
     except OSError as error:
         raise InputError(f"cannot read lexicon {path}: {error.strerror}") from error
     if data.lstrip()[:1] == b"<":
-        return list(_of_pls(data, path))
+        return list(read_pls(data, f"lexicon {path}"))
     try:
         values = parse_yaml(data.decode("utf-8-sig"), where=f"lexicon {path}")
     except UnicodeDecodeError:
@@ -168,7 +177,7 @@ def _entry(word: str, value: Any) -> Entry:
 
 def _checked(entry: Entry) -> Entry:
     """The entry in NFC. Raises `InputError` if it names no word, or no way to say it."""
-    texts = {k: unicodedata.normalize("NFC", v) for k, v in asdict(entry).items() if k != "case"}
+    texts = {k: composed(v) for k, v in asdict(entry).items() if k != "case"}
     entry = Entry(**{name: " ".join(text.split()) for name, text in texts.items()}, case=entry.case)
     if not any(char.isalnum() for char in entry.word):
         raise InputError(f"{shown(entry.word)} has no letter: give a word")
@@ -179,23 +188,37 @@ def _checked(entry: Entry) -> Entry:
     return entry
 
 
-def _of_pls(data: bytes, path: Path) -> Iterator[Entry]:
-    """An entry for each way that PLS writes a word; of several ways to say it the first counts."""
+def sounds_in(said: str, alphabet: str) -> dict[str, str]:
+    """Phonemes of an alphabet (ipa, x-sampa, x-arpabet), as `Entry` has them; {} for others."""
+    match alphabet.lower():
+        case "" | "ipa":
+            return {"ipa": said}
+        case "x-sampa":
+            return {"ipa": _X_SAMPA_SIGN.sub(lambda sign: _IPA[sign[0]], said)}
+        case "x-arpabet" | "arpabet":
+            return {"arpabet": said}
+    return {}
+
+
+def read_pls(data: bytes, where: str, language: str = "") -> Iterator[Entry]:
+    """An entry for each way that PLS writes a word; of several ways to say it the first counts.
+
+    `language` is that of a lexicon which names none. Raises `InputError` that begins with `where`.
+    """
     try:
         root = etree.fromstring(data, STRICT)
     except (etree.XMLSyntaxError, ValueError) as error:
-        raise InputError(f"lexicon {path} is no XML: {error}") from None
+        raise InputError(f"{where} is no XML: {error}") from None
     if etree.QName(root).localname != "lexicon":
-        raise InputError(f"lexicon {path} is no PLS: its root is {etree.QName(root).localname}")
-    usual, language = root.get("alphabet", "ipa"), root.get(_LANG, "")
+        raise InputError(f"{where} is no PLS: its root is {etree.QName(root).localname}")
+    usual, language = root.get("alphabet", "ipa"), root.get(_LANG, "") or language
     for lexeme in root.iter("{*}lexeme"):
         said: dict[str, Any] = {}
         for node in lexeme.iter("{*}phoneme", "{*}alias"):
-            alphabet = _ALPHABETS.get(node.get("alphabet", usual).lower())
-            name = "say" if etree.QName(node).localname == "alias" else alphabet
             text = " ".join("".join(node.itertext()).split())
-            if name and text:
-                said.setdefault(name, text)
+            is_alias = etree.QName(node).localname == "alias"
+            ways = {"say": text} if is_alias else sounds_in(text, node.get("alphabet", usual))
+            said = {**ways, **said} if text else said
         for grapheme in lexeme.iter("{*}grapheme"):
             word = " ".join("".join(grapheme.itertext()).split())
             if word and said:

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from chatter_nb.base.speakers import NARRATOR
-from chatter_nb.text.headings import is_heading
+from chatter_nb.text.headings import is_heading, is_numeral
 from chatter_nb.text.markup import PAUSE_MARK, add_pause
 from chatter_nb.text.spans import Span
 
@@ -150,5 +150,6 @@ def _break_ms(whitespace: str, paragraph_ms: int, chapter_ms: int) -> int:
 def _lengthen_at_headings(line: str, breaks: dict[int, int], chapter_ms: int) -> None:
     edges = [*breaks, len(line)]
     for start, end in pairwise(edges):
-        if is_heading(line[start:end].strip()):
+        paragraph = line[start:end].strip()
+        if is_heading(paragraph) or is_numeral(paragraph):
             breaks[start] = chapter_ms

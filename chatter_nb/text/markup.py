@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from chatter_nb.base.errors import InputError, shorten
+from chatter_nb.base.errors import InputError, listed, shorten
 
 MAX_PAUSE_MS = 600_000  # at one place: marks that stand together add up
 
@@ -56,7 +56,6 @@ _BEGINNINGS = (
     (re.compile(r"PK\x03\x04"), "a zip archive, as .epub, .docx and .odt are"),
     (re.compile(r"WEBVTT|\d+\s*\n\d\d:\d\d:\d\d,\d{3} --> "), "subtitles"),
 )
-_SHOWN = 6
 
 
 def foreign_format(text: str) -> str:
@@ -122,6 +121,4 @@ def markup_notes(text: str, *, engine: str, is_marked: bool) -> Iterator[str]:
 
 def _distinct(pattern: re.Pattern[str], text: str) -> str:
     """The different matches of a pattern: "<break/>, <speak> and 3 more"; "" for none."""
-    matches = list(dict.fromkeys(match[0] for match in pattern.finditer(text)))
-    shown = ", ".join(shorten(match, 60) for match in matches[:_SHOWN])
-    return shown + (f" and {len(matches) - _SHOWN} more" if len(matches) > _SHOWN else "")
+    return listed(list(dict.fromkeys(match[0] for match in pattern.finditer(text))))

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 
 from chatter_nb.base.errors import UnavailableError
+from chatter_nb.text.spoken.words import cardinal, one_by_one, ordinal
 
 INSTALL = "pip install -c constraints.txt -e '.[verify]'"
 _FUNCTION_WORDS = """
@@ -21,17 +22,6 @@ they're that's
 """
 # Short words without stress: a recogniser loses them in clean speech too.
 FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
-_TO_NINETEEN = """
-zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
-sixteen seventeen eighteen nineteen
-"""
-_UNITS = _TO_NINETEEN.split()
-_TENS = ["_", "_", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
-_SCALES = ((10**9, "billion"), (10**6, "million"), (1000, "thousand"), (100, "hundred"))
-_ORDINALS_TEXT = (
-    "one:first two:second three:third five:fifth eight:eighth nine:ninth twelve:twelfth"
-)
-_ORDINALS: dict[str, str] = dict(pair.split(":") for pair in _ORDINALS_TEXT.split())
 _SHORT = {
     "mr": ["mister"],
     "mrs": ["missus"],
@@ -72,46 +62,40 @@ def readings(piece: str) -> list[list[str]]:
         return [_SHORT.get(piece, [piece])]
     digits, decimals, ending = number[1].replace(",", ""), number[2], number[3]
     if len(digits) > _MOST_DIGITS:
-        return [[_UNITS[int(digit)] for digit in digits]]
-    ways = [cardinal(int(digits)), *_other_ways(digits)]
+        return [_digits(digits)]
+    ways = [_cardinal(digits), *_other_ways(digits)]
+    is_ordinal = ending in ("st", "nd", "rd", "th")
     if decimals:
-        ways = [[*way, "point", *(_UNITS[int(digit)] for digit in decimals)] for way in ways[:1]]
-    if ending in ("st", "nd", "rd", "th"):
-        ways = [[*way[:-1], _ordinal(way[-1])] for way in ways[:1]]
-    elif ending:
+        last = [ordinal(decimals[-1])] if is_ordinal else _digits(decimals[-1])
+        ways = [[*ways[0], "point", *_digits(decimals[:-1]), *last]]
+    elif is_ordinal:
+        ways = [re.split("[ -]", ordinal(digits))]
+    if ending == "s":
         ways = [[*way[:-1], _plural(way[-1])] for way in ways]
     return [list(way) for way in dict.fromkeys(map(tuple, ways))]
 
 
-def cardinal(number: int) -> list[str]:
+def _cardinal(number: int | str) -> list[str]:
     """A number in words, without "and"."""
-    if number < 20:
-        return [_UNITS[number]]
-    if number < 100:
-        return [_TENS[number // 10], *([_UNITS[number % 10]] if number % 10 else [])]
-    size, name = next(scale for scale in _SCALES if number >= scale[0])
-    rest = cardinal(number % size) if number % size else []
-    return [*cardinal(number // size), name, *rest]
+    return re.split("[ -]", cardinal(str(int(number))))
+
+
+def _digits(digits: str) -> list[str]:
+    return one_by_one(digits).split()
 
 
 def _other_ways(digits: str) -> list[list[str]]:
     """With "and" after the hundreds, in pairs as a year, digit by digit."""
     number, ways = int(digits), []
     if number > 100 and number % 100:
-        ways.append([*cardinal(number - number % 100), "and", *cardinal(number % 100)])
+        ways.append([*_cardinal(number - number % 100), "and", *_cardinal(number % 100)])
     if len(digits) == 4 and digits[0] != "0":
-        century, rest = cardinal(number // 100), number % 100
+        century, rest = _cardinal(number // 100), number % 100
         if number % 1000:
-            ends = [["hundred"]] if not rest else [cardinal(rest)]
+            ends = [["hundred"]] if not rest else [_cardinal(rest)]
             ways += [[*century, *end] for end in ends]
-            ways += [[*century, "oh", _UNITS[rest]]] if 0 < rest < 10 else []
-    return [*ways, [_UNITS[int(digit)] for digit in digits]]
-
-
-def _ordinal(word: str) -> str:
-    if word.endswith("y"):
-        return word[:-1] + "ieth"
-    return _ORDINALS.get(word, word + "th")
+            ways += [[*century, "oh", *_cardinal(rest)]] if 0 < rest < 10 else []
+    return [*ways, _digits(digits)]
 
 
 def _plural(word: str) -> str:

@@ -47,6 +47,7 @@ from chatter_nb.runs.revise import (
     make_line,
     pickups_csv,
     revise,
+    revised_params,
 )
 from chatter_nb.runs.speak import generate_tts, load_speech, plan_speech
 from chatter_nb.runs.store import ChunkStore
@@ -151,7 +152,9 @@ def test_edited_words_are_spoken_and_only_they_are_made(speak):
     third = speech.record.chunks[1]
     after = applied(speech, words_of(third, " Prof. Who\n said cafe\u0301, blue. "))
     chunk = after.record.chunks[1]
-    assert chunk.text == "Prof. Who said café, red. "
+    assert chunk.text == "Prof. Who said café, blue. "
+    planned = plan_speech(revised_params(after)).chunks[1]
+    assert (planned.key, planned.chunk.spoken) == (chunk.key, "Prof. Who said café, red.")
     assert chunk.source_text == "Dr. Who said yes. "
     assert (chunk.start, chunk.end, chunk.pause_ms) == (third.start, third.end, third.pause_ms)
     assert [c.cached for c in after.record.chunks] == [True, False, True, True, True]

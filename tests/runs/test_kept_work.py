@@ -34,20 +34,33 @@ def _name(planned: dict) -> str:
     return planned.get("file") or ",".join(f"{key}={str(values[key])[:9]}" for key in values)
 
 
+def in_words(planned):
+    """The rules that put some of a chunk in words."""
+    return {change.rule for change in planned.chunk.changes} - {"replacements"}
+
+
+@pytest.mark.parametrize("normalize", ["off", "auto"])
 @pytest.mark.parametrize("planned", SETS, ids=map(_name, SETS))
-def test_chunks_are_known_by_the_keys_that_they_had(planned, tmp_path, monkeypatch):
-    """Files, languages, pauses, replacements. Planned only: hibari itself speaks English alone."""
+def test_chunks_are_known_by_the_keys_that_they_had(planned, normalize, tmp_path, monkeypatch):
+    """Files, languages, pauses, replacements. Planned only: hibari itself speaks English alone.
+
+    What is put in words has other keys, and nothing else has.
+    """
     spoken = {one["values"]["language"] for one in SETS if "language" in one.get("values", {})}
     languages = ("en", *spoken - {"en"})
     monkeypatch.setattr(HibariEngine, "languages", languages)
     monkeypatch.setitem(TTS_ENGINES, "hibari", replace(TTS_ENGINES["hibari"], languages=languages))
     monkeypatch.setattr(HibariEngine, "check_text", lambda self, text, language: [])
-    here = {"engine": "hibari", "outputs_dir": str(tmp_path)}
+    here = {"engine": "hibari", "outputs_dir": str(tmp_path), "normalize": normalize}
     if "file" in planned:
         params = read_params(planned["file"], here)
     else:
         params = SpeakParams.create(planned["values"] | here)
-    assert [chunk.key for chunk in plan_speech(params).chunks] == planned["keys"]
+    chunks = plan_speech(params).chunks
+    anew = {n for n, key in enumerate(planned["keys"]) if chunks[n].key != key}
+    assert len(chunks) == len(planned["keys"])
+    assert anew == {n for n, chunk in enumerate(chunks) if in_words(chunk)}
+    assert normalize == "auto" or not anew
 
 
 def test_a_store_of_then_is_used_and_its_run_is_proved(tmp_path):

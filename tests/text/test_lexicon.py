@@ -22,7 +22,8 @@ PLS = """<?xml version="1.0" encoding="UTF-8"?>
     <phoneme>təbɪˈliːsi</phoneme><phoneme>other</phoneme></lexeme>
   <lexeme><grapheme>W3C</grapheme><alias>World Wide Web Consortium</alias></lexeme>
   <lexeme><grapheme>Mtskheta</grapheme>
-    <phoneme alphabet="x-sampa">mts</phoneme>
+    <phoneme alphabet="x-sampa">"mtsxEt@</phoneme>
+    <phoneme alphabet="x-kirshenbaum">mts</phoneme>
     <phoneme alphabet="x-arpabet">M AH0 T</phoneme></lexeme>
 </lexicon>
 """
@@ -48,7 +49,7 @@ def test_pls_is_read_whole_and_written_back(tmp_path):
         Entry("Tbilisi", ipa="təbɪˈliːsi", language="en-US"),
         Entry("Tiflis", ipa="təbɪˈliːsi", language="en-US"),
         Entry("W3C", say="World Wide Web Consortium", language="en-US"),
-        Entry("Mtskheta", arpabet="M AH0 T", language="en-US"),
+        Entry("Mtskheta", ipa="ˈmtsxɛtə", arpabet="M AH0 T", language="en-US"),
     ]
     write_pls(entries, tmp_path / "again.pls", "en-US")
     assert read_lexicon(tmp_path / "again.pls") == entries
@@ -91,7 +92,8 @@ def test_every_problem_is_told_at_once(tmp_path):
     [
         (Entry("a", say="b"), "hibari", "en", True),
         (Entry("a", say="b", language="en"), "hibari", "en-GB", True),
-        (Entry("a", say="b", language="en-US"), "hibari", "en", False),
+        (Entry("a", say="b", language="en-US"), "hibari", "en", True),
+        (Entry("a", say="b", language="en-US"), "hibari", "en-GB", False),
         (Entry("a", say="b", language="e"), "hibari", "en", False),
         (Entry("a", say="b", engine="chatterbox"), "hibari", "en", False),
     ],

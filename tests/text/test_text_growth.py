@@ -8,6 +8,7 @@ import re
 import time
 from contextlib import suppress
 from functools import cache, partial
+from itertools import starmap
 
 import pytest
 
@@ -18,7 +19,9 @@ from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.outline import outline
 from chatter_nb.text.chunking import Chunk, clean, split_chunks
 from chatter_nb.text.markdown import markdown_to_text
+from chatter_nb.text.replacing import Finder, rule
 from chatter_nb.text.spoken.say import choose_rules, say
+from chatter_nb.text.spoken.saying import Saying
 
 pytestmark = pytest.mark.slow
 
@@ -89,6 +92,7 @@ TEXTS = {
     "money": ("$1",),
     "Roman numerals": ("Act IV ",),
     "titles": ("St. ",),
+    "numbered lines": ("1. a\n2. b\n",),
 }
 # To Markdown these are "square brackets" again, which cost it 80 µs each.
 BRACKETS = ("spaces and brackets", "pause marks", "references", "terminal codes")
@@ -116,6 +120,12 @@ def spoken(name, chars):
 
 def plain(text):
     return [chunk.spoken for chunk in split_chunks(clean(text))]
+
+
+def said_in_parts(text):
+    """Short chunks, each with its share of what is said."""
+    chosen = choose_rules("auto")
+    return split_chunks(clean(text), chunk_chars=20, say=partial(say, language="en", chosen=chosen))
 
 
 def outlined(text):
@@ -167,14 +177,18 @@ def too_fast(step, text_of, leaving_out=()):
     [
         plain,
         partial(clean, remove_references=True),
-        partial(clean, replacements=RULES),
+        Saying("en", finders=[("replacements", Finder(starmap(rule, RULES.items())))]).say,
         partial(clean, regex_replacements={r"\bfox\b": "cat", r"(\d)-(\d)": r"\1 to \2"}),
         markdown_to_text,
         outlined,
+        said_in_parts,
         partial(say, language="en", chosen=choose_rules("auto")),
         partial(say, language="de", chosen=choose_rules("auto")),
     ],
-    ids=["plain", "references", "replacements", "patterns", "markdown", "outline", "en", "de"],
+    ids=[
+        *("plain", "references", "replacements", "patterns", "markdown", "outline", "parts"),
+        *("en", "de"),
+    ],
 )
 def test_what_is_done_to_a_text_is_in_proportion_to_it(step):
     leaving_out = BRACKETS if step is markdown_to_text else ()

@@ -11,15 +11,12 @@ from urllib.parse import unquote, urlsplit
 from lxml import etree
 
 from chatter_nb.base.errors import InputError, shorten
+from chatter_nb.text.parsers import STRICT
 
 MAX_MEMBERS = 20_000
 MAX_MEMBER_BYTES = 64_000_000  # a long novel has 3 MB
 MAX_BYTES = 256_000_000  # of all members that are read
 MAX_RATIO = 200  # unpacked to packed, beyond a megabyte; prose reaches 4, tables 30
-# No entities but XML's own, no DTD, no network, nothing repaired in silence.
-SAFE: dict[str, bool] = {"no_network": True, "remove_pis": True, "remove_comments": True}
-STRICT = etree.XMLParser(resolve_entities=False, load_dtd=False, **SAFE)
-EDITING = etree.XMLParser(resolve_entities=False, load_dtd=False, no_network=True)  # keeps all
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError, IndexError)
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from chatter_nb.base.errors import InputError, shown
+from chatter_nb.text.lexicon import Entry
 from chatter_nb.text.line import BLOCK_BREAK, CHAPTER_BREAK
 from chatter_nb.text.pace import chars_per_s
 
@@ -26,8 +27,8 @@ _RANGE = re.compile(r"(\d{1,6})(?:\s*[-–]\s*(\d{1,6}))?")
 class Block:
     """A heading (of `level` 1 to 6), paragraph, verse, list item, table row, code, or raw text.
 
-    `phonemes`: how its author wants characters [start, end) spoken: start, end, IPA or what the
-    alphabet is, alphabet (`ssml:ph`).
+    `phonemes`: how its author wants characters [start, end) spoken: start, end, sounds, and their
+    alphabet, "" for IPA (`ssml:ph`).
     """
 
     kind: str
@@ -66,7 +67,7 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Book:
-    """A document. `cover` is a picture and its media type, `lexicons` members of PLS."""
+    """A document. `cover` is a picture and its media type; `lexicon` has words that occur in it."""
 
     title: str = ""
     author: str = ""
@@ -77,7 +78,7 @@ class Book:
     chapters: tuple[Chapter, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
-    lexicons: tuple[str, ...] = ()
+    lexicon: tuple[Entry, ...] = ()
 
     @cached_property
     def text(self) -> str:
@@ -123,7 +124,8 @@ def merge_books(books: Sequence[Book]) -> Book:
     first = chapters[0].number if chapters else 1
     numbered = (replace(chapter, number=number) for number, chapter in enumerate(chapters, first))
     skipped = tuple(part for book in books for part in book.skipped)
-    return replace(books[0], chapters=tuple(numbered), skipped=skipped)
+    lexicon = tuple(dict.fromkeys(entry for book in books for entry in book.lexicon))
+    return replace(books[0], chapters=tuple(numbered), skipped=skipped, lexicon=lexicon)
 
 
 def choose_chapters(book: Book, chosen: str) -> frozenset[int]:

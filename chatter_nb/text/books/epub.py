@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Sequence, Set
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -9,8 +10,8 @@ from typing import NamedTuple
 
 from lxml import etree
 
-from chatter_nb.base.errors import InputError, shorten
-from chatter_nb.text.books.archive import STRICT, Archive, resolve
+from chatter_nb.base.errors import InputError, listed
+from chatter_nb.text.books.archive import Archive, resolve
 from chatter_nb.text.books.document import (
     Book,
     Chapter,
@@ -21,13 +22,15 @@ from chatter_nb.text.books.document import (
 )
 from chatter_nb.text.books.html import parse_xhtml
 from chatter_nb.text.books.walk import Walk, attribute, tag_of, text_of
+from chatter_nb.text.lexicon import Entry, read_pls
+from chatter_nb.text.parsers import STRICT
 
 _OPS = "{http://www.idpf.org/2007/ops}"
 _CONTAINER, _ENCRYPTION = "META-INF/container.xml", "META-INF/encryption.xml"
 _FONT_SCRAMBLING = {"http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC"}
-_NCX, _LEXICON = "application/x-dtbncx+xml", "application/pls+xml"
+_NCX = "application/x-dtbncx+xml"
 _FEWEST_ENTRIES = 3  # of a page that is a table of contents
-_LISTED = 5  # names in a note
+_WORD = re.compile(r"\w+")
 
 
 class _Entry(NamedTuple):
@@ -69,6 +72,7 @@ class _Reader(Package):
     def __init__(self, archive: Archive, skip: Collection[str]) -> None:
         super().__init__(archive)
         self._skip, self._walk, self._notes = skip, Walk(skip), list[str]()
+        self._lexicons: dict[str, str] = {}  # members that documents link, with their language
 
     def book(self) -> Book:
         entries = self._contents()
@@ -76,6 +80,7 @@ class _Reader(Package):
         names = ("title", "language", "date", "description")
         data = {name: next(map(text_of, self._package.iter(f"{{*}}{name}")), "") for name in names}
         by_heading = divide_at_headings(self._walk.blocks, data["title"])
+        lexicon = tuple(self._lexicon())
         return Book(
             **data,
             author=", ".join(text_of(node) for node in self._package.iter("{*}creator")),
@@ -83,7 +88,7 @@ class _Reader(Package):
             chapters=self._chapters(entries) or by_heading,
             skipped=tuple(self._walk.skipped),
             notes=tuple(self._notes),
-            lexicons=tuple(member for member, kind, _ in self._items.values() if kind == _LEXICON),
+            lexicon=lexicon,
         )
 
     def _contents(self) -> list[_Entry]:
@@ -114,6 +119,7 @@ class _Reader(Package):
                 continue
             root, was_repaired = parse_xhtml(self._archive.member(member))
             repaired += [member] if was_repaired else []
+            self._lexicons |= dict(_lexicons(root, member))
             kind = "contents" if _is_contents(root, member, targets) else ""
             kind = "nonlinear" if node.get("linear") == "no" else kind
             self._walk.ids[member, ""] = len(self._walk.blocks)
@@ -154,6 +160,16 @@ class _Reader(Package):
                 chapters[number] = replace(chapters[number], skipped=largest.kind)
         return tuple(chapters)
 
+    def _lexicon(self) -> Iterator[Entry]:
+        """The entries of the linked lexicons whose words begin as a word of the book does."""
+        words = {w.lower() for block in self._walk.blocks for w in _WORD.findall(block.text)}
+        for member, language in self._lexicons.items():
+            try:
+                entries = read_pls(self._archive.member(member), f"lexicon {member}", language)
+                yield from (e for e in entries if _WORD.findall(e.word)[0].lower() in words)
+            except InputError as error:
+                self._notes.append(f"its words are read as without it: {error}")
+
     def _cover(self) -> tuple[bytes, str] | None:
         metas = self._package.iter("{*}meta")
         named = [meta.get("content") for meta in metas if meta.get("name") == "cover"]
@@ -164,10 +180,8 @@ class _Reader(Package):
         return None
 
     def _note(self, what: str, names: Sequence[str]) -> None:
-        more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
         if names:
-            listed = ", ".join(shorten(name, 60) for name in names[:_LISTED])
-            self._notes.append(f"{what}: {listed}{more}")
+            self._notes.append(f"{what}: {listed(names, 5)}")
 
 
 def _entries(root: etree._Element, member: str) -> Iterator[_Entry]:
@@ -182,6 +196,14 @@ def _entries(root: etree._Element, member: str) -> Iterator[_Entry]:
                 targets = (n.get(href) for n in node.iter("*") if tag_of(n) == link and n.get(href))
                 if (target := resolve(member, next(targets, "http:")))[0]:
                     yield _Entry(title, level, target)
+
+
+def _lexicons(root: etree._Element, member: str) -> Iterator[tuple[str, str]]:
+    """The lexicons that a document links, each with the language it is said to be in."""
+    for link in root.iter("*"):
+        is_one = tag_of(link) == "link" and "pronunciation" in link.get("rel", "").lower().split()
+        if is_one and (target := resolve(member, link.get("href", ""))[0]):
+            yield target, link.get("hreflang", "")
 
 
 def _is_contents(root: etree._Element, member: str, targets: Set[tuple[str, str]]) -> bool:

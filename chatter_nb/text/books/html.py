@@ -14,9 +14,10 @@ from pathlib import Path
 from lxml import etree
 
 from chatter_nb.base.errors import InputError
-from chatter_nb.text.books.archive import SAFE, STRICT, Archive
+from chatter_nb.text.books.archive import Archive
 from chatter_nb.text.books.document import Book, divide_at_headings
 from chatter_nb.text.books.walk import Walk, tag_of, text_of
+from chatter_nb.text.parsers import SAFE, STRICT
 
 _DECLARATION = re.compile(r"^\s*<\?xml\b[^>]*\?>")
 _CHARSET = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?([\w.:-]+)""", re.IGNORECASE)

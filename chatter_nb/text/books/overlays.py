@@ -21,10 +21,11 @@ from urllib.parse import quote
 from lxml import etree
 
 from chatter_nb.base.errors import InputError, shorten
-from chatter_nb.text.books.archive import EDITING, Archive
+from chatter_nb.text.books.archive import Archive
 from chatter_nb.text.books.document import Book
 from chatter_nb.text.books.epub import Package
 from chatter_nb.text.books.walk import Owner, Walk
+from chatter_nb.text.parsers import EDITING
 from chatter_nb.text.sentences import sentences
 
 _XHTML = "{http://www.w3.org/1999/xhtml}"

@@ -47,6 +47,8 @@ class _Around(NamedTuple):
     level: int
     place: str
     is_pre: bool
+    alphabet: str = ""  # of `ssml:ph`, which inner elements have too
+    is_said: bool = False  # by an outer element's `ssml:ph`
 
 
 @dataclass
@@ -90,11 +92,13 @@ class Walk:
             self._parts.append("\n")
         elif name in ("td", "th") and self._parts:
             self._end_cell(around)
-        ph, blocks = attribute(node, _SSML, "ssml", "ph"), len(self.blocks)
+        alphabet = attribute(node, _SSML, "ssml", "alphabet") or around.alphabet
+        ph = "" if around.is_said else attribute(node, _SSML, "ssml", "ph")
+        around = around._replace(alphabet=alphabet, is_said=around.is_said or bool(ph))
+        blocks = len(self.blocks)
         start = sum(map(len, self._parts)) if ph else 0
         self._content(node, around, path)
         if ph and blocks == len(self.blocks):
-            alphabet = attribute(node, _SSML, "ssml", "alphabet")
             self._phonemes.append((start, sum(map(len, self._parts)), ph, alphabet))
         if name in _BLOCKS:
             self._flush()
@@ -137,7 +141,7 @@ class Walk:
     def _flush(self) -> None:
         text = "".join(self._parts).rstrip()
         if text and self._around:
-            kind, level, place, _ = self._around
+            kind, level, place = self._around[:3]
             kind = "verse" if kind == "paragraph" and "\n" in text else kind
             phonemes = tuple(p for p in self._phonemes if p[0] < p[1] <= len(text))
             self.blocks.append(Block(kind, text, place, level, phonemes))
@@ -181,8 +185,8 @@ def text_of(node: etree._Element) -> str:
 def _inside(around: _Around, name: str, place: str) -> _Around:
     is_pre = around.is_pre or name in ("pre", "listing")
     if _HEADING.fullmatch(name):
-        return _Around("heading", int(name[1]), place, is_pre)
-    return _Around(_KINDS.get(name, around.kind), around.level, place, is_pre)
+        return around._replace(kind="heading", level=int(name[1]), place=place, is_pre=is_pre)
+    return around._replace(kind=_KINDS.get(name, around.kind), place=place, is_pre=is_pre)
 
 
 def _is_hidden(node: etree._Element, name: str) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
+from itertools import accumulate, pairwise
 
 from chatter_nb.base.budget import ask
 from chatter_nb.text.abbreviations import ABBREVIATIONS
@@ -17,7 +19,9 @@ from chatter_nb.text.spoken.words import POINTS, number_in
 # What hibari reads right by itself, by its phonemes: the tests measure it.
 _SAID_BY = {"hibari": {"dates", "ordinals", "years", "numbers", "symbols", "titles"}}
 _NEAR_CHARS = 40
-LEXICON = "lexicon"  # the rule of changes by a run's lexicon
+_WORDS = re.compile(r"\s*(?:\[[^\]]*\]\([^)]*\)|\S+)\s*")  # a mark of phonemes is one
+REPLACEMENTS, LEXICON = "replacements", "lexicon"  # the rules of changes by a run's own
+BOOK = "book"  # of those by a book's own: `ssml:ph`, and the lexicons that it links
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,28 @@ def with_changes(text: str, changes: Iterable[Change]) -> str:
         parts += [text[at : change.start], change.said]
         at = change.end
     return "".join([*parts, text[at:]])
+
+
+def divided(spoken: Spoken, texts: Sequence[str]) -> list[Spoken]:
+    """What is said for each of `texts`, which together are the written text.
+
+    A change over an end gives its words to both sides, by their share of its characters.
+    """
+    if len(texts) == 1:
+        return [spoken]
+    ends = list(accumulate(map(len, texts)))
+    own: list[list[Change]] = [[] for _ in texts]
+    for change in spoken.changes:
+        cuts = ends[bisect_right(ends, change.start) : bisect_left(ends, change.end)]
+        words, told = _WORDS.findall(change.said) if cuts else [change.said], 0
+        for start, end in pairwise([change.start, *dict.fromkeys(cuts), change.end]):
+            last = -(-len(words) * (end - change.start) // (change.end - change.start))
+            at = bisect_right(ends, start)
+            first = ends[at] - len(texts[at])
+            said, told = "".join(words[told:last]), last
+            own[at].append(Change(start - first, end - first, said, change.rule))
+    parts = [Spoken(with_changes(t, c), tuple(c)) for t, c in zip(texts, own, strict=True)]
+    return [replace(parts[0], left=spoken.left), *parts[1:]]
 
 
 def choose_rules(normalize: str, engine: str = "") -> frozenset[str]:

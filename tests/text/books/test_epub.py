@@ -213,9 +213,18 @@ def test_entities_are_those_of_html_and_no_others(tmp_path, monkeypatch):
 
 
 def test_authors_pronunciations_are_kept(tmp_path):
-    body = '<p>The <span ssml:ph="ˈbæs" ssml:alphabet="ipa">bass</span> swims.</p>'
-    (block,) = of_body(tmp_path, body).chapters[0].blocks
-    assert block.phonemes == ((4, 8, "ˈbæs", "ipa"),)
+    """An alphabet holds for inner elements; what an outer element says is not said by parts."""
+    body = (
+        '<p>The <span ssml:ph="ˈbæs" ssml:alphabet="ipa">bass</span> swims.</p>'
+        '<div ssml:alphabet="x-sampa"><p>A <i ssml:ph="bEIs">bass <b ssml:ph="x">c</b></i>, '
+        '<b ssml:alphabet="ipa" ssml:ph="lɛd">lead</b></p></div><h2 ssml:ph="wʌn">I</h2>'
+    )
+    blocks = of_body(tmp_path, body).chapters[0].blocks
+    assert [block.phonemes for block in blocks] == [
+        ((4, 8, "ˈbæs", "ipa"),),
+        ((2, 8, "bEIs", "x-sampa"), (10, 14, "lɛd", "ipa")),
+        ((0, 1, "wʌn", ""),),
+    ]
 
 
 def test_a_place_names_document_and_element(tmp_path):
