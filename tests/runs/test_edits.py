@@ -94,7 +94,7 @@ def test_an_edit_changes_the_key_and_the_seed_of_no_other_chunk(texts, words):
     ]
     edited, notes = edit_chunks(chunks, edits, str)
     assert notes == []
-    identities = Identities(7, {"engine": "x"})
+    identities = Identities(7, {("", ""): {"engine": "x"}})
     before, after = identities.identify(chunks), identities.identify(edited)
     changed = {e.start for e in edits}
     for was, now in zip(before, after, strict=True):
