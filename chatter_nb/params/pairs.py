@@ -122,7 +122,7 @@ def _unquoted(text: str) -> str:
 
 
 def _written(part: Any) -> str:
-    values = part.model_dump(mode="json") if isinstance(part, BaseModel) else part
+    values = part.model_dump(exclude_defaults=True) if isinstance(part, BaseModel) else part
     if isinstance(values, Mapping):
         return json.dumps({k: v for k, v in values.items() if v not in (None, "", [])})
     text = str(part)
