@@ -42,6 +42,5 @@ def names(
         if samples:
             typer.echo(f"{'':20} {address(heard(params, name.word))}")
     typer.echo(told)
-    if params.lexicon:
-        files = ",".join(map(shown_path, params.lexicon))
-        typer.echo(f"not counted: the words of lexicons; speak with -p lexicon={files}")
+    if files := ",".join(map(shown_path, params.lexicon)):
+        typer.echo(f"without the words of its lexicon; speak with -p lexicon={files}")

@@ -51,8 +51,7 @@ def names_in(params: SpeakParams, most: int = 20) -> tuple[list[Name], str]:
     times, first = Counter[str](), dict[str, str]()
     is_hibari = choice.name == "hibari"
     for source in read_texts(params):
-        text = cleaned(chosen_part(source, params), params, saying.language)
-        rest = text
+        text = rest = cleaned(chosen_part(source, params), params, saying.language)
         for _, finder in saying.finders:
             blanks = [
                 Change(f.start, f.end, " " * (f.end - f.start), "") for f in finder.find(rest)
@@ -66,15 +65,15 @@ def names_in(params: SpeakParams, most: int = 20) -> tuple[list[Name], str]:
                 first[match[0]] = _sentence(text, match.start())
     says = Reader().phonemes if is_hibari else lambda word: ""
     names = [Name(word, n, first.get(word, ""), says(word)) for word, n in times.most_common(most)]
-    rest_of = f", the {len(names)} most frequent here" if len(names) < len(times) else ""
-    return names, f"the voice guesses at {count(len(times), 'word')}{rest_of}"
+    rest = f", the {len(names)} most frequent here" if len(names) < len(times) else ""
+    return names, f"the voice guesses at {count(len(times), 'word')}{rest}"
 
 
 def heard(params: SpeakParams, said: str, cancelled: Callable[[], bool] | None = None) -> Path:
     """The audio file of a word in the voice of `params`, two seconds: made once, and kept."""
     values = {name: getattr(params, name) for name in (*_VOICE, "checkpoint", *KNOBS)}
-    values |= {"engine": pick_engine(params.engine).name, "text": said}
-    sample, kept = sample_of(SpeakParams(**values), _FRAME.format(said))
+    voice = SpeakParams(**values | {"engine": pick_engine(params.engine).name, "text": said})
+    sample, kept = sample_of(voice, _FRAME.format(said))
     return (kept or generate_tts(sample, cancelled=cancelled)).files[0]
 
 

@@ -10,7 +10,6 @@ import difflib
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -116,10 +115,9 @@ def add_entries(path: Path, said: Mapping[str, str]) -> list[str]:
         word = written.get(entry.word, entry.word)
         told.append(f"{word}: {entry.say}" + (f", was {shown(new[word])}" if word in new else ""))
         text, new[word] = _with_line(text, word, entry.say), entry.say
-    values: Any = None
-    with suppress(ParamError):
-        values = parse_yaml(text, where="lexicon")
-    if values != new:  # braces, an alias, the end of a document
+    if (
+        Problems().of(partial(parse_yaml, text, where="lexicon")) != new
+    ):  # braces, an alias, the end of a document
         raise InputError(
             f"lexicon {path}: write it as `word: respelling` lines, which can be added"
         )

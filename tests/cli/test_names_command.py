@@ -33,7 +33,7 @@ def test_a_documents_lexicon_lies_beside_it(cli, tmp_path):
     assert "Siobhan" in told
     told = cli("names", "story.txt", cwd=tmp_path, check=0).stdout
     assert "1 word\n" in told
-    assert "speak with -p lexicon=lexicon.yaml" in told
+    assert "-p lexicon=lexicon.yaml" in told
 
 
 def test_samples_are_files_to_listen_to(cli, tmp_path):

@@ -35,8 +35,7 @@ class NamesForm(widgets.VBox):
         names, told = names_in(params)
         self.notices, self.rows = Notices(), [WordRow(name, self._hear) for name in names]
         label = f"Add to {shown_path(lexicon_of(params))}"
-        looks = {"icon": "plus", "layout": button_layout(), "disabled": not names}
-        self.add = widgets.Button(description=label, **looks)
+        self.add = widgets.Button(description=label, disabled=not names, layout=button_layout())
         self.add.on_click(lambda _: self.notices.guard(self._enter))
         super().__init__([_quiet(told), *(r.box for r in self.rows), self.add, self.notices.box])
         self.add_class("chatter-form")
@@ -82,8 +81,8 @@ class WordRow:
     def play(self, params: SpeakParams, said: str, cancelled: Callable[[], bool]) -> None:
         """Play what is said for the word."""
         path, self.player.value = heard(params, said, cancelled), ""  # a second click plays again
-        url, kind = data_url(path.read_bytes(), mime_of(path)), mime_of(path)
-        self.player.value = playing(audio_player([url], kind, said, labelled=False))
+        url = data_url(path.read_bytes(), mime_of(path))
+        self.player.value = playing(audio_player([url], mime_of(path), said, labelled=False))
         set_visible(self.player, True)
 
 
