@@ -1,7 +1,10 @@
 """Lexicon files, YAML and PLS, and the time that their entries take."""
 
+import re
+
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from chatter_nb.base.errors import InputError
 from chatter_nb.text.lexicon import Entry, read_lexicon, write_pls
@@ -33,6 +36,14 @@ def test_a_line_is_a_word_and_its_respelling(tmp_path):
     assert read_lexicon(lexicon(tmp_path, text)) == [
         Entry("Siobhan", say="Shivawn"),
         Entry("Nice", ipa="niːs", language="en", case=True, note="the city"),
+    ]
+
+
+def test_the_readmes_lexicon_is_one(tmp_path):
+    page = (ROOT / "chatter_nb" / "text" / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```text\n(.+?)```", page, re.DOTALL)
+    assert [entry.forms for entry in read_lexicon(lexicon(tmp_path, example))] == [
+        *("all", "all", "exact")
     ]
 
 
