@@ -1,5 +1,6 @@
 """Lexicon files, YAML and PLS, and the time that their entries take."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import unicodedata
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,6 +42,14 @@ def test_a_line_is_a_word_and_its_respelling(tmp_path):
     assert read_lexicon(lexicon(tmp_path, text)) == [
         Entry("Siobhan", say="Shivawn"),
         Entry("Nice", ipa="niːs", language="en", case=True, note="the city"),
+    ]
+
+
+def test_the_readmes_lexicon_is_one(tmp_path):
+    page = (ROOT / "chatter_nb" / "text" / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```text\n(.+?)```", page, re.DOTALL)
+    assert [entry.forms for entry in read_lexicon(lexicon(tmp_path, example))] == [
+        *("all", "all", "exact")
     ]
 
 
