@@ -107,9 +107,9 @@ def test_a_text_is_spoken_and_the_history_keeps_it(server, width, scheme):
         assert content[:4] == b"RIFF"
         name = link.get_attribute("download")
         assert re.fullmatch(r"the-second-one-b-is-b-[\w-]*-\w{4}\.wav", name)
-        text_of(page).fill("It costs 5 €.")
+        text_of(page).fill("It costs 5 ₿.")
         press(page, "Speak")
-        page.get_by_text("Note: hibari passes over €").wait_for()
+        page.get_by_text("Note: hibari passes over ₿").wait_for()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert axe_violations(page) == []
         # On a phone, Speak stands over the page: its end can still be reached.
