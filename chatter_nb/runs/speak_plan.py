@@ -40,6 +40,7 @@ from chatter_nb.runs.speak_texts import (
     split_text,
 )
 from chatter_nb.runs.unspeakable import Unspoken, leave_out, refusal, warning
+from chatter_nb.text.dialogue.marks import DIRECTION
 from chatter_nb.text.files import TextSource
 from chatter_nb.text.line import BLOCK_BREAK, CHAPTER_BREAK, as_line
 from chatter_nb.text.markup import TERMINAL_CODE, markup_notes
@@ -301,7 +302,7 @@ def _unsure(document: str, text: str, spans: Sequence[Span]) -> Iterator[UnsureR
 
 
 def _is_unsure(span: Span) -> bool:
-    return not span.speaker and span.reason not in ("", "label", "mark")
+    return not span.speaker and span.reason not in ("", "label", "mark", DIRECTION)
 
 
 def _note_on(unsure: Sequence[UnsureRecord]) -> list[str]:
