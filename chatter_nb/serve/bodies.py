@@ -33,6 +33,7 @@ WITHHELD = frozenset(
     | {"device", "checkpoint", "precision", "rows", "engine_path", "asr_model", "verify_workers"}
     | {"regex_replacements", "interactive"}
 )
+_WITHHELD_OF = {SpeakParams: WITHHELD, ConvertParams: WITHHELD | {"cast"}}  # … of a run on disk
 DOCUMENT = "text_file"  # only ever an upload
 # Fields of a form that may hold a recording instead of a name, and those that may be a file.
 RECORDINGS = {SpeakParams: ("voice",), ConvertParams: ("source", "target")}
@@ -104,7 +105,7 @@ def check_names(kind: type[Params], values: Mapping[str, Any]) -> None:
     lists the faults of the other values too.
     """
     known = open_names(kind)
-    withheld = sorted(WITHHELD & values.keys())
+    withheld = sorted(_WITHHELD_OF[kind] & values.keys())
     unknown = sorted(values.keys() - kind.model_fields.keys())
     if not withheld and not unknown:
         return
@@ -124,7 +125,7 @@ def check_names(kind: type[Params], values: Mapping[str, Any]) -> None:
 
 def open_names(kind: Kind) -> list[str]:
     """The parameters that a request may hold."""
-    return [name for name in kind.model_fields if name not in WITHHELD]
+    return [name for name in kind.model_fields if name not in _WITHHELD_OF[kind]]
 
 
 def json_schema(kind: Kind, *, longest_text: int = 0) -> dict[str, Any]:
