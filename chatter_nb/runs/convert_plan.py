@@ -189,7 +189,13 @@ def _dialogue(
             part = replace(source, content_hash=content, audio=spoken, stretches=own)
             parts.append(plan(part, voice=voices[voice]))
     windows = tuple(window for part in parts for window in part.windows)
-    return replace(whole, windows=windows, parts=tuple(parts))
+    named = [  # a target may be a path
+        stretch.model_copy(update={"target": voices[stretch.target].name})
+        if stretch.target is not None
+        else stretch
+        for stretch in source.stretches
+    ]
+    return replace(whole, windows=windows, parts=tuple(parts), stretches=named)
 
 
 def _notes_on_kept(sources: Iterable[Source], engine: ConvertEngine) -> list[str]:

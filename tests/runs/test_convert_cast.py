@@ -10,7 +10,8 @@ from conftest import ROOT
 from chatter_nb.base.errors import InputError
 from chatter_nb.params.runs import ConvertParams, SpeakParams
 from chatter_nb.runs.convert import convert_voice, plan_conversion
-from chatter_nb.runs.convert_cast import place_s
+from chatter_nb.runs.convert_cast import lay, place_s
+from chatter_nb.runs.record import StretchRecord
 from chatter_nb.runs.speak import generate_tts
 
 RECORDINGS = ROOT / "params" / "recordings"
@@ -158,3 +159,34 @@ def test_times_of_a_part_lie_in_its_stretches(dialogue, params):
     assert place_s(0, part.stretches) == first.start_s
     assert place_s(length_s + 0.1, part.stretches) == pytest.approx(second.start_s + 0.1)
     assert place_s(99, part.stretches) == second.end_s
+
+
+def test_a_converted_stretch_begins_and_ends_as_its_source():
+    """So that a border in room tone does not click: no step is larger than the tone's own."""
+    rate = 24_000
+    tone = np.sin(np.arange(rate) * 0.05).astype(np.float32)
+    stretches = [
+        StretchRecord(output="x", speaker="Anna", target="", start_s=start, end_s=start + 0.2)
+        for start in (0.1, 0.5)
+    ]
+    mixed = tone.copy()
+    lay(mixed, np.tile(-0.3 * tone[:4_800], 2), stretches, rate)
+    assert np.abs(np.diff(mixed)).max() < 1.2 * np.abs(np.diff(tone)).max()
+    inside = np.zeros(rate, bool)
+    for stretch in stretches:
+        inside[round(stretch.start_s * rate) : round(stretch.end_s * rate)] = True
+    assert np.array_equal(mixed[~inside], tone[~inside])
+    assert np.array_equal(mixed[4_800:6_000], -0.3 * tone[2_400:3_600])
+
+
+def test_an_engine_of_two_rates_keeps_length_and_sound(dialogue, params, tiny, own_models):
+    """Chatterbox hears 16 kHz and makes 24 kHz; its watermark is on all that it hands over."""
+    before = samples(dialogue, "speech.wav").astype(float)
+    speech = convert_voice(params(engine="chatterbox", checkpoint=str(tiny())))
+    after = samples(speech, "converted.wav").astype(float)
+    assert len(after) == len(before)
+    for span in spans(speech, "Ben"):
+        assert np.corrcoef(before[span], after[span])[0, 1] > 0.9
+    for span in spans(speech, "Anna"):
+        assert abs(np.corrcoef(before[span], after[span])[0, 1]) < 0.5
+    assert any(note.endswith("stays as it is, with a watermark") for note in speech.record.warnings)
