@@ -27,7 +27,11 @@ def source_of(speech: Speech, output: OutputRecord) -> Path | None:
     if speech.record.kind != "convert":
         return None
     path = resolve_path(speech.record.params["source"])
-    places = (path / output.source, path, speech.folder / SOURCES / path.name)
+    places = (
+        path / output.source,
+        path.with_name(output.source),
+        speech.folder / SOURCES / path.name,
+    )
     found = next((place for place in places if place.is_file()), None)
     with suppress(InputError, RuntimeError, OSError):  # no recording any more
         if found and abs(duration_s(found) - output.audio_s) < SAME_S:

@@ -51,6 +51,7 @@ def _as_member(value: Any) -> Any:
 
 Cast = dict[Text, Annotated[Member, BeforeValidator(_as_member)]]
 Moods = dict[Text, Manner]
+Targets = dict[Text, Text]  # of a conversion: each speaker with a voice
 
 
 def rules_of_cast(values: Mapping[str, Any]) -> Iterator[str]:

@@ -22,6 +22,7 @@ from chatter_nb.params.cast import (
     Cast,
     Moods,
     Speed,
+    Targets,
     Temperature,
     ToTwo,
     rules_of_cast,
@@ -247,6 +248,9 @@ class ConvertParams(RunParams):
 
     source: Text = often("", "recording", "a recording, or a folder of them, to convert")
     target: Text = often("", "voice", "voice by name, or recording; empty: engine's own")
+    cast: Targets = seldom(
+        {}, "voice", "speakers of a run, each with a target; source is its run.json", "speakers"
+    )
     engine: VcEngineName = often("auto", "voice", "what converts; auto takes the best present")
     seed: Seed = 0
     formats: Formats = ("wav",)
@@ -293,7 +297,8 @@ class ConvertParams(RunParams):
             )
 
     def _named_after(self) -> str:
-        return Path(self.source).stem
+        path = Path(self.source)
+        return path.parent.name if path.name == "run.json" else path.stem
 
 
 AnyParams = SpeakParams | ConvertParams

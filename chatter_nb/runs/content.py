@@ -84,6 +84,10 @@ def _contents(params: AnyParams) -> dict[str, Any]:
     if voice:
         with suppress(InputError):  # the engine's own voice; the plan refuses an unknown name
             paths[params.voice_field] = library_of(params).find(voice)
+    for who, member in params.cast.items():
+        with suppress(InputError):
+            name = member if isinstance(member, str) else member.voice
+            paths |= {f"cast {who}": library_of(params).find(name)} if name else {}
     asr_model = getattr(params, "asr_model", "")
     if asr_model and resolve_path(asr_model).is_dir():  # else a name
         paths["asr_model"] = resolve_path(asr_model)

@@ -11,6 +11,8 @@ from contextlib import AbstractContextManager, ExitStack
 from itertools import islice, takewhile
 from typing import Any
 
+import numpy as np
+
 from chatter_nb.audio.join import ExactLength
 from chatter_nb.audio.reading import Signal, read_recording
 from chatter_nb.audio.windows import Window
@@ -19,6 +21,7 @@ from chatter_nb.base.wording import count
 from chatter_nb.engines.base import Conversion
 from chatter_nb.engines.voices import content_hash
 from chatter_nb.params.runs import ConvertParams, knobs_of
+from chatter_nb.runs.convert_cast import cut, lay, place_s
 from chatter_nb.runs.convert_plan import ConversionPlan, PlannedRecording, plan_conversion
 from chatter_nb.runs.lifecycle import OnProgress, Run, render
 from chatter_nb.runs.output import OnAudio, Sink
@@ -67,35 +70,64 @@ class ConversionRun(Run):
     def make(self, output: PlannedRecording, unfinished: ExitStack) -> Sink:
         """Convert, join and write one recording."""
         sink = self._sink(output, unfinished)
-        conversion = self._begin(output)
-        exact = ExactLength(sink.write, output.samples)
+        first, source = len(self._pieces), self._read(output)
+        if output.stretches:
+            seams = self._converted(output, source, sink)
+        else:
+            seams = self._convert(output, source, ExactLength(sink.write, output.samples))
+        self._close(sink)
+        self._note_output(output, sink.writer.samples, first, seams)
+        return sink
+
+    def _converted(self, output: PlannedRecording, source: Signal, sink: Sink) -> tuple[int, ...]:
+        """Convert a dialogue, speaker by speaker, and write it. Returns its seams."""
+        engine, mixed = self._plan.engine, source
+        rate = engine.sample_rate
+        if rate != engine.source_rate:
+            mixed = read_recording(output.path, sample_rate=rate).signal
+        seams = {round(stretch.start_s * rate) for stretch in output.stretches[1:]}
+        for part in output.parts:
+            blocks: list[Signal] = []
+            exact = ExactLength(blocks.append, len(cut(mixed, part.stretches, rate)))
+            own = cut(source, part.stretches, engine.source_rate)
+            inner = self._convert(part, own, exact)
+            seams |= {round(rate * place_s(seam / rate, part.stretches)) for seam in inner}
+            lay(mixed, np.concatenate(blocks), part.stretches, rate)
+        sink.write(mixed)
+        return tuple(sorted(seams))
+
+    def _convert(
+        self, output: PlannedRecording, source: Signal, exact: ExactLength
+    ) -> tuple[int, ...]:
+        """Convert a recording, or a part of one, and pass it on. Returns its seams."""
+        conversion = self._begin(output, source)
         joiner = conversion.joiner(exact.write)
-        first = len(self._pieces)
         self._rendered.clear()
         for position, planned in enumerate(output.windows):
             audio = self._audio(output, conversion, position)
             window = planned.window
             with _located(output, [window]), self._watch.stage("join"):
                 joiner.add(window, audio)
-            place = f"{output.source}, {window.start_s:.0f} to {window.end_s:.0f} s"
-            self._step(joiner.samples, place)
+            start_s, end_s = _times_s(output, window)
+            self._step(joiner.samples, f"{output.source}, {start_s:.0f} to {end_s:.0f} s")
         with self._watch.stage("join"):
             seams = joiner.finish()
             exact.finish()
-        self._close(sink)
-        self._note_output(output, sink.writer.samples, first, seams)
-        return sink
+        return seams
 
-    def _begin(self, output: PlannedRecording) -> Conversion:
-        plan = self._plan
+    def _read(self, output: PlannedRecording) -> Signal:
         with self._watch.stage("read"):
-            recording = read_recording(output.path, sample_rate=plan.engine.source_rate)
+            recording = read_recording(output.path, sample_rate=self._plan.engine.source_rate)
             content = content_hash(output.path, channel=recording.channel)
         if content != output.content_hash:  # the windows' keys are of the old content
             raise InputError(f"{output.path} changed since the run was planned: run again")
+        return recording.signal
+
+    def _begin(self, output: PlannedRecording, source: Signal) -> Conversion:
+        plan = self._plan
         with self._watch.stage("tokens"):
             conversion = plan.engine.begin(
-                recording.signal, plan.voice, seed=plan.seed, knobs=knobs_of(plan.params)
+                source, output.voice, seed=plan.seed, knobs=knobs_of(plan.params)
             )
         if conversion.steps != output.steps:
             raise EngineError(
@@ -107,12 +139,14 @@ class ConversionRun(Run):
         """The result of a window: from the store, or converted now."""
         planned = output.windows[position]
         audio = self._stored(planned.key)
+        start_s, end_s = _times_s(output, planned.window)
         self._pieces.append(
             WindowRecord(
                 index=len(self._pieces),
                 key=planned.key,
-                start_s=planned.window.start_s,
-                end_s=planned.window.end_s,
+                speaker=output.stretches[0].speaker if output.stretches else "",
+                start_s=start_s,
+                end_s=end_s,
                 cached=audio is not None and position not in self._rendered,
             )
         )
@@ -122,6 +156,9 @@ class ConversionRun(Run):
         if audio is None:
             raise ChatterError(f"kept window {planned.key} vanished during the run: run again")
         return audio
+
+    def _more(self) -> dict[str, Any]:
+        return {"stretches": tuple(s for output in self._plan.outputs for s in output.stretches)}
 
     def _stored(self, key: str) -> Signal | None:
         store = self._plan.store
@@ -180,11 +217,18 @@ class ConversionRun(Run):
         return None
 
 
+def _times_s(output: PlannedRecording, *windows: Window) -> tuple[float, float]:
+    """Where windows begin and end in their recording."""
+    start_s, end_s = windows[0].start_s, windows[-1].end_s
+    return place_s(start_s, output.stretches), place_s(end_s, output.stretches)
+
+
 def _located(output: PlannedRecording, windows: Sequence[Window]) -> AbstractContextManager[None]:
     """Errors inside the block name the windows, and their place in the recording."""
     numbers = dict.fromkeys(str(window.index + 1) for window in (windows[0], windows[-1]))
+    start_s, end_s = _times_s(output, *windows)
     where = (
         f"{output.path.name}, window {' to '.join(numbers)} of {len(output.windows)} "
-        f"({windows[0].start_s:.1f} to {windows[-1].end_s:.1f} s)"
+        f"({start_s:.1f} to {end_s:.1f} s)"
     )
     return located(where, "the finished windows are kept")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -13,13 +14,15 @@ from chatter_nb.audio.tags import Tags
 from chatter_nb.audio.windows import Window, plan_windows
 from chatter_nb.base.errors import InputError, Problems
 from chatter_nb.base.formats import RECORDING_SUFFIXES
-from chatter_nb.base.hashing import chunk_key
+from chatter_nb.base.hashing import chunk_key, digest
 from chatter_nb.base.project import resolve_path
 from chatter_nb.engines.base import ConvertEngine, Voice
 from chatter_nb.engines.registry import EngineEntry
 from chatter_nb.engines.voices import content_hash, library_of
 from chatter_nb.params.runs import ConvertParams
 from chatter_nb.runs.book_plan import PlannedChapter
+from chatter_nb.runs.convert_cast import Stretches, cut_length, is_of_run, outputs_of_run
+from chatter_nb.runs.folder import RECORD
 from chatter_nb.runs.keys import determinants
 from chatter_nb.runs.plan import OnLoad, Plan, Planner, check_voice
 from chatter_nb.text.files import list_folder
@@ -40,7 +43,11 @@ class PlannedWindow:
 
 @dataclass(frozen=True)
 class PlannedRecording:
-    """One recording to convert, and its windows."""
+    """One recording to convert, and its windows.
+
+    A dialogue has `stretches`, and a part for each speaker who is converted: what this one says, as
+    one recording.
+    """
 
     chapters: ClassVar[tuple[PlannedChapter, ...]] = ()
     tags: ClassVar = Tags()
@@ -53,6 +60,9 @@ class PlannedRecording:
     samples: int  # of the result: as long as the recording
     steps: int
     windows: tuple[PlannedWindow, ...]
+    voice: Voice
+    stretches: Stretches = ()
+    parts: tuple[PlannedRecording, ...] = ()
 
     @property
     def source(self) -> str:
@@ -94,10 +104,15 @@ def plan_conversion(params: ConvertParams, on_load: OnLoad | None = None) -> Con
     planner = Planner(params, "read", on_load)
     with planner.watch.stage("read"):
         sources, notes = read_sources(params, planner.problems)
+    planner.voice, *others = _voices(params)
+    _check_voices(others, params, planner.entry, planner.problems)
     engine = planner.load()
-    voice = planner.prepare_voice()
-    outputs = [_planned(source, params, engine, voice, planner.seed) for source in sources]
-    return planner.plan(ConversionPlan, outputs, notes)
+    voices = {planner.voice: planner.prepare_voice()}
+    voices |= {other: engine.prepare_voice(other, library_of(params)) for other in others}
+    notes += [note for other in others for note in voices[other].notes]
+    plan = partial(_planned, params=params, engine=engine, seed=planner.seed)
+    outputs = [_dialogue(source, plan, engine, voices, planner.voice) for source in sources]
+    return planner.plan(ConversionPlan, outputs, notes + _notes_on_kept(sources, engine))
 
 
 @dataclass(frozen=True)
@@ -108,17 +123,24 @@ class Source:
     path: Path
     content_hash: str
     audio: Inspected
+    stretches: Stretches = ()
 
 
 def read_sources(params: ConvertParams, problems: Problems) -> tuple[list[Source], list[str]]:
     """The recordings to convert, in natural order, and notes; problems are added to `problems`."""
     path = resolve_path(params.source)
     messages = problems.messages
-    names, notes = {path: CONVERTED}, []
+    names, notes, stretches = {path: CONVERTED}, list[str](), dict[Path, Stretches]()
     if not path.exists():
         messages.append(f"source {path} does not exist")
         return [], []
-    if path.is_dir():
+    if is_of_run(path, params):
+        run = problems.of(lambda: outputs_of_run(path, params)) or {}
+        names = {file: name if len(run) > 1 else CONVERTED for file, (name, _) in run.items()}
+        stretches = {file: own for file, (_, own) in run.items()}
+    elif params.cast:
+        messages.append(f"cast is for the speakers of a speech run: set source to its {RECORD}")
+    elif path.is_dir():
         files, others = list_folder(path, RECORDING_SUFFIXES)
         names = {file: file.stem for file in files}
         if passed := ", ".join(file.name for file in others):
@@ -128,20 +150,76 @@ def read_sources(params: ConvertParams, problems: Problems) -> tuple[list[Source
         twice = [name for name, times in Counter(names.values()).items() if times > 1]
         if twice:
             messages.append(f"{path} holds two recordings named {twice[0]}: one name, one output")
-    inspected = [problems.of(partial(_inspected, file, name)) for file, name in names.items()]
+    found = [(file, name, stretches.get(file, ())) for file, name in names.items()]
+    inspected = [problems.of(partial(_inspected, *each)) for each in found]
     sources = [source for source in inspected if source]
     for source in sources:
         notes += mix_notes(source.audio.channel, where=source.path.name)
     return sources, notes
 
 
-def _inspected(path: Path, name: str) -> Source:
+def _inspected(path: Path, name: str, stretches: Stretches) -> Source:
     audio = inspect_audio(path)
     if audio.duration_s < MIN_SOURCE_S:
         raise InputError(f"recording {path} is {audio.duration_s:.2f} s: at least {MIN_SOURCE_S} s")
     if audio.peak < SILENT_PEAK:
         raise InputError(f"recording {path} is all silence: there is nothing to convert")
-    return Source(name, path, content_hash(path, channel=audio.channel), audio)
+    return Source(name, path, content_hash(path, channel=audio.channel), audio, stretches)
+
+
+def _dialogue(
+    source: Source,
+    plan: Callable[..., PlannedRecording],
+    engine: ConvertEngine,
+    voices: Mapping[str, Voice],
+    target: str,
+) -> PlannedRecording:
+    """The plan of a recording; of a dialogue with a part for each speaker who has a target."""
+    whole, audio = plan(source, voice=voices[target]), source.audio
+    if not source.stretches:
+        return whole
+    rate, parts = engine.source_rate, list[PlannedRecording]()
+    samples = resampled_length(audio.samples, audio.sample_rate, rate)
+    for speaker, voice in {stretch.speaker: stretch.target for stretch in source.stretches}.items():
+        if voice is not None:
+            own = [stretch for stretch in source.stretches if stretch.speaker == speaker]
+            spoken = replace(audio, samples=cut_length(samples, own, rate), sample_rate=rate)
+            times_s = [(stretch.start_s, stretch.end_s) for stretch in own]
+            content = digest([source.content_hash, times_s], size=16)
+            part = replace(source, content_hash=content, audio=spoken, stretches=own)
+            parts.append(plan(part, voice=voices[voice]))
+    windows = tuple(window for part in parts for window in part.windows)
+    named = [  # a target may be a path
+        stretch.model_copy(update={"target": voices[stretch.target].name})
+        if stretch.target is not None
+        else stretch
+        for stretch in source.stretches
+    ]
+    return replace(whole, windows=windows, parts=tuple(parts), stretches=named)
+
+
+def _notes_on_kept(sources: Iterable[Source], engine: ConvertEngine) -> list[str]:
+    """A note on the speakers whose sound stays, and on what it still goes through."""
+    stretches = [stretch for source in sources for stretch in source.stretches]
+    kept = dict.fromkeys(stretch.speaker for stretch in stretches if stretch.target is None)
+    rates = {source.audio.sample_rate for source in sources} - {engine.sample_rate}
+    but = f", at {engine.sample_rate} Hz" if rates else ""
+    but += ", with a watermark" if engine.watermarked else ""
+    told = f"{', '.join(kept)}: neither in cast nor a target, so the sound stays as it is{but}"
+    return [told] if kept else []
+
+
+def _voices(params: ConvertParams) -> list[str]:
+    """The voices of a conversion: of all who are not in the cast, and of those who are."""
+    default = [params.target] if params.target or not params.cast else []
+    return list(dict.fromkeys([*default, *params.cast.values()]))
+
+
+def _check_voices(
+    voices: Iterable[str], params: ConvertParams, engine: EngineEntry, problems: Problems
+) -> None:
+    for voice in voices:
+        problems.of(partial(check_voice, voice, library_of(params), engine))
 
 
 def _planned(
@@ -163,6 +241,8 @@ def _planned(
         duration_s=audio.duration_s,
         samples=resampled_length(audio.samples, audio.sample_rate, engine.sample_rate),
         steps=steps,
+        voice=voice,
+        stretches=source.stretches,
         windows=tuple(
             PlannedWindow(
                 window, chunk_key(**determines, window=[window.start, window.end, window.overlap])
@@ -175,4 +255,4 @@ def _planned(
 def check_conversion(params: ConvertParams, engine: EngineEntry, problems: Problems) -> None:
     """Add every problem of the recordings and the voice to `problems`, without loading a model."""
     problems.of(lambda: read_sources(params, problems))
-    problems.of(lambda: check_voice(params.target, library_of(params), engine))
+    _check_voices(_voices(params), params, engine, problems)

@@ -46,7 +46,9 @@ def left_as_written(chunks: Iterable[Chunk], language: str) -> list[str]:
 def in_words_of(source: TextSource, params: SpeakParams) -> list[str]:
     """What a run would put in words of a document's chosen chapters, or what keeps it from that."""
     try:
-        sayings = sayings_of(params, pick_engine(params.engine, may_fetch=False).entry)
+        sayings = sayings_of(
+            params, pick_engine(params.engine, may_fetch=False).entry, [source.book]
+        )
         chunks = split_text(chosen_part(source, params), params, sayings).chunks
     except InputError as error:
         return [str(error)]

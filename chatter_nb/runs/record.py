@@ -132,9 +132,23 @@ class WindowRecord(_Record):
 
     index: int
     key: str
+    speaker: str = ""  # whose stretches it covers, from the first to the last, in a dialogue
     start_s: float
     end_s: float
     cached: bool
+
+
+class StretchRecord(_Record):
+    """Where one speaks in a dialogue that was converted. Times are of the audio before mastering.
+
+    `speaker` may be "narrator"; without a `target` the sound stayed.
+    """
+
+    output: str
+    speaker: str
+    target: str | None
+    start_s: float
+    end_s: float
 
 
 class OutputRecord(_Record):
@@ -207,6 +221,7 @@ class RunRecord(_Record):
     sample_rate: int
     chunks: tuple[ChunkRecord, ...] = ()
     windows: tuple[WindowRecord, ...] = ()
+    stretches: tuple[StretchRecord, ...] = ()
     speakers: tuple[SpeakerRecord, ...] = ()  # of a run with several
     unsure: tuple[UnsureRecord, ...] = ()
     outputs: tuple[OutputRecord, ...] = ()

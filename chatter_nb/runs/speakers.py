@@ -13,7 +13,7 @@ from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.record import UnsureRecord
 from chatter_nb.text.dialogue.attribution import read_quotes
 from chatter_nb.text.dialogue.labels import read_labels
-from chatter_nb.text.dialogue.marks import Cast, read_marks
+from chatter_nb.text.dialogue.marks import DIRECTION, Cast, read_directions, read_marks
 from chatter_nb.text.line import as_line, in_text
 from chatter_nb.text.spans import Span, overlaid
 
@@ -48,9 +48,9 @@ def speakers_in(text: str, params: SpeakParams, language: str) -> Speakers:
     cast = cast_of(params)
     spans, notes = read_marks(text, cast)
     marks = [span for span in spans if span.kind == "mark"]
-    if params.labels:
-        labels = in_text(list(_labels(text, params, cast, spans)), text, spans)
-        spans = list(overlaid(overlaid(spans, labels, len(text)), marks, len(text)))
+    labels = list(_labels(text, params, cast, spans)) if params.labels else []
+    for layer in (read_directions(text), in_text(labels, text, spans), marks):
+        spans = list(overlaid(spans, layer, len(text)))
     spans, unsure = read_quotes(text, cast, quotes=params.quotes, language=language, spans=spans)
     spans = list(overlaid(unsure, spans, len(text)))
     return Speakers(spans, notes if params.cast else ())
@@ -78,7 +78,7 @@ def unsure_quotes(document: str, text: str, spans: Sequence[Span]) -> Iterator[U
 
 
 def _is_unsure(span: Span) -> bool:
-    return not span.speaker and span.reason not in ("", "label", "mark")
+    return not span.speaker and span.reason not in ("", "label", "mark", DIRECTION)
 
 
 def note_on(unsure: Sequence[UnsureRecord]) -> list[str]:

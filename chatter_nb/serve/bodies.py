@@ -34,6 +34,7 @@ WITHHELD = frozenset(
     | {"device", "checkpoint", "precision", "rows", "engine_path", "asr_model", "verify_workers"}
     | {"regex_replacements", "interactive"}
 )
+_WITHHELD_OF = {SpeakParams: WITHHELD, ConvertParams: WITHHELD | {"cast"}}  # … of a run on disk
 DOCUMENT, LEXICON = "text_file", "lexicon"  # only ever uploads
 UPLOADED = {DOCUMENT: ("a document", SUFFIXES), LEXICON: ("a lexicon", LEXICON_SUFFIXES)}
 # Fields of a form that may hold a recording instead of a name, and those that may be a file.
@@ -106,7 +107,7 @@ def check_names(kind: type[Params], values: Mapping[str, Any]) -> None:
     lists the faults of the other values too.
     """
     known = open_names(kind)
-    withheld = sorted(WITHHELD & values.keys())
+    withheld = sorted(_WITHHELD_OF[kind] & values.keys())
     unknown = sorted(values.keys() - kind.model_fields.keys())
     if not withheld and not unknown:
         return
@@ -126,7 +127,7 @@ def check_names(kind: type[Params], values: Mapping[str, Any]) -> None:
 
 def open_names(kind: Kind) -> list[str]:
     """The parameters that a request may hold."""
-    return [name for name in kind.model_fields if name not in WITHHELD]
+    return [name for name in kind.model_fields if name not in _WITHHELD_OF[kind]]
 
 
 def json_schema(kind: Kind, *, longest_text: int = 0) -> dict[str, Any]:

@@ -20,10 +20,10 @@ from starlette.types import Message, Receive, Scope, Send
 
 from chatter_nb.base.errors import InputError
 from chatter_nb.base.formats import mime_of
-from chatter_nb.params.runs import AnyParams, SpeakParams
+from chatter_nb.params.runs import AnyParams, ConvertParams, SpeakParams
 from chatter_nb.runs.speak_texts import chosen_part, read_texts
 from chatter_nb.runs.speech import Speech
-from chatter_nb.serve.bodies import DOCUMENT, WITHHELD
+from chatter_nb.serve.bodies import DOCUMENT, WITHHELD, open_names
 from chatter_nb.serve.bridge import Relay
 from chatter_nb.serve.encoding import STREAMED
 from chatter_nb.serve.errors import Problem, about_document
@@ -143,7 +143,8 @@ def run_answer(speech: Speech) -> dict[str, Any]:
     """The JSON about a run: its run.json without places on the disk, and its files' addresses."""
     record = speech.record
     run = record.model_dump(mode="json", by_alias=True)
-    params = {name: value for name, value in run["params"].items() if name not in WITHHELD}
+    known = open_names(SpeakParams if record.kind == "speak" else ConvertParams)
+    params = {name: value for name, value in run["params"].items() if name in known}
     for name in ("voice", "source", "target"):
         if "/" in str(params.get(name, "")):
             params[name] = "(an upload)"

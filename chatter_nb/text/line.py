@@ -21,7 +21,11 @@ from chatter_nb.text.spans import Span
 # user holds it, see `without_breaks`.
 CHAPTER_BREAK = "\x1c"
 BLOCK_BREAK = "\x1d"  # between blocks of a document; one more paragraph's end
-_TO_SPACES = str.maketrans({CHAPTER_BREAK: " ", BLOCK_BREAK: " "})
+# Around a stage direction in a play, where there is whitespace already, or at a block's start.
+DIRECTION_START, DIRECTION_END = "\x1e", "\x1f"
+GOES_ON = DIRECTION_END  # first in a block: who spoke in the block before goes on
+_OWN = (CHAPTER_BREAK, BLOCK_BREAK, DIRECTION_START, DIRECTION_END)
+_TO_SPACES = str.maketrans(dict.fromkeys(_OWN, " "))
 _TOKEN = re.compile(rf"(?P<mark>{PAUSE_MARK.pattern})|(?P<space>\s+)|[^\s\[]+|\[", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?…:;。！？][\"'”’»«“‘)\]]*\s*$")
 
@@ -118,7 +122,7 @@ def in_text(labels: Sequence[Span], text: str, spans: Iterable[Span]) -> list[Sp
 
 
 def without_breaks(text: str) -> str:
-    """A user's text, with a space in the place of every `CHAPTER_BREAK` and `BLOCK_BREAK`."""
+    """A user's text, with a space in the place of every character that has a meaning here."""
     return text.translate(_TO_SPACES)
 
 
@@ -134,6 +138,8 @@ def _turn(last: _Turn, text: str, span: Span, first: int) -> list[_Turn]:
 def _turn_pauses(line: str, turns: Sequence[_Turn], sentence_ms: int) -> Iterator[tuple[int, int]]:
     """The silence where another speaks: longer between two people than between one and narrator."""
     for (_, before, *_), (at, after, *_) in pairwise(turns):
+        if not at:  # a text may begin with a mark
+            continue
         if before and after and before != after:
             yield at, 2 * sentence_ms
         else:

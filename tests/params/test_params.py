@@ -375,7 +375,7 @@ def test_every_field_has_a_help_text_and_a_default(cls, least):
 def test_fields_of_the_same_name_say_the_same():
     """But for the name, that tells what an unnamed run is named after, and what engines do."""
     shared = SpeakParams.model_fields.keys() & ConvertParams.model_fields.keys()
-    for name in shared - {"engine", "run_name", "rows"}:
+    for name in shared - {"engine", "run_name", "rows", "cast"}:
         speak, convert = SpeakParams.model_fields[name], ConvertParams.model_fields[name]
         assert (speak.description, speak.default) == (convert.description, convert.default)
         assert (speak.annotation, speak.metadata) == (convert.annotation, convert.metadata)

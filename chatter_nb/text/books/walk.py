@@ -15,7 +15,7 @@ from lxml import etree
 
 from chatter_nb.text.books.document import Block, Skipped, count_words
 from chatter_nb.text.books.skips import kind_of
-from chatter_nb.text.line import without_breaks
+from chatter_nb.text.line import DIRECTION_END, DIRECTION_START, GOES_ON, without_breaks
 
 _OPS, _SSML = "{http://www.idpf.org/2007/ops}", "{http://www.w3.org/2001/10/synthesis}"
 _BLOCK_NAMES = (  # as HTML's rendering rules list them
@@ -34,6 +34,7 @@ _HIDDEN_STYLE = re.compile(r"(?:^|;)\s*display\s*:\s*none\b", re.IGNORECASE)
 _SPACES = re.compile(r"[ \t\n\r\f]+")  # HTML's; a no-break space is a character
 # A note's mark: a link inside the book that is only "12", "a" or "†"; without <sup>: "[12]" or "†".
 _MARK = re.compile(r"[\[(]?(?:\d{1,4}|[a-z]|[ivxlc]{1,6}|[*†‡§¶‖]{1,4})[\])]?")
+_PERSONA, _DIRECTION = "z3998:persona", "z3998:stage-direction"  # of plays
 _BARE_MARK = re.compile(r"[*†‡§¶‖]{1,4}|\[(?:\d{1,4}|[*†‡§¶‖]{1,4})\]")
 
 
@@ -70,6 +71,9 @@ class Walk:
     _owners: list[Owner | None] = field(default_factory=list)
     _around: _Around | None = None  # of its first part
     _phonemes: list[tuple[int, int, str, str]] = field(default_factory=list)
+    _directions: list[tuple[int, int]] = field(default_factory=list)  # in the block, of a stage
+    _in_persona: bool | None = None  # whether the last cell was one; None: the table had none yet
+    _is_named: bool = False  # whether the block begins with a persona
 
     def run(self, root: etree._Element, document: str) -> None:
         self._document = document
@@ -92,16 +96,30 @@ class Walk:
             self._parts.append("\n")
         elif name in ("td", "th") and self._parts:
             self._end_cell(around)
+        types = attribute(node, _OPS, "epub", "type").split()
+        if name in ("td", "th") and (self._in_persona is not None or _PERSONA in types):
+            is_first = not self._parts and node.getnext() is not None
+            self._in_persona = is_first and _PERSONA in types
+        self._read(node, around, path, is_direction=_DIRECTION in types)
+        if name in _BLOCKS:
+            self._flush()
+        if name == "table":
+            self._in_persona = None
+
+    def _read(
+        self, node: etree._Element, around: _Around, path: str, *, is_direction: bool
+    ) -> None:
+        """Read an element's content, and note how it is said and where it is no speech."""
         alphabet = attribute(node, _SSML, "ssml", "alphabet") or around.alphabet
         ph = "" if around.is_said else attribute(node, _SSML, "ssml", "ph")
         around = around._replace(alphabet=alphabet, is_said=around.is_said or bool(ph))
         blocks = len(self.blocks)
-        start = sum(map(len, self._parts)) if ph else 0
+        start = sum(map(len, self._parts)) if ph or is_direction else 0
         self._content(node, around, path)
         if ph and blocks == len(self.blocks):
             self._phonemes.append((start, sum(map(len, self._parts)), ph, alphabet))
-        if name in _BLOCKS:
-            self._flush()
+        if is_direction and blocks == len(self.blocks):
+            self._directions.append((start, sum(map(len, self._parts))))
 
     def _content(self, node: etree._Element, around: _Around, path: str) -> None:
         self._add(node.text, around, (node, "text"))
@@ -130,24 +148,41 @@ class Walk:
             self._owners.append(owner)
 
     def _end_cell(self, around: _Around) -> None:
-        """A comma after a table's cell, to hear where it ends, unless it has a mark of its own."""
+        """A comma after a table's cell, to hear where it ends, unless it has a mark of its own.
+
+        After a play's persona it is a colon, which marks who speaks.
+        """
+        while self._in_persona and len(self._parts) > 1 and not self._parts[-1].strip():
+            self._parts.pop()
         before = self._parts[-1].rstrip(" ")
-        if before and before[-1] not in ".,:;!?…\n":
+        self._is_named = self._is_named or bool(self._in_persona)
+        if before and before[-1] not in (":" if self._in_persona else ".,:;!?…\n"):
             self._parts[-1] = before
-            self._add(", ", around)
+            self._add(": " if self._in_persona else ", ", around)
         elif before:
             self._parts[-1] = before + " "
 
     def _flush(self) -> None:
+        if self._parts and self._around and self._in_persona and not self._is_named:
+            self._end_cell(self._around)
         text = "".join(self._parts).rstrip()
         if text and self._around:
             kind, level, place = self._around[:3]
+            is_speech = self._in_persona is not None and kind == "table row"
+            opening = GOES_ON if is_speech and not self._is_named else ""
+            bounded = opening + _bounded(text, self._directions)
+            shift, text = len(bounded) - len(text), bounded
             kind = "verse" if kind == "paragraph" and "\n" in text else kind
-            phonemes = tuple(p for p in self._phonemes if p[0] < p[1] <= len(text))
+            phonemes = tuple(
+                (start + shift, end + shift, ph, alphabet)
+                for start, end, ph, alphabet in self._phonemes
+                if start < end <= len(text) - shift
+            )
             self.blocks.append(Block(kind, text, place, level, phonemes))
             if self.owners is not None:
                 self.owners.append(self._owners)
-        self._parts, self._owners, self._phonemes = [], [], []
+        self._parts, self._owners, self._phonemes, self._directions = [], [], [], []
+        self._is_named = False
 
     def _kind_to_skip(self, node: etree._Element, name: str) -> str:
         if node in self.headers:
@@ -187,6 +222,20 @@ def _inside(around: _Around, name: str, place: str) -> _Around:
     if _HEADING.fullmatch(name):
         return around._replace(kind="heading", level=int(name[1]), place=place, is_pre=is_pre)
     return around._replace(kind=_KINDS.get(name, around.kind), place=place, is_pre=is_pre)
+
+
+def _bounded(text: str, directions: Iterable[tuple[int, int]]) -> str:
+    """The text with bounds around its stage directions, if whitespace or an edge is there."""
+    opening = ""
+    for start, end in directions:
+        start += len(text[start:end]) - len(text[start:end].lstrip())
+        end = start + len(text[start:end].strip())
+        if start < end and f" {text}"[start].isspace() and f"{text} "[end].isspace():
+            opening = opening if start else DIRECTION_START
+            before = text[: start - 1] + DIRECTION_START if start else ""
+            after = DIRECTION_END + text[end + 1 :] if end < len(text) else ""
+            text = before + text[start:end] + after
+    return opening + text
 
 
 def _is_hidden(node: etree._Element, name: str) -> bool:

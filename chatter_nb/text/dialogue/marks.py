@@ -14,7 +14,13 @@ from typing import NamedTuple
 
 from chatter_nb.base.errors import InputError, Problems, shorten, shown
 from chatter_nb.base.speakers import NARRATOR
-from chatter_nb.text.line import BLOCK_BREAK, CHAPTER_BREAK
+from chatter_nb.text.line import (
+    BLOCK_BREAK,
+    CHAPTER_BREAK,
+    DIRECTION_END,
+    DIRECTION_START,
+    GOES_ON,
+)
 from chatter_nb.text.markup import PAUSE_MARK, is_acted
 from chatter_nb.text.spans import Span, tiled
 
@@ -25,6 +31,10 @@ _COLON = (
 )
 _MARK = re.compile(f"{_VOICE}|{_BRACKETS}|{_COLON}", re.IGNORECASE | re.MULTILINE)
 _PARAGRAPH = re.compile(rf"\n\s*\n|[{BLOCK_BREAK}{CHAPTER_BREAK}]")
+_DIRECTION = re.compile(
+    rf"{DIRECTION_START}[^{DIRECTION_START}{DIRECTION_END}{BLOCK_BREAK}{CHAPTER_BREAK}]+"
+)
+DIRECTION = "stage direction"  # the reason of its span
 _FEWEST_LETTERS = 4  # of a name for which a neighbour is a slip: "And:" is none of "Ann:"
 _LISTED = 6
 
@@ -40,8 +50,9 @@ class Cast(NamedTuple):
     pronouns: Mapping[str, str] = MappingProxyType({})
 
     def speaker(self, name: str) -> str | None:
-        """Whose name it is; None if nobody's."""
-        return self.speakers.get(" ".join(name.lower().split()))
+        """Whose name it is; None if nobody's. "Alg." is Alg too."""
+        own = " ".join(name.lower().split())
+        return self.speakers.get(own) or self.speakers.get(own.rstrip("."))
 
     def near(self, name: str) -> str | None:
         """The name of the cast that differs from this one by one letter; None if none does."""
@@ -54,7 +65,7 @@ def read_marks(text: str, cast: Cast) -> tuple[list[Span], list[str]]:
     """The spans of a text by its marks, and notes. Raises `ParamError` with every slip in it.
 
     A mark holds to its paragraph's end; `[voice: x]` alone on a line to the next such line, or to
-    the end of the chapter.
+    the end of the chapter. A play's row without a name goes on with the speaker before.
     """
     problems, brackets = Problems(), list[str]()
     spans = list(tiled(_spans(text, cast, problems, brackets), len(text)))
@@ -62,10 +73,17 @@ def read_marks(text: str, cast: Cast) -> tuple[list[Span], list[str]]:
     return spans, _notes(brackets)
 
 
+def read_directions(text: str) -> list[Span]:
+    """The narrator's spans for the stage directions of a play."""
+    found = _DIRECTION.finditer(text)
+    return [Span(match.start(), match.end(), reason=DIRECTION) for match in found]
+
+
 def _spans(text: str, cast: Cast, problems: Problems, brackets: list[str]) -> Iterator[Span]:
-    lasting, at = NARRATOR, 0
+    lasting, speaker, mood, reason, at = NARRATOR, NARRATOR, "", "", 0
     for end, ends_chapter in _paragraph_ends(text):
-        speaker, mood, reason = lasting, "", "mark" if lasting else ""
+        if not text.startswith(GOES_ON, at):
+            speaker, mood, reason = lasting, "", "mark" if lasting else ""
         for match in _MARK.finditer(text, at, end):
             found = problems.of(partial(_speaker_of, match, cast))
             if found is None:

@@ -73,6 +73,11 @@ def test_spans_hold_every_word_once_and_in_order(tmp_path, seed):
         ("<p>One <!-- c --><br/>two &lt; three.</p>", ["One two < three."]),
         ('<p>One.<span epub:type="pagebreak" id="p"/> Two.</p>', ["One.", "Two."]),
         ("<table><tr><td>One</td><td>two.</td></tr></table>", ["One", "two."]),
+        (
+            '<table><tr><td epub:type="z3998:persona">Ann.</td><td>One <i epub:type="z3998:'
+            'stage-direction">two.</i> Three.</td></tr><tr><td/><td>Four.</td></tr></table>',
+            ["Ann.", "One", "two.", "Three.", "Four."],
+        ),
         ("<p>One. * * *</p><p>* * *</p><p>Two.</p>", ["One.", "Two."]),
         ('<p id="cn-1">One.</p>', ["One."]),
     ],
