@@ -29,7 +29,7 @@ from chatter_nb.pages.players import (
     link_from,
     waveform_player,
 )
-from chatter_nb.pages.run_players import files_of, picture_of, source_of, texts_of
+from chatter_nb.pages.run_players import files_of, picture_of, script_of, source_of
 from chatter_nb.pages.template import render
 from chatter_nb.params.fields import fields_of
 from chatter_nb.params.runs import ConvertParams, SpeakParams
@@ -142,7 +142,7 @@ def _listening(speech: Speech) -> Iterator[Listening]:
             left_bytes -= len(sound[0])
             player = before_after(player, [data_url(*sound)], sound[1], f"source: {source.name}")
         beside = "" if audio else path.name
-        yield Listening(output.name, player, "".join(texts_of(record, output)).strip(), beside)
+        yield Listening(output.name, player, script_of(record, output), beside)
 
 
 def _labelled(record: RunRecord, values: dict[str, str]) -> dict[str, str]:

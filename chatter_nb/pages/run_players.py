@@ -10,6 +10,7 @@ from chatter_nb.base.errors import InputError
 from chatter_nb.base.formats import play_rank
 from chatter_nb.base.project import resolve_path
 from chatter_nb.pages.players import WAVE_BINS, Mark, Picture, peaks_of
+from chatter_nb.pages.speakers import speakers_of
 from chatter_nb.runs.record import OutputRecord, RunRecord
 from chatter_nb.runs.speech import Speech
 
@@ -48,13 +49,25 @@ def texts_of(record: RunRecord, output: OutputRecord) -> list[str]:
     return [chunk.text + "\n" * (chunk.pause_ms >= least_ms) for chunk in chunks]
 
 
+def script_of(record: RunRecord, output: OutputRecord) -> str:
+    """Return the text of an output; of several speakers, a name stands where another begins."""
+    speakers, parts, before = speakers_of(record), list[str](), None
+    texts = texts_of(record, output)
+    for chunk, text in zip(record.chunks[output.first_chunk :], texts, strict=False):
+        begins = speakers and chunk.speaker != before
+        parts += [f"\n{speakers[chunk.speaker].name}: " if begins else "", text]
+        before = chunk.speaker
+    return "".join(parts).strip()
+
+
 def picture_of(speech: Speech, output: OutputRecord) -> Picture:
     """Return an output's waveform with its chunks (or windows) and seams. Reads the audio."""
     record = speech.record
     _, low, high = envelope(lossless_file(speech, output), bins=WAVE_BINS)
     first, end = output.first_chunk, output.first_chunk + output.chunks
     texts = zip(record.chunks[first:end], texts_of(record, output), strict=True)
-    chunks = [Mark(c.start_s, c.end_s, c.index, text) for c, text in texts]
+    speakers = speakers_of(record)
+    chunks = [Mark(c.start_s, c.end_s, c.index, t, speakers.get(c.speaker)) for c, t in texts]
     windows = [Mark(w.start_s, w.end_s, w.index) for w in record.windows[first:end]]
     chapters = [(c.start_s, c.title) for c in record.chapters if first <= c.first_chunk < end]
     return Picture(

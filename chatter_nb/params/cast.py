@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_serializer
 
 from chatter_nb.base.errors import shown
 from chatter_nb.base.speakers import QUOTES
+from chatter_nb.params.pairs import pairs_text
 from chatter_nb.params.types import Text, one_or_more
 
 SPEEDS = (0.5, 2.0)  # the slowest and the fastest pace, of any engine that has one
@@ -34,6 +36,12 @@ class Manner(BaseModel):
         values = {name: getattr(self, name) for name in Manner.model_fields if name != "gain_db"}
         return {name: value for name, value in values.items() if value is not None}
 
+    @model_serializer(mode="wrap")
+    def _chosen(self, handler: Any) -> dict[str, Any]:
+        """What differs from the defaults: all that a person has written."""
+        fields = type(self).model_fields
+        return {n: v for n, v in handler(self).items() if getattr(self, n) != fields[n].default}
+
 
 class Member(Manner):
     """A speaker: voice (a name or a recording; empty: the run's), other names, "he" or "she"."""
@@ -47,6 +55,22 @@ class Member(Manner):
 def _as_member(value: Any) -> Any:
     """A voice alone stands for a member with this voice."""
     return {"voice": value} if isinstance(value, str) else value
+
+
+def members_text(members: Mapping[str, Any]) -> str:
+    """A cast, or moods, as a text of a form: `name = voice` lines, or JSON if a line is not enough.
+
+    A value is a member, or what a record has of it.
+    """
+    values = {
+        n: m.model_dump(mode="json") if isinstance(m, Manner) else m for n, m in members.items()
+    }
+    lines = {
+        n: value.get("voice") if isinstance(value, dict) else value for n, value in values.items()
+    }
+    if all(value in (lines[n], {"voice": lines[n]}) for n, value in values.items()):
+        return pairs_text(lines)
+    return json.dumps(values, ensure_ascii=False)
 
 
 Cast = dict[Text, Annotated[Member, BeforeValidator(_as_member)]]
