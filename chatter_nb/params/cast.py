@@ -57,20 +57,15 @@ def _as_member(value: Any) -> Any:
     return {"voice": value} if isinstance(value, str) else value
 
 
-def members_text(members: Mapping[str, Any]) -> str:
-    """A cast, or moods, as a text of a form: `name = voice` lines, or JSON if a line is not enough.
+def mapping_text(pairs: Mapping[str, Any]) -> str:
+    """Any mapping of parameters as a text: a pair a line, or JSON where a line is not enough.
 
-    A value is a member, or what a record has of it.
+    A value is a member, what a record has of it, a word or a number.
     """
-    values = {
-        n: m.model_dump(mode="json") if isinstance(m, Manner) else m for n, m in members.items()
-    }
-    lines = {
-        n: value.get("voice") if isinstance(value, dict) else value for n, value in values.items()
-    }
-    if all(value in (lines[n], {"voice": lines[n]}) for n, value in values.items()):
-        return pairs_text(lines)
-    return json.dumps(values, ensure_ascii=False)
+    plain = {k: v.model_dump(mode="json") if isinstance(v, Manner) else v for k, v in pairs.items()}
+    if any(isinstance(value, dict) and set(value) != {"voice"} for value in plain.values()):
+        return json.dumps(plain, ensure_ascii=False)
+    return pairs_text({k: v["voice"] if isinstance(v, dict) else v for k, v in plain.items()})
 
 
 Cast = dict[Text, Annotated[Member, BeforeValidator(_as_member)]]

@@ -12,8 +12,8 @@ from typing import Any
 import ipywidgets as widgets
 
 from chatter_nb.notebook.forms.layout import Shared, with_tooltip
+from chatter_nb.params.cast import mapping_text
 from chatter_nb.params.fields import Field
-from chatter_nb.params.pairs import pairs_text
 
 OWN = "the engine's own"
 KEEP = object()  # leave the value as it is
@@ -181,7 +181,7 @@ class Text(Control):
 
     def _as_text(self, value: Any) -> str:
         if self.field.kind == "mapping":
-            return pairs_text(value)
+            return mapping_text(value)
         return "" if value is None else str(value)
 
 
@@ -200,11 +200,14 @@ class Dropdown(Control):
 class Names(Dropdown):
     """A list of names to choose from; a value that is not among them is added to it."""
 
+    own = OWN
+
     def _hint(self) -> str:
         return self.field.help.partition(";")[0]
 
     def _inputs(self, options: Options) -> list[Any]:
-        return [self._dropdown(_labelled(options, self.field.default), self.field.default)]
+        labelled = _labelled(options, self.field.default, self.own)
+        return [self._dropdown(labelled, self.field.default)]
 
     def _show(self, value: Any) -> None:
         self.choose_from(
@@ -213,19 +216,29 @@ class Names(Dropdown):
 
     def choose_from(self, options: Options, value: Any = KEEP) -> None:
         box = self.inputs[-1]
-        value = box.value if value is KEEP else value
-        labelled = _labelled(options, self.field.default)
-        if value not in [name for _, name in labelled]:
-            labelled.append((str(value), value))
-        if list(box.options) != labelled:
-            box.options = labelled
-        box.value = value
+        offer(box, options, box.value if value is KEEP else value, self.field.default, self.own)
 
 
-def _labelled(options: Options, default: Any) -> list[tuple[str, Any]]:
-    """Return (label, value) of each option, the engine's own first."""
+class Narrator(Names):
+    """The voice of the narrator; unless chosen, that of the run."""
+
+    own = "the run's voice"
+
+
+def offer(box: Any, options: Options, value: Any, default: Any, own: str) -> None:
+    """Fill a dropdown; a value that is not among the options is added to them."""
+    labelled = _labelled(options, default, own)
+    if value not in [name for _, name in labelled]:
+        labelled.append((str(value), value))
+    if list(box.options) != labelled:
+        box.options = labelled
+    box.value = value
+
+
+def _labelled(options: Options, default: Any, own: str) -> list[tuple[str, Any]]:
+    """Return (label, value) of each option, the default first, which is called `own`."""
     pairs = [item if isinstance(item, tuple) else (str(item), item) for item in options or ()]
-    return [(OWN, default), *(pair for pair in pairs if pair[1] != default)]
+    return [(own, default), *(pair for pair in pairs if pair[1] != default)]
 
 
 class ThreeWays(Dropdown):
@@ -256,7 +269,7 @@ class Checkboxes(Control):
             )
             for name in self.field.choices
         }
-        return [_label_widget(self.field), *self._boxes.values()]
+        return [label_widget(self.field), *self._boxes.values()]
 
     def _read(self) -> Any:
         return [name for name, box in self._boxes.items() if box.value]
@@ -266,7 +279,7 @@ class Checkboxes(Control):
             box.value = name in value
 
 
-def _label_widget(field: Field) -> Any:
+def label_widget(field: Field) -> Any:
     """Return a label for inputs without one, in line with the labels of the other inputs."""
     place = widgets.Layout(
         width=LABEL_WIDTH, flex="0 0 auto", display="flex", justify_content="flex-end"
