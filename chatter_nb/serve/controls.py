@@ -7,13 +7,17 @@ from typing import Any
 
 import gradio as gr
 
-from chatter_nb.params.cast import SPEEDS
+from chatter_nb.params.cast import SPEEDS, mapping_text
 from chatter_nb.params.fields import Field
-from chatter_nb.params.pairs import pairs_text
 from chatter_nb.params.types import MASTERED
 
 Choices = Sequence[str | tuple[str, Any]]
 _OWN = "the engine's own"
+# What stands in an empty field of pairs.
+_EXAMPLES = {
+    "cast": "Fox = heart, or {Fox: {voice: heart, speed: 1.2}}",
+    "moods": "{angry: {speed: 1.1, gain_db: 2}}",
+}
 
 
 def control(
@@ -49,14 +53,15 @@ def control(
     if field.kind == "flag":
         return gr.Checkbox(value=value, **shown)
     if field.kind == "mapping":
-        return gr.Textbox(value="", lines=2, placeholder="Siobhan = Shivawn", **shown)
+        example = _EXAMPLES.get(field.name, "Siobhan = Shivawn")
+        return gr.Textbox(value="", lines=2, placeholder=example, **shown)
     return gr.Textbox(value=value or "", **shown)
 
 
 def shown(field: Field, value: Any) -> Any:
     """A parameter's value as its control holds it."""
     if field.kind == "mapping":
-        return pairs_text(value)
+        return mapping_text(value)
     if field.name == "speed":
         return 1 if value is None else value
     if field.optional and field.kind in ("integer", "number"):

@@ -16,6 +16,7 @@ from chatter_nb.engines.registry import EngineEntry, entries, entry
 from chatter_nb.engines.voices import CACHE, NAME, Library
 from chatter_nb.params.base import RunKind
 from chatter_nb.params.runs import AnyParams, ConvertParams, SpeakParams
+from chatter_nb.runs.speakers import cast_of
 from chatter_nb.serve.bodies import DOCUMENT, RECORDINGS, Kind, Params, check_names
 from chatter_nb.serve.errors import Problem, log, not_ready, without_folders
 from chatter_nb.serve.outputs import new_name
@@ -116,6 +117,16 @@ class Catalog:
         recordings = [(name, name) for name in self.voices(engine) if name != DEFAULT_VOICE]
         return [("the engine's own voice", DEFAULT_VOICE), *recordings, *samples]
 
+    def speakers(self, engine: str) -> list[str]:
+        """The voices that a speaker of a text may have; what is left out is the run's voice."""
+        return [name for name in self.voices(engine) if name != DEFAULT_VOICE]
+
+    def speaker_choices(self, engine: str) -> list[tuple[str, str]]:
+        """As `voice_choices`, of the voices that a speaker of a text may have."""
+        others = {DEFAULT_VOICE, *_samples()}
+        voices = self.voice_choices(engine)
+        return [("the run's voice", ""), *(pair for pair in voices if pair[1] not in others)]
+
     def sample_choices(self) -> list[tuple[str, str]]:
         """The recordings that come with the package in words, each with its name."""
         return [(f"{path.stem} (a sample)", name) for name, path in _samples().items()]
@@ -149,15 +160,25 @@ class Catalog:
                 f"; choose engine: {' or '.join(names)}" if names else ", and no engine here does"
             )
             raise ParamError(f"voice: engine '{params.engine}' clones no recording{cure}")
-        if voice and "voice" not in uploads and voice not in (known := self.voices(params.engine)):
-            if voice in (name for _, name in self.voice_choices(params.engine)):
-                raise Problem(
-                    404,
-                    f"voice '{voice}' is not on this machine yet; its owner can bring it with: "
-                    f"chatter-nb speak Hello --voice {voice}",
-                )
-            raise _no_voice(voice, f"engine '{params.engine}' has", known)
+        if "voice" not in uploads:
+            self._check_voice(voice, params.engine)
+        cast = cast_of(params)
+        narrator = "" if cast.speaker(params.narrator) else params.narrator
+        for name in (narrator, *(member.voice for member in params.cast.values())):
+            self._check_voice(name, params.engine)
         return params.model_copy(update={"voice": voice})
+
+    def _check_voice(self, voice: str, engine: str) -> None:
+        """Raises `Problem` 404 for what is no name of a voice: a path never is."""
+        if not voice or voice in (known := self.speakers(engine)):
+            return
+        if voice in (name for _, name in self.speaker_choices(engine)):
+            raise Problem(
+                404,
+                f"voice '{voice}' is not on this machine yet; its owner can bring it with: "
+                f"chatter-nb speak Hello --voice {voice}",
+            )
+        raise _no_voice(voice, f"engine '{engine}' has", known)
 
     def conversion(
         self, values: Values, run_name: str, uploads: Uploads = NO_UPLOADS
