@@ -21,11 +21,6 @@ def rows_of(form):
     return form.sheet.controls["cast"]._rows
 
 
-def button(form, text):
-    buttons = form.sheet.controls["cast"]._whole.children[1].children
-    return next(one for one in buttons if one.description == text)
-
-
 def test_a_scene_goes_into_the_form_and_comes_back_as_it_was(form, tmp_path):
     """Also what no row shows: aliases, pronouns, moods, gains."""
     scene = SpeakParams.from_file("params/dialogue.yaml", {"outputs_dir": str(tmp_path)})
@@ -41,7 +36,7 @@ def test_a_scene_goes_into_the_form_and_comes_back_as_it_was(form, tmp_path):
 def test_rows_set_the_cast_and_a_cross_removes_one(form):
     made = form()
     for name in ("Fox", "Crow"):
-        button(made, "Add a speaker").click()
+        made.sheet.controls["cast"].add.click()
         rows_of(made)[-1].name.value = name
     rows_of(made)[1].voice.value = "heart"
     assert {name: m.voice for name, m in made.params.cast.items()} == {"Fox": "", "Crow": "heart"}
@@ -54,14 +49,14 @@ def test_rows_set_the_cast_and_a_cross_removes_one(form):
 
 def test_a_row_that_was_only_added_is_no_speaker(form):
     made = form()
-    button(made, "Add a speaker").click()
+    made.sheet.controls["cast"].add.click()
     assert made.params.cast == {}
 
 
 def test_what_is_wrong_in_a_row_is_told(form):
     made = form()
     for _ in range(2):
-        button(made, "Add a speaker").click()
+        made.sheet.controls["cast"].add.click()
     one, other = rows_of(made)
     one.name.value = other.name.value = "Fox"
     with pytest.raises(ParamError, match="is a name of 'Fox' too"):
@@ -80,9 +75,9 @@ def test_names_of_marks_are_found_once(form):
         "[Fox, calm] Good day.\n\nCROW: Caw.\n\nFox: Hm.\n\n[pause 300ms] And: no.\n\nin fact: none"
     )
     made = form(text=text, cast={"Bird": {"aliases": ["Crow"]}})
-    button(made, "Find speakers").click()
+    made.sheet.controls["cast"].find.click()
     assert [row.name.value for row in rows_of(made)] == ["Bird", "Fox"]
-    button(made, "Find speakers").click()
+    made.sheet.controls["cast"].find.click()
     assert len(rows_of(made)) == 2
 
 
@@ -91,10 +86,10 @@ def test_names_of_a_documents_marks_are_found_and_a_missing_one_is_told(form, tm
     path.write_text("Jack: Hello.\n\nAlgernon: Good day.\n", encoding="utf-8")
     made = form()
     made.sheet.controls["text_file"].value = str(path)
-    button(made, "Find speakers").click()
+    made.sheet.controls["cast"].find.click()
     assert sorted(row.name.value for row in rows_of(made)) == ["Algernon", "Jack"]
     path.unlink()
-    button(made, "Find speakers").click()
+    made.sheet.controls["cast"].find.click()
     assert "play.txt" in made.notices.box.value
 
 

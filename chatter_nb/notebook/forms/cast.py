@@ -7,7 +7,8 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from chatter_nb.notebook.forms.controls import Control, Options, label_widget, offer
+from chatter_nb.notebook.forms.controls import WIDE, Control, Options, label_widget, offer
+from chatter_nb.notebook.forms.layout import row as in_row
 from chatter_nb.notebook.forms.layout import with_tooltip
 from chatter_nb.params.cast import Member
 
@@ -21,17 +22,16 @@ class _Row:
         values = member.model_dump()
         voice, speed = values.pop("voice", ""), values.pop("speed", None)
         self._beside = values
-        self.name = widgets.Text(name, placeholder="name", layout=_narrow("8em"))
-        self.voice = widgets.Dropdown(layout=_narrow("12em"))
+        self.name = widgets.Text(name, placeholder="name", layout=_narrow("6em"))
+        self.voice = widgets.Dropdown(layout=_narrow("8em"))
         pace = "" if speed is None else f"{speed:g}"
-        self.speed = widgets.Text(pace, placeholder="pace", layout=_narrow("4em"))
+        self.speed = widgets.Text(pace, placeholder="pace", layout=_narrow("3em"))
         self.remove = widgets.Button(description="✕", layout=widgets.Layout(width="2.5em"))
         self.choose_from(options, voice)
         for what in ("name", "voice", "speed"):
             with_tooltip(getattr(self, what), f"{what} of speaker {number}")
         with_tooltip(self.remove, f"remove speaker {number}")
-        widgets_of_row = [self.name, self.voice, self.speed, self.remove]
-        self.box = widgets.HBox(widgets_of_row, layout=widgets.Layout(flex_flow="row wrap"))
+        self.box = in_row(self.name, self.voice, self.speed, self.remove)
 
     def choose_from(self, options: Options, voice: str) -> None:
         offer(self.voice, options, voice, "", _OWN)
@@ -54,15 +54,20 @@ class CastRows(Control):
         self._options, self._rows = options, list[_Row]()
         self._calls: list[Callable[[], object]] = []
         self._box = widgets.VBox()
-        add, self.find = (
+        self.add, self.find = (
             widgets.Button(description=text, icon=icon, layout=widgets.Layout(width="auto"))
             for text, icon in (("Add a speaker", "plus"), ("Find speakers", "search"))
         )
-        add.on_click(lambda _: self._add("", Member()))
-        layout = widgets.Layout(flex_flow="row wrap")
-        self._whole = widgets.VBox([self._box, widgets.HBox([add, self.find], layout=layout)])
-        self._whole.layout = self.shared.layout(flex="1 1 18em", min_width="0")
-        return [label_widget(self.field), self._whole]
+        self.add.on_click(lambda _: self._add("", Member()))
+        return [label_widget(self.field), self.add, self.find]
+
+    def _side_by_side(self) -> Any:
+        label, *buttons = self.inputs
+        layout = self.shared.layout(flex="1 1 18em", min_width="0")
+        column = widgets.VBox([self._box, in_row(*buttons)], layout=layout)
+        line = widgets.HBox([label, column], layout=self.shared.layout(**WIDE))
+        line.add_class("chatter-row")
+        return line
 
     def _read(self) -> dict[str, Any]:
         values: dict[str, Any] = {}

@@ -20,7 +20,7 @@ KEEP = object()  # leave the value as it is
 LABEL_WIDTH = "12em"
 STEP = 0.05  # of a slider
 _HINT = "color: var(--jp-ui-font-color2, GrayText); font-size: 90%; line-height: 1.3"
-_WIDE = {"flex": "1 1 30em", "min_width": "0"}
+WIDE = {"flex": "1 1 30em", "min_width": "0"}
 
 Options = Sequence[Any] | None
 
@@ -53,7 +53,7 @@ class Control:
         """Return the widget of the inputs: a row if there are several."""
         if len(self.inputs) == 1:
             return self.inputs[0]
-        row = widgets.HBox(self.inputs, layout=self.shared.layout(**_WIDE))
+        row = widgets.HBox(self.inputs, layout=self.shared.layout(**WIDE))
         row.add_class("chatter-row")
         return row
 
@@ -61,7 +61,7 @@ class Control:
         """Return the style and layout of an input with a label: labels of one width."""
         return {
             "style": self.shared.style(kind, description_width=LABEL_WIDTH),
-            "layout": self.shared.layout(width="auto", **_WIDE),
+            "layout": self.shared.layout(width="auto", **WIDE),
         }
 
     def _hint(self) -> str:
