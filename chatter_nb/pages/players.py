@@ -294,10 +294,10 @@ def _svg(picture: Picture) -> str:
 def _coloured(picture: Picture, width: int, wave: str) -> str:
     """Return the waveform again, as far as others than the narrator speak, in their colours."""
     stretches: dict[str, str] = {}
-    starts_s = [*(mark.start_s for mark in picture.marks[1:]), picture.seconds]
-    for mark, end_s in zip(picture.marks, starts_s, strict=bool(picture.marks)):
+    starts_s = [*(mark.start_s for mark in picture.marks), picture.seconds]
+    for mark, *places_s in zip(picture.marks, starts_s, starts_s[1:], strict=False):
         if mark.speaker and mark.speaker.colour != WAVE:
-            start, end = (width * at_s / picture.seconds for at_s in (mark.start_s, end_s))
+            start, end = (width * at_s / picture.seconds for at_s in places_s)
             stretch = f"M{start:.1f} 0h{end - start:.1f}v{HEIGHT}H{start:.1f}z"
             stretches[mark.speaker.colour] = stretches.get(mark.speaker.colour, "") + stretch
     if not stretches:
@@ -309,16 +309,14 @@ def _coloured(picture: Picture, width: int, wave: str) -> str:
 def _player_data(picture: Picture, label: str) -> str:
     """Return the JSON that `player.js` reads."""
     texts = shown_texts([mark.text for mark in picture.marks])
-    speakers = picture.speakers
+    who = {speaker: [n] for n, speaker in enumerate(picture.speakers)}
     marks = [
-        (
-            *(round(m.start_s, 3), round(m.end_s, 3), m.number, text, _ends_paragraph(m.text)),
-            *([speakers.index(m.speaker)] if m.speaker else []),
-        )
+        [round(m.start_s, 3), round(m.end_s, 3), m.number, text, _ends_paragraph(m.text)]
+        + (who[m.speaker] if m.speaker else [])
         for m, text in zip(picture.marks, texts, strict=True)
     ]
     data = {"from_s": picture.from_s, "seconds": picture.seconds, "noun": picture.noun}
-    data |= {"speakers": speakers} if speakers else {}
+    data |= {"speakers": list(who)} if who else {}
     return json.dumps(data | {"marks": marks, "name": label}, ensure_ascii=False)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from itertools import groupby
 from pathlib import Path
 
 from chatter_nb.audio.curves import duration_s, envelope
@@ -51,13 +52,11 @@ def texts_of(record: RunRecord, output: OutputRecord) -> list[str]:
 
 def script_of(record: RunRecord, output: OutputRecord) -> str:
     """Return the text of an output; of several speakers, a name stands where another begins."""
-    speakers, parts, before = speakers_of(record), list[str](), None
-    texts = texts_of(record, output)
-    for chunk, text in zip(record.chunks[output.first_chunk :], texts, strict=False):
-        begins = speakers and chunk.speaker != before
-        parts += [f"\n{speakers[chunk.speaker].name}: " if begins else "", text]
-        before = chunk.speaker
-    return "".join(parts).strip()
+    speakers, texts = speakers_of(record), texts_of(record, output)
+    chunks = zip(record.chunks[output.first_chunk :], texts, strict=False)
+    parts = groupby(chunks, key=lambda pair: speakers.get(pair[0].speaker))
+    said = ((who, "".join(text for _, text in pairs)) for who, pairs in parts)
+    return "\n".join(f"{who.name}: {text}" if who else text for who, text in said).strip()
 
 
 def picture_of(speech: Speech, output: OutputRecord) -> Picture:

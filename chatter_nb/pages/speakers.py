@@ -56,11 +56,10 @@ def legend(speakers: Iterable[Shown]) -> str:
         f"<li>{swatch(s.colour, f'{s.name} ({s.voice})' if s.voice else s.name)}</li>"
         for s in speakers
     )
-    style = (
-        "display:flex;flex-wrap:wrap;gap:.2em 1.2em;list-style:none;margin:.3em 0;padding:0;"
-        "font-size:85%"
+    style = "display:flex;flex-wrap:wrap;gap:.2em 1.2em;margin:.3em 0;padding:0;font-size:85%"
+    return (
+        f'<ul aria-label="speakers" style="list-style:none;{style}">{items}</ul>' if items else ""
     )
-    return f'<ul aria-label="speakers" style="{style}">{items}</ul>' if items else ""
 
 
 def who_speaks(chunk: ChunkRecord, speakers: Mapping[str, Shown]) -> str:

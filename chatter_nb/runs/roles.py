@@ -65,18 +65,16 @@ def roles_of(
     keys = dict.fromkeys([(NARRATOR, ""), *((chunk.speaker, chunk.mood) for chunk in chunks)])
     for speaker, mood in keys:
         own, gain_db = params_of(params, speaker, mood)
-        if speaker != NARRATOR and speaker not in params.cast:
-            problems.of(partial(_check_mark, own.voice, library, engine))
+        if speaker != NARRATOR and speaker not in params.cast and engine.min_voice_s is not None:
+            problems.of(partial(_check_mark, own.voice, library))
         prepared = partial(engine.prepare_voice, own.voice, library)
         if voice := problems.of(partial(_told, speaker, prepared)):
             roles[speaker, mood] = Role(own, voice, gain_db)
     return roles
 
 
-def _check_mark(voice: str, library: Library, engine: SpeechEngine) -> None:
+def _check_mark(voice: str, library: Library) -> None:
     """A text names voices, never files: texts come from anybody. Raises `InputError`."""
-    if engine.min_voice_s is None:  # its voices are names
-        return
     if not any(voice in (path.stem, path.name) for path in library.files()):
         known = ", ".join(library.names()) or "none yet"
         raise InputError(

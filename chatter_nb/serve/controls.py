@@ -14,10 +14,8 @@ from chatter_nb.params.types import MASTERED
 Choices = Sequence[str | tuple[str, Any]]
 _OWN = "the engine's own"
 # What stands in an empty field of pairs.
-_EXAMPLES = {
-    "cast": "Fox = heart, or {Fox: {voice: heart, speed: 1.2}}",
-    "moods": "{angry: {speed: 1.1, gain_db: 2}}",
-}
+_EXAMPLES = {"cast": "Fox = heart, or {Fox: {voice: heart, speed: 1.2}}"}
+_EXAMPLES |= {"moods": "{angry: {speed: 1.1, gain_db: 2}}"}
 
 
 def control(

@@ -117,14 +117,9 @@ class Catalog:
         recordings = [(name, name) for name in self.voices(engine) if name != DEFAULT_VOICE]
         return [("the engine's own voice", DEFAULT_VOICE), *recordings, *samples]
 
-    def speakers(self, engine: str) -> list[str]:
-        """The voices that a speaker of a text may have; what is left out is the run's voice."""
-        return [name for name in self.voices(engine) if name != DEFAULT_VOICE]
-
     def speaker_choices(self, engine: str) -> list[tuple[str, str]]:
-        """As `voice_choices`, of the voices that a speaker of a text may have."""
-        others = {DEFAULT_VOICE, *_samples()}
-        voices = self.voice_choices(engine)
+        """As `voice_choices`, for a speaker of a text: without the engine's own and samples."""
+        others, voices = {DEFAULT_VOICE, *_samples()}, self.voice_choices(engine)
         return [("the run's voice", ""), *(pair for pair in voices if pair[1] not in others)]
 
     def sample_choices(self) -> list[tuple[str, str]]:
@@ -162,15 +157,15 @@ class Catalog:
             raise ParamError(f"voice: engine '{params.engine}' clones no recording{cure}")
         if "voice" not in uploads:
             self._check_voice(voice, params.engine)
-        cast = cast_of(params)
-        narrator = "" if cast.speaker(params.narrator) else params.narrator
+        narrator = "" if cast_of(params).speaker(params.narrator) else params.narrator
         for name in (narrator, *(member.voice for member in params.cast.values())):
             self._check_voice(name, params.engine)
         return params.model_copy(update={"voice": voice})
 
     def _check_voice(self, voice: str, engine: str) -> None:
         """Raises `Problem` 404 for what is no name of a voice: a path never is."""
-        if not voice or voice in (known := self.speakers(engine)):
+        known = [name for name in self.voices(engine) if name != DEFAULT_VOICE]
+        if not voice or voice in known:
             return
         if voice in (name for _, name in self.speaker_choices(engine)):
             raise Problem(

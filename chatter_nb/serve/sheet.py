@@ -31,13 +31,8 @@ SAMPLE = (
 )
 _FIRST = ("text", CHAPTERS, "voice", "speed", "source", "target")  # in sight; all others are folded
 _HEAR = [("if the engine is faster than real time", "auto"), ("always", "on"), ("never", "off")]
-_FOLLOWERS = (
-    "voice",
-    "narrator",
-    "voice recording",
-    "language",
-    *KNOBS,
-)  # controls that depend on the engine
+# Controls that depend on the engine.
+_FOLLOWERS = ("voice", "narrator", "voice recording", "language", *KNOBS)
 _DOCUMENT = f"{DOCUMENT} upload"  # a control with a blank in its name is an upload
 _WIDE = ("text", "replacements", "takes", "formats", "read_along", "cast", "moods")
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}

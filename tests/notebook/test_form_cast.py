@@ -70,29 +70,6 @@ def test_what_is_wrong_in_a_row_is_told(form):
         _ = made.params
 
 
-def test_names_of_marks_are_found_once(form):
-    text = (
-        "[Fox, calm] Good day.\n\nCROW: Caw.\n\nFox: Hm.\n\n[pause 300ms] And: no.\n\nin fact: none"
-    )
-    made = form(text=text, cast={"Bird": {"aliases": ["Crow"]}})
-    made.sheet.controls["cast"].find.click()
-    assert [row.name.value for row in rows_of(made)] == ["Bird", "Fox"]
-    made.sheet.controls["cast"].find.click()
-    assert len(rows_of(made)) == 2
-
-
-def test_names_of_a_documents_marks_are_found_and_a_missing_one_is_told(form, tmp_path):
-    path = tmp_path / "play.txt"
-    path.write_text("Jack: Hello.\n\nAlgernon: Good day.\n", encoding="utf-8")
-    made = form()
-    made.sheet.controls["text_file"].value = str(path)
-    made.sheet.controls["cast"].find.click()
-    assert sorted(row.name.value for row in rows_of(made)) == ["Algernon", "Jack"]
-    path.unlink()
-    made.sheet.controls["cast"].find.click()
-    assert "play.txt" in made.notices.box.value
-
-
 def test_voices_of_rows_and_narrator_follow_the_engine(form):
     made = form(cast={"Fox": "heart"}, narrator="bella")
     narrator = made.sheet.controls["narrator"]

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ipywidgets as widgets
 
+from chatter_nb.notebook.forms import layout
 from chatter_nb.notebook.forms.controls import WIDE, Control, Options, label_widget, offer
-from chatter_nb.notebook.forms.layout import row as in_row
-from chatter_nb.notebook.forms.layout import with_tooltip
 from chatter_nb.params.cast import Member
-
-_OWN = "the run's voice"
 
 
 class _Row:
@@ -24,47 +21,43 @@ class _Row:
         self._beside = values
         self.name = widgets.Text(name, placeholder="name", layout=_narrow("6em"))
         self.voice = widgets.Dropdown(layout=_narrow("8em"))
-        pace = "" if speed is None else f"{speed:g}"
+        pace = "" if speed is None else str(speed)
         self.speed = widgets.Text(pace, placeholder="pace", layout=_narrow("3em"))
         self.remove = widgets.Button(description="✕", layout=widgets.Layout(width="2.5em"))
         self.choose_from(options, voice)
         for what in ("name", "voice", "speed"):
-            with_tooltip(getattr(self, what), f"{what} of speaker {number}")
-        with_tooltip(self.remove, f"remove speaker {number}")
-        self.box = in_row(self.name, self.voice, self.speed, self.remove)
+            layout.with_tooltip(getattr(self, what), f"{what} of speaker {number}")
+        layout.with_tooltip(self.remove, f"remove speaker {number}")
+        self.box = layout.row(self.name, self.voice, self.speed, self.remove)
 
     def choose_from(self, options: Options, voice: str) -> None:
-        offer(self.voice, options, voice, "", _OWN)
-
-    def names(self) -> tuple[str, ...]:
-        return (self.name.value, *self._beside.get("aliases", ()))
+        offer(self.voice, options, voice, "", "the run's voice")
 
     def value(self) -> dict[str, Any]:
         """Return what is set. Its checks are the parameter object's."""
         pace = self.speed.value.strip()
-        speed = {"speed": _number(pace)} if pace else {}
+        number = float(pace) if pace.replace(".", "", 1).isdecimal() else pace
+        speed = {"speed": number} if pace else {}
         voice = {"voice": self.voice.value} if self.voice.value else {}
         return {**self._beside, **speed, **voice}
 
 
 class CastRows(Control):
-    """A row for each speaker; buttons add a row, or `find` the names that the text uses."""
+    """A row for each speaker; the button `add` adds one."""
 
     def _inputs(self, options: Options) -> list[Any]:
         self._options, self._rows = options, list[_Row]()
         self._calls: list[Callable[[], object]] = []
         self._box = widgets.VBox()
-        self.add, self.find = (
-            widgets.Button(description=text, icon=icon, layout=widgets.Layout(width="auto"))
-            for text, icon in (("Add a speaker", "plus"), ("Find speakers", "search"))
-        )
+        wide = widgets.Layout(width="auto", align_self="flex-start")
+        self.add = widgets.Button(description="Add a speaker", icon="plus", layout=wide)
         self.add.on_click(lambda _: self._add("", Member()))
-        return [label_widget(self.field), self.add, self.find]
+        return [label_widget(self.field), self.add]
 
     def _side_by_side(self) -> Any:
-        label, *buttons = self.inputs
-        layout = self.shared.layout(flex="1 1 18em", min_width="0")
-        column = widgets.VBox([self._box, in_row(*buttons)], layout=layout)
+        label, add = self.inputs
+        column = widgets.VBox([self._box, add])
+        column.layout = self.shared.layout(flex="1 1 18em", min_width="0")
         line = widgets.HBox([label, column], layout=self.shared.layout(**WIDE))
         line.add_class("chatter-row")
         return line
@@ -90,13 +83,6 @@ class CastRows(Control):
         for row in self._rows:
             row.choose_from(options, row.voice.value)
 
-    def propose(self, names: Iterable[str]) -> None:
-        """Add a row for each name that no speaker has."""
-        known = {name.casefold() for row in self._rows for name in row.names()}
-        for name in names:
-            if name.casefold() not in known:
-                self._add(name, Member())
-
     def on_change(self, call: Callable[[], object]) -> None:
         self._calls.append(call)
 
@@ -120,10 +106,3 @@ class CastRows(Control):
 
 def _narrow(basis: str) -> Any:
     return widgets.Layout(width="auto", flex=f"1 1 {basis}", min_width="0", max_width="16em")
-
-
-def _number(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text

@@ -200,13 +200,12 @@ class Dropdown(Control):
 class Names(Dropdown):
     """A list of names to choose from; a value that is not among them is added to it."""
 
-    own = OWN
-
     def _hint(self) -> str:
         return self.field.help.partition(";")[0]
 
     def _inputs(self, options: Options) -> list[Any]:
-        labelled = _labelled(options, self.field.default, self.own)
+        self._own = "the run's voice" if self.field.name == "narrator" else OWN
+        labelled = _labelled(options, self.field.default, self._own)
         return [self._dropdown(labelled, self.field.default)]
 
     def _show(self, value: Any) -> None:
@@ -216,13 +215,7 @@ class Names(Dropdown):
 
     def choose_from(self, options: Options, value: Any = KEEP) -> None:
         box = self.inputs[-1]
-        offer(box, options, box.value if value is KEEP else value, self.field.default, self.own)
-
-
-class Narrator(Names):
-    """The voice of the narrator; unless chosen, that of the run."""
-
-    own = "the run's voice"
+        offer(box, options, box.value if value is KEEP else value, self.field.default, self._own)
 
 
 def offer(box: Any, options: Options, value: Any, default: Any, own: str) -> None:

@@ -16,9 +16,7 @@ import ipywidgets as widgets
 from chatter_nb.audio.curves import duration_s
 from chatter_nb.base.errors import InputError
 from chatter_nb.base.formats import RECORDING_SUFFIXES
-from chatter_nb.base.project import resolve_path
 from chatter_nb.base.wording import count, minutes
-from chatter_nb.notebook.forms.cast import CastRows
 from chatter_nb.notebook.forms.form import Form
 from chatter_nb.notebook.forms.layout import button_layout, set_visible
 from chatter_nb.notebook.forms.live import Hearing
@@ -35,7 +33,6 @@ from chatter_nb.runs.speak import render_speech
 from chatter_nb.runs.speak_plan import Outline, outline, plan_speech
 from chatter_nb.runs.speech import Speech
 from chatter_nb.text.books.reading import BOOK_SUFFIXES
-from chatter_nb.text.dialogue.marks import names_in
 from chatter_nb.text.files import SUFFIXES, read_sources
 
 MAX_TYPED_CHARS = 100_000  # a longer text stays a file: each key press would send all of it
@@ -98,10 +95,6 @@ class SpeakForm(VoiceForm):
         uploads = self._uploads(
             "A text from a file", ",".join(SUFFIXES), self._on_text, "A voice from a recording"
         )
-        cast = self.sheet.controls["cast"]
-        assert isinstance(cast, CastRows)
-        self._cast = cast
-        cast.find.on_click(lambda _: self.notices.guard(self._propose_names))
         self.hearing = Hearing(self.live)
         self.sheet.folded.append(self.hearing.choice)
         return [self.text, self._count, uploads]
@@ -195,12 +188,6 @@ class SpeakForm(VoiceForm):
             '<span role="status" style="color: var(--jp-ui-font-color2, GrayText)">'
             f"{html.escape(line)}</span>"
         )
-
-    def _propose_names(self) -> None:
-        """Add a speaker for each name that the text's marks use."""
-        path = self.sheet.controls["text_file"].value
-        texts = [s.text for s in read_sources(resolve_path(path))] if path else [self.text.value]
-        self._cast.propose(names_in("\n\n".join(texts)))
 
     def _on_text(self, path: Path) -> str:
         """Put a short text into the text field; a long one, or one with chapters, stays a file."""

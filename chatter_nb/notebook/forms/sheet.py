@@ -39,8 +39,8 @@ class Sheet:
         self.cls = cls
         self.on_engine: Callable[[], object] = lambda: None  # called when another engine is chosen
         self._auto, self._voices = resolved or _resolved_cheaply(cls.kind), voices
-        options = {"engine": _engine_options(cls), "language": (), cls.voice_field: ()}
-        options["narrator"] = ()
+        names = dict.fromkeys(("language", "narrator", cls.voice_field), ())
+        options = {"engine": _engine_options(cls), **names}
         self._shared = Shared()
         self.controls = {
             name: _kind_of(field, options.get(name))(field, self._shared, options.get(name))
@@ -153,8 +153,8 @@ def _resolved_cheaply(kind: RunKind) -> str | None:
 
 def _kind_of(field: Field, options: controls.Options) -> type[controls.Control]:
     """Return the kind of control for a field."""
-    if field.name in ("cast", "narrator"):
-        return CastRows if field.name == "cast" else controls.Narrator
+    if field.name == "cast":
+        return CastRows
     if field.kind == "flag":
         return controls.ThreeWays if field.optional else controls.Plain
     if field.kind == "number" and field.optional and _steps(field) <= _SLIDER_STEPS:

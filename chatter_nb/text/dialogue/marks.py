@@ -7,7 +7,6 @@ name that is one letter away from one of these is a slip, and refused. All else 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from types import MappingProxyType
@@ -28,7 +27,6 @@ _MARK = re.compile(f"{_VOICE}|{_BRACKETS}|{_COLON}", re.IGNORECASE | re.MULTILIN
 _PARAGRAPH = re.compile(rf"\n\s*\n|[{BLOCK_BREAK}{CHAPTER_BREAK}]")
 _FEWEST_LETTERS = 4  # of a name for which a neighbour is a slip: "And:" is none of "Ann:"
 _LISTED = 6
-_NAME_WORDS, _PROPOSED = 3, 12  # the most words of a name, and names, that are proposed
 
 
 class Cast(NamedTuple):
@@ -62,19 +60,6 @@ def read_marks(text: str, cast: Cast) -> tuple[list[Span], list[str]]:
     spans = list(tiled(_spans(text, cast, problems, brackets), len(text)))
     problems.raise_any()
     return spans, _notes(brackets)
-
-
-def names_in(text: str) -> list[str]:
-    """The names that marks of a text may be of, the most frequent first, to choose a cast from."""
-    found = Counter[str]()
-    for match in _MARK.finditer(text):
-        inner, name = match["inner"] or "", match["name"] or ""
-        if inner and not _is_other(inner):
-            continue
-        name = " ".join((inner.partition(",")[0] or name).split())
-        if name[:1].isupper() and len(name.split()) <= _NAME_WORDS:
-            found[name] += 1
-    return [name for name, _ in found.most_common(_PROPOSED)]
 
 
 def _spans(text: str, cast: Cast, problems: Problems, brackets: list[str]) -> Iterator[Span]:
