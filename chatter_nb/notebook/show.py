@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,7 @@ from chatter_nb.pages.players import (
     waveform_player,
 )
 from chatter_nb.pages.run_players import files_of, picture_of, source_of
+from chatter_nb.pages.speakers import Shown, speakers_of, who_speaks
 from chatter_nb.params.runs import ConvertParams
 from chatter_nb.runs.folder import RECORD
 from chatter_nb.runs.record import ChunkRecord, OutputRecord
@@ -140,12 +141,15 @@ def voice(plan: SpeechPlan | ConversionPlan) -> HTML:
 def chunk_table(speech: Speech, *, max_rows: int = MAX_ROWS) -> HTML:
     """Return a table of chunks (start, length, origin, text), without the middle of a long one.
 
-    If the run was checked, it has a column for the verdicts.
+    If the run was checked, it has a column for the verdicts; for the speakers, if it has several.
     """
     chunks, checked = speech.record.chunks, is_checked(speech.record)
-    names = ("chunk", "start", "seconds", "pause after", "made", *["check"] * checked, "text")
+    speakers = speakers_of(speech.record)
+    more = [*["check"] * checked, *["speaker"] * bool(speakers), "text"]
+    names = ("chunk", "start", "seconds", "pause after", "made", *more)
     rows: list[Sequence[str] | str] = [
-        _chunk_row(chunk, part, checked) for chunk, part in zip(chunks, _parts(chunks), strict=True)
+        _chunk_row(chunk, part, checked, speakers)
+        for chunk, part in zip(chunks, _parts(chunks), strict=True)
     ]
     hidden = len(rows) - max_rows
     if hidden > 0:
@@ -213,7 +217,9 @@ def _player(
     return before_after(player, _addresses(source, starts, embed), mime_of(source), label)
 
 
-def _chunk_row(chunk: ChunkRecord, part: str, checked: bool) -> Sequence[str]:
+def _chunk_row(
+    chunk: ChunkRecord, part: str, checked: bool, speakers: Mapping[str, Shown]
+) -> Sequence[str]:
     origin = [_origin(chunk), part, f"take {chunk.take}" if chunk.take else ""]
     return (
         str(chunk.index),
@@ -222,6 +228,7 @@ def _chunk_row(chunk: ChunkRecord, part: str, checked: bool) -> Sequence[str]:
         f"{chunk.pause_ms} ms",
         ", ".join(filter(None, origin)),
         *[verdict_in_words(chunk)] * checked,
+        *([who_speaks(chunk, speakers)] if speakers else []),
         html.escape(chunk.text + (f" (not spoken: {chunk.unspoken})" if chunk.unspoken else "")),
     )
 

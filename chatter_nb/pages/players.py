@@ -28,6 +28,7 @@ import soundfile
 from chatter_nb.audio.reading import Signal
 from chatter_nb.base.errors import shorten
 from chatter_nb.base.wording import place
+from chatter_nb.pages.speakers import WAVE, Shown, legend
 
 if TYPE_CHECKING:
     from IPython.display import HTML
@@ -43,7 +44,7 @@ TEXTS_CHARS, LEAST_CHARS = 200_000, 20
 
 _AUDIO = "<audio controls"
 _UNQUOTED = " =:/,;()-"  # an address may hold these characters unquoted: a shorter waveform
-_WAVE, _SEAM = "#6f97c4", "#d1602b"  # mid tones: they read on white and on black
+_SEAM = "#d1602b"  # a mid tone, as `WAVE`: they read on white and on black
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Mark:
     end_s: float
     number: int
     text: str = ""
+    speaker: Shown | None = None  # of a run with several
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,11 @@ class Picture:
     from_s: float = 0.0
     noun: str = "chunk"
     chapters: Sequence[tuple[float, str]] = ()
+
+    @property
+    def speakers(self) -> list[Shown]:
+        """The speakers of its marks, none if they have none."""
+        return list(dict.fromkeys(mark.speaker for mark in self.marks if mark.speaker))
 
 
 def page(*parts: str) -> HTML:
@@ -124,7 +131,7 @@ def waveform_player(
     return (
         f'<div data-player="{data}" style="width:100%;max-width:60em;margin:0 0 0.8em 0">'
         f'<div style="position:relative">{_image(picture, label)}</div>'
-        f"{_audio(urls, kind, label)}{_chapters(picture)}"
+        f"{legend(picture.speakers)}{_audio(urls, kind, label)}{_chapters(picture)}"
         f"<div><small>{html.escape(label)}{links}</small></div></div>"
     )
 
@@ -276,22 +283,40 @@ def _svg(picture: Picture) -> str:
     width = max(1, len(picture.peaks.low) - 1)
     at = [width * seam_s / picture.seconds for seam_s in picture.seams_s]
     seams = "".join(f"M{x:.2f} 0v{HEIGHT}" for x in at)
+    wave = f'd="{outline(picture.peaks, full=picture.peaks.loudest)}"/>'
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {HEIGHT}" '
-        f'preserveAspectRatio="none"><path fill="{_WAVE}" '
-        f'd="{outline(picture.peaks, full=picture.peaks.loudest)}"/><path stroke="{_SEAM}" '
-        f'vector-effect="non-scaling-stroke" d="{seams}"/></svg>'
+        f'preserveAspectRatio="none"><path fill="{WAVE}" {wave}{_coloured(picture, width, wave)}'
+        f'<path stroke="{_SEAM}" vector-effect="non-scaling-stroke" d="{seams}"/></svg>'
     )
+
+
+def _coloured(picture: Picture, width: int, wave: str) -> str:
+    """Return the waveform again, as far as others than the narrator speak, in their colours."""
+    stretches: dict[str, str] = {}
+    starts_s = [*(mark.start_s for mark in picture.marks), picture.seconds]
+    for mark, *places_s in zip(picture.marks, starts_s, starts_s[1:], strict=False):
+        if mark.speaker and mark.speaker.colour != WAVE:
+            start, end = (width * at_s / picture.seconds for at_s in places_s)
+            stretch = f"M{start:.1f} 0h{end - start:.1f}v{HEIGHT}H{start:.1f}z"
+            stretches[mark.speaker.colour] = stretches.get(mark.speaker.colour, "") + stretch
+    if not stretches:
+        return ""
+    paths = "".join(f'<path fill="{colour}" d="{d}"/>' for colour, d in stretches.items())
+    return f'<clipPath id="w"><path {wave}</clipPath><g clip-path="url(#w)">{paths}</g>'
 
 
 def _player_data(picture: Picture, label: str) -> str:
     """Return the JSON that `player.js` reads."""
     texts = shown_texts([mark.text for mark in picture.marks])
+    who = {speaker: [n] for n, speaker in enumerate(picture.speakers)}
     marks = [
-        (round(m.start_s, 3), round(m.end_s, 3), m.number, text, _ends_paragraph(m.text))
+        [round(m.start_s, 3), round(m.end_s, 3), m.number, text, _ends_paragraph(m.text)]
+        + (who[m.speaker] if m.speaker else [])
         for m, text in zip(picture.marks, texts, strict=True)
     ]
     data = {"from_s": picture.from_s, "seconds": picture.seconds, "noun": picture.noun}
+    data |= {"speakers": list(who)} if who else {}
     return json.dumps(data | {"marks": marks, "name": label}, ensure_ascii=False)
 
 

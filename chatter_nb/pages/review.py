@@ -34,6 +34,7 @@ from chatter_nb.pages.players import (
     link_from,
 )
 from chatter_nb.pages.run_players import files_of, lossless_file
+from chatter_nb.pages.speakers import speakers_of
 from chatter_nb.pages.takes import HeardTakes, heard_takes, keep_heard, take_path, write_takes
 from chatter_nb.pages.template import render
 from chatter_nb.runs.edits import Edit, next_take
@@ -115,6 +116,11 @@ def review_data(speech: Speech, address: Address | None = None) -> dict[str, Any
     peaks = {o.name: _peaks_of(lossless_file(speech, o))[1] for o in record.outputs}
     heard = heard_takes(speech)
     values = [_line_data(speech, line, words, heard, address) for line in lines]
+    if speakers := speakers_of(record):
+        for value, line in zip(values, lines, strict=True):
+            shown, mood = speakers[line.chunk.speaker], line.chunk.mood
+            value["speaker"] = ", ".join(filter(None, [shown.name, mood]))
+            value["colour"] = shown.colour
     order = sorted(range(len(lines)), key=lambda place: badness(lines[place]))
     for rank, place in enumerate(order):
         values[place]["rank"] = rank

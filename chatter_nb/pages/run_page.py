@@ -29,7 +29,7 @@ from chatter_nb.pages.players import (
     link_from,
     waveform_player,
 )
-from chatter_nb.pages.run_players import files_of, picture_of, source_of, texts_of
+from chatter_nb.pages.run_players import files_of, picture_of, script_of, source_of
 from chatter_nb.pages.template import render
 from chatter_nb.params.fields import fields_of
 from chatter_nb.params.runs import ConvertParams, SpeakParams
@@ -143,7 +143,7 @@ def _listening(speech: Speech) -> Iterator[Listening]:
             left_bytes -= len(sound[0])
             player = before_after(player, [data_url(*sound)], sound[1], f"source: {source.name}")
         beside = "" if audio else path.name
-        text = "".join(texts_of(record, output)).strip()
+        text = script_of(record, output)
         chunks = record.chunks[output.first_chunk : output.first_chunk + output.chunks]
         said = tuple(chunk for chunk in chunks if chunk.spoken)
         yield Listening(output.name, player, text, beside, said)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from itertools import groupby
 from pathlib import Path
 
 from chatter_nb.audio.curves import duration_s, envelope
@@ -10,6 +11,7 @@ from chatter_nb.base.errors import InputError
 from chatter_nb.base.formats import play_rank
 from chatter_nb.base.project import resolve_path
 from chatter_nb.pages.players import WAVE_BINS, Mark, Picture, peaks_of
+from chatter_nb.pages.speakers import speakers_of
 from chatter_nb.runs.record import OutputRecord, RunRecord
 from chatter_nb.runs.speech import Speech
 
@@ -52,13 +54,23 @@ def texts_of(record: RunRecord, output: OutputRecord) -> list[str]:
     return [chunk.text + "\n" * (chunk.pause_ms >= least_ms) for chunk in chunks]
 
 
+def script_of(record: RunRecord, output: OutputRecord) -> str:
+    """Return the text of an output; of several speakers, a name stands where another begins."""
+    speakers, texts = speakers_of(record), texts_of(record, output)
+    chunks = zip(record.chunks[output.first_chunk :], texts, strict=False)
+    parts = groupby(chunks, key=lambda pair: speakers.get(pair[0].speaker))
+    said = ((who, "".join(text for _, text in pairs)) for who, pairs in parts)
+    return "\n".join(f"{who.name}: {text}" if who else text for who, text in said).strip()
+
+
 def picture_of(speech: Speech, output: OutputRecord) -> Picture:
     """Return an output's waveform with its chunks (or windows) and seams. Reads the audio."""
     record = speech.record
     _, low, high = envelope(lossless_file(speech, output), bins=WAVE_BINS)
     first, end = output.first_chunk, output.first_chunk + output.chunks
     texts = zip(record.chunks[first:end], texts_of(record, output), strict=True)
-    chunks = [Mark(c.start_s, c.end_s, c.index, text) for c, text in texts]
+    speakers = speakers_of(record)
+    chunks = [Mark(c.start_s, c.end_s, c.index, t, speakers.get(c.speaker)) for c, t in texts]
     windows = [Mark(w.start_s, w.end_s, w.index) for w in record.windows[first:end]]
     chapters = [(c.start_s, c.title) for c in record.chapters if first <= c.first_chunk < end]
     return Picture(

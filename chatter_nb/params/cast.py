@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_serializer
 
 from chatter_nb.base.errors import shown
 from chatter_nb.base.speakers import QUOTES
+from chatter_nb.params.pairs import as_pairs
 from chatter_nb.params.types import Text, one_or_more
 
 SPEEDS = (0.5, 2.0)  # the slowest and the fastest pace, of any engine that has one
@@ -34,6 +35,12 @@ class Manner(BaseModel):
         values = {name: getattr(self, name) for name in Manner.model_fields if name != "gain_db"}
         return {name: value for name, value in values.items() if value is not None}
 
+    @model_serializer(mode="wrap")
+    def _chosen(self, handler: Any) -> dict[str, Any]:
+        """What differs from the defaults: all that a person has written."""
+        fields = type(self).model_fields
+        return {n: v for n, v in handler(self).items() if getattr(self, n) != fields[n].default}
+
 
 class Member(Manner):
     """A speaker: voice (a name or a recording; empty: the run's), other names, "he" or "she"."""
@@ -49,9 +56,10 @@ def _as_member(value: Any) -> Any:
     return {"voice": value} if isinstance(value, str) else value
 
 
-Cast = dict[Text, Annotated[Member, BeforeValidator(_as_member)]]
-Moods = dict[Text, Manner]
-Targets = dict[Text, Text]  # of a conversion: each speaker with a voice
+_read = BeforeValidator(as_pairs, json_schema_input_type=dict[str, Any] | str)
+Cast = Annotated[dict[Text, Annotated[Member, BeforeValidator(_as_member)]], _read]
+Moods = Annotated[dict[Text, Manner], _read]
+Targets = Annotated[dict[Text, Text], _read]  # of a conversion: each speaker with a voice
 
 
 def rules_of_cast(values: Mapping[str, Any]) -> Iterator[str]:

@@ -122,8 +122,11 @@ def _unquoted(text: str) -> str:
 
 
 def _written(part: Any) -> str:
-    values = part.model_dump(exclude_defaults=True) if isinstance(part, BaseModel) else part
+    values = part.model_dump(mode="json") if isinstance(part, BaseModel) else part
     if isinstance(values, Mapping):
-        return json.dumps({k: v for k, v in values.items() if v not in (None, "", [])})
-    text = str(part)
+        given = {name: value for name, value in values.items() if value not in (None, "", [])}
+        if given.keys() != {"voice"}:
+            return json.dumps(given, ensure_ascii=False)
+        values = given["voice"]
+    text = str(values)
     return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)

@@ -7,12 +7,12 @@ from functools import partial
 from itertools import product
 from typing import Any, NamedTuple
 
-from chatter_nb.base.errors import InputError, Problems
+from chatter_nb.base.errors import InputError, Problems, shown
 from chatter_nb.base.speakers import NARRATOR
 from chatter_nb.engines.base import SpeechEngine, Voice
 from chatter_nb.engines.checks import check_supported
 from chatter_nb.engines.registry import EngineEntry
-from chatter_nb.engines.voices import library_of
+from chatter_nb.engines.voices import Library, library_of
 from chatter_nb.params.cast import Manner, Member
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.plan import check_voice
@@ -70,10 +70,22 @@ def roles_of(
     keys = dict.fromkeys([(NARRATOR, ""), *((chunk.speaker, chunk.mood) for chunk in chunks)])
     for speaker, mood in keys:
         own, gain_db = params_of(params, speaker, mood)
+        if speaker != NARRATOR and speaker not in params.cast and engine.min_voice_s is not None:
+            problems.of(partial(_check_mark, own.voice, library))
         prepared = partial(engine.prepare_voice, own.voice, library)
         if voice := problems.of(partial(_told, speaker, prepared)):
             roles[speaker, mood] = Role(own, voice, gain_db)
     return roles
+
+
+def _check_mark(voice: str, library: Library) -> None:
+    """A text names voices, never files: texts come from anybody. Raises `InputError`."""
+    if not any(voice in (path.stem, path.name) for path in library.files()):
+        known = ", ".join(library.names()) or "none yet"
+        raise InputError(
+            f"[voice: {shown(voice)}]: a mark names a recording in {library.folder} ({known}): "
+            "put it there, or give its path to a name of the cast"
+        )
 
 
 def _told(who: str, work: Any) -> Any:

@@ -30,7 +30,8 @@ JSON, FORM = "application/json", "multipart/form-data"
 # Not for a client: files and folders of this machine, how its models run, and regular
 # expressions, of which one of thirty characters can keep a processor busy for years.
 WITHHELD = frozenset(
-    {"text_file", "lexicon", "merge", "edits", "cover", "voices_dir", "outputs_dir", "run_name"}
+    {"text_file", "lexicon", "merge", "edits", "cover", "labels"}
+    | {"voices_dir", "outputs_dir", "run_name"}
     | {"device", "checkpoint", "precision", "rows", "engine_path", "asr_model", "verify_workers"}
     | {"regex_replacements", "interactive"}
 )

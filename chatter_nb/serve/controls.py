@@ -14,6 +14,9 @@ from chatter_nb.params.types import MASTERED
 
 Choices = Sequence[str | tuple[str, Any]]
 _OWN = "the engine's own"
+# What stands in an empty field of pairs.
+_EXAMPLES = {"cast": "Fox = heart, or {Fox: {voice: heart, speed: 1.2}}"}
+_EXAMPLES |= {"moods": "{angry: {speed: 1.1, gain_db: 2}}"}
 
 
 def control(
@@ -49,7 +52,8 @@ def control(
     if field.kind == "flag":
         return gr.Checkbox(value=value, **shown)
     if field.kind == "mapping":
-        return gr.Textbox(value="", lines=2, placeholder="Siobhan = Shivawn", **shown)
+        example = _EXAMPLES.get(field.name, "Siobhan = Shivawn")
+        return gr.Textbox(value="", lines=2, placeholder=example, **shown)
     return gr.Textbox(value=value or "", **shown)
 
 

@@ -16,6 +16,7 @@ from chatter_nb.engines.registry import EngineEntry, entries, entry
 from chatter_nb.engines.voices import CACHE, NAME, Library
 from chatter_nb.params.base import RunKind
 from chatter_nb.params.runs import AnyParams, ConvertParams, SpeakParams
+from chatter_nb.runs.speakers import cast_of
 from chatter_nb.serve.bodies import DOCUMENT, LEXICON, RECORDINGS, Kind, Params, check_names
 from chatter_nb.serve.errors import Problem, log, not_ready, without_folders
 from chatter_nb.serve.settings import Settings
@@ -115,6 +116,11 @@ class Catalog:
         recordings = [(name, name) for name in self.voices(engine) if name != DEFAULT_VOICE]
         return [("the engine's own voice", DEFAULT_VOICE), *recordings, *samples]
 
+    def speaker_choices(self, engine: str) -> list[tuple[str, str]]:
+        """As `voice_choices`, for a speaker of a text: without the engine's own and samples."""
+        others, voices = {DEFAULT_VOICE, *_samples()}, self.voice_choices(engine)
+        return [("the run's voice", ""), *(pair for pair in voices if pair[1] not in others)]
+
     def sample_choices(self) -> list[tuple[str, str]]:
         """The recordings that come with the package in words, each with its name."""
         return [(f"{path.stem} (a sample)", name) for name, path in _samples().items()]
@@ -147,17 +153,27 @@ class Catalog:
                 f"; choose engine: {' or '.join(names)}" if names else ", and no engine here does"
             )
             raise ParamError(f"voice: engine '{params.engine}' clones no recording{cure}")
-        if voice and "voice" not in uploads and voice not in (known := self.voices(params.engine)):
-            if voice in (name for _, name in self.voice_choices(params.engine)):
-                raise Problem(
-                    404,
-                    f"voice '{voice}' is not on this machine yet; its owner can bring it with: "
-                    f"chatter-nb speak Hello --voice {voice}",
-                )
-            if params.engine == "hibari":
-                known = [name for _, name in self.voice_choices(params.engine)]
-            raise Problem(404, no_voice(params.engine, voice, known))
+        if "voice" not in uploads:
+            self._check_voice(voice, params.engine)
+        narrator = "" if cast_of(params).speaker(params.narrator) else params.narrator
+        for name in (narrator, *(member.voice for member in params.cast.values())):
+            self._check_voice(name, params.engine)
         return params.model_copy(update={"voice": voice})
+
+    def _check_voice(self, voice: str, engine: str) -> None:
+        """Raises `Problem` 404 for what is no name of a voice: a path never is."""
+        known = [name for name in self.voices(engine) if name != DEFAULT_VOICE]
+        if not voice or voice in known:
+            return
+        if voice in (name for _, name in self.speaker_choices(engine)):
+            raise Problem(
+                404,
+                f"voice '{voice}' is not on this machine yet; its owner can bring it with: "
+                f"chatter-nb speak Hello --voice {voice}",
+            )
+        if engine == "hibari":
+            known = [name for _, name in self.voice_choices(engine)]
+        raise Problem(404, no_voice(engine, voice, known))
 
     def conversion(
         self, values: Values, run_name: str, uploads: Uploads = NO_UPLOADS

@@ -32,10 +32,11 @@ SAMPLE = (
 )
 _FIRST = ("text", CHAPTERS, "voice", "speed", "source", "target")  # in sight; all others are folded
 _HEAR = [("if the engine is faster than real time", "auto"), ("always", "on"), ("never", "off")]
-_FOLLOWERS = ("voice", "voice recording", "language", *KNOBS)  # controls that depend on the engine
+# Controls that depend on the engine.
+_FOLLOWERS = ("voice", "narrator", "voice recording", "language", *KNOBS)
 # A control with a blank in its name is an upload.
 _DOCUMENT, _LEXICON = f"{DOCUMENT} upload", f"{LEXICON} upload"
-_WIDE = ("text", "replacements", "takes", "formats", "read_along")
+_WIDE = ("text", "replacements", "takes", "formats", "read_along", "cast", "moods")
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
@@ -151,6 +152,8 @@ class Sheet:
             return [(f"auto: {self._default_engine}", "auto"), *catalog.engines(self._kind.kind)]
         if name == "voice":
             return catalog.voice_choices(engine)
+        if name == "narrator":
+            return catalog.speaker_choices(engine)
         if name == "language":
             return [("the engine's own", ""), *entry(engine).languages]
         if name not in RECORDINGS[self._kind]:

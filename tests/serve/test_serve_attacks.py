@@ -102,6 +102,13 @@ def test_no_name_leads_out_of_its_folder(name, client, server):
     """As voice, source, target, engine, format, a new voice's name, and everything in a path."""
     folder = server.folder
     refused(client.post(TTS, json={"text": "Hi.", "voice": name}), 404, 422, folder=folder)
+    for speakers in (
+        {"cast": {"Fox": name}},
+        {"cast": {"Fox": {"voice": name}}},
+        {"narrator": name},
+    ):
+        refused(client.post(TTS, json={"text": "Hi.", **speakers}), 404, 422, folder=folder)
+        refused(client.post(JOBS, json={"text": "Hi.", **speakers}), 404, 422, folder=folder)
     refused(client.post(VC, json={"source": name, "target": "x"}), 404, 422, folder=folder)
     refused(client.post(TTS, json={"text": "Hi.", "engine": name}), 422, folder=folder)
     refused(client.post(TTS, json={"text": "Hi.", "formats": [name]}), 422, folder=folder)

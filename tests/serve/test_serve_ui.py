@@ -423,6 +423,23 @@ def test_the_voices_are_those_of_the_engine(page_service, monkeypatch):
         page_service.catalog.speech({"text": "Hello.", "voice": "emma"}, "run")
 
 
+def test_voices_of_speakers_are_checked_as_the_voice_is(page_service, monkeypatch, tmp_path):
+    """A path is refused, also that of a file which is there; names of the cast are no voices."""
+    monkeypatch.setattr("hibari.voices.voice_path", heart_only)
+    there = tmp_path / "there.wav"
+    there.write_bytes(b"x")
+    speech = page_service.catalog.speech
+    for voice in (str(there), "../there.wav", "there.wav", "default"):
+        for values in ({"cast": {"Fox": voice}}, {"cast": {"Fox": "heart"}, "narrator": voice}):
+            with pytest.raises(Problem, match="no voice") as told:
+                speech({"text": "Hello.", **values}, "run")
+            assert told.value.status == 404
+    with pytest.raises(Problem, match="chatter-nb speak Hello --voice emma"):
+        speech({"text": "Hello.", "cast": {"Fox": "emma"}}, "run")
+    params = speech({"text": "Hello.", "cast": {"Fox": "heart"}, "narrator": "fox"}, "run")
+    assert params.cast["Fox"].voice == "heart"
+
+
 def test_a_run_is_told_without_the_servers_folders(speak, tmp_path):
     """An uploaded voice by its file's name; a parameter of another version is passed over."""
     folder = speak(text="Hello.", run_name="tts-20261130-120000-0123456789abcdef").folder
@@ -433,6 +450,30 @@ def test_a_run_is_told_without_the_servers_folders(speak, tmp_path):
     html = history_html(tmp_path, "speak")
     assert "voice My-aunt, " in html
     assert "/srv" not in html
+
+
+def test_the_speakers_of_a_run_come_back(server):
+    """As they were written, lines or braces; the run's card names them."""
+    cast = "{Fox: {voice: heart, speed: 1.2}, Crow: heart}"
+    with browser_page(width=390, color_scheme="dark") as page:
+        page.goto(f"{server.url}/ui")
+        text_of(page).fill("The fox came.\n\nFox: Good day.\n\nCrow: Caw.")
+        unfold(page, "Speakers")
+        box = page.get_by_label("cast")
+        box.fill(cast)
+        page.screenshot(path="/tmp/w6_ui.png", full_page=True)
+        assert axe_violations(page) == []
+        press(page, "Speak")
+        duration(page)
+        legend = page.locator(".newest").get_by_role("list", name="speakers")
+        told = legend.get_by_role("listitem").all_inner_texts()
+        assert [item.split()[0] for item in told] == ["narrator", "Fox", "Crow"]
+        page.reload()
+        unfold(page, "Speakers")
+        expect(box).to_have_value(cast)
+        box.fill("Fox = /etc/passwd")
+        press(page, "Speak")
+        expect(page.locator("[role=alert].wrong")).to_contain_text("no voice '/etc/passwd'")
 
 
 def test_settings_of_another_version_are_passed_over(page):

@@ -20,7 +20,7 @@ KEEP = object()  # leave the value as it is
 LABEL_WIDTH = "12em"
 STEP = 0.05  # of a slider
 _HINT = "color: var(--jp-ui-font-color2, GrayText); font-size: 90%; line-height: 1.3"
-_WIDE = {"flex": "1 1 30em", "min_width": "0"}
+WIDE = {"flex": "1 1 30em", "min_width": "0"}
 
 Options = Sequence[Any] | None
 
@@ -53,7 +53,7 @@ class Control:
         """Return the widget of the inputs: a row if there are several."""
         if len(self.inputs) == 1:
             return self.inputs[0]
-        row = widgets.HBox(self.inputs, layout=self.shared.layout(**_WIDE))
+        row = widgets.HBox(self.inputs, layout=self.shared.layout(**WIDE))
         row.add_class("chatter-row")
         return row
 
@@ -61,7 +61,7 @@ class Control:
         """Return the style and layout of an input with a label: labels of one width."""
         return {
             "style": self.shared.style(kind, description_width=LABEL_WIDTH),
-            "layout": self.shared.layout(width="auto", **_WIDE),
+            "layout": self.shared.layout(width="auto", **WIDE),
         }
 
     def _hint(self) -> str:
@@ -206,7 +206,9 @@ class Names(Dropdown):
         return self.field.help.partition(";")[0]
 
     def _inputs(self, options: Options) -> list[Any]:
-        return [self._dropdown(_labelled(options, self.field.default), self.field.default)]
+        self._own = "the run's voice" if self.field.name == "narrator" else OWN
+        labelled = _labelled(options, self.field.default, self._own)
+        return [self._dropdown(labelled, self.field.default)]
 
     def _show(self, value: Any) -> None:
         self.choose_from(
@@ -215,19 +217,23 @@ class Names(Dropdown):
 
     def choose_from(self, options: Options, value: Any = KEEP) -> None:
         box = self.inputs[-1]
-        value = box.value if value is KEEP else value
-        labelled = _labelled(options, self.field.default)
-        if value not in [name for _, name in labelled]:
-            labelled.append((str(value), value))
-        if list(box.options) != labelled:
-            box.options = labelled
-        box.value = value
+        offer(box, options, box.value if value is KEEP else value, self.field.default, self._own)
 
 
-def _labelled(options: Options, default: Any) -> list[tuple[str, Any]]:
-    """Return (label, value) of each option, the engine's own first."""
+def offer(box: Any, options: Options, value: Any, default: Any, own: str) -> None:
+    """Fill a dropdown; a value that is not among the options is added to them."""
+    labelled = _labelled(options, default, own)
+    if value not in [name for _, name in labelled]:
+        labelled.append((str(value), value))
+    if list(box.options) != labelled:
+        box.options = labelled
+    box.value = value
+
+
+def _labelled(options: Options, default: Any, own: str) -> list[tuple[str, Any]]:
+    """Return (label, value) of each option, the default first, which is called `own`."""
     pairs = [item if isinstance(item, tuple) else (str(item), item) for item in options or ()]
-    return [(OWN, default), *(pair for pair in pairs if pair[1] != default)]
+    return [(own, default), *(pair for pair in pairs if pair[1] != default)]
 
 
 class ThreeWays(Dropdown):
@@ -258,7 +264,7 @@ class Checkboxes(Control):
             )
             for name in self.field.choices
         }
-        return [_label_widget(self.field), *self._boxes.values()]
+        return [label_widget(self.field), *self._boxes.values()]
 
     def _read(self) -> Any:
         return [name for name, box in self._boxes.items() if box.value]
@@ -268,7 +274,7 @@ class Checkboxes(Control):
             box.value = name in value
 
 
-def _label_widget(field: Field) -> Any:
+def label_widget(field: Field) -> Any:
     """Return a label for inputs without one, in line with the labels of the other inputs."""
     place = widgets.Layout(
         width=LABEL_WIDTH, flex="0 0 auto", display="flex", justify_content="flex-end"

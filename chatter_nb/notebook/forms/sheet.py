@@ -14,6 +14,7 @@ import ipywidgets as widgets
 from chatter_nb.engines.models import has_gpu_driver, pick_engine
 from chatter_nb.engines.registry import ENGINE_PARAMETERS, EngineEntry, entries, entry
 from chatter_nb.notebook.forms import controls
+from chatter_nb.notebook.forms.cast import CastRows
 from chatter_nb.notebook.forms.layout import Shared, button_layout, set_visible
 from chatter_nb.params.base import RunKind, RunParams
 from chatter_nb.params.fields import Field, fields_of
@@ -38,7 +39,8 @@ class Sheet:
         self.cls = cls
         self.on_engine: Callable[[], object] = lambda: None  # called when another engine is chosen
         self._auto, self._voices = resolved or _resolved_cheaply(cls.kind), voices
-        options = {"engine": _engine_options(cls), "language": (), cls.voice_field: ()}
+        names = dict.fromkeys(("language", "narrator", cls.voice_field), ())
+        options = {"engine": _engine_options(cls), **names}
         self._shared = Shared()
         self.controls = {
             name: _kind_of(field, options.get(name))(field, self._shared, options.get(name))
@@ -108,7 +110,9 @@ class Sheet:
             control = self.controls[name]
             set_visible(control.box, engine is None or name in engine.accepts)
             control.show_default(engine.knobs.get(name) if engine else None)
-        self.controls[self.cls.voice_field].choose_from(self._voices(engine))
+        voices = self._voices(engine)
+        for name in {self.cls.voice_field, "narrator", "cast"} & self.controls.keys():
+            self.controls[name].choose_from(voices)
         languages = engine.languages if engine else ()
         if "language" in self.controls:
             self.controls["language"].choose_from(languages)
@@ -149,6 +153,8 @@ def _resolved_cheaply(kind: RunKind) -> str | None:
 
 def _kind_of(field: Field, options: controls.Options) -> type[controls.Control]:
     """Return the kind of control for a field."""
+    if field.name == "cast":
+        return CastRows
     if field.kind == "flag":
         return controls.ThreeWays if field.optional else controls.Plain
     if field.kind == "number" and field.optional and _steps(field) <= _SLIDER_STEPS:

@@ -7,7 +7,7 @@
   const root = image.closest("[data-player]");
   if (!root?.isConnected || root.dataset.ready) return; // its place may have been filled anew meanwhile
   root.dataset.ready = "yes";
-  const { from_s, seconds, noun, marks, name } = JSON.parse(root.dataset.player);
+  const { from_s, seconds, noun, marks, name, speakers = [] } = JSON.parse(root.dataset.player);
   const sounds = [...root.querySelectorAll("audio")], wave = image.parentElement; // a result, and its source if it has one
   let [audio] = sounds; // what is heard
   const add = (parent, style) => {
@@ -23,16 +23,19 @@
   const clock = (s) => `${Math.floor(s / 60)}:${(s % 60).toFixed(1).padStart(4, "0")}`;
   const at = (s) => marks.find(([start, end]) => s >= start && s < end);
   const turn = (s) => Math.max(0, marks.findLastIndex(([start]) => s >= start - 0.001)); // also in its pause
+  const who = (mark) => speakers[mark?.[5]]?.[0] ?? ""; // of a run with several
+  const begins = (place) => who(marks[place]) !== who(marks[place - 1]); // another than before
+  const titled = (mark) => `${noun} ${mark[2]}${who(mark) && ", " + who(mark)}`;
   const tell = (s) => {
     const mark = at(s);
-    line.textContent = clock(s) + (mark ? `, ${noun} ${mark[2]}${mark[3] ? ": " + mark[3] : ""}` : "");
+    line.textContent = clock(s) + (mark ? `, ${titled(mark)}${mark[3] ? ": " + mark[3] : ""}` : "");
   };
   const now = () => Math.min(seconds, Math.max(0, audio.currentTime - from_s));
   const show = () => {
     head.style.left = `${(now() / seconds) * 100}%`;
     wave.setAttribute("aria-valuenow", now().toFixed(1));
     const mark = at(now());
-    wave.setAttribute("aria-valuetext", clock(now()) + (mark ? `, ${noun} ${mark[2]}` : ""));
+    wave.setAttribute("aria-valuetext", clock(now()) + (mark ? `, ${titled(mark)}` : ""));
     light(turn(now()));
     follow(chapters.findLastIndex(({ start }) => now() >= start - 0.001));
   };
@@ -50,15 +53,22 @@
     const top = piece.offsetTop, room = book.clientHeight; // scrolls the box, never the page
     if (top < book.scrollTop || top + piece.offsetHeight > book.scrollTop + room) book.scrollTop = top - room / 4;
   };
+  const named = (mark) => {
+    const label = document.createElement("bdi");
+    label.textContent = who(mark);
+    label.style.cssText = `font-weight:600;border-inline-start:.4em solid ${speakers[mark[5]][1]};padding-inline-start:.3em`;
+    return label;
+  };
   const write = () => {
     book.style.cssText = "position:relative;max-height:9em;overflow:auto;margin:.4em 0;line-height:1.5;white-space:pre-line";
     book.tabIndex = 0;
     book.setAttribute("role", "group");
     book.setAttribute("aria-label", `text of ${name}; up and down move by ${noun}, space plays`);
-    for (const [start, , number, text, ends] of marks) {
-      const piece = document.createElement("span");
+    for (const [place, mark] of marks.entries()) {
+      const [start, , , text, ends] = mark, piece = document.createElement("span");
+      if (begins(place)) book.append(named(mark), " ");
       piece.textContent = text;
-      piece.title = `${noun} ${number}, ${clock(start)}`;
+      piece.title = `${titled(mark)}, ${clock(start)}`;
       piece.style.cssText = "cursor:pointer;border-radius:3px;padding:1px 0";
       piece.addEventListener("click", () => seek(start));
       pieces.push(piece);
@@ -109,13 +119,15 @@
   const draw = () => {
     numbers.replaceChildren();
     let free = 0;
-    for (const [start, end, number] of marks) {
-      const middle = ((start + end) / 2 / seconds) * wave.clientWidth;
-      const half = 4 + 3.5 * String(number).length;
+    for (const [place, mark] of marks.entries()) {
+      const [start, end, number] = mark, middle = ((start + end) / 2 / seconds) * wave.clientWidth;
+      const wide = wave.clientWidth * (end - start) / seconds > 8 + 7 * who(mark).length;
+      const text = begins(place) && wide ? `${number} ${who(mark)}` : String(number);
+      const half = 4 + 3.5 * text.length;
       if (marks.length < 2 || middle - half < free) continue;
       const label = document.createElement("span");
-      label.textContent = number;
-      label.style.cssText = `position:absolute;top:1px;left:${middle}px;transform:translateX(-50%)`;
+      label.textContent = text;
+      label.style.cssText = `white-space:nowrap;position:absolute;top:1px;left:${middle}px;transform:translateX(-50%)`;
       numbers.append(label);
       free = middle + half;
     }

@@ -117,9 +117,12 @@ function mountReview(root, data, actions = {}, last = {}) {
       edit.note && ["note", `note: ${edit.note}`],
     ].filter(Boolean);
     const place = documents.length > 1 ? `${some.edit.document} ${clock(some.start_s)}` : clock(some.start_s);
+    const who = make("span", { className: "speaker", dir: "auto", textContent: some.speaker });
+    who.style.setProperty("--speaker", some.colour);
     some.row.firstChild.replaceChildren(
       make("span", { className: "at", textContent: place }),
       make("span", { className: "body" },
+        ...(some.speaker ? [who] : []),
         make("span", { className: "words", dir: "auto", textContent: edit.words ?? some.text }),
         ...marks.map(([className, textContent]) => make("span", { className, dir: "auto", textContent }))));
   }
