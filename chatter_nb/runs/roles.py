@@ -72,6 +72,8 @@ def roles_of(
         own, gain_db = params_of(params, speaker, mood)
         if speaker != NARRATOR and speaker not in params.cast and engine.min_voice_s is not None:
             problems.of(partial(_check_mark, own.voice, library))
+            if problems.messages:  # nothing is read of a file that a mark names
+                continue
         prepared = partial(engine.prepare_voice, own.voice, library)
         if voice := problems.of(partial(_told, speaker, prepared)):
             roles[speaker, mood] = Role(own, voice, gain_db)
