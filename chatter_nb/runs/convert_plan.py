@@ -190,7 +190,8 @@ def _dialogue(
             parts.append(plan(part, voice=voices[voice]))
     windows = tuple(window for part in parts for window in part.windows)
     names = {None: None} | {voice: voices[voice].name for voice in voices}  # it may be a path
-    named = [s.model_copy(update={"target": names[s.target]}) for s in source.stretches]
+    told = {"output": source.name}
+    named = [s.model_copy(update=told | {"target": names[s.target]}) for s in source.stretches]
     return replace(whole, windows=windows, parts=tuple(parts), stretches=named)
 
 
