@@ -72,12 +72,14 @@ def picture_of(speech: Speech, output: OutputRecord) -> Picture:
     speakers = speakers_of(record)
     chunks = [Mark(c.start_s, c.end_s, c.index, t, speakers.get(c.speaker)) for c, t in texts]
     windows = [Mark(w.start_s, w.end_s, w.index) for w in record.windows[first:end]]
+    dialogue = (s for s in record.stretches if s.output == output.name)
+    turns = [Mark(s.start_s, s.end_s, at, s.speaker) for at, s in enumerate(dialogue)]
     chapters = [(c.start_s, c.title) for c in record.chapters if first <= c.first_chunk < end]
     return Picture(
         seconds=output.audio_s,
         peaks=peaks_of(low, high),
-        marks=chunks or windows,
+        marks=chunks or turns or windows,
         seams_s=[samples / record.sample_rate for samples in output.seams_samples],
-        noun="window" if windows else "chunk",
+        noun="stretch" if turns else "window" if windows else "chunk",
         chapters=chapters if len(chapters) > 1 else (),
     )

@@ -105,7 +105,7 @@ def plan_conversion(params: ConvertParams, on_load: OnLoad | None = None) -> Con
     with planner.watch.stage("read"):
         sources, notes = read_sources(params, planner.problems)
     planner.voice, *others = _voices(params)
-    _check_voices(others, params, planner.entry, planner.problems)
+    _check_voices(others, planner.entry, params, planner.problems)
     engine = planner.load()
     voices = {planner.voice: planner.prepare_voice()}
     voices |= {other: engine.prepare_voice(other, library_of(params)) for other in others}
@@ -189,12 +189,9 @@ def _dialogue(
             part = replace(source, content_hash=content, audio=spoken, stretches=own)
             parts.append(plan(part, voice=voices[voice]))
     windows = tuple(window for part in parts for window in part.windows)
-    named = [  # a target may be a path
-        stretch.model_copy(update={"target": voices[stretch.target].name})
-        if stretch.target is not None
-        else stretch
-        for stretch in source.stretches
-    ]
+    names = {None: None} | {voice: voices[voice].name for voice in voices}  # it may be a path
+    told = {"output": source.name}
+    named = [s.model_copy(update=told | {"target": names[s.target]}) for s in source.stretches]
     return replace(whole, windows=windows, parts=tuple(parts), stretches=named)
 
 
@@ -216,7 +213,7 @@ def _voices(params: ConvertParams) -> list[str]:
 
 
 def _check_voices(
-    voices: Iterable[str], params: ConvertParams, engine: EngineEntry, problems: Problems
+    voices: Iterable[str], engine: EngineEntry, params: ConvertParams, problems: Problems
 ) -> None:
     for voice in voices:
         problems.of(partial(check_voice, voice, library_of(params), engine))
@@ -255,4 +252,4 @@ def _planned(
 def check_conversion(params: ConvertParams, engine: EngineEntry, problems: Problems) -> None:
     """Add every problem of the recordings and the voice to `problems`, without loading a model."""
     problems.of(lambda: read_sources(params, problems))
-    _check_voices(_voices(params), params, engine, problems)
+    _check_voices(_voices(params), engine, params, problems)

@@ -64,6 +64,10 @@ def test_only_who_has_a_target_changes(dialogue, params):
     speech = convert_voice(params())
     after = samples(speech, "converted.wav")
     assert len(after) == len(before)
+    assert {(s.output, s.target) for s in speech.record.stretches} == {
+        ("converted", None),
+        ("converted", "target"),
+    }
     assert [s.speaker for s in speech.record.stretches] == [
         "narrator",
         "Anna",
