@@ -22,11 +22,11 @@ from chatter_nb.params.cast import (
     Cast,
     Moods,
     Speed,
-    Targets,
     Temperature,
     ToTwo,
     rules_of_cast,
 )
+from chatter_nb.params.conversion import ConvertParams
 from chatter_nb.params.types import (
     MASTERED,
     CfmSteps,
@@ -52,6 +52,8 @@ from chatter_nb.params.types import (
     VoicesDir,
     WavBits,
     Words,
+    is_blank,
+    is_number,
     often,
     rules_of_mastering,
     seldom,
@@ -60,7 +62,6 @@ from chatter_nb.params.types import (
 # `engines.registry` has the same names, each with its entry.
 SpeechEngineName = Literal["hibari", "chatterbox", "chatterbox-multilingual", "chatterbox-turbo"]
 TtsEngineName = Literal["auto", SpeechEngineName]
-VcEngineName = Literal["auto", "world", "chatterbox"]
 EnginePath = Literal["fast", "upstream"]
 VerifyLevel = Literal["auto", "off", "fast", "full"]
 
@@ -219,7 +220,7 @@ class SpeakParams(RunParams):
         text, text_file = values["text"], values["text_file"]
         if text and text_file:
             yield f"text and text_file are both set (text_file={shown(text_file)}): keep one"
-        if not text_file and _is_blank(text):
+        if not text_file and is_blank(text):
             yield "there is nothing to speak: set text or text_file"
         if values["split"] == "chapter" and re.findall(r"\w+", str(values["formats"])) == ["m4b"]:
             yield "split: chapter, and m4b is one file with marks: leave out split, or add mp3"
@@ -230,75 +231,13 @@ class SpeakParams(RunParams):
         yield from rules_of_mastering(values)
         yield from rules_of_cast(values)
         if values["engine_path"] == "upstream":
-            if _is_number(values["rows"]) and values["rows"] > 1:
+            if is_number(values["rows"]) and values["rows"] > 1:
                 yield "engine_path: upstream makes one chunk at a time: leave rows at 0"
             if (other := values["precision"]) in ("fast", "int8"):
                 yield f"engine_path: upstream is exact only: leave out precision: {other}"
 
     def _named_after(self) -> str:
         return Path(self.text_file).stem if self.text_file else self.text
-
-
-class ConvertParams(RunParams):
-    """Everything that decides how a recording is converted and where the result goes."""
-
-    kind: ClassVar[RunKind] = "convert"
-    source_fields: ClassVar = ("source",)
-    voice_field: ClassVar = "target"
-
-    source: Text = often("", "recording", "a recording, or a folder of them, to convert")
-    target: Text = often("", "voice", "voice by name, or recording; empty: engine's own")
-    cast: Targets = seldom(
-        {}, "voice", "speakers of a run, each with a target; source is its run.json", "speakers"
-    )
-    engine: VcEngineName = often("auto", "voice", "what converts; auto takes the best present")
-    seed: Seed = 0
-    formats: Formats = ("wav",)
-    voices_dir: VoicesDir = ""
-    prompt_s: PromptSeconds = None
-    n_cfm_timesteps: CfmSteps = None
-    window_s: float = seldom(
-        30.0, "windows", "longest piece converted in one go", "longest window", ge=4, le=120
-    )
-    overlap_s: float = seldom(
-        1.0, "windows", "what neighbouring pieces share", "overlap", ge=0.2, le=5
-    )
-    master: Master = "none"
-    room_tone: RoomTone = "auto"
-    head_s: EndSeconds = None
-    tail_s: EndSeconds = None
-    sample_rate: FileRate = None
-    wav_bits: WavBits = 16
-    outputs_dir: OutputsDir = "outputs"
-    run_name: RunName = seldom(
-        "", "output", "the run's folder; empty: named after the source", "name of the run"
-    )
-    device: Device = "auto"
-    precision: Precision = "auto"
-    rows: int = seldom(
-        0, "machine", "windows converted together; 0 is automatic", "windows at a time", ge=0, le=64
-    )
-    checkpoint: Checkpoint = ""
-    interactive: Interactive = True
-
-    _unnamed: ClassVar = "converted"
-
-    @classmethod
-    def _rules(cls, values: Mapping[str, Any]) -> Iterator[str]:
-        if _is_blank(values["source"]):
-            yield "there is nothing to convert: set source to a recording or a folder of them"
-        yield from rules_of_mastering(values)
-        window_s, overlap_s = values["window_s"], values["overlap_s"]
-        in_range = _is_number(window_s) and _is_number(overlap_s) and 4 <= window_s <= 120
-        if in_range and window_s / 2 < overlap_s <= 5:
-            yield (
-                f"overlap_s {overlap_s:g} is more than half of window_s {window_s:g}: "
-                f"use an overlap_s of at most {window_s / 2:g}, or a longer window_s"
-            )
-
-    def _named_after(self) -> str:
-        path = Path(self.source)
-        return path.parent.name if path.name == "run.json" else path.stem
 
 
 AnyParams = SpeakParams | ConvertParams
@@ -338,11 +277,3 @@ def kind_of(names: Iterable[str]) -> type[SpeakParams] | type[ConvertParams]:
     for name in islice(names, _NAMES):
         known.update(difflib.get_close_matches(name[:_NAME_CHARS], {*speech, *conversion}, n=1))
     return ConvertParams if len(known - speech) > len(known - conversion) else SpeakParams
-
-
-def _is_blank(value: Any) -> bool:
-    return not value or (isinstance(value, str) and not value.strip())
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

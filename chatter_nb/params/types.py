@@ -202,3 +202,13 @@ def rules_of_mastering(values: Mapping[str, Any]) -> Iterator[str]:
     given = [name for name in MASTERED if values[name] not in (None, "auto")]
     if given and values["master"] == "none":
         yield f"{' and '.join(given)}: for mastered files. Set master: acx, podcast or r128"
+
+
+def is_blank(value: Any) -> bool:
+    """Whether there is nothing to read in a value."""
+    return not value or (isinstance(value, str) and not value.strip())
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number; YAML's truth values are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
