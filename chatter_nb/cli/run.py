@@ -10,7 +10,8 @@ import typer
 from chatter_nb.cli.delivery import Delivery
 from chatter_nb.cli.options import FileOption, JsonOption, Params, SetOption, bar_of, params_of
 from chatter_nb.cli.sources import recording_source, text_source, voice_source
-from chatter_nb.params.runs import ConvertParams, SpeakParams, TtsEngineName, VcEngineName
+from chatter_nb.params.conversion import ConvertParams, VcEngineName
+from chatter_nb.params.runs import SpeakParams, TtsEngineName
 
 if TYPE_CHECKING:
     from chatter_nb.engines.registry import EngineEntry

@@ -14,7 +14,8 @@ from chatter_nb.base.disk import read_json
 from chatter_nb.base.errors import InputError
 from chatter_nb.base.wording import count
 from chatter_nb.pages.doubts import kept_take
-from chatter_nb.runs.edits import Edit, edit_of, edits_of_run, match_edits, placed_chunks
+from chatter_nb.runs.edits import Edit, edit_of, edits_of_run, match_edits
+from chatter_nb.runs.places import placed_chunks
 from chatter_nb.runs.record import WORDS, ChunkRecord, OutputRecord
 from chatter_nb.runs.speech import Speech
 

@@ -8,11 +8,9 @@ making lines again (`runs.revise`).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from hashlib import sha256
-from itertools import groupby
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,17 +23,13 @@ from chatter_nb.base.project import resolve_path
 from chatter_nb.base.wording import count
 from chatter_nb.params.types import Text
 from chatter_nb.runs.folder import LOCKS, RunFolder
+from chatter_nb.runs.places import PlacedChunk, Said, placed_chunks
 from chatter_nb.runs.record import ChunkRecord, RunRecord
-from chatter_nb.text.books.document import Book
-from chatter_nb.text.chunking import Chunk
 
 EDITS = "edits.json"
 MAX_WORDS_CHARS = 2000  # as `chunk_chars`: more is not spoken in one go
 _WAIT_S = 30.0
 _LISTED = 20  # edits of one warning
-
-
-Said = Callable[[Sequence[Chunk]], list[Chunk]]  # parts of a sentence, with what is said for them
 
 
 class _Strict(BaseModel):
@@ -79,33 +73,6 @@ class Edits(_Strict):
 
     schema_: Literal[1] = 1
     edits: tuple[Edit, ...] = ()
-
-
-@dataclass(frozen=True)
-class PlacedChunk:
-    """A chunk and its place: `start`, in characters, in the text that output `document` shows.
-
-    `source` is the chunk as the text has it, `chunk` as it is spoken: another if there is an edit
-    with words. `take` is the take that an edit names. `chapter` and `place` are those of its block
-    in a document, see `ChunkRecord`.
-    """
-
-    document: str
-    start: int
-    source: Chunk
-    chunk: Chunk
-    take: int | None = None
-    chapter: int | None = None
-    place: str = ""
-
-    @property
-    def end(self) -> int:
-        return self.start + len(self.source.text)
-
-    @property
-    def source_text(self) -> str | None:
-        """The text before its edit; None without one."""
-        return None if self.chunk.text == self.source.text else self.source.text
 
 
 def text_hash(text: str) -> str:
@@ -192,51 +159,6 @@ def next_take(chunk: ChunkRecord, edit: Edit) -> int:
     others = edit.words is not None and edit.words.strip() != chunk.text.strip()
     takes = [] if others else [chunk.take, *(take.take for take in chunk.takes)]
     return 1 + max([edit.take or 0, *takes])
-
-
-def placed_chunks(record: RunRecord, language: str = "", said: Said = list) -> list[PlacedChunk]:
-    """The chunks of a run at their places, without edits; parts of a chunk are put together.
-
-    Chunks without a pause between them are parts of a sentence, and are said together.
-    """
-    sentences: list[list[PlacedChunk]] = []
-    for index, (_, group) in enumerate(
-        groupby(record.chunks, key=attrgetter("document", "start", "end"))
-    ):
-        parts = list(group)
-        text = parts[0].text if parts[0].source_text is None else parts[0].source_text
-        chunk = Chunk(index, text, parts[-1].pause_ms, language)
-        who = {name: getattr(parts[0], name) for name in ("speaker", "mood", "reason")}
-        chunk = replace(chunk, **who)
-        placed = PlacedChunk(parts[0].document, parts[0].start, chunk, chunk)
-        last = sentences[-1][-1] if sentences else None
-        if last and not last.chunk.pause_ms and _is_of(last) == _is_of(placed):
-            sentences[-1].append(placed)
-        else:
-            sentences.append([placed])
-    return [
-        replace(each, chunk=chunk, source=chunk)
-        for sentence in sentences
-        for each, chunk in zip(sentence, said([c.source for c in sentence]), strict=True)
-    ]
-
-
-def _is_of(placed: PlacedChunk) -> tuple[str, str]:
-    return placed.document, placed.chunk.speaker
-
-
-def place_chunks(
-    document: str, chunks: Iterable[Chunk], book: Book | None = None
-) -> Iterator[PlacedChunk]:
-    """The chunks of a text at their places, in its book too, without edits."""
-    start, blocks = 0, book.blocks if book else []
-    for chunk in chunks:
-        placed = PlacedChunk(document, start, chunk, chunk)
-        if blocks:
-            chapter, block = blocks[min(chunk.block, len(blocks) - 1)]
-            placed = replace(placed, chapter=chapter.number, place=block.place)
-        yield placed
-        start += len(chunk.text)
 
 
 def match_edits(

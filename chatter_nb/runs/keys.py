@@ -11,7 +11,7 @@ from chatter_nb.base.errors import ParamError
 from chatter_nb.base.hashing import chunk_key, chunk_seed
 from chatter_nb.engines.base import SpeechEngine, Voice
 from chatter_nb.params.runs import AnyParams, knobs_of
-from chatter_nb.runs.edits import PlacedChunk
+from chatter_nb.runs.places import PlacedChunk
 from chatter_nb.runs.roles import Role, RoleKey, role_key
 from chatter_nb.text.chunking import Chunk
 

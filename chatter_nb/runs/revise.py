@@ -34,12 +34,12 @@ from chatter_nb.runs.edits import (
     load_edits,
     match_edits,
     merge_edits,
-    placed_chunks,
     save_edits,
 )
 from chatter_nb.runs.folder import RECORD
 from chatter_nb.runs.keys import identities, occurrences
 from chatter_nb.runs.lifecycle import OnProgress
+from chatter_nb.runs.places import placed_chunks
 from chatter_nb.runs.plan import Planner, check_texts
 from chatter_nb.runs.record import RunRecord
 from chatter_nb.runs.resume import carry_mark

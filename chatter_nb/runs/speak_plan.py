@@ -24,10 +24,11 @@ from chatter_nb.engines.voices import library_of
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.book_plan import PlannedOutput, plan_outputs
 from chatter_nb.runs.checking import Checks
-from chatter_nb.runs.edits import EDITS, Edit, PlacedChunk, edit_chunks, load_edits, place_chunks
+from chatter_nb.runs.edits import EDITS, Edit, edit_chunks, load_edits
 from chatter_nb.runs.in_words import in_words, left_as_written
 from chatter_nb.runs.keys import Identities, PlannedChunk, check_takes, identities
 from chatter_nb.runs.outline import language_notes
+from chatter_nb.runs.places import PlacedChunk, place_chunks
 from chatter_nb.runs.plan import Estimate, OnLoad, Plan, Planner, check_texts, check_voice
 from chatter_nb.runs.record import UnsureRecord
 from chatter_nb.runs.roles import (

@@ -14,7 +14,7 @@ from chatter_nb.base.wording import count
 from chatter_nb.engines.models import pick_engine
 from chatter_nb.engines.refusal import Unspeakable, counted, replacements_block
 from chatter_nb.params.runs import SpeakParams
-from chatter_nb.runs.edits import PlacedChunk
+from chatter_nb.runs.places import PlacedChunk
 from chatter_nb.runs.saying import sayings_of
 from chatter_nb.runs.speak_texts import chosen_part, cleaned
 from chatter_nb.text.files import TextSource

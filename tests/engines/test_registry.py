@@ -8,6 +8,7 @@ from listings import modules_that_list
 from chatter_nb.bench.params import ENGINES, TimingParams
 from chatter_nb.engines.checkpoints import MODELS
 from chatter_nb.engines.registry import ENGINE_PARAMETERS, TTS_ENGINES, VC_ENGINES
+from chatter_nb.params.conversion import VcEngineName
 from chatter_nb.params.fields import COMMON, fields_of
 from chatter_nb.params.runs import (
     KNOBS,
@@ -15,7 +16,6 @@ from chatter_nb.params.runs import (
     SpeakParams,
     SpeechEngineName,
     TtsEngineName,
-    VcEngineName,
     knobs_of,
 )
 

@@ -32,13 +32,12 @@ from chatter_nb.runs.edits import (
     load_edits,
     match_edits,
     next_take,
-    place_chunks,
-    placed_chunks,
     save_edits,
     text_hash,
 )
 from chatter_nb.runs.folder import NOTEBOOK, RECORD, RunFolder
 from chatter_nb.runs.keys import Identities
+from chatter_nb.runs.places import place_chunks, placed_chunks
 from chatter_nb.runs.resume import MARK, mark_of, state_of
 from chatter_nb.runs.revise import (
     apply_edits,
@@ -415,7 +414,7 @@ def test_edits_count_by_their_content_in_a_batch(speak, tmp_path):
 KILLED = """
 import sys
 from pathlib import Path
-from chatter_nb.runs.edits import Edit, save_edits
+from chatter_nb.runs.edits import (Edit, save_edits)
 for start in range(int(sys.argv[2]), 10_000):
     edit = Edit(document="speech", start=start, end=start + 1, text_sha256="0" * 16, note="x")
     save_edits(Path(sys.argv[1]), [edit])

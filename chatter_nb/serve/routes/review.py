@@ -16,7 +16,8 @@ from chatter_nb.base.formats import mime_of
 from chatter_nb.pages.review import again, review_data
 from chatter_nb.pages.takes import TAKES, write_takes
 from chatter_nb.params.runs import SpeakParams
-from chatter_nb.runs.edits import Edit, match_edits, parse_edits, placed_chunks, save_edits
+from chatter_nb.runs.edits import Edit, match_edits, parse_edits, save_edits
+from chatter_nb.runs.places import placed_chunks
 from chatter_nb.runs.revise import load_revisable, revised_params
 from chatter_nb.runs.speech import Speech
 from chatter_nb.serve.bodies import DOCUMENT, JSON, LEXICON, media_type_of
