@@ -85,7 +85,7 @@ def _check_mark(voice: str, library: Library) -> None:
     if not any(voice in (path.stem, path.name) for path in library.files()):
         known = ", ".join(library.names()) or "none yet"
         raise InputError(
-            f"[voice: {shown(voice)}]: a mark names a recording in {library.folder} ({known}): "
+            f"[voice: {shown(voice)}]: a mark names a recording of the voices folder ({known}): "
             "put it there, or give its path to a name of the cast"
         )
 

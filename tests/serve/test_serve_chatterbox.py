@@ -110,6 +110,29 @@ def test_each_request_is_spoken_in_its_own_voice(settings, second_voice, direct)
         assert answer.content == answers["anna", 0]
 
 
+def test_a_speaker_has_a_voice_of_the_folder_and_no_other_file(settings):
+    """Not in the cast, not as the narrator, not in a mark of the text; the file is there."""
+    with TestClient(make_app(settings), base_url="http://localhost") as client:
+        anna = {"data": {"name": "anna"}, "files": {"file": ("a.flac", TARGET.read_bytes())}}
+        assert client.post("/api/v1/voices", **anna).status_code == 201
+        say = "Hello there."
+        for values in (
+            {"text": say, "cast": {"Fox": str(TARGET)}},
+            {"text": say, "cast": {"Fox": {"voice": str(TARGET)}}},
+            {"text": say, "narrator": str(TARGET)},
+            {"text": f"[voice: {TARGET}] {say}"},
+            {"text": f"[voice: params/recordings/{TARGET.name}] {say}"},
+        ):
+            answer = client.post("/api/v1/tts", json=values | QUICK)
+            assert answer.status_code in (404, 422), values
+            assert str(settings.voices) not in answer.text
+        for values in (
+            {"text": f"Fox: {say}", "cast": {"Fox": "anna"}},
+            {"text": f"[voice: anna] {say}"},
+        ):
+            assert client.post("/api/v1/tts", json=values | QUICK).status_code == 200
+
+
 def test_a_recording_is_offered_with_its_doubts_and_its_sample_follows_it(settings, second_voice):
     """A new recording of the name is another voice, whose sample is made anew."""
     with TestClient(make_app(settings), base_url="http://localhost") as client:
