@@ -20,6 +20,7 @@ from chatter_nb.audio.reading import Signal
 from chatter_nb.base.errors import ChatterError
 from chatter_nb.engines.base import ChunkInfo, ChunkPart, ChunkRequest, SpeechEngine, Voice
 from chatter_nb.params.runs import SpeakParams, knobs_of
+from chatter_nb.runs.beside import timed, write_texts
 from chatter_nb.runs.book_plan import PlannedOutput
 from chatter_nb.runs.choosing import (
     Chooser,
@@ -46,8 +47,8 @@ from chatter_nb.runs.output import OnAudio, Sink
 from chatter_nb.runs.record import WORDS, ChapterRecord, ChunkRecord
 from chatter_nb.runs.roles import RoleKey, role_key
 from chatter_nb.runs.speak_plan import SpeechPlan
-from chatter_nb.runs.subtitles import ESTIMATED, Timed, cues, written
-from chatter_nb.runs.words_file import SideFile, joined_words, word_lines
+from chatter_nb.runs.subtitles import ESTIMATED
+from chatter_nb.runs.words_file import SideFile
 
 
 class SpeechRun(Run):
@@ -108,7 +109,7 @@ class SpeechRun(Run):
             from chatter_nb.runs.read_along import write_read_along  # loads FFmpeg: 0.06 s
 
             book = SideFile(path.with_name(f"{path.name}.epub"), unfinished)
-            words = (own for _, own in self._words(records, self._takes, self._trimmed))
+            words = (own for _, own in timed(self._plan, records, self._takes, self._trimmed))
             with self._watch.stage("write"):
                 write_read_along(book, self._plan, output, sink.tracks, records, words)
             self._side_files.append(book)
@@ -279,35 +280,14 @@ class SpeechRun(Run):
     def _write_texts(
         self, files: Sequence[SideFile], groups: Sequence[Sequence[ChunkRecord]], *chunks: Any
     ) -> None:
-        """Write the words and the subtitles of the last output; for the others see `_words`."""
-        language = self._plan.params.language or self._plan.engine.languages[0]
+        """Write the words and the subtitles of the last output; `chunks` are as of `timed`."""
         pieces = iter(self._pieces[self._outputs[-1].first_chunk :])  # as moved, see `_move`
         moved = [[next(pieces) for _ in group] for group in groups]
-        known = files[0].write(word_lines(words for _, words in self._words(moved, *chunks)))
-        for file in files[1:]:
-            file.write(
-                written(file.path.suffix, cues(self._words(moved, *chunks), language), known)
-            )
+        language = self._plan.params.language or self._plan.engine.languages[0]
+        known = write_texts(files, partial(timed, self._plan, moved, *chunks), language)
         self._side_files += files if known else files[1:]
         if files[1:] and not known and ESTIMATED not in self._warnings:
             self._warnings.append(ESTIMATED)
-
-    def _words(
-        self,
-        groups: Sequence[Sequence[ChunkRecord]],
-        takes: Mapping[int, Take],
-        trimmed: Mapping[int, int],
-    ) -> Iterator[Timed]:
-        """The records of each chunk of an output, and its words with places and times."""
-        store, engine = self._plan.store, self._plan.engine
-        for position, records in enumerate(groups):
-            take = takes[position]
-            if take.planned.chunk.speakable:
-                kept = store.words(take.planned.key)
-                words = take.verdict.words if take.verdict else kept
-                source = engine.name if kept is not None else "aligner"
-                more = (take.planned.chunk.text, records, trimmed[position] / engine.sample_rate)
-                yield records, None if words is None else joined_words(words, *more, source)
 
     @property
     def _is_checked(self) -> bool:
