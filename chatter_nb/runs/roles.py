@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 from chatter_nb.base.errors import InputError, Problems, shown
 from chatter_nb.base.speakers import NARRATOR
-from chatter_nb.engines.base import SpeechEngine, Voice
+from chatter_nb.engines.base import ChunkRequest, SpeechEngine, Voice
 from chatter_nb.engines.checks import check_supported
 from chatter_nb.engines.registry import EngineEntry
 from chatter_nb.engines.voices import Library, library_of
 from chatter_nb.params.cast import Manner, Member
-from chatter_nb.params.runs import SpeakParams
+from chatter_nb.params.runs import SpeakParams, knobs_of
 from chatter_nb.runs.plan import check_voice
 from chatter_nb.runs.speakers import cast_of
 from chatter_nb.text.chunking import Chunk
@@ -78,6 +78,18 @@ def roles_of(
         if voice := problems.of(partial(_told, speaker, prepared)):
             roles[speaker, mood] = Role(own, voice, gain_db)
     return roles
+
+
+def request_for(index: int, text: str, seed: int, role: Role, engine: SpeechEngine) -> ChunkRequest:
+    """What an engine needs to speak one chunk; `index` comes back with its audio."""
+    language = role.params.language or engine.languages[0]
+    return ChunkRequest(index, text, seed, role.voice, language, knobs_of(role.params))
+
+
+def options_of(engine: SpeechEngine, params: SpeakParams, rows: int) -> dict[str, Any]:
+    """The options of `synthesize` that this engine accepts."""
+    options = {"rows": rows, "engine_path": params.engine_path}
+    return {name: value for name, value in options.items() if name in engine.accepts}
 
 
 def _check_mark(voice: str, library: Library) -> None:

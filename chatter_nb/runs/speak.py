@@ -25,8 +25,9 @@ from chatter_nb.runs.listening import keeps_up
 from chatter_nb.runs.output import OnAudio
 from chatter_nb.runs.plan import check_texts
 from chatter_nb.runs.resume import draw_seed
+from chatter_nb.runs.roles import Role, options_of, request_for
 from chatter_nb.runs.speak_plan import SpeechPlan, estimate, plan_speech
-from chatter_nb.runs.speak_run import SpeechRun, options_of, request_for
+from chatter_nb.runs.speak_run import SpeechRun
 from chatter_nb.runs.speech import Speech, load_speech
 
 __all__ = [
@@ -113,7 +114,7 @@ def process_one_chunk(
     check_texts(model, [text], language or model.languages[0])
     seed = draw_seed() if params.seed < 0 else params.seed
     prepared = model.prepare_voice(voice, library_of(params))
-    request = request_for(0, text, seed, prepared, model, params)
+    request = request_for(0, text, seed, Role(params, prepared), model)
     renderings = list(model.synthesize([request], **options_of(model, params, 1)))
     audio = renderings[0][1]
     check_sound(audio, text)

@@ -18,8 +18,7 @@ import numpy as np
 from chatter_nb.audio.join import Joined, Joiner, fade_edges, find_edges, louder
 from chatter_nb.audio.reading import Signal
 from chatter_nb.base.errors import ChatterError
-from chatter_nb.engines.base import ChunkInfo, ChunkPart, ChunkRequest, SpeechEngine, Voice
-from chatter_nb.params.runs import SpeakParams, knobs_of
+from chatter_nb.engines.base import ChunkInfo, ChunkPart
 from chatter_nb.runs.beside import timed, write_texts
 from chatter_nb.runs.book_plan import PlannedOutput
 from chatter_nb.runs.choosing import (
@@ -45,7 +44,7 @@ from chatter_nb.runs.lifecycle import Run
 from chatter_nb.runs.listening import Listening
 from chatter_nb.runs.output import OnAudio, Sink
 from chatter_nb.runs.record import WORDS, ChapterRecord, ChunkRecord
-from chatter_nb.runs.roles import RoleKey, role_key
+from chatter_nb.runs.roles import RoleKey, options_of, request_for, role_key
 from chatter_nb.runs.speak_plan import SpeechPlan
 from chatter_nb.runs.subtitles import ESTIMATED
 from chatter_nb.runs.words_file import SideFile
@@ -178,7 +177,10 @@ class SpeechRun(Run):
     ) -> Iterator[tuple[int, Signal, ChunkInfo]]:
         """Speak chunks, and keep each as it comes."""
         plan = self._plan
-        requests = [self._request(at, chunks[at]) for at in positions]
+        requests = [
+            request_for(at, c.chunk.spoken, c.seed, plan.role_of(c), plan.engine)
+            for at, c in ((at, chunks[at]) for at in positions)
+        ]
         options = options_of(plan.engine, plan.params, self._rows)
         if self._listening and plan.engine.speaks_in_parts:
             options["on_part"] = self._listening.part
@@ -189,11 +191,6 @@ class SpeechRun(Run):
                 self._listening.keep(chunks[position], audio, info)
             self._keep(chunks[position], audio, info)
             yield position, audio, info
-
-    def _request(self, position: int, planned: PlannedChunk) -> ChunkRequest:
-        role, engine = self._plan.role_of(planned), self._plan.engine
-        text, seed = planned.chunk.spoken, planned.seed
-        return request_for(position, text, seed, role.voice, engine, role.params)
 
     def _look_up(self, output: PlannedOutput) -> tuple[set[int], list[int]]:
         """Positions of the chunks that need no model, and of those that do."""
@@ -308,17 +305,3 @@ class SpeechRun(Run):
 
     def _keys(self) -> tuple[str, ...]:
         return (*super()._keys(), *self._tried)
-
-
-def request_for(
-    index: int, text: str, seed: int, voice: Voice, engine: SpeechEngine, params: SpeakParams
-) -> ChunkRequest:
-    """What an engine needs to speak one chunk; `index` comes back with its audio."""
-    language = params.language or engine.languages[0]
-    return ChunkRequest(index, text, seed, voice, language, knobs_of(params))
-
-
-def options_of(engine: SpeechEngine, params: SpeakParams, rows: int) -> dict[str, Any]:
-    """The options of `synthesize` that this engine accepts."""
-    options = {"rows": rows, "engine_path": params.engine_path}
-    return {name: value for name, value in options.items() if name in engine.accepts}
