@@ -110,6 +110,7 @@ def cleaned(source: TextSource, params: SpeakParams, language: str) -> str:
         remove_references=params.remove_references,
         regex_replacements=params.regex_replacements,
         language=language,
+        counted_lines=params.normalize != "off",  # then chunks and keys are those of before
     )
 
 

@@ -21,7 +21,7 @@ from chatter_nb.base.budget import ask
 from chatter_nb.base.errors import InputError
 from chatter_nb.base.speakers import NARRATOR
 from chatter_nb.text.cuts import cut, parted
-from chatter_nb.text.headings import is_heading, set_headings_apart
+from chatter_nb.text.headings import is_heading, set_counted_lines_apart, set_headings_apart
 from chatter_nb.text.in_full import in_full
 from chatter_nb.text.line import as_line
 from chatter_nb.text.markup import TERMINAL_CODE, check_markup
@@ -117,17 +117,20 @@ def clean(
     remove_references: bool = False,
     regex_replacements: Mapping[str, str] | None = None,
     language: str = "en",
+    counted_lines: bool = True,
 ) -> str:
     """The text that is shown: in NFC with `\\n` as its only newline, after removals.
 
     The codes that colour a terminal's text are removed. A form feed, which ends a page, becomes a
-    newline, or the end of a paragraph if a sentence of `language` ends before it.
+    newline, or the end of a paragraph if a sentence of `language` ends before it. `counted_lines`:
+    lines whose numbers count on are paragraphs.
     """
     text = composed(text.removeprefix("\ufeff"))
     text = TERMINAL_CODE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
     text = _join_pages(text, language)
     text = _ORNAMENT_LINE.sub(r"\n\g<0>\n", text)
     text = set_headings_apart(text)
+    text = set_counted_lines_apart(text) if counted_lines else text
     for pattern, replacement in (regex_replacements or {}).items():
         try:
             text = re.sub(pattern, replacement, text)

@@ -1,8 +1,7 @@
 """Finds headings of chapters in plain text: "Chapter Two", "CHAPTER IV. The Return", "Epilogue".
 
-A heading has a chapter's pause before it and is a paragraph of its own, as is a line that counts on
-from the numbered line before it. Prose that only begins like
-a heading ("Chapter 7 of The Hobbit") is no heading.
+A heading has a chapter's pause before it and is a paragraph of its own. Prose that only begins like
+a heading ("Chapter 7 of The Hobbit") is no heading. Lines that count on are paragraphs, too.
 """
 
 from __future__ import annotations
@@ -36,11 +35,12 @@ def is_numeral(paragraph: str) -> bool:
 
 
 def set_headings_apart(text: str) -> str:
-    """The text with a blank line after each heading that is a paragraph's first line.
+    """The text with a blank line after each heading that is a paragraph's first line."""
+    return _LINE.sub(_apart_if_heading, text)
 
-    Lines with numbers that count on ("1. …", "2. …") are paragraphs too.
-    """
-    text = _LINE.sub(_apart_if_heading, text)
+
+def set_counted_lines_apart(text: str) -> str:
+    """The text with lines whose numbers count on ("1. …", "2. …") as paragraphs."""
     places, lines = set[int](), list(_NUMBERED.finditer(text))
     for item, after in pairwise(lines):
         if int(after[1]) == int(item[1]) + 1 and "\n\n" not in text[item.end() : after.start()]:

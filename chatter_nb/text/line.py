@@ -138,8 +138,6 @@ def _turn(last: _Turn, text: str, span: Span, first: int) -> list[_Turn]:
 def _turn_pauses(line: str, turns: Sequence[_Turn], sentence_ms: int) -> Iterator[tuple[int, int]]:
     """The silence where another speaks: longer between two people than between one and narrator."""
     for (_, before, *_), (at, after, *_) in pairwise(turns):
-        if not at:  # a text may begin with a mark
-            continue
         if before and after and before != after:
             yield at, 2 * sentence_ms
         else:
