@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from chatter_nb.base.project import find_path, shown_path
+from chatter_nb.base.project import find_path, resolve_path, shown_path
+from chatter_nb.base.wording import count
 from chatter_nb.cli.delivery import address
 from chatter_nb.cli.options import FileOption, SetOption, pairs_of, params_of
 from chatter_nb.cli.sources import text_source
@@ -14,6 +15,7 @@ from chatter_nb.params.runs import SpeakParams
 
 _Words = Annotated[list[str] | None, typer.Argument(metavar="TEXT|FILE", help="As for speak.")]
 _Lexicon = Annotated[str, typer.Option(help="Its file; else the run's, or lexicon.yaml by FILE.")]
+_Pls = Annotated[str, typer.Option("--pls", help="Write the lexicon there, for other programs.")]
 _Say = Annotated[list[str] | None, typer.Option(help="word=respelling, put into the lexicon.")]
 
 
@@ -24,10 +26,12 @@ def names(
     most: Annotated[int, typer.Option(min=1, help="How many to list.")] = 20,
     lexicon: _Lexicon = "",
     say: _Say = None,
+    pls: _Pls = "",
     samples: Annotated[bool, typer.Option("--samples", help="Make audio of each.")] = False,
 ) -> None:
     """List the words of a text that the voice guesses at, and put them right before the run."""
     from chatter_nb.runs.names import enter, heard, lexicon_of, names_in
+    from chatter_nb.text.lexicon import read_lexicon, write_pls
 
     said = pairs_of(say, "--say", "word=respelling")
     params = params_of(SpeakParams, file, param, text_source(words or []))
@@ -36,6 +40,10 @@ def names(
         typer.echo(f"{shown_path(path)}: {line}")
     if lexicon or not params.lexicon:  # a new one is made with its first word
         params = params.model_copy(update={"lexicon": (str(path),) if path.exists() else ()})
+    if pls:
+        entries = [entry for path in params.lexicon for entry in read_lexicon(find_path(path))]
+        write_pls(entries, resolve_path(pls), params.language or "en")
+        typer.echo(f"{pls}: {count(len(entries), 'word')} as PLS")
     found, told = names_in(params, most)
     for name in found:
         typer.echo(f"{name.word:20} {name.times:>6,}  {name.sounds:16} {name.sentence}")

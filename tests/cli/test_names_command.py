@@ -2,6 +2,8 @@
 
 import soundfile
 
+from chatter_nb.text.lexicon import read_lexicon
+
 TEXT = "Siobhan met Nguyen, and Nguyen laughed."
 
 
@@ -23,6 +25,15 @@ def test_words_are_listed_entered_and_left_out_of_the_next_list(cli, tmp_path):
     assert lexicon.read_text() == "Siobhan: Shivawn\nNguyen: win\n"
     told = cli(*given, "--say", "Siobhan=Shi-vawn", check=0).stdout
     assert f"{lexicon}: Siobhan: Shi-vawn, was 'Shivawn'\n" in told
+
+
+def test_a_lexicon_is_written_for_other_programs(cli, tmp_path):
+    lexicon, pls = tmp_path / "names.yaml", tmp_path / "names.pls"
+    lexicon.write_text("Siobhan: Shivawn\nNiamh: {ipa: niːv}\n")
+    given = ("names", TEXT, "-p", "engine=hibari", "--lexicon", lexicon, "--pls", pls)
+    assert f"{pls}: 2 words as PLS" in cli(*given, check=0).stdout
+    ways = [(entry.word, entry.say, entry.ipa) for entry in read_lexicon(pls)]
+    assert ways == [("Siobhan", "Shivawn", ""), ("Niamh", "", "niːv")]
 
 
 def test_a_documents_lexicon_lies_beside_it(cli, tmp_path):
