@@ -277,17 +277,17 @@ def test_letters_of_all_kinds_are_readable_in_an_error(client):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "normalize", "told"),
     [
-        (f"It is {'9' * 40}.", "engine 'hibari' cannot read 9999"),
-        ("The word /ˈwɔːtə/ is one.", "would leave out ˈwɔːtə"),
-        ('Hello <break time="500ms"/> world.', "[pause 500ms]"),
-        (f"Hello [pause {'9' * 400}s].", "at most 600 s at one place"),
+        (f"It is {'9' * 40}.", "off", "engine 'hibari' cannot read 9999"),
+        ("The word /ˈwɔːtə/ is one.", "auto", "would leave out ˈwɔːtə"),
+        ('Hello <break time="500ms"/> world.', "auto", "[pause 500ms]"),
+        (f"Hello [pause {'9' * 400}s].", "auto", "at most 600 s at one place"),
     ],
 )
-def test_a_text_that_cannot_be_spoken_is_a_422_with_the_cure(client, text, told):
+def test_a_text_that_cannot_be_spoken_is_a_422_with_the_cure(client, text, normalize, told):
     """What a planned run refuses, in the same words."""
-    answer = client.post("/api/v1/tts", json={"text": text})
+    answer = client.post("/api/v1/tts", json={"text": text, "normalize": normalize})
     assert answer.status_code == 422
     assert told in answer.json()["detail"]
 
