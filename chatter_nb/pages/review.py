@@ -25,18 +25,12 @@ from chatter_nb.base.project import shown_path
 from chatter_nb.base.wording import count
 from chatter_nb.pages.doubts import compared, is_about_all, is_checked, kept_take, reason_in_words
 from chatter_nb.pages.lines import Line, badness, line_at, lines_of, word_times, words_of
-from chatter_nb.pages.players import (
-    EMBED_LIMIT_BYTES,
-    FULL_SCALE,
-    asset,
-    data_url,
-    encoded,
-    link_from,
-)
+from chatter_nb.pages.players import EMBED_LIMIT_BYTES, asset, data_url, encoded, link_from
 from chatter_nb.pages.run_players import files_of, lossless_file
 from chatter_nb.pages.speakers import speakers_of
 from chatter_nb.pages.takes import HeardTakes, heard_takes, keep_heard, take_path, write_takes
 from chatter_nb.pages.template import render
+from chatter_nb.pages.waves import FULL_SCALE
 from chatter_nb.runs.edits import Edit, next_take
 from chatter_nb.runs.record import OutputRecord, TakeRecord
 from chatter_nb.runs.revise import make_line

@@ -10,8 +10,8 @@ from chatter_nb.audio.curves import duration_s, envelope
 from chatter_nb.base.errors import InputError
 from chatter_nb.base.formats import play_rank
 from chatter_nb.base.project import resolve_path
-from chatter_nb.pages.players import WAVE_BINS, Mark, Picture, peaks_of
 from chatter_nb.pages.speakers import speakers_of
+from chatter_nb.pages.waves import WAVE_BINS, Mark, Picture, peaks_of
 from chatter_nb.runs.record import OutputRecord, RunRecord
 from chatter_nb.runs.speech import Speech
 

@@ -50,7 +50,7 @@ def test_papermill_loads_the_warm_engine_and_no_more():
 
 
 def test_showing_a_run_loads_what_shows_a_run():
-    assert len(loaded_by("from chatter_nb import show")) <= 44
+    assert len(loaded_by("from chatter_nb import show")) <= 45
 
 
 def test_what_notebooks_and_users_type_is_there():

@@ -13,7 +13,8 @@ from browser import axe_violations, browser_page
 
 from chatter_nb.notebook import show
 from chatter_nb.pages import players
-from chatter_nb.pages.players import Mark, Picture, data_url, peaks_of, waveform_player
+from chatter_nb.pages.players import data_url, waveform_player
+from chatter_nb.pages.waves import Mark, Picture, peaks_of
 
 RATE_HZ = 24_000
 TEXT = "The river ran high.\n\nNobody crossed it.\n\nMay came, and it fell."

@@ -17,16 +17,15 @@ from chatter_nb.notebook.compare.compared import COMPARE, CompareParams, Compari
 from chatter_nb.notebook.compare.preferences import veiled
 from chatter_nb.pages.players import (
     EMBED_LIMIT_BYTES,
-    Picture,
     data_url,
     encoded,
     link_from,
     note,
     page,
-    peaks_of,
     table,
     waveform_player,
 )
+from chatter_nb.pages.waves import Picture, peaks_of
 
 if TYPE_CHECKING:
     from IPython.display import HTML

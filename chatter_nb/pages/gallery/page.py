@@ -24,8 +24,9 @@ from chatter_nb.pages.compact import compact_audio
 from chatter_nb.pages.gallery import differing
 from chatter_nb.pages.gallery.peaks import PeakStore
 from chatter_nb.pages.gallery.rows import APART, Link, Player, Row, is_apart, read_rows
-from chatter_nb.pages.players import HEIGHT, asset, data_url, outline
+from chatter_nb.pages.players import asset, data_url
 from chatter_nb.pages.template import render
+from chatter_nb.pages.waves import HEIGHT, outline
 from chatter_nb.runs.folder import RECORD
 
 PAGE, EMBEDDED_PAGE = "index.html", "gallery.html"

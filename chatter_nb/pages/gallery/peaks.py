@@ -15,7 +15,7 @@ from pathlib import Path
 from chatter_nb.audio.curves import envelope
 from chatter_nb.base.disk import read_json, write_whole
 from chatter_nb.base.errors import OutputError
-from chatter_nb.pages.players import FULL_SCALE, Peaks, peaks_of
+from chatter_nb.pages.waves import FULL_SCALE, Peaks, peaks_of
 
 CACHE = ".gallery"
 BINS = 160  # a stretch for two pixels of the page's widest waveform

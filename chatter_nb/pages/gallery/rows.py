@@ -22,7 +22,7 @@ from chatter_nb.batch.record import BATCH_FILE, Entry, Ledger, is_plain, moment,
 from chatter_nb.batch.tasks import FAILED_NOTEBOOK
 from chatter_nb.pages.doubts import Doubt, doubts_of, is_checked
 from chatter_nb.pages.gallery.peaks import PeakStore
-from chatter_nb.pages.players import Peaks
+from chatter_nb.pages.waves import Peaks
 from chatter_nb.runs.folder import PARTIAL, RECORD, RunFolder
 from chatter_nb.runs.record import FileRecord, RunRecord
 from chatter_nb.text.files import natural_key
