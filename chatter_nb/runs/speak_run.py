@@ -159,6 +159,7 @@ class SpeechRun(Run):
             missing = [at for at, chunk in enumerate(chunks) if plan.store.get(chunk.key) is None]
             for position, _, info in self._synthesize(chunks, missing):
                 self._early[chunks[position].key] = info
+                self._stop_if_cancelled()
             kept = filter(None, (plan.store.get(chunk.key) for chunk in chunks))
             levels[voice] = level_of((audio for audio, _ in kept), plan.engine.sample_rate)
         return gains_db(plan.roles, levels)
