@@ -10,7 +10,7 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
 
@@ -205,13 +205,22 @@ def unknown_name(name: str, known: Sequence[str]) -> str:
     return f"unknown parameter {shown(name)}: {hint}"
 
 
+def _inner(annotation: Any) -> type[BaseModel] | None:
+    """The class of the items of a mapping, if it is one of ours."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_inner, get_args(annotation))), None)
+
+
 def _explain(problem: Any, cls: type[StrictParams]) -> str:
     """The line for a pydantic problem: name, value, what is valid."""
     parts = [part for part in problem["loc"] if isinstance(part, str)]
     name = ".".join([*parts[:1], *(shorten(part, _NAME_CHARS) for part in parts[1:])])
     value = problem["input"]
     if problem["type"] == "extra_forbidden":
-        return unknown_name(parts[-1], list(cls.model_fields))
+        inner = _inner(cls.model_fields[parts[0]].annotation) if len(parts) > 1 else None
+        where = f"{name.rpartition('.')[0]}: " if inner else ""
+        return where + unknown_name(parts[-1], list((inner or cls).model_fields))
     if not name:  # a rule over several fields carries its own whole message
         return problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error":
@@ -222,4 +231,7 @@ def _explain(problem: Any, cls: type[StrictParams]) -> str:
         message += "; put it in quotes"
     if problem["type"] == "dict_type":
         message += f"; {CURE}"
+    if problem["type"] == "model_type":
+        inner = _inner(cls.model_fields[parts[0]].annotation) or cls
+        message = f"should be {{name: value}} with names of: {', '.join(inner.model_fields)}"
     return f"{name}: {message} (given {shown(value)}, {type(value).__name__})"

@@ -64,15 +64,18 @@ Targets = Annotated[dict[Text, Text], _read]  # of a conversion: each speaker wi
 
 def rules_of_cast(values: Mapping[str, Any]) -> Iterator[str]:
     """A message for each name that two have, and for what needs a cast."""
-    cast = values["cast"] if isinstance(values["cast"], Mapping) else {}
+    cast = values["cast"]
+    if not isinstance(cast, Mapping):  # it has an error of its own
+        return
     owners: dict[str, str] = {}
     for name, member in cast.items():
         for each in (name, *getattr(member, "aliases", ())):
             key = " ".join(str(each).lower().split())
             if not key:
                 yield f"cast: a name of {shown(name)} is empty: give it letters"
-            elif key in owners:
-                yield f"cast: {shown(each)} is a name of {shown(owners[key])} too: keep one"
+            elif owners.get(key, name) != name:
+                both = f"{shown(owners[key])} and {shown(name)}"
+                yield f"cast: {shown(each)} is a name of both {both}: keep one"
             owners.setdefault(key, name)
     quotes = values["quotes"]
     if quotes == "one" and QUOTES not in owners:

@@ -107,6 +107,8 @@ def _targets(params: ConvertParams, record: RunRecord, path: Path) -> dict[str, 
     """The target of each speaker; None for those whose sound stays."""
     names = dict.fromkeys(chunk.speaker or _NARRATOR for chunk in record.chunks)
     cast = {_known(name): target for name, target in params.cast.items()}
+    if len(cast) < len(params.cast):
+        raise InputError(f"cast: a name is given twice in {', '.join(params.cast)}: keep one")
     if cast and not any(chunk.speaker for chunk in record.chunks):
         raise InputError(
             f"cast: the run of {path} has no speakers: speak it again with a cast, or leave cast "

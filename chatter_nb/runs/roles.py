@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from chatter_nb.base.errors import InputError, Problems, shown
+from chatter_nb.base.errors import InputError, Problems, shorten
 from chatter_nb.base.speakers import NARRATOR
 from chatter_nb.engines.base import ChunkRequest, SpeechEngine, Voice
 from chatter_nb.engines.checks import check_supported
@@ -20,6 +20,7 @@ from chatter_nb.runs.speakers import cast_of
 from chatter_nb.text.chunking import Chunk
 
 RoleKey = tuple[str, str]  # speaker and mood
+T = TypeVar("T")
 
 
 class Role(NamedTuple):
@@ -51,15 +52,19 @@ def params_of(params: SpeakParams, speaker: str, mood: str = "") -> tuple[SpeakP
     return params.model_copy(update=own), sum(manner.gain_db for manner in manners)
 
 
-def check_cast(params: SpeakParams, engine: EngineEntry, problems: Problems) -> None:
-    """Collect what an engine refuses of the speakers, before it is loaded."""
+def check_cast(
+    params: SpeakParams, engine: EngineEntry, problems: Problems, speakers: Iterable[str] = ()
+) -> None:
+    """Collect what an engine refuses of the cast, and of `speakers` of a text, before it loads."""
     library = library_of(params)
+    for speaker in speakers:
+        problems.of(partial(check_mark, params, speaker, engine, library))
     narrator = [NARRATOR] if params.narrator else []
     for speaker, mood in product([*narrator, *params.cast], ["", *params.moods]):
         own, _ = params_of(params, speaker, mood)
-        who = ", ".join(filter(None, [speaker or "narrator", mood]))
-        problems.of(partial(_told, who, partial(check_supported, own, engine, "speaks")))
-        problems.of(partial(_told, who, partial(check_voice, own.voice, library, engine)))
+        who = speaker or "narrator"
+        problems.of(partial(told_of, params, who, partial(check_supported, own, engine, "speaks")))
+        problems.of(partial(told_of, params, who, partial(check_voice, own.voice, library, engine)))
 
 
 def roles_of(
@@ -70,12 +75,11 @@ def roles_of(
     keys = dict.fromkeys([(NARRATOR, ""), *((chunk.speaker, chunk.mood) for chunk in chunks)])
     for speaker, mood in keys:
         own, gain_db = params_of(params, speaker, mood)
-        if speaker != NARRATOR and speaker not in params.cast and engine.min_voice_s is not None:
-            problems.of(partial(_check_mark, own.voice, library))
-            if problems.messages:  # nothing is read of a file that a mark names
-                continue
+        if problems.of(partial(check_mark, params, speaker, engine, library)) is None:
+            continue  # nothing is read of a file that a mark names
         prepared = partial(engine.prepare_voice, own.voice, library)
-        if voice := problems.of(partial(_told, speaker, prepared)):
+        who = "narrator" if params.narrator and speaker == NARRATOR else speaker
+        if voice := problems.of(partial(told_of, params, who, prepared)):
             roles[speaker, mood] = Role(own, voice, gain_db)
     return roles
 
@@ -92,21 +96,29 @@ def options_of(engine: SpeechEngine, params: SpeakParams, rows: int) -> dict[str
     return {name: value for name, value in options.items() if name in engine.accepts}
 
 
-def _check_mark(voice: str, library: Library) -> None:
-    """A text names voices, never files: texts come from anybody. Raises `InputError`."""
-    if not any(voice in (path.stem, path.name) for path in library.files()):
+def check_mark(
+    params: SpeakParams, speaker: str, engine: SpeechEngine | EngineEntry, library: Library
+) -> bool:
+    """True. A text names voices, never files: texts come from anybody. Raises `InputError`."""
+    if speaker in (NARRATOR, *params.cast) or engine.min_voice_s is None:
+        return True
+    if not any(speaker in (path.stem, path.name) for path in library.files()):
         known = ", ".join(library.names()) or "none yet"
         raise InputError(
-            f"[voice: {shown(voice)}]: a mark names a recording of the voices folder ({known}): "
-            "put it there, or give its path to a name of the cast"
+            f"[voice: {shorten(speaker, 60)}]: a mark names a recording of the voices folder "
+            f"({known}): put it there, or give it to a name of the cast"
         )
+    return True
 
 
-def _told(who: str, work: Any) -> Any:
+def told_of(params: SpeakParams, who: str, work: Callable[[], T]) -> T:
+    """What the work returns; an `InputError` begins with who it is about."""
     try:
         return work()
     except InputError as error:
-        raise InputError(f"cast: {who}: {error}" if who else str(error)) from None
+        where = f"cast: {who}: " if who in params.cast else f"{who}: " if who == "narrator" else ""
+        where = where or (f"[voice: {shorten(who, 60)}]: " if who else "")
+        raise InputError(f"{where}{error}") from None
 
 
 def described(roles: Mapping[RoleKey, Role], chunks: Iterable[Chunk]) -> str:

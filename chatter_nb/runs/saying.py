@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from chatter_nb.base.errors import InputError, listed
+from chatter_nb.base.errors import InputError, listed, shown
 from chatter_nb.base.project import resolve_path
 from chatter_nb.base.wording import count
-from chatter_nb.engines.registry import EngineEntry
+from chatter_nb.engines.registry import TTS_ENGINES, EngineEntry
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.text.books.document import Book
 from chatter_nb.text.chunking import Chunk, composed, plain
@@ -64,7 +64,13 @@ def _saying(
     """How the engine says texts of a language, and notes on what it cannot use."""
     replacements = (rule(*map(composed, pair)) for pair in params.replacements.items())
     finders, notes = [(REPLACEMENTS, Finder(replacements))], list[str]()
-    files = (entry for file in params.lexicon for entry in read_lexicon(resolve_path(file)))
+    files = [entry for file in params.lexicon for entry in read_lexicon(resolve_path(file))]
+    for entry in files:
+        if entry.engine and entry.engine not in TTS_ENGINES:
+            known = ", ".join(TTS_ENGINES)
+            raise InputError(
+                f"lexicon: {entry.word}: engine {shown(entry.engine)} is none of {known}"
+            )
     of_books = (entry for book in books for entry in book.lexicon)
     unused = dict[str, list[str]]()
     for name, entries in ((LEXICON, files), (BOOK, of_books)):

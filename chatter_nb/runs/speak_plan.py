@@ -39,6 +39,7 @@ from chatter_nb.runs.roles import (
     params_of,
     role_key,
     roles_of,
+    told_of,
 )
 from chatter_nb.runs.saying import Sayings, sayings_of
 from chatter_nb.runs.speak_texts import (
@@ -48,7 +49,7 @@ from chatter_nb.runs.speak_texts import (
     read_texts,
     split_text,
 )
-from chatter_nb.runs.speakers import note_on, unsure_quotes
+from chatter_nb.runs.speakers import note_on, silent_members, unsure_quotes
 from chatter_nb.runs.unspeakable import Unspoken, leave_out, refusal, warning
 from chatter_nb.text.files import TextSource
 from chatter_nb.text.line import BLOCK_BREAK, CHAPTER_BREAK
@@ -114,7 +115,7 @@ class SpeechPlan(Plan):
 
     def _seconds(self, chunks: Iterable[PlannedChunk]) -> float:
         rate = chars_per_s(self.params.language or self.engine.languages[0])
-        chars = sum(len(planned.chunk.text) for planned in chunks)
+        chars = sum(len(planned.chunk.spoken) for planned in chunks)
         return chars / rate / (self.params.speed or 1.0)
 
 
@@ -134,16 +135,19 @@ def plan_speech(params: SpeakParams, on_load: OnLoad | None = None) -> SpeechPla
         sayings = problems.of(how) or _NO_SAYING
         if params.labels and len(sources or []) > 1:
             problems.messages.append("labels are of one text: set merge, or speak them one by one")
+        speakers: dict[str, None] = {}
         for source in (sources or []) if planner.entry.files else []:  # loading takes longer
-            problems.of(partial(split_text, source, params, sayings))
-        check_cast(params, planner.entry, problems)
+            if split := problems.of(partial(split_text, source, params, sayings)):
+                speakers |= dict.fromkeys(chunk.speaker for chunk in split.chunks)
+        check_cast(params, planner.entry, problems, speakers)
     checks = planner.settle_checks(params)
     if params.read_along and sources and checks:
         from chatter_nb.runs.read_along import check_read_along  # loads FFmpeg: 0.06 s
 
         problems.of(partial(check_read_along, params, sources[0], planner.entry, checks))
     engine = planner.load()
-    problems.of(planner.prepare_voice)
+    narrator = "narrator" if params.narrator else ""
+    problems.of(partial(told_of, params, narrator, planner.prepare_voice))
     with watch.stage("text"):
         chunks_of = partial(_chunks, params=params, engine=engine, edits=edits, sayings=sayings)
         texts: list[_Text] = [problems.of(partial(chunks_of, source)) for source in sources]
@@ -173,6 +177,7 @@ def plan_speech(params: SpeakParams, on_load: OnLoad | None = None) -> SpeechPla
     notes = [*sayings.notes, *(note for text in texts for note in text.notes)]
     notes += [warning(unspoken)] if unspoken else []
     notes += dict.fromkeys(note for output in outputs for note in output.notes)
+    notes += silent_members(params, (placed.chunk for text in texts for placed in text.chunks))
     notes += left_as_written((c.chunk for o in outputs for c in o.chunks), language)
     notes += _notes_on_edits(params, edits, [source.name for source in sources])
     return planner.plan(

@@ -11,6 +11,7 @@ from chatter_nb.base.speakers import NARRATOR
 from chatter_nb.base.wording import count
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.record import UnsureRecord
+from chatter_nb.text.chunking import Chunk
 from chatter_nb.text.dialogue.attribution import read_quotes
 from chatter_nb.text.dialogue.labels import read_labels
 from chatter_nb.text.dialogue.marks import DIRECTION, Cast, read_directions, read_marks
@@ -58,9 +59,14 @@ def speakers_in(text: str, params: SpeakParams, language: str) -> Speakers:
 
 def _labels(text: str, params: SpeakParams, cast: Cast, spans: Iterable[Span]) -> Iterator[Span]:
     silent = {"sentence_pause_ms": 0, "paragraph_pause_ms": 0, "chapter_pause_ms": 0}
-    length = len(as_line(text, spans, **silent).text)
+    line = as_line(text, spans, **silent).text
     path = resolve_path(params.labels)
-    for label in read_labels(path, length):
+    for label in read_labels(path, len(line)):
+        for at in (label.start, label.end):
+            if line[at - 1 : at].isalnum() and line[at : at + 1].isalnum():
+                cut = shown(f"{line[max(0, at - 10) : at]}|{line[at : at + 10]}")
+                cure = "count as start and end of chunks in run.json do, marks left out"
+                raise InputError(f"{path}: {at} is inside a word, {cut}: {cure}")
         speaker = cast.speaker(label.speaker) if label.speaker else NARRATOR
         if speaker is None:
             known = ", ".join(params.cast)
@@ -88,3 +94,11 @@ def note_on(unsure: Sequence[UnsureRecord]) -> list[str]:
     listed = "; ".join(f"{shorten(q.text, 40)} ({shorten(q.reason, 60)})" for q in unsure[:_LISTED])
     more = f"; and {len(unsure) - _LISTED:,} more, see run.json" if len(unsure) > _LISTED else ""
     return [f"{count(len(unsure), 'quote')} left to the narrator: {listed}{more}"]
+
+
+def silent_members(params: SpeakParams, chunks: Iterable[Chunk]) -> list[str]:
+    """A note on names of the cast who say nothing; none if all speak."""
+    heard = {chunk.speaker for chunk in chunks} | {cast_of(params).speaker(params.narrator)}
+    silent = [name for name in params.cast if name not in heard]
+    cure = "look at the marks' spelling, or at quotes: attributed"
+    return [f"cast: nothing is said by {', '.join(silent)}: {cure}"] if silent else []

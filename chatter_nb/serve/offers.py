@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from chatter_nb.base.errors import ChatterError, ParamError
+from chatter_nb.base.errors import ChatterError, ParamError, shorten
 from chatter_nb.engines.checkpoints import cached
 from chatter_nb.engines.checks import check_files
 from chatter_nb.engines.models import EngineChoice, load, pick_engine, settle
@@ -156,11 +156,12 @@ class Catalog:
         if "voice" not in uploads:
             self._check_voice(voice, params.engine)
         narrator = "" if cast_of(params).speaker(params.narrator) else params.narrator
-        for name in (narrator, *(member.voice for member in params.cast.values())):
-            self._check_voice(name, params.engine)
+        self._check_voice(narrator, params.engine, "narrator: ")
+        for name, member in params.cast.items():
+            self._check_voice(member.voice, params.engine, f"cast: {shorten(name, 60)}: ")
         return params.model_copy(update={"voice": voice})
 
-    def _check_voice(self, voice: str, engine: str) -> None:
+    def _check_voice(self, voice: str, engine: str, whose: str = "") -> None:
         """Raises `Problem` 404 for what is no name of a voice: a path never is."""
         known = [name for name in self.voices(engine) if name != DEFAULT_VOICE]
         if not voice or voice in known:
@@ -168,12 +169,12 @@ class Catalog:
         if voice in (name for _, name in self.speaker_choices(engine)):
             raise Problem(
                 404,
-                f"voice '{voice}' is not on this machine yet; its owner can bring it with: "
+                f"{whose}voice '{voice}' is not on this machine yet; its owner can bring it with: "
                 f"chatter-nb speak Hello --voice {voice}",
             )
         if engine == "hibari":
             known = [name for _, name in self.voice_choices(engine)]
-        raise Problem(404, no_voice(engine, voice, known))
+        raise Problem(404, whose + no_voice(engine, voice, known))
 
     def conversion(
         self, values: Values, run_name: str, uploads: Uploads = NO_UPLOADS

@@ -71,6 +71,7 @@ class Entry:
         return Rule(self.word, said, is_any, self.forms == "all")
 
 
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
 _NAMES = tuple(field.name for field in fields(Entry) if field.name != "word")
 
 
@@ -83,7 +84,7 @@ def read_lexicon(path: Path) -> list[Entry]:
     except OSError as error:
         raise InputError(f"cannot read lexicon {path}: {error.strerror}") from error
     if data.lstrip()[:1] == b"<":
-        return list(read_pls(data, f"lexicon {path}"))
+        return list(read_pls(data, f"lexicon {path}", is_own=True))
     try:
         values = parse_yaml(data.decode("utf-8-sig"), where=f"lexicon {path}")
     except UnicodeDecodeError:
@@ -181,6 +182,9 @@ def _checked(entry: Entry) -> Entry:
         raise InputError(f"{shown(entry.word)} has no letter: give a word")
     if not (entry.say or entry.ipa or entry.arpabet):
         raise InputError(f"{shown(entry.word)}: give say, ipa or arpabet")
+    if entry.language and not _LANGUAGE.fullmatch(entry.language):
+        given = f"language: {shown(entry.language)}"
+        raise InputError(f"{shown(entry.word)}: {given} must be a code such as en or en-GB")
     if entry.forms not in _FORMS:
         raise InputError(f"{shown(entry.word)}: forms: {shown(entry.forms)} must be all or exact")
     return entry
@@ -198,10 +202,12 @@ def sounds_in(said: str, alphabet: str) -> dict[str, str]:
     return {}
 
 
-def read_pls(data: bytes, where: str, language: str = "") -> Iterator[Entry]:
+def read_pls(
+    data: bytes, where: str, language: str = "", *, is_own: bool = False
+) -> Iterator[Entry]:
     """An entry for each way that PLS writes a word; of several ways to say it the first counts.
 
-    `language` is that of a lexicon which names none. Raises `InputError` that begins with `where`.
+    `language` is that of a lexicon which names none; of one's own no word is left out. Raises `InputError` that begins with `where`.
     """
     try:
         root = etree.fromstring(data, STRICT)
@@ -212,12 +218,18 @@ def read_pls(data: bytes, where: str, language: str = "") -> Iterator[Entry]:
     usual, language = root.get("alphabet", "ipa"), root.get(_LANG, "") or language
     for lexeme in root.iter("{*}lexeme"):
         said: dict[str, Any] = {}
+        unknown = ""
         for node in lexeme.iter("{*}phoneme", "{*}alias"):
             text = " ".join("".join(node.itertext()).split())
             is_alias = etree.QName(node).localname == "alias"
-            ways = {"say": text} if is_alias else sounds_in(text, node.get("alphabet", usual))
+            alphabet = node.get("alphabet", usual)
+            ways = {"say": text} if is_alias else sounds_in(text, alphabet)
+            unknown = alphabet if text and not ways else unknown
             said = {**ways, **said} if text else said
         for grapheme in lexeme.iter("{*}grapheme"):
             word = " ".join("".join(grapheme.itertext()).split())
+            if word and unknown and not said and is_own:
+                cure = "ipa, x-sampa and x-arpabet are known"
+                raise InputError(f"{where}: {word}: alphabet {shown(unknown)}: {cure}")
             if word and said:
                 yield _checked(replace(Entry(word, language=language), **said))

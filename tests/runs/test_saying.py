@@ -64,3 +64,16 @@ def test_what_an_engine_cannot_use_is_told_before_the_run(tmp_path):
     assert sayings.main.say("Niamh, Siobhan").text == "Niamh, Shivawn"
     with pytest.raises(InputError, match="lexicon: Siobhan: ipa 'x' has no vowel"):
         sayings_of(params, entry("hibari"))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("Niamh: {say: Neev, engine: hibarri}", "Niamh: engine 'hibarri' is none of hibari"),
+        ("Niamh: {say: Neev, language: irish}", "language: 'irish' must be a code such as en"),
+    ],
+)
+def test_an_entry_that_would_never_hold_is_refused(tmp_path, content, told):
+    own = lexicon(tmp_path, content)
+    with pytest.raises(InputError, match=told):
+        sayings_of(SpeakParams(text=TEXT, lexicon=own), entry("hibari"))

@@ -172,6 +172,9 @@ def test_labels_of_a_file_win(scene, tmp_path):
     ]
     assert not plan.unsure
     before = content_digest(plan.params)
+    labels.write_text(json.dumps({"start": start, "end": start + 6, "speaker": "lamb"}) + "\n")
+    with pytest.raises(InputError, match=r"is inside a word, 'y met. \"It i|s late,\" s'"):
+        plan_speech(plan.params)
     labels.write_text(json.dumps({"start": 0, "end": 9, "speaker": "Nobody"}) + "\n")
     assert content_digest(plan.params) != before
     with pytest.raises(InputError, match=r"'Nobody' is not in the cast \(Lamb, Wolf\)"):
@@ -181,18 +184,27 @@ def test_labels_of_a_file_win(scene, tmp_path):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({"text": "[Lanb] Good morning."}, "did you mean lamb"),
+        ({"text": "[Lanb] Good morning."}, "did you mean Lamb"),
         ({"text": "[Lamb, glad] Good morning."}, r"mood 'glad' is not in moods \(afraid\)"),
         ({"cast": {"Lamb": {"exaggeration": 0.7}}}, "cast: Lamb: engine 'hibari' .* exaggeration"),
         ({"cast": {"Lamb": "nobody"}}, "cast: Lamb: .*nobody"),
         ({"cast": {"Lamb": {"language": "de"}}}, "cast: Lamb: .*does not speak language 'de'"),
-        ({"narrator": "nobody"}, "nobody"),
-        ({"text": "[voice: nobody] Good morning."}, "cast: nobody: .*nobody"),
+        ({"narrator": "nobody"}, "narrator: .*no voice 'nobody'"),
+        ({"cast": {"Lamb": {"alias": "x"}}}, "cast.Lamb: unknown .*did you mean 'aliases'"),
+        ({"moods": {"afraid": 1.2}}, "moods.afraid: should be {name: value} with names of: speed"),
+        ({"cast": {"Lamb": {"aliases": ["ox"]}, "Ox": "kore"}}, "name of both 'Lamb' and 'Ox'"),
+        ({"text": "[voice: nobody] Good morning."}, r"\[voice: nobody\]: .*no voice 'nobody'"),
     ],
 )
 def test_slips_are_refused_with_the_cure(scene, more, message):
     with pytest.raises(ParamError, match=message):
         plan_speech(scene(**more))
+
+
+def test_names_that_are_no_marks_and_members_who_are_silent_are_told(scene):
+    plan = plan_speech(scene(text="Bob: Hello there.\n\n[Lamb] Good morning."))
+    assert any(note.startswith("Bob:: read as text; marks are [Name]") for note in plan.warnings)
+    assert any("cast: nothing is said by Wolf" in note for note in plan.warnings)
 
 
 def test_the_narrator_may_have_a_voice_or_a_place_in_the_cast(scene):

@@ -233,3 +233,11 @@ def test_a_kill_between_writing_and_renaming_loses_nothing(tmp_path):
     assert path.read_text(encoding="utf-8") == KEPT
     add_entries(path, {"Anna": "Anne-a", "Nguyen": "win"})
     assert len(read_lexicon(path)) == 4
+
+
+def test_a_pls_of_unknown_sounds_is_refused(tmp_path):
+    pls = tmp_path / "a.pls"
+    entry = "<lexeme><grapheme>Niamh</grapheme><phoneme>x</phoneme></lexeme>"
+    pls.write_text(f'<lexicon alphabet="x-foo">{entry}</lexicon>')
+    with pytest.raises(InputError, match="Niamh: alphabet 'x-foo': ipa, x-sampa and x-arpabet"):
+        read_lexicon(pls)

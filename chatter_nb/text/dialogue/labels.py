@@ -28,7 +28,9 @@ def read_labels(path: Path, length: int) -> list[Span]:
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise InputError(f"cannot read labels {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
         raise InputError(f"cannot read labels {path}: {error}; save it as UTF-8 text") from error
     problems = Problems()
     numbered = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]

@@ -30,6 +30,7 @@ _COLON = (
     r"^[^\S\n]*(?P<name>[^\s:\[\]][^:\[\]\n]{0,39}?)(?:[^\S\n]\((?P<mood>[^()\n]{1,40})\))?:(?=\s)"
 )
 _MARK = re.compile(f"{_VOICE}|{_BRACKETS}|{_COLON}", re.IGNORECASE | re.MULTILINE)
+_NAME = re.compile(r"[A-Z][\w.'’-]*(?: [A-Z][\w.'’-]*){0,2}")
 _PARAGRAPH = re.compile(rf"\n\s*\n|[{BLOCK_BREAK}{CHAPTER_BREAK}]")
 _DIRECTION = re.compile(
     rf"{DIRECTION_START}[^{DIRECTION_START}{DIRECTION_END}{BLOCK_BREAK}{CHAPTER_BREAK}]+"
@@ -58,14 +59,17 @@ class Cast(NamedTuple):
         """The name of the cast that differs from this one by one letter; None if none does."""
         own = " ".join(name.lower().split())
         close = (known for known in self.speakers if _is_one_edit(own, known))
-        return next((known for known in close if len(known) >= _FEWEST_LETTERS), None)
+        found = next((known for known in close if len(known) >= _FEWEST_LETTERS), None)
+        speaker = self.speakers.get(found or "", "")
+        return speaker if speaker.lower() == found else found
 
 
 def read_marks(text: str, cast: Cast) -> tuple[list[Span], list[str]]:
     """The spans of a text by its marks, and notes. Raises `ParamError` with every slip in it.
 
-    A mark holds to its paragraph's end; `[voice: x]` alone on a line to the next such line, or to
-    the end of the chapter. A play's row without a name goes on with the speaker before.
+    A mark holds to its paragraph's end, and where nothing follows it there, through the next
+    paragraph; `[voice: x]` alone on a line to the next such line, or to the end of the chapter. A
+    play's row without a name goes on with the speaker before.
     """
     problems, brackets = Problems(), list[str]()
     spans = list(tiled(_spans(text, cast, problems, brackets), len(text)))
@@ -81,20 +85,24 @@ def read_directions(text: str) -> list[Span]:
 
 def _spans(text: str, cast: Cast, problems: Problems, brackets: list[str]) -> Iterator[Span]:
     lasting, speaker, mood, reason, at = NARRATOR, NARRATOR, "", "", 0
+    is_held = False  # whether the last mark has had nothing to say yet
     for end, ends_chapter in _paragraph_ends(text):
-        if not text.startswith(GOES_ON, at):
+        if not is_held and not text.startswith(GOES_ON, at):
             speaker, mood, reason = lasting, "", "mark" if lasting else ""
+        is_held = is_held and not text[at:end].strip()
         for match in _MARK.finditer(text, at, end):
             found = problems.of(partial(_speaker_of, match, cast))
             if found is None:
-                brackets += [f"[{match['inner']}]"] if _is_other(match["inner"] or "") else []
+                brackets += [match[0].strip()] if _is_listed(match) else []
                 continue
             yield Span(at, match.start(), "text", speaker, mood, reason)
             (speaker, mood), reason, at = found, "mark", match.end()
             yield Span(match.start(), at, "mark", speaker, mood, reason)
             lasting = speaker if match["voice"] and _is_alone(text, match) else lasting
+            is_held = not text[at:end].strip()
         yield Span(at, end, "text", speaker, mood, reason)
-        at, lasting = end, NARRATOR if ends_chapter else lasting
+        at, is_held = end, is_held and not ends_chapter
+        lasting = NARRATOR if ends_chapter else lasting
 
 
 def _paragraph_ends(text: str) -> Iterator[tuple[int, bool]]:
@@ -128,10 +136,12 @@ def _is_alone(text: str, match: re.Match[str]) -> bool:
     return not before.strip() and not after.strip()
 
 
-def _is_other(inner: str) -> bool:
-    """Whether brackets at a line's start hold text, and not a pause or a sound."""
-    mark = f"[{inner}]"
-    return bool(inner) and not PAUSE_MARK.fullmatch(mark) and not is_acted(mark)
+def _is_listed(match: re.Match[str]) -> bool:
+    """Whether a line's start looks like a mark: brackets that are no pause and no sound, a name."""
+    if not match["inner"]:
+        return bool(_NAME.fullmatch(match["name"] or ""))
+    mark = f"[{match['inner']}]"
+    return not PAUSE_MARK.fullmatch(mark) and not is_acted(mark)
 
 
 def _notes(brackets: list[str]) -> list[str]:
@@ -139,7 +149,8 @@ def _notes(brackets: list[str]) -> list[str]:
         return []
     listed = ", ".join(shorten(mark, 40) for mark in dict.fromkeys(brackets[:_LISTED]))
     more = f" and {len(brackets) - _LISTED} more" if len(brackets) > _LISTED else ""
-    return [f"{listed}{more}: read as text, as no name of the cast is in these brackets"]
+    cure = "marks are [Name], [Name, mood] and Name: with a name of the cast"
+    return [f"{listed}{more}: read as text; {cure}"]
 
 
 def _is_one_edit(one: str, other: str) -> bool:

@@ -40,6 +40,9 @@ def said(text, cast=CAST):
         ("And: that is that.", [("", "And: that is that.")]),
         ("[laugh] Ha.\n[pause 1s] So.", [("", "[laugh] Ha.\n[pause 1s] So.")]),
         ("Anna:Hello.", [("", "Anna:Hello.")]),
+        ("[Anna]\n\nHi.\n\nShe left.", [("anna", "Hi."), ("", "She left.")]),
+        ("Wolf (soft):\n\n\nCome in.", [("wolf", "soft", "Come in.")]),
+        (f"[Anna]\n\n{CHAPTER_BREAK}\n\nTwo.", [("", "Two.")]),
     ],
 )
 def test_who_speaks(text, expected):
@@ -53,7 +56,8 @@ def test_without_a_cast_only_voice_is_a_mark():
 
 def test_brackets_that_are_text_are_listed():
     _, notes = read_marks("[London, 1884] Fog.\n\n[laugh] Ha.\n\n[pause 1s] So.", CAST)
-    assert notes == ["[London, 1884]: read as text, as no name of the cast is in these brackets"]
+    cure = "marks are [Name], [Name, mood] and Name: with a name of the cast"
+    assert notes == [f"[London, 1884]: read as text; {cure}"]
 
 
 @pytest.mark.parametrize(
