@@ -207,7 +207,8 @@ def read_pls(
 ) -> Iterator[Entry]:
     """An entry for each way that PLS writes a word; of several ways to say it the first counts.
 
-    `language` is that of a lexicon which names none; of one's own no word is left out. Raises `InputError` that begins with `where`.
+    `language` is that of a lexicon which names none; of one's own no word is left out. Raises
+    `InputError` that begins with `where`.
     """
     try:
         root = etree.fromstring(data, STRICT)

@@ -69,7 +69,10 @@ def test_what_an_engine_cannot_use_is_told_before_the_run(tmp_path):
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ("Niamh: {say: Neev, engine: hibarri}", "Niamh: engine 'hibarri' is none of hibari"),
+        (
+            "Niamh: {say: Neev, engine: hibarri}",
+            "Niamh: engine 'hibarri' is none of chatterbox, hibari",
+        ),
         ("Niamh: {say: Neev, language: irish}", "language: 'irish' must be a code such as en"),
     ],
 )

@@ -172,8 +172,8 @@ def test_labels_of_a_file_win(scene, tmp_path):
     ]
     assert not plan.unsure
     before = content_digest(plan.params)
-    labels.write_text(json.dumps({"start": start, "end": start + 6, "speaker": "lamb"}) + "\n")
-    with pytest.raises(InputError, match=r"is inside a word, 'y met. \"It i|s late,\" s'"):
+    labels.write_text(json.dumps({"start": start, "end": start + 5, "speaker": "lamb"}) + "\n")
+    with pytest.raises(InputError, match=r"is inside a word, .*It i\|s late"):
         plan_speech(plan.params)
     labels.write_text(json.dumps({"start": 0, "end": 9, "speaker": "Nobody"}) + "\n")
     assert content_digest(plan.params) != before
