@@ -67,8 +67,8 @@ def _saying(
     files = [entry for file in params.lexicon for entry in read_lexicon(resolve_path(file))]
     for entry in files:
         if entry.engine and entry.engine not in TTS_ENGINES:
-            given = f"engine {shown(entry.engine)} is none of {', '.join(TTS_ENGINES)}"
-            raise InputError(f"lexicon: {entry.word}: {given}")
+            wrong = f"engine {shown(entry.engine)} is none of {', '.join(TTS_ENGINES)}"
+            raise InputError(f"lexicon: {entry.word}: {wrong}")
     of_books = (entry for book in books for entry in book.lexicon)
     unused = dict[str, list[str]]()
     for name, entries in ((LEXICON, files), (BOOK, of_books)):

@@ -71,7 +71,7 @@ def test_what_an_engine_cannot_use_is_told_before_the_run(tmp_path):
     [
         (
             "Niamh: {say: Neev, engine: hibarri}",
-            "Niamh: engine 'hibarri' is none of chatterbox, hibari",
+            "Niamh: engine 'hibarri' is none of chatterbox",
         ),
         ("Niamh: {say: Neev, language: irish}", "language: 'irish' must be a code such as en"),
     ],
