@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from chatter_nb.params.runs import KNOBS, SpeakParams
 from chatter_nb.runs.saying import sayings_of
 from chatter_nb.runs.speak import generate_tts, sample_of
 from chatter_nb.runs.speak_texts import chosen_part, cleaned, read_texts
+from chatter_nb.runs.speakers import speakers_in
 from chatter_nb.runs.unspeakable import WORD, unknown_of
 from chatter_nb.text.lexicon import add_entries
 from chatter_nb.text.sentences import base_of, sentences
@@ -51,12 +52,11 @@ def names_in(params: SpeakParams, most: int = 20) -> tuple[list[Name], str]:
     times, first = Counter[str](), dict[str, str]()
     is_hibari = choice.name == "hibari"
     for source in read_texts(params):
-        text = rest = cleaned(chosen_part(source, params), params, saying.language)
+        text = cleaned(chosen_part(source, params), params, saying.language)
+        spans = speakers_in(text, params, saying.language).spans
+        rest = _blanked(text, (span[:2] for span in spans if span.kind == "mark"))
         for _, finder in saying.finders:
-            blanks = [
-                Change(f.start, f.end, " " * (f.end - f.start), "") for f in finder.find(rest)
-            ]
-            rest = with_changes(rest, blanks)
+            rest = _blanked(rest, ((found.start, found.end) for found in finder.find(rest)))
         for word, number in unknown_of(rest).guessed.items():
             if is_hibari or word != word.lower() or not word.isascii():
                 times[word] += number
@@ -67,6 +67,11 @@ def names_in(params: SpeakParams, most: int = 20) -> tuple[list[Name], str]:
     names = [Name(word, n, first.get(word, ""), says(word)) for word, n in times.most_common(most)]
     rest = f", the {len(names)} most frequent here" if len(names) < len(times) else ""
     return names, f"the voice guesses at {count(len(times), 'word')}{rest}"
+
+
+def _blanked(text: str, places: Iterable[tuple[int, int]]) -> str:
+    """The text with spaces at places, which are in order."""
+    return with_changes(text, [Change(a, b, " " * (b - a), "") for a, b in places])
 
 
 def heard(params: SpeakParams, said: str, cancelled: Callable[[], bool] | None = None) -> Path:
