@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from chatter_nb.base.errors import shorten
+from chatter_nb.base.errors import InputError, shorten
 from chatter_nb.base.wording import count
 from chatter_nb.engines.models import pick_engine
 from chatter_nb.engines.refusal import Unspeakable, counted, replacements_block
@@ -136,7 +136,10 @@ def unknown_in(source: TextSource, params: SpeakParams) -> Unknown:
         return Unknown()
     from chatter_nb.engines.hibari_phonemes import MARK
 
-    said = sayings_of(params, engine.entry, [source.book]).main
+    try:
+        said = sayings_of(params, engine.entry, [source.book]).main
+    except InputError:  # `in_words_of` tells it
+        return Unknown()
     text = said.say(cleaned(chosen_part(source, params), params, "en")).text
     return unknown_of(MARK.sub("", text))
 

@@ -55,7 +55,10 @@ def test_the_names_of_engines_are_the_registrys():
     assert fields_of(TimingParams)["engine"].choices == get_args(SpeechEngineName)
     assert set(ENGINES) == {name for name in TTS_ENGINES if name.startswith("chatterbox")}
     names = {*TTS_ENGINES, *VC_ENGINES}
-    assert modules_that_list(names, at_least=2, keys=False) == {"params/runs.py"}
+    assert modules_that_list(names, at_least=2, keys=False) == {
+        "params/conversion.py",
+        "params/runs.py",
+    }
 
 
 @pytest.mark.parametrize(("kind", "name"), ENTRIES)

@@ -13,16 +13,19 @@ from chatter_nb.text.spoken.saying import Saying
 
 
 def by_alternation(rules, text):
-    """What says plainly which word wins: the longest, then the first."""
+    """What says plainly which word wins: the longest, then the first; what follows it stays."""
     words = sorted(rules, key=len, reverse=True)
-    goes_on = r"(?!\w|['’-]\w)"
     either = "|".join(
-        (f"((?i:{re.escape(word)}))" if word == word.lower() else f"({re.escape(word)})")
-        + (rf"(?=(?:['’]?s)?{goes_on})" if is_name(word) else rf"(?=(?:['’]s)?{goes_on})")
-        for word in words
+        f"(?P<w{n}>{f'(?i:{re.escape(word)})' if word == word.lower() else re.escape(word)})"
+        rf"(?P<after{n}>(?:['’]{'?' if is_name(word) else ''}s)?)(?!\w|['’-]\w)"
+        for n, word in enumerate(words)
     )
-    whole = re.compile(rf"(?<!\w)(?<!\w['’-])(?:{either})")
-    return whole.sub(lambda found: rules[words[found.lastindex - 1]], text)
+
+    def said(found):
+        [n] = [n for n in range(len(words)) if found[f"w{n}"] is not None]
+        return rules[words[n]] + found[f"after{n}"]
+
+    return re.sub(rf"(?<!\w)(?<!\w['’-])(?:{either})", said, text)
 
 
 def is_name(word):

@@ -79,7 +79,8 @@ def money(match: re.Match[str]) -> str:
     if is_adjective(match):
         name = _MONEY[sign].split("/")[0]
         said = re.sub(rf"{_plural(name)}$", name, said)
-    return _SIGNS.get(match["sign"], "") + said + (f" per {match['per']}" if match["per"] else "")
+    minus = _SIGNS.get(match["sign"] or match["inner"], "")
+    return minus + said + (f" per {match['per']}" if match["per"] else "")
 
 
 def _money(written: str, sign: str, scale: str) -> str:
