@@ -57,8 +57,9 @@ def _as_member(value: Any) -> Any:
 
 
 _read = BeforeValidator(as_pairs, json_schema_input_type=dict[str, Any] | str)
-Cast = Annotated[dict[Text, Annotated[Member, BeforeValidator(_as_member)]], _read]
-Moods = Annotated[dict[Text, Manner], _read]
+_Member = Annotated[Member, BeforeValidator(_as_member)]
+Cast = Annotated[dict[Text, _Member], Field(max_length=500), _read]
+Moods = Annotated[dict[Text, Manner], Field(max_length=100), _read]
 Targets = Annotated[dict[Text, Text], _read]  # of a conversion: each speaker with a voice
 
 

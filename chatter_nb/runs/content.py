@@ -84,16 +84,15 @@ def _contents(params: AnyParams) -> dict[str, Any]:
     if voice:
         with suppress(InputError):  # the engine's own voice; the plan refuses an unknown name
             paths[params.voice_field] = library_of(params).find(voice)
+    named = {"narrator": getattr(params, "narrator", "")}
     for who, member in params.cast.items():
-        with suppress(InputError):
-            name = member if isinstance(member, str) else member.voice
-            paths |= {f"cast {who}": library_of(params).find(name)} if name else {}
+        named[f"cast {who}"] = member if isinstance(member, str) else member.voice
+    for who, name in named.items():
+        with suppress(InputError):  # as the voice above
+            paths |= {who: library_of(params).find(name)} if name else {}
     asr_model = getattr(params, "asr_model", "")
     if asr_model and resolve_path(asr_model).is_dir():  # else a name
         paths["asr_model"] = resolve_path(asr_model)
-    for name, member in getattr(params, "cast", {}).items():
-        with suppress(InputError):  # as the voice above
-            paths[f"cast {name}"] = library_of(params).find(member.voice)
     for name in ("edits", "cover", "labels"):
         if path := getattr(params, name, ""):
             paths[name] = resolve_path(path)

@@ -21,7 +21,7 @@ from chatter_nb.base.wording import count
 from chatter_nb.engines.base import Conversion
 from chatter_nb.engines.voices import content_hash
 from chatter_nb.params.runs import ConvertParams, knobs_of
-from chatter_nb.runs.convert_cast import cut, lay, place_s
+from chatter_nb.runs.convert_cast import cut, cut_length, lay, place_s
 from chatter_nb.runs.convert_plan import ConversionPlan, PlannedRecording, plan_conversion
 from chatter_nb.runs.lifecycle import OnProgress, Run, render
 from chatter_nb.runs.output import OnAudio, Sink
@@ -88,7 +88,7 @@ class ConversionRun(Run):
         seams = {round(stretch.start_s * rate) for stretch in output.stretches[1:]}
         for part in output.parts:
             blocks: list[Signal] = []
-            exact = ExactLength(blocks.append, len(cut(mixed, part.stretches, rate)))
+            exact = ExactLength(blocks.append, cut_length(len(mixed), part.stretches, rate))
             own = cut(source, part.stretches, engine.source_rate)
             inner = self._convert(part, own, exact)
             seams |= {round(rate * place_s(seam / rate, part.stretches)) for seam in inner}

@@ -11,6 +11,7 @@ from chatter_nb.engines.models import pick_engine
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.saying import sayings_of
 from chatter_nb.runs.speak_texts import chosen_part, split_text
+from chatter_nb.runs.speakers import of_a_part
 from chatter_nb.text.chunking import Chunk, plain
 from chatter_nb.text.files import TextSource
 from chatter_nb.text.sentences import base_of
@@ -49,7 +50,7 @@ def in_words_of(source: TextSource, params: SpeakParams) -> list[str]:
         sayings = sayings_of(
             params, pick_engine(params.engine, may_fetch=False).entry, [source.book]
         )
-        chunks = split_text(chosen_part(source, params), params, sayings).chunks
+        chunks = split_text(chosen_part(source, params), of_a_part(params), sayings).chunks
     except InputError as error:
         return [str(error)]
     told = [f"put in words, {line}" for line in in_words(chunks)]

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from chatter_nb.audio.meter import SILENCE_DB, Meter
 from chatter_nb.audio.reading import Signal
 from chatter_nb.base.speakers import NARRATOR
+from chatter_nb.params.runs import knobs_of
 from chatter_nb.runs.keys import PlannedChunk
 from chatter_nb.runs.record import SpeakerRecord
 from chatter_nb.runs.roles import Role, RoleKey, role_key
@@ -64,8 +65,9 @@ def gains_db(
         most = min(level.lufs + _PEAK_DB - level.peak_db for level in known.values())
         lufs = min(wanted.lufs, most)
         common = {voice: lufs - level.lufs for voice, level in known.items()}
-    return {
-        key: common.get(role.voice.content_hash, 0.0) + role.gain_db for key, role in roles.items()
+    return {  # as run.json keeps them: its revision is to have the same samples
+        key: round(common.get(role.voice.content_hash, 0.0) + role.gain_db, 3)
+        for key, role in roles.items()
     }
 
 
@@ -80,19 +82,24 @@ def speaker_records(
             mood=key[1],
             voice=role.voice.name,
             chunks=numbers[key],
-            gain_db=round(gains_db.get(key, 0.0), 3),
+            gain_db=gains_db.get(key, 0.0),
         )
         for key, role in plan.roles.items()
     )
 
 
-def in_windows(positions: Sequence[int], voices: int) -> Iterator[Sequence[int]]:
-    """Positions in windows, since engines make the chunks of a window voice by voice.
+def kinds_of(roles: Mapping[RoleKey, Role]) -> int:
+    """How many voices with knobs there are: engines make those of a kind together."""
+    return len({(r.voice.content_hash, str(knobs_of(r.params))) for r in roles.values()})
+
+
+def in_windows(positions: Sequence[int], kinds: int) -> Iterator[Sequence[int]]:
+    """Positions in windows, since engines make the chunks of a window kind by kind.
 
     The first are short, that sound comes early; none is so long that what waits fills the memory.
     """
     size, at = 8, 0
     while at < len(positions):
-        end = at + size if voices > 1 else len(positions)
+        end = at + size if kinds > 1 else len(positions)
         yield positions[at:end]
         size, at = min(2 * size, 256), end

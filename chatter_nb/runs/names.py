@@ -15,7 +15,7 @@ from chatter_nb.params.runs import KNOBS, SpeakParams
 from chatter_nb.runs.saying import sayings_of
 from chatter_nb.runs.speak import generate_tts, sample_of
 from chatter_nb.runs.speak_texts import chosen_part, cleaned, read_texts
-from chatter_nb.runs.speakers import speakers_in
+from chatter_nb.runs.speakers import of_a_part, speakers_in
 from chatter_nb.runs.unspeakable import WORD, unknown_of
 from chatter_nb.text.lexicon import add_entries
 from chatter_nb.text.sentences import base_of, sentences
@@ -53,7 +53,7 @@ def names_in(params: SpeakParams, most: int = 20) -> tuple[list[Name], str]:
     is_hibari = choice.name == "hibari"
     for source in read_texts(params):
         text = cleaned(chosen_part(source, params), params, saying.language)
-        spans = speakers_in(text, params, saying.language).spans
+        spans = speakers_in(text, of_a_part(params), saying.language).spans
         rest = _blanked(text, (span[:2] for span in spans if span.kind == "mark"))
         for _, finder in saying.finders:
             rest = _blanked(rest, ((found.start, found.end) for found in finder.find(rest)))

@@ -10,6 +10,7 @@ from chatter_nb.engines.registry import EngineEntry
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.saying import Sayings
 from chatter_nb.runs.speak_texts import chosen_part, read_texts, split_text
+from chatter_nb.runs.speakers import of_a_part
 from chatter_nb.text.files import TextSource
 from chatter_nb.text.pace import chars_per_s
 from chatter_nb.text.spoken.saying import Saying
@@ -44,7 +45,7 @@ def outline(params: SpeakParams, engine: EngineEntry | None = None) -> Outline:
         if share < 1:
             text = text[: text.rfind(" ", 0, OUTLINED_CHARS)]
         part = TextSource(source.name, text, source.origin)
-        pieces = split_text(part, params, Sayings(Saying(language))).chunks
+        pieces = split_text(part, of_a_part(params), Sayings(Saying(language))).chunks
         spoken_s = sum(len(chunk.text) for chunk in pieces) / chars_per_s(language)
         paused_s = sum(chunk.pause_ms for chunk in pieces) / 1000
         chars += len(source.text)
@@ -67,7 +68,7 @@ def spoken_text(params: SpeakParams) -> str:
         chunk
         for source in read_texts(params)
         for chunk in split_text(
-            chosen_part(source, params), params, Sayings(Saying(language))
+            chosen_part(source, params), of_a_part(params), Sayings(Saying(language))
         ).chunks
     ]
     return " ".join(chunk.spoken for chunk in chunks if chunk.speakable)

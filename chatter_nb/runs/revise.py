@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ from chatter_nb.runs.edits import (
 from chatter_nb.runs.folder import RECORD
 from chatter_nb.runs.keys import identities, occurrences
 from chatter_nb.runs.lifecycle import OnProgress
-from chatter_nb.runs.places import placed_chunks
+from chatter_nb.runs.places import PlacedChunk, placed_chunks
 from chatter_nb.runs.plan import Planner, check_texts
 from chatter_nb.runs.record import RunRecord
 from chatter_nb.runs.resume import carry_mark
@@ -110,7 +110,11 @@ def apply_edits(
     up to a minute which end with a chunk: of the block with an edited chunk, and of all after it if
     the length has changed, the mark changes, by samples that cannot be heard.
     """
-    revised = render_speech(plan_speech(revised_params(speech)), on_progress, cancelled)
+    plan = plan_speech(revised_params(speech))
+    gains_db = {(who.name, who.mood): who.gain_db for who in speech.record.speakers}
+    if gains_db.keys() >= plan.roles.keys():
+        plan = replace(plan, gains_db=gains_db)
+    revised = render_speech(plan, on_progress, cancelled)
     carry_mark(speech.folder, speech.record, revised.record)
     return revised
 
@@ -178,6 +182,7 @@ def _plan_line(speech: Speech, edit: Edit) -> SpeechPlan:
     language = params.language or engine.languages[0]
     said = sayings_of(params, planner.entry).said
     chunks = [c for c in placed_chunks(record, language, said) if c.document == edit.document]
+    chunks = _as_recorded(chunks, record)
     matched, lost = match_edits(chunks, [edit])
     if lost:
         raise InputError(f"{edit}: the run has no such line; edit a line of its run.json")
@@ -196,6 +201,21 @@ def _plan_line(speech: Speech, edit: Edit) -> SpeechPlan:
     return planner.plan(SpeechPlan, [output], [], identities=whole, checks=checks, roles=roles)
 
 
+def _as_recorded(chunks: list[PlacedChunk], record: RunRecord) -> list[PlacedChunk]:
+    """The chunks of a book as the run has said them: what the book says of its words is in it."""
+    if not str(record.params.get("text_file", "")).lower().endswith(".epub"):
+        return chunks
+    spoken = {(c.document, c.start): c.spoken for c in record.chunks if c.source_text is None}
+    said = []
+    for placed in chunks:
+        own = spoken.get((placed.document, placed.start))
+        if own is not None and own != placed.chunk.spoken:
+            chunk = replace(placed.chunk, said=own, changes=())
+            placed = replace(placed, source=chunk, chunk=chunk)
+        said.append(placed)
+    return said
+
+
 def keys_of_edits(folder: Path, record: RunRecord) -> set[str]:
     """The keys of the stored takes of each line whose words or take a run's edits name.
 
@@ -210,7 +230,7 @@ def keys_of_edits(folder: Path, record: RunRecord) -> set[str]:
     params = SpeakParams.create(record.params, where=str(folder / RECORD))
     engine = entry(record.engine.name, record.kind)
     language, said = params.language or engine.languages[0], sayings_of(params, engine).said
-    chunks, texts = placed_chunks(record, language, said), set()
+    chunks, texts = _as_recorded(placed_chunks(record, language, said), record), set()
     for edit in edits:  # alone: of several at one place, each has takes of its own
         edited, _ = edit_chunks(chunks, [edit], partial(clean_words, params, language), said)
         for position in match_edits(chunks, [edit])[0]:

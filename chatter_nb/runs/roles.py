@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from itertools import product
 from typing import Any, NamedTuple, TypeVar
 
 from chatter_nb.base.errors import InputError, Problems, shorten
@@ -42,8 +41,10 @@ def role_key(chunk: Chunk) -> RoleKey:
 
 def params_of(params: SpeakParams, speaker: str, mood: str = "") -> tuple[SpeakParams, float]:
     """The parameters with what is a speaker's own, and the speaker's gain in dB."""
-    name = params.narrator if speaker == NARRATOR else speaker
-    member = params.cast.get(cast_of(params).speaker(name) or name, Member(voice=name))
+    name = speaker
+    if speaker == NARRATOR:
+        name = cast_of(params).speaker(params.narrator) or params.narrator
+    member = params.cast.get(name, Member(voice=name))
     manners = [member, params.moods.get(mood, Manner())]
     own: dict[str, Any] = {"voice": member.voice or params.voice}
     own |= {"language": member.language} if member.language else {}
@@ -60,9 +61,10 @@ def check_cast(
     for speaker in speakers:
         problems.of(partial(check_mark, params, speaker, engine, library))
     narrator = [NARRATOR] if params.narrator else []
-    for speaker, mood in product([*narrator, *params.cast], ["", *params.moods]):
+    keys = [(who, "") for who in (*narrator, *params.cast)]
+    for speaker, mood in [*keys, *((NARRATOR, mood) for mood in params.moods)]:
         own, _ = params_of(params, speaker, mood)
-        who = speaker or "narrator"
+        who = mood or speaker or "narrator"
         problems.of(partial(told_of, params, who, partial(check_supported, own, engine, "speaks")))
         problems.of(partial(told_of, params, who, partial(check_voice, own.voice, library, engine)))
 

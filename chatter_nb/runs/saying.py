@@ -8,9 +8,11 @@ from functools import partial
 
 from chatter_nb.base.errors import InputError, listed, shown
 from chatter_nb.base.project import resolve_path
+from chatter_nb.base.speakers import NARRATOR
 from chatter_nb.base.wording import count
 from chatter_nb.engines.registry import TTS_ENGINES, EngineEntry
 from chatter_nb.params.runs import SpeakParams
+from chatter_nb.runs.roles import params_of
 from chatter_nb.text.books.document import Book
 from chatter_nb.text.chunking import Chunk, composed, plain
 from chatter_nb.text.lexicon import Entry, read_lexicon, sounds_in
@@ -48,27 +50,32 @@ def sayings_of(params: SpeakParams, engine: EngineEntry, books: Sequence[Book] =
     What the `books` say of their words comes after the run's own. Raises `InputError` for lexicons
     that cannot be read, and for unknown rules.
     """
-    own, notes = dict[str, Saying](), list[str]()
-    language = params.language or engine.languages[0]
-    main, on_main = _saying(params, engine, language, books)
-    for speaker, member in params.cast.items():
-        if member.language not in (None, language):
-            own[speaker], on_own = _saying(params, engine, member.language or "", books)
-            notes += on_own
-    return Sayings(main, own, tuple(dict.fromkeys([*on_main, *notes])))
-
-
-def _saying(
-    params: SpeakParams, engine: EngineEntry, language: str, books: Sequence[Book]
-) -> tuple[Saying, list[str]]:
-    """How the engine says texts of a language, and notes on what it cannot use."""
-    replacements = (rule(*map(composed, pair)) for pair in params.replacements.items())
-    finders, notes = [(REPLACEMENTS, Finder(replacements))], list[str]()
     files = [entry for file in params.lexicon for entry in read_lexicon(resolve_path(file))]
     for entry in files:
         if entry.engine and entry.engine not in TTS_ENGINES:
             wrong = f"engine {shown(entry.engine)} is none of {', '.join(TTS_ENGINES)}"
             raise InputError(f"lexicon: {entry.word}: {wrong}")
+    language = params.language or engine.languages[0]
+    spoken = {who: params_of(params, who)[0].language for who in (NARRATOR, *params.cast)}
+    known = {own for own in spoken.values() if own in engine.languages}
+    by_language = {
+        each: _saying(params, engine, each, files, books) for each in (language, *sorted(known))
+    }
+    own = {who: by_language[own][0] for who, own in spoken.items() if own in known - {language}}
+    notes = dict.fromkeys(note for _, notes in by_language.values() for note in notes)
+    return Sayings(by_language[language][0], own, tuple(notes))
+
+
+def _saying(
+    params: SpeakParams,
+    engine: EngineEntry,
+    language: str,
+    files: Sequence[Entry],
+    books: Sequence[Book],
+) -> tuple[Saying, list[str]]:
+    """How the engine says texts of a language, and notes on what it cannot use."""
+    replacements = (rule(*map(composed, pair)) for pair in params.replacements.items())
+    finders, notes = [(REPLACEMENTS, Finder(replacements))], list[str]()
     of_books = (entry for book in books for entry in book.lexicon)
     unused = dict[str, list[str]]()
     for name, entries in ((LEXICON, files), (BOOK, of_books)):

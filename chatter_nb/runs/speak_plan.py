@@ -5,6 +5,7 @@ Every problem of the input is found here, before a sample is made.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
@@ -77,6 +78,7 @@ class SpeechPlan(Plan):
     checks: Checks
     roles: Mapping[RoleKey, Role]
     unsure: tuple[UnsureRecord, ...] = ()
+    gains_db: Mapping[RoleKey, float] | None = None  # of the run that is revised
 
     def role_of(self, planned: PlannedChunk) -> Role:
         """How the speaker of a chunk speaks."""
@@ -177,7 +179,10 @@ def plan_speech(params: SpeakParams, on_load: OnLoad | None = None) -> SpeechPla
     notes = [*sayings.notes, *(note for text in texts for note in text.notes)]
     notes += [warning(unspoken)] if unspoken else []
     notes += dict.fromkeys(note for output in outputs for note in output.notes)
-    notes += silent_members(params, (placed.chunk for text in texts for placed in text.chunks))
+    notes += silent_members(params, (c.chunk for output in outputs for c in output.chunks))
+    narrators = roles[NARRATOR, ""].voice.notes  # these the planner tells
+    on_voices = (note for role in roles.values() for note in role.voice.notes)
+    notes += dict.fromkeys(note for note in on_voices if note not in narrators)
     notes += left_as_written((c.chunk for o in outputs for c in o.chunks), language)
     notes += _notes_on_edits(params, edits, [source.name for source in sources])
     return planner.plan(
@@ -275,7 +280,13 @@ def _chunks(
         notes.append("the codes that colour a terminal's text are taken out")
     about = language_notes(text, params, engine)
     unspoken = Unspoken(source, chosen, errors) if errors else None
-    unsure = list(unsure_quotes(source.name, text, speakers.spans))
+    places = {c.start for c in chosen}
+    starts = [c.start for c in placed]
+    unsure = [
+        quote
+        for quote in unsure_quotes(source.name, text, speakers.spans)
+        if starts[bisect_right(starts, quote.start) - 1] in places
+    ]
     on_speakers = [*speakers.notes, *note_on(unsure)]
     told = (source.note, *notes, *about, *markup, *on_speakers, *on_edits)
     return _Text(placed, [note for note in told if note], unspoken, unsure)

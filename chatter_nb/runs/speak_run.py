@@ -37,6 +37,7 @@ from chatter_nb.runs.levels import (
     gains_db,
     heard_first,
     in_windows,
+    kinds_of,
     level_of,
     speaker_records,
 )
@@ -77,7 +78,7 @@ class SpeechRun(Run):
     def make(self, output: PlannedOutput, unfinished: ExitStack) -> Sink:
         """Speak, join and write one output."""
         if self._gains_db is None:
-            self._gains_db = self._levelled()
+            self._gains_db = dict(self._plan.gains_db or self._levelled())
         sink = self._sink(output, unfinished)
         path = self._plan.folder.path / output.name
         names = (WORDS, *(f".{name}" for name in self._plan.params.subtitles))
@@ -145,8 +146,7 @@ class SpeechRun(Run):
                 turn += 1
 
         yield from stored_in_turn()
-        voices = {role.voice.content_hash for role in self._plan.roles.values()}
-        for window in in_windows(missing, len(voices)):
+        for window in in_windows(missing, kinds_of(self._plan.roles)):
             for position, audio, info in self._synthesize(output.chunks, window):
                 given.add(position)
                 yield position, Take(output.chunks[position], info), audio
@@ -298,11 +298,12 @@ class SpeechRun(Run):
             self._checked["doubtful"] += chosen.is_doubtful
 
     def _more(self) -> dict[str, Any]:
-        more = {"checks": self._plan.checks.record().model_copy(update=self._checked)}
+        checks = self._plan.checks.record().model_copy(update=self._checked)
+        more: dict[str, Any] = {"checks": checks, "unsure": self._plan.unsure}
         if len(self._plan.roles) == 1:
             return more
         speakers = speaker_records(self._plan, self._gains_db or {})
-        return {**more, "speakers": speakers, "unsure": self._plan.unsure}
+        return {**more, "speakers": speakers}
 
     def _keys(self) -> tuple[str, ...]:
         return (*super()._keys(), *self._tried)

@@ -14,11 +14,16 @@ from chatter_nb.runs.record import UnsureRecord
 from chatter_nb.text.chunking import Chunk
 from chatter_nb.text.dialogue.attribution import read_quotes
 from chatter_nb.text.dialogue.labels import read_labels
-from chatter_nb.text.dialogue.marks import DIRECTION, Cast, read_directions, read_marks
+from chatter_nb.text.dialogue.marks import (
+    DIRECTION,
+    Cast,
+    read_directions,
+    read_marks,
+    voices_marked,
+)
 from chatter_nb.text.line import as_line, in_text
 from chatter_nb.text.spans import Span, overlaid
 
-_VOICE_MARK = "[voice"
 _LISTED = 6  # quotes of a note
 
 
@@ -41,10 +46,15 @@ def cast_of(params: SpeakParams) -> Cast:
     return Cast(names, tuple(params.moods), pronouns)
 
 
+def of_a_part(params: SpeakParams) -> SpeakParams:
+    """The parameters for a part of a text: labels count in the whole of it."""
+    return params.model_copy(update={"labels": ""})
+
+
 def speakers_in(text: str, params: SpeakParams, language: str) -> Speakers:
     """Who speaks where in a cleaned text. Raises `InputError` for slips and for bad labels."""
     is_plain = not params.cast and not params.labels and params.quotes == "narrator"
-    if is_plain and _VOICE_MARK not in text.lower().replace(" ", ""):
+    if is_plain and not voices_marked(text):
         return Speakers()
     cast = cast_of(params)
     spans, notes = read_marks(text, cast)

@@ -63,7 +63,9 @@ class ByHand:
         try:
             values = self._values(inputs, uploads, kept)
             params = self._service.catalog.run(self._kind, values, uploads, name)
-            check_source(params, self._service.settings.limits, is_job=DOCUMENT in uploads)
+            limits, is_job = self._service.settings.limits, DOCUMENT in uploads
+            text = check_source(params, limits, is_job=is_job)
+            self._service.catalog.check_marks(params, text)
             live = self._lives.begin(params.run_name, hear)
             task = self._submit(params, live, steps)
             self._running[session] = task

@@ -113,6 +113,7 @@ class Jobs:
             params = catalog.speech(values, name, paths)
             catalog.check_here(params)
             text = check_source(params, limits, is_job=True)
+            catalog.check_marks(params, text)
             notes = language_notes(text, params, entry(params.engine))
             about = {"created": utc_now(), "values": values, "text_chars": len(text)}
             self._write(name, _JobRecord(uploads=paths, notes=notes, **about))

@@ -21,6 +21,7 @@ from chatter_nb.serve.bodies import DOCUMENT, LEXICON, RECORDINGS, Kind, Params,
 from chatter_nb.serve.errors import Problem, log, not_ready, without_folders
 from chatter_nb.serve.settings import Settings
 from chatter_nb.setup.colab import sample_folder
+from chatter_nb.text.dialogue.marks import voices_marked
 
 Values = Mapping[str, Any]
 Uploads = Mapping[str, Path]  # recordings on the disk, by the parameter that they stand for
@@ -160,6 +161,14 @@ class Catalog:
         for name, member in params.cast.items():
             self._check_voice(member.voice, params.engine, f"cast: {shorten(name, 60)}: ")
         return params.model_copy(update={"voice": voice})
+
+    def check_marks(self, params: AnyParams, text: str) -> None:
+        """Raises `Problem` 404 for a mark that names no voice here: a run would fetch it."""
+        if isinstance(params, SpeakParams):
+            cast = cast_of(params)
+            for voice in voices_marked(text):
+                if cast.speaker(voice) is None:
+                    self._check_voice(voice, params.engine, f"[voice: {shorten(voice, 60)}]: ")
 
     def _check_voice(self, voice: str, engine: str, whose: str = "") -> None:
         """Raises `Problem` 404 for what is no name of a voice: a path never is."""

@@ -17,6 +17,7 @@ from chatter_nb.engines.chatterbox import random_tokenizers
 from chatter_nb.engines.hibari import HibariEngine
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.outline import outline
+from chatter_nb.runs.speakers import speakers_in
 from chatter_nb.text.chunking import Chunk, clean, split_chunks
 from chatter_nb.text.markdown import markdown_to_text
 from chatter_nb.text.replacing import Finder, rule
@@ -53,6 +54,12 @@ TEXTS = {
     "square brackets": ("[",),
     "links": ("[a](",),
     "pause marks": ("[pause ",),
+    "marks of voices": ("[voice: x] ",),
+    "marks of voices, a line each": ("[voice: x]\n",),
+    "a mark of a voice without end": ("[voice:", " ", "b"),
+    "marks of voices without end": ("[voice: ",),
+    "names at lines": ("Bob: ",),
+    "names at lines' starts": ("Bob:\n",),
     "references": ("[1,",),
     "pauses of nought": ("[pause 0s]",),
     "one word": ("a",),
@@ -133,6 +140,12 @@ def outlined(text):
     return outline(SpeakParams(text=text, chunk_chars=20, language="zh"))
 
 
+def with_speakers(text):
+    """Marks, and who says each quote."""
+    cast = {"Bob": "heart", "Ann": "heart"}
+    return speakers_in(clean(text), SpeakParams(text="x", cast=cast, quotes="attributed"), "en")
+
+
 def hibari():
     return partial(HibariEngine().check_text, language="en")
 
@@ -182,11 +195,21 @@ def too_fast(step, text_of, leaving_out=()):
         markdown_to_text,
         outlined,
         said_in_parts,
+        with_speakers,
         partial(say, language="en", chosen=choose_rules("auto")),
         partial(say, language="de", chosen=choose_rules("auto")),
     ],
     ids=[
-        *("plain", "references", "replacements", "patterns", "markdown", "outline", "parts"),
+        *(
+            "plain",
+            "references",
+            "replacements",
+            "patterns",
+            "markdown",
+            "outline",
+            "parts",
+            "speakers",
+        ),
         *("en", "de"),
     ],
 )

@@ -164,7 +164,7 @@ async def _answer(
         def settle() -> AnyParams:
             paths = keep_all(body.uploads, folder, run, limits)
             params = service.catalog.run(kind, values, paths, name)
-            check_source(params, limits)
+            service.catalog.check_marks(params, check_source(params, limits))
             return params
 
         limiter = service.readers if UPLOADED.keys() & body.uploads.keys() else None

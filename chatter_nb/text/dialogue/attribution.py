@@ -38,8 +38,9 @@ def read_quotes(
     if quotes == "attributed" and grammar:
         said = [span for turns in _chapters(text, found, grammar, cast) for span in _said(turns)]
     else:
-        is_one = quotes == "one"
-        speaker, why = (QUOTES, "quote") if is_one else (NARRATOR, f"no rules for {language}")
+        speaker, why = NARRATOR, f"no rules for {language}"
+        if quotes == "one":
+            speaker, why = cast.speaker(QUOTES) or QUOTES, "quote"
         every = (quote for *_, each in found for quote in each if not quote.is_scare)
         said = [Span(quote.start, quote.end, "text", speaker, "", why) for quote in every]
     spoken = [span for span in said if span.speaker]

@@ -24,18 +24,21 @@ from chatter_nb.text.line import (
 from chatter_nb.text.markup import PAUSE_MARK, is_acted
 from chatter_nb.text.spans import Span, tiled
 
-_VOICE = r"\[[^\S\n]*voice[^\S\n]*:[^\S\n]*(?P<voice>[^\[\]\n]{1,200}?)[^\S\n]*\]"
+_VOICE = r"\[[^\S\n]*+voice[^\S\n]*+:[^\S\n]*+(?P<voice>[^\s\[\]][^\[\]\n]{0,199})\]"
 _BRACKETS = r"^[^\S\n]*\[(?P<inner>[^\[\]\n]{1,80})\]"
 _COLON = (
     r"^[^\S\n]*(?P<name>[^\s:\[\]][^:\[\]\n]{0,39}?)(?:[^\S\n]\((?P<mood>[^()\n]{1,40})\))?:(?=\s)"
 )
 _MARK = re.compile(f"{_VOICE}|{_BRACKETS}|{_COLON}", re.IGNORECASE | re.MULTILINE)
+_VOICE_MARK = re.compile(_VOICE, re.IGNORECASE)
 _NAME = re.compile(r"[A-Z][\w.'’-]*(?: [A-Z][\w.'’-]*){0,2}")
 _PARAGRAPH = re.compile(rf"\n\s*\n|[{BLOCK_BREAK}{CHAPTER_BREAK}]")
 _DIRECTION = re.compile(
     rf"{DIRECTION_START}[^{DIRECTION_START}{DIRECTION_END}{BLOCK_BREAK}{CHAPTER_BREAK}]+"
 )
 DIRECTION = "stage direction"  # the reason of its span
+_NARRATOR = "narrator"  # [voice: narrator] ends what another mark began
+_ALONE_CHARS = 200  # of whitespace, beside a mark that is alone
 _FEWEST_LETTERS = 4  # of a name for which a neighbour is a slip: "And:" is none of "Ann:"
 _LISTED = 6
 
@@ -77,6 +80,12 @@ def read_marks(text: str, cast: Cast) -> tuple[list[Span], list[str]]:
     return spans, _notes(brackets)
 
 
+def voices_marked(text: str) -> list[str]:
+    """The names in the marks `[voice: …]` of a text."""
+    names = dict.fromkeys(match["voice"].strip() for match in _VOICE_MARK.finditer(text))
+    return [name for name in names if name.lower() != _NARRATOR]
+
+
 def read_directions(text: str) -> list[Span]:
     """The narrator's spans for the stage directions of a play."""
     found = _DIRECTION.finditer(text)
@@ -90,6 +99,7 @@ def _spans(text: str, cast: Cast, problems: Problems, brackets: list[str]) -> It
         if not is_held and not text.startswith(GOES_ON, at):
             speaker, mood, reason = lasting, "", "mark" if lasting else ""
         is_held = is_held and not text[at:end].strip()
+        first = at
         for match in _MARK.finditer(text, at, end):
             found = problems.of(partial(_speaker_of, match, cast))
             if found is None:
@@ -99,7 +109,7 @@ def _spans(text: str, cast: Cast, problems: Problems, brackets: list[str]) -> It
             (speaker, mood), reason, at = found, "mark", match.end()
             yield Span(match.start(), at, "mark", speaker, mood, reason)
             lasting = speaker if match["voice"] and _is_alone(text, match) else lasting
-            is_held = not text[at:end].strip()
+        is_held = is_held or (at > first and not text[at:end].strip())
         yield Span(at, end, "text", speaker, mood, reason)
         at, is_held = end, is_held and not ends_chapter
         lasting = NARRATOR if ends_chapter else lasting
@@ -114,8 +124,10 @@ def _paragraph_ends(text: str) -> Iterator[tuple[int, bool]]:
 
 def _speaker_of(match: re.Match[str], cast: Cast) -> tuple[str, str] | None:
     """The speaker and the mood of a mark; None if it is text. Raises `InputError` for a slip."""
-    if voice := match["voice"]:
-        return cast.speaker(voice) or voice, ""
+    if voice := (match["voice"] or "").strip():
+        speaker = cast.speaker(voice)
+        is_narrator = speaker is None and voice.lower() == _NARRATOR
+        return (NARRATOR if is_narrator else speaker or voice), ""
     name, _, mood = (match["inner"] or match["name"]).partition("," if match["inner"] else "\0")
     mood = (mood or match["mood"] or "").strip()
     speaker = cast.speaker(name)
@@ -131,9 +143,11 @@ def _speaker_of(match: re.Match[str], cast: Cast) -> tuple[str, str] | None:
 
 
 def _is_alone(text: str, match: re.Match[str]) -> bool:
-    before = text[: match.start()].rpartition("\n")[2]
-    after = text[match.end() :].partition("\n")[0]
-    return not before.strip() and not after.strip()
+    """Whether nothing else stands on the line of a mark; in linear time for all marks together."""
+    start, end = text.rfind("\n", 0, match.start()) + 1, text.find("\n", match.end())
+    end = len(text) if end < 0 else end
+    is_near = max(match.start() - start, end - match.end()) < _ALONE_CHARS
+    return is_near and not (text[start : match.start()] + text[match.end() : end]).strip()
 
 
 def _is_listed(match: re.Match[str]) -> bool:

@@ -186,3 +186,8 @@ def test_10_000_texts_of_marks_and_quotes_are_tiled():
             assert around[0].is_plain, text
         given += sum(span.reason not in ("", "mark") for span in spans)
     assert given > 1_000
+
+
+def test_a_mark_of_the_narrator_ends_what_another_began():
+    text = "[voice: x]\n\nA.\n\n[voice: narrator]\n\nB."
+    assert said(text, Cast({})) == [("x", "A."), ("", "B.")]
