@@ -130,6 +130,7 @@ def order_of(values: Mapping[str, Any], catalog: Catalog) -> Order:
     knobs = {name: values[name] for name in extra if name in ENGINE_FIELDS}
     unchecked = {"verify": "off"}  # unless asked for: a client waits for the first sound
     params = catalog.speech({**unchecked, **knobs, **_params_of(body, catalog)}, new_name("tts"))
+    catalog.check_marks(params, params.text)
     accepted = entry(params.engine).accepts
     not_taken = [name for name in knobs_of(params) if name not in accepted]
     params = params.model_copy(update=dict.fromkeys(not_taken))

@@ -4,7 +4,10 @@ from epubs import HEAD, build_epub
 
 from chatter_nb import SpeakParams, plan_speech
 from chatter_nb.engines.registry import entry
+from chatter_nb.runs.edits import edit_of, save_edits
+from chatter_nb.runs.revise import apply_edits, make_line
 from chatter_nb.runs.saying import sayings_of
+from chatter_nb.runs.speak import generate_tts
 from chatter_nb.text.chunking import split_chunks
 from chatter_nb.text.files import read_sources
 from chatter_nb.text.sounds import with_sounds
@@ -75,3 +78,15 @@ def test_an_engine_without_phonemes_is_told_before_the_run(tmp_path):
 def test_a_place_that_is_changed_or_cut_is_told(tmp_path):
     _, told = plan_of(tmp_path, regex_replacements={"the bass": "the perch"})
     assert "2 words whose sounds the book gives are not found" in told
+
+
+def test_a_line_of_a_book_made_again_sounds_as_the_run_will(tmp_path):
+    """What the book says of its words is in what was said, and so in the line that is heard."""
+    folder = {"outputs_dir": str(tmp_path), "run_name": "book"}
+    speech = generate_tts(SpeakParams(text_file=str(georgia(tmp_path)), engine="hibari", **folder))
+    chunk = next(c for c in speech.record.chunks if "Tbilisi" in c.text)
+    edit = edit_of(chunk).model_copy(update={"take": 1})
+    line = make_line(speech, edit)
+    save_edits(speech.folder, [edit])
+    keys = {c.key for c in apply_edits(speech).record.chunks}
+    assert line.key in keys

@@ -1,6 +1,7 @@
 """The conversion of a dialogue: one speaker gets another voice, the others keep every sample."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from conftest import ROOT
 
 from chatter_nb.base.errors import InputError
 from chatter_nb.params.runs import ConvertParams, SpeakParams
+from chatter_nb.runs.content import run_key
 from chatter_nb.runs.convert import convert_voice, plan_conversion
 from chatter_nb.runs.convert_cast import lay, place_s
 from chatter_nb.runs.record import StretchRecord
@@ -194,3 +196,12 @@ def test_an_engine_of_two_rates_keeps_length_and_sound(dialogue, params, tiny, o
     for span in spans(speech, "Anna"):
         assert abs(np.corrcoef(before[span], after[span])[0, 1]) < 0.5
     assert any(note.endswith("stays as it is, with a watermark") for note in speech.record.warnings)
+
+
+def test_a_batch_knows_a_target_by_its_content(params, tmp_path):
+    target = tmp_path / "target.flac"
+    shutil.copy(ROOT / "params" / "recordings" / "target.flac", target)
+    run = params(cast={"Wolf": str(target)})
+    before = run_key("", run, "world", fetch=False)
+    shutil.copy(ROOT / "params" / "recordings" / "reading.flac", target)
+    assert run_key("", run, "world", fetch=False) != before

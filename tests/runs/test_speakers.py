@@ -264,3 +264,22 @@ def test_chatterbox_speaks_with_several_voices_and_languages(tiny, tmp_path, mod
         values = voices[chunk.speaker] | {"outputs_dir": str(tmp_path / "b")}
         single = plan_speech(SpeakParams(text=chunk.text.strip(), **values))
         assert [planned.key for planned in single.chunks] == [chunk.key]
+
+
+def test_an_edit_leaves_the_level_of_all_other_lines(scene):
+    """The gains are the run's: its first seconds, which are measured, may be what was edited."""
+    speech = generate_tts(scene(formats=("wav",)))
+    before, rate = soundfile.read(speech.files[0])
+    chunk = speech.record.chunks[0]
+    edit = edit_of(chunk).model_copy(update={"words": "Yes!"})
+    save_edits(speech.folder, [edit])
+    revised = apply_edits(speech)
+    after, _ = soundfile.read(revised.files[0])
+    assert revised.record.speakers == speech.record.speakers
+    last = round((speech.record.chunks[-1].end_s - speech.record.chunks[-1].start_s) * rate)
+    assert np.array_equal(before[-last:], after[-last:])
+
+
+def test_one_quote_of_nobody_is_in_the_record_without_other_speakers(scene):
+    text = 'They met.\n\n"It is late," said her brother.'
+    assert len(generate_tts(scene(text=text)).record.unsure) == 1

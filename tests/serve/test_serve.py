@@ -838,3 +838,15 @@ def test_two_servers_do_not_share_a_folder(settings, monkeypatch):
         pass
     with running(settings(port=0)) as url:
         assert httpx.get(f"{url}/api/v1/health").status_code == 200
+
+
+def test_a_mark_fetches_no_voice(client):
+    """A text comes from anybody: a voice that is a download is refused, also in a mark."""
+    for path in ("/api/v1/tts", "/api/v1/jobs"):
+        answer = client.post(path, json={"text": "[voice: kore] Hello there."})
+        assert answer.status_code == 404
+        assert "[voice: kore]: voice 'kore' is not on this machine yet" in answer.json()["detail"]
+        answer = client.post(path, json={"text": "Fox: Hi.", "cast": {"Fox": "nobody"}})
+        assert answer.json()["detail"].startswith("cast: Fox: engine 'hibari' has no voice")
+    speech = {"model": "tts-1", "input": "[voice: kore] Hello there.", "voice": "alloy"}
+    assert client.post("/v1/audio/speech", json=speech).status_code in (400, 404)
