@@ -59,7 +59,7 @@ def test_what_is_wrong_in_a_row_is_told(form):
         made.sheet.controls["cast"].add.click()
     one, other = rows_of(made)
     one.name.value = other.name.value = "Fox"
-    with pytest.raises(ParamError, match="is a name of 'Fox' too"):
+    with pytest.raises(ParamError, match="is a name of both 'Fox' and 'Fox"):
         _ = made.params
     assert "is a name of" in made._count.value  # the line below the text follows the rows
     other.name.value, other.speed.value = "Crow", "fast"

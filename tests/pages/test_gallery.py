@@ -16,7 +16,7 @@ from fakes import ToneEngine, speaking_with
 
 from chatter_nb.base.errors import EngineError, InputError, OutputError
 from chatter_nb.batch.choices import load_choices, marked_runs
-from chatter_nb.pages import players
+from chatter_nb.pages import waves
 from chatter_nb.pages.gallery import page as gallery_page
 from chatter_nb.pages.gallery import peaks
 from chatter_nb.pages.gallery.page import clock, in_words, two_digits, write_gallery
@@ -207,7 +207,7 @@ def test_a_waveform_covers_its_audio(made):
     for step in steps[0][1::2]:
         level += step
         levels.append(level)
-    assert 0 <= min(levels) < max(levels) <= players.HEIGHT / 2
+    assert 0 <= min(levels) < max(levels) <= waves.HEIGHT / 2
 
 
 def test_what_a_user_wrote_stays_text(made):

@@ -239,7 +239,7 @@ def test_windows_tile_the_chunks():
 
 
 @pytest.mark.parametrize("model", ["chatterbox", "chatterbox-multilingual"])
-def test_chatterbox_speaks_with_several_voices_and_languages(tiny, tmp_path, model):
+def test_chatterbox_speaks_with_several_voices_and_languages(tiny, tmp_path, own_models, model):
     """Each chunk is what it is alone with its voice: chunks of a voice are made together."""
     pytest.importorskip("chatterbox", reason="needs chatterbox-tts")
     recordings = ROOT / "params" / "recordings"
