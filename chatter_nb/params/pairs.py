@@ -52,7 +52,7 @@ def read_pairs(text: str) -> dict[str, Any]:
     """
     if text.lstrip().startswith("{"):
         return _in_braces(text)
-    return _unique(map(_pair, _entries(text)))
+    return unique(map(_pair, _entries(text)))
 
 
 def pairs_text(pairs: Mapping[str, Any]) -> str:
@@ -90,7 +90,7 @@ def _sign(masked: str) -> re.Match[str] | None:
 
 def _in_braces(text: str) -> dict[str, Any]:
     try:
-        pairs: Any = json.loads(text, object_pairs_hook=_unique)
+        pairs: Any = json.loads(text, object_pairs_hook=unique)
     except (ValueError, RecursionError):
         try:
             pairs = parse_yaml(text, where="the text in braces")
@@ -99,7 +99,8 @@ def _in_braces(text: str) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+def unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Pairs as a mapping. Raises `ValueError` for a word that is given twice."""
     found: dict[str, Any] = {}
     for word, said in pairs:
         if word in found:

@@ -5,20 +5,17 @@ Every problem of the input is found here, before a sample is made.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
-from chatter_nb.base.budget import budget
 from chatter_nb.base.disk import is_there
 from chatter_nb.base.errors import InputError, Problems
 from chatter_nb.base.project import resolve_path
 from chatter_nb.base.speakers import NARRATOR
-from chatter_nb.base.wording import count
 from chatter_nb.engines.base import SpeechEngine
 from chatter_nb.engines.registry import EngineEntry
 from chatter_nb.engines.voices import library_of
@@ -28,9 +25,7 @@ from chatter_nb.runs.checking import Checks
 from chatter_nb.runs.edits import EDITS, Edit, edit_chunks, load_edits
 from chatter_nb.runs.in_words import in_words, left_as_written
 from chatter_nb.runs.keys import Identities, PlannedChunk, check_takes, identities
-from chatter_nb.runs.outline import language_notes
-from chatter_nb.runs.places import PlacedChunk, place_chunks
-from chatter_nb.runs.plan import Estimate, OnLoad, Plan, Planner, check_texts, check_voice
+from chatter_nb.runs.plan import Estimate, OnLoad, Plan, Planner, check_voice
 from chatter_nb.runs.record import UnsureRecord
 from chatter_nb.runs.roles import (
     Role,
@@ -45,18 +40,14 @@ from chatter_nb.runs.roles import (
 from chatter_nb.runs.saying import Sayings, sayings_of
 from chatter_nb.runs.speak_texts import (
     chapters_of,
-    check_speakable,
-    clean_words,
     read_texts,
     split_text,
 )
-from chatter_nb.runs.speakers import note_on, silent_members, unsure_quotes
-from chatter_nb.runs.unspeakable import Unspoken, leave_out, refusal, warning
+from chatter_nb.runs.speakers import silent_members
+from chatter_nb.runs.text_chunks import TextChunks, chunks_of
+from chatter_nb.runs.unspeakable import refusal, warning
 from chatter_nb.text.files import TextSource
-from chatter_nb.text.line import BLOCK_BREAK, CHAPTER_BREAK
-from chatter_nb.text.markup import TERMINAL_CODE, markup_notes
 from chatter_nb.text.pace import chars_per_s
-from chatter_nb.text.sounds import with_sounds
 from chatter_nb.text.spoken.saying import Saying
 
 STORE_BYTES_PER_SAMPLE = 4
@@ -151,8 +142,8 @@ def plan_speech(params: SpeakParams, on_load: OnLoad | None = None) -> SpeechPla
     narrator = "narrator" if params.narrator else ""
     problems.of(partial(told_of, params, narrator, planner.prepare_voice))
     with watch.stage("text"):
-        chunks_of = partial(_chunks, params=params, engine=engine, edits=edits, sayings=sayings)
-        texts: list[_Text] = [problems.of(partial(chunks_of, source)) for source in sources]
+        of = partial(chunks_of, params=params, engine=engine, edits=edits, sayings=sayings)
+        texts: list[TextChunks] = [problems.of(partial(of, source)) for source in sources]
         unspoken = [text.unspoken for text in texts if text and text.unspoken]
         if unspoken and params.unspeakable == "refuse":
             problems.messages.append(refusal(unspoken))
@@ -163,27 +154,11 @@ def plan_speech(params: SpeakParams, on_load: OnLoad | None = None) -> SpeechPla
         problems.raise_any()
     with watch.stage("text"):
         whole = identities(roles, engine, planner.settled.precision.name, planner.seed)
-        planned = [whole.identify(text.chunks, params.takes) for text in texts]
-        language = params.language or engine.languages[0]
-        outputs = [
-            output
-            for source, chunks in zip(sources, planned, strict=True)
-            for output in plan_outputs(
-                source, _chosen(chunks, chapters_of(source, params)), params, language
-            )
-        ]
-        _check_names(outputs)
-    if params.takes:
-        check_takes(params.takes, whole, [text.chunks for text in texts])
+        outputs = _outputs(params, engine, sources, texts, whole)
     assert checks is not None  # else `load` has raised
     notes = [*sayings.notes, *(note for text in texts for note in text.notes)]
     notes += [warning(unspoken)] if unspoken else []
-    notes += dict.fromkeys(note for output in outputs for note in output.notes)
-    notes += silent_members(params, (c.chunk for output in outputs for c in output.chunks))
-    narrators = roles[NARRATOR, ""].voice.notes  # these the planner tells
-    on_voices = (note for role in roles.values() for note in role.voice.notes)
-    notes += dict.fromkeys(note for note in on_voices if note not in narrators)
-    notes += left_as_written((c.chunk for o in outputs for c in o.chunks), language)
+    notes += _notes(params, outputs, roles, sayings.language)
     notes += _notes_on_edits(params, edits, [source.name for source in sources])
     return planner.plan(
         SpeechPlan,
@@ -194,6 +169,43 @@ def plan_speech(params: SpeakParams, on_load: OnLoad | None = None) -> SpeechPla
         roles=roles,
         unsure=tuple(quote for text in texts for quote in text.unsure),
     )
+
+
+def _outputs(
+    params: SpeakParams,
+    engine: SpeechEngine,
+    sources: Sequence[TextSource],
+    texts: Sequence[TextChunks],
+    whole: Identities,
+) -> list[PlannedOutput]:
+    """The outputs of texts, with the chunks of their chosen chapters. Raises `InputError`."""
+    language, outputs = params.language or engine.languages[0], list[PlannedOutput]()
+    for source, text in zip(sources, texts, strict=True):
+        chunks = whole.identify(text.chunks, params.takes)
+        chosen = _chosen(chunks, chapters_of(source, params))
+        outputs += plan_outputs(source, chosen, params, language)
+    _check_names(outputs)
+    if params.takes:
+        check_takes(params.takes, whole, [text.chunks for text in texts])
+    return outputs
+
+
+def _notes(
+    params: SpeakParams,
+    outputs: Sequence[PlannedOutput],
+    roles: Mapping[RoleKey, Role],
+    language: str,
+) -> list[str]:
+    """Notes on files, on speakers, on numbers that no rule says."""
+    chunks = [planned.chunk for output in outputs for planned in output.chunks]
+    narrators = roles[NARRATOR, ""].voice.notes  # these the planner tells
+    on_voices = (note for role in roles.values() for note in role.voice.notes)
+    return [
+        *dict.fromkeys(note for output in outputs for note in output.notes),
+        *silent_members(params, chunks),
+        *dict.fromkeys(note for note in on_voices if note not in narrators),
+        *left_as_written(chunks, language),
+    ]
 
 
 def _check_names(outputs: Iterable[PlannedOutput]) -> None:
@@ -225,71 +237,6 @@ def _notes_on_edits(
     if not params.edits and is_there(resolve_path(str(unnamed))):
         return [f"the edits in {unnamed} are not applied: to apply them, name the file in edits"]
     return edit_chunks([], [edit for edit in edits if edit.document not in documents], str)[1]
-
-
-class _Text(NamedTuple):
-    """The chunks of a text, edited, notes, what is left out of the chunks, and unsure quotes."""
-
-    chunks: list[PlacedChunk]
-    notes: list[str]
-    unspoken: Unspoken | None
-    unsure: list[UnsureRecord]
-
-
-def _chunks(
-    source: TextSource,
-    params: SpeakParams,
-    engine: SpeechEngine,
-    edits: Sequence[Edit],
-    sayings: Sayings,
-) -> _Text:
-    """The chunks of a text. An `InputError` begins with the text's origin."""
-    language = sayings.language
-    text, chunks, speakers = split_text(source, params, sayings)
-    blocks = [block for _, block in source.book.blocks]
-    chunks, lost = with_sounds(chunks, blocks, sayings.main)
-    markup = list(markup_notes(text, engine=engine.name, is_marked=source.is_marked))
-    breaks = text.count(BLOCK_BREAK) + text.count(CHAPTER_BREAK)
-    if params.read_along and breaks != len(source.book.blocks) - 1:
-        raise InputError(
-            f"{source.origin}: read_along: regex_replacements change where paragraphs end: let "
-            "their patterns match no line's end (\\n, \\s)"
-        )
-    own = [edit for edit in edits if edit.document == source.name]
-    placed, on_edits = edit_chunks(
-        list(place_chunks(source.name, chunks, source.book)),
-        own,
-        partial(clean_words, params, language),
-        sayings.said,
-    )
-    try:
-        chapters = chapters_of(source, params)
-        check = partial(check_texts, engine)
-        with budget(len(text)):
-            placed, notes, errors = leave_out(placed, check, chapters)
-        chosen = [c for c in placed if chapters is None or c.chapter in chapters]
-        if params.unspeakable == "note" or not errors:
-            check_speakable(c.chunk for c in chosen)
-    except InputError as error:
-        raise InputError(f"{source.origin}: {error}") from error
-    if lost:
-        notes.append(
-            f"{count(lost, 'word')} whose sounds the book gives are not found: cut, changed"
-        )
-    if TERMINAL_CODE.search(source.text):
-        notes.append("the codes that colour a terminal's text are taken out")
-    about = language_notes(text, params, engine)
-    unspoken = Unspoken(source, chosen, errors) if errors else None
-    places = {c.start for c in chosen}
-    starts = [c.start for c in placed]
-    unsure = [
-        quote
-        for quote in unsure_quotes(source.name, text, speakers.spans)
-        if starts[bisect_right(starts, quote.start) - 1] in places
-    ]
-    on_speakers = [*speakers.notes, *note_on(unsure)]
-    told = (source.note, *notes, *about, *markup, *on_speakers, *on_edits)
-    return _Text(placed, [note for note in told if note], unspoken, unsure)
 
 
 def _chosen(chunks: Sequence[PlannedChunk], chapters: Set[int] | None) -> tuple[PlannedChunk, ...]:

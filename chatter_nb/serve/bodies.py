@@ -17,6 +17,7 @@ from starlette.requests import Request
 
 from chatter_nb.base.errors import ParamError
 from chatter_nb.params.base import unknown_name
+from chatter_nb.params.pairs import unique
 from chatter_nb.params.runs import ConvertParams, SpeakParams
 from chatter_nb.params.types import LEXICON_SUFFIXES
 from chatter_nb.serve.errors import Problem
@@ -89,7 +90,7 @@ async def json_of(request: Request) -> dict[str, Any]:
 def parse_json(body: bytes) -> dict[str, Any]:
     """Read a JSON object strictly: no name twice, no NaN. Raises `Problem` 400 with the place."""
     try:
-        values = json.loads(body, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        values = json.loads(body, object_pairs_hook=unique, parse_constant=_refuse_constant)
     except RecursionError:
         raise Problem(400, "the JSON is nested too deeply") from None
     except ValueError as error:  # also: bytes that are no text, numbers of thousands of digits
@@ -176,15 +177,6 @@ def _form_body(form: FormData, kind: Kind) -> Body:
     if DOCUMENT in uploads and values.get("text"):
         raise Problem(422, f"text and {DOCUMENT} are both given: send one")
     return Body(kind.coerce(values), uploads)
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in values:
-            raise ValueError(f"{name[:80]!r} is given twice")
-        values[name] = value
-    return values
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -23,9 +23,9 @@ from chatter_nb.engines.registry import entry
 from chatter_nb.params.runs import SpeakParams
 from chatter_nb.runs.folder import RunFolder
 from chatter_nb.runs.lifecycle import Progress
+from chatter_nb.runs.outline import language_notes
 from chatter_nb.runs.record import utc_now
 from chatter_nb.runs.resume import finished, kept_chunks
-from chatter_nb.runs.speak_plan import language_notes
 from chatter_nb.runs.speech import Speech
 from chatter_nb.runs.store import ChunkStore
 from chatter_nb.serve.errors import Problem, log, problem_of

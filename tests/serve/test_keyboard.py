@@ -1,6 +1,9 @@
 """Every job of the page by keys alone: what Tab does not reach is closed to who has no mouse."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +17,16 @@ from serving import serving
 READING = ROOT / "params" / "recordings" / "reading.flac"
 MOST_STOPS = 60  # of the Tab key, from one place to another
 IS_FOCUSED = "element => element === document.activeElement"
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Page]:
+    """The web page, in a browser, when its text is measured."""
+    options = ("--engine", "hibari", "--preload")
+    with serving(folder, *options, page=True) as server, browser_page() as page:
+        page.goto(f"{server.url}/ui")
+        page.get_by_text("218 characters").wait_for()
+        yield page
 
 
 def tab_to(page: Page, target: Locator, *, key: str = "Tab") -> None:
@@ -36,10 +49,7 @@ def plays(page: Page, place: str) -> None:
 @pytest.mark.slow
 def test_every_job_of_the_page_is_done_by_keys(tmp_path):
     """Write, choose a voice, speak, hear, review, download, cancel, convert; the focus stays."""
-    options = ("--engine", "hibari", "--preload")
-    with serving(tmp_path, *options, page=True) as server, browser_page() as page:
-        page.goto(f"{server.url}/ui")
-        page.get_by_text("218 characters").wait_for()
+    with opened(tmp_path) as page:
         keys, newest = page.keyboard, page.locator(".newest")
 
         # Write, choose, speak, hear.
@@ -160,10 +170,7 @@ def test_every_job_of_the_page_is_done_by_keys(tmp_path):
 @pytest.mark.slow
 def test_a_list_has_its_focus_back_before_the_next_key(tmp_path):
     """However late the timers of a busy page come, what a person focuses next is not left."""
-    options = ("--engine", "hibari", "--preload")
-    with serving(tmp_path, *options, page=True) as server, browser_page() as page:
-        page.goto(f"{server.url}/ui")
-        page.get_by_text("218 characters").wait_for()
+    with opened(tmp_path) as page:
         voice = page.get_by_role("combobox", name="voice").first
         voice.focus()
         held = page.evaluate(
