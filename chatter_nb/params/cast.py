@@ -75,8 +75,10 @@ def rules_of_cast(values: Mapping[str, Any]) -> Iterator[str]:
             if not key:
                 yield f"cast: a name of {shown(name)} is empty: give it letters"
             elif owners.get(key, name) != name:
-                both = f"{shown(owners[key])} and {shown(name)}"
-                yield f"cast: {shown(each)} is a name of both {both}: keep one"
+                one, other = owners[key].strip(), name.strip()
+                both = f"a name of both {shown(one)} and {shown(other)}"
+                where = "there twice" if one == other else both
+                yield f"cast: {shown(each.strip())} is {where}: keep one"
             owners.setdefault(key, name)
     quotes = values["quotes"]
     if quotes == "one" and QUOTES not in owners:

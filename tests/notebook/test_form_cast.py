@@ -59,9 +59,9 @@ def test_what_is_wrong_in_a_row_is_told(form):
         made.sheet.controls["cast"].add.click()
     one, other = rows_of(made)
     one.name.value = other.name.value = "Fox"
-    with pytest.raises(ParamError, match="is a name of both 'Fox' and 'Fox"):
+    with pytest.raises(ParamError, match="'Fox' is there twice: keep one"):
         _ = made.params
-    assert "is a name of" in made._count.value  # the line below the text follows the rows
+    assert "is there twice" in made._count.value  # the line below the text follows the rows
     other.name.value, other.speed.value = "Crow", "fast"
     with pytest.raises(ParamError, match=r"cast\.Crow\.speed: .*'fast'"):
         _ = made.params

@@ -38,7 +38,7 @@ _DIRECTION = re.compile(
 )
 DIRECTION = "stage direction"  # the reason of its span
 _NARRATOR = "narrator"  # [voice: narrator] ends what another mark began
-_ALONE_CHARS = 200  # of whitespace, beside a mark that is alone
+_ALONE_CHARS = 200  # are looked at on each side of a mark
 _FEWEST_LETTERS = 4  # of a name for which a neighbour is a slip: "And:" is none of "Ann:"
 _LISTED = 6
 
@@ -144,10 +144,11 @@ def _speaker_of(match: re.Match[str], cast: Cast) -> tuple[str, str] | None:
 
 def _is_alone(text: str, match: re.Match[str]) -> bool:
     """Whether nothing else stands on the line of a mark; in linear time for all marks together."""
-    start, end = text.rfind("\n", 0, match.start()) + 1, text.find("\n", match.end())
-    end = len(text) if end < 0 else end
-    is_near = max(match.start() - start, end - match.end()) < _ALONE_CHARS
-    return is_near and not (text[start : match.start()] + text[match.end() : end]).strip()
+    start, end = match.start() - _ALONE_CHARS, match.end() + _ALONE_CHARS
+    before = text[max(0, start) : match.start()].rpartition("\n")
+    after = text[match.end() : end].partition("\n")
+    is_seen = (before[1] or start <= 0) and (after[1] or end >= len(text))  # to the line's ends
+    return bool(is_seen) and not (before[2] + after[0]).strip()
 
 
 def _is_listed(match: re.Match[str]) -> bool:
